@@ -1,0 +1,57 @@
+"""flip: which words does a sentence embedding carry?
+
+The public names below are loaded on first use, so that `import flip` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Checkpoint": "checkpoint",
+    "Dataset": "dataset",
+    "Encoder": "encoders",
+    "Explainer": "explain",
+    "FactorizedLogLinear": "model",
+    "FlipError": "errors",
+    "InputError": "errors",
+    "LogLinear": "model",
+    "Tokenizer": "tokenize",
+    "TrainConfig": "training",
+    "Trainer": "training",
+    "UnavailableError": "errors",
+    "UsageError": "errors",
+    "Vocabulary": "vocabulary",
+    "build_vocabulary": "vocabulary",
+    "evaluate": "metrics",
+    "load_checkpoint": "checkpoint",
+    "load_dataset": "dataset",
+    "load_encoder": "encoders",
+    "references": "metrics",
+    "save_checkpoint": "checkpoint",
+    "top_keywords": "keywords",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+if TYPE_CHECKING:
+    from flip.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from flip.dataset import Dataset, load_dataset
+    from flip.encoders import Encoder, load_encoder
+    from flip.errors import FlipError, InputError, UnavailableError, UsageError
+    from flip.explain import Explainer
+    from flip.keywords import top_keywords
+    from flip.metrics import evaluate, references
+    from flip.model import FactorizedLogLinear, LogLinear
+    from flip.tokenize import Tokenizer
+    from flip.training import TrainConfig, Trainer
+    from flip.vocabulary import Vocabulary, build_vocabulary
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'flip' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"flip.{_HOMES[name]}"), name)

@@ -1,0 +1,156 @@
+"""`flip explain`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flip.cli import options
+from flip.cli.output import Output, fail, guarded
+
+if TYPE_CHECKING:
+    from flip.errors import InputError
+    from flip.records import Record
+
+EPILOG = """\b
+Examples:
+  flip explain "The train to Boston was late."
+  cat sents.txt | flip explain --topn 10 > keywords.jsonl
+  flip explain embeddings.npy --model run --bias
+"""
+
+
+@guarded
+def explain(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUT",
+            help="A sentence, or a file: text, JSONL with text or embedding, .npy. `-` or a pipe is standard input.",
+            show_default=False,
+        ),
+    ] = None,
+    model: options.Model = None,
+    topn: Annotated[int | None, typer.Option("--topn", "-n", help="Keywords at most.", show_default="10")] = None,
+    bias_weight: Annotated[
+        float | None,
+        typer.Option(
+            help="Weight W of the bias in the ranking score A(Bu) + W b.", show_default="the checkpoint's own"
+        ),
+    ] = None,
+    bias: Annotated[
+        bool | None, typer.Option("--bias/--no-bias", help="W = 1 or W = 0.", show_default=False)
+    ] = None,
+    min_probability: Annotated[
+        float | None, typer.Option(help="Leave out words less probable than this.", show_default="0")
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="INPUT", help="Explain a pair: shared words, and those on one side only."),
+    ] = None,
+    text: Annotated[bool, typer.Option("--text", help="Every INPUT is a sentence, whatever it looks like.")] = False,
+    encoder: Annotated[
+        str | None, typer.Option("--encoder", help="Encoder of the input.", show_default="the checkpoint's own")
+    ] = None,
+    device: options.Device = None,
+    seed: options.Seed = None,
+    offline: options.Offline = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Show the words that an embedding carries.
+
+    One record a line in, one a line out, in order. With the bundled model nothing is downloaded.
+    """
+    from flip.checkpoint import load_checkpoint
+    from flip.config import load_settings
+    from flip.errors import UsageError
+    from flip.explain import Explainer
+
+    if bias is not None and bias_weight is not None:
+        raise UsageError("--bias and --bias-weight exclude each other")
+    if not inputs and sys.stdin.isatty():
+        raise UsageError("nothing to explain", 'give a sentence, a file, or a pipe: flip explain "Hello, world."')
+    settings = load_settings(
+        "explain",
+        {"device": device, "seed": seed, "offline": offline, "encoder": encoder},
+        {
+            "model": model,
+            "topn": topn,
+            "bias_weight": float(bias) if bias is not None else bias_weight,
+            "min_probability": min_probability,
+        },
+    )
+    own = settings.explain
+    out = Output(as_json=as_json, quiet=quiet)
+    checkpoint = load_checkpoint(own.model)
+    # An encoder from flip.toml or the environment is that of `flip embed`; only the flag speaks for the input here.
+    name = encoder or checkpoint.encoder or settings.encoder
+    explainer = Explainer(
+        checkpoint,
+        lambda: options.load_encoder(name, settings.device, settings.offline, out),
+        topn=own.topn,
+        bias_weight=own.bias_weight,
+        min_probability=own.min_probability,
+    )
+    d = checkpoint.model.dimension
+    sources = _records(inputs or ["-"], text, d, checkpoint.encoder)
+    if against is not None:
+        results: Iterator[dict[str, Any]] = explainer.pairs(sources, _records([against], text, d, checkpoint.encoder))
+    else:
+        results = explainer.stream(sources, own.batch_size)
+    total, failed, first_error = 0, 0, ""
+    for result in results:
+        total += 1
+        if "error" in result:
+            failed += 1
+            first_error = first_error or result["error"]
+        if out.human:
+            _draw(out, result)
+        else:
+            out.record(result)
+    if failed:
+        fail(f"{failed} of {total} records could not be explained; first: {first_error}")
+        raise typer.Exit(3)
+
+
+def _records(inputs: list[str], force_text: bool, d: int, encoder: str | None) -> Iterator[Record | InputError]:
+    from flip.encoders.base import require_dimension
+    from flip.records import STDIN, Record, is_input_file, scan_records
+    from flip.store import open_embeddings
+
+    for name in inputs:
+        if force_text or (name != STDIN and not is_input_file(name)):
+            yield Record(where="sentence", text=name.strip())
+            continue
+        if name.lower().endswith(".npy"):
+            require_dimension(open_embeddings(Path(name)).shape[1], d, name, encoder)
+        yield from scan_records(name)
+
+
+def _draw(out: Output, result: dict[str, Any]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    title = str(result.get("text") or result.get("audio") or f"row {result.get('row')}" if len(result) > 2 else "")
+    out.show(Text(title, style="bold"))
+    if "error" in result:
+        out.show(Text(f"  {result['error']}", style="red"))
+        return
+    sides = {key: result[key] for key in ("keywords", "shared", "only_input", "only_against") if key in result}
+    for side, words in sides.items():
+        columns = list(words[0]) if words else ["word"]
+        table = Table(box=None, padding=(0, 2), title=None if side == "keywords" else side.replace("_", " "))
+        for column in columns:
+            table.add_column(column.replace("_", " "), justify="left" if column == "word" else "right", style="dim")
+        table.columns[0].style = "green"
+        for word in words:
+            table.add_row(*(Text(v) if isinstance(v, str) else f"{v:.3f}" for v in word.values()))
+        out.show(table)
+    if result.get("truncated"):
+        out.show(Text("  truncated: longer than the encoder reads", style="yellow"))

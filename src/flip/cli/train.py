@@ -1,0 +1,321 @@
+"""`flip train`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flip.cli import options
+from flip.cli.output import Output, guarded
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from flip.config import Settings, TrainSettings
+    from flip.dataset import Dataset
+    from flip.vocabulary import Vocabulary
+
+EPILOG = """\b
+Examples:
+  flip train sents.txt -o run && flip explain --model run "Any sentence."
+  flip train --data datasets.yaml --train train --dev dev --vocab vocab.json -o run --rank 256
+"""
+
+
+@guarded
+def train(
+    corpus: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Sentences: text or JSONL with text. They are split, embedded and kept in RUN/data.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="RUN", help="Folder of the run.")] = None,
+    data: Annotated[Path | None, typer.Option(help="datasets.yaml, instead of a CORPUS.")] = None,
+    train_name: Annotated[
+        str | None, typer.Option("--train", help="Dataset to train on.", show_default="train")
+    ] = None,
+    dev: Annotated[str | None, typer.Option(help="Dataset to stop by.", show_default="dev")] = None,
+    text: Annotated[str | None, typer.Option(help="Id of the text, where a dataset has several.")] = None,
+    vocab: Annotated[
+        Path | None, typer.Option(help="Vocabulary; a CORPUS makes its own from its training part.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Of a CORPUS: fractions, or rest,DEV,TEST counts.", show_default="0.9,0.05,0.05"),
+    ] = None,
+    encoder: options.EncoderName = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="flip, or paper as published; single options override it.", show_default="flip")
+    ] = None,
+    objective: Annotated[
+        str | None, typer.Option(help="bernoulli or multinomial.", show_default="the recipe's: bernoulli")
+    ] = None,
+    inputs: Annotated[
+        str | None, typer.Option(help="whitened, centred or raw embeddings.", show_default="the recipe's: whitened")
+    ] = None,
+    rank: Annotated[
+        str | None, typer.Option(help="Rank of A B, or full for LiP.", show_default="512, or the dimension if less")
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Weight of the first of two embeddings.", show_default="0.5")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate of AdamW.", show_default="0.008; paper 0.005")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Sentences a step.", show_default="1000, less for small data; paper 6000")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes at most.", show_default="8, more for small data; paper 100")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Checks on dev without a gain before stopping.", show_default="5")
+    ] = None,
+    l1: Annotated[float | None, typer.Option(help="L1 on A, proximal.", show_default="0; paper 0.0001")] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Decoupled weight decay on A and B.", show_default="0")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="Of matrix products: auto, float32 or bfloat16.", show_default="auto; paper float32"),
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Of the saved model: float32 or float16.", show_default="float32")
+    ] = None,
+    resume: Annotated[
+        bool | None, typer.Option("--resume", help="Go on with the run in RUN.", show_default=False)
+    ] = None,
+    force: options.Force = None,
+    device: options.Device = None,
+    seed: options.Seed = None,
+    offline: options.Offline = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Learn a model from sentences, or from embeddings and their texts.
+
+    With a CORPUS it does everything: a seeded split, the vocabulary, embeddings, training, and the test accuracy.
+    """
+    from flip.config import load_settings
+
+    settings = load_settings(
+        "train",
+        {"device": device, "seed": seed, "offline": offline, "encoder": encoder},
+        {
+            "corpus": corpus, "output": output, "data": data, "train": train_name, "dev": dev, "text": text,
+            "vocab": vocab, "split": split, "recipe": recipe, "objective": objective, "inputs": inputs, "rank": rank,
+            "alpha": alpha, "lr": lr, "batch_size": batch_size, "epochs": epochs, "patience": patience, "l1": l1,
+            "weight_decay": weight_decay, "precision": precision, "dtype": dtype, "resume": resume, "force": force,
+        },
+    )  # fmt: skip
+    out = Output(as_json=as_json, quiet=quiet)
+    if corpus:
+        # Sentences on the command line win over a manifest named in flip.toml.
+        settings.train.data = data
+    _train(settings, out)
+
+
+def _train(settings: Settings, out: Output) -> None:
+    import numpy as np
+
+    from flip.bags import bags_of_words
+    from flip.calibration import choose_bias_weight
+    from flip.checkpoint import Checkpoint, save_checkpoint
+    from flip.device import torch_device
+    from flip.errors import UsageError
+    from flip.metrics import evaluate, references
+    from flip.runs import open_run, train_run
+    from flip.training import DevData, Trainer, TrainingData
+
+    own = settings.train
+    if own.output is None:
+        raise UsageError("no folder for the run", "add -o RUN, or [train] output in flip.toml")
+    if bool(own.corpus) == bool(own.data):
+        raise UsageError(
+            "give either a CORPUS or --data", "flip train sents.txt -o RUN, or flip train --data datasets.yaml -o RUN"
+        )
+    device = torch_device(settings.device)
+    open_run(own.output, resume=own.resume, force=own.force)
+    with _resumable(own.output):
+        given = _from_corpus(settings, out) if own.corpus else _from_manifest(settings)
+        bags = bags_of_words(given.train.sentences(own.text), given.vocabulary)
+        dev_references = references(given.dev.sentences(own.text), given.vocabulary)
+        views, dev_views = _views(given.train), _views(given.dev)
+        config = _train_config(own, views[0].shape[1], settings.seed, out)
+        started = time.perf_counter()
+        trainer = Trainer(
+            TrainingData(views, bags), DevData(dev_views, dev_references), len(given.vocabulary), config, device
+        )
+        description: dict[str, Any] = {
+            "encoder": given.encoder,
+            "dimension": views[0].shape[1],
+            "rank": trainer.best.rank,
+            "objective": config.objective,
+            "recipe": config.recipe,
+            "tokenizer": given.vocabulary.tokenizer.to_dict(),
+            "training": trainer.config.to_dict(),
+            "data": given.description | {"train_sentences": len(bags), "dev_sentences": len(dev_references)},
+        }
+        weights = np.float16 if own.dtype == "float16" else np.float32
+        with out.progress("training") as on_step:
+            epochs = train_run(
+                own.output, trainer, given.vocabulary, description, resume=own.resume, dtype=weights, on_step=on_step
+            )
+            for epoch in epochs:
+                score = "" if epoch.score is None else f"  dev {config.dev_metric} {epoch.score:.4f}"
+                out.note(f"epoch {epoch.epoch}/{epoch.epochs}  loss {epoch.loss:.3f}{score}  {epoch.seconds:.1f} s")
+        seconds = time.perf_counter() - started
+        run_on = str(device)
+        description["bias_weight"] = choose_bias_weight(trainer.best, dev_views[0], dev_references, bags, run_on)
+        metrics = {"dev": evaluate(trainer.best, dev_views[0], dev_references, device=run_on)}
+        if given.test is not None:
+            refs = references(given.test.sentences(own.text), given.vocabulary)
+            metrics["test"] = evaluate(trainer.best, _views(given.test)[0], refs, device=run_on)
+        description["metrics"] = metrics
+        save_checkpoint(own.output, Checkpoint(trainer.best, given.vocabulary, description, str(own.output)), weights)
+    last = "test" if "test" in metrics else "dev"
+    accuracy = metrics[last]["accuracy"]
+    fields = {
+        "run": str(own.output),
+        "words": len(given.vocabulary),
+        "epochs": trainer.epoch,
+        "seconds": round(seconds, 1),
+        "device": run_on,
+        "dataset": last,
+        "accuracy": accuracy,
+    }
+    out.result(
+        fields,
+        f"{own.output}: {len(given.vocabulary)} words, {trainer.epoch} epochs in {seconds:.0f} s on {run_on}",
+        f"{last} accuracy {100 * accuracy['bias']['mean']:.1f} with b, {100 * accuracy['no_bias']['mean']:.1f} without",
+        f'try: flip explain --model {own.output} "Any sentence."',
+    )
+
+
+@dataclass(frozen=True)
+class _Given:
+    train: Dataset
+    dev: Dataset
+    test: Dataset | None
+    vocabulary: Vocabulary
+    encoder: dict[str, Any]
+    description: dict[str, Any]
+
+
+def _from_corpus(settings: Settings, out: Output) -> _Given:
+    from flip.corpus import MANIFEST, prepare_corpus
+    from flip.records import read_texts
+    from flip.runs import DATA
+    from flip.tokenize import Tokenizer
+    from flip.vocabulary import Vocabulary, build_vocabulary
+
+    own, v = settings.train, settings.vocab
+    assert own.output is not None
+    encoder = options.load_encoder(settings.encoder, settings.device, settings.offline, out)
+    with out.progress("embedding") as on_rows:
+        datasets, blank = prepare_corpus(
+            read_texts(own.corpus),
+            own.output / DATA,
+            encoder,
+            spec=own.split,
+            seed=settings.seed,
+            on_rows=lambda part, done, total: on_rows(done, total),
+        )
+    if blank:
+        out.note(f"note: {blank} blank lines dropped")
+    if own.vocab:
+        vocabulary = Vocabulary.load(own.vocab)
+    else:
+        vocabulary = build_vocabulary(
+            datasets["train"].sentences(),
+            Tokenizer(v.tokenizer, v.strip_accents, v.ngram, v.normalize),
+            max_features=v.max_features,
+            min_df=v.min_df,
+            max_df=v.max_df,
+            words=read_texts([v.words]) if v.words else None,
+        )
+    about = {"name": encoder.name, "revision": encoder.revision, "dimension": encoder.dimension}
+    described = {
+        "manifest": f"{DATA}/{MANIFEST}",
+        "test": "test",
+        "corpus": [Path(name).name for name in own.corpus],
+        "split": own.split,
+    }
+    return _Given(datasets["train"], datasets["dev"], datasets["test"], vocabulary, about, described)
+
+
+def _from_manifest(settings: Settings) -> _Given:
+    import os
+
+    from flip.dataset import load_manifest
+    from flip.errors import InputError, UsageError
+    from flip.vocabulary import Vocabulary
+
+    own = settings.train
+    assert own.data is not None
+    assert own.output is not None
+    datasets = load_manifest(own.data)
+    for name in (own.train, own.dev):
+        if name not in datasets:
+            raise InputError(f"{own.data}: no dataset {name!r}", f"it has: {', '.join(datasets)}")
+    if own.vocab is None:
+        raise UsageError("no vocabulary", "make one with `flip vocab` and name it with --vocab")
+    train, dev = datasets[own.train], datasets[own.dev]
+    sources = [file.source for data in (train, dev) for file in data.embeddings]
+    known = {(source["encoder"], source.get("revision")) for source in sources if "encoder" in source}
+    if len(known) > 1:
+        raise InputError(
+            f"{own.data}: embeddings of different encoders: {', '.join(f'{n} ({r})' for n, r in sorted(known))}",
+            "embed all parts with the same encoder and weights",
+        )
+    name, revision = known.pop() if known else (None, None)
+    about = {"name": name, "revision": revision, "dimension": train.embeddings[0].open().shape[1]}
+    test = settings.eval.dataset if settings.eval.dataset in datasets else None
+    described = {"manifest": os.path.relpath(own.data, own.output), "train": own.train, "dev": own.dev, "test": test}
+    return _Given(train, dev, datasets[test] if test else None, Vocabulary.load(own.vocab), about, described)
+
+
+def _views(data: Dataset) -> tuple[np.ndarray, ...]:
+    """The first one or two embeddings of a dataset, checked."""
+    from flip.encoders.base import require_dimension
+    from flip.errors import InputError
+    from flip.store import require_finite
+
+    if not data.embeddings:
+        raise InputError(f"dataset {data.name!r} has no embeddings", "add them with `flip embed`")
+    views = []
+    for file in data.embeddings[:2]:
+        view = file.open()
+        require_finite(view, str(file.file))
+        require_dimension(view.shape[1], (views[0] if views else view).shape[1], str(file.file), None)
+        views.append(view)
+    return tuple(views)
+
+
+def _train_config(own: TrainSettings, d: int, seed: int, out: Output) -> Any:
+    from flip.training import RECIPES
+
+    names = ("objective", "inputs", "l1", "weight_decay", "lr", "batch_size", "epochs", "patience", "precision")
+    chosen = {name: getattr(own, name) for name in names if getattr(own, name) is not None}
+    rank = None if own.rank == "full" else min(512, d) if own.rank is None else own.rank
+    if isinstance(rank, int) and rank > d:
+        out.note(f"note: rank {rank} is more than the {d} dimensions of the embeddings: it adds no power")
+    return replace(RECIPES[own.recipe], rank=rank, alpha=own.alpha, seed=seed, **chosen)
+
+
+@contextmanager
+def _resumable(folder: Path) -> Iterator[None]:
+    from flip.runs import STATE
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        again = "add --resume to the same command" if (folder / STATE).is_file() else "give the same command again"
+        raise KeyboardInterrupt(f"complete epochs and embeddings are kept in {folder}; to go on, {again}") from None

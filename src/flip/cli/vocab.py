@@ -1,0 +1,107 @@
+"""`flip vocab`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flip.cli import options
+from flip.cli.output import Output, guarded
+
+EPILOG = """\b
+Examples:
+  flip vocab train.txt -o vocab.json --max-features 20000 --min-df 2
+  cat train.jsonl | flip vocab - -o vocab.json --tokenizer unicode
+"""
+
+
+@guarded
+def vocab(
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(help="Text files or JSONL with text; `-` is standard input.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write.", show_default="vocab.json")
+    ] = None,
+    max_features: Annotated[
+        int | None, typer.Option(help="Keep the most frequent words.", show_default="100000")
+    ] = None,
+    min_df: Annotated[
+        str | None, typer.Option(help="Least number (2) or share (0.01) of sentences.", show_default="1")
+    ] = None,
+    max_df: Annotated[
+        str | None, typer.Option(help="Largest number or share of sentences.", show_default="1.0")
+    ] = None,
+    ngram: Annotated[
+        tuple[int, int] | None, typer.Option(help="Smallest and largest n.", show_default="1 1")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="latin, unicode or whitespace.", show_default="latin")
+    ] = None,
+    strip_accents: Annotated[str | None, typer.Option(help="none, ascii or unicode.", show_default="none")] = None,
+    normalize: Annotated[
+        bool | None,
+        typer.Option("--normalize/--no-normalize", help="Lower-case, strip punctuation.", show_default="normalize"),
+    ] = None,
+    words: Annotated[Path | None, typer.Option(help="Only the words of this file, one a line.")] = None,
+    force: options.Force = None,
+    device: options.Device = None,
+    seed: options.Seed = None,
+    offline: options.Offline = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Choose the words that a model is to know.
+
+    Writes word -> index, alphabetically, and the options beside it (vocab.options.json).
+    """
+    from flip.config import load_settings
+    from flip.errors import InputError, UsageError
+    from flip.files import read_json
+    from flip.records import read_texts
+    from flip.tokenize import Tokenizer
+    from flip.vocabulary import build_vocabulary, options_path
+
+    own = load_settings(
+        "vocab",
+        {"device": device, "seed": seed, "offline": offline},
+        {
+            "text": text,
+            "output": output,
+            "max_features": max_features,
+            "min_df": min_df,
+            "max_df": max_df,
+            "ngram": ngram,
+            "tokenizer": tokenizer,
+            "strip_accents": strip_accents,
+            "normalize": normalize,
+            "words": words,
+            "force": force,
+        },
+    ).vocab
+    if not own.text:
+        raise UsageError("no text", "name text files, `-` for standard input, or [vocab] text in flip.toml")
+    if not 1 <= own.ngram[0] <= own.ngram[1]:
+        raise UsageError(f"--ngram {own.ngram[0]} {own.ngram[1]}: needs 1 <= smallest <= largest")
+    out = Output(as_json=as_json, quiet=quiet)
+    cutter = Tokenizer(own.tokenizer, own.strip_accents, own.ngram, own.normalize)
+    vocabulary = build_vocabulary(
+        read_texts(own.text),
+        cutter,
+        max_features=own.max_features,
+        min_df=own.min_df,
+        max_df=own.max_df,
+        words=read_texts([own.words]) if own.words else None,
+    )
+    stored = options_path(own.output)
+    if own.output.exists() and not own.force:
+        same = read_json(own.output) == vocabulary.index and stored.is_file()
+        if not (same and read_json(stored) == {"tokenizer": cutter.to_dict() | {"ngram": list(cutter.ngram)}}):
+            raise InputError(f"{own.output} exists and differs", "--force replaces it, -o names another")
+    vocabulary.save(own.output)
+    result = {"vocab": str(own.output), "words": len(vocabulary), "tokenizer": cutter.name}
+    out.result(result, f"{own.output}: {len(vocabulary)} words")

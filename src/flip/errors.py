@@ -1,0 +1,40 @@
+"""Every error that flip raises on purpose.
+
+FlipError                 exit 1, never raised itself
+├── UsageError            exit 2, the command makes no sense as given
+├── InputError            exit 3, a file, line, row or checkpoint is not what it should be
+└── UnavailableError      exit 4, a model, package, device or network is missing
+
+The message says what and where; the hint, where there is one, says what to do next.
+"""
+
+from __future__ import annotations
+
+
+class FlipError(Exception):
+    """Base of all of flip's errors."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(FlipError):
+    """The command makes no sense as given: two options exclude each other, a value is out of range."""
+
+    exit_code = 2
+
+
+class InputError(FlipError):
+    """Input is not what it should be: a missing or malformed file, line, row, vocabulary or checkpoint."""
+
+    exit_code = 3
+
+
+class UnavailableError(FlipError):
+    """Something that the command needs is not here: a model, a package, a device, the network."""
+
+    exit_code = 4

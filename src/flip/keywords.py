@@ -1,0 +1,134 @@
+"""From scores to keywords: exact top-k, probabilities, and pairs of embeddings compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from flip.checkpoint import Checkpoint
+    from flip.model import Array
+
+_CHUNK = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Keyword:
+    """A word, its ranking score z (bias weighted), and the probability that it is in the sentence (full bias).
+
+    probability is None for multinomial checkpoints, whose scores are not those of independent words.
+    """
+
+    word: str
+    score: float
+    probability: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in output records: four decimals are more than the training data support."""
+        fields: dict[str, Any] = {"word": self.word, "score": round(self.score, 4)}
+        return fields if self.probability is None else fields | {"probability": round(self.probability, 4)}
+
+
+def top_k(z: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Column indices of the k largest entries of each row of z (n, m), best first; ties by the lower index.
+
+    Exact: the k best lie in the k chunks of columns with the largest maxima, so only those are looked into.
+    """
+    n, m = z.shape
+    k = min(k, m)
+    chunks = m // _CHUNK
+    if chunks > 4 * k:
+        whole = z[:, : chunks * _CHUNK].reshape(n, chunks, _CHUNK)
+        best = np.argpartition(-whole.max(axis=2), k - 1, axis=1)[:, :k]
+        candidates = (np.sort(best)[:, :, None] * _CHUNK + np.arange(_CHUNK)).reshape(n, -1)
+        rest = np.broadcast_to(np.arange(chunks * _CHUNK, m), (n, m - chunks * _CHUNK))
+        candidates = np.concatenate([candidates, rest], axis=1)
+    else:
+        candidates = np.broadcast_to(np.arange(m), (n, m))
+    scores = np.take_along_axis(z, candidates, axis=1)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(candidates, order, axis=1)
+
+
+def top_keywords(
+    checkpoint: Checkpoint,
+    embeddings: NDArray[np.floating[Any]],
+    *,
+    topn: int = 10,
+    bias_weight: float | None = None,
+    min_probability: float = 0.0,
+) -> list[list[Keyword]]:
+    """The keywords of each embedding, best first.
+
+    Args:
+        checkpoint: model and vocabulary.
+        embeddings: (n, d), raw vectors of the encoder that the model was trained on.
+        topn: how many at the most.
+        bias_weight: W in the ranking score A(Bu) + W b (eq. 5 has 1); None takes the checkpoint's own.
+        min_probability: words with a lower probability are left out; ignored for multinomial checkpoints.
+
+    Returns:
+        n lists of at most `topn` keywords.
+    """
+    model, words = checkpoint.model, checkpoint.vocabulary.words
+    weight = checkpoint.bias_weight if bias_weight is None else bias_weight
+    z = model.scores(embeddings, weight)
+    found = top_k(z, topn)
+    scores = np.take_along_axis(z, found, axis=1)
+    if not checkpoint.calibrated:
+        return [
+            [Keyword(words[w], float(s), None) for w, s in zip(*row, strict=True)]
+            for row in zip(found, scores, strict=True)
+        ]
+    probabilities = sigmoid(scores + (1 - weight) * model.b[found])
+    return [
+        [
+            Keyword(words[w], float(s), float(p))
+            for w, s, p in zip(*row, strict=True)
+            if p >= min_probability
+        ]
+        for row in zip(found, scores, probabilities, strict=True)
+    ]
+
+
+def sigmoid(z: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """1 / (1 + exp(-z)), without overflow for large -z."""
+    return 0.5 * (1 + np.tanh(0.5 * z))
+
+
+@dataclass(frozen=True, slots=True)
+class PairedWord:
+    """A word with its ranking scores for two embeddings u and v; z(u) - z(v) = A B (u - v) is free of the bias."""
+
+    word: str
+    score: float
+    against_score: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in output records."""
+        return {"word": self.word, "score": round(self.score, 4), "against_score": round(self.against_score, 4)}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Keywords of two embeddings: of both (by the lower score), and of one only (by the difference), best first."""
+
+    shared: list[PairedWord]
+    only_input: list[PairedWord]
+    only_against: list[PairedWord]
+
+
+def compare(checkpoint: Checkpoint, u: Array, v: Array, *, topn: int, bias_weight: float) -> Comparison:
+    """Compares the `topn` keywords of two embeddings u and v, each of shape (d,)."""
+    z = checkpoint.model.scores(np.stack([u, v]), bias_weight)
+    left, right = (set(row.tolist()) for row in top_k(z, topn))
+
+    def words(indices: set[int], key: NDArray[np.float32]) -> list[PairedWord]:
+        ordered = sorted(indices, key=lambda i: -key[i])
+        return [PairedWord(checkpoint.vocabulary.words[i], float(z[0, i]), float(z[1, i])) for i in ordered]
+
+    return Comparison(words(left & right, z.min(axis=0)), words(left - right, z[0] - z[1]), words(right - left, z[1] - z[0]))

@@ -1,0 +1,96 @@
+"""The two models of the paper: z = b + A(Bu), and the full-rank baseline z = b + Wu."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class FactorizedLogLinear:
+    """FLiP (Kesiraju et al. 2026, eq. 5).  A: (|V|, r), B: (r, d), b: (|V|,)."""
+
+    A: Array
+    B: Array
+    b: Array
+
+    @property
+    def vocabulary_size(self) -> int:
+        """|V|."""
+        return len(self.b)
+
+    @property
+    def dimension(self) -> int:
+        """d, of the embeddings."""
+        return int(self.B.shape[1])
+
+    @property
+    def rank(self) -> int:
+        """r."""
+        return int(self.B.shape[0])
+
+    @property
+    def output(self) -> Array:
+        """The factor that has one row a word: A."""
+        return self.A
+
+    def project(self, u: Array) -> Array:
+        """Embeddings (n, d) to the space in which words are rows of `output`: Bu, (n, r)."""
+        return u.astype(np.float32, copy=False) @ self.B.T
+
+    def scores(self, u: Array, bias_weight: float = 1.0) -> Array:
+        """(n, |V|) scores z = bias_weight * b + A(Bu) of embeddings u, (n, d)."""
+        return _scores(self.project(u), self.A, self.b, bias_weight)
+
+
+@dataclass(frozen=True)
+class LogLinear:
+    """LiP, not factorised (Kesiraju et al. 2026, section 3).  W: (|V|, d), b: (|V|,)."""
+
+    W: Array
+    b: Array
+
+    @property
+    def vocabulary_size(self) -> int:
+        """|V|."""
+        return len(self.b)
+
+    @property
+    def dimension(self) -> int:
+        """d, of the embeddings."""
+        return int(self.W.shape[1])
+
+    @property
+    def rank(self) -> str:
+        """Always "full"."""
+        return "full"
+
+    @property
+    def output(self) -> Array:
+        """The factor that has one row a word: W."""
+        return self.W
+
+    def project(self, u: Array) -> Array:
+        """Embeddings (n, d) as they are."""
+        return u.astype(np.float32, copy=False)
+
+    def scores(self, u: Array, bias_weight: float = 1.0) -> Array:
+        """(n, |V|) scores z = bias_weight * b + Wu of embeddings u, (n, d)."""
+        return _scores(self.project(u), self.W, self.b, bias_weight)
+
+
+Model = FactorizedLogLinear | LogLinear
+
+
+def _scores(h: Array, output: Array, b: Array, bias_weight: float) -> Array:
+    z = h @ output.T
+    if bias_weight:
+        z += np.float32(bias_weight) * b
+    return z

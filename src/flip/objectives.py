@@ -1,0 +1,134 @@
+"""The two objectives: value and gradient, walked in blocks of the vocabulary, without an autograd graph.
+
+For n embeddings projected to H (n, r), with Z = H A^T + b (n, |V|):
+
+    bernoulli     sum softplus(Z) - Y * Z,                       Y = [X > 0]
+    multinomial   sum_n N_n logsumexp(Z_n) - X_n . Z_n,          N_n = sum_v X_nv   (Kesiraju et al. 2026, eq. 3)
+
+Only one block of Z exists at a time. bernoulli is separable over words: one pass, three matrix products (Z, the
+gradient of A, the gradient of H). multinomial needs the log-sum-exp before any gradient: Z is computed twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor
+
+Objective = Literal["bernoulli", "multinomial"]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The non-zero targets of a batch, sorted by word, so that those of a block of words are a slice.
+
+    words, rows: (nnz,) int64.  values: (nnz,) float32, counts or ones.  totals: (n,) float32, N_n.
+    """
+
+    words: Tensor
+    rows: Tensor
+    values: Tensor
+    totals: Tensor
+
+    @classmethod
+    def of(cls, words: Tensor, rows: Tensor, values: Tensor, n: int) -> Targets:
+        """From the entries of a batch of n bags in any order."""
+        words, order = torch.sort(words)
+        rows, values = rows[order], values[order]
+        totals = torch.zeros(n, device=words.device).index_add_(0, rows, values)
+        return cls(words, rows, values, totals)
+
+    def within(self, starts: Tensor) -> list[int]:
+        """Offsets of the entries at which each block of words starts."""
+        return torch.searchsorted(self.words, starts).tolist()
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Gradients, accumulated in float32.  A: (|V|, r), b: (|V|,), H: (n, r)."""
+
+    A: Tensor
+    b: Tensor
+    H: Tensor
+
+
+def block_size(n: int, device: torch.device) -> int:
+    """Words in a block: on a CPU the block of Z should stay near the cores, on a GPU it should fill them."""
+    entries = 4_194_304 if device.type == "cpu" else 268_435_456
+    return max(512, entries // n // 64 * 64)
+
+
+def bernoulli(
+    H: Tensor, A: Tensor, b: Tensor, targets: Targets, grad: Gradients, weight: float, with_value: bool = True
+) -> Tensor | None:
+    """Independent words: adds weight * gradient of sum softplus(Z) - Y * Z to `grad`.
+
+    Args:
+        H: (n, r), in the dtype of the matrix products.
+        A: (|V|, r) float32.  b: (|V|,) float32.
+        targets: of the n sentences; values are used as presence.
+        grad: where gradients are added.
+        weight: of this term, for example 1/n.
+        with_value: the value costs one more pass over Z; steps that nobody reads can leave it out.
+
+    Returns:
+        weight * value, a float64 scalar; None without `with_value`.
+    """
+    value = torch.zeros((), dtype=torch.float64, device=H.device) if with_value else None
+    for block, part, A_block, Z in _blocks(H, A, b, targets):
+        rows, columns = targets.rows[part], targets.words[part] - block.start
+        if value is not None:
+            value += torch.nn.functional.softplus(Z).sum(dtype=torch.float64)
+            value -= Z[rows, columns].sum(dtype=torch.float64)
+        G = Z.sigmoid_()
+        G[rows, columns] -= 1
+        _accumulate(grad, G, H, A_block, block, weight)
+    return None if value is None else weight * value
+
+
+def multinomial(
+    H: Tensor, A: Tensor, b: Tensor, targets: Targets, grad: Gradients, weight: float, with_value: bool = True
+) -> Tensor | None:
+    """One softmax over the vocabulary (eq. 3); arguments as for `bernoulli`, values are counts."""
+    log_sum = torch.full((len(H),), -torch.inf, device=H.device)
+    picked = torch.zeros((), dtype=torch.float64, device=H.device)
+    for block, part, _, Z in _blocks(H, A, b, targets):
+        torch.logaddexp(log_sum, Z.float().logsumexp(dim=1), out=log_sum)
+        if with_value:
+            entries = Z[targets.rows[part], targets.words[part] - block.start]
+            picked += (entries * targets.values[part]).sum(dtype=torch.float64)
+    shift = log_sum.to(H.dtype) if H.dtype == torch.float32 else log_sum
+    for block, part, A_block, Z in _blocks(H, A, b, targets):
+        P = (Z - shift[:, None]).exp_().mul_(targets.totals[:, None]).to(H.dtype)
+        P[targets.rows[part], targets.words[part] - block.start] -= targets.values[part].to(H.dtype)
+        _accumulate(grad, P, H, A_block, block, weight)
+    if not with_value:
+        return None
+    return weight * ((targets.totals.double() * log_sum.double()).sum() - picked)
+
+
+OBJECTIVES: dict[Objective, Callable[..., Tensor | None]] = {"bernoulli": bernoulli, "multinomial": multinomial}
+
+
+def _blocks(H: Tensor, A: Tensor, b: Tensor, targets: Targets) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
+    """Yields (words of the block, their target entries, A of the block, Z of the block)."""
+    size = block_size(len(H), H.device)
+    starts = torch.arange(0, len(b) + size, size, device=H.device)
+    offsets = targets.within(starts)
+    for i, start in enumerate(range(0, len(b), size)):
+        block = slice(start, min(start + size, len(b)))
+        A_block = A[block].to(H.dtype)
+        Z = torch.addmm(b[block].to(H.dtype), H, A_block.T)
+        yield block, slice(offsets[i], offsets[i + 1]), A_block, Z
+
+
+def _accumulate(grad: Gradients, G: Tensor, H: Tensor, A_block: Tensor, block: slice, weight: float) -> None:
+    grad.A[block].add_(G.T @ H, alpha=weight)
+    grad.b[block].add_(G.sum(dim=0, dtype=torch.float32), alpha=weight)
+    grad.H.add_(G @ A_block, alpha=weight)

@@ -1,0 +1,189 @@
+"""Input records: text lines, JSONL, rows of `.npy` files, audio paths, from files or standard input.
+
+A record that cannot be read is an InputError that names file and line. Readers for training raise it; `explain`
+asks for it to be yielded in the record's place, so that its stream can go on.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from flip.errors import InputError
+from flip.files import os_errors
+
+if TYPE_CHECKING:
+    import numpy as np
+
+JSONL_SUFFIXES = frozenset({".jsonl", ".ndjson"})
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".webm"})
+FILE_SUFFIXES = JSONL_SUFFIXES | AUDIO_SUFFIXES | {".txt", ".npy", ".json", ".tsv"}
+STDIN = "-"
+
+_JSONL_HINT = 'each line is an object such as {"id": "a1", "text": "hello"}'
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One input. Exactly one of text, audio and embedding is set; a blank line is the empty text.
+
+    where: file and line or row, for messages.
+    row: the row number from 0, when the record is a row of a `.npy` file.
+    embedding: vector of shape (d,), not checked for NaN yet.
+    """
+
+    where: str
+    id: str | int | None = None
+    text: str | None = None
+    audio: Path | None = None
+    row: int | None = None
+    embedding: np.ndarray | None = None
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What is repeated in output records: the text, the audio path or the row."""
+        if self.row is not None:
+            return {"row": self.row}
+        if self.audio is not None:
+            return {"audio": str(self.audio)}
+        return {} if self.text is None else {"text": self.text}
+
+
+def is_input_file(name: str) -> bool:
+    """Whether a command-line argument means a file: it exists, or it has no white space and ends like a known one."""
+    try:
+        if Path(name).is_file():
+            return True
+    except (OSError, ValueError):  # too long for a path, or a null byte: a sentence
+        return False
+    return not any(c.isspace() for c in name) and Path(name).suffix.lower() in FILE_SUFFIXES
+
+
+def stdin_bytes() -> BinaryIO:
+    """Standard input as bytes, on a file object of its own.
+
+    A thread that waits inside sys.stdin's buffer would abort the interpreter at exit.
+    """
+    try:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    except (OSError, AttributeError, ValueError):
+        buffer = getattr(sys.stdin, "buffer", None)
+        return buffer if buffer is not None else io.BytesIO(sys.stdin.read().encode())
+
+
+def read_records(source: str | Path) -> Iterator[Record]:
+    """Yields the records of a file, or of standard input for `-`.
+
+    Args:
+        source: a text file (one sentence a line), `.jsonl` (objects with "text", "audio" or "embedding"), `.npy`
+            (embeddings, one a row), or an audio file (one record). Standard input is text or JSONL, by its first line.
+
+    Raises:
+        InputError: at the first record that cannot be read.
+    """
+    for item in scan_records(source):
+        if isinstance(item, InputError):
+            raise item
+        yield item
+
+
+def scan_records(source: str | Path) -> Iterator[Record | InputError]:
+    """Like `read_records`, but a bad record is yielded as the error that it is, and reading goes on."""
+    if source == STDIN:
+        yield from _lines(stdin_bytes(), "stdin", jsonl=None, folder=Path())
+        return
+    path = Path(source)
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        from flip.store import open_embeddings
+
+        for row, vector in enumerate(open_embeddings(path)):
+            yield Record(where=f"{path}, row {row}", row=row, embedding=vector)
+    elif suffix in AUDIO_SUFFIXES:
+        with os_errors(path, "read"):
+            path.stat()
+        yield Record(where=str(path), audio=path)
+    else:
+        with os_errors(path, "read"), path.open("rb") as file:
+            yield from _lines(file, str(path), jsonl=suffix in JSONL_SUFFIXES, folder=path.parent)
+
+
+def read_texts(sources: Iterable[str | Path]) -> Iterator[str]:
+    """Yields the text of every record of the sources, blank lines as empty strings.
+
+    Raises:
+        InputError: a record is unreadable or has no text.
+    """
+    for source in sources:
+        for record in read_records(source):
+            if record.text is None:
+                raise InputError(f"{record.where}: no text", 'this command reads text lines or JSONL with "text"')
+            yield record.text
+
+
+def _lines(file: BinaryIO, name: str, jsonl: bool | None, folder: Path) -> Iterator[Record | InputError]:
+    for number, line in enumerate(file, start=1):
+        where = f"{name}, line {number}"
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        if jsonl is None and line.strip():
+            jsonl = _looks_like_jsonl(line)
+        try:
+            yield _parse(line, where, bool(jsonl), folder)
+        except InputError as error:
+            yield error
+
+
+def _looks_like_jsonl(line: bytes) -> bool:
+    import orjson
+
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _parse(line: bytes, where: str, jsonl: bool, folder: Path) -> Record:
+    try:
+        text = line.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{where}: not valid UTF-8 (byte {error.start + 1} is 0x{line[error.start]:02x})",
+            "convert the file first, for example with `iconv -f latin1 -t utf-8`",
+        ) from error
+    if not jsonl or not text:
+        return Record(where=where, text=text)
+    return _parse_object(text, where, folder)
+
+
+def _parse_object(line: str, where: str, folder: Path) -> Record:
+    import orjson
+
+    try:
+        fields = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"{where}: not valid JSON: {error}", _JSONL_HINT) from error
+    if not isinstance(fields, dict):
+        raise InputError(f"{where}: not a JSON object", _JSONL_HINT)
+    record_id = fields.get("id")
+    if not isinstance(record_id, str | int | None):
+        raise InputError(f'{where}: "id" is neither a string nor an integer', _JSONL_HINT)
+    if isinstance(text := fields.get("text"), str):
+        return Record(where=where, id=record_id, text=text.strip())
+    if isinstance(audio := fields.get("audio"), str):
+        return Record(where=where, id=record_id, audio=folder / audio)
+    if isinstance(values := fields.get("embedding"), list):
+        import numpy as np
+
+        try:
+            embedding = np.array(values, dtype=np.float32)
+        except (TypeError, ValueError):
+            embedding = np.empty(0)
+        if embedding.ndim != 1 or not embedding.size:
+            raise InputError(f'{where}: "embedding" is not a list of numbers', _JSONL_HINT)
+        return Record(where=where, id=record_id, embedding=embedding)
+    raise InputError(f'{where}: no "text", "audio" or "embedding" field', _JSONL_HINT)

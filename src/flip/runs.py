@@ -1,0 +1,129 @@
+"""The folder of a training run: the best model, the last state, the log; always complete, whenever it is killed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.checkpoint import CONFIG_FILE, MODEL_FILE, VOCAB_FILE, Checkpoint, load_model, save_checkpoint
+from flip.errors import InputError, UsageError
+from flip.files import os_errors, read_json, replacing, write_json
+
+if TYPE_CHECKING:
+    from flip.training import Epoch, Trainer
+    from flip.vocabulary import Vocabulary
+
+DATA, LOG, STATE, STARTED = "data", "log.jsonl", "state.safetensors", "options.json"
+
+
+def open_run(folder: Path, *, resume: bool = False, force: bool = False) -> None:
+    """Makes the folder of a run ready.
+
+    A folder that holds nothing but `data/` (a corpus that was split and embedded) counts as new.
+
+    Raises:
+        UsageError: --resume and --force together, or nothing to resume.
+        InputError: it holds a run, or something else, and neither was asked for; or it cannot be written.
+    """
+    if resume and force:
+        raise UsageError("--resume and --force exclude each other")
+    if resume and not (folder / STARTED).is_file():
+        raise UsageError(f"{folder}: no run to resume", "leave --resume out to start one")
+    with os_errors(folder, "write"):
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file", "-o names the folder of the run")
+        folder.mkdir(parents=True, exist_ok=True)
+        others = {path.name for path in folder.iterdir()} - {DATA}
+        if force:
+            for name in (MODEL_FILE, VOCAB_FILE, CONFIG_FILE, LOG, STATE, STARTED):
+                (folder / name).unlink(missing_ok=True)
+        elif others and not resume:
+            raise InputError(
+                f"{folder} exists and is not empty",
+                "--resume goes on with the run in it, --force starts it anew (its data/ is kept), -o names another",
+            )
+
+
+def remove_data(folder: Path) -> None:
+    """Deletes the split and the embeddings of a corpus."""
+    shutil.rmtree(folder / DATA, ignore_errors=True)
+
+
+def train_run(
+    folder: Path,
+    trainer: Trainer,
+    vocabulary: Vocabulary,
+    config: dict[str, Any],
+    *,
+    resume: bool = False,
+    dtype: type[np.floating[Any]] = np.float32,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Iterator[Epoch]:
+    """Trains in `folder`; after each epoch the best model, the state and the log are there, each replaced atomically.
+
+    Args:
+        folder: as `open_run` left it.
+        trainer: at its start.
+        vocabulary: saved with the model.
+        config: config.json of the checkpoint.
+        resume: go on after the last complete epoch.
+        dtype: of the saved model.
+        on_step: see `Trainer.fit`.
+
+    Raises:
+        UsageError: the run was started with other options, data or vocabulary.
+    """
+    import orjson
+    import torch
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    before = read_json(folder / STARTED) if resume else {}
+    if resume and trainer.config.precision == "auto":
+        trainer.dtype = getattr(torch, before["precision"])  # a probe may decide otherwise on a busy machine
+    started = {
+        "training": trainer.config.to_dict(),
+        "precision": str(trainer.dtype).removeprefix("torch."),
+        "rows": trainer.n,
+        "words": len(vocabulary),
+    }
+    log: list[dict[str, Any]] = []
+    if resume:
+        _require_same(before, started, folder)
+        if (folder / STATE).is_file():
+            with safe_open(folder / STATE, framework="pt") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                trainer.restore(tensors, file.metadata(), load_model(folder / MODEL_FILE))
+        if (folder / LOG).is_file():
+            lines = [orjson.loads(line) for line in (folder / LOG).read_bytes().splitlines()]
+            log = [line for line in lines if line["epoch"] <= trainer.epoch]
+    else:
+        write_json(folder / STARTED, started)
+    where = {"device": str(trainer.device), "precision": started["precision"]}
+    for epoch in trainer.fit(on_step):
+        if epoch.best or not (folder / MODEL_FILE).is_file():
+            save_checkpoint(folder, Checkpoint(trainer.best, vocabulary, config, str(folder)), dtype)
+        tensors, progress = trainer.state()
+        with replacing(folder / STATE) as temporary:
+            save_file(tensors, temporary, metadata=progress)
+        log.append(epoch.to_dict() | where)
+        with replacing(folder / LOG) as temporary:
+            temporary.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in log))
+        yield epoch
+
+
+def _require_same(before: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
+    def flat(options: dict[str, Any]) -> dict[str, Any]:
+        return options.get("training", {}) | {key: value for key, value in options.items() if key != "training"}
+
+    old, new = flat(before), flat(now)
+    changed = [f"{key} {old.get(key)} -> {value}" for key, value in new.items() if old.get(key) != value]
+    if changed:
+        raise UsageError(
+            f"{folder} was started with other options: {', '.join(changed)}",
+            "give the same options to resume, or --force to start anew",
+        )

@@ -1,0 +1,69 @@
+"""Embedding files: memory-mapped `.npy`, aligned sentences, and a JSON that says where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.errors import InputError
+from flip.files import os_errors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_ROWS = 65_536  # rows looked at or copied at a time
+
+
+def open_embeddings(path: Path) -> NDArray[np.floating[Any]]:
+    """Memory-maps a `.npy` file of shape (n, d), float32 or float16.
+
+    Raises:
+        InputError: missing, not a `.npy` file, truncated, or of another shape or type.
+    """
+    with os_errors(path, "read"):
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise InputError(f"{path}: not a readable .npy file: {error}", "re-create it with `flip embed`") from error
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype not in (np.float32, np.float16):
+        found = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "an archive"
+        raise InputError(f"{path}: expected float32 or float16 of shape (rows, dimension), found {found}")
+    return array
+
+
+def embeddings_json(path: Path) -> Path:
+    """`OUT.npy` -> `OUT.json`."""
+    return path.with_suffix(".json")
+
+
+def sentences_path(path: Path) -> Path:
+    """`OUT.npy` -> `OUT.sentences.txt`."""
+    return path.with_suffix(".sentences.txt")
+
+
+def finite_rows(embeddings: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    """(n,) which rows have neither NaN nor infinity."""
+    finite = np.ones(len(embeddings), bool)
+    for start in range(0, len(embeddings), _ROWS):
+        finite[start : start + _ROWS] = np.isfinite(embeddings[start : start + _ROWS]).all(axis=1)
+    return finite
+
+
+def require_finite(embeddings: NDArray[np.floating[Any]], where: str) -> None:
+    """Raises an InputError that names the first row with NaN or infinity and counts the others."""
+    bad = np.flatnonzero(~finite_rows(embeddings))
+    if len(bad):
+        raise InputError(
+            f"{where}, row {bad[0]}: NaN or infinity ({len(bad)} such rows, counted from 0)",
+            "re-embed these sentences, or remove the rows and their lines of text",
+        )
+
+
+def read_sentences(path: Path) -> list[str]:
+    """Lines of a UTF-8 text file, line i for row i, blank ones kept."""
+    from flip.records import read_texts
+
+    return list(read_texts([path]))

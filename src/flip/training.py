@@ -1,0 +1,400 @@
+"""Training: one loop for every recipe. `Trainer.fit` yields an Epoch at a time; the command line draws.
+
+A step over a batch of n costs three matrix products of n * |V| * r (see objectives.py); the rest stays small beside
+them. Master weights, gradients and optimizer state are float32; the products take `precision`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+
+from flip.device import matmul_dtype
+from flip.errors import FlipError, InputError
+from flip.metrics import References, accuracy, hits, top_words
+from flip.model import FactorizedLogLinear, LogLinear, Model
+from flip.objectives import OBJECTIVES, Gradients, Objective, Targets
+from flip.whitening import Inputs, Whitening, fit_whitening
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from flip.bags import Bags
+
+Recipe = Literal["flip", "paper"]
+_SHUFFLE_ROWS = 65_536  # contiguous rows read at a time and shuffled within
+_FEWEST_STEPS = 600  # a small corpus is passed over more often, to take at least so many steps
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Every ingredient of training. The defaults are the recipe `flip`; `PAPER` is the published one.
+
+    None stands for a value that depends on the data; `resolved` fills it in.
+    """
+
+    recipe: Recipe = "flip"
+    objective: Objective = "bernoulli"
+    inputs: Inputs = "whitened"  # conditioning of the embeddings, folded back into B and b afterwards
+    rank: int | None = 512  # None is full rank, LiP
+    alpha: float = 0.5  # weight of the first of two embeddings of the same sentences
+    lr: float = 8e-3
+    schedule: Literal["cosine", "plateau"] = "cosine"  # cosine has a warm-up over the first 5% of the steps
+    batch_size: int | None = None
+    epochs: int | None = None
+    patience: int = 5  # checks on dev without a gain before stopping
+    check_every: int = 1  # passes from one check on dev to the next
+    dev_metric: Literal["accuracy", "recall"] = "accuracy"  # accuracy has b; recall at top 2k has not
+    l1: float = 0.0  # on A, proximal
+    weight_decay: float = 0.0  # on A and B, decoupled
+    init: Literal["prior", "xavier"] = "prior"  # prior: A = 0, b = log-odds or log-frequency of each word
+    reduction: Literal["mean", "sum"] = "mean"  # of the loss over a batch
+    shuffle: bool = True
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    seed: int = 0
+
+    def resolved(self, n: int) -> TrainConfig:
+        """With batch size and epochs for n sentences."""
+        batch = self.batch_size or max(64, min(1000, n // 32))
+        steps = math.ceil(n / batch)
+        epochs = self.epochs or max(8, math.ceil(_FEWEST_STEPS / steps))
+        return replace(self, batch_size=batch, epochs=epochs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in config.json and log.jsonl."""
+        return asdict(self) | {"rank": "full" if self.rank is None else self.rank}
+
+
+PAPER = TrainConfig(
+    recipe="paper",
+    objective="multinomial",
+    inputs="raw",
+    lr=5e-3,
+    schedule="plateau",
+    batch_size=6000,
+    epochs=100,
+    patience=5,
+    check_every=3,
+    dev_metric="recall",
+    l1=1e-4,
+    init="xavier",
+    reduction="sum",
+    shuffle=False,
+    precision="float32",
+)
+RECIPES: dict[str, TrainConfig] = {"flip": TrainConfig(), "paper": PAPER}
+
+
+# What changes from epoch to epoch beside the tensors.
+_PROGRESS = ("epoch", "best_score", "checks_without_gain", "lr_scale")
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Sentences to learn from: one or two embedding matrices (n, d) of them, and their bags of words."""
+
+    views: tuple[NDArray[np.floating[Any]], ...]
+    bags: Bags
+
+    def __post_init__(self) -> None:
+        if not len(self.bags):
+            raise InputError("no sentence to train on")
+        if any(len(u) != len(self.bags) for u in self.views):
+            raise InputError(f"{[len(u) for u in self.views]} embeddings for {len(self.bags)} sentences")
+
+
+@dataclass(frozen=True)
+class DevData:
+    """Sentences to check on: as many embedding matrices as the training data have, and their references."""
+
+    views: tuple[NDArray[np.floating[Any]], ...]
+    references: References
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the data gave. score is the dev metric, None in a pass without a check."""
+
+    epoch: int
+    epochs: int
+    loss: float
+    score: float | None
+    best: bool
+    lr: float
+    sparsity: float
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """A line of log.jsonl."""
+        return asdict(self)
+
+
+class Trainer:
+    """Trains one model. `best` is the model of the best check so far, of the raw embedding.
+
+    >>> import numpy as np
+    >>> from flip.bags import bags_of_indices
+    >>> u = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
+    >>> bags = bags_of_indices([int(row.argmax())] for row in u)
+    >>> config = TrainConfig(rank=8, epochs=200, batch_size=64, lr=0.05)
+    >>> data = TrainingData((u,), bags)
+    >>> trainer = Trainer(data, DevData((u,), References(bags, bags.sizes)), vocabulary_size=8, config=config)
+    >>> for epoch in trainer.fit():
+    ...     pass
+    >>> bool(trainer.best_score > 0.9)
+    True
+    """
+
+    def __init__(
+        self,
+        train: TrainingData,
+        dev: DevData,
+        vocabulary_size: int,
+        config: TrainConfig | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Fits the whitening and initialises the factors."""
+        self.device = torch.device(device)
+        n, d = len(train.bags), train.views[0].shape[1]
+        self.config = (config or TrainConfig()).resolved(n)
+        self.train, self.dev = self._used(train), dev
+        self.dtype = matmul_dtype(self.device, self.config.precision)
+        self.whitening: Whitening = fit_whitening([view for view, _ in self.train], self.config.inputs)
+        self._m, self._C = (torch.from_numpy(x).to(self.device) for x in (self.whitening.m, self.whitening.C))
+        bags = train.bags
+        self._indptr, self._words, self._counts = (
+            torch.from_numpy(x).to(self.device) for x in (bags.indptr, bags.words.astype(np.int64), bags.counts)
+        )
+        self.n, self.epoch = n, 0
+        self.A, self.B, self.b = self._initial(bags, vocabulary_size, d)
+        self.parameters = [self.A, self.b] if self.B is None else [self.A, self.b, self.B]
+        decayed = [p for p in self.parameters if p is not self.b]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": [self.b], "weight_decay": 0.0}],
+            lr=self.config.lr,
+            fused=True,
+        )
+        for p in self.parameters:
+            p.grad = torch.zeros_like(p)
+        self.lr_scale = 1.0  # lowered by the plateau schedule
+        self.best: Model = self.model()
+        self.best_score = -math.inf
+        self.checks_without_gain = 0
+
+    def model(self) -> Model:
+        """The current model of the raw embedding: whitening folded in, float32, on the CPU."""
+        A, b = self.A.cpu().numpy(), self.b.cpu().numpy()
+        if self.B is not None:
+            B, folded_b = self.whitening.fold(A, self.B.cpu().numpy(), b)
+            return FactorizedLogLinear(A.copy(), B, folded_b)
+        rank, d = self.config.rank, A.shape[1]
+        if rank is None:
+            W, folded_b = self.whitening.fold_full(A, b)
+            return LogLinear(W, folded_b)
+        # Q has orthonormal columns, so that (A Q^T)(Q C) = A C: the same model at the rank that was asked for.
+        Q = np.eye(d, dtype=np.float32) if rank == d else _orthonormal(rank, d, self.config.seed)
+        B, folded_b = self.whitening.fold(A, np.eye(d, dtype=np.float32), b)
+        return FactorizedLogLinear(A.copy() if rank == d else A @ Q.T, Q @ B, folded_b)
+
+    def fit(self, on_step: Callable[[int, int], None] | None = None) -> Iterator[Epoch]:
+        """Yields one Epoch after each pass, until the last one or until dev stops gaining.
+
+        Args:
+            on_step: called with (steps done, steps in all) after each step.
+
+        Raises:
+            FlipError: the loss became NaN or infinite; `best` still holds the last good model.
+        """
+        config = self.config
+        assert config.epochs is not None and config.batch_size is not None
+        steps = self._batches_in_an_epoch()
+        while self.epoch < config.epochs and self.checks_without_gain < config.patience:
+            started = time.perf_counter()
+            losses = []
+            for i, (batches, targets) in enumerate(self._batches()):
+                step = self.epoch * steps + i
+                lr = self._rate(step, steps * config.epochs)
+                # The value costs a pass over the scores: every eighth step is enough for a log.
+                loss = self._step(batches, targets, lr, with_value=i % 8 == 0)
+                if loss is not None:
+                    losses.append(loss)
+                if on_step:
+                    on_step(step + 1, steps * config.epochs)
+            self.epoch += 1
+            mean_loss = float(torch.stack(losses).mean())
+            if not math.isfinite(mean_loss) or not torch.isfinite(self.b).all():
+                raise FlipError(
+                    f"training diverged in epoch {self.epoch}: the loss is {mean_loss}",
+                    "the last good model is kept; try a lower --lr",
+                )
+            score, best = self._check() if self.epoch % config.check_every == 0 else (None, False)
+            sparsity = float((self.A == 0).float().mean())
+            seconds = time.perf_counter() - started
+            yield Epoch(self.epoch, config.epochs, mean_loss, score, best, lr, sparsity, seconds)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """All that `restore` needs to go on after the last complete epoch, but for `best`: tensors and text."""
+        tensors = {"A": self.A, "b": self.b} | ({} if self.B is None else {"B": self.B})
+        for i, p in enumerate(self.parameters):
+            tensors |= {f"adam.{i}.{key}": value for key, value in self.optimizer.state[p].items()}
+        progress = {key: repr(getattr(self, key)) for key in _PROGRESS}
+        return {key: value.contiguous() for key, value in tensors.items()}, progress
+
+    def restore(self, tensors: dict[str, Tensor], progress: dict[str, str], best: Model) -> None:
+        """Takes up what `state` gave; the epochs that follow equal those of an uninterrupted run."""
+        for key, value in (("A", self.A), ("b", self.b), ("B", self.B)):
+            if value is not None:
+                value.copy_(tensors[key])
+        for i, p in enumerate(self.parameters):
+            prefix = f"adam.{i}."
+            self.optimizer.state[p] = {
+                key.removeprefix(prefix): value.to(self.device)
+                for key, value in tensors.items()
+                if key.startswith(prefix)
+            }
+        for key in _PROGRESS:
+            setattr(self, key, type(getattr(self, key))(progress[key]))
+        self.best = best
+
+    def _used(self, train: TrainingData) -> list[tuple[NDArray[np.floating[Any]], float]]:
+        """The views with their weights in L = alpha L(first) + (1 - alpha) L(second); weight 0 is not even read."""
+        if len(train.views) == 1:
+            return [(train.views[0], 1.0)]
+        first, second = train.views
+        weighted = [(first, self.config.alpha), (second, 1 - self.config.alpha)]
+        return [(view, weight) for view, weight in weighted if weight > 0]
+
+    def _initial(self, bags: Bags, size: int, d: int) -> tuple[Tensor, Tensor | None, Tensor]:
+        config = self.config
+        generator = torch.Generator().manual_seed(config.seed)
+        # From d on a rank adds no power: W itself is trained, with two matrix products a step instead of three.
+        full = config.rank is None or (config.rank >= d and config.init == "prior")
+        rank = d if full or config.rank is None else config.rank
+        if config.init == "xavier":
+            A = torch.nn.init.xavier_uniform_(torch.empty(size, rank), generator=generator)
+            b = torch.nn.init.xavier_uniform_(torch.empty(size, 1), generator=generator)[:, 0].clone()
+            B = torch.nn.init.xavier_uniform_(torch.empty(rank, d), generator=generator)
+        else:
+            A = torch.zeros(size, rank)
+            B = torch.from_numpy(_orthonormal(d, rank, config.seed).T.copy())
+            if config.objective == "bernoulli":
+                present = torch.from_numpy(bags.document_frequency(size)).double()
+                b = torch.logit((present + 0.5) / (len(bags) + 1)).float()
+            else:
+                counts = np.bincount(bags.words, weights=bags.counts, minlength=size) + 0.5
+                b = torch.from_numpy(np.log(counts / counts.sum())).float()
+        return A.to(self.device), None if full else B.to(self.device), b.to(self.device)
+
+    def _batches_in_an_epoch(self) -> int:
+        batch = self.config.batch_size or 1
+        return sum(math.ceil((stop - start) / batch) for start, stop in self._read_blocks())
+
+    def _read_blocks(self) -> list[tuple[int, int]]:
+        """Contiguous ranges of rows, each a whole number of batches but for the last."""
+        batch = self.config.batch_size or 1
+        rows = max(1, _SHUFFLE_ROWS // batch) * batch
+        return [(start, min(start + rows, self.n)) for start in range(0, self.n, rows)]
+
+    def _batches(self) -> Iterator[tuple[list[tuple[Tensor, float]], Targets]]:
+        """The batches of one pass: conditioned embeddings with their weights, and targets.
+
+        Blocks are read contiguously and shuffled within; the order depends on seed and epoch alone, so that a resumed
+        run sees what an uninterrupted one would.
+        """
+        batch = self.config.batch_size or 1
+        order = np.random.default_rng((self.config.seed, self.epoch))
+        blocks = self._read_blocks()
+        for start, stop in order.permutation(blocks) if self.config.shuffle else blocks:
+            conditioned = [
+                ((torch.from_numpy(np.array(view[start:stop], np.float32)).to(self.device) - self._m) @ self._C, weight)
+                for view, weight in self.train
+            ]
+            rows = order.permutation(stop - start) if self.config.shuffle else np.arange(stop - start)
+            shuffled = torch.from_numpy(rows).to(self.device)
+            for i in range(0, stop - start, batch):
+                chosen = shuffled[i : i + batch]
+                yield [(u[chosen], weight) for u, weight in conditioned], self._targets(chosen + int(start))
+
+    def _targets(self, rows: Tensor) -> Targets:
+        sizes = self._indptr[rows + 1] - self._indptr[rows]
+        ends = sizes.cumsum(0)
+        own = torch.repeat_interleave(torch.arange(len(rows), device=self.device), sizes)
+        entries = torch.arange(len(own), device=self.device) + (self._indptr[rows] - ends + sizes)[own]
+        return Targets.of(self._words[entries], own, self._counts[entries], len(rows))
+
+    def _step(self, batches: Sequence[tuple[Tensor, float]], targets: Targets, lr: float, with_value: bool) -> Any:
+        objective = OBJECTIVES[self.config.objective]
+        n = len(batches[0][0])
+        scale = 1 / n if self.config.reduction == "mean" else 1.0
+        for p in self.parameters:
+            assert p.grad is not None
+            p.grad.zero_()
+        assert self.A.grad is not None and self.b.grad is not None
+        total = None
+        for u, weight in batches:
+            h = u if self.B is None else u @ self.B.T
+            grad = Gradients(self.A.grad, self.b.grad, torch.zeros_like(h))
+            value = objective(h.to(self.dtype), self.A, self.b, targets, grad, weight * scale, with_value)
+            if self.B is not None:
+                assert self.B.grad is not None
+                self.B.grad.addmm_(grad.H.T, u)
+            if value is not None:
+                total = value if total is None else total + value
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        if self.config.l1:
+            soft_threshold_(self.A, lr * self.config.l1)
+        return None if total is None else total / (scale * n)
+
+    def _rate(self, step: int, steps: int) -> float:
+        if self.config.schedule == "plateau":
+            return self.config.lr * self.lr_scale
+        warm_up = max(1, steps // 20)
+        if step < warm_up:
+            return self.config.lr * (step + 1) / warm_up
+        return self.config.lr * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+
+    def _check(self) -> tuple[float, bool]:
+        """Scores the current model on dev; keeps it where it is the best so far."""
+        model = self.model()
+        score = float(np.mean([self._dev_score(model, view) for view in self.dev.views]))
+        best = score > self.best_score
+        if best:
+            self.best, self.best_score, self.checks_without_gain = model, score, 0
+        else:
+            self.checks_without_gain += 1
+            if self.checks_without_gain % 2 == 0:
+                self.lr_scale /= 2
+        return score, best
+
+    def _dev_score(self, model: Model, view: NDArray[np.floating[Any]]) -> float:
+        words = self.dev.references.words
+        k = words.sizes
+        recall = self.config.dev_metric == "recall"
+        depth = int(k.max()) * (2 if recall else 1)
+        top = top_words(model, view, depth, bias_weight=0.0 if recall else 1.0, device=str(self.device))
+        hit = hits(top, words, model.vocabulary_size)
+        if not recall:
+            return float(accuracy(hit, words).mean())
+        counted = np.flatnonzero(k)
+        reach = np.minimum(2 * k[counted], hit.shape[1])
+        return float((np.cumsum(hit, axis=1)[counted, reach - 1] / k[counted]).mean())
+
+
+def _orthonormal(rows: int, columns: int, seed: int) -> NDArray[np.float32]:
+    """A random matrix with orthonormal columns; rows >= columns."""
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(rows, columns)))[0].astype(np.float32)
+
+
+def soft_threshold_(A: Tensor, threshold: float) -> None:
+    """Proximal step of the L1 norm, in place: entries within `threshold` of zero become exactly zero."""
+    for block in A.split(8192):
+        block.copy_(torch.nn.functional.softshrink(block, threshold))

@@ -1,0 +1,139 @@
+"""Vocabularies: which words a model knows, in which order, and how text is cut into them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+from flip.errors import InputError
+from flip.files import read_json, write_json
+from flip.tokenize import Tokenizer
+
+_CHUNK = 4096  # sentences counted at a time; memory stays that of the counters
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Words in index order, with the tokenizer that finds them in text.
+
+    Saved as two files: `vocab.json` maps word to index, as published; `vocab.options.json` beside it holds the
+    tokenizer's options (in a checkpoint folder, config.json does).
+    """
+
+    words: tuple[str, ...]
+    tokenizer: Tokenizer = field(default_factory=Tokenizer)
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Word to index."""
+        return {word: i for i, word in enumerate(self.words)}
+
+    def lookup(self, tokens: Iterable[str]) -> list[int]:
+        """Indices of the tokens that are in the vocabulary, in order, with repetitions."""
+        index = self.index
+        return [i for token in tokens if (i := index.get(token)) is not None]
+
+    def save(self, path: Path) -> None:
+        """Writes `path` and the options file beside it."""
+        write_json(path, self.index)
+        write_json(options_path(path), {"tokenizer": self.tokenizer.to_dict()})
+
+    @classmethod
+    def load(cls, path: Path, tokenizer: Tokenizer | None = None) -> Vocabulary:
+        """Reads word -> index in any order.
+
+        Args:
+            path: the vocabulary file.
+            tokenizer: how to cut text; by default what the options file beside `path` says, or `latin`.
+
+        Raises:
+            InputError: the file is missing, or its indices are not 0..|V|-1, each once.
+        """
+        index = read_json(path)
+        if not isinstance(index, dict) or not index:
+            raise InputError(f"{path}: not a vocabulary", "expected a JSON object of word -> index")
+        words = [""] * len(index)
+        for word, i in index.items():
+            if not isinstance(i, int) or not 0 <= i < len(words) or words[i]:
+                raise InputError(f"{path}: {word!r} has index {i}", f"indices must be 0..{len(words) - 1}, each once")
+            words[i] = word
+        if tokenizer is None:
+            options = options_path(path)
+            stored = read_json(options).get("tokenizer", {}) if options.is_file() else {}
+            tokenizer = Tokenizer.from_dict(stored, str(options))
+        return cls(tuple(words), tokenizer)
+
+
+def options_path(vocab: Path) -> Path:
+    """`vocab.json` -> `vocab.options.json`."""
+    return vocab.with_name(f"{vocab.stem}.options.json")
+
+
+def build_vocabulary(
+    texts: Iterable[str],
+    tokenizer: Tokenizer,
+    *,
+    max_features: int | None = 100_000,
+    min_df: int | float = 1,
+    max_df: int | float = 1.0,
+    words: Iterable[str] | None = None,
+) -> Vocabulary:
+    """Builds a vocabulary, indices in alphabetical order, as scikit-learn's CountVectorizer does.
+
+    Args:
+        texts: sentences, read once and not kept: memory grows with the vocabulary only.
+        tokenizer: how to cut them.
+        max_features: the most frequent words are kept; of equally frequent ones the alphabetically first.
+        min_df, max_df: bounds on the number (int) or share (float) of sentences that contain a word.
+        words: only these, each cut with the tokenizer first; a word that never occurs in `texts` is left out.
+
+    Raises:
+        InputError: there is no text, or no word is left.
+    """
+    term_counts: Counter[str] = Counter()
+    sentence_counts: Counter[str] = Counter()
+    by_sentence = min_df not in (0, 1) or max_df != 1.0
+    unigrams = tokenizer.ngram == (1, 1)
+    total = 0
+    for chunk in _chunks(texts, _CHUNK):
+        total += len(chunk)
+        if unigrams and not by_sentence:
+            term_counts.update(tokenizer.unigrams(chunk))
+            continue
+        for text in chunk:
+            tokens = tokenizer(text)
+            term_counts.update(tokens)
+            if by_sentence:
+                sentence_counts.update(set(tokens))
+    if not total:
+        raise InputError("no text to build a vocabulary from", "the input has no line that is not blank")
+    low = min_df if isinstance(min_df, int) else min_df * total
+    high = max_df if isinstance(max_df, int) else max_df * total
+    allowed = None if words is None else {token for word in words for token in tokenizer(word)}
+    kept = [
+        (-count, word)
+        for word, count in term_counts.items()
+        if (not by_sentence or low <= sentence_counts[word] <= high) and (allowed is None or word in allowed)
+    ]
+    if not kept:
+        raise InputError(
+            f"no word is left of {len(term_counts)} in {total} sentences",
+            "relax --min-df, --max-df or --words, or choose another --tokenizer",
+        )
+    if max_features is not None and len(kept) > max_features:
+        kept = sorted(kept)[:max_features]
+    return Vocabulary(tuple(sorted(word for _, word in kept)), tokenizer)
+
+
+def _chunks(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Lists of up to `size` texts, blank ones left out."""
+    filled = (text for text in texts if text)
+    while chunk := list(islice(filled, size)):
+        yield chunk

@@ -1,0 +1,73 @@
+"""Conditioning of the inputs: fit on the training embeddings, train on u' = C(u - m), fold C and m into the model.
+
+Sentence embeddings are badly conditioned, and first-order training on the raw vectors crawls. What is saved is an
+ordinary model of the raw embedding: A B' C (u - m) + b' = A (B'C) u + (b' - A B'C m).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from flip.model import Array
+
+Inputs = Literal["whitened", "centred", "raw"]
+_ROWS = 16_384
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """u' = C (u - m).  m: (d,), C: (d, d), symmetric."""
+
+    m: Array
+    C: Array
+
+    def apply(self, u: Array) -> Array:
+        """(n, d) raw embeddings to (n, d) conditioned ones."""
+        return (u - self.m) @ self.C
+
+    def fold(self, output: Array, B: Array, b: Array) -> tuple[Array, Array]:
+        """B (r, d) and b (|V|,) of a model trained on u' -> B and b of the same model on u; `output` is A, (|V|, r)."""
+        folded = B @ self.C
+        return folded, b - output @ (folded @ self.m)
+
+    def fold_full(self, W: Array, b: Array) -> tuple[Array, Array]:
+        """The same for a full-rank W, (|V|, d)."""
+        folded = W @ self.C
+        return folded, b - folded @ self.m
+
+
+def fit_whitening(
+    views: Sequence[NDArray[np.floating[Any]]], inputs: Inputs = "whitened", floor: float = 1e-4
+) -> Whitening:
+    """Fits mean and symmetric inverse square root of the covariance, block by block, in float64.
+
+    Args:
+        views: embedding matrices (n, d), usually one; the moments are those of all rows together.
+        inputs: `whitened`; `centred` leaves C at the identity; `raw` leaves m at zero as well.
+        floor: eigenvalues below this share of their mean are raised to it, so that directions in which the encoder
+            hardly varies are not blown up.
+    """
+    d = views[0].shape[1]
+    total = sum(len(u) for u in views)
+    if inputs == "raw":
+        return Whitening(np.zeros(d, np.float32), np.eye(d, dtype=np.float32))
+    blocks = [(u, start) for u in views for start in range(0, len(u), _ROWS)]
+    m = sum(u[start : start + _ROWS].sum(axis=0, dtype=np.float64) for u, start in blocks) / total
+    if inputs == "centred":
+        return Whitening(m.astype(np.float32), np.eye(d, dtype=np.float32))
+    covariance = np.zeros((d, d))
+    for u, start in blocks:
+        centred = u[start : start + _ROWS] - m
+        covariance += centred.T @ centred
+    values, vectors = np.linalg.eigh(covariance / total)
+    values = np.maximum(values, max(floor * values.mean(), np.finfo(np.float64).tiny))
+    C = (vectors / np.sqrt(values)) @ vectors.T
+    return Whitening(m.astype(np.float32), C.astype(np.float32))
