@@ -1,0 +1,121 @@
+"""Shared fixtures: the real encoder, the quickstart corpus, a small trained run, and the command line in process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from flip.cli.app import main
+from flip.encoders import Encoder, load_encoder
+
+ROOT = Path(__file__).parents[1]
+QUICKSTART = ROOT / "examples" / "quickstart"
+
+# No test needs the network: a library that asks for it must fail at once.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--benchmark", action="store_true", help="run the benchmarks too; they print, and never fail on a time")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--benchmark"):
+        skip = pytest.mark.skip(reason="a measurement, not a test: pytest --benchmark -s tests/benchmarks")
+        for item in items:
+            if "benchmark" in item.keywords:
+                item.add_marker(skip)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command printed and returned."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The JSON lines of stdout."""
+        return [orjson.loads(line) for line in self.out.splitlines()]
+
+
+Flip = Callable[..., Result]
+
+
+@pytest.fixture
+def flip(capfd: pytest.CaptureFixture[str]) -> Flip:
+    """Runs `flip ARGS...` in this process."""
+
+    def run(*args: object) -> Result:
+        capfd.readouterr()
+        code = main([str(arg) for arg in args])
+        out, err = capfd.readouterr()
+        return Result(code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def fails(flip: Flip) -> Callable[..., str]:
+    """Runs a command that must fail with `code`, an `error:` line and no traceback; returns stderr."""
+
+    def run(code: int, *args: object) -> str:
+        result = flip(*args)
+        assert result.code == code, result.err
+        assert any(line.startswith("error:") for line in result.err.splitlines())
+        assert "Traceback" not in result.err
+        return result.err
+
+    return run
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, and no FLIP_* variables."""
+    for name in [name for name in os.environ if name.startswith("FLIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Encoder:
+    """The real default encoder."""
+    return load_encoder("minilm", offline=True)
+
+
+@pytest.fixture(scope="session")
+def sentences() -> list[str]:
+    """2,015 short English sentences."""
+    return (QUICKSTART / "train.txt").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.fixture(scope="session")
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The quickstart folder after its four bare commands, with the model in `run`."""
+    folder = tmp_path_factory.mktemp("quickstart")
+    for name in ("train.txt", "dev.txt", "test.txt", "flip.toml", "datasets.yaml"):
+        shutil.copy(QUICKSTART / name, folder)
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        for command in (["vocab", "-q"], ["embed", "-q"], ["train", "-q"]):
+            assert main(command) == 0, command
+    finally:
+        os.chdir(before)
+    yield folder
+
+
+@pytest.fixture(scope="session")
+def run_folder(quickstart: Path) -> Path:
+    """A checkpoint folder, trained on the quickstart corpus."""
+    return quickstart / "run"

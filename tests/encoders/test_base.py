@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flip.encoders import Encoder, load_encoder
+from flip.encoders.base import require_dimension
+from flip.errors import InputError, UnavailableError, UsageError
+
+OWN = """
+import numpy as np
+class Own:
+    name, revision, dimension, device = "own", "1", 2, "cpu"
+    modalities = frozenset({"text"})
+    def encode(self, batch):
+        return np.array([[len(text), 1] for text in batch], np.float32)
+def broken():
+    raise OSError("weights are gone")
+def nothing():
+    return object()
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_encoder_module.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_the_default_encoder_keeps_the_protocol(minilm: Encoder) -> None:
+    assert isinstance(minilm, Encoder)
+
+
+def test_an_unknown_name_gives_the_nearest() -> None:
+    with pytest.raises(UsageError, match="unknown encoder 'minilmm'") as caught:
+        load_encoder("minilmm")
+    assert "did you mean 'minilm'?" in str(caught.value.hint)
+
+
+def test_a_callable_of_ones_own(own: None) -> None:
+    assert load_encoder("own_encoder_module:Own").encode(["abc"]).tolist() == [[3, 1]]
+
+
+def test_callables_that_do_not_work(own: None) -> None:
+    with pytest.raises(UnavailableError, match="cannot import no_such_module"):
+        load_encoder("no_such_module:Own")
+    with pytest.raises(UsageError, match="has no 'missing'"):
+        load_encoder("own_encoder_module:missing")
+    with pytest.raises(UnavailableError, match="OSError: weights are gone"):
+        load_encoder("own_encoder_module:broken")
+    with pytest.raises(UsageError, match="not an Encoder"):
+        load_encoder("own_encoder_module:nothing")
+
+
+def test_another_dimension_says_what_to_do() -> None:
+    with pytest.raises(InputError, match="a.npy has 768 dimensions; the checkpoint expects 384") as caught:
+        require_dimension(768, 384, "a.npy", "minilm")
+    assert "flip embed --encoder minilm" in str(caught.value.hint)

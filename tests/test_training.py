@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from flip.bags import bags_of_indices
+from flip.errors import FlipError, InputError
+from flip.files import read_json
+from flip.metrics import References
+from flip.model import FactorizedLogLinear, LogLinear
+from flip.runs import train_run
+from flip.training import PAPER, DevData, TrainConfig, Trainer, TrainingData, soft_threshold_
+from flip.vocabulary import Vocabulary
+
+D, WORDS = 12, 30
+CONFIG = TrainConfig(rank=D, epochs=6, batch_size=50, lr=0.05, precision="float32")
+
+
+def data(n: int, seed: int, views: int = 1) -> tuple[TrainingData, DevData]:
+    """Badly conditioned embeddings of bags of words: sums of word vectors, skewed and shifted."""
+    world = np.random.default_rng(7)
+    vectors = world.normal(size=(WORDS, D)) @ (np.diag(np.geomspace(1, 30, D)) @ world.normal(size=(D, D)))
+    rng = np.random.default_rng(seed)
+    lists = [rng.choice(WORDS, size=rng.integers(1, 4), replace=False).tolist() for _ in range(n)]
+    clean = np.array([vectors[words].sum(axis=0) + 5 for words in lists])
+    noisy = tuple((clean + rng.normal(scale=0.1, size=clean.shape)).astype(np.float32) for _ in range(views))
+    bags = bags_of_indices(lists)
+    return TrainingData(noisy, bags), DevData(noisy, References(bags, bags.sizes))
+
+
+def trainer(config: TrainConfig = CONFIG, views: int = 1) -> Trainer:
+    return Trainer(data(400, 0, views)[0], data(100, 1, views)[1], WORDS, config)
+
+
+def finish(trained: Trainer) -> list[float]:
+    return [epoch.loss for epoch in trained.fit()]
+
+
+@pytest.mark.parametrize(
+    ("rank", "kind", "shape"),
+    [(None, LogLinear, "full"), (6, FactorizedLogLinear, 6), (D, FactorizedLogLinear, D), (40, FactorizedLogLinear, 40)],
+)
+@pytest.mark.parametrize("objective", ["bernoulli", "multinomial"])
+def test_every_rank_and_objective_learns_a_model_of_the_raw_embedding(rank, kind, shape, objective) -> None:
+    trained = trainer(replace(CONFIG, rank=rank, objective=objective))
+    losses = finish(trained)
+    assert isinstance(trained.best, kind)
+    assert trained.best.rank == shape
+    assert losses[-1] < 0.7 * losses[0]
+    assert trained.best_score > (0.35 if rank == 6 else 0.8)
+
+
+def test_from_the_dimension_on_a_rank_changes_the_shape_and_not_the_model() -> None:
+    full, square, wide = (trainer(replace(CONFIG, rank=rank)) for rank in (None, D, 40))
+    u = data(20, 2)[0].views[0]
+    for trained in (full, square, wide):
+        finish(trained)
+    assert np.allclose(square.model().scores(u), full.model().scores(u), atol=1e-2)
+    assert np.allclose(wide.model().scores(u), full.model().scores(u), atol=1e-2)
+
+
+def test_whitening_is_what_makes_it_learn_quickly() -> None:
+    whitened, raw = trainer(), trainer(replace(CONFIG, inputs="raw"))
+    finish(whitened)
+    finish(raw)
+    assert whitened.best_score > raw.best_score
+
+
+@pytest.mark.parametrize(("alpha", "used"), [(1.0, 0), (0.0, 1)])
+def test_alpha_at_an_end_never_reads_the_other_view(alpha: float, used: int) -> None:
+    train, dev = data(400, 0, views=2)
+    views = list(train.views)
+    views[1 - used] = np.full_like(views[1 - used], np.nan)
+    trained = Trainer(TrainingData(tuple(views), train.bags), DevData(dev.views[:1], dev.references), WORDS, replace(CONFIG, alpha=alpha))
+    finish(trained)
+    alone = Trainer(TrainingData((train.views[used],), train.bags), DevData(dev.views[:1], dev.references), WORDS, CONFIG)
+    finish(alone)
+    assert np.array_equal(trained.model().output, alone.model().output)
+
+
+def test_two_views_are_mixed() -> None:
+    trained = trainer(replace(CONFIG, alpha=0.5), views=2)
+    finish(trained)
+    assert trained.best_score > 0.8
+
+
+def test_the_same_seed_gives_the_same_model_and_another_one_does_not() -> None:
+    first, second, third = trainer(), trainer(), trainer(replace(CONFIG, seed=1))
+    for trained in (first, second, third):
+        finish(trained)
+    assert np.array_equal(first.model().output, second.model().output)
+    assert not np.array_equal(first.model().output, third.model().output)
+
+
+def test_l1_gives_exact_zeros_and_logs_them() -> None:
+    epochs = list(trainer(replace(CONFIG, l1=0.05)).fit())
+    assert epochs[-1].sparsity > 0.05
+    A = torch.tensor([[0.5, -0.5, 0.05, -0.05]])
+    soft_threshold_(A, 0.1)
+    assert torch.allclose(A, torch.tensor([[0.4, -0.4, 0.0, 0.0]]))
+    assert (A == 0).sum() == 2
+
+
+def test_weight_decay_shrinks() -> None:
+    plain, decayed = trainer(), trainer(replace(CONFIG, weight_decay=1.0))
+    finish(plain)
+    finish(decayed)
+    assert np.linalg.norm(decayed.model().output) < np.linalg.norm(plain.model().output)
+
+
+def test_stops_when_dev_stops_gaining_and_keeps_the_best() -> None:
+    trained = trainer(replace(CONFIG, epochs=200, patience=2))
+    epochs = list(trained.fit())
+    assert len(epochs) < 200
+    best = max(epochs, key=lambda epoch: (epoch.score, -epoch.epoch))
+    assert trained.best_score == best.score
+    assert best.best
+    assert not any(epoch.best for epoch in epochs[best.epoch :])
+    assert len(epochs) == best.epoch + 2
+
+
+def test_the_paper_recipe_checks_every_third_pass_on_recall_without_bias() -> None:
+    trained = trainer(replace(PAPER, rank=D, epochs=9, batch_size=100))
+    epochs = list(trained.fit())
+    assert [epoch.epoch for epoch in epochs if epoch.score is not None] == [3, 6, 9]
+    assert trained.dtype == torch.float32
+
+
+def test_divergence_keeps_the_last_good_model() -> None:
+    trained = trainer(replace(CONFIG, lr=1e30, objective="multinomial", schedule="plateau"))
+    with pytest.raises(FlipError, match="diverged in epoch"):
+        finish(trained)
+    assert np.isfinite(trained.best.b).all()
+    assert np.isfinite(trained.best.output).all()
+
+
+def test_small_data_are_passed_over_more_often() -> None:
+    small, large = TrainConfig().resolved(2_000), TrainConfig().resolved(50_000)
+    assert small.batch_size < large.batch_size == 1000
+    assert small.epochs > large.epochs
+
+
+def test_no_data() -> None:
+    with pytest.raises(InputError, match="no sentence"):
+        TrainingData((np.ones((0, 3), np.float32),), bags_of_indices([]))
+    with pytest.raises(InputError, match=r"\[2\] embeddings for 1"):
+        TrainingData((np.ones((2, 3), np.float32),), bags_of_indices([[1]]))
+
+
+@pytest.mark.parametrize("rank", [5, D])
+def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(tmp_path, rank: int) -> None:
+    config = replace(CONFIG, rank=rank, patience=100)
+    vocabulary = Vocabulary(tuple(f"w{i}" for i in range(WORDS)))
+    whole, first, second = trainer(config), trainer(config), trainer(config)
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "broken").mkdir()
+    for _ in train_run(tmp_path / "whole", whole, vocabulary, {}):
+        pass
+    for epoch in train_run(tmp_path / "broken", first, vocabulary, {}):
+        if epoch.epoch == 3:
+            break
+    for _ in first.fit():  # what a killed process had done of the next epoch is lost
+        break
+    for _ in train_run(tmp_path / "broken", second, vocabulary, {}, resume=True):
+        pass
+    for name in ("model.safetensors", "state.safetensors", "vocab.json", "options.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes(), name
+    lines = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("whole", "broken")]
+    assert [len(part) for part in lines] == [6, 6]
+    assert read_json(tmp_path / "whole" / "options.json")["precision"] == "float32"
