@@ -23,7 +23,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--benchmark", action="store_true", help="run the benchmarks too; they print, and never fail on a time")
+    parser.addoption(
+        "--benchmark", action="store_true", help="run the benchmarks too; they print, and never fail on a time"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -18,11 +18,14 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
         temporary.write_text("half")
         raise RuntimeError
     assert read_json(path) == {"old": True}
-    assert os.listdir(tmp_path) == ["a.json"]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_a_full_disk_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="out.json: cannot write: no space left on device"), replacing(tmp_path / "out.json"):
+    with (
+        pytest.raises(InputError, match="out.json: cannot write: no space left on device"),
+        replacing(tmp_path / "out.json"),
+    ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert not list(tmp_path.iterdir())
 

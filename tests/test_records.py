@@ -77,7 +77,11 @@ def test_npy_rows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "texts"),
-    [("one\ntwo\n", ["one", "two"]), ('\n{"text": "one"}\n{"text": "two"}\n', ["", "one", "two"]), ("{not json\n", ["{not json"])],
+    [
+        ("one\ntwo\n", ["one", "two"]),
+        ('\n{"text": "one"}\n{"text": "two"}\n', ["", "one", "two"]),
+        ("{not json\n", ["{not json"]),
+    ],
 )
 def test_standard_input_is_text_or_jsonl_by_its_first_line(
     monkeypatch: pytest.MonkeyPatch, content: str, texts: list[str]

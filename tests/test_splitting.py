@@ -10,7 +10,9 @@ from flip.tokenize import normalize
 
 
 @settings(deadline=None)
-@given(st.lists(st.sampled_from(["a b", "A b!", "c", "d", "e", "f f", "g", "h", "i", "j", "k"]), min_size=25, max_size=60))
+@given(
+    st.lists(st.sampled_from(["a b", "A b!", "c", "d", "e", "f f", "g", "h", "i", "j", "k"]), min_size=25, max_size=60)
+)
 def test_equal_sentences_stay_on_one_side_and_none_is_lost(texts: list[str]) -> None:
     if len({normalize(text) for text in texts}) < 3:
         return
@@ -33,7 +35,9 @@ def test_the_seed_decides(sentences: list[str]) -> None:
     assert split(sentences, "0.8,0.1,0.1", seed=3) != split(sentences, "0.8,0.1,0.1", seed=4)
 
 
-@pytest.mark.parametrize("spec", ["0.9,0.1", "a,b,c", "0.5,0.2,0.2", "1.2,-0.1,-0.1", "rest,10,90", "rest,0,5", "1,0,0"])
+@pytest.mark.parametrize(
+    "spec", ["0.9,0.1", "a,b,c", "0.5,0.2,0.2", "1.2,-0.1,-0.1", "rest,10,90", "rest,0,5", "1,0,0"]
+)
 def test_specs_that_make_no_sense(spec: str) -> None:
     with pytest.raises(UsageError, match="--split"):
         split_sizes(spec, 100)

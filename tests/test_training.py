@@ -42,7 +42,12 @@ def finish(trained: Trainer) -> list[float]:
 
 @pytest.mark.parametrize(
     ("rank", "kind", "shape"),
-    [(None, LogLinear, "full"), (6, FactorizedLogLinear, 6), (D, FactorizedLogLinear, D), (40, FactorizedLogLinear, 40)],
+    [
+        (None, LogLinear, "full"),
+        (6, FactorizedLogLinear, 6),
+        (D, FactorizedLogLinear, D),
+        (40, FactorizedLogLinear, 40),
+    ],
 )
 @pytest.mark.parametrize("objective", ["bernoulli", "multinomial"])
 def test_every_rank_and_objective_learns_a_model_of_the_raw_embedding(rank, kind, shape, objective) -> None:
@@ -75,9 +80,16 @@ def test_alpha_at_an_end_never_reads_the_other_view(alpha: float, used: int) -> 
     train, dev = data(400, 0, views=2)
     views = list(train.views)
     views[1 - used] = np.full_like(views[1 - used], np.nan)
-    trained = Trainer(TrainingData(tuple(views), train.bags), DevData(dev.views[:1], dev.references), WORDS, replace(CONFIG, alpha=alpha))
+    trained = Trainer(
+        TrainingData(tuple(views), train.bags),
+        DevData(dev.views[:1], dev.references),
+        WORDS,
+        replace(CONFIG, alpha=alpha),
+    )
     finish(trained)
-    alone = Trainer(TrainingData((train.views[used],), train.bags), DevData(dev.views[:1], dev.references), WORDS, CONFIG)
+    alone = Trainer(
+        TrainingData((train.views[used],), train.bags), DevData(dev.views[:1], dev.references), WORDS, CONFIG
+    )
     finish(alone)
     assert np.array_equal(trained.model().output, alone.model().output)
 

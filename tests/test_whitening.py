@@ -8,7 +8,9 @@ from flip.whitening import fit_whitening
 
 def skewed(n: int = 5000, d: int = 12) -> np.ndarray:
     rng = np.random.default_rng(0)
-    return (rng.normal(size=(n, d)) * np.geomspace(1, 30, d) @ np.linalg.qr(rng.normal(size=(d, d)))[0] + 3).astype(np.float32)
+    return (rng.normal(size=(n, d)) * np.geomspace(1, 30, d) @ np.linalg.qr(rng.normal(size=(d, d)))[0] + 3).astype(
+        np.float32
+    )
 
 
 def test_whitened_rows_have_mean_zero_and_unit_covariance() -> None:

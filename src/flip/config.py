@@ -28,9 +28,9 @@ class _Section(BaseModel):
 class VocabSettings(_Section):
     text: list[str] = []
     output: Path = Path("vocab.json")
-    max_features: int = Field(100_000, ge=1)
-    min_df: int | float = Field(1, ge=0)
-    max_df: int | float = Field(1.0, gt=0)
+    max_features: int = Field(default=100_000, ge=1)
+    min_df: int | float = Field(default=1, ge=0)
+    max_df: int | float = Field(default=1.0, gt=0)
     ngram: tuple[int, int] = (1, 1)
     tokenizer: TokenizerName = "latin"
     strip_accents: Accents = "none"
@@ -42,7 +42,7 @@ class VocabSettings(_Section):
 class EmbedSettings(_Section):
     inputs: list[str] = []
     output: Path | None = None  # INPUT.npy where there is one input
-    batch_size: int = Field(256, ge=1)
+    batch_size: int = Field(default=256, ge=1)
     dtype: Literal["auto", "float32", "float16"] = "auto"  # of the file; auto is float32
     force: bool = False
 
@@ -58,16 +58,16 @@ class TrainSettings(_Section):
     split: str = "0.9,0.05,0.05"
     recipe: Literal["flip", "paper"] = "flip"
     rank: int | Literal["full"] | None = None  # 512, or the dimension where that is less
-    alpha: float = Field(0.5, ge=0, le=1)
+    alpha: float = Field(default=0.5, ge=0, le=1)
     # None: what the recipe says.
     objective: Literal["bernoulli", "multinomial"] | None = None
     inputs: Literal["whitened", "centred", "raw"] | None = None
-    l1: float | None = Field(None, ge=0)
-    weight_decay: float | None = Field(None, ge=0)
-    lr: float | None = Field(None, gt=0)
-    batch_size: int | None = Field(None, ge=1)
-    epochs: int | None = Field(None, ge=1)
-    patience: int | None = Field(None, ge=1)
+    l1: float | None = Field(default=None, ge=0)
+    weight_decay: float | None = Field(default=None, ge=0)
+    lr: float | None = Field(default=None, gt=0)
+    batch_size: int | None = Field(default=None, ge=1)
+    epochs: int | None = Field(default=None, ge=1)
+    patience: int | None = Field(default=None, ge=1)
     precision: Literal["auto", "float32", "bfloat16"] | None = None
     dtype: Literal["float32", "float16"] = "float32"  # of the saved model
     resume: bool = False
@@ -88,8 +88,8 @@ class ExplainSettings(_Section):
     model: str | None = None
     topn: int = AtLeastOne
     bias_weight: float | None = None  # None: the checkpoint's own, chosen on dev
-    min_probability: float = Field(0.0, ge=0, le=1)
-    batch_size: int = Field(64, ge=1)
+    min_probability: float = Field(default=0.0, ge=0, le=1)
+    batch_size: int = Field(default=64, ge=1)
 
 
 class PullSettings(_Section):

@@ -63,7 +63,7 @@ def matmul_dtype(device: torch.device, precision: str = "auto") -> torch.dtype:
         return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float32
     if device.type != "cpu" or not _cpu_has_bfloat16():
         return torch.float32
-    seconds = {dtype: math.inf for dtype in (torch.float32, torch.bfloat16)}
+    seconds = dict.fromkeys((torch.float32, torch.bfloat16), math.inf)
     for _ in range(10):  # interleaved, and the best of each: other threads may be at work
         for dtype in seconds:
             seconds[dtype] = min(seconds[dtype], _matmul_seconds(dtype))

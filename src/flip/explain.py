@@ -92,7 +92,7 @@ class Explainer:
         others = list(right)
         lefts = list(left)
         if len(others) not in (1, len(lefts)):
-            raise UsageError(f"--against has {len(others)} records for {len(lefts)} of the input", "give one, or as many")
+            raise UsageError(f"--against has {len(others)} records for {len(lefts)} of the input", "one, or as many")
         for i, record in enumerate(lefts):
             other = others[i % len(others)]
             vectors, _, errors = self._embed([record, other])

@@ -97,7 +97,7 @@ def top_keywords(
 
 def sigmoid(z: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """1 / (1 + exp(-z)), without overflow for large -z."""
-    return 0.5 * (1 + np.tanh(0.5 * z))
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * z)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,4 +131,8 @@ def compare(checkpoint: Checkpoint, u: Array, v: Array, *, topn: int, bias_weigh
         ordered = sorted(indices, key=lambda i: -key[i])
         return [PairedWord(checkpoint.vocabulary.words[i], float(z[0, i]), float(z[1, i])) for i in ordered]
 
-    return Comparison(words(left & right, z.min(axis=0)), words(left - right, z[0] - z[1]), words(right - left, z[1] - z[0]))
+    return Comparison(
+        shared=words(left & right, z.min(axis=0)),
+        only_input=words(left - right, z[0] - z[1]),
+        only_against=words(right - left, z[1] - z[0]),
+    )

@@ -182,7 +182,7 @@ def _parse_object(line: str, where: str, folder: Path) -> Record:
         try:
             embedding = np.array(values, dtype=np.float32)
         except (TypeError, ValueError):
-            embedding = np.empty(0)
+            embedding = np.empty(0, np.float32)
         if embedding.ndim != 1 or not embedding.size:
             raise InputError(f'{where}: "embedding" is not a list of numbers', _JSONL_HINT)
         return Record(where=where, id=record_id, embedding=embedding)

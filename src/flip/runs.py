@@ -118,7 +118,8 @@ def train_run(
 
 def _require_same(before: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
     def flat(options: dict[str, Any]) -> dict[str, Any]:
-        return options.get("training", {}) | {key: value for key, value in options.items() if key != "training"}
+        training: dict[str, Any] = options.get("training", {})
+        return training | {key: value for key, value in options.items() if key != "training"}
 
     old, new = flat(before), flat(now)
     changed = [f"{key} {old.get(key)} -> {value}" for key, value in new.items() if old.get(key) != value]

@@ -76,7 +76,8 @@ class Tokenizer:
             return str.split
         import regex
 
-        return regex.compile(r"\b\w.*?\b", regex.WORD | regex.V1).findall
+        find: Callable[[str], list[str]] = regex.compile(r"\b\w.*?\b", regex.WORD | regex.V1).findall
+        return find
 
     def words(self, text: str) -> list[str]:
         """The unigrams of `text`, in order."""

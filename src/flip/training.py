@@ -396,5 +396,6 @@ def _orthonormal(rows: int, columns: int, seed: int) -> NDArray[np.float32]:
 
 def soft_threshold_(A: Tensor, threshold: float) -> None:
     """Proximal step of the L1 norm, in place: entries within `threshold` of zero become exactly zero."""
-    for block in A.split(8192):
+    for start in range(0, len(A), 8192):
+        block = A[start : start + 8192]
         block.copy_(torch.nn.functional.softshrink(block, threshold))

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 import pytest
 
-from ..conftest import Flip
+from tests.conftest import Flip
 
 Fails = Callable[..., str]
 
@@ -284,7 +284,9 @@ def test_a_folder_that_cannot_be_written(here: Path, fails: Fails) -> None:
         assert "cannot write: " in fails(3, *command)
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root writes everywhere, and there is no setpriv")
+@pytest.mark.skipif(
+    os.geteuid() == 0 and not shutil.which("setpriv"), reason="root writes everywhere, and there is no setpriv"
+)
 def test_a_read_only_folder(here: Path) -> None:
     (here / "a.txt").write_text("one two\n")
     (here / "locked").mkdir(mode=0o555)

@@ -10,8 +10,7 @@ import orjson
 import pytest
 
 from flip.checkpoint import load_checkpoint
-
-from ..conftest import QUICKSTART, Flip
+from tests.conftest import QUICKSTART, Flip
 
 
 def test_the_quickstart_runs_bare(flip: Flip, here: Path) -> None:
@@ -65,7 +64,10 @@ def test_one_command_from_a_corpus_to_a_model(flip: Flip, here: Path, sentences:
     assert flip("train", "sents.txt", "-o", "run", "--epochs", 2, "--resume").code == 0
 
 
-@pytest.mark.parametrize("options", [("--rank", "full"), ("--rank", 16), ("--recipe", "paper", "--epochs", 3), ("--objective", "multinomial")])
+@pytest.mark.parametrize(
+    "options",
+    [("--rank", "full"), ("--rank", 16), ("--recipe", "paper", "--epochs", 3), ("--objective", "multinomial")],
+)
 def test_training_options(flip: Flip, quickstart: Path, here: Path, options: tuple[object, ...]) -> None:
     data = ("--data", quickstart / "datasets.yaml", "--vocab", quickstart / "vocab.json", "-o", "run")
     done = flip("train", *data, "--epochs", 2, *options)
@@ -123,7 +125,9 @@ def test_embeddings_need_no_encoder(flip: Flip, here: Path, monkeypatch: pytest.
 def test_ranking_options(flip: Flip, here: Path) -> None:
     text = "He plays the piano in Vienna."
     own = flip("explain", text).records[0]["keywords"]
-    bias, none, half = (flip("explain", text, *o).records[0]["keywords"] for o in (["--bias"], ["--no-bias"], ["--bias-weight", "0.5"]))
+    bias, none, half = (
+        flip("explain", text, *o).records[0]["keywords"] for o in (["--bias"], ["--no-bias"], ["--bias-weight", "0.5"])
+    )
     assert bias[0]["word"] in ("he", "the", "in")  # the bias lifts stop words
     assert none[0]["word"] == "piano"
     assert own != bias
@@ -157,7 +161,9 @@ def test_against(flip: Flip, here: Path) -> None:
     assert {"flight", "paris"} <= sides["only_against"]
 
 
-def test_settings_flag_over_environment_over_file_over_default(flip: Flip, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_flag_over_environment_over_file_over_default(
+    flip: Flip, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def count(*args: object) -> int:
         return len(flip("explain", "The cat sat.", *args).records[0]["keywords"])
 

@@ -33,7 +33,9 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installed data wheel: its metadata, and a module that must never be imported."""
     site = tmp_path / "site"
     (site / "data_wheel-1.0.dist-info").mkdir(parents=True)
-    (site / "data_wheel-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: data-wheel\nVersion: 1.0\n")
+    (site / "data_wheel-1.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: data-wheel\nVersion: 1.0\n"
+    )
     (site / "data_wheel").mkdir()
     (site / "data_wheel" / "__init__.py").write_text("raise SystemExit('imported')")
     (site / "data_wheel" / "model.bin").write_bytes(CONTENT)

@@ -8,13 +8,17 @@ from typing import Annotated
 import typer
 
 from flip.cli import options
-from flip.cli.output import Output, guarded
+from flip.cli.output import Output, guarded, interruptible
 
 EPILOG = """\b
 Examples:
   flip embed test.txt -o test.npy
   cat train.jsonl | flip embed - -o train.npy --dtype float16
 """
+
+
+def _how_to_go_on() -> str:
+    return "what is done is kept; the same command goes on where it stopped"
 
 
 @guarded
@@ -71,7 +75,7 @@ def embed(
     out = Output(as_json=as_json, quiet=quiet)
     model = options.load_encoder(settings.encoder, settings.device, settings.offline, out)
     for path, sources in jobs.items():
-        with out.progress(f"embedding {path.name}") as on_rows:
+        with interruptible(_how_to_go_on), out.progress(f"embedding {path.name}") as on_rows:
             done = embedding.embed(
                 read_texts(sources),
                 path,

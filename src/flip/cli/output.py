@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from flip.errors import FlipError
+from flip.errors import FlipError, InputError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., None])
 
 INTERRUPTED = 130
+
+
+class OutputError(Exception):
+    """Standard output cannot be written."""
 
 
 class Output:
@@ -33,13 +37,13 @@ class Output:
         """One JSON line on stdout, at once."""
         import orjson
 
-        line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)
-        stream = getattr(sys.stdout, "buffer", None)
-        if stream is None:
-            sys.stdout.write(line.decode())
-        else:
-            stream.write(line)
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(orjson.dumps(fields).decode() + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError((error.strerror or str(error)).lower()) from error
 
     def result(self, fields: dict[str, Any], *lines: str) -> None:
         """A result: `lines` for a person (plain text), `fields` as JSON for a program."""
@@ -84,6 +88,20 @@ def fail(message: str, hint: str | None = None) -> None:
         print(f"hint:  {hint}", file=sys.stderr)
 
 
+@contextmanager
+def interruptible(hint: Callable[[], str]) -> Iterator[None]:
+    """Says on Ctrl-C how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(hint()) from None
+
+
+def _forget_stdout() -> None:
+    # What is still in its buffer must not be written, and fail, once more at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def guarded(command: Command) -> Command:
     """Turns what a command raises into a message and an exit code."""
 
@@ -101,9 +119,13 @@ def guarded(command: Command) -> Command:
             fail("interrupted", str(interrupt) or "nothing half-written is left; the same command starts again")
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            # The reader, such as `head`, has what it wanted. stdout must not be flushed again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # The reader, such as `head`, has what it wanted.
+            _forget_stdout()
             raise typer.Exit(0) from None
+        except OutputError as error:
+            _forget_stdout()
+            fail(f"cannot write the output: {error}", "check free space where standard output goes")
+            raise typer.Exit(InputError.exit_code) from None
         except typer.Exit:
             raise
         except Exception as error:  # the last resort: a fault of ours, said in one line

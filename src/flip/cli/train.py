@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flip.cli import options
-from flip.cli.output import Output, guarded
+from flip.cli.output import Output, guarded, interruptible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,23 +52,27 @@ def train(
     ] = None,
     encoder: options.EncoderName = None,
     recipe: Annotated[
-        str | None, typer.Option(help="flip, or paper as published; single options override it.", show_default="flip")
+        str | None,
+        typer.Option(help="flip, or paper as published; single options override it.", show_default="flip"),
     ] = None,
     objective: Annotated[
         str | None, typer.Option(help="bernoulli or multinomial.", show_default="the recipe's: bernoulli")
     ] = None,
     inputs: Annotated[
-        str | None, typer.Option(help="whitened, centred or raw embeddings.", show_default="the recipe's: whitened")
+        str | None,
+        typer.Option(help="whitened, centred or raw embeddings.", show_default="the recipe's: whitened"),
     ] = None,
     rank: Annotated[
-        str | None, typer.Option(help="Rank of A B, or full for LiP.", show_default="512, or the dimension if less")
+        str | None,
+        typer.Option(help="Rank of A B, or full for LiP.", show_default="512, or the dimension if less"),
     ] = None,
     alpha: Annotated[
         float | None, typer.Option(help="Weight of the first of two embeddings.", show_default="0.5")
     ] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate of AdamW.", show_default="0.008; paper 0.005")] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Sentences a step.", show_default="1000, less for small data; paper 6000")
+        int | None,
+        typer.Option(help="Sentences a step.", show_default="1000, less for small data; paper 6000"),
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Passes at most.", show_default="8, more for small data; paper 100")
@@ -139,11 +142,12 @@ def _train(settings: Settings, out: Output) -> None:
         raise UsageError("no folder for the run", "add -o RUN, or [train] output in flip.toml")
     if bool(own.corpus) == bool(own.data):
         raise UsageError(
-            "give either a CORPUS or --data", "flip train sents.txt -o RUN, or flip train --data datasets.yaml -o RUN"
+            "give either a CORPUS or --data",
+            "flip train sents.txt -o RUN, or flip train --data datasets.yaml -o RUN",
         )
     device = torch_device(settings.device)
     open_run(own.output, resume=own.resume, force=own.force)
-    with _resumable(own.output):
+    with interruptible(partial(_how_to_go_on, own.output)):
         given = _from_corpus(settings, out) if own.corpus else _from_manifest(settings)
         bags = bags_of_words(given.train.sentences(own.text), given.vocabulary)
         dev_references = references(given.dev.sentences(own.text), given.vocabulary)
@@ -151,7 +155,11 @@ def _train(settings: Settings, out: Output) -> None:
         config = _train_config(own, views[0].shape[1], settings.seed, out)
         started = time.perf_counter()
         trainer = Trainer(
-            TrainingData(views, bags), DevData(dev_views, dev_references), len(given.vocabulary), config, device
+            TrainingData(views, bags),
+            DevData(dev_views, dev_references),
+            len(given.vocabulary),
+            config,
+            device,
         )
         description: dict[str, Any] = {
             "encoder": given.encoder,
@@ -166,7 +174,13 @@ def _train(settings: Settings, out: Output) -> None:
         weights = np.float16 if own.dtype == "float16" else np.float32
         with out.progress("training") as on_step:
             epochs = train_run(
-                own.output, trainer, given.vocabulary, description, resume=own.resume, dtype=weights, on_step=on_step
+                own.output,
+                trainer,
+                given.vocabulary,
+                description,
+                resume=own.resume,
+                dtype=weights,
+                on_step=on_step,
             )
             for epoch in epochs:
                 score = "" if epoch.score is None else f"  dev {config.dev_metric} {epoch.score:.4f}"
@@ -262,9 +276,9 @@ def _from_manifest(settings: Settings) -> _Given:
     assert own.data is not None
     assert own.output is not None
     datasets = load_manifest(own.data)
-    for name in (own.train, own.dev):
-        if name not in datasets:
-            raise InputError(f"{own.data}: no dataset {name!r}", f"it has: {', '.join(datasets)}")
+    for wanted in (own.train, own.dev):
+        if wanted not in datasets:
+            raise InputError(f"{own.data}: no dataset {wanted!r}", f"it has: {', '.join(datasets)}")
     if own.vocab is None:
         raise UsageError("no vocabulary", "make one with `flip vocab` and name it with --vocab")
     train, dev = datasets[own.train], datasets[own.dev]
@@ -275,10 +289,16 @@ def _from_manifest(settings: Settings) -> _Given:
             f"{own.data}: embeddings of different encoders: {', '.join(f'{n} ({r})' for n, r in sorted(known))}",
             "embed all parts with the same encoder and weights",
         )
+    # Embeddings of unknown origin are taken at the user's word.
     name, revision = known.pop() if known else (None, None)
     about = {"name": name, "revision": revision, "dimension": train.embeddings[0].open().shape[1]}
     test = settings.eval.dataset if settings.eval.dataset in datasets else None
-    described = {"manifest": os.path.relpath(own.data, own.output), "train": own.train, "dev": own.dev, "test": test}
+    described = {
+        "manifest": os.path.relpath(own.data, own.output),
+        "train": own.train,
+        "dev": own.dev,
+        "test": test,
+    }
     return _Given(train, dev, datasets[test] if test else None, Vocabulary.load(own.vocab), about, described)
 
 
@@ -290,7 +310,7 @@ def _views(data: Dataset) -> tuple[np.ndarray, ...]:
 
     if not data.embeddings:
         raise InputError(f"dataset {data.name!r} has no embeddings", "add them with `flip embed`")
-    views = []
+    views: list[np.ndarray] = []
     for file in data.embeddings[:2]:
         view = file.open()
         require_finite(view, str(file.file))
@@ -302,7 +322,17 @@ def _views(data: Dataset) -> tuple[np.ndarray, ...]:
 def _train_config(own: TrainSettings, d: int, seed: int, out: Output) -> Any:
     from flip.training import RECIPES
 
-    names = ("objective", "inputs", "l1", "weight_decay", "lr", "batch_size", "epochs", "patience", "precision")
+    names = (
+        "objective",
+        "inputs",
+        "l1",
+        "weight_decay",
+        "lr",
+        "batch_size",
+        "epochs",
+        "patience",
+        "precision",
+    )
     chosen = {name: getattr(own, name) for name in names if getattr(own, name) is not None}
     rank = None if own.rank == "full" else min(512, d) if own.rank is None else own.rank
     if isinstance(rank, int) and rank > d:
@@ -310,12 +340,8 @@ def _train_config(own: TrainSettings, d: int, seed: int, out: Output) -> Any:
     return replace(RECIPES[own.recipe], rank=rank, alpha=own.alpha, seed=seed, **chosen)
 
 
-@contextmanager
-def _resumable(folder: Path) -> Iterator[None]:
+def _how_to_go_on(folder: Path) -> str:
     from flip.runs import STATE
 
-    try:
-        yield
-    except KeyboardInterrupt:
-        again = "add --resume to the same command" if (folder / STATE).is_file() else "give the same command again"
-        raise KeyboardInterrupt(f"complete epochs and embeddings are kept in {folder}; to go on, {again}") from None
+    again = "add --resume to the same command" if (folder / STATE).is_file() else "give the same command again"
+    return f"complete epochs and embeddings are kept in {folder}; to go on, {again}"
