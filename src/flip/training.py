@@ -141,11 +141,11 @@ class Trainer:
 
     >>> import numpy as np
     >>> from flip.bags import bags_of_indices
-    >>> u = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
-    >>> bags = bags_of_indices([int(row.argmax())] for row in u)
-    >>> config = TrainConfig(rank=8, epochs=200, batch_size=64, lr=0.05)
-    >>> data = TrainingData((u,), bags)
-    >>> trainer = Trainer(data, DevData((u,), References(bags, bags.sizes)), vocabulary_size=8, config=config)
+    >>> word = np.arange(64) % 8
+    >>> u = np.eye(8, dtype=np.float32)[word] + np.random.default_rng(0).normal(scale=0.1, size=(64, 8))
+    >>> bags = bags_of_indices([i] for i in word)
+    >>> dev = DevData((u,), References(bags, bags.sizes))
+    >>> trainer = Trainer(TrainingData((u,), bags), dev, vocabulary_size=8, config=TrainConfig(rank=8))
     >>> for epoch in trainer.fit():
     ...     pass
     >>> bool(trainer.best_score > 0.9)
@@ -214,7 +214,7 @@ class Trainer:
         """
         config = self.config
         assert config.epochs is not None and config.batch_size is not None
-        steps = self._batches_in_an_epoch()
+        steps = self.steps_in_an_epoch
         while self.epoch < config.epochs and self.checks_without_gain < config.patience:
             started = time.perf_counter()
             losses = []
@@ -292,7 +292,9 @@ class Trainer:
                 b = torch.from_numpy(np.log(counts / counts.sum())).float()
         return A.to(self.device), None if full else B.to(self.device), b.to(self.device)
 
-    def _batches_in_an_epoch(self) -> int:
+    @property
+    def steps_in_an_epoch(self) -> int:
+        """Batches of one pass over the data."""
         batch = self.config.batch_size or 1
         return sum(math.ceil((stop - start) / batch) for start, stop in self._read_blocks())
 

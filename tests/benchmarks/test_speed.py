@@ -1,0 +1,105 @@
+"""Start-up, encoder, stream and vocabulary: `pytest --benchmark -s tests/benchmarks/test_speed.py`."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flip.checkpoint import load_checkpoint
+from flip.encoders import Encoder
+from flip.explain import Explainer
+from flip.records import Record
+from flip.tokenize import Tokenizer, normalize
+from flip.vocabulary import build_vocabulary
+from tests.benchmarks.conftest import seconds
+from tests.encoders.test_minilm import official_folder
+
+pytestmark = pytest.mark.benchmark
+
+SENTENCE = "Eisen was born in Brooklyn, New York and was raised on Staten Island."
+BASELINE = """
+import sys
+from sentence_transformers import SentenceTransformer
+SentenceTransformer(sys.argv[1], device="cpu").encode([sys.argv[2]])
+"""
+
+
+def test_cold_start() -> None:
+    def run(*command: str) -> float:
+        return seconds(lambda: subprocess.run([sys.executable, *command], check=True, capture_output=True), 5)
+
+    explain = run("-m", "flip", "explain", SENTENCE)
+    baseline = run("-c", BASELINE, str(official_folder()), SENTENCE)
+    print(f"\nflip explain, cold: {explain:.2f} s; sentence-transformers script: {baseline:.2f} s; {baseline / explain:.1f}x")
+    print(f"flip --help: {run('-m', 'flip', '--help'):.2f} s")
+
+
+def test_encoder(minilm: Encoder, corpus: list[str]) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    official = SentenceTransformer(str(official_folder()), device="cpu")
+    texts = corpus[:4000]
+    ratios = []
+    for _ in range(5):  # one after the other, so that both see the same machine
+        ours = seconds(lambda: minilm.encode(texts), 1)
+        theirs = seconds(lambda: official.encode(texts, show_progress_bar=False), 1)
+        ratios.append(theirs / ours)
+        print(f"\nminilm {len(texts) / ours:.0f}/s; sentence-transformers fp32 {len(texts) / theirs:.0f}/s", end="")
+    print(f"\nratio: median {sorted(ratios)[2]:.2f} of {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
+
+
+def test_stream(minilm: Encoder, corpus: list[str]) -> None:
+    """Both are counted from the first record; the encoder gets the batches that the stream makes."""
+    texts = (corpus * 5)[:5000]
+    explainer = Explainer(load_checkpoint(), lambda: minilm)
+    shares = []
+    for _ in range(3):
+        started = None
+        for _ in explainer.stream(Record(where="", text=text) for text in texts):
+            started = started or time.perf_counter()
+        assert started
+        stream = time.perf_counter() - started
+        batches = [texts[i : i + 64] for i in range(0, len(texts), 64)]
+        minilm.encode(batches[0])
+        alone = seconds(lambda batches=batches: [minilm.encode(batch) for batch in batches[1:]], 1)
+        shares.append(alone / stream)
+        print(f"\nexplain {len(texts) / stream:.0f}/s; encoder alone {len(texts) / alone:.0f}/s", end="")
+    print(f"\nexplain reaches {100 * sorted(shares)[1]:.0f}% of the encoder's throughput (median of 3)")
+
+
+def test_stream_memory(tmp_path: Path) -> None:
+    code = (
+        "import resource, sys; from flip.cli.app import main; main(['explain', sys.argv[1]]);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    )
+    print()
+    for lines in (1_000, 10_000):
+        (tmp_path / "in.txt").write_text("The train to Boston was late again this morning.\n" * lines)
+        done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "in.txt")], capture_output=True, text=True)
+        print(f"explain of {lines} lines: peak {int(done.stderr.split()[-1]) / 1024:.0f} MiB")
+
+
+def test_vocabulary(corpus: list[str]) -> None:
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    lines = 1_700_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.perf_counter()
+    ours = build_vocabulary((corpus[i % len(corpus)] for i in range(lines)), Tokenizer(), max_features=None)
+    took = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    theirs = CountVectorizer(token_pattern=r"(?u)\b\w\w+\b", preprocessor=normalize)
+    started = time.perf_counter()
+    theirs.fit(corpus[i % len(corpus)] for i in range(lines))
+    baseline = time.perf_counter() - started
+    assert ours.index == {word: int(i) for word, i in theirs.vocabulary_.items()}
+    text = sum(len(corpus[i % len(corpus)]) for i in range(lines)) / 2**20
+    print(
+        f"\nvocabulary of {lines} lines ({text:.0f} MiB): {took:.1f} s, {(after - before) / 1024:.0f} MiB more memory; "
+        f"CountVectorizer, same result: {baseline:.1f} s, {baseline / took:.1f}x"
+    )
