@@ -12,8 +12,9 @@ from flip.errors import FlipError, InputError
 from flip.files import read_json
 from flip.metrics import References
 from flip.model import FactorizedLogLinear, LogLinear
+from flip.recipes import PAPER, TrainConfig
 from flip.runs import train_run
-from flip.training import PAPER, DevData, TrainConfig, Trainer, TrainingData, soft_threshold_
+from flip.training import DevData, Trainer, TrainingData, soft_threshold_
 from flip.vocabulary import Vocabulary
 
 D, WORDS = 12, 30
@@ -140,6 +141,11 @@ def test_the_paper_recipe_checks_every_third_pass_on_recall_without_bias() -> No
     epochs = list(trained.fit())
     assert [epoch.epoch for epoch in epochs if epoch.score is not None] == [3, 6, 9]
     assert trained.dtype == torch.float32
+
+
+def test_the_last_epoch_is_always_checked() -> None:
+    trained = trainer(replace(PAPER, rank=D, epochs=2, batch_size=100))
+    assert [epoch.best for epoch in trained.fit()] == [False, True]
 
 
 def test_divergence_keeps_the_last_good_model() -> None:

@@ -20,7 +20,7 @@ _HOMES = {
     "InputError": "errors",
     "LogLinear": "model",
     "Tokenizer": "tokenize",
-    "TrainConfig": "training",
+    "TrainConfig": "recipes",
     "Trainer": "training",
     "UnavailableError": "errors",
     "UsageError": "errors",
@@ -46,8 +46,9 @@ if TYPE_CHECKING:
     from flip.keywords import top_keywords
     from flip.metrics import evaluate, references
     from flip.model import FactorizedLogLinear, LogLinear
+    from flip.recipes import TrainConfig
     from flip.tokenize import Tokenizer
-    from flip.training import TrainConfig, Trainer
+    from flip.training import Trainer
     from flip.vocabulary import Vocabulary, build_vocabulary
 
 

@@ -35,7 +35,9 @@ def test_cold_start() -> None:
 
     explain = run("-m", "flip", "explain", SENTENCE)
     baseline = run("-c", BASELINE, str(official_folder()), SENTENCE)
-    print(f"\nflip explain, cold: {explain:.2f} s; sentence-transformers script: {baseline:.2f} s; {baseline / explain:.1f}x")
+    print(
+        f"\nflip explain, cold: {explain:.2f} s; sentence-transformers script: {baseline:.2f} s; {baseline / explain:.1f}x"
+    )
     print(f"flip --help: {run('-m', 'flip', '--help'):.2f} s")
 
 

@@ -13,9 +13,10 @@ import torch
 from flip.bags import bags_of_words
 from flip.encoders import Encoder
 from flip.metrics import evaluate, references
+from flip.recipes import TrainConfig
 from flip.splitting import split
 from flip.tokenize import Tokenizer
-from flip.training import DevData, TrainConfig, Trainer, TrainingData
+from flip.training import DevData, Trainer, TrainingData
 from flip.vocabulary import build_vocabulary
 from tests.benchmarks.conftest import seconds
 
@@ -32,7 +33,7 @@ def test_accuracy_and_time(minilm: Encoder, corpus: list[str]) -> None:
     dev = DevData((vectors["dev"],), references(parts["dev"], vocabulary))
     started = time.perf_counter()
     trainer = Trainer(TrainingData((vectors["train"],), bags), dev, len(vocabulary), TrainConfig(rank=384))
-    print(f"\n{len(bags)} sentences, {len(vocabulary)} words, rank 384, {trainer.dtype}, {trainer.config.epochs} epochs")
+    print(f"\n{len(bags)} sentences, {len(vocabulary)} words, rank 384, {trainer.dtype}")
     for epoch in trainer.fit():
         print(f"  {time.perf_counter() - started:6.1f} s  dev accuracy {100 * (epoch.score or 0):.2f}")
     taken = time.perf_counter() - started
@@ -56,4 +57,6 @@ def test_step_over_floor(minilm: Encoder, corpus: list[str]) -> None:
     floor = seconds(lambda: (H @ A.T, G.T @ H), 7)
     epoch = next(trainer.fit())
     step = epoch.seconds / steps
-    print(f"\n{len(vocabulary)} words: step {1000 * step:.0f} ms, products {1000 * floor:.0f} ms, floor/step {floor / step:.2f}")
+    print(
+        f"\n{len(vocabulary)} words: step {1000 * step:.0f} ms, products {1000 * floor:.0f} ms, floor/step {floor / step:.2f}"
+    )

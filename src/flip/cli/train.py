@@ -320,7 +320,7 @@ def _views(data: Dataset) -> tuple[np.ndarray, ...]:
 
 
 def _train_config(own: TrainSettings, d: int, seed: int, out: Output) -> Any:
-    from flip.training import RECIPES
+    from flip.recipes import RECIPES
 
     names = (
         "objective",
