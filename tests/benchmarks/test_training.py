@@ -58,5 +58,6 @@ def test_step_over_floor(minilm: Encoder, corpus: list[str]) -> None:
     epoch = next(trainer.fit())
     step = epoch.seconds / steps
     print(
-        f"\n{len(vocabulary)} words: step {1000 * step:.0f} ms, products {1000 * floor:.0f} ms, floor/step {floor / step:.2f}"
+        f"\n{len(vocabulary)} words: step {1000 * step:.0f} ms, products {1000 * floor:.0f} ms, "
+        f"floor/step {floor / step:.2f}"
     )
