@@ -49,6 +49,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "home" / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "home" / "token"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     with hub_server() as server:
         point_client_to(server.url, monkeypatch)
         server.add("BUT-FIT/FLiP-en-sonar", CHECKPOINT | OTHERS)
@@ -401,3 +402,51 @@ def test_the_library_gives_what_the_command_prints(hub: Hub) -> None:
         flip_hub.pull(Source.parse("BUT-FIT/FLiP-en-sonar"))
     with pytest.raises(UsageError):
         Source.parse("no-slash")
+
+
+@pytest.fixture
+def served(hub: Hub, run_folder: Path) -> str:
+    """A trained checkpoint on the hub."""
+    files = {
+        f"en/{name}": (run_folder / name).read_bytes()
+        for name in ("model.safetensors", "vocab.json", "config.json")
+    }
+    hub.add("me/words", files)
+    return "me/words/en"
+
+
+def test_explain_pulls_a_model_once_and_then_takes_the_cache(
+    hub: Hub, served: str, run_folder: Path, flip
+) -> None:
+    sentence = "The train to Boston was late."
+    expected = flip("explain", sentence, "--model", run_folder).records
+    first = flip("explain", sentence, "--model", served)
+    assert first.records == expected
+    assert "pulling me/words/en from the hub" in first.err
+    hub.requests.clear()
+    for offline in ([], ["--offline"]):
+        again = flip("explain", sentence, "--model", served, *offline)
+        assert again.records == expected
+        assert again.err == ""
+    assert hub.requests == []
+
+
+def test_explain_offline_does_not_pull(hub: Hub, served: str, fails) -> None:
+    assert "me/words/en is not in the cache" in fails(4, "explain", "x", "--model", served, "--offline")
+    assert hub.requests == []
+
+
+def test_an_unfinished_pull_is_finished_by_explain(
+    hub: Hub, served: str, flip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_retries(monkeypatch)
+    hub.repositories["models", "me/words"].status = {"en/vocab.json": [500] * 100}
+    assert flip("pull", served).code == 4
+    hub.repositories["models", "me/words"].status.clear()
+    assert flip("explain", "x", "--model", served).code == 0
+
+
+def test_eval_of_a_model_on_the_hub(hub: Hub, served: str, quickstart: Path, flip) -> None:
+    result = flip("eval", "--model", served, "--data", quickstart / "datasets.yaml", "--dataset", "test")
+    assert result.code == 0, result.err
+    assert result.records[0]["model"] == served
