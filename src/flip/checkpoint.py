@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,15 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from flip.errors import InputError, UnavailableError
-from flip.files import os_errors, read_json, replacing, write_json
+from flip.errors import InputError
+from flip.files import read_json, replacing, write_json
+from flip.locating import CONFIG_FILE, DEFAULT_MODEL, MODEL_FILE, VOCAB_FILE, infer_encoder, locate
 from flip.model import FactorizedLogLinear, LogLinear, Model
+from flip.tensors import read_safetensors
 from flip.tokenize import Tokenizer
 from flip.vocabulary import Vocabulary
-
-MODEL_FILE, VOCAB_FILE, CONFIG_FILE = "model.safetensors", "vocab.json", "config.json"
-BUNDLED = Path(__file__).parent / "models"
-DEFAULT_MODEL = "minilm-en"
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,7 @@ class Checkpoint:
     vocabulary: Vocabulary
     config: dict[str, Any] = field(default_factory=dict)
     name: str = ""
+    inferred_encoder: str | None = None  # where config.json names none, but the dimension or the folder's name does
 
     def __post_init__(self) -> None:
         if self.model.vocabulary_size != len(self.vocabulary):
@@ -40,7 +40,7 @@ class Checkpoint:
     @property
     def encoder(self) -> str | None:
         """Name of the encoder that it was trained on, where known."""
-        return (self.config.get("encoder") or {}).get("name")
+        return (self.config.get("encoder") or {}).get("name") or self.inferred_encoder
 
     @property
     def objective(self) -> str:
@@ -58,40 +58,48 @@ class Checkpoint:
         return float(self.config.get("bias_weight", 0.0))
 
 
-def load_checkpoint(name: str | Path | None = None) -> Checkpoint:
-    """Loads a checkpoint folder.
+def load_checkpoint(
+    name: str | Path | None = None,
+    vocab: Path | None = None,
+    *,
+    offline: bool = False,
+    on_pull: Callable[[str], None] | None = None,
+) -> Checkpoint:
+    """Loads a checkpoint: a folder, a file with its vocabulary, a bundled one, or one on the hub.
 
     Args:
-        name: a folder, or the name of a bundled model; None is the default one.
+        name, vocab, offline, on_pull: see `flip.locating.locate`.
 
     Raises:
-        UnavailableError: there is no such folder and no such bundled model.
+        UnavailableError: there is no such checkpoint.
         InputError: its files are damaged, or do not belong together.
     """
-    folder = find_checkpoint(name)
-    config_path = folder / CONFIG_FILE
-    config = read_json(config_path) if config_path.is_file() else {}
-    if not isinstance(config, dict):
-        raise InputError(f"{config_path}: not a JSON object")
-    model = load_model(folder / MODEL_FILE)
-    tokenizer = Tokenizer.from_dict(config.get("tokenizer") or {}, str(config_path))
-    vocabulary = Vocabulary.load(folder / VOCAB_FILE, tokenizer)
-    return Checkpoint(model, vocabulary, config, str(name or DEFAULT_MODEL))
+    files = locate(name, vocab, offline=offline, on_pull=on_pull)
+    config = _config(files.config) if files.config else {}
+    model = load_model(files.model)
+    tokenizer = Tokenizer.from_dict(config["tokenizer"], str(files.config)) if "tokenizer" in config else None
+    vocabulary = Vocabulary.load(files.vocab, tokenizer)
+    named = config.get("encoder", {}).get("name")
+    inferred = None if named else infer_encoder(files.model.absolute(), model.dimension)
+    return Checkpoint(model, vocabulary, config, str(name or DEFAULT_MODEL), inferred)
 
 
 def find_checkpoint(name: str | Path | None = None) -> Path:
-    """The folder of a checkpoint: a path, or the name of a bundled model."""
-    name = DEFAULT_MODEL if name is None else name
-    for folder in (Path(name), BUNDLED / name):
-        if (folder / MODEL_FILE).is_file():
-            return folder
-    bundled = ", ".join(sorted(path.name for path in BUNDLED.iterdir() if path.is_dir()))
-    if Path(name).is_dir():
-        raise InputError(f"{name}: no {MODEL_FILE} in this folder", "train one with `flip train`")
-    raise UnavailableError(
-        f"no model {str(name)!r}",
-        f"name a checkpoint folder, a bundled model ({bundled}), or download one with `flip pull`",
-    )
+    """The folder in which the model of a checkpoint lies; asks nobody."""
+    return locate(name, offline=True).folder
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """config.json; what has another type than ours is another program's, and left out."""
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: not a JSON object")
+    if isinstance(config.get("encoder"), str):
+        config["encoder"] = {"name": config["encoder"]}
+    types: dict[str, Any] = {
+        "encoder": dict, "tokenizer": dict, "data": dict, "objective": str, "bias_weight": (int, float),
+    }  # fmt: skip
+    return {key: value for key, value in config.items() if isinstance(value, types.get(key, object))}
 
 
 def load_model(path: Path) -> Model:
@@ -108,7 +116,7 @@ def load_model(path: Path) -> Model:
     if not np.isfinite(b).all():
         raise InputError(f"{path}: b holds NaN or infinity", "the training diverged; take an earlier checkpoint")
     if "E" in tensors:
-        matrices, shapes_fit = [tensors["E"]], tensors["E"].shape[0] == len(b)
+        matrices, shapes_fit = [tensors["E"]], tensors["E"].ndim == 2 and len(tensors["E"]) == len(b)
     else:
         A, B = matrices = [tensors["E1"], tensors["E2"]]
         shapes_fit = A.ndim == B.ndim == 2 and A.shape == (len(b), B.shape[0])
@@ -116,38 +124,6 @@ def load_model(path: Path) -> Model:
         shapes = ", ".join(f"{key} {tuple(value.shape)}" for key, value in tensors.items())
         raise InputError(f"{path}: shapes do not fit together: {shapes}", "E1 is |V| x r, E2 is r x d, b is |V| x 1")
     return LogLinear(matrices[0], b) if "E" in tensors else FactorizedLogLinear(matrices[0], matrices[1], b)
-
-
-def read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """All tensors of a safetensors file as float32 (bfloat16 too, which numpy does not know)."""
-    from safetensors import SafetensorError, safe_open
-
-    with os_errors(path, "read"):
-        path.open("rb").close()
-        try:
-            with safe_open(path, framework="numpy") as file:
-                types = {key: file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118
-                return {
-                    key: _bfloat16(path, key) if dtype == "BF16" else file.get_tensor(key).astype(np.float32, copy=False)
-                    for key, dtype in types.items()
-                }
-        except SafetensorError as error:
-            raise InputError(
-                f"{path}: damaged or not a safetensors file: {error}", "download or train the checkpoint again"
-            ) from error
-
-
-def _bfloat16(path: Path, key: str) -> np.ndarray:
-    """Reads a bfloat16 tensor through the format's own header: a bfloat16 is the upper half of a float32."""
-    import orjson
-
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        entry = orjson.loads(file.read(size))[key]
-        start, stop = entry["data_offsets"]
-        file.seek(8 + size + start)
-        halves = np.frombuffer(file.read(stop - start), "<u2")
-    return (halves.astype("<u4") << 16).view("<f4").reshape(entry["shape"])
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, dtype: type[np.floating[Any]] = np.float32) -> None:

@@ -76,6 +76,7 @@ class TrainSettings(_Section):
 
 class EvalSettings(_Section):
     model: str | None = None
+    vocab: Path | None = None
     data: Path | None = None
     dataset: str = "test"
     text: str | None = None
@@ -86,6 +87,7 @@ class EvalSettings(_Section):
 
 class ExplainSettings(_Section):
     model: str | None = None
+    vocab: Path | None = None
     topn: int = AtLeastOne
     bias_weight: float | None = None  # None: the checkpoint's own, chosen on dev
     min_probability: float = Field(default=0.0, ge=0, le=1)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.checkpoint import CONFIG_FILE, MODEL_FILE, VOCAB_FILE, Checkpoint, load_model, save_checkpoint
+from flip.checkpoint import Checkpoint, load_model, save_checkpoint
 from flip.errors import InputError, UsageError
 from flip.files import os_errors, read_json, replacing, write_json
+from flip.locating import CONFIG_FILE, MODEL_FILE, VOCAB_FILE
 
 if TYPE_CHECKING:
     from flip.training import Epoch, Trainer

@@ -23,6 +23,7 @@ Examples:
 @guarded
 def evaluate(
     model: options.Model = None,
+    vocab: options.ModelVocab = None,
     data: Annotated[
         Path | None, typer.Option(help="datasets.yaml.", show_default="the one the model was trained with")
     ] = None,
@@ -49,7 +50,7 @@ def evaluate(
     verbose: options.Verbose = False,
 ) -> None:
     """Measure how much of its sentences a model recovers, with the bias (eq. 5) and without."""
-    from flip.checkpoint import find_checkpoint, load_checkpoint
+    from flip.checkpoint import find_checkpoint
     from flip.config import load_settings
     from flip.dataset import load_dataset
     from flip.device import torch_device
@@ -63,6 +64,7 @@ def evaluate(
         {"device": device, "seed": seed, "offline": offline},
         {
             "model": model,
+            "vocab": vocab,
             "data": data,
             "dataset": dataset,
             "text": text,
@@ -75,7 +77,7 @@ def evaluate(
     chosen = _chosen(own.metrics)
     where = torch_device(settings.device)
     out = Output(as_json=as_json, quiet=quiet)
-    checkpoint = load_checkpoint(own.model)
+    checkpoint = options.load_checkpoint(own.model, own.vocab, settings.offline, out)
     manifest = own.data or _own_manifest(find_checkpoint(own.model), checkpoint.config)
     found = load_dataset(manifest, own.dataset)
     sentences = found.sentences(own.text)

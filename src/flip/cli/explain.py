@@ -35,6 +35,7 @@ def explain(
         ),
     ] = None,
     model: options.Model = None,
+    vocab: options.ModelVocab = None,
     topn: Annotated[int | None, typer.Option("--topn", "-n", help="Keywords at most.", show_default="10")] = None,
     bias_weight: Annotated[
         float | None,
@@ -67,7 +68,6 @@ def explain(
 
     One record a line in, one a line out, in order. With the bundled model nothing is downloaded.
     """
-    from flip.checkpoint import load_checkpoint
     from flip.config import load_settings
     from flip.errors import UsageError
     from flip.explain import Explainer
@@ -81,6 +81,7 @@ def explain(
         {"device": device, "seed": seed, "offline": offline, "encoder": encoder},
         {
             "model": model,
+            "vocab": vocab,
             "topn": topn,
             "bias_weight": float(bias) if bias is not None else bias_weight,
             "min_probability": min_probability,
@@ -88,12 +89,11 @@ def explain(
     )
     own = settings.explain
     out = Output(as_json=as_json, quiet=quiet)
-    checkpoint = load_checkpoint(own.model)
-    # An encoder from flip.toml or the environment is that of `flip embed`; only the flag speaks for the input here.
-    name = encoder or checkpoint.encoder or settings.encoder
+    checkpoint = options.load_checkpoint(own.model, own.vocab, settings.offline, out)
     explainer = Explainer(
         checkpoint,
-        lambda: options.load_encoder(name, settings.device, settings.offline, out),
+        # An encoder from flip.toml or the environment is that of `flip embed`; only the flag speaks for the input here.
+        lambda: options.load_encoder(options.encoder_name(encoder, checkpoint, out), settings.device, settings.offline, out),
         topn=own.topn,
         bias_weight=own.bias_weight,
         min_probability=own.min_probability,

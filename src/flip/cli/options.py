@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from flip.checkpoint import Checkpoint
     from flip.cli.output import Output
     from flip.encoders import Encoder
 
@@ -26,8 +28,42 @@ Json = Annotated[bool, typer.Option("--json", help="JSON lines on a terminal too
 Force = Annotated[bool | None, typer.Option("--force", help="Replace existing output.", show_default=False)]
 Model = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="Checkpoint folder, or the name of a bundled model.", show_default="minilm-en"),
+    typer.Option(
+        "--model",
+        "-m",
+        help="Checkpoint: a folder, a .safetensors file, a bundled name, or OWNER/NAME/FOLDER on the hub.",
+        show_default="minilm-en",
+    ),
 ]
+ModelVocab = Annotated[
+    Path | None,
+    typer.Option("--vocab", metavar="FILE", help="Vocabulary of a --model that has none beside it."),
+]
+
+
+def load_checkpoint(model: str | None, vocab: Path | None, offline: bool, out: Output) -> Checkpoint:
+    """Loads a checkpoint; says so before one is downloaded."""
+    from flip import checkpoint
+
+    return checkpoint.load_checkpoint(
+        model, vocab, offline=offline, on_pull=lambda name: out.note(f"note: pulling {name} from the hub")
+    )
+
+
+def encoder_name(given: str | None, checkpoint: Checkpoint, out: Output) -> str:
+    """The encoder of what is to be explained: the flag, or what the checkpoint says or lets infer."""
+    from flip.errors import UsageError
+
+    name = given or checkpoint.encoder
+    if name is None:
+        d = checkpoint.model.dimension
+        raise UsageError(
+            f"{checkpoint.name} does not say which encoder it belongs to",
+            f"name the one that its {d}-dimensional embeddings come from: --encoder",
+        )
+    if not given and checkpoint.inferred_encoder:
+        out.note(f"note: {checkpoint.name} names no encoder; from its name and dimension it is {name}")
+    return name
 
 
 def load_encoder(name: str, device: str, offline: bool, out: Output) -> Encoder:

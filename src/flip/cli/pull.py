@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flip.cli import options
 from flip.cli.output import Output, guarded
 
+if TYPE_CHECKING:
+    from flip.hub import Listing, Source
+
 EPILOG = """\b
 Examples:
   flip pull BUT-FIT/FLiP-en-sonar/mcv15/rank-512
-  flip pull BUT-FIT/FLiP-data --dataset -o data
+  flip pull BUT-FIT/FLiP-data --dataset --include "test_*" -o data --dry-run
 """
 
 
 @guarded
 def pull(
-    repo: Annotated[str, typer.Argument(metavar="REPO[/SUBFOLDER]", help="OWNER/NAME on the hub, and a folder in it.")],
+    repo: Annotated[
+        str, typer.Argument(metavar="REPO[/SUBFOLDER]", help="OWNER/NAME on the hub, and a folder in it.")
+    ],
     revision: Annotated[
         str | None, typer.Option(help="Branch, tag or commit.", show_default="the main branch")
     ] = None,
     dataset: Annotated[bool, typer.Option("--dataset", help="The repository is a dataset.")] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder to put the files in.", show_default="the hub's cache")
+    include: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Only files whose path or name matches, such as 'test_*'; can be given several times.",
+            show_default="model.safetensors, vocab.json, config.json; of a dataset everything",
+        ),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder to put the files in.", show_default="the hub's cache"),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files and their sizes.")] = False,
     device: options.Device = None,
     seed: options.Seed = None,
     offline: options.Offline = None,
@@ -34,17 +50,14 @@ def pull(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Download a checkpoint or data from the Hugging Face hub, and print the folder for --model.
+    """Download a checkpoint or data from the Hugging Face hub, and print the folder for --model or --data.
 
-    Only .safetensors, .json, .npy, .txt and .yaml files are taken. HF_ENDPOINT, HF_HOME and HF_TOKEN are respected.
+    Only .safetensors, .json, .npy, .txt and .yaml files are taken, and each is checked against the size and hash that
+    the hub lists. A broken download goes on where it stopped. HF_ENDPOINT, HF_HOME and HF_TOKEN are respected.
     """
-    import os
-
-    out = Output(as_json=as_json, quiet=quiet)
-    if quiet or not os.isatty(2):
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from flip import hub
     from flip.config import load_settings
+    from flip.errors import UsageError
 
     settings = load_settings(
         "pull",
@@ -52,8 +65,51 @@ def pull(
         {"revision": revision, "output": output},
     )
     own = settings.pull
-    folder = hub.pull(repo, revision=own.revision, dataset=dataset, output=own.output, offline=settings.offline)
-    files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    if not dataset:
-        out.note(f"use it with: flip explain --model {folder}")
-    out.result({"repo": repo, "folder": str(folder), "files": files}, str(folder))
+    out = Output(as_json=as_json, quiet=quiet)
+    source = hub.Source.parse(repo, dataset)
+    patterns = include or []
+    if dry_run:
+        if settings.offline:
+            raise UsageError("--dry-run asks the hub, --offline forbids it", "leave one of them out")
+        _show(out, source, hub.list_files(source, revision=own.revision, include=patterns))
+        return
+    try:
+        pulled = hub.pull(
+            source,
+            revision=own.revision,
+            include=patterns,
+            output=own.output,
+            offline=settings.offline,
+            progress=not quiet and sys.stderr.isatty(),
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "what was downloaded is kept; the same command goes on where it stopped"
+        ) from None
+    if "model.safetensors" in pulled.files:
+        out.note(f"use it with: flip explain --model {pulled.folder if own.output else repo}")
+    fields = {"repo": repo, "folder": str(pulled.folder), "files": pulled.files, "commit": pulled.commit}
+    out.result(fields, str(pulled.folder))
+
+
+def _show(out: Output, source: Source, listing: Listing) -> None:
+    """The files and their sizes, as a table or as one JSON object."""
+    if not out.human:
+        files = [{"path": file.path, "size": file.size} for file in listing.files]
+        out.record({"repo": source.repo, "commit": listing.commit, "files": files, "size": listing.size})
+    else:
+        from rich.filesize import decimal
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, padding=(0, 2))
+        table.add_column("file")
+        table.add_column("size", justify="right")
+        for file in listing.files:
+            table.add_row(Text(file.path), decimal(file.size or 0))
+        table.add_row(
+            Text(f"{len(listing.files)} files", style="bold"), Text(decimal(listing.size), style="bold")
+        )
+        out.show(table)
+    if listing.left:
+        out.note(f"note: {listing.left} other files in this folder would not be taken")

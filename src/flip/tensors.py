@@ -1,0 +1,65 @@
+"""Reading safetensors files as float32, memory-mapped where the file holds just that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.errors import InputError
+from flip.files import os_errors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def read_safetensors(path: Path) -> dict[str, NDArray[np.float32]]:
+    """All tensors of a file as float32.
+
+    What is stored as float32 is mapped, not read: pages are loaded when they are used, and shared between processes.
+    Writing to it changes the copy in memory only.
+
+    Raises:
+        InputError: missing, truncated, tampered with, or tensors that are not floating-point numbers.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    with os_errors(path, "read"):
+        path.open("rb").close()
+        try:
+            # The library checks the header: sizes, offsets, no gaps and no overlaps.
+            with safe_open(path, framework="numpy") as file:
+                names = list(file.keys())
+        except SafetensorError as error:
+            raise InputError(
+                f"{path}: damaged or not a safetensors file: {error}",
+                "download or train the checkpoint again",
+            ) from error
+        start, header = _header(path)
+        return {name: _read(path, start, name, header[name]) for name in names}
+
+
+def _header(path: Path) -> tuple[int, dict[str, Any]]:
+    """Where the data start, and the description of each tensor."""
+    import orjson
+
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        return 8 + size, orjson.loads(file.read(size))
+
+
+def _read(path: Path, start: int, name: str, entry: dict[str, Any]) -> NDArray[np.float32]:
+    # numpy has no bfloat16: it is the upper half of a float32.
+    stored = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "BF16": "<u2"}.get(entry["dtype"])
+    if stored is None:
+        raise InputError(f"{path}: {name} is of type {entry['dtype']}", "expected F32, F16, BF16 or F64")
+    shape = tuple(entry["shape"])
+    if 0 in shape:
+        return np.empty(shape, np.float32)
+    mapped = np.asarray(
+        np.memmap(path, stored, mode="c", offset=start + entry["data_offsets"][0], shape=shape)
+    )
+    if entry["dtype"] == "BF16":
+        return (mapped.astype("<u4") << 16).view("<f4")
+    return mapped.astype(np.float32, copy=False)
