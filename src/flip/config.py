@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from flip.encoders.base import DEFAULT_ENCODER
+from flip.encoders.base import DEFAULT_ENCODER, EncoderOptions
 from flip.errors import InputError, UsageError
 from flip.tokenize import Accents, TokenizerName
 
@@ -108,6 +108,7 @@ class Settings(BaseSettings):
 
     device: str = "auto"
     encoder: str = DEFAULT_ENCODER
+    encoder_options: EncoderOptions = EncoderOptions()
     seed: int = 0
     offline: bool = False
     vocab: VocabSettings = VocabSettings()

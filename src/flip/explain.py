@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from flip.encoders.base import load_encoder, require_dimension, truncated
+from flip.encoders import EncoderOptions, load_encoder
+from flip.encoders.base import require_dimension, truncated
 from flip.errors import InputError, UsageError
 from flip.keywords import compare, top_keywords
 from flip.records import Record
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from flip.checkpoint import Checkpoint
     from flip.encoders.base import Encoder
+    from flip.encoders.cascade import Transcriber
     from flip.model import Array
 
 T = TypeVar("T")
@@ -37,17 +37,23 @@ class Explainer:
         self,
         checkpoint: Checkpoint,
         load: Callable[[], Encoder] | None = None,
+        load_transcriber: Callable[[], Transcriber] | None = None,
         *,
         topn: int = 10,
         bias_weight: float | None = None,
         min_probability: float = 0.0,
     ) -> None:
-        """Options are those of `flip.keywords.keywords`; `load` gives the encoder, by default the checkpoint's own."""
+        """Options are those of `flip.keywords.keywords`; `load` gives the encoder, by default the checkpoint's own.
+
+        `load_transcriber` gives what transcribes audio for an encoder that reads only text, by default whisper tiny.en.
+        """
         self.checkpoint = checkpoint
         self.topn, self.min_probability = topn, min_probability
         self.bias_weight = checkpoint.bias_weight if bias_weight is None else bias_weight
         self._load = load or self._load_own
+        self._load_transcriber = load_transcriber or _default_transcriber
         self._encoder: Encoder | None = None
+        self._transcriber: Transcriber | None = None
 
     def text(self, sentence: str) -> dict[str, Any]:
         """The record of one sentence."""
@@ -56,7 +62,7 @@ class Explainer:
     def stream(self, records: Iterable[Record | InputError], batch_size: int = 64) -> Iterator[dict[str, Any]]:
         """One output record for each input record, in order, as soon as it can be had.
 
-        `{"id", "text"|"audio"|"row", "keywords", "truncated"?}`, or `{"id", ..., "error"}` for a bad record. The id is
+        `{"id", "text"|"audio"|"row", "via"?, "transcript"?, "language"?, "keywords", "truncated"?}`, or `{"id", ..., "error"}` for a bad record. The id is
         the record's own, or its number in the stream from 1. A blank line has no keywords.
         """
         number = 1
@@ -66,7 +72,7 @@ class Explainer:
 
     def batch(self, records: Sequence[Record | InputError], number: int = 1) -> list[dict[str, Any]]:
         """The output records of a batch whose first record has this number in the stream."""
-        vectors, flags, errors = self._embed(records)
+        vectors, extras, errors = self._embed(records)
         rows = sorted(vectors)
         words = self._keywords(np.stack([vectors[i] for i in rows])) if rows else []
         by_row = dict(zip(rows, words, strict=True))
@@ -75,8 +81,10 @@ class Explainer:
             if i in errors:
                 results.append(_head(record, number + i) | {"error": errors[i]})
             else:
+                extra = extras.get(i, {})
+                cut = {"truncated": extra.pop("truncated")} if "truncated" in extra else {}
                 found = {"keywords": [keyword.to_dict() for keyword in by_row.get(i, [])]}
-                results.append(_head(record, number + i) | found | ({"truncated": True} if flags.get(i) else {}))
+                results.append(_head(record, number + i) | extra | found | cut)
         return results
 
     def pairs(
@@ -95,8 +103,8 @@ class Explainer:
             raise UsageError(f"--against has {len(others)} records for {len(lefts)} of the input", "one, or as many")
         for i, record in enumerate(lefts):
             other = others[i % len(others)]
-            vectors, _, errors = self._embed([record, other])
-            head = _head(record, i + 1) | {"against": _content(other)}
+            vectors, extras, errors = self._embed([record, other])
+            head = _head(record, i + 1) | extras.get(0, {}) | {"against": _content(other) | extras.get(1, {})}
             if errors:
                 yield head | {"error": "; ".join(errors.values())}
             elif len(vectors) < 2:
@@ -117,10 +125,18 @@ class Explainer:
             self._encoder = encoder
         return self._encoder
 
+    @property
+    def transcriber(self) -> Transcriber:
+        """Loaded at the first recording that the encoder cannot read itself."""
+        if self._transcriber is None:
+            self._transcriber = self._load_transcriber()
+        return self._transcriber
+
     def _load_own(self) -> Encoder:
         if self.checkpoint.encoder is None:
             raise UsageError(f"{self.checkpoint.name} does not say which encoder it belongs to", "name it: --encoder")
-        return load_encoder(self.checkpoint.encoder)
+        stored = self.checkpoint.config["encoder"].get("options", {})
+        return load_encoder(self.checkpoint.encoder, EncoderOptions().over(stored))
 
     def _keywords(self, vectors: Array) -> list[Any]:
         return top_keywords(
@@ -133,37 +149,51 @@ class Explainer:
 
     def _embed(
         self, records: Sequence[Record | InputError]
-    ) -> tuple[dict[int, Array], dict[int, bool], dict[int, str]]:
-        """Vectors, truncation flags and errors by position; a blank line is in none of them."""
+    ) -> tuple[dict[int, Array], dict[int, dict[str, Any]], dict[int, str]]:
+        """Vectors, extra fields of the output and errors by position; a blank line is in none of them."""
         vectors: dict[int, Array] = {}
-        flags: dict[int, bool] = {}
+        extras: dict[int, dict[str, Any]] = {}
         errors: dict[int, str] = {}
-        texts: dict[int, str | Path] = {}
+        texts: dict[int, str] = {}
         for i, record in enumerate(records):
-            if isinstance(record, InputError):
-                errors[i] = record.message
-            elif record.embedding is not None:
-                if len(record.embedding) != self.checkpoint.model.dimension:
-                    errors[i] = (
-                        f"{record.where}: {len(record.embedding)} dimensions; "
-                        f"the checkpoint expects {self.checkpoint.model.dimension}"
-                    )
-                elif not np.isfinite(record.embedding).all():
-                    errors[i] = f"{record.where}: NaN or infinity"
+            try:
+                if isinstance(record, InputError):
+                    raise record
+                if record.embedding is not None:
+                    vectors[i] = self._checked(record.embedding, record.where)
+                elif record.audio is None:
+                    texts[i] = record.text or ""
+                elif "speech" in self.encoder.modalities:
+                    # One at a time, so that a damaged recording is an error of its own.
+                    vectors[i] = self.encoder.encode([record.audio])[0]
                 else:
-                    vectors[i] = record.embedding
-            elif record.audio is not None:
-                if "speech" in self.encoder.modalities:
-                    texts[i] = record.audio
-                else:
-                    errors[i] = f"{record.audio}: {self.encoder.name} reads text, not audio; transcribe it first"
-            elif record.text:
-                texts[i] = record.text
+                    heard = self.transcriber.transcribe(record.audio)
+                    texts[i] = heard.text
+                    extras[i] = {"via": self.transcriber.name, "transcript": heard.text, "language": heard.language}
+            except InputError as error:
+                errors[i] = error.message
+        texts = {i: text for i, text in texts.items() if text}
         if texts:
             inputs = list(texts.values())
             vectors.update(zip(texts, self.encoder.encode(inputs), strict=True))
-            flags.update(zip(texts, truncated(self.encoder, inputs), strict=True))
-        return vectors, flags, errors
+            for i, cut in zip(texts, truncated(self.encoder, inputs), strict=True):
+                if cut:
+                    extras.setdefault(i, {})["truncated"] = True
+        return vectors, extras, errors
+
+    def _checked(self, embedding: Array, where: str) -> Array:
+        d = self.checkpoint.model.dimension
+        if len(embedding) != d:
+            raise InputError(f"{where}: {len(embedding)} dimensions; the checkpoint expects {d}")
+        if not np.isfinite(embedding).all():
+            raise InputError(f"{where}: NaN or infinity")
+        return embedding
+
+
+def _default_transcriber() -> Transcriber:
+    from flip.encoders.cascade import Transcriber
+
+    return Transcriber()
 
 
 def ready_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

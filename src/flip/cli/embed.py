@@ -73,7 +73,7 @@ def embed(
     else:
         jobs = {Path(name).with_suffix(".npy"): [name] for name in own.inputs}
     out = Output(as_json=as_json, quiet=quiet)
-    model = options.load_encoder(settings.encoder, settings.device, settings.offline, out)
+    model = options.load_encoder(settings.encoder, settings, out)
     for path, sources in jobs.items():
         with interruptible(_how_to_go_on), out.progress(f"embedding {path.name}") as on_rows:
             done = embedding.embed(

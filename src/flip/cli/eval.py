@@ -54,7 +54,7 @@ def evaluate(
     from flip.config import load_settings
     from flip.dataset import load_dataset
     from flip.device import torch_device
-    from flip.encoders.base import require_dimension
+    from flip.encoders.base import require_dimension, require_same_encoder
     from flip.metrics import evaluate as measure
     from flip.metrics import references
     from flip.store import finite_rows
@@ -84,7 +84,7 @@ def evaluate(
     for file in found.embeddings:
         embeddings = file.open()
         require_dimension(embeddings.shape[1], checkpoint.model.dimension, str(file.file), checkpoint.encoder)
-        _require_same_encoder(file.source, checkpoint.config, str(file.file))
+        require_same_encoder(file.source, checkpoint.config.get("encoder") or {}, str(file.file))
         usable = finite_rows(embeddings)
         kept = [i for i, sentence in enumerate(sentences) if sentence and usable[i]]
         if len(kept) < len(sentences):
@@ -123,18 +123,6 @@ def _own_manifest(folder: Path, config: dict[str, Any]) -> Path:
     if named is None or not (folder / named).is_file():
         raise UsageError(f"{folder} names no data to evaluate on", "add --data datasets.yaml --dataset NAME")
     return folder / named
-
-
-def _require_same_encoder(source: dict[str, Any], config: dict[str, Any], name: str) -> None:
-    from flip.errors import InputError
-
-    trained = config.get("encoder") or {}
-    for key, where in (("name", "encoder"), ("revision", "revision")):
-        if trained.get(key) and source.get(where) and trained[key] != source[where]:
-            raise InputError(
-                f"{name} was embedded with {where} {source[where]}; the checkpoint was trained on {trained[key]}",
-                f"re-embed with `flip embed --encoder {trained.get('name')}`",
-            )
 
 
 def _draw(out: Output, result: dict[str, Any], own: EvalSettings) -> None:

@@ -20,6 +20,7 @@ EPILOG = """\b
 Examples:
   flip explain "The train to Boston was late."
   cat sents.txt | flip explain --topn 10 > keywords.jsonl
+  flip explain speech.wav --json
   flip explain embeddings.npy --model run --bias
 """
 
@@ -30,7 +31,8 @@ def explain(
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="A sentence, or a file: text, JSONL with text or embedding, .npy. `-` or a pipe is standard input.",
+            help="A sentence, or a file: text, JSONL with text, audio or embedding, a recording, .npy. "
+            "`-` or a pipe is standard input.",
             show_default=False,
         ),
     ] = None,
@@ -57,6 +59,10 @@ def explain(
     encoder: Annotated[
         str | None, typer.Option("--encoder", help="Encoder of the input.", show_default="the checkpoint's own")
     ] = None,
+    language: options.Language = None,
+    asr: options.Asr = None,
+    sonar_backend: options.SonarBackend = None,
+    base_url: options.BaseUrl = None,
     device: options.Device = None,
     seed: options.Seed = None,
     offline: options.Offline = None,
@@ -78,7 +84,12 @@ def explain(
         raise UsageError("nothing to explain", 'give a sentence, a file, or a pipe: flip explain "Hello, world."')
     settings = load_settings(
         "explain",
-        {"device": device, "seed": seed, "offline": offline, "encoder": encoder},
+        {
+            "device": device, "seed": seed, "offline": offline, "encoder": encoder,
+            "encoder_options": options.encoder_options(
+                language=language, asr=asr, sonar_backend=sonar_backend, base_url=base_url
+            ),
+        },
         {
             "model": model,
             "vocab": vocab,
@@ -93,15 +104,19 @@ def explain(
     explainer = Explainer(
         checkpoint,
         # An encoder from flip.toml or the environment is that of `flip embed`; only the flag speaks for the input here.
-        lambda: options.load_encoder(options.encoder_name(encoder, checkpoint, out), settings.device, settings.offline, out),
+        lambda: options.load_encoder(
+            options.encoder_name(encoder, checkpoint, out), settings, out, (checkpoint.config.get("encoder") or {}).get("options")
+        ),
+        lambda: options.load_transcriber(settings),
         topn=own.topn,
         bias_weight=own.bias_weight,
         min_probability=own.min_probability,
     )
     d = checkpoint.model.dimension
-    sources = _records(inputs or ["-"], text, d, checkpoint.encoder)
+    about = checkpoint.config.get("encoder") or {}
+    sources = _records(inputs or ["-"], text, d, about)
     if against is not None:
-        results: Iterator[dict[str, Any]] = explainer.pairs(sources, _records([against], text, d, checkpoint.encoder))
+        results: Iterator[dict[str, Any]] = explainer.pairs(sources, _records([against], text, d, about))
     else:
         results = explainer.stream(sources, own.batch_size)
     total, failed, first_error = 0, 0, ""
@@ -119,17 +134,19 @@ def explain(
         raise typer.Exit(3)
 
 
-def _records(inputs: list[str], force_text: bool, d: int, encoder: str | None) -> Iterator[Record | InputError]:
-    from flip.encoders.base import require_dimension
+def _records(inputs: list[str], force_text: bool, d: int, trained: dict[str, Any]) -> Iterator[Record | InputError]:
+    from flip.dataset import EmbeddingFile
+    from flip.encoders.base import require_dimension, require_same_encoder
     from flip.records import STDIN, Record, is_input_file, scan_records
-    from flip.store import open_embeddings
 
     for name in inputs:
         if force_text or (name != STDIN and not is_input_file(name)):
             yield Record(where="sentence", text=name.strip())
             continue
         if name.lower().endswith(".npy"):
-            require_dimension(open_embeddings(Path(name)).shape[1], d, name, encoder)
+            file = EmbeddingFile(name, Path(name))
+            require_same_encoder(file.source, trained, name)
+            require_dimension(file.open().shape[1], d, name, trained.get("name"))
         yield from scan_records(name)
 
 
@@ -142,6 +159,8 @@ def _draw(out: Output, result: dict[str, Any]) -> None:
     if "error" in result:
         out.show(Text(f"  {result['error']}", style="red"))
         return
+    if "via" in result:
+        out.show(Text(f"  {result['transcript'] or '(no speech)'}  ({result['via']})", style="italic"))
     sides = {key: result[key] for key in ("keywords", "shared", "only_input", "only_against") if key in result}
     for side, words in sides.items():
         columns = list(words[0]) if words else ["word"]

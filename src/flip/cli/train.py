@@ -225,6 +225,7 @@ class _Given:
 
 def _from_corpus(settings: Settings, out: Output) -> _Given:
     from flip.corpus import MANIFEST, prepare_corpus
+    from flip.encoders.base import describe
     from flip.records import read_texts
     from flip.runs import DATA
     from flip.tokenize import Tokenizer
@@ -232,7 +233,7 @@ def _from_corpus(settings: Settings, out: Output) -> _Given:
 
     own, v = settings.train, settings.vocab
     assert own.output is not None
-    encoder = options.load_encoder(settings.encoder, settings.device, settings.offline, out)
+    encoder = options.load_encoder(settings.encoder, settings, out)
     with out.progress("embedding") as on_rows:
         datasets, blank = prepare_corpus(
             read_texts(own.corpus),
@@ -255,7 +256,7 @@ def _from_corpus(settings: Settings, out: Output) -> _Given:
             max_df=v.max_df,
             words=read_texts([v.words]) if v.words else None,
         )
-    about = {"name": encoder.name, "revision": encoder.revision, "dimension": encoder.dimension}
+    about = describe(encoder)
     described = {
         "manifest": f"{DATA}/{MANIFEST}",
         "test": "test",
@@ -269,6 +270,7 @@ def _from_manifest(settings: Settings) -> _Given:
     import os
 
     from flip.dataset import load_manifest
+    from flip.encoders.base import common_encoder
     from flip.errors import InputError, UsageError
     from flip.vocabulary import Vocabulary
 
@@ -282,16 +284,9 @@ def _from_manifest(settings: Settings) -> _Given:
     if own.vocab is None:
         raise UsageError("no vocabulary", "make one with `flip vocab` and name it with --vocab")
     train, dev = datasets[own.train], datasets[own.dev]
-    sources = [file.source for data in (train, dev) for file in data.embeddings]
-    known = {(source["encoder"], source.get("revision")) for source in sources if "encoder" in source}
-    if len(known) > 1:
-        raise InputError(
-            f"{own.data}: embeddings of different encoders: {', '.join(f'{n} ({r})' for n, r in sorted(known))}",
-            "embed all parts with the same encoder and weights",
-        )
     # Embeddings of unknown origin are taken at the user's word.
-    name, revision = known.pop() if known else (None, None)
-    about = {"name": name, "revision": revision, "dimension": train.embeddings[0].open().shape[1]}
+    about = common_encoder((file.source for data in (train, dev) for file in data.embeddings), str(own.data))
+    about = {"name": None, "revision": None} | about | {"dimension": train.embeddings[0].open().shape[1]}
     test = settings.eval.dataset if settings.eval.dataset in datasets else None
     described = {
         "manifest": os.path.relpath(own.data, own.output),

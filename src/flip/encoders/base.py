@@ -1,26 +1,65 @@
-"""What an encoder is, and how one is found by name."""
+"""What an encoder is, the options that encoders take, and whether embeddings belong together."""
 
 from __future__ import annotations
 
-import difflib
-import importlib
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from flip.errors import FlipError, InputError, UnavailableError, UsageError
+from flip.errors import InputError, UsageError
+
+# At run time, because the settings are validated against these annotations.
+from pathlib import Path  # noqa: TC003 # isort: skip
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
 DEFAULT_ENCODER = "minilm"
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
-# name -> module:factory. A factory takes (device, offline) and gives an Encoder; its module is imported only then.
-_REGISTRY: dict[str, str] = {
-    "minilm": "flip.encoders.minilm:MiniLM",
-}
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """Options of encoders. Each encoder knows some of them, and the others are refused for it.
+
+    language: of the input; SONAR needs it (`eng_Latn` for text, `eng` or `eng_Latn` for speech), whisper may guess.
+    precision: of the encoder's arithmetic; auto takes the fastest that keeps the vectors.
+    weights: a folder or file with the weights, instead of cache and hub.
+    sonar_backend: official (sonar-space), torch (our port), or auto: official where it imports.
+    asr: whisper model, a name or a folder, that transcribes audio for an encoder that reads only text.
+    prompt: put before every sentence. With it, dimensions and task_type, vectors differ, so embedding files store them.
+    dimensions: keep this many, for models trained to be cut.
+    base_url: of an OpenAI-compatible endpoint, or of another host that speaks Gemini's API.
+    task_type: what Gemini's embeddings are for, such as SEMANTIC_SIMILARITY.
+    concurrency: requests to an API at the same time.
+    """
+
+    # Read by pydantic where this is a part of the settings: an unknown key in flip.toml is an error.
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    language: str | None = None
+    precision: Precision = "auto"
+    weights: Path | None = None
+    sonar_backend: Literal["auto", "official", "torch"] = "auto"
+    asr: str | None = None
+    prompt: str | None = None
+    dimensions: int | None = None
+    base_url: str | None = None
+    task_type: str | None = None
+    concurrency: int = 4
+
+    def given(self) -> dict[str, Any]:
+        """The options that are not at their defaults."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+
+    def over(self, stored: dict[str, Any]) -> EncoderOptions:
+        """These options, and where they say nothing, those stored with a checkpoint or an embedding file."""
+        return replace(self, **{key: stored[key] for key in _IDENTITY if key in stored and key not in self.given()})
+
+
+# Options that change the vectors of a sentence: embeddings made with different ones do not belong together.
+_IDENTITY = ("prompt", "dimensions", "task_type")
 
 
 @runtime_checkable
@@ -29,6 +68,9 @@ class Encoder(Protocol):
 
     name: as given to --encoder.  revision: which weights, stored beside every embedding file.
     dimension: d.  modalities: of "text", "speech".  device: where it runs, "cpu" or "cuda:0".
+
+    Optional attributes: `options`, the EncoderOptions it was made with; `truncated(batch)`, see below; `batch_size`,
+    inputs that it likes best at a time; `concurrency`, how many calls of `encode` may run side by side.
     """
 
     name: str
@@ -48,27 +90,66 @@ def truncated(encoder: Encoder, batch: Sequence[str | Path]) -> Sequence[bool]:
     return [False] * len(batch) if method is None else method(batch)
 
 
-def load_encoder(name: str, *, device: str = "auto", offline: bool = False) -> Encoder:
-    """Loads an encoder by registered name, or calls `module:factory` of the user's own.
+def read_text(item: str | Path, encoder: str) -> str:
+    """The item, or an InputError where it is an audio file and the encoder reads text."""
+    if isinstance(item, str):
+        return item
+    raise InputError(f"{item}: {encoder} reads text, not audio", "transcribe it first, or use a speech encoder")
+
+
+def describe(encoder: Encoder) -> dict[str, Any]:
+    """What is stored of an encoder with a checkpoint: name, revision, dimension, options that change the vectors."""
+    fields = {"name": encoder.name, "revision": encoder.revision, "dimension": encoder.dimension}
+    options: EncoderOptions = getattr(encoder, "options", EncoderOptions())
+    identity = {key: value for key, value in options.given().items() if key in _IDENTITY}
+    return fields | ({"options": identity} if identity else {})
+
+
+def common_encoder(sources: Iterable[dict[str, Any]], where: str) -> dict[str, Any]:
+    """Name, revision and options of the encoder that made all of these embedding files; empty where none says.
 
     Args:
-        name: a registered name, or `module:factory` where `factory()` returns an Encoder.
-        device: auto, cpu, cuda, cuda:1 or mps; what the encoder took is in its `device`.
-        offline: never ask the network.
+        sources: the `.json` beside each `.npy`.
+        where: for the message.
 
     Raises:
-        UsageError: no such encoder, with the nearest name.
-        UnavailableError: its weights or packages are not here.
+        InputError: they come from different encoders, revisions or options.
     """
-    if name in _REGISTRY:
-        module, factory = _REGISTRY[name].split(":")
-        return cast(Encoder, getattr(importlib.import_module(module), factory)(device=device, offline=offline))
-    if ":" in name:
-        return _load_callable(name)
-    near = difflib.get_close_matches(name, _REGISTRY, n=1, cutoff=0.5)
-    known = ", ".join(_REGISTRY)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UsageError(f"unknown encoder {name!r}", f"{hint}known: {known}, or module:factory of your own")
+    known = []
+    for source in sources:
+        if "encoder" in source:
+            about = {"name": source["encoder"], "revision": source.get("revision")}
+            about |= {"options": source["options"]} if source.get("options") else {}
+            if about not in known:
+                known.append(about)
+    if len(known) > 1:
+        names = ", ".join(" ".join(str(value) for value in about.values()) for about in known)
+        raise InputError(
+            f"{where}: embeddings of different encoders: {names}",
+            "embed all parts with the same encoder, weights and options",
+        )
+    return known[0] if known else {}
+
+
+def require_same_encoder(source: dict[str, Any], trained: dict[str, Any], name: str) -> None:
+    """Raises an InputError where an embedding file was made with another encoder than the checkpoint's.
+
+    Args:
+        source: the `.json` beside the `.npy`; empty where there is none.
+        trained: `encoder` of the checkpoint's config.json.
+        name: of the file, for the message.
+    """
+    found = {"name": source.get("encoder"), "revision": source.get("revision"), "options": source.get("options")}
+    if not found["name"] or not trained.get("name"):
+        return
+    for key, value in found.items():
+        if (value or None) != (trained.get(key) or None) and (key == "options" or (value and trained.get(key))):
+            what = "encoder" if key == "name" else key
+            raise InputError(
+                f"{name} was embedded with {what} {value or 'none'}; "
+                f"the checkpoint was trained on {trained.get(key) or 'none'}",
+                f"re-embed with `flip embed --encoder {trained['name']}`",
+            )
 
 
 def require_dimension(found: int, expected: int, what: str, encoder: str | None) -> None:
@@ -79,24 +160,10 @@ def require_dimension(found: int, expected: int, what: str, encoder: str | None)
         raise InputError(f"{what} has {found} dimensions; the checkpoint expects {expected}", made_with + again)
 
 
-def _load_callable(name: str) -> Encoder:
-    module_name, _, attribute = name.partition(":")
-    try:
-        factory = getattr(importlib.import_module(module_name), attribute)
-    except ImportError as error:
-        raise UnavailableError(
-            f"encoder {name!r}: cannot import {module_name}: {error}", "is its folder on PYTHONPATH?"
-        ) from error
-    except AttributeError as error:
-        raise UsageError(f"encoder {name!r}: {module_name} has no {attribute!r}") from error
-    try:
-        encoder = factory()
-    except FlipError:
-        raise
-    except Exception as error:  # the user's code: whatever it raises is said in one line
-        raise UnavailableError(f"encoder {name!r}: {type(error).__name__}: {error}") from error
-    if not isinstance(encoder, Encoder):
-        raise UsageError(
-            f"encoder {name!r}: not an Encoder", "it needs name, revision, dimension, modalities, device, encode(batch)"
-        )
-    return encoder
+def require_known_options(name: str, options: EncoderOptions, known: Iterable[str]) -> None:
+    """Raises a UsageError where an option was given that the encoder `name` does not have."""
+    unknown = sorted(options.given().keys() - set(known) - {"asr", "language"})  # those are of the input
+    if unknown:
+        flag = "--" + unknown[0].replace("_", "-")
+        has = ", ".join("--" + option.replace("_", "-") for option in known) or "none"
+        raise UsageError(f"{flag} is not an option of encoder {name!r}", f"its options: {has}")

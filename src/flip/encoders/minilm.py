@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.encoders.weights import WeightFile, resolve
-from flip.errors import InputError, UnavailableError
+from flip.encoders.base import EncoderOptions, read_text
+from flip.encoders.weights import WeightFile, is_local, resolve
+from flip.errors import UnavailableError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +41,11 @@ _MAX_TOKENS = 256  # the limit that the model was published with
 _GROUP = 16
 
 
+def missing(model: str) -> str | None:
+    """None where its weights are on this machine, else what installs them."""
+    return None if is_local(_MODEL) and is_local(_TOKENIZER) else _INSTALL
+
+
 class MiniLM:
     """Mean of the last layer over all tokens, L2-normalised; 384 dimensions.
 
@@ -47,37 +53,39 @@ class MiniLM:
     The weights are quantised, the arithmetic is fp32, so a sentence's vector does not depend on its neighbours.
     """
 
-    name = "minilm"
+    name: str = "minilm"
     dimension = 384
     modalities = frozenset({"text"})
     device = "cpu"
 
-    def __init__(self, *, device: str = "auto", offline: bool = False) -> None:
-        """Loads tokenizer and model. `device` is there for the registry: onnxruntime's CPU build knows one."""
+    def __init__(
+        self, model: str = "", options: EncoderOptions | None = None, *, device: str = "auto", offline: bool = False
+    ) -> None:
+        """Loads tokenizer and model. It has no options, and onnxruntime's CPU build knows one device."""
         import onnxruntime
         from tokenizers import Tokenizer
 
         tokenizer = resolve(_TOKENIZER, offline=offline)
-        model = resolve(_MODEL, offline=offline)
-        self.revision = model.revision
+        weights = resolve(_MODEL, offline=offline)
+        self.revision = weights.revision
         self._tokenizer = Tokenizer.from_file(str(tokenizer.path))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(_MAX_TOKENS)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.enable_mem_pattern = False  # it would keep a plan for every shape of batch
-        options.log_severity_level = 3
+        session = onnxruntime.SessionOptions()
+        session.intra_op_num_threads = 1
+        session.enable_mem_pattern = False  # it would keep a plan for every shape of batch
+        session.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(
-                str(model.path), options, providers=["CPUExecutionProvider"]
+                str(weights.path), session, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's exceptions have no common base but this
-            raise UnavailableError(f"{model.path}: onnxruntime cannot load it: {error}", _INSTALL) from error
+            raise UnavailableError(f"{weights.path}: onnxruntime cannot load it: {error}", _INSTALL) from error
         self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None)
 
     def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
         """Embeds n sentences: (n, 384), each of norm 1."""
-        encodings = self._tokenizer.encode_batch([self._text(item) for item in batch])
+        encodings = self._tokenizer.encode_batch([read_text(item, self.name) for item in batch])
         vectors = np.empty((len(batch), self.dimension), np.float32)
         by_length = np.argsort([len(e.ids) for e in encodings], kind="stable")
 
@@ -91,7 +99,7 @@ class MiniLM:
 
     def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
         """Which sentences have more than 256 word pieces, of which only the first 256 are read."""
-        return [bool(e.overflowing) for e in self._tokenizer.encode_batch([self._text(item) for item in batch])]
+        return [bool(e.overflowing) for e in self._tokenizer.encode_batch([read_text(item, self.name) for item in batch])]
 
     def _run(self, encodings: list[Encoding]) -> NDArray[np.float32]:
         longest = max(len(e.ids) for e in encodings)
@@ -105,9 +113,3 @@ class MiniLM:
         vectors = np.einsum("nld,nl->nd", hidden, mask.astype(np.float32))
         # The mean's divisor cancels in the normalisation.
         return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
-
-    @staticmethod
-    def _text(item: str | Path) -> str:
-        if isinstance(item, str):
-            return item
-        raise InputError(f"{item}: minilm reads text, not audio", "transcribe it first, or use a speech encoder")

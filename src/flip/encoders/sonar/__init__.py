@@ -1,0 +1,148 @@
+"""SONAR (Duquenne et al. 2023): 202 languages of text and 57 of speech in one space of 1024 dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from flip import audio
+from flip.encoders.base import EncoderOptions
+from flip.encoders.languages import known
+from flip.encoders.sonar.languages import SPEECH, TEXT
+from flip.errors import InputError, UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_LONGEST = 80.0  # seconds; the relative positions of the speech encoders end at 82
+_POSITIONS = 514
+
+
+class Backend(Protocol):
+    """What runs the encoders: each part is loaded at its first use, and then named in `weights`."""
+
+    device: str
+    weights: dict[str, str]
+
+    def text(self, sentences: Sequence[str], language: str) -> NDArray[np.float32]:
+        """(n, 1024) of n sentences."""
+        ...
+
+    def tokens(self, sentences: Sequence[str], language: str) -> list[int]:
+        """How many tokens each sentence has."""
+        ...
+
+    def speech(self, waves: Sequence[NDArray[np.float32]], language: str) -> NDArray[np.float32]:
+        """(n, 1024) of n recordings at 16 kHz, of 25 ms to 80 s."""
+        ...
+
+
+def missing(model: str) -> str | None:
+    """None where it would run now, else what to install or get."""
+    from flip.encoders.sonar import port
+    from flip.encoders.weights import cached
+
+    if find_spec("sonar") and find_spec("fairseq2"):
+        return None
+    if find_spec("sentencepiece") is None:
+        return "pip install sentencepiece, or pip install 'flip-interpret[sonar]'"
+    return None if cached(port.TEXT_WEIGHTS) else port.TEXT_WEIGHTS.install
+
+
+def load(model: str, options: EncoderOptions, *, device: str, offline: bool) -> Sonar:
+    """SONAR on the backend that was asked for; see `EncoderOptions.sonar_backend`."""
+    return Sonar(_backend(options, device, offline), options)
+
+
+def _backend(options: EncoderOptions, device: str, offline: bool) -> Backend:
+    from flip.encoders.sonar import official, port
+
+    chosen = options.sonar_backend
+    if chosen == "official" and (options.weights or offline):
+        given = "--offline" if offline else "--weights"
+        raise UsageError(f"{given} is not for sonar-space, which finds its weights itself", "--sonar-backend torch")
+    why = None if options.weights or offline else official.unavailable()
+    if chosen == "official" and why:
+        raise UnavailableError(f"sonar-space cannot be used: {why}", "pip install 'flip-interpret[sonar]'")
+    if chosen != "torch" and why is None and not (options.weights or offline):
+        return official.Official(device, options.precision)
+    return port.Port(device, options.precision, folder=options.weights, offline=offline)
+
+
+class Sonar:
+    """The encoder of text and speech.
+
+    A sentence is read up to 514 tokens. A recording longer than 80 seconds is cut in pauses, and its vector is the
+    mean of the parts, weighted by their lengths.
+    """
+
+    name: str = "sonar"
+    # Text and speech lie in one space, whatever file they come from; the files are in `weights`.
+    revision = "basic"
+    dimension = 1024
+    modalities = frozenset({"text", "speech"})
+    batch_size = 256
+
+    def __init__(self, backend: Backend, options: EncoderOptions) -> None:
+        """`options.language` is that of all inputs, English by default."""
+        self.options = options
+        self._backend = backend
+        self.device = backend.device
+        self._language = options.language or "eng_Latn"
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Hashes or revisions of the weights that were used so far."""
+        return self._backend.weights
+
+    def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
+        """Embeds n sentences and recordings: (n, 1024), not normalised.
+
+        Raises:
+            UsageError: no encoder for the language.
+            InputError: a recording is damaged, silent or shorter than 25 ms.
+        """
+        vectors: dict[int, NDArray[np.float32]] = {}
+        texts = {i: item for i, item in enumerate(batch) if isinstance(item, str)}
+        if texts:
+            vectors |= zip(texts, self._backend.text(list(texts.values()), self._text_language()), strict=True)
+        recordings = {i: item for i, item in enumerate(batch) if isinstance(item, Path)}
+        if recordings:
+            vectors |= zip(recordings, self._speech(list(recordings.values())), strict=True)
+        return np.stack([vectors[i] for i in range(len(batch))])
+
+    def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
+        """Which sentences have more than 514 tokens, of which only the first 514 are read."""
+        sentences = [item for item in batch if isinstance(item, str)]
+        counts = iter(self._backend.tokens(sentences, self._text_language()) if sentences else [])
+        return [isinstance(item, str) and next(counts) > _POSITIONS for item in batch]
+
+    def _speech(self, paths: list[Path]) -> NDArray[np.float32]:
+        waves: list[NDArray[np.float32]] = []
+        owners: list[int] = []
+        for i, path in enumerate(paths):
+            for block in audio.blocks(path, _LONGEST):
+                if len(block) >= audio.SHORTEST and block.any():
+                    waves.append(block)
+                    owners.append(i)
+        parts = self._backend.speech(waves, self._speech_language())
+        bad = np.flatnonzero(~np.isfinite(parts).all(axis=1))
+        if len(bad):
+            raise InputError(f"{paths[owners[bad[0]]]}: no sound that the encoder can use", "is it a constant?")
+        vectors = np.zeros((len(paths), parts.shape[1]), np.float32)
+        lengths = np.zeros(len(paths), np.float32)
+        for i, wave, part in zip(owners, waves, parts, strict=True):
+            vectors[i] += len(wave) * part
+            lengths[i] += len(wave)
+        return vectors / lengths[:, None]
+
+    def _text_language(self) -> str:
+        return known(self._language, TEXT, "sonar")
+
+    def _speech_language(self) -> str:
+        code = self._language.split("_")[0]
+        return known({"zho": "cmn", "fas": "pes"}.get(code, code), SPEECH, "sonar speech")

@@ -1,0 +1,110 @@
+"""SONAR's weights from any of the files they are published as, with fairseq2's names. Never anything but tensors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flip.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_LAYER = r"layers.\1."
+# Names in the port on the hub (those of transformers' M2M100Encoder).
+_TRANSFORMERS = (
+    (r"^embed_tokens\.", "encoder_frontend.embed."),
+    (r"^layers\.(\d+)\.self_attn\.out_proj\.", rf"encoder.{_LAYER}self_attn.output_proj."),
+    (r"^layers\.(\d+)\.fc1\.", rf"encoder.{_LAYER}ffn.inner_proj."),
+    (r"^layers\.(\d+)\.fc2\.", rf"encoder.{_LAYER}ffn.output_proj."),
+    (r"^layers\.(\d+)\.final_layer_norm\.", rf"encoder.{_LAYER}ffn_layer_norm."),
+    (r"^layers\.", "encoder.layers."),
+)
+# Names in the first release (fairseq).
+_BLOCK, _POOL = r"^encoder\.w2v_model\.encoder\.layers\.(\d+)\.", r"^decoder\.layers\.(\d+)\."
+_FAIRSEQ = (
+    (r"^encoder\.w2v_model\.layer_norm\.", "encoder_frontend.post_extract_layer_norm."),
+    (r"^encoder\.w2v_model\.post_extract_proj\.", "encoder_frontend.model_dim_proj."),
+    # After the conformer there is a norm that its pre-training left there.
+    (r"^encoder\.w2v_model\.encoder\.layer_norm\.", "layer_norm."),
+    (_BLOCK + r"conv_module\.layer_norm\.", rf"encoder.{_LAYER}conv_layer_norm."),
+    (_BLOCK + r"conv_module\.", rf"encoder.{_LAYER}conv."),
+    (_BLOCK + r"ffn(1|2)\.layer_norm\.", rf"encoder.{_LAYER}ffn\2_layer_norm."),
+    (_BLOCK + r"ffn(1|2)\.w_1\.", rf"encoder.{_LAYER}ffn\2.inner_proj."),
+    (_BLOCK + r"ffn(1|2)\.w_2\.", rf"encoder.{_LAYER}ffn\2.output_proj."),
+    (_BLOCK + r"self_attn\.linear_(q|k|v)\.", rf"encoder.{_LAYER}self_attn.\2_proj."),
+    (_BLOCK + r"self_attn\.linear_out\.", rf"encoder.{_LAYER}self_attn.output_proj."),
+    (_BLOCK + r"self_attn\.linear_pos\.", rf"encoder.{_LAYER}self_attn.sdpa.r_proj."),
+    (_BLOCK + r"self_attn\.pos_bias_(u|v)", rf"encoder.{_LAYER}self_attn.sdpa.\2_bias"),
+    (_BLOCK + r"final_layer_norm\.", rf"encoder.{_LAYER}layer_norm."),
+    (_BLOCK, rf"encoder.{_LAYER}"),
+    (r"^decoder\.embed_tokens\.", "encoder_pooler.decoder_frontend.embed."),
+    (r"^decoder\.embed_out$", "encoder_pooler.projection_out.weight"),
+    (_POOL + r"(self_attn|encoder_attn)\.out_proj\.", rf"encoder_pooler.decoder.{_LAYER}\2.output_proj."),
+    (_POOL + r"fc1\.", rf"encoder_pooler.decoder.{_LAYER}ffn.inner_proj."),
+    (_POOL + r"fc2\.", rf"encoder_pooler.decoder.{_LAYER}ffn.output_proj."),
+    (_POOL + r"final_layer_norm\.", rf"encoder_pooler.decoder.{_LAYER}ffn_layer_norm."),
+    (_POOL, rf"encoder_pooler.decoder.{_LAYER}"),
+    (r"\.encoder_attn(_layer_norm)?\.", r".encoder_decoder_attn\1."),
+)
+# Left over from pre-training, or computed anew.
+_UNUSED = re.compile(r"embed_positions|mask_emb|pos_conv|(^|\.)version$")
+_HINT = "take sonar_text_encoder.pt, model.safetensors of the port on the hub, or a sonar_speech_encoder_*.pt"
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Reads a checkpoint with tensors by fairseq2's names.
+
+    Args:
+        path: `.safetensors`, or `.pt` of the official release, new or old.
+
+    Raises:
+        InputError: damaged, not a SONAR encoder, or holding more than tensors.
+    """
+    tensors = {key: value for key, value in _read(path).items() if not _UNUSED.search(key)}
+    if "embed_tokens.weight" in tensors:
+        tensors = _renamed(tensors, _TRANSFORMERS)
+        embed = tensors["encoder_frontend.embed.weight"].clone()
+        # BOS, PAD, EOS, UNK -> PAD, UNK, BOS, EOS
+        embed[:4] = embed[[1, 3, 0, 2]]
+        tensors["encoder_frontend.embed.weight"] = embed
+    elif any(key.startswith("encoder.w2v_model.") for key in tensors):
+        tensors = _renamed(tensors, _FAIRSEQ)
+    if not any(key.startswith("encoder_frontend.") for key in tensors):
+        some = ", ".join(list(tensors)[:3]) or "nothing"
+        raise InputError(f"{path}: not a SONAR encoder (it holds {some})", _HINT)
+    return tensors
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import pickle
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(f"{path}: holds more than tensors, which is not loaded", _HINT) from error
+    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
+        raise InputError(f"{path}: not a readable checkpoint: {error}", "download it again") from error
+    for key in ("model", "state_dict"):
+        content = content.get(key, content) if isinstance(content, dict) else {}
+    return {key: value for key, value in content.items() if isinstance(value, torch.Tensor)}
+
+
+def _renamed(tensors: Mapping[str, Tensor], rules: tuple[tuple[str, str], ...]) -> dict[str, Tensor]:
+    renamed = {}
+    for key, value in tensors.items():
+        for pattern, name in rules:
+            if re.search(pattern, key):
+                key = re.sub(pattern, name, key)
+                if not key.startswith("encoder_pooler."):
+                    break
+        renamed[key] = value
+    return renamed

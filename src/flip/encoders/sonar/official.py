@@ -1,0 +1,133 @@
+"""SONAR through sonar-space's own pipelines, where they import."""
+
+from __future__ import annotations
+
+import ctypes
+import warnings
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.device import torch_device
+from flip.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_TEXT, _SPEECH = "text_sonar_basic_encoder", "sonar_speech_encoder_"
+_SENTENCES, _RECORDINGS = 32, 4
+
+
+@cache
+def unavailable() -> str | None:
+    """Why sonar-space cannot be used, or None. That it is installed says little: another torch, and it fails."""
+    if find_spec("sonar") is None or find_spec("fairseq2") is None:
+        return "sonar-space or fairseq2 is not installed"
+    _preload_libsndfile()
+    try:
+        import sonar.inference_pipelines.speech
+        import sonar.inference_pipelines.text  # noqa: F401
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        return " ".join(str(error).split())
+    return None
+
+
+class Official:
+    """Both official pipelines, each loaded at its first use."""
+
+    def __init__(
+        self,
+        device: str = "auto",
+        precision: str = "auto",
+        *,
+        load_text: Callable[[], Any] | None = None,
+        load_speech: Callable[[str], Any] | None = None,
+    ) -> None:
+        """`load_text()` and `load_speech(language)` give pipelines, by default those of the published encoders."""
+        import torch
+
+        self._device = torch_device(device)
+        self.device = str(self._device)
+        gpu = self._device.type == "cuda"
+        names = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+        self._dtype = names.get(precision, torch.float16 if gpu else torch.float32)
+        self.weights: dict[str, str] = {}
+        self._load_text, self._load_speech = load_text or self._published_text, load_speech or self._published_speech
+        self._text: Any = None
+        self._speech: dict[str, Any] = {}
+
+    def text(self, sentences: Sequence[str], language: str) -> NDArray[np.float32]:
+        """See `Backend.text`."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of truncated sentences, which we count
+            vectors = self._text_pipeline().predict(list(sentences), source_lang=language, batch_size=_SENTENCES)
+        return np.asarray(vectors.float().cpu())
+
+    def tokens(self, sentences: Sequence[str], language: str) -> list[int]:
+        """See `Backend.tokens`."""
+        encode = self._text_pipeline().tokenizer.create_encoder(lang=language)
+        return [len(encode(sentence)) for sentence in sentences]
+
+    def speech(self, waves: Sequence[NDArray[np.float32]], language: str) -> NDArray[np.float32]:
+        """See `Backend.speech`; recordings are sorted by length, so that little is padded."""
+        import torch
+
+        if language not in self._speech:
+            self._speech[language] = self._load_speech(language)
+        order = np.argsort([len(wave) for wave in waves], kind="stable")
+        inputs = [torch.from_numpy(waves[i])[None].to(self._device) for i in order]
+        found = np.asarray(self._speech[language].predict(inputs, batch_size=_RECORDINGS).float().cpu())
+        vectors = np.empty_like(found)
+        vectors[order] = found
+        return vectors
+
+    def _text_pipeline(self) -> Any:
+        if self._text is None:
+            self._text = self._load_text()
+        return self._text
+
+    def _published_text(self) -> Any:
+        from sonar.inference_pipelines.text import TextToEmbeddingModelPipeline
+
+        with _failures(_TEXT):
+            pipeline = TextToEmbeddingModelPipeline(_TEXT, _TEXT, device=self._device, dtype=self._dtype)
+        self.weights["text"] = f"sonar-space {_TEXT}"
+        return pipeline
+
+    def _published_speech(self, language: str) -> Any:
+        from sonar.inference_pipelines.speech import SpeechToEmbeddingModelPipeline
+
+        with _failures(_SPEECH + language):
+            pipeline = SpeechToEmbeddingModelPipeline(
+                _SPEECH + language, device=self._device, fbank_dtype=self._dtype
+            )
+        self.weights[f"speech {language}"] = f"sonar-space {_SPEECH}{language}"
+        return pipeline
+
+
+class _failures:
+    """Turns whatever fairseq2 raises while it loads weights into an UnavailableError."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception):
+            raise UnavailableError(
+                f"sonar-space cannot load {self.name}: {error}", "check the network, or try --sonar-backend torch"
+            ) from error
+
+
+def _preload_libsndfile() -> None:
+    """fairseq2 wants the system's libsndfile; the one inside the soundfile wheel serves as well."""
+    spec = find_spec("_soundfile_data")
+    for folder in (spec.submodule_search_locations if spec else None) or ():
+        for path in Path(folder).glob("libsndfile*.so"):
+            ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)

@@ -1,0 +1,167 @@
+"""SONAR on plain torch: weights from a folder, the cache or the hub, batches of similar length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import torch
+
+from flip.device import torch_device
+from flip.encoders.sonar.checkpoints import load_weights
+from flip.encoders.sonar.fbank import fbank
+from flip.encoders.sonar.languages import TEXT
+from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder
+from flip.encoders.sonar.tokenizer import SonarTokenizer
+from flip.encoders.weights import Resolved, WeightFile, WeightFolder, resolve, resolve_folder
+from flip.errors import UnavailableError
+from flip.files import sha256
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Module = TypeVar("Module", bound=torch.nn.Module)
+
+_BY_HAND = "it needs the network once (3 GB, CC-BY-NC-4.0); or name a folder that holds it: --weights FOLDER"
+TEXT_WEIGHTS = WeightFolder("cointegrated/SONAR_200_text_encoder_hf", ("model.safetensors", "*.model"), _BY_HAND)
+_HEADS = 16
+# Units of work in a batch: tokens of text, and squared steps of speech, whose attention grows with the square.
+_TOKENS = {"cpu": 4_096, "cuda": 65_536, "mps": 16_384}
+_STEPS = {"cpu": 4e6, "cuda": 64e6, "mps": 16e6}
+
+
+class Port:
+    """Both encoders in plain torch."""
+
+    def __init__(
+        self,
+        device: str = "auto",
+        precision: str = "auto",
+        *,
+        folder: Path | None = None,
+        offline: bool = False,
+        languages: Sequence[str] = TEXT,
+        heads: int = _HEADS,
+    ) -> None:
+        """Loads nothing yet.
+
+        Args:
+            device: see `flip.device.torch_device`.
+            precision: of weights and arithmetic; auto is bfloat16 on a GPU that has it, float32 elsewhere.
+            folder: where the weights are, instead of cache and hub.
+            offline: never ask the hub.
+            languages, heads: of the text encoder, where it is not the published one.
+        """
+        self._device = torch_device(device)
+        self.device = str(self._device)
+        self.weights: dict[str, str] = {}
+        self._dtype = _dtype(self._device, precision)
+        self._folder, self._offline = folder, offline
+        self._languages, self._heads = languages, heads
+        self._text: tuple[SonarTokenizer, TextEncoder] | None = None
+        self._speech: dict[str, SpeechEncoder] = {}
+
+    def text(self, sentences: Sequence[str], language: str) -> NDArray[np.float32]:
+        """See `Backend.text`; sentences are sorted by length, so that little is padded."""
+        tokenizer, encoder = self._text_encoder()
+        rows = [ids[: encoder.longest] for ids in tokenizer(sentences, language)]
+        vectors: NDArray[np.float32] | None = None
+        for group in _groups([len(ids) for ids in rows], _TOKENS[self._device.type], power=1):
+            lengths = torch.tensor([len(rows[i]) for i in group])
+            ids = torch.zeros(len(group), int(lengths.max()), dtype=torch.long)
+            for row, i in zip(ids, group, strict=True):
+                row[: len(rows[i])] = torch.tensor(rows[i])
+            with torch.inference_mode():
+                found = encoder(ids.to(self._device), lengths.to(self._device)).cpu().numpy()
+            if vectors is None:
+                vectors = np.empty((len(rows), found.shape[1]), np.float32)
+            vectors[group] = found
+        assert vectors is not None
+        return vectors
+
+    def tokens(self, sentences: Sequence[str], language: str) -> list[int]:
+        """See `Backend.tokens`."""
+        tokenizer, _ = self._text_encoder()
+        return [len(ids) for ids in tokenizer(sentences, language)]
+
+    def speech(self, waves: Sequence[NDArray[np.float32]], language: str) -> NDArray[np.float32]:
+        """See `Backend.speech`."""
+        encoder = self._speech_encoder(language)
+        features = [fbank(torch.from_numpy(wave)) for wave in waves]
+        vectors: NDArray[np.float32] | None = None
+        for group in _groups([len(f) // 2 for f in features], _STEPS[self._device.type], power=2):
+            lengths = torch.tensor([len(features[i]) for i in group])
+            longest = int(lengths.max()) + int(lengths.max()) % 2
+            batch = torch.zeros(len(group), longest, features[0].shape[1])
+            for row, i in zip(batch, group, strict=True):
+                row[: len(features[i])] = features[i]
+            with torch.inference_mode():
+                found = encoder(batch.to(self._device), lengths.to(self._device)).cpu().numpy()
+            if vectors is None:
+                vectors = np.empty((len(waves), found.shape[1]), np.float32)
+            vectors[group] = found
+        assert vectors is not None
+        return vectors
+
+    def _text_encoder(self) -> tuple[SonarTokenizer, TextEncoder]:
+        if self._text is None:
+            weights, vocabulary = self._text_files()
+            tokenizer = SonarTokenizer(vocabulary, self._languages)
+            encoder = TextEncoder(load_weights(weights.path), self._heads)
+            self._text = tokenizer, self._placed(encoder)
+            self.weights["text"] = weights.revision
+        return self._text
+
+    def _text_files(self) -> tuple[Resolved, Path]:
+        if self._folder is None:
+            found = resolve_folder(TEXT_WEIGHTS, offline=self._offline)
+            return Resolved(found.path / "model.safetensors", found.revision), next(found.path.glob("*.model"))
+        weights = _first(self._folder, "model.safetensors", "*text*.safetensors", "*text*.pt")
+        return Resolved(weights, f"sha256:{sha256(weights)}"), _first(self._folder, "*.model")
+
+    def _speech_encoder(self, language: str) -> SpeechEncoder:
+        if language not in self._speech:
+            name = f"sonar_speech_encoder_{language}"
+            if self._folder is None:
+                file = WeightFile("facebook/SONAR", f"fairseq2_native/{name}.pt", install=_BY_HAND)
+                weights = resolve(file, offline=self._offline)
+            else:
+                path = _first(self._folder, f"{name}.safetensors", f"{name}.pt", f"spenc*.{language}.pt")
+                weights = Resolved(path, f"sha256:{sha256(path)}")
+            self._speech[language] = self._placed(SpeechEncoder(load_weights(weights.path)))
+            self.weights[f"speech {language}"] = weights.revision
+        return self._speech[language]
+
+    def _placed(self, module: Module) -> Module:
+        return module.to(self._device, self._dtype)
+
+
+def _dtype(device: torch.device, precision: str) -> torch.dtype:
+    if precision != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
+    if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8:
+        return torch.bfloat16
+    return torch.float16 if device.type == "cuda" else torch.float32
+
+
+def _groups(lengths: Sequence[int], budget: float, power: int) -> Iterator[list[int]]:
+    """Indices sorted by length, in groups whose padded size, n times the longest to `power`, is within the budget."""
+    group: list[int] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if group and (len(group) + 1) * lengths[i] ** power > budget:
+            yield group
+            group = []
+        group.append(i)
+    if group:
+        yield group
+
+
+def _first(folder: Path, *patterns: str) -> Path:
+    if folder.is_file():
+        folder = folder.parent
+    for pattern in patterns:
+        for path in sorted(folder.rglob(pattern)):
+            return path
+    raise UnavailableError(f"{folder}: no {' or '.join(patterns)}", "it is what --weights must hold")

@@ -1,0 +1,311 @@
+"""Our SONAR port against the official packages: golden tensors here, both live where the extra `sonar` is installed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from flip.encoders import EncoderOptions, load_encoder
+from flip.encoders.sonar import Sonar, official
+from flip.encoders.sonar.checkpoints import load_weights
+from flip.encoders.sonar.fbank import fbank
+from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder
+from flip.encoders.sonar.port import Port, _groups
+from flip.encoders.sonar.tokenizer import SonarTokenizer
+from flip.errors import InputError, UnavailableError, UsageError
+from official_sonar import GOLDEN, LANGUAGES, LONGEST, SENTENCES
+from sound import tone, write_audio
+
+pytest.importorskip("sentencepiece", reason="sentencepiece is not installed")
+
+
+def golden(name: str) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    tensors = load_file(GOLDEN / f"{name}.safetensors")
+    weights = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
+    return weights, {key: value for key, value in tensors.items() if not key.startswith("model.")}
+
+
+def folder(tmp_path: Path) -> Path:
+    """A folder as --weights takes it, with the tiny official models."""
+    for name in ("text", "speech"):
+        weights, _ = golden(name)
+        file = "sonar_text_encoder" if name == "text" else "sonar_speech_encoder_eng"
+        save_file(weights, tmp_path / f"{file}.safetensors")
+    (tmp_path / "sentencepiece.source.model").write_bytes((GOLDEN / "tiny.model").read_bytes())
+    return tmp_path
+
+
+def tiny(tmp_path: Path, language: str = "eng_Latn") -> Sonar:
+    port = Port("cpu", folder=folder(tmp_path), languages=LANGUAGES, heads=4)
+    return Sonar(port, EncoderOptions(language=language))
+
+
+def text_encoder(weights: dict[str, torch.Tensor]) -> TextEncoder:
+    return TextEncoder(weights, heads=4, longest=LONGEST)
+
+
+def encoded(encoder: TextEncoder, rows: list[list[int]]) -> torch.Tensor:
+    lengths = torch.tensor([len(row) for row in rows])
+    ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
+    for line, row in zip(ids, rows, strict=True):
+        line[: len(row)] = torch.tensor(row)
+    with torch.inference_mode():
+        return encoder(ids, lengths)
+
+
+def test_tokens_are_the_official_ones() -> None:
+    _, tensors = golden("text")
+    tokenizer = SonarTokenizer(GOLDEN / "tiny.model", LANGUAGES)
+    for language, sentences in SENTENCES.items():
+        expected = [tensors[f"ids.{language}.{i}"].tolist() for i in range(len(sentences))]
+        assert tokenizer(sentences, language) == expected
+
+
+def test_text_vectors_are_the_official_ones() -> None:
+    weights, tensors = golden("text")
+    encoder = text_encoder(weights)
+    for language, sentences in SENTENCES.items():
+        rows = [tensors[f"ids.{language}.{i}"].tolist()[:LONGEST] for i in range(len(sentences))]
+        expected = tensors[f"out.{language}"]
+        torch.testing.assert_close(encoded(encoder, rows), expected, atol=2e-6, rtol=0)
+
+
+def test_filter_banks_are_the_official_ones() -> None:
+    _, tensors = golden("speech")
+    for i in range(3):
+        torch.testing.assert_close(fbank(tensors[f"wave.{i}"]), tensors[f"fbank.{i}"], atol=2e-4, rtol=0)
+
+
+def test_speech_vectors_are_the_official_ones(tmp_path: Path) -> None:
+    _, tensors = golden("speech")
+    port = Port("cpu", folder=folder(tmp_path))
+    vectors = port.speech([tensors[f"wave.{i}"].numpy() for i in range(3)], "eng")
+    np.testing.assert_allclose(vectors, tensors["out"].numpy(), atol=1e-4)
+
+
+def test_speech_vectors_on_the_official_filter_banks() -> None:
+    weights, tensors = golden("speech")
+    encoder = SpeechEncoder(weights)
+    for i in range(3):
+        features = tensors[f"fbank.{i}"]
+        even = features[: len(features) // 2 * 2][None]
+        with torch.inference_mode():
+            found = encoder(even, torch.tensor([len(features)]))[0]
+        expected = tensors["out"][i]
+        assert float((found - expected).abs().max()) < 2e-6 * float(expected.abs().max())
+
+
+def test_weights_by_the_names_of_the_hub(tmp_path: Path) -> None:
+    """The same vectors from transformers' own encoder, and from our reading of its file."""
+    transformers = pytest.importorskip("transformers", reason="the extra `st` is not installed")
+    from transformers.models.m2m_100.modeling_m2m_100 import M2M100Encoder
+
+    config = transformers.M2M100Config(
+        vocab_size=407, d_model=32, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=64,
+        max_position_embeddings=LONGEST, activation_function="relu", scale_embedding=True,
+        dropout=0.0, attention_dropout=0.0, activation_dropout=0.0, encoder_layerdrop=0.0, pad_token_id=1,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    theirs = M2M100Encoder(config).eval()
+    save_file({k: v.contiguous() for k, v in theirs.state_dict().items()}, tmp_path / "model.safetensors")
+    ours = text_encoder(load_weights(tmp_path / "model.safetensors"))
+    rows = [[402, 17, 250, 33, 3], [403, 9, 3]]
+    # The control tokens have other numbers there: end is 2, padding 1.
+    ids = torch.tensor([[402, 17, 250, 33, 2], [403, 9, 2, 1, 1]])
+    mask = (ids != 1).long()
+    with torch.inference_mode():
+        hidden = theirs(input_ids=ids, attention_mask=mask).last_hidden_state
+    expected = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+    torch.testing.assert_close(encoded(ours, rows), expected, atol=2e-6, rtol=0)
+
+
+_FAIRSEQ = {
+    "encoder_frontend.post_extract_layer_norm.": "encoder.w2v_model.layer_norm.",
+    "encoder_frontend.model_dim_proj.": "encoder.w2v_model.post_extract_proj.",
+    "encoder_pooler.decoder_frontend.embed.": "decoder.embed_tokens.",
+    "encoder_pooler.projection_out.weight": "decoder.embed_out",
+    "encoder_pooler.decoder.layers.": "decoder.layers.",
+    "encoder_decoder_attn": "encoder_attn",
+    "ffn.inner_proj.": "fc1.",
+    "ffn.output_proj.": "fc2.",
+    "ffn_layer_norm.": "final_layer_norm.",
+}
+
+
+def fairseq_name(key: str) -> str:
+    if key.startswith("layer_norm."):
+        return "encoder.w2v_model.encoder." + key
+    if key.startswith("encoder.layers."):
+        key = "encoder.w2v_model." + key
+        for new, old in (
+            ("conv_layer_norm.", "conv_module.layer_norm."), (".conv.", ".conv_module."),
+            ("ffn1_layer_norm.", "ffn1.layer_norm."), ("ffn2_layer_norm.", "ffn2.layer_norm."),
+            ("inner_proj.", "w_1."), ("sdpa.r_proj.", "linear_pos."), ("sdpa.u_bias", "pos_bias_u"),
+            ("sdpa.v_bias", "pos_bias_v"), ("self_attn.output_proj.", "self_attn.linear_out."),
+            ("output_proj.", "w_2."), ("q_proj.", "linear_q."), ("k_proj.", "linear_k."), ("v_proj.", "linear_v."),
+        ):  # fmt: skip
+            key = key.replace(new, old)
+        head, _, tail = key.partition("layers.")
+        number, _, rest = tail.partition(".")
+        return f"{head}layers.{number}.{rest.replace('layer_norm.', 'final_layer_norm.', 1)}" if rest.startswith(
+            "layer_norm."
+        ) else key
+    for new, old in _FAIRSEQ.items():
+        key = key.replace(new, old)
+    return key.replace("attn.output_proj.", "attn.out_proj.")
+
+
+def test_weights_by_the_names_of_the_first_release(tmp_path: Path) -> None:
+    weights, _ = golden("speech")
+    old = {fairseq_name(key): value for key, value in weights.items()}
+    assert not set(old) & set(weights)
+    old["encoder.w2v_model.mask_emb"] = torch.zeros(3)
+    torch.save({"model": old}, tmp_path / "spenc.eng.pt")
+    read = load_weights(tmp_path / "spenc.eng.pt")
+    assert read.keys() == weights.keys()
+    assert all(torch.equal(read[key], weights[key]) for key in weights)
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_weights_of_the_native_release(wrapped: bool, tmp_path: Path) -> None:
+    weights, _ = golden("text")
+    torch.save({"model": weights} if wrapped else weights, tmp_path / "a.pt")
+    assert load_weights(tmp_path / "a.pt").keys() == weights.keys()
+
+
+def test_files_that_are_no_weights(tmp_path: Path) -> None:
+    torch.save({"model": {"a": torch.zeros(2)}}, tmp_path / "a.pt")
+    with pytest.raises(InputError, match="not a SONAR encoder"):
+        load_weights(tmp_path / "a.pt")
+    (tmp_path / "b.pt").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"b\.pt: (not a readable checkpoint|holds more than tensors)"):
+        load_weights(tmp_path / "b.pt")
+    torch.save({"model": Path("x")}, tmp_path / "c.pt")
+    with pytest.raises(InputError, match="holds more than tensors"):
+        load_weights(tmp_path / "c.pt")
+
+
+def test_a_row_does_not_depend_on_its_neighbours(tmp_path: Path) -> None:
+    sonar = tiny(tmp_path)
+    rng = np.random.default_rng(0)
+    paths: list[str | Path] = [
+        write_audio(tmp_path / f"{i}.wav", 0.1 * rng.standard_normal((1, 5_000 + 16_000 * i)), 16_000)
+        for i in range(3)
+    ]
+    batch = [*SENTENCES["eng_Latn"], *paths]
+    together = sonar.encode(batch)
+    assert together.dtype == np.float32
+    alone = np.concatenate([sonar.encode([item]) for item in batch])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_long_recordings_are_a_weighted_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sonar = tiny(tmp_path)
+    monkeypatch.setattr("flip.encoders.sonar._LONGEST", 2.0)
+    rng = np.random.default_rng(0)
+    wave = 0.1 * rng.standard_normal(5 * 16_000)
+    path = write_audio(tmp_path / "long.wav", wave[None], 16_000, "pcm_f32le")
+    from flip import audio
+
+    blocks = list(audio.blocks(path, 2.0))
+    assert len(blocks) > 2
+    parts = sonar._backend.speech(blocks, "eng")
+    expected = np.average(parts, axis=0, weights=[len(block) for block in blocks])
+    np.testing.assert_allclose(sonar.encode([path])[0], expected, atol=1e-5)
+
+
+def test_stereo_and_other_rates(tmp_path: Path) -> None:
+    sonar = tiny(tmp_path)
+    wave = 0.2 * np.random.default_rng(1).standard_normal(32_000)
+    mono = write_audio(tmp_path / "mono.wav", wave[None], 16_000, "pcm_f32le")
+    stereo = write_audio(tmp_path / "stereo.wav", np.stack([wave, wave]), 16_000, "pcm_f32le")
+    one, two = sonar.encode([mono, stereo])
+    np.testing.assert_allclose(one, two, atol=1e-5)
+    assert np.isfinite(sonar.encode([write_audio(tmp_path / "8k.wav", tone(1, 8_000)[None], 8_000)])).all()
+
+
+def test_silence_and_short_recordings(tmp_path: Path) -> None:
+    sonar = tiny(tmp_path)
+    with pytest.raises(InputError, match="silent"):
+        sonar.encode([write_audio(tmp_path / "a.wav", np.zeros((1, 16_000)), 16_000)])
+    with pytest.raises(InputError, match="25 ms are the least"):
+        sonar.encode([write_audio(tmp_path / "b.wav", tone(0.02, 16_000)[None], 16_000)])
+    constant = write_audio(tmp_path / "c.wav", np.full((1, 16_000), 0.5), 16_000)
+    with pytest.raises(InputError, match="no sound that the encoder can use"):
+        sonar.encode([constant])
+
+
+def test_truncation_is_told(tmp_path: Path) -> None:
+    sonar = tiny(tmp_path, "fra_Latn")
+    assert sonar.truncated(["Le train.", "the " * 600]) == [False, True]
+
+
+def test_languages(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        tiny(tmp_path, "eng_Lat").encode(["Hello."])
+    assert caught.value.message == "sonar: unknown language 'eng_Lat'"
+    assert "eng_Latn" in str(caught.value.hint)
+    with pytest.raises(UsageError, match="sonar speech: unknown language 'xho'"):
+        tiny(tmp_path, "xho_Latn").encode([write_audio(tmp_path / "a.wav", tone(1, 16_000)[None], 16_000)])
+
+
+def test_half_precision_stays_close(tmp_path: Path) -> None:
+    exact = Port("cpu", folder=folder(tmp_path), languages=LANGUAGES, heads=4).text(SENTENCES["eng_Latn"], "eng_Latn")
+    half = Port("cpu", "bfloat16", folder=tmp_path, languages=LANGUAGES, heads=4).text(
+        SENTENCES["eng_Latn"], "eng_Latn"
+    )
+    cosine = (exact * half).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(half, axis=1)
+    assert cosine.min() > 0.999
+
+
+def test_groups_are_sorted_and_within_the_budget() -> None:
+    lengths = [5, 1, 9, 3, 3, 40]
+    groups = list(_groups(lengths, 12, power=1))
+    assert sorted(i for group in groups for i in group) == list(range(6))
+    assert all(len(group) == 1 or len(group) * max(lengths[i] for i in group) <= 12 for group in groups)
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="SONAR_200_text_encoder_hf is not on this machine") as caught:
+        load_encoder("sonar", EncoderOptions(sonar_backend="torch"), offline=True).encode(["Hello."])
+    assert "--weights FOLDER" in str(caught.value.hint)
+    with pytest.raises(UnavailableError, match=r"no model\.safetensors"):
+        load_encoder("sonar", EncoderOptions(weights=tmp_path)).encode(["Hello."])
+    if find_spec("sonar") is None:
+        with pytest.raises(UnavailableError, match="sonar-space cannot be used"):
+            load_encoder("sonar", EncoderOptions(sonar_backend="official"))
+    with pytest.raises(UsageError, match="--weights is not for sonar-space"):
+        load_encoder("sonar", EncoderOptions(sonar_backend="official", weights=tmp_path))
+
+
+@pytest.mark.sonar
+def test_port_and_official_pipelines_side_by_side(tmp_path: Path) -> None:
+    if why := official.unavailable():
+        pytest.skip(f"{why}; tests/encoders/sonar_environment.sh makes the environment and runs this")
+    import official_sonar as made
+    from sonar.inference_pipelines.speech import SpeechToEmbeddingModelPipeline
+    from sonar.inference_pipelines.text import TextToEmbeddingModelPipeline
+
+    spm = GOLDEN / "tiny.model"
+    text, speech = made.text_model(407), made.speech_model()
+    save_file(text.state_dict(), tmp_path / "sonar_text_encoder.safetensors")
+    save_file(speech.state_dict(), tmp_path / "sonar_speech_encoder_eng.safetensors")
+    (tmp_path / "tiny.model").write_bytes(spm.read_bytes())
+    cpu = torch.device("cpu")
+    theirs = official.Official(
+        "cpu",
+        load_text=lambda: TextToEmbeddingModelPipeline(text, made.tokenizer(spm), device=cpu),
+        load_speech=lambda language: SpeechToEmbeddingModelPipeline(speech, device=cpu),
+    )
+    ours = Port("cpu", folder=tmp_path, languages=LANGUAGES, heads=4)
+    for language in ("eng_Latn", "deu_Latn"):
+        sentences = SENTENCES[language]
+        assert theirs.tokens(sentences, language) == ours.tokens(sentences, language)
+        np.testing.assert_allclose(theirs.text(sentences, language), ours.text(sentences, language), atol=2e-6)
+    waves = [wave.numpy() for wave in made.waves()]
+    np.testing.assert_allclose(theirs.speech(waves, "eng"), ours.speech(waves, "eng"), atol=1e-4)
