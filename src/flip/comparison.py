@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.metrics import BIAS_WEIGHTS, Estimate, accuracy, hits, within
+from flip.metrics import Estimate, accuracy, hits, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +55,7 @@ def compare_recovered(first: Recovered, second: Recovered) -> dict[str, Any]:
     """
     result: dict[str, dict[str, Any]] = {"accuracy": {}, "difference": {}, "jaccard": {}}
     counted = (first.words.sizes > 0) & (second.words.sizes > 0)
-    for side in BIAS_WEIGHTS:
+    for side in first.ranking:
         shares = [_scattered(recovered, side)[counted] for recovered in (first, second)]
         estimates = {
             "accuracy": Estimate.of(accuracy(second.hit(side), second.words)),

@@ -79,7 +79,7 @@ def read_entities(path: Path) -> list[EntityRow]:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise InputError(f'{where}: no list of strings "entity_names"', _HINT)
         text, at = fields.get("text"), fields.get("line_number")
-        if not isinstance(text, str | None) or not isinstance(at, int | None) or text is at is None:
+        if not isinstance(text, str | None) or not isinstance(at, int | None) or (text is None and at is None):
             raise InputError(f'{where}: needs "text", or a "line_number" that counts from 1', _HINT)
         rows.append(EntityRow(where, text, at, tuple(names)))
     if not rows:

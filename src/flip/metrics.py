@@ -132,7 +132,7 @@ def _topk(z: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     if chunks <= 4 * k:
         best = z.topk(k, dim=1)
         return best.values, best.indices
-    whole = z[:, : chunks * _CHUNK].unflatten(1, (chunks, _CHUNK))
+    whole = z[:, : chunks * _CHUNK].view(n, chunks, _CHUNK)
     chosen = whole.amax(dim=2).topk(k, dim=1).indices
     columns = (chosen[:, :, None] * _CHUNK + torch.arange(_CHUNK, device=z.device)).flatten(1)
     rest = torch.arange(chunks * _CHUNK, m, device=z.device).expand(n, -1)

@@ -158,3 +158,10 @@ def _coordinate_descent(G: torch.Tensor, q: torch.Tensor, w: torch.Tensor, penal
         if float((w - before).abs().max()) < _SETTLED:
             break
     return w.T.contiguous()
+
+
+def splice_ranker(
+    dictionary: Dictionary, penalty: float, device: str = "cpu"
+) -> Callable[[str, NDArray[np.floating[Any]], int], dict[str, Ranking]]:
+    """Ranks words by their weights, for `flip.evaluation.evaluate_dataset`; there is no bias to leave out."""
+    return lambda name, view, depth: {"no_bias": decompose(dictionary, view, penalty, depth, device)}
