@@ -11,26 +11,30 @@ then held against all concepts, and those that violate the optimality conditions
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flip.metrics import Ranking, accuracy, hits
+from flip.spans import span_words
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
     from flip.bags import Bags
+    from flip.encoders.base import Encoder
     from flip.model import Array
+    from flip.vocabulary import Vocabulary
 
 PENALTIES = (0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.12, 0.1, 0.08, 0.06, 0.04)
 _ROWS = 1024  # sentences solved together
 _FIRST, _MORE = 48, 24  # concepts in the working set, and those that join it at a time
 _SWEEPS, _ROUNDS = 1000, 100
 _SETTLED = 2e-6  # largest change of a weight in a sweep
+_DEV_ROWS = 1000
 _VIOLATION = 1e-5  # of the optimality conditions
 
 
@@ -160,8 +164,50 @@ def _coordinate_descent(G: torch.Tensor, q: torch.Tensor, w: torch.Tensor, penal
     return w.T.contiguous()
 
 
-def splice_ranker(
-    dictionary: Dictionary, penalty: float, device: str = "cpu"
-) -> Callable[[str, NDArray[np.floating[Any]], int], dict[str, Ranking]]:
-    """Ranks words by their weights, for `flip.evaluation.evaluate_dataset`; there is no bias to leave out."""
-    return lambda name, view, depth: {"no_bias": decompose(dictionary, view, penalty, depth, device)}
+def embed_concepts(
+    encoder: Encoder, words: Sequence[str], on_rows: Callable[[int, int], None] | None = None, batch: int = 256
+) -> Array:
+    """(|words|, d) embeddings of concepts, each encoded as a sentence of its own."""
+    parts = []
+    for start in range(0, len(words), batch):
+        parts.append(encoder.encode(words[start : start + batch]))
+        if on_rows:
+            on_rows(min(start + batch, len(words)), len(words))
+    return np.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class TunedSplice:
+    """A dictionary with the penalty that suits it. dev_accuracy: span-aware, at that penalty."""
+
+    dictionary: Dictionary
+    penalty: float
+    dev_accuracy: float
+    device: str = "cpu"
+
+    def rank(self, embeddings: NDArray[np.floating[Any]], depth: int) -> dict[str, Ranking]:
+        """Ranks concepts by weight, for `flip.evaluation.evaluate_dataset`; there is no bias to leave out."""
+        return {"no_bias": decompose(self.dictionary, embeddings, self.penalty, depth, self.device)}
+
+
+def tune_splice(
+    concepts: Array,
+    train: NDArray[np.floating[Any]],
+    dev: NDArray[np.floating[Any]],
+    dev_texts: list[str],
+    vocabulary: Vocabulary,
+    *,
+    tokens: str = "published",
+    device: str = "cpu",
+    on_penalty: Callable[[int, int], None] | None = None,
+) -> TunedSplice:
+    """Centres the concepts by the mean of `train` and chooses the penalty on the first 1000 sentences of dev.
+
+    Args:
+        concepts: (|V|, d) embeddings of the words of the vocabulary.
+        train, dev: (n, d) embeddings of sentences.
+    """
+    dictionary = Dictionary.of(concepts, train.mean(axis=0, dtype=np.float64))
+    spans = span_words(dev_texts[:_DEV_ROWS], vocabulary, tokens)
+    penalty, score = choose_penalty(dictionary, dev[:_DEV_ROWS], spans, device, on_penalty)
+    return TunedSplice(dictionary, penalty, score, device)
