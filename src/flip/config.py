@@ -36,6 +36,11 @@ class VocabSettings(_Section):
     strip_accents: Accents = "none"
     normalize: bool = True
     words: Path | None = None
+    concepts: bool = False
+    unigrams: int = Field(6500, ge=0)
+    bigrams: int = Field(3500, ge=0)
+    min_count: int = Field(20, ge=1)
+    min_pmi: float = 1.5
     force: bool = False
 
 
@@ -83,6 +88,12 @@ class EvalSettings(_Section):
     metrics: str = "accuracy,pr"
     tokens: Literal["published", "vocabulary"] = "published"
     topn: int = AtLeastOne
+    method: Literal["flip", "splice"] = "flip"
+    compare: list[str] = []
+    entities: Path | None = None
+    details: Path | None = None
+    plot: Path | None = None
+    report: Path | None = None
 
 
 class ExplainSettings(_Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,18 @@ from flip.bags import Bags, bags_of_indices
 from flip.tokenize import reference_tokens
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
     from flip.model import Model
     from flip.vocabulary import Vocabulary
 
 _BLOCK_ENTRIES = 1 << 25  # scores held at a time
+_CHUNK = 64
+
+METRICS = ("accuracy", "pr")
+BIAS_WEIGHTS: Mapping[str, float] = {"bias": 1.0, "no_bias": 0.0}  # eq. 5, and without b (section 4.6)
+DEPTH = 50  # of the curves and of average precision
 
 
 @dataclass(frozen=True)
@@ -67,35 +73,94 @@ def references(texts: Iterable[str], vocabulary: Vocabulary, tokens: str = "publ
     return References(words, np.array([len(found) for found in distinct], np.int64))
 
 
-def top_words(
-    model: Model, embeddings: NDArray[np.floating[Any]], k: int, *, bias_weight: float = 1.0, device: str = "cpu"
-) -> NDArray[np.int64]:
-    """(n, min(k, |V|)) indices of the words with the largest scores of each embedding (n, d), best first.
+@dataclass(frozen=True)
+class Ranking:
+    """The best words of n embeddings, best first.
 
-    Scores are computed in float32 on `device` (a torch name), in blocks of rows.
+    words: (n, K) indices, -1 after the last of a row that has fewer.  scores: (n, K) float32.
     """
+
+    words: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+def score_blocks(
+    model: Model, embeddings: NDArray[np.floating[Any]], device: str = "cpu"
+) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
+    """Yields (rows, A(Bu) of these rows, b) in float32 on `device`, one block in memory at a time."""
     import torch
 
-    output = torch.from_numpy(model.output).to(device)
-    bias = torch.from_numpy(model.b * np.float32(bias_weight)).to(device)
-    k = min(k, len(bias))
-    rows = max(1, _BLOCK_ENTRIES // len(bias))
-    found = np.empty((len(embeddings), k), np.int64)
+    output = torch.from_numpy(np.ascontiguousarray(model.output)).to(device)
+    b = torch.from_numpy(model.b.astype(np.float32)).to(device)
+    rows = max(1, _BLOCK_ENTRIES // len(b))
     for start in range(0, len(embeddings), rows):
         block = slice(start, start + rows)
         h = torch.from_numpy(model.project(np.asarray(embeddings[block]))).to(device)
-        found[block] = torch.addmm(bias, h, output.T).topk(k, dim=1).indices.cpu().numpy()
+        yield block, h @ output.T, b
+
+
+def rank(
+    model: Model,
+    embeddings: NDArray[np.floating[Any]],
+    k: int,
+    *,
+    bias_weights: Mapping[str, float] = BIAS_WEIGHTS,
+    device: str = "cpu",
+) -> dict[str, Ranking]:
+    """The min(k, |V|) words with the largest scores A(Bu) + W b of each embedding (n, d), for each W in one pass.
+
+    Returns:
+        A ranking under each name of `bias_weights`.
+    """
+    k = min(k, model.vocabulary_size)
+    n = len(embeddings)
+    found = {name: Ranking(np.empty((n, k), np.int64), np.empty((n, k), np.float32)) for name in bias_weights}
+    for block, z, b in score_blocks(model, embeddings, device):
+        for name, weight in bias_weights.items():
+            scores, words = _topk(z + weight * b if weight else z, k)
+            found[name].words[block] = words.cpu().numpy()
+            found[name].scores[block] = scores.cpu().numpy()
     return found
 
 
+def _topk(z: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Exact `z.topk(k)`: the k best lie in the k chunks of columns with the largest maxima, so only those are sorted."""
+    import torch
+
+    n, m = z.shape
+    chunks = m // _CHUNK
+    if chunks <= 4 * k:
+        best = z.topk(k, dim=1)
+        return best.values, best.indices
+    whole = z[:, : chunks * _CHUNK].view(n, chunks, _CHUNK)
+    chosen = whole.amax(dim=2).topk(k, dim=1).indices
+    columns = (chosen[:, :, None] * _CHUNK + torch.arange(_CHUNK, device=z.device)).flatten(1)
+    rest = torch.arange(chunks * _CHUNK, m, device=z.device).expand(n, -1)
+    columns = torch.cat([columns, rest], dim=1)
+    best = z.gather(1, columns).topk(k, dim=1)
+    return best.values, columns.gather(1, best.indices)
+
+
+def top_words(
+    model: Model, embeddings: NDArray[np.floating[Any]], k: int, *, bias_weight: float = 1.0, device: str = "cpu"
+) -> NDArray[np.int64]:
+    """(n, min(k, |V|)) indices of the words with the largest scores of each embedding (n, d), best first."""
+    return rank(model, embeddings, k, bias_weights={"": bias_weight}, device=device)[""].words
+
+
 def hits(top: NDArray[np.int64], words: Bags, vocabulary_size: int) -> NDArray[np.bool_]:
-    """(n, k) whether the j-th word of row i is one of the reference words of sentence i."""
+    """(n, k) whether the j-th word of row i is one of the reference words of sentence i; -1 is none."""
     wanted = words.rows * vocabulary_size + words.words
     if not len(wanted):
         return np.zeros(top.shape, bool)
     ranked = np.arange(len(top))[:, None] * vocabulary_size + top
     nearest = np.searchsorted(wanted, ranked).clip(max=len(wanted) - 1)
-    return np.asarray(wanted[nearest] == ranked)
+    return np.asarray((wanted[nearest] == ranked) & (top >= 0))
+
+
+def within(hit: NDArray[np.bool_], words: Bags) -> NDArray[np.bool_]:
+    """`hit` where it lies in the top k of its sentence, k the number of its reference words; elsewhere False."""
+    return np.asarray(hit & (np.arange(hit.shape[1]) < words.sizes[:, None]))
 
 
 def accuracy(hit: NDArray[np.bool_], words: Bags) -> NDArray[np.float64]:
@@ -110,9 +175,7 @@ def accuracy(hit: NDArray[np.bool_], words: Bags) -> NDArray[np.float64]:
         One value for each sentence with k > 0.
     """
     k = words.sizes
-    counted = k > 0
-    found = np.cumsum(hit, axis=1)[np.flatnonzero(counted), k[counted] - 1]
-    return np.asarray(found / k[counted])
+    return np.asarray(within(hit, words).sum(axis=1)[k > 0] / k[k > 0])
 
 
 @dataclass(frozen=True)
@@ -134,7 +197,61 @@ def precision_recall(hit: NDArray[np.bool_], tokens: NDArray[np.int64], topn: in
     return PrecisionRecall(h / topn, h / m, 2 * h / (topn + m))
 
 
-METRICS = ("accuracy", "pr")
+def precision_recall_curve(hit: NDArray[np.bool_], tokens: NDArray[np.int64], depth: int = DEPTH) -> dict[str, list[Any]]:
+    """Means of precision, recall and F1 at N = 1..depth: `{"n": [...], "precision": [...], "recall": ..., "f1": ...}`."""
+    points = [precision_recall(hit, tokens, n) for n in range(1, depth + 1)]
+    means = {
+        name: [Estimate.of(getattr(point, name)).mean for point in points] for name in ("precision", "recall", "f1")
+    }
+    return {"n": list(range(1, depth + 1))} | means
+
+
+def average_precision(hit: NDArray[np.bool_], tokens: NDArray[np.int64], depth: int = DEPTH) -> NDArray[np.float64]:
+    """Mean over the reference tokens of the precision at the rank where each is found, 0 for those not in the top 50.
+
+    AP = sum over hits at rank j <= depth of (hits up to j) / j, divided by min(m, depth), m as in `PrecisionRecall`:
+    1 exactly where the first m words are the reference. Sentences with m = 0 are left out.
+    """
+    h = hit[tokens > 0, :depth]
+    at_rank = np.cumsum(h, axis=1) / np.arange(1, h.shape[1] + 1)
+    return np.asarray((at_rank * h).sum(axis=1) / np.minimum(tokens[tokens > 0], depth))
+
+
+def ranking_metrics(
+    ranking: Mapping[str, Ranking],
+    refs: References,
+    vocabulary_size: int,
+    *,
+    metrics: Sequence[str] = METRICS,
+    topn: int = 10,
+) -> dict[str, Any]:
+    """Metrics by name and side: `{"accuracy": {"bias": {mean, se, n}, "no_bias": ...}, ...}`.
+
+    Args:
+        ranking: by side, from `rank`; as deep as `depth_for` says.
+        refs: of the same n sentences.
+        metrics: of accuracy, pr (precision, recall, f1, average_precision) and curve.
+        topn: N of precision, recall and F1.
+    """
+    result: dict[str, dict[str, Any]] = {}
+    for side, ranked in ranking.items():
+        hit = hits(ranked.words, refs.words, vocabulary_size)
+        values: dict[str, NDArray[np.float64]] = {}
+        if "accuracy" in metrics:
+            values["accuracy"] = accuracy(hit, refs.words)
+        if "pr" in metrics:
+            values |= vars(precision_recall(hit, refs.tokens, topn))
+            values["average_precision"] = average_precision(hit, refs.tokens)
+        for name, of_sentences in values.items():
+            result.setdefault(name, {})[side] = Estimate.of(of_sentences).to_dict()
+        if "curve" in metrics:
+            result.setdefault("curve", {})[side] = precision_recall_curve(hit, refs.tokens)
+    return result
+
+
+def depth_for(refs: References, topn: int) -> int:
+    """How many words of a ranking the metrics need."""
+    return max(topn, DEPTH, int(refs.words.sizes.max(initial=1)))
 
 
 def evaluate(
@@ -146,22 +263,6 @@ def evaluate(
     topn: int = 10,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """Metrics by name, each with b (eq. 5) and without: `{"accuracy": {"bias": {mean, se, n}, "no_bias": ...}, ...}`.
-
-    Args:
-        embeddings: (n, d), finite.
-        refs: of the same n sentences.
-        metrics: of METRICS.
-        topn: N of precision, recall and F1.
-    """
-    depth = max(topn, int(refs.words.sizes.max(initial=1)))
-    result: dict[str, dict[str, Any]] = {}
-    for side, bias_weight in (("bias", 1.0), ("no_bias", 0.0)):
-        top = top_words(model, embeddings, depth, bias_weight=bias_weight, device=device)
-        hit = hits(top, refs.words, model.vocabulary_size)
-        if "accuracy" in metrics:
-            result.setdefault("accuracy", {})[side] = Estimate.of(accuracy(hit, refs.words)).to_dict()
-        if "pr" in metrics:
-            for name, values in vars(precision_recall(hit, refs.tokens, topn)).items():
-                result.setdefault(name, {})[side] = Estimate.of(values).to_dict()
-    return result
+    """Ranks the words of finite embeddings (n, d), with b (eq. 5) and without, and gives their `ranking_metrics`."""
+    ranking = rank(model, embeddings, depth_for(refs, topn), device=device)
+    return ranking_metrics(ranking, refs, model.vocabulary_size, metrics=metrics, topn=topn)

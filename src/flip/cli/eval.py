@@ -11,13 +11,18 @@ from flip.cli import options
 from flip.cli.output import Output, guarded
 
 if TYPE_CHECKING:
-    from flip.config import EvalSettings
+    from flip.checkpoint import Checkpoint
+    from flip.config import EvalSettings, Settings
+    from flip.dataset import Dataset, EmbeddingFile
+    from flip.evaluation import EvaluationData, Measured, Ranker
 
 EPILOG = """\b
 Examples:
   flip eval --model run
   flip eval --model run --data datasets.yaml --dataset test --metrics all --json
+  flip eval --model run --compare smaller --metrics all --report report.html
 """
+_PLOTTED = ("accuracy", "curve")
 
 
 @guarded
@@ -30,7 +35,12 @@ def evaluate(
     dataset: Annotated[str | None, typer.Option(help="Which of its datasets.", show_default="test")] = None,
     text: Annotated[str | None, typer.Option(help="Id of the text, where a dataset has several.")] = None,
     metrics: Annotated[
-        str | None, typer.Option(help="accuracy and pr, separated by commas, or all.", show_default="accuracy,pr")
+        str | None,
+        typer.Option(
+            help="Separated by commas: accuracy, pr, curve, span, entities, jaccard, perplexity, calibration, "
+            "sparsity; or all.",
+            show_default="accuracy,pr",
+        ),
     ] = None,
     tokens: Annotated[
         str | None,
@@ -42,6 +52,26 @@ def evaluate(
     topn: Annotated[
         int | None, typer.Option("--topn", "-n", help="N of precision, recall and F1.", show_default="10")
     ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="flip, or splice: the model's words as concepts.", show_default="flip"),
+    ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RUN", help="Another model on the same embeddings; may be repeated."),
+    ] = None,
+    entities: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSONL of text (or line_number) and entity_names.")
+    ] = None,
+    details: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write hits, misses and scores of each sentence as JSONL.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the curves, as SVG, PNG or PDF by the ending.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write one HTML page: tables, plots, sentences.")
+    ] = None,
     device: options.Device = None,
     seed: options.Seed = None,
     offline: options.Offline = None,
@@ -50,14 +80,7 @@ def evaluate(
     verbose: options.Verbose = False,
 ) -> None:
     """Measure how much of its sentences a model recovers, with the bias (eq. 5) and without."""
-    from flip.checkpoint import find_checkpoint
     from flip.config import load_settings
-    from flip.dataset import load_dataset
-    from flip.device import torch_device
-    from flip.encoders.base import require_dimension, require_same_encoder
-    from flip.metrics import evaluate as measure
-    from flip.metrics import references
-    from flip.store import finite_rows
 
     settings = load_settings(
         "eval",
@@ -71,48 +94,83 @@ def evaluate(
             "metrics": metrics,
             "tokens": tokens,
             "topn": topn,
+            "method": method,
+            "compare": compare,
+            "entities": entities,
+            "details": details,
+            "plot": plot,
+            "report": report,
         },
     )
+    _evaluate(settings, Output(as_json=as_json, quiet=quiet))
+
+
+def _evaluate(settings: Settings, out: Output) -> None:
+    from flip.checkpoint import find_checkpoint
+    from flip.dataset import load_dataset
+    from flip.device import torch_device
+    from flip.entities import read_entities
+    from flip.errors import UsageError
+    from flip.evaluation import EvaluationData, EvaluationOptions, evaluate_dataset
+    from flip.plots import draw_plots, require_matplotlib
+
     own = settings.eval
-    chosen = _chosen(own.metrics)
-    where = torch_device(settings.device)
-    out = Output(as_json=as_json, quiet=quiet)
+    if own.method == "splice" and own.compare:
+        raise UsageError("--compare needs --method flip", "evaluate both, one after the other")
+    if own.plot or own.report:
+        require_matplotlib()
     checkpoint = options.load_checkpoint(own.model, own.vocab, settings.offline, out)
     manifest = own.data or _own_manifest(find_checkpoint(own.model), checkpoint.config)
     found = load_dataset(manifest, own.dataset)
-    sentences = found.sentences(own.text)
+    others = [options.load_checkpoint(name, None, settings.offline, out) for name in own.compare]
     for file in found.embeddings:
-        embeddings = file.open()
-        require_dimension(embeddings.shape[1], checkpoint.model.dimension, str(file.file), checkpoint.encoder)
-        require_same_encoder(file.source, checkpoint.config.get("encoder") or {}, str(file.file))
-        usable = finite_rows(embeddings)
-        kept = [i for i, sentence in enumerate(sentences) if sentence and usable[i]]
-        if len(kept) < len(sentences):
-            out.note(f"note: {file.file}: {len(sentences) - len(kept)} blank lines or rows with NaN left out")
-        refs = references((sentences[i] for i in kept), checkpoint.vocabulary, own.tokens)
-        rows = embeddings if len(kept) == len(sentences) else embeddings[kept]
-        result = {
-            "dataset": found.name,
-            "embedding": file.id,
-            "model": checkpoint.name,
-            "n": len(kept),
-            "skipped": len(sentences) - len(kept) + int((refs.words.sizes == 0).sum()),
-            "device": str(where),
-            "metrics": measure(checkpoint.model, rows, refs, metrics=chosen, topn=own.topn, device=str(where)),
-        }
+        for candidate in (checkpoint, *others):
+            _require_fit(file, candidate)
+    evaluated = EvaluationData.of(found, own.text)
+    if unusable := evaluated.lines - len(evaluated.texts):
+        out.note(f"note: dataset {found.name}: {unusable} blank lines or rows with NaN left out")
+    measuring = EvaluationOptions(
+        metrics=_chosen(own),
+        topn=own.topn,
+        tokens=own.tokens,
+        entities=read_entities(own.entities) if own.entities else None,
+        device=str(torch_device(settings.device)),
+    )
+    splice, about = None, {}
+    if own.method == "splice":
+        splice, about = _splice(checkpoint, manifest, evaluated, settings, out)
+    measured = []
+    for one in evaluate_dataset(checkpoint, evaluated, measuring, others, splice):
+        one.result.update(about.get(one.result["embedding"], {}))
+        measured.append(one)
         if out.human:
-            _draw(out, result, own)
+            _draw(out, one.result, own)
         else:
-            out.record(result)
+            out.record(one.result)
+    _explain_gaps(measured[0].result, out)
+    results = [one.result for one in measured]
+    if own.details:
+        _write_details(own.details, measured, own.topn, out)
+    if own.plot:
+        draw_plots(results, own.plot)
+        out.note(f"wrote {own.plot}")
+    if own.report:
+        from flip.report import write_report
+
+        write_report(own.report, measured, own.topn)
+        out.note(f"wrote {own.report}")
 
 
-def _chosen(names: str) -> list[str]:
-    from flip.errors import UsageError
-    from flip.metrics import METRICS
-
-    chosen = list(METRICS) if names == "all" else [name.strip() for name in names.split(",") if name.strip()]
-    if unknown := [name for name in chosen if name not in METRICS]:
-        raise UsageError(f"unknown metric {unknown[0]!r}", f"one or more of {', '.join(METRICS)}, or all")
+def _chosen(own: EvalSettings) -> list[str]:
+    chosen = [name.strip() for name in own.metrics.split(",") if name.strip()]
+    if "all" in chosen:
+        return ["all"]
+    if own.plot or own.report:
+        chosen += [name for name in _PLOTTED if name not in chosen]
+    if own.entities and "entities" not in chosen:
+        chosen.append("entities")
+    if own.compare and "jaccard" not in chosen:
+        chosen.append("jaccard")
     return chosen
 
 
@@ -120,22 +178,99 @@ def _own_manifest(folder: Path, config: dict[str, Any]) -> Path:
     from flip.errors import UsageError
 
     named = (config.get("data") or {}).get("manifest")
-    if named is None or not (folder / named).is_file():
+    if named is None or not (folder / str(named)).is_file():
         raise UsageError(f"{folder} names no data to evaluate on", "add --data datasets.yaml --dataset NAME")
-    return folder / named
+    return folder / str(named)
+
+
+def _require_fit(file: EmbeddingFile, checkpoint: Checkpoint) -> None:
+    from flip.encoders.base import require_dimension, require_same_encoder
+
+    require_dimension(file.open().shape[1], checkpoint.model.dimension, str(file.file), checkpoint.encoder)
+    require_same_encoder(file.source, checkpoint.config.get("encoder") or {}, str(file.file))
+
+
+def _splice(
+    checkpoint: Checkpoint, manifest: Path, evaluated: EvaluationData, settings: Settings, out: Output
+) -> tuple[Ranker, dict[str, dict[str, Any]]]:
+    """Builds the dictionary and tunes the penalty on dev, for each embedding; says what was chosen."""
+    from flip.dataset import load_dataset
+    from flip.device import torch_device
+    from flip.splice import embed_concepts, tune_splice
+
+    train, dev = (load_dataset(manifest, name) for name in (settings.train.train, settings.train.dev))
+    device = str(torch_device(settings.device))
+    stored = (checkpoint.config.get("encoder") or {}).get("options")
+    encoder = options.load_encoder(checkpoint.encoder or settings.encoder, settings, out, stored)
+    with out.progress("embedding concepts") as on_rows:
+        concepts = embed_concepts(encoder, checkpoint.vocabulary.words, on_rows)
+    rankers, about = {}, {}
+    for name in evaluated.embeddings:
+        with out.progress(f"choosing the penalty for {name}") as on_penalty:
+            tuned = tune_splice(
+                concepts,
+                _view(train, name),
+                _view(dev, name),
+                dev.sentences(settings.eval.text),
+                checkpoint.vocabulary,
+                tokens=settings.eval.tokens,
+                device=device,
+                on_penalty=on_penalty,
+            )
+        rankers[name] = tuned.rank
+        about[name] = {"splice": {"penalty": tuned.penalty, "dev_accuracy": tuned.dev_accuracy}}
+        out.note(f"{name}: penalty {tuned.penalty:g}, dev accuracy {100 * tuned.dev_accuracy:.2f}")
+    return lambda name, view, depth: rankers[name](view, depth), about
+
+
+def _view(data: Dataset, embedding: str) -> Any:
+    """The embedding of that id, or the first; its rows must be finite."""
+    from flip.store import require_finite
+
+    file = next((file for file in data.embeddings if file.id == embedding), data.embeddings[0])
+    view = file.open()
+    require_finite(view, str(file.file))
+    return view
+
+
+def _explain_gaps(result: dict[str, Any], out: Output) -> None:
+    for name, why in result.get("not_computed", {}).items():
+        out.note(f"note: {name} not computed: {why}")
+    rows = result.get("entity_rows", {})
+    if rows.get("unmatched"):
+        out.note(f"note: {rows['unmatched']} of {rows['rows']} entity rows belong to no sentence")
+
+
+def _write_details(path: Path, measured: list[Measured], topn: int, out: Output) -> None:
+    import orjson
+
+    from flip.evaluation import sentence_details
+    from flip.files import replacing
+
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        for one in measured:
+            for record in sentence_details(one, topn):
+                file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+    out.note(f"wrote {path}")
 
 
 def _draw(out: Output, result: dict[str, Any], own: EvalSettings) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from flip.report import comparison_rows, summary_rows
+
     title = f"{result['model']} on {result['dataset']} / {result['embedding']}"
     out.show(Text(f"{title}: {result['n']} sentences, {result['skipped']} skipped", style="bold"))
-    table = Table(box=None, padding=(0, 2))
-    for column in ("metric", "with b", "without b"):
-        table.add_column(column, justify="left" if column == "metric" else "right")
-    for name, sides in result["metrics"].items():
-        label = name if name == "accuracy" else f"{name} at {own.topn}"
-        cells = (f"{100 * s['mean']:.2f} ± {100 * s['se']:.2f}" for s in (sides["bias"], sides["no_bias"]))
-        table.add_row(Text(label), *cells)
-    out.show(table)
+    for heading, rows in (
+        (("metric", "with b", "without b"), summary_rows(result, own.topn)),
+        (("compared with", "accuracy", "difference", "Jaccard"), comparison_rows(result)),
+    ):
+        if not rows:
+            continue
+        table = Table(box=None, padding=(0, 2))
+        for i, column in enumerate(heading):
+            table.add_column(column, justify="right" if i else "left")
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        out.show(table)

@@ -13,6 +13,7 @@ from flip.cli.output import Output, guarded
 EPILOG = """\b
 Examples:
   flip vocab train.txt -o vocab.json --max-features 20000 --min-df 2
+  flip vocab train.txt -o concepts.json --concepts
   cat train.jsonl | flip vocab - -o vocab.json --tokenizer unicode
 """
 
@@ -47,6 +48,19 @@ def vocab(
         typer.Option("--normalize/--no-normalize", help="Lower-case, strip punctuation.", show_default="normalize"),
     ] = None,
     words: Annotated[Path | None, typer.Option(help="Only the words of this file, one a line.")] = None,
+    concepts: Annotated[
+        bool | None,
+        typer.Option("--concepts", help="SpLiCE's vocabulary: frequent words and bound pairs.", show_default=False),
+    ] = None,
+    unigrams: Annotated[int | None, typer.Option(help="--concepts: words at most.", show_default="6500")] = None,
+    bigrams: Annotated[int | None, typer.Option(help="--concepts: pairs at most.", show_default="3500")] = None,
+    min_count: Annotated[
+        int | None, typer.Option(help="--concepts: least number of occurrences.", show_default="20")
+    ] = None,
+    min_pmi: Annotated[
+        float | None,
+        typer.Option(help="--concepts: least mutual information of a pair, in bits.", show_default="1.5"),
+    ] = None,
     force: options.Force = None,
     device: options.Device = None,
     seed: options.Seed = None,
@@ -59,6 +73,7 @@ def vocab(
 
     Writes word -> index, alphabetically, and the options beside it (vocab.options.json).
     """
+    from flip.concepts import build_concepts
     from flip.config import load_settings
     from flip.errors import InputError, UsageError
     from flip.files import read_json
@@ -80,6 +95,11 @@ def vocab(
             "strip_accents": strip_accents,
             "normalize": normalize,
             "words": words,
+            "concepts": concepts,
+            "unigrams": unigrams,
+            "bigrams": bigrams,
+            "min_count": min_count,
+            "min_pmi": min_pmi,
             "force": force,
         },
     ).vocab
@@ -87,16 +107,29 @@ def vocab(
         raise UsageError("no text", "name text files, `-` for standard input, or [vocab] text in flip.toml")
     if not 1 <= own.ngram[0] <= own.ngram[1]:
         raise UsageError(f"--ngram {own.ngram[0]} {own.ngram[1]}: needs 1 <= smallest <= largest")
+    if own.concepts and own.words:
+        raise UsageError("--concepts and --words exclude each other")
     out = Output(as_json=as_json, quiet=quiet)
     cutter = Tokenizer(own.tokenizer, own.strip_accents, own.ngram, own.normalize)
-    vocabulary = build_vocabulary(
-        read_texts(own.text),
-        cutter,
-        max_features=own.max_features,
-        min_df=own.min_df,
-        max_df=own.max_df,
-        words=read_texts([own.words]) if own.words else None,
-    )
+    if own.concepts:
+        vocabulary = build_concepts(
+            read_texts(own.text),
+            cutter,
+            unigrams=own.unigrams,
+            bigrams=own.bigrams,
+            min_count=own.min_count,
+            min_pmi=own.min_pmi,
+        )
+        cutter = vocabulary.tokenizer
+    else:
+        vocabulary = build_vocabulary(
+            read_texts(own.text),
+            cutter,
+            max_features=own.max_features,
+            min_df=own.min_df,
+            max_df=own.max_df,
+            words=read_texts([own.words]) if own.words else None,
+        )
     stored = options_path(own.output)
     if own.output.exists() and not own.force:
         same = read_json(own.output) == vocabulary.index and stored.is_file()
