@@ -161,7 +161,7 @@ def test_an_encoder_whose_weights_are_nowhere(fails: Fails, here: Path, monkeypa
     assert "pip install" in err
 
 
-def test_unknown_names(fails: Fails, here: Path) -> None:
+def test_unknown_names(fails: Fails, here: Path, run_folder: Path) -> None:
     (here / "a.txt").write_text("one\n")
     err = fails(2, "embed", "a.txt", "--encoder", "minlm")
     assert "error: unknown encoder 'minlm'" in err
@@ -169,7 +169,7 @@ def test_unknown_names(fails: Fails, here: Path) -> None:
     assert "error: no model 'no-model'" in fails(4, "explain", "--model", "no-model", "hello there")
     (here / "d.yaml").write_text("train: {}\n")
     assert "no dataset 'test'" in fails(3, "eval", "--data", "d.yaml")
-    assert "unknown metric 'bleu'" in fails(2, "eval", "--metrics", "bleu")
+    assert "unknown metric 'bleu'" in fails(2, "eval", "--model", run_folder, "--metrics", "bleu")
 
 
 @pytest.mark.parametrize(

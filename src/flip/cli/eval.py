@@ -136,7 +136,8 @@ def _evaluate(settings: Settings, out: Output) -> None:
         entities=read_entities(own.entities) if own.entities else None,
         device=str(torch_device(settings.device)),
     )
-    splice, about = None, {}
+    splice: Ranker | None = None
+    about: dict[str, dict[str, Any]] = {}
     if own.method == "splice":
         splice, about = _splice(checkpoint, manifest, evaluated, settings, out)
     measured = []
