@@ -27,6 +27,10 @@ class _Section(BaseModel):
 
 class VocabSettings(_Section):
     text: list[str] = []
+    data: Path | None = None
+    dataset: str = "train"
+    text_id: str | None = None
+    sim_threshold: float | None = None
     output: Path = Path("vocab.json")
     max_features: int = Field(default=100_000, ge=1)
     min_df: int | float = Field(default=1, ge=0)
@@ -57,7 +61,10 @@ class TrainSettings(_Section):
     data: Path | None = None
     train: str = "train"
     dev: str = "dev"
+    dev_data: Path | None = None  # the manifest of dev, where it is another one
     text: str | None = None
+    embedding_pair: tuple[str, str] | None = None
+    sim_threshold: float | None = None
     vocab: Path | None = None
     output: Path | None = None
     split: str = "0.9,0.05,0.05"
@@ -80,6 +87,7 @@ class TrainSettings(_Section):
 
 
 class EvalSettings(_Section):
+    sim_threshold: float | None = None
     model: str | None = None
     vocab: Path | None = None
     data: Path | None = None

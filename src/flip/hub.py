@@ -229,8 +229,9 @@ def _local(source: Source, revision: str | None, include: Sequence[str], output:
     )
     if folder is None or not files:
         where = "the cache" if output is None else str(output)
+        name = f"{source.repo}/{source.subfolder}".rstrip("/")
         raise UnavailableError(
-            f"{'/'.join(filter(None, (source.repo, source.subfolder)))} is not in {where}, and the hub may not be asked",
+            f"{name} is not in {where}, and the hub may not be asked",
             "pull it once without --offline (and without HF_HUB_OFFLINE)",
         )
     return Pulled(folder, files, None)

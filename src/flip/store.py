@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -31,6 +31,58 @@ def open_embeddings(path: Path) -> NDArray[np.floating[Any]]:
         found = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "an archive"
         raise InputError(f"{path}: expected float32 or float16 of shape (rows, dimension), found {found}")
     return array
+
+
+def read_similarities(path: Path) -> NDArray[np.floating[Any]]:
+    """Reads a `.npy` file of shape (n,), or (n, 1).
+
+    Raises:
+        InputError: missing, not a `.npy` file, or of another shape or type.
+    """
+    with os_errors(path, "read"):
+        try:
+            array = np.load(path, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise InputError(f"{path}: not a readable .npy file: {error}") from error
+    if not isinstance(array, np.ndarray) or array.size != len(array) or array.dtype.kind != "f":
+        raise InputError(f"{path}: expected one number for each row")
+    return array.reshape(-1)
+
+
+def select_rows(parts: list[tuple[NDArray[np.floating[Any]], NDArray[np.int64] | None]]) -> NDArray[np.floating[Any]]:
+    """Rows of one or several matrices, one after the other; None is all rows.
+
+    What is not the whole of one matrix is read when it is asked for, so that mapped files need not fit into memory.
+    """
+    if len(parts) == 1 and parts[0][1] is None:
+        return parts[0][0]
+    return cast("NDArray[np.floating[Any]]", _SelectedRows(parts))
+
+
+class _SelectedRows:
+    """As much of an array as reading row by row takes: its shape, its type, and `[rows]`."""
+
+    def __init__(self, parts: list[tuple[NDArray[np.floating[Any]], NDArray[np.int64] | None]]) -> None:
+        self._matrices = [matrix for matrix, _ in parts]
+        chosen = [np.arange(len(matrix)) if rows is None else rows for matrix, rows in parts]
+        self._rows = np.concatenate(chosen)
+        self._part = np.repeat(np.arange(len(parts)), [len(rows) for rows in chosen])
+        self.shape = (len(self._rows), self._matrices[0].shape[1])
+        self.dtype = np.result_type(*self._matrices)
+        self.ndim = 2
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> NDArray[np.floating[Any]]:
+        rows, part = np.atleast_1d(self._rows[key]), np.atleast_1d(self._part[key])
+        found = np.empty((len(rows), self.shape[1]), self.dtype)
+        for i in np.unique(part):
+            found[part == i] = self._matrices[i][rows[part == i]]
+        return found if np.ndim(self._rows[key]) else found[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.floating[Any]]:
+        return self[:].astype(dtype or self.dtype, copy=False)
 
 
 def embeddings_json(path: Path) -> Path:

@@ -57,9 +57,7 @@ def _read(path: Path, start: int, name: str, entry: dict[str, Any]) -> NDArray[n
     shape = tuple(entry["shape"])
     if 0 in shape:
         return np.empty(shape, np.float32)
-    mapped = np.asarray(
-        np.memmap(path, stored, mode="c", offset=start + entry["data_offsets"][0], shape=shape)
-    )
+    mapped = np.asarray(np.memmap(path, stored, mode="c", offset=start + entry["data_offsets"][0], shape=shape))
     if entry["dtype"] == "BF16":
         return (mapped.astype("<u4") << 16).view("<f4")
     return mapped.astype(np.float32, copy=False)

@@ -34,6 +34,9 @@ def evaluate(
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Which of its datasets.", show_default="test")] = None,
     text: Annotated[str | None, typer.Option(help="Id of the text, where a dataset has several.")] = None,
+    sim_threshold: Annotated[
+        float | None, typer.Option(help="Only rows whose sim_scores are above this.", show_default=False)
+    ] = None,
     metrics: Annotated[
         str | None,
         typer.Option(
@@ -91,6 +94,7 @@ def evaluate(
             "data": data,
             "dataset": dataset,
             "text": text,
+            "sim_threshold": sim_threshold,
             "metrics": metrics,
             "tokens": tokens,
             "topn": topn,
@@ -121,7 +125,7 @@ def _evaluate(settings: Settings, out: Output) -> None:
         require_matplotlib()
     checkpoint = options.load_checkpoint(own.model, own.vocab, settings.offline, out)
     manifest = own.data or _own_manifest(find_checkpoint(own.model), checkpoint.config)
-    found = load_dataset(manifest, own.dataset)
+    found = load_dataset(manifest, own.dataset, sim_threshold=own.sim_threshold)
     others = [options.load_checkpoint(name, None, settings.offline, out) for name in own.compare]
     for file in found.embeddings:
         for candidate in (checkpoint, *others):

@@ -105,7 +105,10 @@ def explain(
         checkpoint,
         # An encoder from flip.toml or the environment is that of `flip embed`; only the flag speaks for the input here.
         lambda: options.load_encoder(
-            options.encoder_name(encoder, checkpoint, out), settings, out, (checkpoint.config.get("encoder") or {}).get("options")
+            options.encoder_name(encoder, checkpoint, out),
+            settings,
+            out,
+            (checkpoint.config.get("encoder") or {}).get("options"),
         ),
         lambda: options.load_transcriber(settings),
         topn=own.topn,

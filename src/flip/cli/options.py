@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from flip.config import Settings
     from flip.encoders import Encoder
     from flip.encoders.cascade import Transcriber
+    from flip.published import PublishedConfig
 
 Device = Annotated[
     str | None,
@@ -70,6 +71,23 @@ def load_checkpoint(model: str | None, vocab: Path | None, offline: bool, out: O
     return checkpoint.load_checkpoint(
         model, vocab, offline=offline, on_pull=lambda name: out.note(f"note: pulling {name} from the hub")
     )
+
+
+def given(flags: dict[str, Any]) -> dict[str, Any]:
+    """The flags that were given."""
+    return {key: value for key, value in flags.items() if value is not None}
+
+
+def published_config(path: Path | None, command: str, out: Output) -> PublishedConfig:
+    """The settings of a published configuration, empty where none is named; says which keys have no effect."""
+    from flip.published import PublishedConfig, read_train_config, read_vocab_config
+
+    if path is None:
+        return PublishedConfig({}, {}, ())
+    config = read_train_config(path) if command == "train" else read_vocab_config(path)
+    if config.ignored:
+        out.note(f"note: {path}: ignored {', '.join(config.ignored)}")
+    return config
 
 
 def encoder_name(given: str | None, checkpoint: Checkpoint, out: Output) -> str:

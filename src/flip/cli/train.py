@@ -43,6 +43,16 @@ def train(
     ] = None,
     dev: Annotated[str | None, typer.Option(help="Dataset to stop by.", show_default="dev")] = None,
     text: Annotated[str | None, typer.Option(help="Id of the text, where a dataset has several.")] = None,
+    embedding_pair: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="ID ID", help="Which two embeddings of a dataset.", show_default="the first two"),
+    ] = None,
+    sim_threshold: Annotated[
+        float | None, typer.Option(help="Only rows whose sim_scores are above this.", show_default=False)
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Published training configuration (train_lolm.yaml); flags override it.")
+    ] = None,
     vocab: Annotated[
         Path | None, typer.Option(help="Vocabulary; a CORPUS makes its own from its training part.")
     ] = None,
@@ -108,17 +118,20 @@ def train(
     """
     from flip.config import load_settings
 
+    out = Output(as_json=as_json, quiet=quiet)
+    published = options.published_config(config, "train", out)
     settings = load_settings(
         "train",
-        {"device": device, "seed": seed, "offline": offline, "encoder": encoder},
-        {
+        published.shared
+        | options.given({"device": device, "seed": seed, "offline": offline, "encoder": encoder}),
+        published.under({
             "corpus": corpus, "output": output, "data": data, "train": train_name, "dev": dev, "text": text,
             "vocab": vocab, "split": split, "recipe": recipe, "objective": objective, "inputs": inputs, "rank": rank,
             "alpha": alpha, "lr": lr, "batch_size": batch_size, "epochs": epochs, "patience": patience, "l1": l1,
             "weight_decay": weight_decay, "precision": precision, "dtype": dtype, "resume": resume, "force": force,
-        },
+            "embedding_pair": embedding_pair, "sim_threshold": sim_threshold,
+        }),
     )  # fmt: skip
-    out = Output(as_json=as_json, quiet=quiet)
     if corpus:
         # Sentences on the command line win over a manifest named in flip.toml.
         settings.train.data = data
@@ -269,24 +282,25 @@ def _from_corpus(settings: Settings, out: Output) -> _Given:
 def _from_manifest(settings: Settings) -> _Given:
     import os
 
-    from flip.dataset import load_manifest
+    from flip.dataset import load_dataset, load_manifest
     from flip.encoders.base import common_encoder
     from flip.errors import InputError, UsageError
-    from flip.vocabulary import Vocabulary
+    from flip.published import load_vocabulary
 
     own = settings.train
     assert own.data is not None
     assert own.output is not None
-    datasets = load_manifest(own.data)
-    for wanted in (own.train, own.dev):
-        if wanted not in datasets:
-            raise InputError(f"{own.data}: no dataset {wanted!r}", f"it has: {', '.join(datasets)}")
+    train, dev = (
+        load_dataset(path, name, embeddings=own.embedding_pair, sim_threshold=own.sim_threshold)
+        for path, name in ((own.data, own.train), (own.dev_data or own.data, own.dev))
+    )
     if own.vocab is None:
         raise UsageError("no vocabulary", "make one with `flip vocab` and name it with --vocab")
-    train, dev = datasets[own.train], datasets[own.dev]
     # Embeddings of unknown origin are taken at the user's word.
     about = common_encoder((file.source for data in (train, dev) for file in data.embeddings), str(own.data))
     about = {"name": None, "revision": None} | about | {"dimension": train.embeddings[0].open().shape[1]}
+    datasets = load_manifest(own.data)
+    pair = [embedding.id for embedding in train.embeddings]
     test = settings.eval.dataset if settings.eval.dataset in datasets else None
     described = {
         "manifest": os.path.relpath(own.data, own.output),
@@ -294,7 +308,8 @@ def _from_manifest(settings: Settings) -> _Given:
         "dev": own.dev,
         "test": test,
     }
-    return _Given(train, dev, datasets[test] if test else None, Vocabulary.load(own.vocab), about, described)
+    tested = datasets[test].with_embeddings(pair) if test else None
+    return _Given(train, dev, tested, load_vocabulary(own.vocab), about, described)
 
 
 def _views(data: Dataset) -> tuple[np.ndarray, ...]:

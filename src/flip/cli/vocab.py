@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flip.cli import options
 from flip.cli.output import Output, guarded
+
+if TYPE_CHECKING:
+    from flip.config import VocabSettings
 
 EPILOG = """\b
 Examples:
@@ -24,6 +28,17 @@ def vocab(
         list[str] | None,
         typer.Argument(help="Text files or JSONL with text; `-` is standard input.", show_default=False),
     ] = None,
+    data: Annotated[Path | None, typer.Option(help="datasets.yaml, instead of TEXT.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Which of its datasets; several with commas.", show_default="train")
+    ] = None,
+    text_id: Annotated[str | None, typer.Option(help="Id of the text, where a dataset has several.")] = None,
+    sim_threshold: Annotated[
+        float | None, typer.Option(help="Only lines whose sim_scores are above this.", show_default=False)
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Published vocabulary configuration (vocab_en.yaml); flags override it.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write.", show_default="vocab.json")
     ] = None,
@@ -36,12 +51,8 @@ def vocab(
     max_df: Annotated[
         str | None, typer.Option(help="Largest number or share of sentences.", show_default="1.0")
     ] = None,
-    ngram: Annotated[
-        tuple[int, int] | None, typer.Option(help="Smallest and largest n.", show_default="1 1")
-    ] = None,
-    tokenizer: Annotated[
-        str | None, typer.Option(help="latin, unicode or whitespace.", show_default="latin")
-    ] = None,
+    ngram: Annotated[tuple[int, int] | None, typer.Option(help="Smallest and largest n.", show_default="1 1")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="latin, unicode or whitespace.", show_default="latin")] = None,
     strip_accents: Annotated[str | None, typer.Option(help="none, ascii or unicode.", show_default="none")] = None,
     normalize: Annotated[
         bool | None,
@@ -81,39 +92,49 @@ def vocab(
     from flip.tokenize import Tokenizer
     from flip.vocabulary import build_vocabulary, options_path
 
+    out = Output(as_json=as_json, quiet=quiet)
+    published = options.published_config(config, "vocab", out)
     own = load_settings(
         "vocab",
         {"device": device, "seed": seed, "offline": offline},
-        {
-            "text": text,
-            "output": output,
-            "max_features": max_features,
-            "min_df": min_df,
-            "max_df": max_df,
-            "ngram": ngram,
-            "tokenizer": tokenizer,
-            "strip_accents": strip_accents,
-            "normalize": normalize,
-            "words": words,
-            "concepts": concepts,
-            "unigrams": unigrams,
-            "bigrams": bigrams,
-            "min_count": min_count,
-            "min_pmi": min_pmi,
-            "force": force,
-        },
+        published.under(
+            {
+                "text": text,
+                "data": data,
+                "dataset": dataset,
+                "text_id": text_id,
+                "sim_threshold": sim_threshold,
+                "output": output,
+                "max_features": max_features,
+                "min_df": min_df,
+                "max_df": max_df,
+                "ngram": ngram,
+                "tokenizer": tokenizer,
+                "strip_accents": strip_accents,
+                "normalize": normalize,
+                "words": words,
+                "concepts": concepts,
+                "unigrams": unigrams,
+                "bigrams": bigrams,
+                "min_count": min_count,
+                "min_pmi": min_pmi,
+                "force": force,
+            }
+        ),
     ).vocab
-    if not own.text:
-        raise UsageError("no text", "name text files, `-` for standard input, or [vocab] text in flip.toml")
+    if text and data:
+        raise UsageError("TEXT and --data exclude each other")
+    if data:
+        own.text = []  # a dataset on the command line wins over files named in flip.toml
+    texts = _texts(own)
     if not 1 <= own.ngram[0] <= own.ngram[1]:
         raise UsageError(f"--ngram {own.ngram[0]} {own.ngram[1]}: needs 1 <= smallest <= largest")
     if own.concepts and own.words:
         raise UsageError("--concepts and --words exclude each other")
-    out = Output(as_json=as_json, quiet=quiet)
     cutter = Tokenizer(own.tokenizer, own.strip_accents, own.ngram, own.normalize)
     if own.concepts:
         vocabulary = build_concepts(
-            read_texts(own.text),
+            texts,
             cutter,
             unigrams=own.unigrams,
             bigrams=own.bigrams,
@@ -123,7 +144,7 @@ def vocab(
         cutter = vocabulary.tokenizer
     else:
         vocabulary = build_vocabulary(
-            read_texts(own.text),
+            texts,
             cutter,
             max_features=own.max_features,
             min_df=own.min_df,
@@ -138,3 +159,18 @@ def vocab(
     vocabulary.save(own.output)
     result = {"vocab": str(own.output), "words": len(vocabulary), "tokenizer": cutter.name}
     out.result(result, f"{own.output}: {len(vocabulary)} words")
+
+
+def _texts(own: VocabSettings) -> Iterable[str]:
+    """The sentences to choose words from: those of files, or of a dataset."""
+    from flip.dataset import load_dataset
+    from flip.errors import UsageError
+    from flip.records import read_texts
+
+    if own.text:
+        return read_texts(own.text)
+    if own.data is None:
+        raise UsageError(
+            "no text", "name text files, `-` for standard input, --data datasets.yaml, or [vocab] text in flip.toml"
+        )
+    return load_dataset(own.data, own.dataset, sim_threshold=own.sim_threshold).text(own.text_id).read()
