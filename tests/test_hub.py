@@ -326,8 +326,8 @@ def test_a_size_that_the_hub_does_not_list(hub: Hub, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(
-    "evil", ["../evil.json", "a/../../evil.json", "/tmp/evil.json", "C:\\evil.json", "..\\evil.json", "a\\..\\..\\evil.json",
-             "\\\\host\\share\\evil.json", "a//evil.json", "a/\n.json"],
+    "evil", ["../evil.json", "a/../../evil.json", "/tmp/evil.json", "C:\\evil.json", "..\\evil.json",
+             "a\\..\\..\\evil.json", "\\\\host\\share\\evil.json", "a//evil.json", "a/\n.json"],
 )  # fmt: skip
 @pytest.mark.parametrize("output", [[], ["-o", "in/here"]])
 def test_names_that_lead_outside_are_refused(

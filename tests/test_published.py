@@ -134,9 +134,8 @@ def test_the_published_files_go_through_vocab_train_and_eval(release: Path, flip
 
 
 def test_flags_override_the_configuration(release: Path, flip: Callable[..., Any]) -> None:
-    assert flip(
-        "vocab", "--config", "configs/vocab_en.yaml", "--data", "configs/datasets.yaml", "-o", "v.json", "--max-features", 300
-    ).records[0]["words"] == 300  # fmt: skip
+    named = ("--config", "configs/vocab_en.yaml", "--data", "configs/datasets.yaml", "-o", "v.json")
+    assert flip("vocab", *named, "--max-features", 300).records[0]["words"] == 300
     changed = ("--vocab", "v.json", "-o", "other", "--rank", "full", "--epochs", "1", "--sim-threshold", "0.9")
     trained = flip("train", "--config", "configs/train_lolm.yaml", *changed)
     assert trained.code == 0, trained.err

@@ -1,4 +1,4 @@
-"""How long a checkpoint of 100,000 words x 1024 takes to load, mapped and copied: pytest --benchmark -s tests/benchmarks"""
+"""How long 100,000 words x 1024 take to load, mapped and copied: pytest --benchmark -s tests/benchmarks"""
 
 from __future__ import annotations
 

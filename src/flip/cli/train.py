@@ -98,6 +98,9 @@ def train(
         str | None,
         typer.Option(help="Of matrix products: auto, float32 or bfloat16.", show_default="auto; paper float32"),
     ] = None,
+    text_license: Annotated[
+        str | None, typer.Option(help="Licence of the sentences, for the model card (README.md).", show_default=False)
+    ] = None,
     dtype: Annotated[
         str | None, typer.Option(help="Of the saved model: float32 or float16.", show_default="float32")
     ] = None,
@@ -129,7 +132,7 @@ def train(
             "vocab": vocab, "split": split, "recipe": recipe, "objective": objective, "inputs": inputs, "rank": rank,
             "alpha": alpha, "lr": lr, "batch_size": batch_size, "epochs": epochs, "patience": patience, "l1": l1,
             "weight_decay": weight_decay, "precision": precision, "dtype": dtype, "resume": resume, "force": force,
-            "embedding_pair": embedding_pair, "sim_threshold": sim_threshold,
+            "text_license": text_license, "embedding_pair": embedding_pair, "sim_threshold": sim_threshold,
         }),
     )  # fmt: skip
     if corpus:
@@ -143,6 +146,7 @@ def _train(settings: Settings, out: Output) -> None:
 
     from flip.bags import bags_of_words
     from flip.calibration import choose_bias_weight
+    from flip.card import write_card
     from flip.checkpoint import Checkpoint, save_checkpoint
     from flip.device import torch_device
     from flip.errors import UsageError
@@ -182,7 +186,9 @@ def _train(settings: Settings, out: Output) -> None:
             "recipe": config.recipe,
             "tokenizer": given.vocabulary.tokenizer.to_dict(),
             "training": trainer.config.to_dict(),
-            "data": given.description | {"train_sentences": len(bags), "dev_sentences": len(dev_references)},
+            "data": given.description
+            | ({"license": own.text_license} if own.text_license else {})
+            | {"train_sentences": len(bags), "dev_sentences": len(dev_references)},
         }
         weights = np.float16 if own.dtype == "float16" else np.float32
         with out.progress("training") as on_step:
@@ -206,7 +212,9 @@ def _train(settings: Settings, out: Output) -> None:
             refs = references(given.test.sentences(own.text), given.vocabulary)
             metrics["test"] = evaluate(trainer.best, _views(given.test)[0], refs, device=run_on)
         description["metrics"] = metrics
-        save_checkpoint(own.output, Checkpoint(trainer.best, given.vocabulary, description, str(own.output)), weights)
+        checkpoint = Checkpoint(trainer.best, given.vocabulary, description, str(own.output))
+        save_checkpoint(own.output, checkpoint, weights)
+        write_card(own.output, checkpoint)
     last = "test" if "test" in metrics else "dev"
     accuracy = metrics[last]["accuracy"]
     fields = {
