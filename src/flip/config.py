@@ -51,6 +51,9 @@ class VocabSettings(_Section):
 class EmbedSettings(_Section):
     inputs: list[str] = []
     output: Path | None = None  # INPUT.npy where there is one input
+    dataset: Path | None = None
+    split: str = "0.9,0.05,0.05"
+    pair: bool = False
     batch_size: int = Field(default=256, ge=1)
     dtype: Literal["auto", "float32", "float16"] = "auto"  # of the file; auto is float32
     force: bool = False

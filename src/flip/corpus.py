@@ -1,68 +1,64 @@
-"""From a user's sentences to a folder that can be trained on: seeded split, embeddings, manifest."""
+"""From a corpus in parts to a folder that can be trained on: embeddings, sentences, manifest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from flip.dataset import Dataset, EmbeddingFile, TextFile, load_manifest, write_manifest
 from flip.embedding import embed
-from flip.errors import InputError
-from flip.splitting import split
 from flip.store import sentences_path
 
 if TYPE_CHECKING:
+    from flip.corpora import Part
     from flip.encoders.base import Encoder
 
 MANIFEST = "datasets.yaml"
 
 
 def prepare_corpus(
-    texts: Iterable[str],
+    parts: Mapping[str, Part],
     folder: Path,
     encoder: Encoder,
     *,
-    spec: str,
-    seed: int,
+    batch_size: int = 256,
+    dtype: type[np.floating[Any]] = np.float32,
     on_rows: Callable[[str, int, int], None] | None = None,
-) -> tuple[dict[str, Dataset], int]:
-    """Splits sentences, embeds each part into `folder` and writes `datasets.yaml` there.
+) -> dict[str, Dataset]:
+    """Embeds each text of each part into `folder` and writes `datasets.yaml` there.
 
-    What an earlier run with the same sentences, seed and encoder left there is used again.
+    What an earlier run with the same sentences and encoder left there is used again.
 
     Args:
-        texts: sentences; blank ones are dropped and counted.
-        folder: gets train.npy, train.sentences.txt, train.json, the same for dev and test, and datasets.yaml.
+        parts: see `flip.corpora`.
+        folder: gets train.npy, train.sentences.txt, train.json, the same for the other parts, and datasets.yaml;
+            train.en.npy and train.de.npy where a part has several texts.
         encoder: what embeds them.
-        spec: see `flip.splitting.split_sizes`.
-        seed: of the split.
-        on_rows: called with (part, rows done, rows in all).
+        batch_size, dtype: see `flip.embedding.embed`.
+        on_rows: called with (name of the part or text, rows done, rows in all).
 
     Returns:
-        The datasets by name, and the number of blank lines.
+        The datasets by name.
     """
-    kept, blank = [], 0
-    for text in texts:
-        if text:
-            kept.append(text)
-        else:
-            blank += 1
-    if not kept:
-        raise InputError("no sentence to train on", "the corpus has no line that is not blank")
     datasets = {}
-    for part, sentences in split(kept, spec, seed).items():
-        path = folder / f"{part}.npy"
+    for part, content in parts.items():
+        embeddings, texts = [], []
+        for text, sentences in content.texts.items():
+            alone = len(content.texts) == 1
+            name = part if alone else f"{part}.{text}"
+            path = folder / f"{name}.npy"
 
-        def report(done: int, total: int, part: str = part) -> None:
-            if on_rows:
-                on_rows(part, done, total)
+            def report(done: int, total: int, name: str = name) -> None:
+                if on_rows:
+                    on_rows(name, done, total)
 
-        embed(sentences, path, encoder, force=True, on_rows=report)
-        datasets[part] = Dataset(
-            part,
-            (EmbeddingFile(encoder.name, path),),
-            (TextFile("text", sentences_path(path)),),
-        )
+            embed(sentences, path, encoder, batch_size=batch_size, dtype=dtype, force=True, on_rows=report)
+            language = None if alone else text
+            embeddings.append(EmbeddingFile(encoder.name if alone else text, path, language=language))
+            texts.append(TextFile(text, sentences_path(path), language))
+        datasets[part] = Dataset(part, tuple(embeddings), tuple(texts))
     write_manifest(folder / MANIFEST, datasets)
-    return load_manifest(folder / MANIFEST), blank
+    return load_manifest(folder / MANIFEST)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -37,23 +38,48 @@ def split_sizes(spec: str, n: int) -> tuple[int, int]:
 
 
 def split(texts: list[str], spec: str, seed: int) -> dict[str, list[str]]:
-    """Splits sentences into `train`, `dev` and `test`, each in input order.
+    """Splits sentences into `train`, `dev` and `test`, each in input order; see `split_rows`."""
+    rows = split_rows([(text,) for text in texts], spec, seed)
+    return {part: [texts[i] for i in indices] for part, indices in rows.items()}
 
-    Sentences that are equal after normalisation stay together: dev and test are filled in random order with those
-    that fit, so that they have the asked size wherever that is possible.
+
+def split_rows(texts: Sequence[tuple[str, ...]], spec: str, seed: int) -> dict[str, list[int]]:
+    """Splits rows of one sentence, or of aligned sentences, into `train`, `dev` and `test`: row numbers, ascending.
+
+    Rows of which any sentence is equal after normalisation stay together: dev and test are filled in random order with
+    those that fit, so that they have the asked size wherever that is possible.
 
     Raises:
-        InputError: fewer than three different sentences.
+        UsageError: see `split_sizes`.
+        InputError: fewer than three groups of rows that may be parted.
     """
-    groups: dict[str, list[int]] = {}
-    for i, text in enumerate(texts):
-        groups.setdefault(normalize(text), []).append(i)
+    groups = _groups(texts)
     if len(groups) < 3:
         raise InputError(f"{len(groups)} different sentences cannot be split in three", "give a larger corpus")
     wanted = dict(zip(("dev", "test"), split_sizes(spec, len(texts)), strict=True))
     parts: dict[str, list[int]] = {"train": [], "dev": [], "test": []}
-    members = list(groups.values())
-    for g in np.random.default_rng(seed).permutation(len(members)):
-        fits = [part for part, size in wanted.items() if len(parts[part]) + len(members[g]) <= size]
-        parts[fits[0] if fits else "train"].extend(members[g])
-    return {part: [texts[i] for i in sorted(indices)] for part, indices in parts.items()}
+    for g in np.random.default_rng(seed).permutation(len(groups)):
+        fits = [part for part, size in wanted.items() if len(parts[part]) + len(groups[g]) <= size]
+        parts[fits[0] if fits else "train"].extend(groups[g])
+    return {part: sorted(rows) for part, rows in parts.items()}
+
+
+def _groups(texts: Sequence[tuple[str, ...]]) -> list[list[int]]:
+    """Rows that share a sentence on any side, directly or through others, by their first row."""
+    parent = list(range(len(texts)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    first: dict[tuple[int, str], int] = {}
+    for i, sides in enumerate(texts):
+        for side, text in enumerate(sides):
+            a, b = root(i), root(first.setdefault((side, normalize(text)), i))
+            parent[max(a, b)] = min(a, b)
+    groups: dict[int, list[int]] = {}
+    for i in range(len(texts)):
+        groups.setdefault(root(i), []).append(i)
+    return list(groups.values())

@@ -13,6 +13,7 @@ from flip.cli.output import Output, guarded, interruptible
 EPILOG = """\b
 Examples:
   flip embed test.txt -o test.npy
+  flip embed europarl.en europarl.de --pair --dataset data
   cat train.jsonl | flip embed - -o train.npy --dtype float16
 """
 
@@ -32,6 +33,18 @@ def embed(
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="File to write, OUT.npy.", show_default="INPUT.npy of each input"),
+    ] = None,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write train, dev and test of a corpus there, with a datasets.yaml."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="--dataset: fractions, or rest,DEV,TEST counts.", show_default="0.9,0.05,0.05"),
+    ] = None,
+    pair: Annotated[
+        bool | None,
+        typer.Option("--pair", help="--dataset: two aligned files, or one TSV with both.", show_default=False),
     ] = None,
     encoder: options.EncoderName = None,
     batch_size: Annotated[int | None, typer.Option(help="Sentences at a time.", show_default="256")] = None,
@@ -61,9 +74,23 @@ def embed(
     settings = load_settings(
         "embed",
         {"device": device, "seed": seed, "offline": offline, "encoder": encoder},
-        {"inputs": inputs, "output": output, "batch_size": batch_size, "dtype": dtype, "force": force},
+        {
+            "inputs": inputs,
+            "output": output,
+            "dataset": dataset,
+            "split": split,
+            "pair": pair,
+            "batch_size": batch_size,
+            "dtype": dtype,
+            "force": force,
+        },
     )
     own = settings.embed
+    if own.dataset is not None:
+        from flip.cli.embed_dataset import embed_dataset
+
+        embed_dataset(settings, Output(as_json=as_json, quiet=quiet))
+        return
     if not own.inputs:
         raise UsageError("no input", "name text files, `-` for standard input, or [embed] inputs in flip.toml")
     if own.output is not None:

@@ -245,6 +245,7 @@ class _Given:
 
 
 def _from_corpus(settings: Settings, out: Output) -> _Given:
+    from flip.corpora import read_plain
     from flip.corpus import MANIFEST, prepare_corpus
     from flip.encoders.base import describe
     from flip.records import read_texts
@@ -255,13 +256,13 @@ def _from_corpus(settings: Settings, out: Output) -> _Given:
     own, v = settings.train, settings.vocab
     assert own.output is not None
     encoder = options.load_encoder(settings.encoder, settings, out)
+    parts = read_plain(own.corpus, own.split, settings.seed)
+    blank = sum(part.dropped for part in parts.values())
     with out.progress("embedding") as on_rows:
-        datasets, blank = prepare_corpus(
-            read_texts(own.corpus),
+        datasets = prepare_corpus(
+            parts,
             own.output / DATA,
             encoder,
-            spec=own.split,
-            seed=settings.seed,
             on_rows=lambda part, done, total: on_rows(done, total),
         )
     if blank:
@@ -292,7 +293,7 @@ def _from_manifest(settings: Settings) -> _Given:
 
     from flip.dataset import load_dataset, load_manifest
     from flip.encoders.base import common_encoder
-    from flip.errors import InputError, UsageError
+    from flip.errors import UsageError
     from flip.published import load_vocabulary
 
     own = settings.train

@@ -1,0 +1,146 @@
+"""Corpora as they are published, read into aligned texts: Common Voice, Europarl, Samanantar, plain text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+from flip.errors import InputError, UsageError
+from flip.files import os_errors
+from flip.records import read_texts
+from flip.splitting import split_rows
+
+PARTS = ("train", "dev", "test")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Aligned sentences: text id -> lines, all of the same number.  dropped: rows with a blank side."""
+
+    texts: dict[str, list[str]]
+    dropped: int = 0
+
+
+def read_release(folder: Path) -> dict[str, Part]:
+    """The sentences of a Common Voice release: a folder with train.tsv, dev.tsv and test.tsv, split as published.
+
+    Raises:
+        InputError: a file is missing, or has no column `sentence`.
+    """
+    return {part: _release_part(folder / f"{part}.tsv") for part in PARTS}
+
+
+def read_aligned(inputs: Sequence[str], split: str, seed: int) -> dict[str, Part]:
+    """Two aligned files (line i of one translates line i of the other), or one TSV with both, split with a seed.
+
+    The texts are called after the languages in the files' names: `europarl-v7.de-en.de`, `de-en.tsv`. A TSV has two
+    columns and no header, or a header that names `src` and `tgt`.
+
+    Args:
+        inputs: the two files, or the TSV.
+        split: see `flip.splitting.split_sizes`.
+        seed: of the split. Pairs that share a sentence on either side stay together.
+
+    Raises:
+        UsageError: other than one or two inputs, or both of the same name.
+        InputError: the files have not the same number of lines, or a line of the TSV not the same number of columns.
+    """
+    if len(inputs) == 2:
+        ids = [Path(name).suffix.removeprefix(".") or Path(name).name for name in inputs]
+        if ids[0] == ids[1] or "txt" in ids:
+            ids = [Path(name).stem for name in inputs]
+        rows = _lines_of_two(inputs)
+    elif len(inputs) == 1:
+        ids, rows = _tsv_ids(Path(inputs[0])), _tsv_pairs(Path(inputs[0]))
+    else:
+        raise UsageError(f"{len(inputs)} inputs are no pair", "two aligned files, or one TSV with two columns")
+    if ids[0] == ids[1]:
+        raise UsageError(
+            f"both texts are called {ids[0]!r}", "name the files after their languages: corpus.en, corpus.de"
+        )
+    return _split(ids, rows, split, seed)
+
+
+def read_plain(inputs: Sequence[str], split: str, seed: int) -> dict[str, Part]:
+    """Text or JSONL, split with a seed; equal normalised sentences stay together."""
+    return _split(["text"], ((text,) for text in read_texts(inputs)), split, seed)
+
+
+def _split(ids: list[str], rows: Iterator[tuple[str, ...]], split: str, seed: int) -> dict[str, Part]:
+    kept, dropped = [], 0
+    for row in rows:
+        if all(row):
+            kept.append(row)
+        else:
+            dropped += 1
+    if not kept:
+        raise InputError("no sentence to train on", "the corpus has no line that is not blank")
+    numbers = split_rows(kept, split, seed)
+    return {
+        part: Part(
+            {name: [kept[i][side] for i in numbers[part]] for side, name in enumerate(ids)},
+            dropped if part == "train" else 0,
+        )
+        for part in PARTS
+    }
+
+
+def _lines_of_two(inputs: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for row in zip_longest(*(read_texts([name]) for name in inputs)):
+        if None in row:
+            raise InputError(
+                f"{inputs[row.index(None)]} has fewer lines than the other of the pair", "line i belongs to line i"
+            )
+        yield row
+
+
+def _cells(path: Path) -> Iterator[list[str]]:
+    """The cells of each line of a TSV; no quoting, as these corpora have none."""
+    with os_errors(path, "read"), path.open(encoding="utf-8", errors="strict", newline="\n") as file:
+        try:
+            for line in file:
+                yield [cell.strip() for cell in line.rstrip("\r\n").removeprefix("\ufeff").split("\t")]
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: not valid UTF-8", "convert the file first, for example with `iconv`") from error
+
+
+def _release_part(path: Path) -> Part:
+    rows = _cells(path)
+    header = next(rows, [])
+    if "sentence" not in header:
+        raise InputError(f"{path}: no column 'sentence'", "expected a TSV of a Common Voice release")
+    column, sentences, dropped = header.index("sentence"), [], 0
+    for number, cells in enumerate(rows, start=2):
+        if len(cells) != len(header):
+            raise InputError(f"{path}, line {number}: {len(cells)} columns, the header has {len(header)}")
+        if cells[column]:
+            sentences.append(cells[column])
+        else:
+            dropped += 1
+    return Part({"text": sentences}, dropped)
+
+
+def _tsv_ids(path: Path) -> list[str]:
+    """`europarl-v10.de-en.tsv` -> de, en."""
+    named = re.search(r"(?:^|[^A-Za-z])([a-z]{2,3})[-_]([a-z]{2,3})$", path.stem)
+    return list(named.groups()) if named else ["src", "tgt"]
+
+
+def _tsv_pairs(path: Path) -> Iterator[tuple[str, ...]]:
+    columns = (0, 1)
+    for number, cells in enumerate(_cells(path), start=1):
+        if number == 1 and {"src", "tgt"} <= set(cells):
+            columns = (cells.index("src"), cells.index("tgt"))
+            width = len(cells)
+            continue
+        if number == 1:
+            width = 2
+        if len(cells) != width:
+            raise InputError(
+                f"{path}, line {number}: {len(cells)} columns, expected {width}",
+                "a TSV of pairs has two columns, or a header with src and tgt",
+            )
+        yield cells[columns[0]], cells[columns[1]]
