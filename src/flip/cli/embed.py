@@ -89,8 +89,11 @@ def embed(
     if own.dataset is not None:
         from flip.cli.embed_dataset import embed_dataset
 
-        embed_dataset(settings, Output(as_json=as_json, quiet=quiet))
+        with interruptible(_how_to_go_on):
+            embed_dataset(settings, Output(as_json=as_json, quiet=quiet))
         return
+    if own.pair:
+        raise UsageError("--pair needs --dataset", "flip embed corpus.en corpus.de --pair --dataset DIR")
     if not own.inputs:
         raise UsageError("no input", "name text files, `-` for standard input, or [embed] inputs in flip.toml")
     if own.output is not None:
