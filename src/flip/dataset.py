@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError
-from flip.files import os_errors, read_json, replacing
+from flip.files import read_json, read_yaml, replacing
 from flip.store import embeddings_json, open_embeddings, read_sentences, read_similarities, select_rows
 
 if TYPE_CHECKING:
@@ -160,14 +160,7 @@ def load_manifest(path: Path) -> dict[str, Dataset]:
     Raises:
         InputError: not YAML, or not of the schema in DESIGN's section on files.
     """
-    import yaml
-
-    with os_errors(path, "read"):
-        content = path.read_bytes()
-    try:
-        tree = yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from error
+    tree = read_yaml(path)
     if not isinstance(tree, dict) or not tree:
         raise InputError(f"{path}: no datasets", "expected NAME: {embeddings: [...], texts: [...]}")
     return {str(name): _dataset(str(name), entry, path) for name, entry in tree.items()}

@@ -65,6 +65,18 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: not valid JSON: {error}") from error
 
 
+def read_yaml(path: Path) -> Any:
+    """Reads a YAML file of plain data; what is wrong with it is an InputError."""
+    import yaml
+
+    with os_errors(path, "read"):
+        content = path.read_bytes()
+    try:
+        return yaml.safe_load(content)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from error
+
+
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
     with os_errors(path, "read"), path.open("rb") as file:

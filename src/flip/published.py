@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flip.errors import InputError
-from flip.files import os_errors
+from flip.files import read_yaml
 from flip.tokenize import Tokenizer
 from flip.vocabulary import Vocabulary, options_path
 
@@ -191,14 +191,7 @@ def _tokenizer(path: Path, tree: dict[str, Any]) -> Tokenizer:
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    import yaml
-
-    with os_errors(path, "read"):
-        content = path.read_bytes()
-    try:
-        tree = yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from error
+    tree = read_yaml(path)
     if not isinstance(tree, dict):
         raise InputError(f"{path}: not a configuration", "expected a train_lolm.yaml or vocab_en.yaml")
     return tree
