@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +12,7 @@ from flip.encoders.base import require_dimension, truncated
 from flip.errors import InputError, UsageError
 from flip.keywords import compare, top_keywords
 from flip.records import Record
+from flip.streaming import one_ahead, ready_batches
 
 if TYPE_CHECKING:
     from flip.checkpoint import Checkpoint
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     from flip.encoders.cascade import Transcriber
     from flip.model import Array
 
-T = TypeVar("T")
+    # Vectors, extra fields of the output and errors of a batch, by position; a blank line is in none of them.
+    _Embedded = tuple[dict[int, Array], dict[int, dict[str, Any]], dict[int, str]]
 
 
 class Explainer:
@@ -65,14 +65,25 @@ class Explainer:
         `{"id", "text"|"audio"|"row", "via"?, "transcript"?, "language"?, "keywords", "truncated"?}`, or `{"id", ..., "error"}` for a bad record. The id is
         the record's own, or its number in the stream from 1. A blank line has no keywords.
         """
-        number = 1
-        for batch in ready_batches(records, batch_size):
-            yield from self.batch(batch, number)
-            number += len(batch)
+
+        def embedded() -> Iterator[tuple[int, list[Record | InputError], _Embedded]]:
+            number = 1
+            for batch in ready_batches(records, batch_size):
+                yield number, batch, self._embed(batch)
+                number += len(batch)
+
+        # The encoder works on the next batch while this one is scored and printed.
+        for number, batch, found in one_ahead(embedded()):
+            yield from self._results(batch, number, found)
 
     def batch(self, records: Sequence[Record | InputError], number: int = 1) -> list[dict[str, Any]]:
         """The output records of a batch whose first record has this number in the stream."""
-        vectors, extras, errors = self._embed(records)
+        return self._results(records, number, self._embed(records))
+
+    def _results(
+        self, records: Sequence[Record | InputError], number: int, embedded: _Embedded
+    ) -> list[dict[str, Any]]:
+        vectors, extras, errors = embedded
         rows = sorted(vectors)
         words = self._keywords(np.stack([vectors[i] for i in rows])) if rows else []
         by_row = dict(zip(rows, words, strict=True))
@@ -147,10 +158,7 @@ class Explainer:
             min_probability=self.min_probability,
         )
 
-    def _embed(
-        self, records: Sequence[Record | InputError]
-    ) -> tuple[dict[int, Array], dict[int, dict[str, Any]], dict[int, str]]:
-        """Vectors, extra fields of the output and errors by position; a blank line is in none of them."""
+    def _embed(self, records: Sequence[Record | InputError]) -> _Embedded:
         vectors: dict[int, Array] = {}
         extras: dict[int, dict[str, Any]] = {}
         errors: dict[int, str] = {}
@@ -194,43 +202,6 @@ def _default_transcriber() -> Transcriber:
     from flip.encoders.cascade import Transcriber
 
     return Transcriber()
-
-
-def ready_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of up to `size` items: whatever is there, without waiting for more, so a slow producer is not held back.
-
-    A thread reads ahead by at most two batches; what it raises is raised here, after the items before it.
-    """
-    waiting: queue.Queue[T | BaseException | None] = queue.Queue(maxsize=2 * size)
-
-    def read() -> None:
-        try:
-            for item in items:
-                waiting.put(item)
-            waiting.put(None)
-        except BaseException as error:
-            waiting.put(_Raised(error))
-
-    threading.Thread(target=read, daemon=True).start()
-    while True:
-        batch: list[T] = []
-        item = waiting.get()
-        while item is not None and not isinstance(item, _Raised):
-            batch.append(item)  # type: ignore[arg-type]
-            if len(batch) == size or waiting.empty():
-                break
-            item = waiting.get()
-        if batch:
-            yield batch
-        if isinstance(item, _Raised):
-            raise item.error
-        if item is None:
-            return
-
-
-class _Raised(Exception):
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
 
 
 def _content(record: Record | InputError) -> dict[str, Any]:

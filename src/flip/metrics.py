@@ -95,7 +95,7 @@ def score_blocks(
     rows = max(1, _BLOCK_ENTRIES // len(b))
     for start in range(0, len(embeddings), rows):
         block = slice(start, start + rows)
-        h = torch.from_numpy(model.project(np.asarray(embeddings[block]))).to(device)
+        h = torch.tensor(model.project(np.asarray(embeddings[block])), device=device)
         yield block, h @ output.T, b
 
 
