@@ -65,6 +65,7 @@ class MiniLM:
         import onnxruntime
         from tokenizers import Tokenizer
 
+        self.options = options or EncoderOptions()
         tokenizer = resolve(_TOKENIZER, offline=offline)
         weights = resolve(_MODEL, offline=offline)
         self.revision = weights.revision
