@@ -89,7 +89,8 @@ def test_a_pair_stays_aligned(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     a, b = np.load(tmp_path / "t.en.npy"), np.load(tmp_path / "t.de.npy")
     scores = np.load(tmp_path / "t.en--t.de.similarity.npy")
     assert scores.dtype == np.float32
-    np.testing.assert_allclose(scores, (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1), atol=1e-6)
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    np.testing.assert_allclose(scores, (a * b).sum(1) / norms, atol=1e-6)
     assert results[-1]["mean"] == pytest.approx(float(scores.mean()), abs=1e-4)
     (tmp_path / "t.de").write_text("Der Regen hörte auf.\n")
     code, _, err = run(capsys, str(tmp_path / "t.en"), str(tmp_path / "t.de"), "--pair", "--force")
@@ -119,12 +120,12 @@ def test_an_api_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     assert code == 4
     assert "HTTP 429, 8 times in a row" in err
     paid = len(server.embedded)
-    assert paid == 512
+    assert paid in (512, 488)  # two requests of 256 sentences, or one and the last
     assert server.most_together > 1
     server.faults = []
     code, [result], err = run(capsys, *argv)
     assert (code, result["rows"], result["device"]) == (0, 1000, "api")
-    assert "went on at row 512" in err
+    assert f"went on at row {paid}" in err
     assert sorted(server.embedded) == sorted(sentences)
     rows = np.load(tmp_path / "a.npy")
     np.testing.assert_allclose(rows, np.array([vector(s, 8) for s in sentences], np.float32), atol=1e-6)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from api_server import KEY, Server, vector
+
 from flip.encoders import EncoderOptions, load_encoder
 from flip.encoders.base import Encoder
 from flip.errors import FlipError, InputError, UnavailableError, UsageError

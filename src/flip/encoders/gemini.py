@@ -69,5 +69,5 @@ class Gemini(ApiEncoder):
             raise UnavailableError("this encoder needs google-genai, which is not installed", _INSTALL)
         from google import genai
 
-        options = {"base_url": self.options.base_url, "timeout": int(1000 * TIMEOUT)}
+        options = genai.types.HttpOptions(base_url=self.options.base_url, timeout=int(1000 * TIMEOUT))
         return genai.Client(api_key=self.key, vertexai=False, http_options=options)
