@@ -47,7 +47,10 @@ class VocabSettings(_Section):
 class EmbedSettings(_Section):
     inputs: list[str] = []
     output: Path | None = None  # INPUT.npy where there is one input
-    batch_size: int = Field(default=256, ge=1)
+    clips: Path | None = None  # recordings of a Common Voice TSV
+    shard: str | None = None
+    pair: bool = False
+    batch_size: int | None = Field(default=None, ge=1)  # what the encoder likes best
     dtype: Literal["auto", "float32", "float16"] = "auto"  # of the file; auto is float32
     force: bool = False
 

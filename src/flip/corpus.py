@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from flip.dataset import Dataset, EmbeddingFile, TextFile, load_manifest, write_manifest
 from flip.embedding import embed
 from flip.errors import InputError
+from flip.records import Record
 from flip.splitting import split
 from flip.store import sentences_path
 
@@ -58,7 +59,8 @@ def prepare_corpus(
             if on_rows:
                 on_rows(part, done, total)
 
-        embed(sentences, path, encoder, force=True, on_rows=report)
+        records = (Record(where=part, text=sentence) for sentence in sentences)
+        embed(records, path, encoder, force=True, on_rows=report)
         datasets[part] = Dataset(
             part,
             (EmbeddingFile(encoder.name, path),),

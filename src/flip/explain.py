@@ -62,7 +62,8 @@ class Explainer:
     def stream(self, records: Iterable[Record | InputError], batch_size: int = 64) -> Iterator[dict[str, Any]]:
         """One output record for each input record, in order, as soon as it can be had.
 
-        `{"id", "text"|"audio"|"row", "via"?, "transcript"?, "language"?, "keywords", "truncated"?}`, or `{"id", ..., "error"}` for a bad record. The id is
+        `{"id", "text"|"audio"|"row", "via"?, "transcript"?, "language"?, "keywords", "truncated"?}`, or
+        `{"id", ..., "error"}` for a bad record. The id is
         the record's own, or its number in the stream from 1. A blank line has no keywords.
         """
 

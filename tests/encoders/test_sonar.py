@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from official_sonar import GOLDEN, LANGUAGES, LONGEST, SENTENCES
 from safetensors.torch import load_file, save_file
 
 from flip.encoders import EncoderOptions, load_encoder
@@ -18,7 +19,6 @@ from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder
 from flip.encoders.sonar.port import Port, _groups
 from flip.encoders.sonar.tokenizer import SonarTokenizer
 from flip.errors import InputError, UnavailableError, UsageError
-from official_sonar import GOLDEN, LANGUAGES, LONGEST, SENTENCES
 from sound import tone, write_audio
 
 pytest.importorskip("sentencepiece", reason="sentencepiece is not installed")

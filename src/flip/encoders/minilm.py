@@ -65,6 +65,7 @@ class MiniLM:
         import onnxruntime
         from tokenizers import Tokenizer
 
+        self.options = options or EncoderOptions()
         tokenizer = resolve(_TOKENIZER, offline=offline)
         weights = resolve(_MODEL, offline=offline)
         self.revision = weights.revision
@@ -99,7 +100,8 @@ class MiniLM:
 
     def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
         """Which sentences have more than 256 word pieces, of which only the first 256 are read."""
-        return [bool(e.overflowing) for e in self._tokenizer.encode_batch([read_text(item, self.name) for item in batch])]
+        texts = [read_text(item, self.name) for item in batch]
+        return [bool(encoding.overflowing) for encoding in self._tokenizer.encode_batch(texts)]
 
     def _run(self, encodings: list[Encoding]) -> NDArray[np.float32]:
         longest = max(len(e.ids) for e in encodings)
