@@ -26,7 +26,8 @@ def main() -> None:
         for name, result in evaluated(run, args, "--metrics", "accuracy,span", "--method", method).items():
             spans = result["metrics"]["span_accuracy"]
             chosen = result.get("splice", {}).get("penalty", "")
-            rows.append((method, name, *(percent(spans[s]) if s in spans else "" for s in ("bias", "no_bias")), str(chosen)))
+            sides = (percent(spans[side]) if side in spans else "" for side in ("bias", "no_bias"))
+            rows.append((method, name, *sides, str(chosen)))
     print_table(("method", "embedding", "span accuracy", "without b", "penalty"), rows)
 
 

@@ -89,8 +89,9 @@ def _figure(panels: Sequence[Panel], ink: str = "black") -> Figure:
     import matplotlib
     from matplotlib.figure import Figure
 
-    colours = {key: ink for key in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")}
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "flip", "font.size": 9, **colours}):
+    inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    style: Any = {"svg.fonttype": "none", "svg.hashsalt": "flip", "font.size": 9} | dict.fromkeys(inked, ink)
+    with matplotlib.rc_context(style):
         figure = Figure(figsize=(5.2 * len(panels), 3.8), layout="constrained")
         for i, (title, draw) in enumerate(panels):
             axes = figure.add_subplot(1, len(panels), i + 1)
@@ -130,7 +131,7 @@ def _entities(axes: Axes, results: Sequence[Result]) -> None:
 
 def _rank_sweep(result: Result) -> list[tuple[Any, float, float]]:
     """(rank, accuracy, standard error) with b of a model and those it was compared with, full rank last."""
-    own = [{"rank": result["rank"], "accuracy": result["metrics"].get("accuracy", {}), "embedding": result["embedding"]}]
+    own = [result | {"accuracy": result["metrics"].get("accuracy", {})}]
     points = [
         (one["rank"], one["accuracy"]["bias"]["mean"], one["accuracy"]["bias"]["se"])
         for one in own + result.get("comparisons", [])
