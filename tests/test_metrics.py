@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_every_metric_lies_between_0_and_1_and_recall_grows_with_n(case: tuple[n
     curves = [precision_recall(hit, refs.tokens, n) for n in range(1, size + 3)]
     values += [array for point in curves for array in vars(point).values()]
     assert all(((array >= 0) & (array <= 1 + 1e-12)).all() for array in values)
-    for before, after in zip(curves, curves[1:], strict=False):
+    for before, after in pairwise(curves):
         assert (after.recall >= before.recall).all()
 
 

@@ -73,7 +73,8 @@ def test_the_penalty_is_the_best_on_dev() -> None:
     words = bags_of_indices([[i, (i + 1) % 60] for i in range(30)])
     dictionary = Dictionary.of(concepts, mean)
     penalty, score = choose_penalty(dictionary, u, words)
-    scores = {p: float(accuracy(hits(decompose(dictionary, u, p, 2).words, words, 60), words).mean()) for p in PENALTIES}
+    top = {p: decompose(dictionary, u, p, 2).words for p in PENALTIES}
+    scores = {p: float(accuracy(hits(found, words, 60), words).mean()) for p, found in top.items()}
     assert scores[penalty] == score
     tried = [p for p in PENALTIES if p >= penalty]
     assert score == max(scores[p] for p in tried)
