@@ -37,9 +37,9 @@ class VocabSettings(_Section):
     normalize: bool = True
     words: Path | None = None
     concepts: bool = False
-    unigrams: int = Field(6500, ge=0)
-    bigrams: int = Field(3500, ge=0)
-    min_count: int = Field(20, ge=1)
+    unigrams: int = Field(default=6500, ge=0)
+    bigrams: int = Field(default=3500, ge=0)
+    min_count: int = Field(default=20, ge=1)
     min_pmi: float = 1.5
     force: bool = False
 

@@ -100,9 +100,14 @@ class Explainer:
         return results
 
     def pairs(
-        self, left: Iterable[Record | InputError], right: Iterable[Record | InputError]
+        self,
+        left: Iterable[Record | InputError],
+        right: Iterable[Record | InputError],
+        batch_size: int = 64,
     ) -> Iterator[dict[str, Any]]:
         """Explains pairs: the i-th record of `left` against the i-th of `right`, or all against its only one.
+
+        One record on the right is embedded once, and `left` is then read as it comes.
 
         `{"id", ..., "against": {...}, "shared": [...], "only_input": [...], "only_against": [...]}`.
 
@@ -110,20 +115,50 @@ class Explainer:
             UsageError: `right` has neither one record nor as many as `left`.
         """
         others = list(right)
-        lefts = list(left)
-        if len(others) not in (1, len(lefts)):
-            raise UsageError(f"--against has {len(others)} records for {len(lefts)} of the input", "one, or as many")
-        for i, record in enumerate(lefts):
-            other = others[i % len(others)]
-            vectors, extras, errors = self._embed([record, other])
-            head = _head(record, i + 1) | extras.get(0, {}) | {"against": _content(other) | extras.get(1, {})}
-            if errors:
-                yield head | {"error": "; ".join(errors.values())}
-            elif len(vectors) < 2:
+        if len(others) == 1:
+            batches = ready_batches(left, batch_size)
+        else:
+            lefts = list(left)
+            if len(others) != len(lefts):
+                raise UsageError(
+                    f"--against has {len(others)} records for {len(lefts)} of the input", "one, or as many"
+                )
+            batches = (lefts[i : i + batch_size] for i in range(0, len(lefts), batch_size))
+        number = 1
+        only = self._embed(others) if len(others) == 1 else None
+        for batch in batches:
+            start = number - 1
+            against = others * len(batch) if only else others[start : start + len(batch)]
+            yield from self._pairs(batch, against, only, number)
+            number += len(batch)
+
+    def _pairs(
+        self,
+        batch: Sequence[Record | InputError],
+        against: Sequence[Record | InputError],
+        only: _Embedded | None,
+        number: int,
+    ) -> Iterator[dict[str, Any]]:
+        """Pairs of a batch whose first record has this number; `only` is what `against` embeds to, where it is one."""
+        vectors, extras, errors = self._embed(batch)
+        other_vectors, other_extras, other_errors = only or self._embed(against)
+        for i, record in enumerate(batch):
+            j = 0 if only else i
+            other = {"against": _content(against[i]) | other_extras.get(j, {})}
+            head = _head(record, number + i) | extras.get(i, {}) | other
+            failed = [found[k] for found, k in ((errors, i), (other_errors, j)) if k in found]
+            if failed:
+                yield head | {"error": "; ".join(failed)}
+            elif i not in vectors or j not in other_vectors:
                 yield head | {"shared": [], "only_input": [], "only_against": []}
             else:
                 both = compare(
-                    self.checkpoint, vectors[0], vectors[1], topn=self.topn, bias_weight=self.bias_weight
+                    self.checkpoint,
+                    vectors[i],
+                    other_vectors[j],
+                    topn=self.topn,
+                    bias_weight=self.bias_weight,
+                    min_probability=self.min_probability,
                 )
                 yield head | {side: [word.to_dict() for word in words] for side, words in vars(both).items()}
 
