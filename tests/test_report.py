@@ -57,7 +57,7 @@ def test_the_file_is_self_contained_and_holds_user_text_as_text(report: Path) ->
     assert "b&lt;i&gt;" in page
     assert page.count("<svg") == 1
     for external in ('src="', "url(http", "@import", '<link rel="stylesheet'):
-        assert external not in page.replace('src=x', "")
+        assert external not in page.replace("src=x", "")
 
 
 @needs_browser

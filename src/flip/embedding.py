@@ -325,9 +325,7 @@ class _Work:
     def _check(self, found: np.ndarray, batch: Sequence[str | Path], start: int) -> None:
         expected = (len(batch), self.encoder.dimension)
         if found.shape != expected:
-            raise InputError(
-                f"encoder {self.encoder.name} gave shape {found.shape} for a batch, expected {expected}"
-            )
+            raise InputError(f"encoder {self.encoder.name} gave shape {found.shape} for a batch, expected {expected}")
         bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
         if len(bad):
             raise InputError(

@@ -86,11 +86,7 @@ def top_keywords(
         ]
     probabilities = sigmoid(scores + (1 - weight) * model.b[found])
     return [
-        [
-            Keyword(words[w], float(s), float(p))
-            for w, s, p in zip(*row, strict=True)
-            if p >= min_probability
-        ]
+        [Keyword(words[w], float(s), float(p)) for w, s, p in zip(*row, strict=True) if p >= min_probability]
         for row in zip(found, scores, probabilities, strict=True)
     ]
 

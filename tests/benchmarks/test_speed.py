@@ -74,10 +74,7 @@ PEAK = "[line for line in open('/proc/self/status') if line.startswith('VmHWM')]
 
 
 def test_stream_memory(tmp_path: Path) -> None:
-    code = (
-        "import sys; from flip.cli.app import main; main(['explain', sys.argv[1]]);"
-        f"print({PEAK}, file=sys.stderr)"
-    )
+    code = f"import sys; from flip.cli.app import main; main(['explain', sys.argv[1]]);print({PEAK}, file=sys.stderr)"
     print()
     for lines in (1_000, 10_000):
         (tmp_path / "in.txt").write_text("The train to Boston was late again this morning.\n" * lines)

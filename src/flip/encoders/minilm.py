@@ -77,9 +77,7 @@ class MiniLM:
         session.enable_mem_pattern = False  # it would keep a plan for every shape of batch
         session.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(weights.path), session, providers=["CPUExecutionProvider"]
-            )
+            self._session = onnxruntime.InferenceSession(str(weights.path), session, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions have no common base but this
             raise UnavailableError(f"{weights.path}: onnxruntime cannot load it: {error}", _INSTALL) from error
         self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None)
