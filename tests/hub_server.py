@@ -27,9 +27,7 @@ class Repository:
     gated: bool = False  # listed for all, files for nobody
     listed_size: dict[str, int] = field(default_factory=dict)
     served: dict[str, bytes] = field(default_factory=dict)  # other content than the listed one
-    drops: dict[str, list[int]] = field(
-        default_factory=dict
-    )  # after how many bytes the next answers break off
+    drops: dict[str, list[int]] = field(default_factory=dict)  # after how many bytes the next answers break off
     status: dict[str, list[int]] = field(default_factory=dict)  # the next answers, "" is the listing
 
     def etag(self, path: str) -> str:
@@ -51,9 +49,7 @@ class Hub:
     """A running server. requests: (method, path, Range header) of all that were asked."""
 
     url: str
-    repositories: dict[tuple[str, str], Repository] = field(
-        default_factory=dict
-    )  # (models or datasets, name)
+    repositories: dict[tuple[str, str], Repository] = field(default_factory=dict)  # (models or datasets, name)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
 
     def add(self, name: str, files: dict[str, bytes], kind: str = "models", **options: object) -> Repository:
@@ -64,9 +60,7 @@ class Hub:
     def fetched(self) -> list[str]:
         """Paths of the files whose content was asked for."""
         return [
-            path
-            for method, path, _ in self.requests
-            if method == "GET" and "/cdn/" not in path and "/api/" not in path
+            path for method, path, _ in self.requests if method == "GET" and "/cdn/" not in path and "/api/" not in path
         ]
 
 
@@ -191,9 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
             status = 206
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         drops = repository.drops.get(path)
-        self._send(
-            status, content[start:], headers, drops.pop(0) if drops and self.command == "GET" else None
-        )
+        self._send(status, content[start:], headers, drops.pop(0) if drops and self.command == "GET" else None)
 
     def _refuse(self, status: int, code: str | None = None, message: str = "") -> None:
         headers = {"X-Error-Message": message} if message else {}

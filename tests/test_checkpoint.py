@@ -44,11 +44,7 @@ def published(folder: Path, tensors: dict[str, np.ndarray]) -> Path:
 
 
 def scores(tensors: dict[str, np.ndarray], u: np.ndarray) -> np.ndarray:
-    W = (
-        tensors["E"]
-        if "E" in tensors
-        else tensors["E1"].astype(np.float64) @ tensors["E2"].astype(np.float64)
-    )
+    W = tensors["E"] if "E" in tensors else tensors["E1"].astype(np.float64) @ tensors["E2"].astype(np.float64)
     return W @ u + tensors["b"][:, 0].astype(np.float64)
 
 
@@ -120,9 +116,7 @@ def test_published_training_folder(tmp_path: Path, tensors: dict[str, np.ndarray
     other = tensors | {"b": tensors["b"] + 1}
     save_file(other, experiment / "checkpoints" / "model_state_dict_100.safetensors")
     for name in (experiment, experiment / "checkpoints"):
-        assert np.array_equal(
-            load_checkpoint(name).model.b, tensors["b"][:, 0]
-        )  # the best on dev, not the last
+        assert np.array_equal(load_checkpoint(name).model.b, tensors["b"][:, 0])  # the best on dev, not the last
     best.unlink()
     save_file(other, experiment / "checkpoints" / "model_state_dict_30.safetensors")
     with pytest.raises(InputError, match=r"holds 2 models: model_state_dict_100\.safetensors") as raised:
@@ -207,16 +201,10 @@ def test_it_is_asked_for_only_when_something_has_to_be_embedded(
     np.save(here / "u.npy", np.random.default_rng(0).normal(size=(2, 768)).astype(np.float32))
     assert flip("explain", "u.npy", "--model", "run").code == 0
     message = fails(2, "explain", "A sentence.", "--model", "run")
-    assert (
-        "run does not say which encoder" in message
-        and "768-dimensional" in message
-        and "--encoder" in message
-    )
+    assert "run does not say which encoder" in message and "768-dimensional" in message and "--encoder" in message
 
 
-def test_an_inferred_encoder_is_said(
-    here: Path, tensors: dict[str, np.ndarray], flip: Callable[..., Any]
-) -> None:
+def test_an_inferred_encoder_is_said(here: Path, tensors: dict[str, np.ndarray], flip: Callable[..., Any]) -> None:
     tensors["E2"] = tensors["E2"][:, :384].copy()
     published(here / "run", tensors)
     result = flip("explain", "A sentence.", "--model", "run", "--offline")
@@ -237,8 +225,7 @@ def test_explain_and_eval_take_a_file_and_its_vocabulary(
     assert words[0] == words[1]
     data = ("--data", quickstart / "datasets.yaml", "--dataset", "test")
     accuracy = [
-        flip("eval", *model, *data).records[0]["metrics"]["accuracy"]
-        for model in (named, ("--model", run_folder))
+        flip("eval", *model, *data).records[0]["metrics"]["accuracy"] for model in (named, ("--model", run_folder))
     ]
     assert accuracy[0] == accuracy[1]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from flip.embedding import embed
 from flip.encoders import Encoder
 from flip.errors import InputError
 from flip.files import read_json
+from flip.records import Record
 from flip.store import finite_rows, open_embeddings, require_finite, sentences_path
 
 
@@ -17,17 +19,28 @@ class Counting:
     """An encoder whose vectors tell the sentence, and that counts or stops; encoding is not the point here."""
 
     name, revision, dimension, device = "counting", "1", 3, "cpu"
-    modalities = frozenset({"text"})
+    modalities = frozenset({"text", "speech"})
+    batch_size = 2
 
     def __init__(self, stop_after: int | None = None, revision: str = "1") -> None:
         self.seen: list[str] = []
         self.stop_after, self.revision = stop_after, revision
 
-    def encode(self, batch: Sequence[str]) -> np.ndarray:
+    def encode(self, batch: Sequence[str | Path]) -> np.ndarray:
         if self.stop_after is not None and len(self.seen) >= self.stop_after:
             raise KeyboardInterrupt
-        self.seen += batch
-        return np.array([[len(text), float(text.split()[-1]), 1] for text in batch], np.float32)
+        if bad := [item for item in batch if "bad" in str(item)]:
+            raise InputError(f"{bad[0]}: not readable audio")
+        self.seen += map(str, batch)
+        return vectors(batch)
+
+
+def vectors(items: Sequence[str | Path]) -> np.ndarray:
+    return np.array([[len(str(item)), sum(str(item).encode()) % 97, 1] for item in items], np.float32)
+
+
+def records(texts: Iterable[str]) -> list[Record]:
+    return [Record(where="", text=text) for text in texts]
 
 
 TEXTS = [f"sentence number {i}" for i in range(50)]
@@ -35,12 +48,12 @@ TEXTS = [f"sentence number {i}" for i in range(50)]
 
 def test_rows_lines_and_description_belong_together(tmp_path: Path, minilm: Encoder) -> None:
     texts = ["A first sentence.", "", "The second, after a blank.", "word " * 400]
-    done = embed(texts, tmp_path / "a.npy", minilm)
+    done = embed(records(texts), tmp_path / "a.npy", minilm)
     assert (done.rows, done.blank, done.truncated) == (3, 1, 1)
     lines = sentences_path(tmp_path / "a.npy").read_text(encoding="utf-8").splitlines()
-    vectors = open_embeddings(tmp_path / "a.npy")
-    assert vectors.dtype == np.float32
-    assert np.allclose(vectors, minilm.encode(lines), atol=1e-6)
+    rows = open_embeddings(tmp_path / "a.npy")
+    assert rows.dtype == np.float32
+    assert np.allclose(rows, minilm.encode(lines), atol=1e-6)
     about = read_json(tmp_path / "a.json")
     expected = {"encoder": "minilm", "dimension": 384, "rows": 3, "truncated": 1, "blank": 1, "device": "cpu"}
     assert expected.items() <= about.items()
@@ -50,15 +63,14 @@ def test_rows_lines_and_description_belong_together(tmp_path: Path, minilm: Enco
 
 def test_an_interrupted_run_goes_on_and_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole.npy", tmp_path / "broken.npy"
-    embed(TEXTS, whole, Counting(), batch_size=8)
+    embed(records(TEXTS), whole, Counting(), batch_size=8)
     with pytest.raises(KeyboardInterrupt):
-        embed(TEXTS, broken, Counting(stop_after=24), batch_size=8)
+        embed(records(TEXTS), broken, Counting(stop_after=24), batch_size=8)
     assert not broken.exists()
-    partial = tmp_path / ".broken.npy.partial"
-    with partial.open("ab") as file:
-        file.write(b"half a row"[:7])  # as a kill in the middle of a write leaves it
+    with (tmp_path / ".broken.npy.journal.partial").open("ab") as file:
+        file.write(b'{"start":24,"cou')  # as a kill in the middle of a write leaves it
     again = Counting()
-    assert embed(TEXTS, broken, again, batch_size=8).resumed == 24
+    assert embed(records(TEXTS), broken, again, batch_size=8).resumed == 24
     assert again.seen == TEXTS[24:]
     assert broken.read_bytes() == whole.read_bytes()
     assert not list(tmp_path.glob(".*"))
@@ -68,50 +80,92 @@ def test_other_input_or_weights_start_over(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     for texts, revision in ((TEXTS[::-1], "1"), (TEXTS, "2")):
         with pytest.raises(KeyboardInterrupt):
-            embed(TEXTS, path, Counting(stop_after=24), batch_size=8)
-        assert embed(texts, path, Counting(revision=revision), batch_size=8).resumed == 0
+            embed(records(TEXTS), path, Counting(stop_after=24), batch_size=8)
+        assert embed(records(texts), path, Counting(revision=revision), batch_size=8).resumed == 0
         path.unlink()
 
 
 def test_the_same_command_twice_does_nothing_the_second_time(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
-    embed(TEXTS, path, Counting())
+    embed(records(TEXTS), path, Counting())
     before = path.stat().st_mtime_ns
     again = Counting()
-    assert not embed(TEXTS, path, again).fresh
+    assert not embed(records(TEXTS), path, again).fresh
     assert (again.seen, path.stat().st_mtime_ns) == ([], before)
 
 
 def test_output_of_something_else_is_kept_without_force(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
-    embed(TEXTS, path, Counting())
+    embed(records(TEXTS), path, Counting())
     content = path.read_bytes()
     with pytest.raises(InputError, match="exists and was made of other input"):
-        embed(TEXTS[:10], path, Counting())
+        embed(records(TEXTS[:10]), path, Counting())
     assert path.read_bytes() == content
-    assert embed(TEXTS[:10], path, Counting(), force=True).rows == 10
+    assert embed(records(TEXTS[:10]), path, Counting(), force=True).rows == 10
 
 
 def test_half_precision(tmp_path: Path) -> None:
-    embed(TEXTS, tmp_path / "a.npy", Counting(), dtype=np.float16)
+    embed(records(TEXTS), tmp_path / "a.npy", Counting(), dtype=np.float16)
     assert open_embeddings(tmp_path / "a.npy").dtype == np.float16
 
 
 def test_nothing_to_embed_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing to embed"):
-        embed(["", ""], tmp_path / "a.npy", Counting())
+        embed(records(["", ""]), tmp_path / "a.npy", Counting())
     assert not list(tmp_path.iterdir())
 
 
 def test_an_encoder_that_gives_nan_is_stopped_at_its_row(tmp_path: Path) -> None:
     class Broken(Counting):
-        def encode(self, batch: Sequence[str]) -> np.ndarray:
-            vectors = super().encode(batch)
-            vectors[vectors[:, 1] == 13] = np.nan
-            return vectors
+        def encode(self, batch: Sequence[str | Path]) -> np.ndarray:
+            found = super().encode(batch)
+            found[[text == TEXTS[13] for text in batch]] = np.nan
+            return found
 
     with pytest.raises(InputError, match="NaN or infinity for row 13: 'sentence number 13'"):
-        embed(TEXTS, tmp_path / "a.npy", Broken(), batch_size=8)
+        embed(records(TEXTS), tmp_path / "a.npy", Broken(), batch_size=8)
+
+
+SOME = TEXTS[:5]
+
+
+def test_what_came_back_beside_a_failure_is_kept(tmp_path: Path) -> None:
+    class Api(Counting):
+        batch_size, concurrency = 1, 2
+        barrier = threading.Barrier(2, timeout=20)
+        armed = True
+
+        def encode(self, batch: Sequence[str | Path]) -> np.ndarray:
+            if self.armed and batch[0] in SOME[:2]:
+                self.barrier.wait()
+                if batch[0] == SOME[0]:
+                    raise InputError("refused")
+            return super().encode(batch)
+
+    encoder = Api()
+    with pytest.raises(InputError, match="refused"):
+        embed(records(SOME), tmp_path / "o.npy", encoder)
+    assert SOME[1] in encoder.seen
+    encoder.armed = False
+    embed(records(SOME), tmp_path / "o.npy", encoder)
+    assert sorted(encoder.seen) == sorted(SOME)  # each paid once
+    np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), vectors(SOME))
+
+
+def test_recordings_that_cannot_be_read_have_no_row(tmp_path: Path) -> None:
+    paths = [Path(name) for name in ("a.wav", "bad1.wav", "c.wav", "bad2.wav", "e.wav")]
+    recordings = [Record(where="", audio=path, text=f"says {path.stem}") for path in paths]
+    done = embed(recordings, tmp_path / "o.npy", Counting(), batch_size=3)
+    assert [item["input"] for item in done.failed] == [1, 3]
+    kept = [paths[i] for i in (0, 2, 4)]
+    np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), vectors(kept))
+    assert (tmp_path / "o.sentences.txt").read_text() == "says a\nsays c\nsays e\n"
+    assert (tmp_path / "o.audio.txt").read_text() == "a.wav\nc.wav\ne.wav\n"
+    again = embed(recordings, tmp_path / "o.npy", Counting())
+    assert not again.fresh
+    assert again.failed == done.failed
+    with pytest.raises(InputError, match="none of 1 inputs could be embedded; first: bad1.wav"):
+        embed(recordings[1:2], tmp_path / "p.npy", Counting())
 
 
 def test_finite_rows(tmp_path: Path) -> None:

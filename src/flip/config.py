@@ -41,9 +41,9 @@ class VocabSettings(_Section):
     normalize: bool = True
     words: Path | None = None
     concepts: bool = False
-    unigrams: int = Field(6500, ge=0)
-    bigrams: int = Field(3500, ge=0)
-    min_count: int = Field(20, ge=1)
+    unigrams: int = Field(default=6500, ge=0)
+    bigrams: int = Field(default=3500, ge=0)
+    min_count: int = Field(default=20, ge=1)
     min_pmi: float = 1.5
     force: bool = False
 
@@ -53,8 +53,10 @@ class EmbedSettings(_Section):
     output: Path | None = None  # INPUT.npy where there is one input
     dataset: Path | None = None
     split: str = "0.9,0.05,0.05"
+    clips: Path | None = None  # recordings of a Common Voice TSV
+    shard: str | None = None
     pair: bool = False
-    batch_size: int = Field(default=256, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)  # what the encoder likes best
     dtype: Literal["auto", "float32", "float16"] = "auto"  # of the file; auto is float32
     force: bool = False
 

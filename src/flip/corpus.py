@@ -10,6 +10,7 @@ import numpy as np
 
 from flip.dataset import Dataset, EmbeddingFile, TextFile, load_manifest, write_manifest
 from flip.embedding import embed
+from flip.records import Record
 from flip.store import sentences_path
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ def prepare_corpus(
     folder: Path,
     encoder: Encoder,
     *,
-    batch_size: int = 256,
+    batch_size: int | None = None,
+    languages: Mapping[str, str] | None = None,
     dtype: type[np.floating[Any]] = np.float32,
     on_rows: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Dataset]:
@@ -38,6 +40,7 @@ def prepare_corpus(
             train.en.npy and train.de.npy where a part has several texts.
         encoder: what embeds them.
         batch_size, dtype: see `flip.embedding.embed`.
+        languages: that of each text, for an encoder that has to know.
         on_rows: called with (name of the part or text, rows done, rows in all).
 
     Returns:
@@ -55,7 +58,10 @@ def prepare_corpus(
                 if on_rows:
                     on_rows(name, done, total)
 
-            embed(sentences, path, encoder, batch_size=batch_size, dtype=dtype, force=True, on_rows=report)
+            records = (Record(where=name, text=sentence) for sentence in sentences)
+            if languages and hasattr(encoder, "with_language"):
+                encoder = encoder.with_language(languages[text])
+            embed(records, path, encoder, batch_size=batch_size, dtype=dtype, force=True, on_rows=report)
             language = None if alone else text
             embeddings.append(EmbeddingFile(encoder.name if alone else text, path, language=language))
             texts.append(TextFile(text, sentences_path(path), language))

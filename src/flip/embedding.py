@@ -1,34 +1,45 @@
-"""Sentences to an embedding file, with its sentences and its description beside it; an interrupted run goes on.
+"""Sentences and recordings to an embedding file, with its sentences and its description beside it.
 
-While it runs, three partial files lie beside the output: the sentences, the vectors so far, and the description, whose
-`input` hash and encoder revision decide whether what lies there can be continued.
+An interrupted run goes on. While it runs, hidden partial files lie beside the output: the inputs, the vectors, one
+slot for each input, and a journal with a line for each batch that is done, in whatever order they came back. A slot
+counts only when its line in the journal is there; what an API was paid for is on the disk before the next request.
 """
 
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import orjson
 
-from flip.encoders.base import truncated
+from flip.encoders.base import describe, truncated
 from flip.errors import InputError
-from flip.files import os_errors, read_json, write_json
-from flip.store import embeddings_json, open_embeddings, sentences_path
+from flip.files import os_errors, read_json, replacing, write_json
+from flip.shards import Shard, rows_of_shards
+from flip.store import audio_path, embeddings_json, open_embeddings, sentences_path
 
 if TYPE_CHECKING:
     from flip.encoders.base import Encoder
+    from flip.encoders.cascade import Transcriber
+    from flip.records import Record
 
-_HEADER = 128  # bytes; numpy pads its header to a multiple of 64, this one always fits
+_BATCH = 256
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """What was written. blank: input lines dropped. resumed: rows that an earlier run had done. fresh: False if all."""
+    """What was written.
+
+    blank: input lines dropped.  resumed: inputs that an earlier run had done.  fresh: False where there was nothing to
+    do.  failed: inputs that could not be read, each {"input", "audio", "error"}; they have no row.
+    """
 
     path: Path
     rows: int
@@ -37,155 +48,323 @@ class Embedded:
     truncated: int
     resumed: int
     fresh: bool
+    failed: list[dict[str, Any]] = field(default_factory=list)
 
 
 def embed(
-    texts: Iterable[str],
+    records: Iterable[Record],
     output: Path,
     encoder: Encoder,
     *,
-    batch_size: int = 256,
+    transcriber: Callable[[], Transcriber] | None = None,
+    batch_size: int | None = None,
     dtype: type[np.floating[Any]] = np.float32,
+    shard: Shard | None = None,
     force: bool = False,
     on_rows: Callable[[int, int], None] | None = None,
 ) -> Embedded:
-    """Writes OUT.npy (n, d), OUT.sentences.txt and OUT.json; row i belongs to line i.
+    """Writes OUT.npy (n, d), OUT.sentences.txt and OUT.json, and OUT.audio.txt where there are recordings.
+
+    Row i belongs to line i. The sentence of a recording is the text that came with it, else its transcript where one
+    was made, else an empty line.
 
     Args:
-        texts: sentences, blank ones are dropped and counted. Read once, not kept.
+        records: with text or audio; blank texts are dropped and counted. Read once, not kept.
         output: OUT.npy.
         encoder: what embeds them.
-        batch_size: sentences encoded at a time.
+        transcriber: gives what transcribes recordings where the encoder reads only text.
+        batch_size: inputs encoded at a time, by default what the encoder likes.
         dtype: of the file, float32 or float16.
+        shard: embed only this part of the inputs, into a file of its own; without it, parts that are done are joined.
         force: replace an output that was made of something else.
-        on_rows: called with (rows done, rows in all).
+        on_rows: called with (inputs done, inputs in all).
 
     Raises:
-        InputError: no sentence, an output of something else, NaN from the encoder, or the disk.
+        InputError: nothing to embed, an output of something else, NaN from the encoder, or the disk.
     """
-    sentences = _partial(sentences_path(output))
-    with os_errors(output, "write"):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        rows, blank, digest = _spool(texts, sentences)
-    if not rows:
-        sentences.unlink()
+    target = shard.path(output) if shard else output
+    spool = _partial(target, "input")
+    with os_errors(target, "write"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        total, blank, digest = _spool(records, spool, shard)
+    if not total:
+        spool.unlink()
         raise InputError("nothing to embed", "the input has no line that is not blank")
-    description = {
-        "encoder": encoder.name,
-        "revision": encoder.revision,
-        "dimension": encoder.dimension,
-        "rows": rows,
-        "dtype": np.dtype(dtype).name,
-        "input": f"sha256:{digest}",
-    }
-    if output.exists():
-        known = _known(embeddings_json(output))
-        if description.items() <= known.items() and len(open_embeddings(output)) == rows:
-            sentences.unlink()
-            return Embedded(output, rows, encoder.dimension, blank, known["truncated"], rows, fresh=False)
+    description = describe(encoder)
+    description["encoder"] = description.pop("name")
+    description |= {"dtype": np.dtype(dtype).name, "inputs": total, "input": f"sha256:{digest}"}
+    # A repeated run with another language or whisper model is another one; vectors of two languages go together.
+    options = getattr(encoder, "options", None)
+    description |= {key: options.given()[key] for key in ("language", "asr") if options and key in options.given()}
+    if target.exists():
+        known = _known(embeddings_json(target))
+        if description.items() <= known.items() and len(open_embeddings(target)) == known.get("rows"):
+            spool.unlink()
+            rows, cut, failed = known["rows"], known["truncated"], known.get("failed", [])
+            return Embedded(target, rows, encoder.dimension, blank, cut, total, False, failed)
         if not force:
-            sentences.unlink()
-            raise InputError(f"{output} exists and was made of other input", "--force replaces it, -o names another")
-    vectors = _partial(output)
-    done = _resumable(vectors, description)
-    write_json(_partial(embeddings_json(output)), description)
-    with os_errors(output, "write"):
-        cut = _append(sentences, vectors, encoder, rows, done, batch_size, dtype, on_rows)
-        # The vectors come last: where they are, the other two are complete.
-        write_json(
-            embeddings_json(output),
-            description | {"truncated": cut, "blank": blank, "device": encoder.device},
-        )
-        _partial(embeddings_json(output)).unlink()
-        sentences.replace(sentences_path(output))
-        vectors.replace(output)
-    return Embedded(output, rows, encoder.dimension, blank, cut, done, fresh=True)
+            spool.unlink()
+            raise InputError(f"{target} exists and was made of other input", "--force replaces it, -o names another")
+    work = _Work(target, spool, encoder, transcriber, dtype, description)
+    with os_errors(target, "write"):
+        resumed = work.open(None if shard else output)
+        work.run(batch_size, on_rows)
+        rows, cut, failed = work.finish(blank)
+    return Embedded(target, rows, encoder.dimension, blank, cut, resumed, True, failed)
 
 
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")
+class _Work:
+    """The partial files of one output."""
+
+    def __init__(
+        self,
+        target: Path,
+        spool: Path,
+        encoder: Encoder,
+        transcriber: Callable[[], Transcriber] | None,
+        dtype: type[np.floating[Any]],
+        description: dict[str, Any],
+    ) -> None:
+        self.target, self.spool, self.encoder = target, spool, encoder
+        self.load_transcriber = transcriber
+        self.transcriber: Transcriber | None = None
+        self.transcribing = threading.Lock()
+        self.dtype, self.description = dtype, description
+        self.total: int = description["inputs"]
+        self.journal, self.slots = _partial(target, "journal"), _partial(target, "vectors")
+        self.done = np.zeros(self.total, bool)
+        self.cut = 0
+        self.failed: dict[int, str] = {}
+        self.transcripts: dict[int, str] = {}
+
+    def open(self, whole: Path | None) -> int:
+        """Takes up what lies there, if it belongs to the same inputs and encoder; returns the inputs that are done."""
+        shape = (self.total, self.encoder.dimension)
+        lines = self.journal.read_bytes().splitlines() if self.journal.is_file() else []
+        if lines and self.slots.is_file() and orjson.loads(lines[0]) == self.description:
+            # A line that was being written when the run was killed is no line.
+            entries = [entry for line in lines[1:] if (entry := _entry(line))]
+            for entry in entries:
+                self._note(entry)
+            with self.journal.open("wb") as file:
+                file.writelines(orjson.dumps(line) + b"\n" for line in [self.description, *entries])
+        else:
+            np.lib.format.open_memmap(self.slots, "w+", self.dtype, shape).flush()
+            self.journal.write_bytes(orjson.dumps(self.description) + b"\n")
+        if whole is not None:
+            for start, rows, entry in rows_of_shards(whole, self.description, self.inputs):
+                if not self.done[start : start + entry["count"]].any():
+                    self._write(start, rows, entry)
+        return int(self.done.sum())
+
+    def inputs(self, start: int = 0, stop: int | None = None) -> Iterator[dict[str, Any]]:
+        """The inputs as they were spooled."""
+        with self.spool.open("rb") as file:
+            yield from map(orjson.loads, islice(file, start, stop))
+
+    def run(self, batch_size: int | None, on_rows: Callable[[int, int], None] | None) -> None:
+        """Embeds what is not done yet, as many batches side by side as the encoder allows."""
+        best = getattr(self.encoder, "batch_size", _BATCH)
+        size = min(batch_size or best, best) if hasattr(self.encoder, "concurrency") else batch_size or best
+        workers = getattr(self.encoder, "concurrency", 1)
+        batches = self._batches(size)
+        waiting: set[Future[tuple[int, np.ndarray, dict[str, Any]]]] = set()
+        pool = ThreadPoolExecutor(workers)
+        try:
+            while True:
+                for start, batch in islice(batches, workers - len(waiting)):
+                    waiting.add(pool.submit(self._embed, start, batch))
+                if not waiting:
+                    break
+                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                self._collect(finished)
+                if on_rows:
+                    on_rows(int(self.done.sum()), self.total)
+        finally:
+            pool.shutdown(cancel_futures=True)
+            # What was on its way when another failed has been paid for as well.
+            self._collect({f for f in waiting if not f.cancelled() and f.exception() is None})
+
+    def finish(self, blank: int) -> tuple[int, int, list[dict[str, Any]]]:
+        """Moves everything to its place, the vectors last; returns rows, truncated ones, and what failed."""
+        failed = [
+            {"input": i, "audio": item.get("audio"), "error": self.failed[i]}
+            for i, item in enumerate(self.inputs())
+            if i in self.failed
+        ]
+        kept = np.array([i not in self.failed for i in range(self.total)])
+        if not kept.any():
+            self._remove()
+            raise InputError(
+                f"none of {self.total} inputs could be embedded; first: {failed[0]['error']}", "nothing was written"
+            )
+        rows = int(kept.sum())
+        self._write_lines(kept)
+        if rows < self.total:
+            with replacing(self.slots) as temporary:
+                slots = np.lib.format.open_memmap(self.slots, "r")
+                packed = np.lib.format.open_memmap(temporary, "w+", self.dtype, (rows, self.encoder.dimension))
+                for start in range(0, rows, _BATCH):
+                    packed[start : start + _BATCH] = slots[np.flatnonzero(kept)[start : start + _BATCH]]
+                packed.flush()
+        about = self.description | {"rows": rows, "truncated": self.cut, "blank": blank, "device": self.encoder.device}
+        if failed:
+            about["failed"] = failed
+        if weights := getattr(self.encoder, "weights", None):
+            about["weights"] = weights
+        if self.transcriber is not None:
+            about["via"] = {"name": self.transcriber.name, "revision": self.transcriber.revision}
+        write_json(embeddings_json(self.target), about)
+        self.slots.replace(self.target)
+        self._remove()
+        return rows, self.cut, failed
+
+    def _remove(self) -> None:
+        for path in (self.spool, self.journal, self.slots):
+            path.unlink(missing_ok=True)
+
+    def _write_lines(self, kept: np.ndarray) -> None:
+        with replacing(sentences_path(self.target)) as temporary, temporary.open("w", encoding="utf-8") as file:
+            for i, item in enumerate(self.inputs()):
+                if kept[i]:
+                    file.write(" ".join((item["text"] or self.transcripts.get(i, "")).splitlines()) + "\n")
+        if any(item.get("audio") for item in self.inputs()):
+            with replacing(audio_path(self.target)) as temporary, temporary.open("w", encoding="utf-8") as file:
+                file.writelines(f"{item.get('audio') or ''}\n" for i, item in enumerate(self.inputs()) if kept[i])
+
+    def _batches(self, size: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+        """(index of the first, inputs) of runs of at most `size` inputs that are not done."""
+        batch: list[dict[str, Any]] = []
+        for i, item in enumerate(self.inputs()):
+            if batch and (self.done[i] or len(batch) == size):
+                yield i - len(batch), batch
+                batch = []
+            if not self.done[i]:
+                batch.append(item)
+        if batch:
+            yield self.total - len(batch), batch
+
+    def _embed(self, start: int, batch: list[dict[str, Any]]) -> tuple[int, np.ndarray, dict[str, Any]]:
+        """Vectors of a batch and its line in the journal; a recording that cannot be read fails alone."""
+        entry: dict[str, Any] = {"start": start, "count": len(batch), "truncated": 0, "failed": {}, "transcripts": {}}
+        vectors = np.zeros((len(batch), self.encoder.dimension), np.float32)
+        ready: dict[int, str | Path] = {}
+        for i, item in enumerate(batch):
+            try:
+                ready[i] = self._prepared(item, start + i, entry)
+            except InputError as error:
+                entry["failed"][str(start + i)] = error.message
+        if ready:
+            inputs = list(ready.values())
+            try:
+                found = self.encoder.encode(inputs)
+            except InputError:
+                if not any(isinstance(item, Path) for item in inputs):
+                    raise
+                found = self._one_by_one(ready, start, entry)
+                inputs = list(ready.values())
+            if len(ready):
+                self._check(found, inputs, start)
+                vectors[list(ready)] = found
+                entry["truncated"] = int(sum(truncated(self.encoder, inputs)))
+        return start, vectors, entry
+
+    def _prepared(self, item: dict[str, Any], index: int, entry: dict[str, Any]) -> str | Path:
+        if not item.get("audio"):
+            return str(item["text"])
+        path = Path(item["audio"])
+        if "speech" in self.encoder.modalities:
+            return path
+        with self.transcribing:
+            if self.transcriber is None:
+                if self.load_transcriber is None:
+                    raise InputError(f"{path}: {self.encoder.name} reads text, not audio")
+                self.transcriber = self.load_transcriber()
+            heard = self.transcriber.transcribe(path).text
+        if not heard:
+            raise InputError(f"{path}: no speech was recognised")
+        entry["transcripts"][str(index)] = heard
+        return heard
+
+    def _one_by_one(self, ready: dict[int, str | Path], start: int, entry: dict[str, Any]) -> np.ndarray:
+        rows = []
+        for i, item in list(ready.items()):
+            try:
+                rows.append(self.encoder.encode([item])[0])
+            except InputError as error:
+                entry["failed"][str(start + i)] = error.message
+                del ready[i]
+        return np.stack(rows) if rows else np.zeros((0, self.encoder.dimension), np.float32)
+
+    def _collect(self, finished: Iterable[Future[tuple[int, np.ndarray, dict[str, Any]]]]) -> None:
+        error: BaseException | None = None
+        for future in finished:
+            try:
+                start, vectors, entry = future.result()
+            except BaseException as caught:
+                error = caught
+            else:
+                self._write(start, vectors, entry)
+        if error is not None:
+            raise error
+
+    def _write(self, start: int, vectors: np.ndarray, entry: dict[str, Any]) -> None:
+        slots = np.lib.format.open_memmap(self.slots, "r+")
+        slots[start : start + entry["count"]] = vectors
+        slots.flush()
+        with self.journal.open("ab") as file:
+            file.write(orjson.dumps(entry) + b"\n")
+        self._note(entry)
+
+    def _note(self, entry: dict[str, Any]) -> None:
+        self.done[entry["start"] : entry["start"] + entry["count"]] = True
+        self.cut += entry["truncated"]
+        self.failed |= {int(i): message for i, message in entry["failed"].items()}
+        self.transcripts |= {int(i): text for i, text in entry["transcripts"].items()}
+
+    def _check(self, found: np.ndarray, batch: Sequence[str | Path], start: int) -> None:
+        expected = (len(batch), self.encoder.dimension)
+        if found.shape != expected:
+            raise InputError(f"encoder {self.encoder.name} gave shape {found.shape} for a batch, expected {expected}")
+        bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
+        if len(bad):
+            raise InputError(
+                f"encoder {self.encoder.name} gave NaN or infinity for row {start + bad[0]}: {str(batch[bad[0]])!r}"
+            )
 
 
-def _spool(texts: Iterable[str], path: Path) -> tuple[int, int, str]:
-    """Writes the sentences that are not blank; returns (rows, blank ones, sha256)."""
-    rows = blank = 0
-    digest = hashlib.sha256()
+def _partial(path: Path, what: str) -> Path:
+    return path.with_name(f".{path.name}.{what}.partial")
+
+
+def _spool(records: Iterable[Record], path: Path, shard: Shard | None) -> tuple[int, int, str]:
+    """Writes the inputs that are not blank; returns (inputs, blank ones, sha256)."""
+    total = blank = 0
     with path.open("wb") as file:
-        for text in texts:
-            if not text:
+        for record in records:
+            if record.embedding is not None:
+                raise InputError(f"{record.where}: is an embedding already", "give text or audio")
+            if not record.text and record.audio is None:
                 blank += 1
                 continue
-            line = " ".join(text.split("\n")).encode() + b"\n"
-            digest.update(line)
-            file.write(line)
-            rows += 1
-    return rows, blank, digest.hexdigest()
+            item = {"text": record.text} | ({"audio": str(record.audio)} if record.audio else {})
+            file.write(orjson.dumps(item) + b"\n")
+            total += 1
+    if shard:
+        start, stop = shard.span(total)
+        with path.open("rb") as file, replacing(path) as temporary, temporary.open("wb") as part:
+            part.writelines(islice(file, start, stop))
+        total = stop - start
+    with path.open("rb") as file:
+        return total, blank, hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _known(path: Path) -> dict[str, Any]:
     return dict(read_json(path)) if path.is_file() else {}
 
 
-def _resumable(vectors: Path, description: dict[str, Any]) -> int:
-    """Whole rows in the partial file, if it belongs to the same sentences, encoder and type; else 0."""
-    about = vectors.with_name(f".{embeddings_json(Path(vectors.name[1:].removesuffix('.partial'))).name}.partial")
-    if not vectors.is_file() or _known(about) != description:
-        return 0
-    row_bytes = description["dimension"] * np.dtype(description["dtype"]).itemsize
-    return int(max(0, vectors.stat().st_size - _HEADER) // row_bytes)
-
-
-def _append(
-    sentences: Path,
-    vectors: Path,
-    encoder: Encoder,
-    rows: int,
-    done: int,
-    batch_size: int,
-    dtype: type[np.floating[Any]],
-    on_rows: Callable[[int, int], None] | None,
-) -> int:
-    """Embeds the sentences after row `done` and appends them; returns how many of all were truncated."""
-    cut = 0
-    with vectors.open("r+b" if done else "wb") as file, sentences.open(encoding="utf-8", newline="\n") as lines:
-        if not done:
-            file.write(_npy_header(rows, encoder.dimension, dtype))
-        file.truncate(_HEADER + done * encoder.dimension * np.dtype(dtype).itemsize)
-        file.seek(0, 2)
-        position = 0
-        for batch in _batches((line.rstrip("\n") for line in lines), done, batch_size):
-            cut += sum(truncated(encoder, batch))
-            position += len(batch)
-            if position > done:
-                embedded = encoder.encode(batch)
-                _check(embedded, batch, encoder, position - len(batch))
-                file.write(np.ascontiguousarray(embedded, dtype).tobytes())
-                file.flush()
-            if on_rows:
-                on_rows(position, rows)
-    return cut
-
-
-def _batches(lines: Iterator[str], done: int, size: int) -> Iterator[list[str]]:
-    """Batches that break at row `done`, so that the rows before it are never encoded again."""
-    before = islice(lines, done)
-    while batch := list(islice(before, size)):
-        yield batch
-    while batch := list(islice(lines, size)):
-        yield batch
-
-
-def _check(embedded: np.ndarray, batch: Sequence[str], encoder: Encoder, start: int) -> None:
-    expected = (len(batch), encoder.dimension)
-    if embedded.shape != expected:
-        raise InputError(f"encoder {encoder.name} gave shape {embedded.shape} for a batch, expected {expected}")
-    bad = np.flatnonzero(~np.isfinite(embedded).all(axis=1))
-    if len(bad):
-        raise InputError(f"encoder {encoder.name} gave NaN or infinity for row {start + bad[0]}: {batch[bad[0]]!r}")
-
-
-def _npy_header(rows: int, dimension: int, dtype: type[np.floating[Any]]) -> bytes:
-    """Version 1.0 of the format, padded to a fixed size: magic, version, length, a Python literal, a newline."""
-    fields = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": (rows, dimension)}
-    text = str(fields).encode("latin1").ljust(_HEADER - 11) + b"\n"
-    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+def _entry(line: bytes) -> dict[str, Any] | None:
+    try:
+        return dict(orjson.loads(line))
+    except orjson.JSONDecodeError:
+        return None

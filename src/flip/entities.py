@@ -160,7 +160,7 @@ def entity_recall(
 def entity_metrics(
     ranking: Mapping[str, Ranking], entities: Entities, vocabulary_size: int, *, topn: int = 10
 ) -> dict[str, Any]:
-    """Entity recall (strict, partial), precision and F1 at `topn` by side, and `entity_curve` over k = 1..max(10, topn).
+    """Entity recall (strict, partial), precision and F1 at `topn` by side; `entity_curve` over k = 1..max(10, topn).
 
     Precision is the share of the top k that are words of any entity of the sentence; F1 takes it together with the
     share of all entity words found: 2 h / (k + m).

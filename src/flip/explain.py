@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +12,7 @@ from flip.encoders.base import require_dimension, truncated
 from flip.errors import InputError, UsageError
 from flip.keywords import compare, top_keywords
 from flip.records import Record
+from flip.streaming import one_ahead, ready_batches
 
 if TYPE_CHECKING:
     from flip.checkpoint import Checkpoint
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     from flip.encoders.cascade import Transcriber
     from flip.model import Array
 
-T = TypeVar("T")
+    # Vectors, extra fields of the output and errors of a batch, by position; a blank line is in none of them.
+    _Embedded = tuple[dict[int, Array], dict[int, dict[str, Any]], dict[int, str]]
 
 
 class Explainer:
@@ -62,17 +62,29 @@ class Explainer:
     def stream(self, records: Iterable[Record | InputError], batch_size: int = 64) -> Iterator[dict[str, Any]]:
         """One output record for each input record, in order, as soon as it can be had.
 
-        `{"id", "text"|"audio"|"row", "via"?, "transcript"?, "language"?, "keywords", "truncated"?}`, or `{"id", ..., "error"}` for a bad record. The id is
+        `{"id", "text"|"audio"|"row", "via"?, "transcript"?, "language"?, "keywords", "truncated"?}`, or
+        `{"id", ..., "error"}` for a bad record. The id is
         the record's own, or its number in the stream from 1. A blank line has no keywords.
         """
-        number = 1
-        for batch in ready_batches(records, batch_size):
-            yield from self.batch(batch, number)
-            number += len(batch)
+
+        def embedded() -> Iterator[tuple[int, list[Record | InputError], _Embedded]]:
+            number = 1
+            for batch in ready_batches(records, batch_size):
+                yield number, batch, self._embed(batch)
+                number += len(batch)
+
+        # The encoder works on the next batch while this one is scored and printed.
+        for number, batch, found in one_ahead(embedded()):
+            yield from self._results(batch, number, found)
 
     def batch(self, records: Sequence[Record | InputError], number: int = 1) -> list[dict[str, Any]]:
         """The output records of a batch whose first record has this number in the stream."""
-        vectors, extras, errors = self._embed(records)
+        return self._results(records, number, self._embed(records))
+
+    def _results(
+        self, records: Sequence[Record | InputError], number: int, embedded: _Embedded
+    ) -> list[dict[str, Any]]:
+        vectors, extras, errors = embedded
         rows = sorted(vectors)
         words = self._keywords(np.stack([vectors[i] for i in rows])) if rows else []
         by_row = dict(zip(rows, words, strict=True))
@@ -88,9 +100,14 @@ class Explainer:
         return results
 
     def pairs(
-        self, left: Iterable[Record | InputError], right: Iterable[Record | InputError]
+        self,
+        left: Iterable[Record | InputError],
+        right: Iterable[Record | InputError],
+        batch_size: int = 64,
     ) -> Iterator[dict[str, Any]]:
         """Explains pairs: the i-th record of `left` against the i-th of `right`, or all against its only one.
+
+        One record on the right is embedded once, and `left` is then read as it comes.
 
         `{"id", ..., "against": {...}, "shared": [...], "only_input": [...], "only_against": [...]}`.
 
@@ -98,20 +115,50 @@ class Explainer:
             UsageError: `right` has neither one record nor as many as `left`.
         """
         others = list(right)
-        lefts = list(left)
-        if len(others) not in (1, len(lefts)):
-            raise UsageError(f"--against has {len(others)} records for {len(lefts)} of the input", "one, or as many")
-        for i, record in enumerate(lefts):
-            other = others[i % len(others)]
-            vectors, extras, errors = self._embed([record, other])
-            head = _head(record, i + 1) | extras.get(0, {}) | {"against": _content(other) | extras.get(1, {})}
-            if errors:
-                yield head | {"error": "; ".join(errors.values())}
-            elif len(vectors) < 2:
+        if len(others) == 1:
+            batches = ready_batches(left, batch_size)
+        else:
+            lefts = list(left)
+            if len(others) != len(lefts):
+                raise UsageError(
+                    f"--against has {len(others)} records for {len(lefts)} of the input", "one, or as many"
+                )
+            batches = (lefts[i : i + batch_size] for i in range(0, len(lefts), batch_size))
+        number = 1
+        only = self._embed(others) if len(others) == 1 else None
+        for batch in batches:
+            start = number - 1
+            against = others * len(batch) if only else others[start : start + len(batch)]
+            yield from self._pairs(batch, against, only, number)
+            number += len(batch)
+
+    def _pairs(
+        self,
+        batch: Sequence[Record | InputError],
+        against: Sequence[Record | InputError],
+        only: _Embedded | None,
+        number: int,
+    ) -> Iterator[dict[str, Any]]:
+        """Pairs of a batch whose first record has this number; `only` is what `against` embeds to, where it is one."""
+        vectors, extras, errors = self._embed(batch)
+        other_vectors, other_extras, other_errors = only or self._embed(against)
+        for i, record in enumerate(batch):
+            j = 0 if only else i
+            other = {"against": _content(against[i]) | other_extras.get(j, {})}
+            head = _head(record, number + i) | extras.get(i, {}) | other
+            failed = [found[k] for found, k in ((errors, i), (other_errors, j)) if k in found]
+            if failed:
+                yield head | {"error": "; ".join(failed)}
+            elif i not in vectors or j not in other_vectors:
                 yield head | {"shared": [], "only_input": [], "only_against": []}
             else:
                 both = compare(
-                    self.checkpoint, vectors[0], vectors[1], topn=self.topn, bias_weight=self.bias_weight
+                    self.checkpoint,
+                    vectors[i],
+                    other_vectors[j],
+                    topn=self.topn,
+                    bias_weight=self.bias_weight,
+                    min_probability=self.min_probability,
                 )
                 yield head | {side: [word.to_dict() for word in words] for side, words in vars(both).items()}
 
@@ -147,10 +194,7 @@ class Explainer:
             min_probability=self.min_probability,
         )
 
-    def _embed(
-        self, records: Sequence[Record | InputError]
-    ) -> tuple[dict[int, Array], dict[int, dict[str, Any]], dict[int, str]]:
-        """Vectors, extra fields of the output and errors by position; a blank line is in none of them."""
+    def _embed(self, records: Sequence[Record | InputError]) -> _Embedded:
         vectors: dict[int, Array] = {}
         extras: dict[int, dict[str, Any]] = {}
         errors: dict[int, str] = {}
@@ -194,43 +238,6 @@ def _default_transcriber() -> Transcriber:
     from flip.encoders.cascade import Transcriber
 
     return Transcriber()
-
-
-def ready_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of up to `size` items: whatever is there, without waiting for more, so a slow producer is not held back.
-
-    A thread reads ahead by at most two batches; what it raises is raised here, after the items before it.
-    """
-    waiting: queue.Queue[T | BaseException | None] = queue.Queue(maxsize=2 * size)
-
-    def read() -> None:
-        try:
-            for item in items:
-                waiting.put(item)
-            waiting.put(None)
-        except BaseException as error:
-            waiting.put(_Raised(error))
-
-    threading.Thread(target=read, daemon=True).start()
-    while True:
-        batch: list[T] = []
-        item = waiting.get()
-        while item is not None and not isinstance(item, _Raised):
-            batch.append(item)  # type: ignore[arg-type]
-            if len(batch) == size or waiting.empty():
-                break
-            item = waiting.get()
-        if batch:
-            yield batch
-        if isinstance(item, _Raised):
-            raise item.error
-        if item is None:
-            return
-
-
-class _Raised(Exception):
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
 
 
 def _content(record: Record | InputError) -> dict[str, Any]:

@@ -86,11 +86,7 @@ def top_keywords(
         ]
     probabilities = sigmoid(scores + (1 - weight) * model.b[found])
     return [
-        [
-            Keyword(words[w], float(s), float(p))
-            for w, s, p in zip(*row, strict=True)
-            if p >= min_probability
-        ]
+        [Keyword(words[w], float(s), float(p)) for w, s, p in zip(*row, strict=True) if p >= min_probability]
         for row in zip(found, scores, probabilities, strict=True)
     ]
 
@@ -122,10 +118,23 @@ class Comparison:
     only_against: list[PairedWord]
 
 
-def compare(checkpoint: Checkpoint, u: Array, v: Array, *, topn: int, bias_weight: float) -> Comparison:
-    """Compares the `topn` keywords of two embeddings u and v, each of shape (d,)."""
+def compare(
+    checkpoint: Checkpoint, u: Array, v: Array, *, topn: int, bias_weight: float, min_probability: float = 0.0
+) -> Comparison:
+    """Compares the `topn` keywords of two embeddings u and v, each of shape (d,).
+
+    A keyword of one that is no keyword of the other is on one side only, whatever its score there.
+
+    Args:
+        topn, bias_weight, min_probability: what a keyword is, as for `top_keywords`.
+    """
     z = checkpoint.model.scores(np.stack([u, v]), bias_weight)
-    left, right = (set(row.tolist()) for row in top_k(z, topn))
+    best = top_k(z, topn)
+    likely = np.ones(best.shape, bool)
+    if checkpoint.calibrated:
+        full = np.take_along_axis(z, best, axis=1) + (1 - bias_weight) * checkpoint.model.b[best]
+        likely = sigmoid(full) >= min_probability
+    left, right = (set(row[keep].tolist()) for row, keep in zip(best, likely, strict=True))
 
     def words(indices: set[int], key: NDArray[np.float32]) -> list[PairedWord]:
         ordered = sorted(indices, key=lambda i: -key[i])

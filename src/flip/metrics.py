@@ -95,7 +95,7 @@ def score_blocks(
     rows = max(1, _BLOCK_ENTRIES // len(b))
     for start in range(0, len(embeddings), rows):
         block = slice(start, start + rows)
-        h = torch.from_numpy(model.project(np.asarray(embeddings[block]))).to(device)
+        h = torch.tensor(model.project(np.asarray(embeddings[block])), device=device)
         yield block, h @ output.T, b
 
 
@@ -124,7 +124,7 @@ def rank(
 
 
 def _topk(z: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Exact `z.topk(k)`: the k best lie in the k chunks of columns with the largest maxima, so only those are sorted."""
+    """Exact `z.topk(k)`: the k best lie in the k chunks of columns with the largest maxima; only those are sorted."""
     import torch
 
     n, m = z.shape
@@ -197,8 +197,10 @@ def precision_recall(hit: NDArray[np.bool_], tokens: NDArray[np.int64], topn: in
     return PrecisionRecall(h / topn, h / m, 2 * h / (topn + m))
 
 
-def precision_recall_curve(hit: NDArray[np.bool_], tokens: NDArray[np.int64], depth: int = DEPTH) -> dict[str, list[Any]]:
-    """Means of precision, recall and F1 at N = 1..depth: `{"n": [...], "precision": [...], "recall": ..., "f1": ...}`."""
+def precision_recall_curve(
+    hit: NDArray[np.bool_], tokens: NDArray[np.int64], depth: int = DEPTH
+) -> dict[str, list[Any]]:
+    """Means at N = 1..depth: `{"n": [...], "precision": [...], "recall": [...], "f1": [...]}`."""
     points = [precision_recall(hit, tokens, n) for n in range(1, depth + 1)]
     means = {
         name: [Estimate.of(getattr(point, name)).mean for point in points] for name in ("precision", "recall", "f1")

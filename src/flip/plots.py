@@ -12,7 +12,6 @@ from flip.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 Result = dict[str, Any]  # the JSON object of `flip eval`
 _FORMATS = (".svg", ".png", ".pdf")
@@ -43,9 +42,8 @@ def draw_plots(results: Sequence[Result], path: Path) -> None:
     panels = list(_panels(results))
     if not panels:
         raise InputError("nothing to draw", "curves come from --metrics curve, entities and jaccard, or all")
-    figure = _figure(panels)
     with replacing(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150, metadata=_no_date(path.suffix.lower()))
+        _draw(panels, temporary, path.suffix[1:].lower())
 
 
 def inline_svgs(results: Sequence[Result]) -> list[tuple[str, str]]:
@@ -53,9 +51,7 @@ def inline_svgs(results: Sequence[Result]) -> list[tuple[str, str]]:
     svgs = []
     for title, draw in _panels(results):
         stream = io.StringIO()
-        _figure([(title, draw)], ink=_INK).savefig(
-            stream, format="svg", transparent=True, metadata=_no_date(".svg")
-        )
+        _draw([(title, draw)], stream, "svg", ink=_INK)
         drawing = stream.getvalue()
         drawing = drawing[drawing.index("<svg") :].replace(_INK, "currentColor")
         start, end = drawing.find("<metadata>"), drawing.find("</metadata>")
@@ -63,11 +59,6 @@ def inline_svgs(results: Sequence[Result]) -> list[tuple[str, str]]:
             drawing = drawing[:start] + drawing[end + len("</metadata>") :]
         svgs.append((title, drawing))
     return svgs
-
-
-def _no_date(suffix: str) -> dict[str, None]:
-    """The same results give the same file."""
-    return {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})
 
 
 Panel = tuple[str, "Callable[[Axes], None]"]
@@ -85,12 +76,15 @@ def _panels(results: Sequence[Result]) -> Iterator[Panel]:
         yield "Accuracy and rank", lambda axes: _ranks(axes, swept)
 
 
-def _figure(panels: Sequence[Panel], ink: str = "black") -> Figure:
+def _draw(panels: Sequence[Panel], target: Path | io.StringIO, form: str, ink: str = "black") -> None:
+    """Draws panels side by side. Without dates and random ids, so that the same results give the same file."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    colours = {key: ink for key in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")}
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "flip", "font.size": 9, **colours}):
+    inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    style: Any = {"svg.fonttype": "none", "svg.hashsalt": "flip", "font.size": 9} | dict.fromkeys(inked, ink)
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
+    with matplotlib.rc_context(style):
         figure = Figure(figsize=(5.2 * len(panels), 3.8), layout="constrained")
         for i, (title, draw) in enumerate(panels):
             axes = figure.add_subplot(1, len(panels), i + 1)
@@ -99,9 +93,7 @@ def _figure(panels: Sequence[Panel], ink: str = "black") -> Figure:
             axes.grid(alpha=0.25, color=ink)
             axes.spines[["top", "right"]].set_visible(False)
             axes.legend(frameon=False, fontsize=8)
-        # Tick labels take their colour when they are made, which is here.
-        figure.draw_without_rendering()
-    return figure
+        figure.savefig(target, format=form, dpi=150, metadata=undated, transparent=ink == _INK)
 
 
 def _lines(results: Sequence[Result], key: str) -> Iterator[tuple[str, str, str, dict[str, list[float]]]]:
@@ -130,7 +122,7 @@ def _entities(axes: Axes, results: Sequence[Result]) -> None:
 
 def _rank_sweep(result: Result) -> list[tuple[Any, float, float]]:
     """(rank, accuracy, standard error) with b of a model and those it was compared with, full rank last."""
-    own = [{"rank": result["rank"], "accuracy": result["metrics"].get("accuracy", {}), "embedding": result["embedding"]}]
+    own = [result | {"accuracy": result["metrics"].get("accuracy", {})}]
     points = [
         (one["rank"], one["accuracy"]["bias"]["mean"], one["accuracy"]["bias"]["se"])
         for one in own + result.get("comparisons", [])

@@ -29,9 +29,10 @@ _JSONL_HINT = 'each line is an object such as {"id": "a1", "text": "hello"}'
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One input. Exactly one of text, audio and embedding is set; a blank line is the empty text.
+    """One input: a text, a recording or an embedding; a blank line is the empty text.
 
     where: file and line or row, for messages.
+    text: the sentence, or what is said in the recording, where that is known.
     row: the row number from 0, when the record is a row of a `.npy` file.
     embedding: vector of shape (d,), not checked for NaN yet.
     """
@@ -112,6 +113,50 @@ def scan_records(source: str | Path) -> Iterator[Record | InputError]:
             yield from _lines(file, str(path), jsonl=suffix in JSONL_SUFFIXES, folder=path.parent)
 
 
+def read_inputs(source: str | Path, clips: Path | None = None) -> Iterator[Record]:
+    """Like `read_records`, and folders of recordings and Common Voice's TSV files besides.
+
+    Args:
+        source: as there; a folder gives its recordings, sorted by path; a TSV with columns `path` and `sentence` gives
+            the sentences, or with `clips` the recordings and what is said in them.
+        clips: folder of the recordings that a TSV names.
+
+    Raises:
+        InputError: at the first record that cannot be read.
+    """
+    path = Path(source)
+    if source != STDIN and path.is_dir():
+        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+        if not found:
+            raise InputError(f"{path}: no recording in this folder", f"one of {', '.join(sorted(AUDIO_SUFFIXES))}")
+        for audio in found:
+            yield Record(where=str(audio), audio=audio)
+    elif path.suffix.lower() == ".tsv":
+        yield from _tsv(path, clips)
+    else:
+        yield from read_records(source)
+
+
+def _tsv(path: Path, clips: Path | None) -> Iterator[Record]:
+    """Common Voice: tabs, no quoting, a header with `path` and `sentence` among others."""
+    if clips is not None and not clips.is_dir():
+        raise InputError(f"{clips}: no such folder", "--clips names the folder of the recordings")
+    with os_errors(path, "read"), path.open("rb") as file:
+        header = file.readline().decode("utf-8-sig", "replace").rstrip("\r\n").split("\t")
+        wanted = ("sentence",) if clips is None else ("path", "sentence")
+        for column in wanted:
+            if column not in header:
+                raise InputError(f"{path}: no column {column!r}", f"it has: {', '.join(header)}")
+        for number, line in enumerate(file, start=2):
+            where = f"{path}, line {number}"
+            fields = line.decode("utf-8", "replace").rstrip("\r\n").split("\t")
+            if len(fields) != len(header):
+                raise InputError(f"{where}: {len(fields)} columns, the header has {len(header)}", "is it a TSV?")
+            row = dict(zip(header, fields, strict=True))
+            audio = clips / row["path"] if clips is not None else None
+            yield Record(where=where, audio=audio, text=row["sentence"].strip())
+
+
 def read_texts(sources: Iterable[str | Path]) -> Iterator[str]:
     """Yields the text of every record of the sources, blank lines as empty strings.
 
@@ -172,10 +217,11 @@ def _parse_object(line: str, where: str, folder: Path) -> Record:
     record_id = fields.get("id")
     if not isinstance(record_id, str | int | None):
         raise InputError(f'{where}: "id" is neither a string nor an integer', _JSONL_HINT)
-    if isinstance(text := fields.get("text"), str):
-        return Record(where=where, id=record_id, text=text.strip())
+    text = fields["text"].strip() if isinstance(fields.get("text"), str) else None
     if isinstance(audio := fields.get("audio"), str):
-        return Record(where=where, id=record_id, audio=folder / audio)
+        return Record(where=where, id=record_id, audio=folder / audio, text=text)
+    if text is not None:
+        return Record(where=where, id=record_id, text=text)
     if isinstance(values := fields.get("embedding"), list):
         import numpy as np
 

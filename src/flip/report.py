@@ -60,9 +60,9 @@ def comparison_rows(result: Result) -> list[tuple[str, str, str, str]]:
     for one in result.get("comparisons", []):
         side = "bias" if "bias" in one["accuracy"] else "no_bias"
         name = f"{one['model']} (rank {one['rank']}) on {one['embedding']}"
-        cells = (_estimate(one[key][side], 100, signed=key == "difference") for key in ("accuracy", "difference", "jaccard"))
-        rows.append((name, *cells))
-    return rows  # type: ignore[return-value]
+        accuracy, jaccard = (_estimate(one[key][side], 100) for key in ("accuracy", "jaccard"))
+        rows.append((name, accuracy, _estimate(one["difference"][side], 100, signed=True), jaccard))
+    return rows
 
 
 def _estimate(estimate: dict[str, float] | None, factor: float, signed: bool = False) -> str:

@@ -115,9 +115,7 @@ def _normalised(u: NDArray[np.floating[Any]], m: NDArray[np.floating[Any]]) -> A
     return np.asarray(centred / np.where(norms > 0, norms, 1), np.float32)
 
 
-def _solve(
-    u: torch.Tensor, D: torch.Tensor, penalty: float
-) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+def _solve(u: torch.Tensor, D: torch.Tensor, penalty: float) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """Solves for u, (n, d). Returns (rows, concepts, weights) in parts; concepts and weights are (rows, set size)."""
     import torch
 

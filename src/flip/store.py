@@ -95,6 +95,11 @@ def sentences_path(path: Path) -> Path:
     return path.with_suffix(".sentences.txt")
 
 
+def audio_path(path: Path) -> Path:
+    """`OUT.npy` -> `OUT.audio.txt`, the recordings of the rows."""
+    return path.with_suffix(".audio.txt")
+
+
 def finite_rows(embeddings: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
     """(n,) which rows have neither NaN nor infinity."""
     finite = np.ones(len(embeddings), bool)

@@ -90,9 +90,7 @@ class Tokenizer:
         if self.ngram == (1, 1):
             return words
         low, high = self.ngram
-        return [
-            " ".join(words[i : i + n]) for n in range(low, high + 1) for i in range(len(words) - n + 1)
-        ]
+        return [" ".join(words[i : i + n]) for n in range(low, high + 1) for i in range(len(words) - n + 1)]
 
     def unigrams(self, texts: Iterable[str]) -> list[str]:
         """The unigrams of many texts in one pass, several times faster than one call each."""

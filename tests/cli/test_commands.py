@@ -118,7 +118,7 @@ def test_explain_takes_embeddings_and_jsonl(flip: Flip, here: Path, minilm) -> N
 
 def test_embeddings_need_no_encoder(flip: Flip, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.save("a.npy", np.ones((1, 384), np.float16))
-    monkeypatch.setattr("flip.encoders.base.load_encoder", lambda *args, **kwargs: pytest.fail("loaded an encoder"))
+    monkeypatch.setattr("flip.encoders.catalog.load_encoder", lambda *args, **kwargs: pytest.fail("loaded an encoder"))
     assert flip("explain", "a.npy").code == 0
 
 

@@ -137,9 +137,9 @@ def test_interrupting_embed_leaves_no_output_and_the_same_command_goes_on(tmp_pa
     )
     command = [*FLIP, "embed", "in.txt", "--batch-size", "64"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        partial = tmp_path / ".in.npy.partial"
+        journal = tmp_path / ".in.npy.journal.partial"
         for _ in range(600):
-            if partial.exists() and partial.stat().st_size > 300_000:
+            if journal.exists() and journal.stat().st_size > 1_000:
                 break
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)

@@ -88,9 +88,7 @@ def test_noise_is_no_speech(whisper: Transcriber, tmp_path: Path) -> None:
     assert whisper.transcribe(write_audio(tmp_path / "noise.wav", noise, 16_000)).text == ""
 
 
-def test_bad_files_do_not_end_the_stream(
-    checkpoint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_bad_files_do_not_end_the_stream(checkpoint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "empty.wav").write_bytes(b"")
     (tmp_path / "corrupt.flac").write_bytes(b"fLaC" + bytes(range(256)) * 20)
     lines = [

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from official_sonar import GOLDEN, LANGUAGES, LONGEST, SENTENCES
 from safetensors.torch import load_file, save_file
 
 from flip.encoders import EncoderOptions, load_encoder
@@ -18,7 +19,6 @@ from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder
 from flip.encoders.sonar.port import Port, _groups
 from flip.encoders.sonar.tokenizer import SonarTokenizer
 from flip.errors import InputError, UnavailableError, UsageError
-from official_sonar import GOLDEN, LANGUAGES, LONGEST, SENTENCES
 from sound import tone, write_audio
 
 pytest.importorskip("sentencepiece", reason="sentencepiece is not installed")
@@ -152,9 +152,11 @@ def fairseq_name(key: str) -> str:
             key = key.replace(new, old)
         head, _, tail = key.partition("layers.")
         number, _, rest = tail.partition(".")
-        return f"{head}layers.{number}.{rest.replace('layer_norm.', 'final_layer_norm.', 1)}" if rest.startswith(
-            "layer_norm."
-        ) else key
+        return (
+            f"{head}layers.{number}.{rest.replace('layer_norm.', 'final_layer_norm.', 1)}"
+            if rest.startswith("layer_norm.")
+            else key
+        )
     for new, old in _FAIRSEQ.items():
         key = key.replace(new, old)
     return key.replace("attn.output_proj.", "attn.out_proj.")
@@ -194,8 +196,7 @@ def test_a_row_does_not_depend_on_its_neighbours(tmp_path: Path) -> None:
     sonar = tiny(tmp_path)
     rng = np.random.default_rng(0)
     paths: list[str | Path] = [
-        write_audio(tmp_path / f"{i}.wav", 0.1 * rng.standard_normal((1, 5_000 + 16_000 * i)), 16_000)
-        for i in range(3)
+        write_audio(tmp_path / f"{i}.wav", 0.1 * rng.standard_normal((1, 5_000 + 16_000 * i)), 16_000) for i in range(3)
     ]
     batch = [*SENTENCES["eng_Latn"], *paths]
     together = sonar.encode(batch)

@@ -15,7 +15,7 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
 def spec(digest: str = DIGEST, wheel: str = "data-wheel") -> WeightFile:
-    return WeightFile("org/model", "onnx/model.bin", wheel, "data_wheel/model.bin", digest, "pip install data-wheel")
+    return WeightFile("org/model", "onnx/model.bin", "pip install data-wheel", wheel, "data_wheel/model.bin", digest)
 
 
 @pytest.fixture(autouse=True)

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flip.cli import options
-from flip.cli.output import Output, guarded, interruptible
+from flip.cli.output import Output, fail, guarded, interruptible
+
+if TYPE_CHECKING:
+    from flip.config import EmbedSettings, Settings
+    from flip.embedding import Embedded
+    from flip.encoders import Encoder
+    from flip.records import Record
 
 EPILOG = """\b
 Examples:
   flip embed test.txt -o test.npy
   flip embed europarl.en europarl.de --pair --dataset data
   cat train.jsonl | flip embed - -o train.npy --dtype float16
+  flip embed cv/train.tsv --clips cv/clips -o speech.npy --encoder sonar --language deu_Latn
+  flip embed europarl.en europarl.de --pair --encoder sonar --language eng_Latn,deu_Latn
+  flip embed big.txt -o big.npy --encoder openai:text-embedding-3-small --dry-run
 """
 
 
@@ -22,12 +33,21 @@ def _how_to_go_on() -> str:
     return "what is done is kept; the same command goes on where it stopped"
 
 
+def _list_encoders(wanted: bool) -> None:
+    if wanted:
+        _print_encoders(Output())
+        raise typer.Exit
+
+
 @guarded
 def embed(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="INPUT", help="Text files or JSONL with text; `-` is standard input.", show_default=False
+            metavar="INPUT",
+            help="Text, JSONL with text or audio, recordings or folders of them, a Common Voice TSV; "
+            "`-` is standard input.",
+            show_default=False,
         ),
     ] = None,
     output: Annotated[
@@ -42,15 +62,45 @@ def embed(
         str | None,
         typer.Option(help="--dataset: fractions, or rest,DEV,TEST counts.", show_default="0.9,0.05,0.05"),
     ] = None,
+    encoder: options.EncoderName = None,
+    list_encoders: Annotated[
+        bool,
+        typer.Option(
+            "--list-encoders", help="Show the encoders, and whether they would run.", callback=_list_encoders,
+            is_eager=True,
+        ),
+    ] = False,
+    language: options.Language = None,
+    clips: Annotated[Path | None, typer.Option(help="Folder of the recordings that a TSV names.")] = None,
     pair: Annotated[
         bool | None,
-        typer.Option("--pair", help="--dataset: two aligned files, or one TSV with both.", show_default=False),
+        typer.Option(
+            "--pair", help="Two aligned inputs (with --dataset also one TSV); also writes how near row i is to row i.",
+            show_default=False,
+        ),
     ] = None,
-    encoder: options.EncoderName = None,
-    batch_size: Annotated[int | None, typer.Option(help="Sentences at a time.", show_default="256")] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="PART/PARTS", help="Only this part, such as 3/16.", show_default="torchrun's"),
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Inputs at a time.", show_default="the encoder's")] = None,
     dtype: Annotated[
         str | None, typer.Option(help="Of the file: auto (float32), float32 or float16.", show_default="auto")
     ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Of the encoder: auto, float32, bfloat16 or float16.", show_default="auto")
+    ] = None,
+    asr: options.Asr = None,
+    weights: Annotated[Path | None, typer.Option(help="Folder with SONAR's weights.")] = None,
+    sonar_backend: options.SonarBackend = None,
+    prompt: Annotated[str | None, typer.Option(help="Put before every sentence.")] = None,
+    dimensions: Annotated[int | None, typer.Option(help="Keep this many.", show_default="all; gemini 768")] = None,
+    base_url: options.BaseUrl = None,
+    task_type: Annotated[str | None, typer.Option(help="Gemini's, such as SEMANTIC_SIMILARITY.")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Requests at the same time.", show_default="4")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count requests and tokens of an API; ask and pay nothing.")
+    ] = False,
     force: options.Force = None,
     device: options.Device = None,
     seed: options.Seed = None,
@@ -59,77 +109,198 @@ def embed(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Turn sentences into embeddings, row by row.
+    """Turn sentences and recordings into embeddings, row by row.
 
-    Writes OUT.npy, OUT.sentences.txt (the lines that were embedded; blank ones are dropped) and OUT.json. An
-    interrupted run goes on where it stopped when the same command is given again.
+    Writes OUT.npy, OUT.sentences.txt (the lines that were embedded; blank ones are dropped) and OUT.json, and
+    OUT.audio.txt for recordings. An interrupted run goes on where it stopped when the same command is given again.
     """
-    import numpy as np
-
-    from flip import embedding
     from flip.config import load_settings
-    from flip.errors import UsageError
-    from flip.records import STDIN, read_texts
 
+    languages = language.split(",") if language else []
     settings = load_settings(
         "embed",
-        {"device": device, "seed": seed, "offline": offline, "encoder": encoder},
         {
-            "inputs": inputs,
-            "output": output,
-            "dataset": dataset,
-            "split": split,
-            "pair": pair,
-            "batch_size": batch_size,
-            "dtype": dtype,
-            "force": force,
+            "device": device, "seed": seed, "offline": offline, "encoder": encoder,
+            "encoder_options": options.encoder_options(
+                language=languages[0] if languages else None, precision=precision, asr=asr, weights=weights,
+                sonar_backend=sonar_backend, prompt=prompt, dimensions=dimensions, base_url=base_url,
+                task_type=task_type, concurrency=concurrency,
+            ),
         },
-    )
-    own = settings.embed
-    if own.dataset is not None:
+        {
+            "inputs": inputs, "output": output, "dataset": dataset, "split": split, "clips": clips, "pair": pair,
+            "shard": shard,
+            "batch_size": batch_size, "dtype": dtype, "force": force,
+        },
+    )  # fmt: skip
+    out = Output(as_json=as_json, quiet=quiet)
+    if settings.embed.dataset is not None:
         from flip.cli.embed_dataset import embed_dataset
 
         with interruptible(_how_to_go_on):
-            embed_dataset(settings, Output(as_json=as_json, quiet=quiet))
+            embed_dataset(settings, languages, out)
         return
-    if own.pair:
-        raise UsageError("--pair needs --dataset", "flip embed corpus.en corpus.de --pair --dataset DIR")
+    jobs = _jobs(settings.embed, languages)
+    model = options.load_encoder(settings.encoder, settings, out)
+    if dry_run:
+        _plan(jobs, model, out)
+        return
+    failed = 0
+    for job in jobs:
+        done = _embed(job, model, settings, out)
+        _report(done, model, out)
+        failed += len(done.failed)
+    if settings.embed.pair and not failed:
+        _compare(jobs, out)
+    if failed:
+        raise typer.Exit(3)
+
+
+@dataclass(frozen=True)
+class _Job:
+    output: Path
+    sources: list[str]
+    records: Iterable[Record]
+    language: str | None
+
+
+def _jobs(own: EmbedSettings, languages: list[str]) -> list[_Job]:
+    """What to embed into which file."""
+    from flip.errors import UsageError
+    from flip.records import STDIN
+
     if not own.inputs:
         raise UsageError("no input", "name text files, `-` for standard input, or [embed] inputs in flip.toml")
+    if own.pair and (len(own.inputs) != 2 or own.output is not None or STDIN in own.inputs):
+        raise UsageError("--pair takes two files", "each is written to INPUT.npy, so there is no -o")
+    if len(languages) > 1 and len(languages) != len(own.inputs):
+        raise UsageError(f"--language names {len(languages)} languages for {len(own.inputs)} inputs")
     if own.output is not None:
-        jobs = {own.output.with_suffix(".npy"): own.inputs}
-    elif STDIN in own.inputs:
+        if len(languages) > 1:
+            raise UsageError("one output has one language", "leave -o out, and each input is written to INPUT.npy")
+        return [_Job(own.output.with_suffix(".npy"), own.inputs, _read(own.inputs, own.clips), None)]
+    if STDIN in own.inputs:
         raise UsageError("standard input needs a name for its output", "add -o OUT.npy")
-    else:
-        jobs = {Path(name).with_suffix(".npy"): [name] for name in own.inputs}
-    out = Output(as_json=as_json, quiet=quiet)
-    model = options.load_encoder(settings.encoder, settings, out)
-    for path, sources in jobs.items():
-        with interruptible(_how_to_go_on), out.progress(f"embedding {path.name}") as on_rows:
-            done = embedding.embed(
-                read_texts(sources),
-                path,
-                model,
-                batch_size=own.batch_size,
-                dtype=np.float16 if own.dtype == "float16" else np.float32,
-                force=own.force,
-                on_rows=on_rows,
-            )
-        if not done.fresh:
-            out.note(f"note: {path} is up to date")
-        elif done.resumed:
-            out.note(f"note: {path}: went on at row {done.resumed}")
-        if done.blank:
-            out.note(f"note: {path}: {done.blank} blank lines dropped")
-        if done.truncated:
-            out.note(f"note: {path}: {done.truncated} sentences were longer than {model.name} reads, and were cut")
-        result = {
-            "embeddings": str(path),
-            "rows": done.rows,
-            "dimension": done.dimension,
-            "blank": done.blank,
-            "truncated": done.truncated,
-            "encoder": model.name,
-            "device": model.device,
-        }
-        out.result(result, f"{path}: {done.rows} rows of {done.dimension}, {model.name} on {model.device}")
+    outputs = [Path(name).with_suffix(".npy") for name in own.inputs]
+    if len(set(outputs)) < len(outputs):  # train.en, train.de
+        outputs = [Path(name).with_name(Path(name).name + ".npy") for name in own.inputs]
+    jobs = []
+    for i, (name, path) in enumerate(zip(own.inputs, outputs, strict=True)):
+        records = _paired(own, i) if own.pair else _read([name], own.clips)
+        jobs.append(_Job(path, [name], records, languages[i] if len(languages) > 1 else None))
+    return jobs
+
+
+def _read(sources: list[str], clips: Path | None) -> Iterator[Record]:
+    from flip.records import read_inputs
+
+    for source in sources:
+        yield from read_inputs(source, clips)
+
+
+def _paired(own: EmbedSettings, side: int) -> Iterator[Record]:
+    """One side of two aligned inputs, blank where either side is, so that both keep the same lines."""
+    from itertools import zip_longest
+
+    from flip.errors import InputError
+    from flip.records import Record
+
+    for pair in zip_longest(*(_read([name], own.clips) for name in own.inputs)):
+        if None in pair:
+            short = own.inputs[pair.index(None)]
+            raise InputError(f"{short} has fewer lines than the other of the pair", "line i belongs to line i")
+        whole = all(record.text or record.audio for record in pair)
+        yield pair[side] if whole else Record(where=pair[side].where, text="")
+
+
+def _embed(job: _Job, model: Encoder, settings: Settings, out: Output) -> Embedded:
+    import numpy as np
+
+    from flip.embedding import embed as write
+    from flip.shards import Shard
+
+    own = settings.embed
+    if job.language and hasattr(model, "with_language"):
+        model = model.with_language(job.language)
+    with interruptible(_how_to_go_on), out.progress(f"embedding {job.output.name}") as on_rows:
+        return write(
+            job.records,
+            job.output,
+            model,
+            transcriber=lambda: options.load_transcriber(settings),
+            batch_size=own.batch_size,
+            dtype=np.float16 if own.dtype == "float16" else np.float32,
+            shard=Shard.parse(own.shard),
+            force=own.force,
+            on_rows=on_rows,
+        )
+
+
+def _report(done: Embedded, model: Encoder, out: Output) -> None:
+    path = done.path
+    if not done.fresh:
+        out.note(f"note: {path} is up to date")
+    elif done.resumed:
+        out.note(f"note: {path}: went on at row {done.resumed}")
+    if done.blank:
+        out.note(f"note: {path}: {done.blank} blank lines dropped")
+    if done.truncated:
+        out.note(f"note: {path}: {done.truncated} sentences were longer than {model.name} reads, and were cut")
+    if done.failed:
+        shown = "; ".join(item["error"] for item in done.failed[:3])
+        fail(f"{path}: {len(done.failed)} inputs have no row: {shown}", "all are listed in the .json beside it")
+    result = {
+        "embeddings": str(path),
+        "rows": done.rows,
+        "dimension": done.dimension,
+        "blank": done.blank,
+        "truncated": done.truncated,
+        "failed": len(done.failed),
+        "encoder": model.name,
+        "device": model.device,
+    }
+    out.result(result, f"{path}: {done.rows} rows of {done.dimension}, {model.name} on {model.device}")
+
+
+def _compare(jobs: list[_Job], out: Output) -> None:
+    from flip.similarity import write_similarities
+
+    first, second = (job.output for job in jobs)
+    path = first.with_name(f"{first.stem}--{second.stem}.similarity.npy")
+    mean = write_similarities(first, second, path)
+    result = {"similarity": str(path), "pair": [str(first), str(second)], "mean": round(mean, 4)}
+    out.result(result, f"{path}: mean cosine {mean:.4f}")
+
+
+def _plan(jobs: list[_Job], model: Encoder, out: Output) -> None:
+    from flip.errors import UsageError
+
+    plan: Any = getattr(model, "plan", None)
+    if plan is None:
+        raise UsageError(f"--dry-run: {model.name} is no API and costs nothing", "leave it out")
+    for job in jobs:
+        texts = [record.text for record in job.records if record.text]
+        requests, tokens = plan(texts)
+        fields = {"input": job.sources, "sentences": len(texts), "requests": requests, "tokens": tokens}
+        line = f"{len(texts)} sentences in {requests} requests, about {tokens} tokens"
+        out.result(fields, f"{', '.join(job.sources)}: {line}")
+
+
+def _print_encoders(out: Output) -> None:
+    from flip.encoders.catalog import table as rows
+
+    if not out.human:
+        for row in rows():
+            out.record(row)
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2))
+    for column in ("encoder", "modalities", "dimension", "licence", "runs now"):
+        table.add_column(column, justify="right" if column == "dimension" else "left")
+    for row in rows():
+        cells = (row["encoder"], row["modalities"], row["dimension"] or "its own", row["licence"])
+        table.add_row(*(Text(str(cell)) for cell in cells), Text(row["missing"] or "yes"))
+    table.add_row(Text("module:factory, FILE.py:factory"), Text("your own"))
+    out.show(table)

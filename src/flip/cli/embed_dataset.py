@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from flip.corpora import Part
 
 
-def embed_dataset(settings: Settings, out: Output) -> None:
+def embed_dataset(settings: Settings, languages: list[str], out: Output) -> None:
     """Reads the corpus, embeds its parts, and says what was written."""
     import numpy as np
 
@@ -22,26 +22,31 @@ def embed_dataset(settings: Settings, out: Output) -> None:
 
     own = settings.embed
     folder = own.dataset
+    if own.clips or own.shard:
+        raise UsageError("--dataset reads text: no --clips and no --shard with it", "leave --dataset out for those")
     assert folder is not None
     if own.output is not None:
         raise UsageError("-o and --dataset exclude each other", "--dataset DIR names all files")
     if (folder / MANIFEST).exists() and not own.force:
         raise InputError(f"{folder / MANIFEST} exists", "--force replaces the dataset; what has not changed is kept")
     parts = _read(settings)
+    texts = list(parts["train"].texts)
+    if len(languages) > 1 and len(languages) != len(texts):
+        raise UsageError(f"--language names {len(languages)} languages for {len(texts)} texts: {', '.join(texts)}")
     model = options.load_encoder(settings.encoder, settings, out)
     with out.progress("embedding") as on_rows:
         datasets = prepare_corpus(
             parts,
             folder,
             model,
-            batch_size=own.batch_size or 256,
+            batch_size=own.batch_size,
+            languages=dict(zip(texts, languages, strict=True)) if len(languages) > 1 else None,
             dtype=np.float16 if own.dtype == "float16" else np.float32,
             on_rows=lambda name, done, total: on_rows(done, total),
         )
     if dropped := sum(part.dropped for part in parts.values()):
         out.note(f"note: {dropped} rows with a blank line dropped")
     rows = {part: len(datasets[part].embeddings[0].open()) for part in parts}
-    texts = [text.id for text in datasets["train"].texts]
     fields = {"manifest": str(folder / MANIFEST), "rows": rows, "texts": texts, "encoder": model.name}
     counts = ", ".join(f"{part} {count}" for part, count in rows.items())
     out.result(fields, f"{folder / MANIFEST}: {counts} rows, {model.name}")

@@ -101,14 +101,12 @@ def explain(
     own = settings.explain
     out = Output(as_json=as_json, quiet=quiet)
     checkpoint = options.load_checkpoint(own.model, own.vocab, settings.offline, out)
+    about = checkpoint.config.get("encoder") or {}
     explainer = Explainer(
         checkpoint,
         # An encoder from flip.toml or the environment is that of `flip embed`; only the flag speaks for the input here.
         lambda: options.load_encoder(
-            options.encoder_name(encoder, checkpoint, out),
-            settings,
-            out,
-            (checkpoint.config.get("encoder") or {}).get("options"),
+            options.encoder_name(encoder, checkpoint, out), settings, out, about.get("options")
         ),
         lambda: options.load_transcriber(settings),
         topn=own.topn,
@@ -116,7 +114,6 @@ def explain(
         min_probability=own.min_probability,
     )
     d = checkpoint.model.dimension
-    about = checkpoint.config.get("encoder") or {}
     sources = _records(inputs or ["-"], text, d, about)
     if against is not None:
         results: Iterator[dict[str, Any]] = explainer.pairs(sources, _records([against], text, d, about))

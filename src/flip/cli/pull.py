@@ -23,12 +23,8 @@ Examples:
 
 @guarded
 def pull(
-    repo: Annotated[
-        str, typer.Argument(metavar="REPO[/SUBFOLDER]", help="OWNER/NAME on the hub, and a folder in it.")
-    ],
-    revision: Annotated[
-        str | None, typer.Option(help="Branch, tag or commit.", show_default="the main branch")
-    ] = None,
+    repo: Annotated[str, typer.Argument(metavar="REPO[/SUBFOLDER]", help="OWNER/NAME on the hub, and a folder in it.")],
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit.", show_default="the main branch")] = None,
     dataset: Annotated[bool, typer.Option("--dataset", help="The repository is a dataset.")] = False,
     include: Annotated[
         list[str] | None,
@@ -83,9 +79,7 @@ def pull(
             progress=not quiet and sys.stderr.isatty(),
         )
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            "what was downloaded is kept; the same command goes on where it stopped"
-        ) from None
+        raise KeyboardInterrupt("what was downloaded is kept; the same command goes on where it stopped") from None
     if "model.safetensors" in pulled.files:
         out.note(f"use it with: flip explain --model {pulled.folder if own.output else repo}")
     fields = {"repo": repo, "folder": str(pulled.folder), "files": pulled.files, "commit": pulled.commit}
@@ -107,9 +101,7 @@ def _show(out: Output, source: Source, listing: Listing) -> None:
         table.add_column("size", justify="right")
         for file in listing.files:
             table.add_row(Text(file.path), decimal(file.size or 0))
-        table.add_row(
-            Text(f"{len(listing.files)} files", style="bold"), Text(decimal(listing.size), style="bold")
-        )
+        table.add_row(Text(f"{len(listing.files)} files", style="bold"), Text(decimal(listing.size), style="bold"))
         out.show(table)
     if listing.left:
         out.note(f"note: {listing.left} other files in this folder would not be taken")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_chec
 from flip.errors import InputError, UsageError
 
 # At run time, because the settings are validated against these annotations.
-from pathlib import Path  # noqa: TC003 # isort: skip
+from pathlib import Path  # isort: skip
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 from flip.encoders.base import Encoder, EncoderOptions, require_known_options
@@ -126,15 +129,17 @@ def table() -> list[dict[str, Any]]:
 
 
 def _load_callable(name: str) -> Encoder:
-    module_name, _, attribute = name.partition(":")
+    module_name, _, attribute = name.rpartition(":")
     try:
-        factory = getattr(importlib.import_module(module_name), attribute)
-    except ImportError as error:
+        factory = getattr(_import(module_name), attribute)
+    except FileNotFoundError as error:
+        raise UnavailableError(f"encoder {name!r}: no such file", "FILE.py:factory, or module:factory") from error
+    except AttributeError as error:
+        raise UsageError(f"encoder {name!r}: {module_name} has no {attribute!r}") from error
+    except Exception as error:  # the user's code: whatever it raises is said in one line
         raise UnavailableError(
             f"encoder {name!r}: cannot import {module_name}: {error}", "is its folder on PYTHONPATH?"
         ) from error
-    except AttributeError as error:
-        raise UsageError(f"encoder {name!r}: {module_name} has no {attribute!r}") from error
     try:
         encoder = factory()
     except FlipError:
@@ -146,3 +151,16 @@ def _load_callable(name: str) -> Encoder:
             f"encoder {name!r}: not an Encoder", "it needs name, revision, dimension, modalities, device, encode(batch)"
         )
     return encoder
+
+
+def _import(name: str) -> ModuleType:
+    """A module by its name, or by the path of its file."""
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    path = Path(name).resolve(strict=True)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

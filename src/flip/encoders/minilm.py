@@ -65,6 +65,7 @@ class MiniLM:
         import onnxruntime
         from tokenizers import Tokenizer
 
+        self.options = options or EncoderOptions()
         tokenizer = resolve(_TOKENIZER, offline=offline)
         weights = resolve(_MODEL, offline=offline)
         self.revision = weights.revision
@@ -76,9 +77,7 @@ class MiniLM:
         session.enable_mem_pattern = False  # it would keep a plan for every shape of batch
         session.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(weights.path), session, providers=["CPUExecutionProvider"]
-            )
+            self._session = onnxruntime.InferenceSession(str(weights.path), session, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions have no common base but this
             raise UnavailableError(f"{weights.path}: onnxruntime cannot load it: {error}", _INSTALL) from error
         self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None)
@@ -99,7 +98,8 @@ class MiniLM:
 
     def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
         """Which sentences have more than 256 word pieces, of which only the first 256 are read."""
-        return [bool(e.overflowing) for e in self._tokenizer.encode_batch([read_text(item, self.name) for item in batch])]
+        texts = [read_text(item, self.name) for item in batch]
+        return [bool(encoding.overflowing) for encoding in self._tokenizer.encode_batch(texts)]
 
     def _run(self, encodings: list[Encoding]) -> NDArray[np.float32]:
         longest = max(len(e.ids) for e in encodings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -93,6 +94,12 @@ class Sonar:
         self._backend = backend
         self.device = backend.device
         self._language = options.language or "eng_Latn"
+
+    def with_language(self, language: str) -> Sonar:
+        """The same encoder, reading another language."""
+        other = Sonar(self._backend, replace(self.options, language=language))
+        other.name = self.name
+        return other
 
     @property
     def weights(self) -> dict[str, str]:

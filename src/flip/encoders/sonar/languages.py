@@ -24,7 +24,7 @@ TEXT = tuple(
     taq_Latn taq_Tfng tpi_Latn tsn_Latn tso_Latn tuk_Latn tum_Latn tur_Latn twi_Latn tzm_Tfng uig_Arab
     ukr_Cyrl umb_Latn urd_Arab uzn_Latn vec_Latn vie_Latn war_Latn wol_Latn xho_Latn ydd_Hebr yor_Latn
     yue_Hant zho_Hans zho_Hant zul_Latn
-    """.split()
+    """.split()  # noqa: SIM905
 )
 
 # Each has an encoder of its own, `sonar_speech_encoder_<code>`.
@@ -33,5 +33,5 @@ SPEECH = tuple(
     arb asm bel ben bos bul cat ces cmn cym dan deu eng est fin fra guj heb hin hrv ind ita jpn kan kor
     lao lit lvs mal mar mkd mlt nld npi ory pan pes pol por ron rus slk slv snd spa srp swh tam tel tgl
     tha tur ukr urd uzn vie yue
-    """.split()
+    """.split()  # noqa: SIM905
 )

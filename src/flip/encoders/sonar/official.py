@@ -102,9 +102,7 @@ class Official:
         from sonar.inference_pipelines.speech import SpeechToEmbeddingModelPipeline
 
         with _failures(_SPEECH + language):
-            pipeline = SpeechToEmbeddingModelPipeline(
-                _SPEECH + language, device=self._device, fbank_dtype=self._dtype
-            )
+            pipeline = SpeechToEmbeddingModelPipeline(_SPEECH + language, device=self._device, fbank_dtype=self._dtype)
         self.weights[f"speech {language}"] = f"sonar-space {_SPEECH}{language}"
         return pipeline
 

@@ -1,0 +1,47 @@
+"""Figure 1: entity recall (strict and partial) at k = 1..10, with b and without.
+
+    python figure1.py datasets.yaml --entities entities.jsonl --plot figure1.svg
+
+Without --entities, runs of capitalised words that do not start a sentence stand in for annotated names; that suits
+English only, and lower-cased text not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from runs import arguments, evaluated, parsed, percent, print_table, trained, vocabulary
+
+from flip import load_dataset
+
+_NAME = re.compile(r"(?<=[a-z,;] )(?!I\b)[A-Z]\w+(?: [A-Z]\w+)*")
+
+
+def write_names(sentences: list[str], path: Path) -> None:
+    rows = [{"text": text, "entity_names": names} for text in sentences if (names := _NAME.findall(text))]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    print(f"{len(rows)} of {len(sentences)} sentences have a name\n")
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--entities", type=Path)
+    parser.add_argument("--plot", default="figure1.svg")
+    args, options = parsed(parser)
+    entities = args.entities or args.output / "names.jsonl"
+    if not args.entities:
+        write_names(load_dataset(args.data, args.test).sentences(args.text), entities)
+    run = trained(args.output / f"rank-{args.rank}", args, vocabulary(args), "--rank", args.rank, *options)
+    rows = []
+    asked = ("--metrics", "entities", "--entities", entities, "--plot", args.plot)
+    for name, result in evaluated(run, args, *asked).items():
+        for kind in ("strict", "partial"):
+            recall = result["metrics"][f"entity_recall_{kind}"]
+            rows.append((name, kind, percent(recall["bias"]), percent(recall["no_bias"])))
+    print_table(("embedding", "recall at 10", "with b", "without b"), rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Table 6: span-aware accuracy of SpLiCE and FLiP on a concept vocabulary.
+
+    python table6.py datasets.yaml
+
+SpLiCE needs the encoder, for the concepts; its penalty is tuned on dev. FLiP is trained on the same words.
+"""
+
+from __future__ import annotations
+
+from runs import arguments, evaluated, flip, parsed, percent, print_table, trained
+
+from flip import load_dataset
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--min-count", type=int, default=20)
+    args, options = parsed(parser)
+    vocab = args.vocab or args.output / "concepts.json"
+    if not vocab.is_file():
+        text = load_dataset(args.data, args.train).text(args.text).file
+        flip("vocab", text, "--concepts", "--min-count", args.min_count, "-o", vocab)
+    run = trained(args.output / "concepts", args, vocab, "--rank", args.rank, *options)
+    rows = []
+    for method in ("splice", "flip"):
+        for name, result in evaluated(run, args, "--metrics", "accuracy,span", "--method", method).items():
+            spans = result["metrics"]["span_accuracy"]
+            chosen = result.get("splice", {}).get("penalty", "")
+            sides = (percent(spans[side]) if side in spans else "" for side in ("bias", "no_bias"))
+            rows.append((method, name, *sides, str(chosen)))
+    print_table(("method", "embedding", "span accuracy", "without b", "penalty"), rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Gemini's embeddings, through google-genai: gemini-embedding-001, 768 dimensions as in the paper."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from importlib.util import find_spec
+from typing import Any
+
+from flip.encoders.api import TIMEOUT, ApiEncoder, RefusedError, TryAgainError, missing_key, retry_after
+from flip.encoders.base import EncoderOptions
+from flip.errors import UnavailableError
+
+_INSTALL = "pip install 'flip-interpret[gemini]'"
+_KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
+_DIMENSION = 768
+
+
+def missing(model: str) -> str | None:
+    """None where it would run now, else what to install or set."""
+    return missing_key(_KEYS, "gemini") if _installed() else _INSTALL
+
+
+def _installed() -> bool:
+    return find_spec("google") is not None and find_spec("google.genai") is not None
+
+
+class Gemini(ApiEncoder):
+    """`batchEmbedContents`; text beyond 2,048 tokens is cut by the server, which does not say so."""
+
+    name: str = "gemini"
+    keys = _KEYS
+    key_name = "gemini"
+    most_texts = 100  # the API's limit
+    most_tokens = 15_000
+
+    def __init__(self, model: str, options: EncoderOptions, *, device: str = "auto", offline: bool = False) -> None:
+        """See `ApiEncoder`; 768 dimensions unless asked otherwise, of the model's 3,072."""
+        super().__init__(model, options, device=device, offline=offline)
+        self._dimension = options.dimensions or _DIMENSION
+
+    def request(self, texts: list[str]) -> list[list[float]]:
+        """See `ApiEncoder.request`."""
+        from google.genai import errors
+
+        config = {"output_dimensionality": self._dimension, "task_type": self.options.task_type}
+        try:
+            answer = self._client.models.embed_content(model=self.model, contents=texts, config=config)
+            return [embedding.values for embedding in answer.embeddings or ()]
+        except errors.APIError as error:
+            if error.code in (408, 429) or error.code >= 500:
+                after = retry_after(getattr(error.response, "headers", None))
+                raise TryAgainError(f"HTTP {error.code}", after) from None
+            unavailable = error.code in (401, 403, 404) or "API key" in str(error.message)
+            raise RefusedError(f"HTTP {error.code}: {str(error.message)[:300]}", unavailable) from None
+        except Exception as error:
+            # Of httpx or of httpx2, whichever google-genai found; both name their exceptions alike.
+            kinds = {kind.__name__ for kind in type(error).__mro__}
+            if "TimeoutException" in kinds:
+                raise TryAgainError(f"no answer within {TIMEOUT:.0f} seconds") from None
+            if "TransportError" in kinds:
+                raise TryAgainError(f"no connection ({error})") from None
+            if kinds & {"ValueError", "AttributeError", "TypeError"}:
+                raise TryAgainError("an answer that is not what the API promises") from None
+            raise
+
+    @cached_property
+    def _client(self) -> Any:
+        if not _installed():
+            raise UnavailableError("this encoder needs google-genai, which is not installed", _INSTALL)
+        from google import genai
+
+        options = genai.types.HttpOptions(base_url=self.options.base_url, timeout=int(1000 * TIMEOUT))
+        return genai.Client(api_key=self.key, vertexai=False, http_options=options)

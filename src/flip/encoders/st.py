@@ -1,0 +1,172 @@
+"""LaBSE and any other model of sentence-transformers, in bfloat16 where that pays and keeps the vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.device import matmul_dtype, torch_device
+from flip.encoders.base import EncoderOptions, read_text
+from flip.errors import InputError, UnavailableError, UsageError
+from flip.files import sha256
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+_INSTALL = "pip install 'flip-interpret[st]'"
+_LEAST_COSINE = 0.999
+# Of several lengths and scripts, so that a number format that loses something shows it.
+_PROBES = (
+    "Yes.",
+    "The train to Boston was late because of heavy snow.",
+    "Der Zug nach Hamburg fiel aus, weil es zu stark schneite.",
+    "She paid 19.99 for it in 2007, and never looked back.",
+    "Музыка играла до утра.",
+    "이 책은 정말 재미있어요.",
+    "On the other side of the river stood a house with a red roof, and nobody in the village could remember who "
+    "had built it, or when, or why the door had never been opened since the old man left for the city.",
+    "¿Dónde está la biblioteca?",
+)
+
+
+def missing(model: str) -> str | None:
+    """None where sentence-transformers is installed (and a model named in the catalog is here), else what to do."""
+    if find_spec("sentence_transformers") is None:
+        return _INSTALL
+    from flip.encoders.weights import hub_cache
+
+    here = not model or (hub_cache() / f"models--{model.replace('/', '--')}").is_dir()
+    return None if here else f"it needs the network once, to download {model}; or st:FOLDER"
+
+
+class SentenceTransformers:
+    """A model of sentence-transformers, with its own pooling and normalisation."""
+
+    name: str = "st"
+    modalities = frozenset({"text"})
+
+    def __init__(self, model: str, options: EncoderOptions, *, device: str = "auto", offline: bool = False) -> None:
+        """Loads a model.
+
+        Args:
+            model: a folder, or a name on the hub; the cache is asked first. Code from the hub is never run.
+            options: precision, prompt, dimensions.
+            device: see `flip.device.torch_device`.
+            offline: never ask the hub.
+
+        Raises:
+            UnavailableError: sentence-transformers or the model is not here.
+            UsageError: more dimensions than the model has.
+            InputError: the model cannot be loaded.
+        """
+        if find_spec("sentence_transformers") is None:
+            raise UnavailableError("this encoder needs sentence-transformers, which is not installed", _INSTALL)
+        self.options = options
+        self._torch_device = torch_device(device)
+        self.device = str(self._torch_device)
+        self._model, self.revision = _load(model, self.device, options.dimensions, offline)
+        whole = _dimension(self._model)
+        if options.dimensions is not None and not 0 < options.dimensions <= whole:
+            raise UsageError(f"--dimensions {options.dimensions}: {model} has {whole}", f"from 1 to {whole}")
+        self.dimension = options.dimensions or whole
+        self._choose_precision(model, offline)
+
+    def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
+        """Embeds n sentences: (n, d); sorted by length inside, so that little is padded."""
+        vectors = self._model.encode(
+            [read_text(item, self.name) for item in batch],
+            prompt=self.options.prompt,
+            show_progress_bar=False,
+            convert_to_numpy=True,
+        )
+        return np.asarray(vectors, np.float32)
+
+    def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
+        """Which sentences have more tokens than the model reads."""
+        longest = self._model.max_seq_length
+        texts = [(self.options.prompt or "") + read_text(item, self.name) for item in batch]
+        if longest is None or not texts:
+            return [False] * len(texts)
+        ids = self._model.tokenizer(texts, truncation=False, verbose=False)["input_ids"]
+        return [len(row) > longest for row in ids]
+
+    def _choose_precision(self, model: str, offline: bool) -> None:
+        import torch
+
+        names = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+        if self.options.precision != "auto":
+            self._model.to(names[self.options.precision])
+            return
+        faster = matmul_dtype(self._torch_device)
+        if faster != torch.float32:
+            self._try(faster, model, offline)
+
+    def _try(self, dtype: torch.dtype, model: str, offline: bool) -> None:
+        """Keeps `dtype` if every probe's vector stays where it is, else loads the model again as it was."""
+        exact = self.encode(_PROBES)
+        self._model.to(dtype)
+        close = self.encode(_PROBES)
+        norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(close, axis=1)
+        if not ((exact * close).sum(axis=1) >= _LEAST_COSINE * norms).all():
+            self._model, _ = _load(model, self.device, self.options.dimensions, offline)
+
+
+def _load(model: str, device: str, dimensions: int | None, offline: bool) -> tuple[Any, str]:
+    """The model in float32, and its commit on the hub or the hash of its weights."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    folder = Path(model)
+    if not folder.is_dir() and (folder.is_absolute() or model.startswith(("./", "../", "~")) or model.count("/") > 1):
+        raise UnavailableError(f"{model}: no such folder", "st: takes a folder, or a name on the hub")
+    # The cache first: with a network the hub would be asked for every file.
+    for local in (True,) if offline or folder.is_dir() else (True, False):
+        try:
+            loaded = SentenceTransformer(
+                model,
+                device=device,
+                truncate_dim=dimensions,
+                local_files_only=local,
+                model_kwargs={"dtype": torch.float32},
+            )
+            break
+        except OSError as error:
+            failure = error
+        except Exception as error:  # whatever a damaged or foreign folder makes transformers raise
+            raise InputError(f"{model}: sentence-transformers cannot load it: {_line(error)}") from error
+    else:
+        if folder.is_dir():
+            raise InputError(f"{model}: sentence-transformers cannot load it: {_line(failure)}") from failure
+        why = "and --offline forbids the hub" if offline else "and the hub is out of reach"
+        raise UnavailableError(
+            f"{model} is not on this machine, {why}", "it needs the network once; or st:FOLDER with a copy"
+        ) from failure
+    return loaded, _revision(loaded, folder)
+
+
+def _revision(loaded: Any, folder: Path) -> str:
+    if folder.is_dir():
+        files = sorted([*folder.rglob("*.safetensors"), *folder.rglob("pytorch_model*.bin")])
+        return f"sha256:{sha256(files[0])}" if files else "unknown"
+    config = getattr(getattr(loaded[0], "auto_model", None), "config", None)
+    return getattr(config, "_commit_hash", None) or "unknown"
+
+
+def _dimension(model: Any) -> int:
+    """The dimension before it is cut."""
+    cut, model.truncate_dim = model.truncate_dim, None
+    # Renamed in sentence-transformers 6.
+    get = getattr(model, "get_embedding_dimension", None) or model.get_sentence_embedding_dimension
+    try:
+        return int(get())
+    finally:
+        model.truncate_dim = cut
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

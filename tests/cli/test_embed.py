@@ -1,0 +1,136 @@
+"""`flip embed` on recordings, Common Voice, pairs and an API."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from flip.cli.app import main
+from flip.errors import InputError
+from flip.records import read_inputs
+from sound import tone, write_audio
+
+EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "audio.wav"
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, list[dict[str, Any]], str]:
+    code = main(["embed", "--offline", *argv])
+    captured = capsys.readouterr()
+    return code, [orjson.loads(line) for line in captured.out.splitlines()], captured.err
+
+
+def common_voice(folder: Path) -> tuple[Path, Path]:
+    clips = folder / "clips"
+    clips.mkdir()
+    shutil.copy(EXAMPLE, clips / "a.wav")
+    write_audio(clips / "b.mp3", tone(1, 44_100)[None], 44_100, "libmp3lame")
+    (clips / "c.mp3").write_bytes(b"")
+    tsv = folder / "train.tsv"
+    tsv.write_text(
+        "client_id\tpath\tsentence\tup_votes\n"
+        'x\ta.wav\tYesterday the "children" played.\t2\nx\tb.mp3\tA tone.\t2\nx\tc.mp3\tNothing.\t2\n'
+    )
+    return tsv, clips
+
+
+def test_common_voice_as_text_and_as_speech(tmp_path: Path) -> None:
+    tsv, clips = common_voice(tmp_path)
+    assert [record.text for record in read_inputs(tsv)] == ['Yesterday the "children" played.', "A tone.", "Nothing."]
+    records = list(read_inputs(tsv, clips))
+    assert [record.audio for record in records] == [clips / name for name in ("a.wav", "b.mp3", "c.mp3")]
+    assert records[1].text == "A tone."
+    tsv.write_text("path\ttext\na\tb\n")
+    with pytest.raises(InputError, match="no column 'sentence'"):
+        list(read_inputs(tsv))
+    tsv.write_text("path\tsentence\na\n")
+    with pytest.raises(InputError, match="line 2: 1 columns, the header has 2"):
+        list(read_inputs(tsv))
+
+
+def test_common_voice_through_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("faster_whisper", reason="the extra `offline` is not installed")
+    tsv, clips = common_voice(tmp_path)
+    code, [result], err = run(capsys, str(tsv), "--clips", str(clips), "-o", str(tmp_path / "speech.npy"))
+    assert code == 3
+    assert (result["rows"], result["failed"]) == (1, 2)
+    assert "2 inputs have no row" in err
+    assert (tmp_path / "speech.sentences.txt").read_text() == 'Yesterday the "children" played.\n'
+    about = orjson.loads((tmp_path / "speech.json").read_bytes())
+    assert about["via"]["name"] == "whisper tiny.en"
+    assert [Path(item["audio"]).name for item in about["failed"]] == ["b.mp3", "c.mp3"]
+
+
+def test_a_folder_of_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("faster_whisper", reason="the extra `offline` is not installed")
+    (tmp_path / "in").mkdir()
+    shutil.copy(EXAMPLE, tmp_path / "in" / "a.wav")
+    code, [result], _ = run(capsys, str(tmp_path / "in"), "-o", str(tmp_path / "o.npy"))
+    assert (code, result["rows"]) == (0, 1)
+    assert "children played football" in (tmp_path / "o.sentences.txt").read_text()
+    assert (tmp_path / "o.audio.txt").read_text() == f"{tmp_path}/in/a.wav\n"
+    (tmp_path / "empty").mkdir()
+    code, _, err = run(capsys, str(tmp_path / "empty"), "-o", str(tmp_path / "p.npy"))
+    assert code == 3
+    assert "no recording in this folder" in err
+
+
+def test_a_pair_stays_aligned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.en").write_text("The rain stopped.\n\nTea?\nThe end.\n")
+    (tmp_path / "t.de").write_text("Der Regen hörte auf.\nJa.\n\nDas Ende.\n")
+    code, results, err = run(capsys, str(tmp_path / "t.en"), str(tmp_path / "t.de"), "--pair")
+    assert code == 0
+    assert (tmp_path / "t.en.sentences.txt").read_text() == "The rain stopped.\nThe end.\n"
+    assert (tmp_path / "t.de.sentences.txt").read_text() == "Der Regen hörte auf.\nDas Ende.\n"
+    a, b = np.load(tmp_path / "t.en.npy"), np.load(tmp_path / "t.de.npy")
+    scores = np.load(tmp_path / "t.en--t.de.similarity.npy")
+    assert scores.dtype == np.float32
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    np.testing.assert_allclose(scores, (a * b).sum(1) / norms, atol=1e-6)
+    assert results[-1]["mean"] == pytest.approx(float(scores.mean()), abs=1e-4)
+    (tmp_path / "t.de").write_text("Der Regen hörte auf.\n")
+    code, _, err = run(capsys, str(tmp_path / "t.en"), str(tmp_path / "t.de"), "--pair", "--force")
+    assert code == 3
+    assert "t.de has fewer lines" in err
+    code, _, err = run(capsys, str(tmp_path / "t.en"), "--pair")
+    assert (code, "--pair takes two files" in err) == (2, True)
+
+
+def test_an_api_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openai", reason="the extra `openai` is not installed")
+    from api_server import KEY, Server, vector
+
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setattr("flip.encoders.api._FIRST_WAIT", 0.01)
+    sentences = [f"number {i}" for i in range(1000)]
+    (tmp_path / "a.txt").write_text("\n".join(sentences))
+    server = Server()
+    argv = [str(tmp_path / "a.txt"), "--encoder", "openai:tiny", "--base-url", server.url, "--dimensions", "8"]
+    code, [plan], _ = run(capsys, *argv, "--dry-run")
+    assert (code, plan["requests"], plan["sentences"]) == (0, 4, 1000)
+    assert server.requests == 0
+    # A storm in the middle: the command fails, and what was paid for is not asked again.
+    server.delay = 0.1
+    server.faults = [None, None, *[429] * 40]
+    code, _, err = run(capsys, *argv)
+    assert code == 4
+    assert "HTTP 429, 8 times in a row" in err
+    paid = len(server.embedded)
+    assert paid in (512, 488)  # two requests of 256 sentences, or one and the last
+    assert server.most_together > 1
+    server.faults = []
+    code, [result], err = run(capsys, *argv)
+    assert (code, result["rows"], result["device"]) == (0, 1000, "api")
+    assert f"went on at row {paid}" in err
+    assert sorted(server.embedded) == sorted(sentences)
+    rows = np.load(tmp_path / "a.npy")
+    np.testing.assert_allclose(rows, np.array([vector(s, 8) for s in sentences], np.float32), atol=1e-6)
+    for path in tmp_path.iterdir():
+        assert KEY.encode() not in path.read_bytes()
+    code, _, err = run(capsys, str(tmp_path / "a.txt"), "--dry-run", "-o", str(tmp_path / "b.npy"))
+    assert code == 2
+    assert "is no API" in err

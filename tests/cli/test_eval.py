@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from flip.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from flip.model import FactorizedLogLinear
+from tests.conftest import Flip
+
+Fails = Callable[..., str]
+
+
+@pytest.fixture
+def two_views(here: Path, quickstart: Path) -> Path:
+    """A manifest whose test set has a second, noisier embedding; train and dev are the quickstart's."""
+    rng = np.random.default_rng(0)
+    u = np.load(quickstart / "test.npy")
+    np.save(here / "noisy.npy", (u + 0.01 * rng.normal(size=u.shape)).astype(np.float32))
+    (here / "datasets.yaml").write_text(
+        "test:\n"
+        f"  embeddings: [{{id: clean, file: {quickstart / 'test.npy'}}}, {{id: noisy, file: noisy.npy}}]\n"
+        f"  texts: [{{id: en, file: {quickstart / 'test.sentences.txt'}}}]\n"
+        + "".join(
+            f"{part}:\n  embeddings: [{{id: clean, file: {quickstart / part}.npy}}]\n"
+            f"  texts: [{{id: en, file: {quickstart / part}.sentences.txt}}]\n"
+            for part in ("train", "dev")
+        )
+    )
+    return here / "datasets.yaml"
+
+
+@pytest.fixture
+def smaller(here: Path, run_folder: Path) -> Path:
+    """A multinomial checkpoint of the same words, of half the rank."""
+    whole = load_checkpoint(run_folder)
+    W = whole.model.scores(np.eye(whole.model.dimension, dtype=np.float32), 0.0).T
+    u, s, v = np.linalg.svd(W, full_matrices=False)
+    half = FactorizedLogLinear((u * s)[:, :192], v[:192], whole.model.b)
+    config = whole.config | {"objective": "multinomial"}
+    save_checkpoint(here / "smaller", Checkpoint(half, whole.vocabulary, config))
+    return here / "smaller"
+
+
+def names(path: Path, sentences: Path) -> Path:
+    first = sentences.read_text(encoding="utf-8").splitlines()[0]
+    rows = [{"text": first, "entity_names": [first.split()[0]]}, {"text": "elsewhere", "entity_names": ["Nobody"]}]
+    path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    return path
+
+
+def test_all_computes_what_the_inputs_allow_and_names_the_rest(
+    flip: Flip, two_views: Path, run_folder: Path, quickstart: Path
+) -> None:
+    entities = names(two_views.parent / "names.jsonl", quickstart / "test.sentences.txt")
+    done = flip("eval", "--model", run_folder, "--data", two_views, "--metrics", "all", "--entities", entities)
+    assert done.code == 0, done.err
+    clean, noisy = done.records
+    assert {"accuracy", "precision", "recall", "f1", "average_precision", "curve", "span_accuracy"} <= set(
+        clean["metrics"]
+    )
+    assert {"entity_recall_strict", "entity_f1", "log_loss", "calibration_error", "threshold_f1", "sparsity"} <= set(
+        clean["metrics"]
+    )
+    assert clean["not_computed"] == {"perplexity": "the model is Bernoulli: see log_loss"}
+    assert "note: perplexity not computed: the model is Bernoulli" in done.err
+    assert "note: 1 of 2 entity rows belong to no sentence" in done.err
+    accuracy = clean["metrics"]["accuracy"]["bias"]
+    assert set(accuracy) == {"mean", "se", "n"}
+    assert clean["n"] == 212
+    (other,) = clean["comparisons"]
+    assert other["embedding"] == "noisy"
+    assert other["accuracy"] == noisy["metrics"]["accuracy"]
+    assert other["difference"]["bias"]["mean"] == pytest.approx(
+        noisy["metrics"]["accuracy"]["bias"]["mean"] - accuracy["mean"]
+    )
+    assert 0.5 < other["jaccard"]["bias"]["mean"] < 1
+
+
+def test_the_defaults_are_those_of_the_contract(flip: Flip, two_views: Path, run_folder: Path) -> None:
+    clean, _ = flip("eval", "--model", run_folder, "--data", two_views).records
+    assert set(clean) >= {"dataset", "embedding", "model", "n", "skipped", "metrics"}
+    assert set(clean["metrics"]) == {"accuracy", "precision", "recall", "f1", "average_precision"}
+    assert all(set(sides) == {"bias", "no_bias"} for sides in clean["metrics"].values())
+
+
+def test_models_are_compared(flip: Flip, two_views: Path, run_folder: Path, smaller: Path) -> None:
+    done = flip("eval", "--model", run_folder, "--data", two_views, "--compare", smaller)
+    assert done.code == 0, done.err
+    others = done.records[0]["comparisons"]
+    assert [(one["model"], one["embedding"]) for one in others] == [(str(run_folder), "noisy"), (str(smaller), "clean")]
+    assert others[1]["rank"] == 192
+    own = flip("eval", "--model", smaller, "--data", two_views, "--metrics", "accuracy,perplexity").records[0]
+    assert own["metrics"]["accuracy"] == others[1]["accuracy"]
+    assert own["metrics"]["perplexity"]["mean"] > 1
+
+
+def test_splice(flip: Flip, here: Path, two_views: Path, run_folder: Path) -> None:
+    done = flip("eval", "--model", run_folder, "--data", two_views, "--method", "splice", "--metrics", "all")
+    assert done.code == 0, done.err
+    clean = done.records[0]
+    assert clean["method"] == "splice"
+    assert clean["splice"]["penalty"] > 0
+    assert set(clean["metrics"]["accuracy"]) == {"no_bias"}
+    assert 0.1 < clean["metrics"]["span_accuracy"]["no_bias"]["mean"] < 0.6
+    assert set(clean["not_computed"]) == {"entities", "perplexity", "calibration", "sparsity"}
+
+
+def test_details_are_one_record_a_sentence(flip: Flip, here: Path, two_views: Path, run_folder: Path) -> None:
+    done = flip("eval", "--model", run_folder, "--data", two_views, "--details", "d.jsonl", "--topn", 5)
+    assert done.code == 0, done.err
+    rows = [orjson.loads(line) for line in (here / "d.jsonl").read_bytes().splitlines()]
+    assert len(rows) == 2 * 212
+    for row in rows:
+        for side in ("bias", "no_bias"):
+            found = row[side]
+            assert sorted(found["hits"] + found["misses"]) == sorted(row["reference"])
+            assert len(found["keywords"]) == 5
+            assert all(word["hit"] == (word["word"] in row["reference"]) for word in found["keywords"])
+    clean = [row["bias"]["accuracy"] for row in rows[:212] if row["bias"]["accuracy"] is not None]
+    assert np.mean(clean) == pytest.approx(done.records[0]["metrics"]["accuracy"]["bias"]["mean"])
+
+
+@pytest.mark.parametrize("name", ["p.svg", "p.png", "p.pdf"])
+def test_plots_by_ending(flip: Flip, here: Path, two_views: Path, run_folder: Path, smaller: Path, name: str) -> None:
+    args = ["--model", run_folder, "--data", two_views, "--compare", smaller, "--plot", name]
+    assert flip("eval", *args).code == 0
+    first = (here / name).read_bytes()
+    assert first.startswith({"p.svg": b"<?xml", "p.png": b"\x89PNG", "p.pdf": b"%PDF"}[name])
+    if name == "p.svg":
+        assert b"Precision and recall" in first
+        assert b"Accuracy and rank" in first
+        assert flip("eval", *args).code == 0
+        assert (here / name).read_bytes() == first
+
+
+def test_what_cannot_be_done_is_said(fails: Fails, here: Path, two_views: Path, run_folder: Path) -> None:
+    own = ["eval", "--model", run_folder, "--data", two_views]
+    assert "cannot compute entities: needs --entities" in fails(2, *own, "--metrics", "entities")
+    assert "cannot compute perplexity: the model is Bernoulli" in fails(2, *own, "--metrics", "perplexity")
+    assert "unknown metric 'bleu'" in fails(2, *own, "--metrics", "bleu")
+    assert "--compare needs --method flip" in fails(2, *own, "--method", "splice", "--compare", run_folder)
+    assert "unknown ending" in fails(2, *own, "--plot", "p.gif")
+    assert "no.jsonl: no such file" in fails(3, *own, "--entities", "no.jsonl")
+    assert not list(here.glob("p.*"))
+
+
+def test_a_dataset_of_one_embedding_has_nothing_to_compare(fails: Fails, quickstart: Path, monkeypatch) -> None:
+    monkeypatch.chdir(quickstart)
+    assert "cannot compute jaccard: needs a second embedding" in fails(2, "eval", "--metrics", "jaccard")
+
+
+def test_plots_without_matplotlib(fails: Fails, two_views: Path, run_folder: Path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    err = fails(4, "eval", "--model", run_folder, "--data", two_views, "--plot", "p.svg")
+    assert "hint:  pip install 'flip-interpret[report]'" in err
+
+
+def test_concepts(flip: Flip, fails: Fails, here: Path) -> None:
+    (here / "t.txt").write_text("new york is big\nnew york is old\nparis is big\nparis is old\n")
+    options = ["--concepts", "--min-count", 2, "--min-pmi", 3, "--unigrams", 4, "--bigrams", 1]
+    done = flip("vocab", "t.txt", "-o", "c.json", *options)
+    assert done.code == 0, done.err
+    assert orjson.loads((here / "c.json").read_bytes()) == {"big": 0, "is": 1, "new": 2, "new york": 3, "old": 4}
+    stored = orjson.loads((here / "c.options.json").read_bytes())
+    assert stored["tokenizer"]["ngram"] == [1, 2]
+    assert flip("vocab", "t.txt", "-o", "c.json", *options).code == 0  # the same again is no conflict
+    assert "nothing occurs 20 times" in fails(3, "vocab", "t.txt", "-o", "d.json", "--concepts")
+    assert "exclude each other" in fails(2, "vocab", "t.txt", "--concepts", "--words", "t.txt")

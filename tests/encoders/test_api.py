@@ -1,0 +1,159 @@
+"""Encoders behind an API, against a real HTTP server on loopback: limits, storms, broken answers, keys."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from api_server import KEY, Server, vector
+
+from flip.encoders import EncoderOptions, load_encoder
+from flip.encoders.base import Encoder
+from flip.errors import FlipError, InputError, UnavailableError, UsageError
+
+KINDS = ["openai:tiny", "gemini"]
+TEXTS = [f"sentence number {i}" for i in range(250)]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("GEMINI_API_KEY", KEY)
+    monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
+    monkeypatch.setattr("flip.encoders.api._FIRST_WAIT", 0.01)
+    server = Server()
+    yield server
+    server.http.shutdown()
+    server.http.server_close()
+
+
+def load(kind: str, server: Server, **options: Any) -> Encoder:
+    package = "openai" if kind.startswith("openai") else "google.genai"
+    pytest.importorskip(package, reason=f"{package} is not installed")
+    return load_encoder(kind, EncoderOptions(base_url=server.url, dimensions=8, **options), offline=True)
+
+
+def expected(texts: list[str], dimension: int = 8) -> np.ndarray:
+    return np.array([vector(text, dimension) for text in texts], np.float32)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_vectors_come_in_order_within_the_limits(kind: str, server: Server) -> None:
+    encoder = load(kind, server)
+    assert encoder.name == kind
+    vectors = encoder.encode(TEXTS)
+    np.testing.assert_allclose(vectors, expected(TEXTS), atol=1e-6)
+    assert vectors.dtype == np.float32
+    assert server.requests == (1 if kind.startswith("openai") else 3)
+    assert server.keys == {KEY}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fault", [429, 500, 503, "truncated", "count", "garbage"])
+def test_what_may_pass_is_tried_again(kind: str, fault: Any, server: Server) -> None:
+    server.faults = [fault] * 3
+    np.testing.assert_allclose(load(kind, server).encode(TEXTS[:5]), expected(TEXTS[:5]), atol=1e-6)
+    assert server.requests == 4
+    assert server.embedded == TEXTS[:5]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_storm_ends_in_one_clear_error(kind: str, server: Server) -> None:
+    server.faults = [429] * 100
+    with pytest.raises(UnavailableError, match="HTTP 429, 8 times in a row") as caught:
+        load(kind, server).encode(TEXTS[:5])
+    assert "give the same command again later" in str(caught.value.hint)
+    assert server.requests == 8
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_server_says_how_long_to_wait(kind: str, server: Server) -> None:
+    server.faults = [(429, 0.7)]
+    encoder = load(kind, server)
+    started = time.perf_counter()
+    encoder.encode(["a"])
+    assert time.perf_counter() - started >= 0.7
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_does_not_answer(kind: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"flip.encoders.{kind.split(':')[0]}.TIMEOUT", 0.3)
+    server.faults = ["slow"]
+    np.testing.assert_allclose(load(kind, server).encode(["a"]), expected(["a"]), atol=1e-6)
+    assert server.requests == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_server(kind: str, server: Server) -> None:
+    encoder = load(kind, server)
+    server.http.shutdown()
+    server.http.server_close()
+    with pytest.raises(UnavailableError, match="no connection"):
+        encoder.encode(["a"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("status", "error"), [(401, UnavailableError), (404, UnavailableError), (400, InputError)])
+def test_a_refusal_is_not_repeated_and_hides_the_key(
+    kind: str, status: int, error: type[FlipError], server: Server
+) -> None:
+    server.faults = [status]
+    with pytest.raises(error, match=f"HTTP {status}") as caught:
+        load(kind, server).encode(["a"])
+    assert server.requests == 1
+    assert "no, not with ***" in caught.value.message
+    assert KEY not in caught.value.message
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_key_is_needed(kind: str, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.delenv("GEMINI_API_KEY")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    with pytest.raises(UnavailableError, match="needs a key") as caught:
+        load_encoder(kind, EncoderOptions(dimensions=8)).encode(["a"])
+    assert "keys.toml" in str(caught.value.hint)
+    # A server of one's own needs none.
+    load(kind, server).encode(["a"])
+    assert server.keys == {"none"}
+    (tmp_path / "flip").mkdir()
+    (tmp_path / "flip" / "keys.toml").write_text('openai = "from-file"\ngemini = "from-file"\n')
+    load(kind, server).encode(["a"])
+    assert server.keys == {"none", "from-file"}
+
+
+def test_options_reach_the_server(server: Server) -> None:
+    load("openai:tiny", server, prompt="query: ").encode(["a"])
+    load("gemini", server, task_type="SEMANTIC_SIMILARITY").encode(["a"])
+    assert server.bodies[0]["input"] == ["query: a"]
+    assert server.bodies[0]["dimensions"] == 8
+    assert server.bodies[1]["requests"][0]["taskType"] == "SEMANTIC_SIMILARITY"
+    assert server.bodies[1]["requests"][0]["outputDimensionality"] == 8
+
+
+def test_dimensions_by_default(server: Server) -> None:
+    pytest.importorskip("openai")
+    assert load_encoder("openai:tiny", EncoderOptions(base_url=server.url)).dimension == 8
+    assert server.embedded == ["dimension"]
+    gemini = load_encoder("gemini", EncoderOptions(base_url=server.url))
+    assert gemini.dimension == 768
+    assert gemini.encode(["a"]).shape == (1, 768)
+
+
+def test_a_plan_asks_nobody(server: Server) -> None:
+    requests, tokens = load("gemini", server).plan(TEXTS)  # type: ignore[attr-defined]
+    assert requests == 3
+    assert 250 * 4 < tokens < 250 * 8
+    assert server.requests == 0
+
+
+def test_offline_and_foreign_options() -> None:
+    with pytest.raises(UnavailableError, match="--offline forbids the network"):
+        load_encoder("gemini", offline=True)
+    with pytest.raises(UsageError, match="--task-type is not an option of encoder 'openai:tiny'"):
+        load_encoder("openai:tiny", EncoderOptions(task_type="X"))
+    with pytest.raises(UsageError, match="--concurrency 0"):
+        load_encoder("gemini", EncoderOptions(concurrency=0))

