@@ -17,7 +17,7 @@ _ISO1 = dict(
         "oci:oc pan:pa pbt:ps pol:pl por:pt ron:ro rus:ru san:sa sin:si slk:sk slv:sl sna:sn snd:sd som:so "
         "spa:es srp:sr sun:su swe:sv swh:sw tam:ta tat:tt tel:te tgk:tg tgl:tl tha:th tuk:tk tur:tr ukr:uk urd:ur "
         "uzn:uz vie:vi ydd:yi yor:yo yue:yue zsm:ms"
-    ).split()
+    ).split()  # noqa: SIM905
 )
 
 

@@ -122,7 +122,7 @@ def _load(model: str, device: str, dimensions: int | None, offline: bool) -> tup
     from sentence_transformers import SentenceTransformer
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()  # it would be drawn into files too
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # it would be drawn into files too
     folder = Path(model)
     if not folder.is_dir() and (folder.is_absolute() or model.startswith(("./", "../", "~")) or model.count("/") > 1):
         raise UnavailableError(f"{model}: no such folder", "st: takes a folder, or a name on the hub")
