@@ -134,3 +134,21 @@ def test_an_api_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     code, _, err = run(capsys, str(tmp_path / "a.txt"), "--dry-run", "-o", str(tmp_path / "b.npy"))
     assert code == 2
     assert "is no API" in err
+
+
+def test_embeddings_of_another_encoder_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "own.py").write_text(
+        "import numpy as np\n"
+        "class Mine:\n"
+        "    name, revision, dimension, device = 'mine', '1', 384, 'cpu'\n"
+        "    modalities = frozenset({'text'})\n"
+        "    def encode(self, batch):\n"
+        "        return np.ones((len(batch), 384), np.float32)\n"
+    )
+    (tmp_path / "a.txt").write_text("A sentence.\n")
+    code, _, _ = run(capsys, str(tmp_path / "a.txt"), "--encoder", f"{tmp_path}/own.py:Mine")
+    assert code == 0
+    assert main(["explain", str(tmp_path / "a.npy"), "--json"]) == 3
+    err = capsys.readouterr().err
+    assert "a.npy was embedded with encoder mine; the checkpoint was trained on minilm" in err
+    assert "hint:  re-embed with `flip embed --encoder minilm`" in err

@@ -120,7 +120,9 @@ def _load(model: str, device: str, dimensions: int | None, offline: bool) -> tup
     """The model in float32, and its commit on the hub or the hash of its weights."""
     import torch
     from sentence_transformers import SentenceTransformer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # it would be drawn into files too
     folder = Path(model)
     if not folder.is_dir() and (folder.is_absolute() or model.startswith(("./", "../", "~")) or model.count("/") > 1):
         raise UnavailableError(f"{model}: no such folder", "st: takes a folder, or a name on the hub")

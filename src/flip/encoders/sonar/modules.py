@@ -31,14 +31,15 @@ class TextEncoder(nn.Module):
         self.encoder.layers = nn.ModuleList(TextLayer(d, heads, inner) for _ in range(layers))
         self.layer_norm = nn.LayerNorm(d)
         self.longest = longest
-        self.register_buffer("positions", sinusoids(longest, d, first=_OFFSET), persistent=False)
         _fill(self, weights)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """ids (n, s), lengths (n,) -> (n, d) float32; what lies beyond a sentence's length is not looked at."""
         d = self.layer_norm.normalized_shape[0]
         x = self.encoder_frontend.embed(ids)
-        x = (x.float() * math.sqrt(d) + self.positions[: ids.shape[1]]).to(x.dtype)
+        # Positions are added in float32, whatever the precision of the weights.
+        positions = sinusoids(ids.shape[1], d, first=_OFFSET).to(x.device)
+        x = (x.float() * math.sqrt(d) + positions).to(x.dtype)
         inside = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
         for layer in self.encoder.layers:
             x = layer(x, inside[:, None, None])
