@@ -111,4 +111,5 @@ def agreement(args: argparse.Namespace, options: list[str]) -> None:
                 str(own["n"]),
             )
         )
-    print_table(("trained on", "embedding", "accuracy", "other", "accuracy", "difference", "Jaccard", "sentences"), rows)
+    heading = ("trained on", "embedding", "accuracy", "other", "accuracy", "difference", "Jaccard", "sentences")
+    print_table(heading, rows)
