@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,3 +158,10 @@ def test_the_curve_passes_through_the_single_points() -> None:
     curve = precision_recall_curve(hit, tokens)
     assert curve["n"][9] == 10
     assert curve["f1"][9] == precision_recall(hit, tokens, 10).f1.mean()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_read_only_memory_map_is_ranked_in_silence(tmp_path: Path) -> None:
+    np.save(tmp_path / "u.npy", np.eye(5, dtype=np.float32))
+    u = np.load(tmp_path / "u.npy", mmap_mode="r")
+    assert top_words(identity(), u, 1)[:, 0].tolist() == [0, 1, 2, 3, 4]

@@ -1,4 +1,4 @@
-"""The report in a real browser: Debian's chromium and chromium-driver, else these tests are skipped."""
+"""The report, also in a real browser: `apt-get install chromium chromium-driver`, then `pytest -m browser`."""
 
 from __future__ import annotations
 
@@ -60,6 +60,7 @@ def test_the_file_is_self_contained_and_holds_user_text_as_text(report: Path) ->
         assert external not in page.replace("src=x", "")
 
 
+@pytest.mark.browser
 @needs_browser
 def test_searching_and_sorting(report: Path, chromium: Any) -> None:
     import orjson
@@ -102,6 +103,7 @@ def test_searching_and_sorting(report: Path, chromium: Any) -> None:
     assert report.as_uri() in urls
 
 
+@pytest.mark.browser
 @needs_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_in_both_colour_schemes(report: Path, chromium: Any, scheme: str) -> None:

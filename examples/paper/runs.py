@@ -28,10 +28,10 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
 def parsed(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, list[str]]:
     """The script's own options, and those of `flip train` after `--`."""
     argv = sys.argv[1:]
-    own, _, rest = (argv, "", []) if "--" not in argv else (argv[: argv.index("--")], "", argv[argv.index("--") + 1 :])
-    args = parser.parse_args(own)
+    end = argv.index("--") if "--" in argv else len(argv)
+    args = parser.parse_args(argv[:end])
     args.output.mkdir(parents=True, exist_ok=True)
-    return args, rest
+    return args, argv[end + 1 :]
 
 
 def flip(*args: object) -> list[dict[str, Any]]:
@@ -87,7 +87,7 @@ def print_table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def agreement(args: argparse.Namespace, options: list[str]) -> None:
-    """Tables 2 and 3: trained on one of two embeddings, tested on both."""
+    """Tables 2 and 3: trained on one of two embeddings, tested on both; the difference is paired by sentence."""
     from flip import load_dataset
 
     vocab = vocabulary(args)
@@ -105,9 +105,11 @@ def agreement(args: argparse.Namespace, options: list[str]) -> None:
                 own["embedding"],
                 percent(own["metrics"]["accuracy"]["bias"]),
                 other["embedding"],
+                percent(other["accuracy"]["bias"]),
                 f"{100 * difference['mean']:+.2f} ± {100 * difference['se']:.2f}",
                 percent(other["jaccard"]["bias"]),
                 str(own["n"]),
             )
         )
-    print_table(("trained on", "embedding", "accuracy", "other", "difference", "Jaccard", "sentences"), rows)
+    heading = ("trained on", "embedding", "accuracy", "other", "accuracy", "difference", "Jaccard", "sentences")
+    print_table(heading, rows)
