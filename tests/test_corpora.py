@@ -103,9 +103,10 @@ def test_plain_text(here: Path, sentences: list[str], flip: Flip) -> None:
     (here / "a.txt").write_text("\n".join(sentences[:200]))
     done = flip("embed", "a.txt", "--dataset", "data", "--split", "0.8,0.1,0.1", "--seed", 7)
     assert done.records[0]["rows"] == {"train": 160, "dev": 20, "test": 20}
-    assert load_manifest(Path("data/datasets.yaml"))["dev"].sentences() == read_plain(["a.txt"], "0.8,0.1,0.1", 7)[
-        "dev"
-    ].texts["text"]
+    assert (
+        load_manifest(Path("data/datasets.yaml"))["dev"].sentences()
+        == read_plain(["a.txt"], "0.8,0.1,0.1", 7)["dev"].texts["text"]
+    )
     before = Path("data/train.npy").stat().st_mtime_ns
     again = ("embed", "a.txt", "--dataset", "data", "--split", "0.8,0.1,0.1", "--seed", 7)
     assert flip(*again).code == 3

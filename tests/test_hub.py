@@ -81,9 +81,7 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
 
 
-def test_a_checkpoint_is_its_three_files_and_nothing_else(
-    hub: Hub, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_checkpoint_is_its_three_files_and_nothing_else(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["pull", NAME]) == 0
     result = pulled(capsys)
     folder = Path(str(result["folder"]))
@@ -162,9 +160,7 @@ def test_a_dry_run_lists_sizes_and_downloads_nothing(
     assert main(["pull", NAME, "--dry-run"]) == 0
     captured = capsys.readouterr()
     result = json.loads(captured.out)
-    assert {file["path"]: file["size"] for file in result["files"]} == {
-        k: len(v) for k, v in CHECKPOINT.items()
-    }
+    assert {file["path"]: file["size"] for file in result["files"]} == {k: len(v) for k, v in CHECKPOINT.items()}
     assert result["size"] == sum(map(len, CHECKPOINT.values()))
     assert "2 other files" in captured.err
     assert hub.fetched() == []
@@ -188,9 +184,7 @@ def test_a_wrong_folder_names_the_right_ones(hub: Hub, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("name", ["one", "a//b", "../a/b", "a/b/../c", "/a/b", "a/b\\c", "a b/c"])
-def test_what_is_no_repository_is_a_usage_error(
-    hub: Hub, name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_no_repository_is_a_usage_error(hub: Hub, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["pull", name]) == 2
     assert "is not a repository" in capsys.readouterr().err
 
@@ -223,10 +217,7 @@ def test_a_gated_repository_says_what_to_do(
         monkeypatch.setenv("HF_TOKEN", token)
     hub.add("me/gated", CHECKPOINT, gated=True)
     assert main(["pull", f"me/gated/{SUB}"]) == 4
-    assert (
-        capsys.readouterr().err
-        == "error: me/gated is gated\nhint:  accept its terms on the hub, and set HF_TOKEN\n"
-    )
+    assert capsys.readouterr().err == "error: me/gated is gated\nhint:  accept its terms on the hub, and set HF_TOKEN\n"
 
 
 @pytest.mark.parametrize(
@@ -274,9 +265,7 @@ def test_a_dropped_connection_is_taken_up_where_it_broke(
     assert main(["pull", f"me/flaky/{SUB}", "-o", "here"]) == 0
     assert (tmp_path / "here" / SAFETENSORS).read_bytes() == CHECKPOINT[SAFETENSORS]
     starts = [
-        int(r.split("=")[1].rstrip("-"))
-        for method, path, r in hub.requests
-        if r and path.endswith("model.safetensors")
+        int(r.split("=")[1].rstrip("-")) for method, path, r in hub.requests if r and path.endswith("model.safetensors")
     ]
     assert len(starts) == 2
     assert 0 < starts[0] <= 100_000 < starts[1] <= 150_500
@@ -408,16 +397,13 @@ def test_the_library_gives_what_the_command_prints(hub: Hub) -> None:
 def served(hub: Hub, run_folder: Path) -> str:
     """A trained checkpoint on the hub."""
     files = {
-        f"en/{name}": (run_folder / name).read_bytes()
-        for name in ("model.safetensors", "vocab.json", "config.json")
+        f"en/{name}": (run_folder / name).read_bytes() for name in ("model.safetensors", "vocab.json", "config.json")
     }
     hub.add("me/words", files)
     return "me/words/en"
 
 
-def test_explain_pulls_a_model_once_and_then_takes_the_cache(
-    hub: Hub, served: str, run_folder: Path, flip
-) -> None:
+def test_explain_pulls_a_model_once_and_then_takes_the_cache(hub: Hub, served: str, run_folder: Path, flip) -> None:
     sentence = "The train to Boston was late."
     expected = flip("explain", sentence, "--model", run_folder).records
     first = flip("explain", sentence, "--model", served)

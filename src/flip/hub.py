@@ -115,9 +115,7 @@ def list_files(source: Source, *, revision: str | None = None, include: Sequence
     try:
         ask = HfApi().dataset_info if source.dataset else HfApi().model_info
         info = ask(source.repo, revision=revision, files_metadata=True)
-    except (
-        Exception
-    ) as error:  # the client passes on what its HTTP library raises, and that differs by version
+    except Exception as error:  # the client passes on what its HTTP library raises, and that differs by version
         raise _translated(error, source, revision) from error
     prefix = f"{source.subfolder}/" if source.subfolder else ""
     siblings = [s for s in info.siblings or () if s.rfilename.startswith(prefix)]
@@ -130,15 +128,10 @@ def list_files(source: Source, *, revision: str | None = None, include: Sequence
     paths = [s.rfilename for s in info.siblings or ()]
     if not wanted:
         raise InputError(f"{source.repo}: {_nothing(source, include)}", _hint(paths, source, include))
-    if (
-        not source.dataset
-        and not include
-        and not any(s.rfilename.endswith(CHECKPOINT_FILES[0]) for s in wanted)
-    ):
+    if not source.dataset and not include and not any(s.rfilename.endswith(CHECKPOINT_FILES[0]) for s in wanted):
         raise InputError(f"{source.repo} has no {prefix}{CHECKPOINT_FILES[0]}", _hint(paths, source, include))
     files = tuple(
-        RemoteFile(s.rfilename, s.size, s.lfs.sha256 if s.lfs else None, None if s.lfs else s.blob_id)
-        for s in wanted
+        RemoteFile(s.rfilename, s.size, s.lfs.sha256 if s.lfs else None, None if s.lfs else s.blob_id) for s in wanted
     )
     return Listing(str(info.sha), files, len(siblings) - len(wanted))
 
@@ -187,15 +180,11 @@ def pull(
             if fault := file.fault(path):
                 path.resolve().unlink()  # a blob of the cache, or the file itself
                 path.unlink(missing_ok=True)
-                raise InputError(
-                    f"{source.repo}/{file.path}: {fault}", "the download was removed; pull it again"
-                )
+                raise InputError(f"{source.repo}/{file.path}: {fault}", "the download was removed; pull it again")
         root = root or path.parents[file.path.count("/")]
     assert root is not None
     prefix = f"{source.subfolder}/" if source.subfolder else ""
-    return Pulled(
-        root / source.subfolder, tuple(f.path.removeprefix(prefix) for f in listing.files), listing.commit
-    )
+    return Pulled(root / source.subfolder, tuple(f.path.removeprefix(prefix) for f in listing.files), listing.commit)
 
 
 def _fetch(source: Source, path: str, revision: str | None, output: Path | None) -> Path:
@@ -205,9 +194,7 @@ def _fetch(source: Source, path: str, revision: str | None, output: Path | None)
     for attempt in range(_ATTEMPTS):
         try:
             # Not by the commit: only a named revision is remembered in the cache, for the next start without a network.
-            found = hf_hub_download(
-                source.repo, path, repo_type=source.kind, revision=revision, local_dir=output
-            )
+            found = hf_hub_download(source.repo, path, repo_type=source.kind, revision=revision, local_dir=output)
             return Path(found)
         except Exception as error:  # see list_files
             # huggingface_hub < 1 gives up at the first broken connection; asked again, it goes on where it stopped.
@@ -219,14 +206,8 @@ def _fetch(source: Source, path: str, revision: str | None, output: Path | None)
 def _local(source: Source, revision: str | None, include: Sequence[str], output: Path | None) -> Pulled:
     """What an earlier pull left."""
     folder = source.cached(revision) if output is None else output / source.subfolder
-    found = (
-        [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-        if folder
-        else []
-    )
-    files = tuple(
-        sorted(name for name in found if _wanted(name, source, include) and not name.startswith(".cache/"))
-    )
+    found = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()] if folder else []
+    files = tuple(sorted(name for name in found if _wanted(name, source, include) and not name.startswith(".cache/")))
     if folder is None or not files:
         where = "the cache" if output is None else str(output)
         name = f"{source.repo}/{source.subfolder}".rstrip("/")
@@ -252,9 +233,7 @@ def _leads_outside(path: str) -> bool:
     parts = path.replace("\\", "/").split("/")
     windows = PureWindowsPath(path)
     return (
-        any(part in ("", ".", "..") for part in parts)
-        or bool(windows.drive or windows.root)
-        or not path.isprintable()
+        any(part in ("", ".", "..") for part in parts) or bool(windows.drive or windows.root) or not path.isprintable()
     )
 
 
@@ -282,15 +261,11 @@ def _translated(error: Exception, source: Source, revision: str | None, path: st
 
     what = f"{source.repo}/{path}" if path else source.repo
     if isinstance(error, errors.HFValidationError):
-        return UsageError(
-            f"{source.repo!r} is not a repository: {_one_line(error)}", "OWNER/NAME[/SUBFOLDER]"
-        )
+        return UsageError(f"{source.repo!r} is not a repository: {_one_line(error)}", "OWNER/NAME[/SUBFOLDER]")
     if isinstance(error, errors.GatedRepoError):
         return UnavailableError(f"{source.repo} is gated", "accept its terms on the hub, and set HF_TOKEN")
     if isinstance(error, errors.RevisionNotFoundError):
-        return UnavailableError(
-            f"{source.repo} has no revision {revision!r}", "name a branch, a tag or a commit"
-        )
+        return UnavailableError(f"{source.repo} has no revision {revision!r}", "name a branch, a tag or a commit")
     if isinstance(error, errors.RepositoryNotFoundError):
         other = "leave --dataset out for a model" if source.dataset else "--dataset for data"
         return UnavailableError(
@@ -305,29 +280,21 @@ def _translated(error: Exception, source: Source, revision: str | None, path: st
     if status == 401:
         return UnavailableError(f"{what}: the hub refused the token", "check HF_TOKEN")
     if status == 403:
-        return UnavailableError(
-            f"{what}: access denied", "does the token in HF_TOKEN have the right to read it?"
-        )
+        return UnavailableError(f"{what}: access denied", "does the token in HF_TOKEN have the right to read it?")
     if status == 404:
         return UnavailableError(f"{what}: not found on the hub", "check the name and the revision")
     if status == 429:
         wait = response.headers.get("Retry-After")
         hint = f"try again in {wait} s; it goes on" if wait else "try again later; it goes on"
-        return UnavailableError(
-            f"{what}: the hub limits the rate of requests", f"{hint}; HF_TOKEN raises the limit"
-        )
+        return UnavailableError(f"{what}: the hub limits the rate of requests", f"{hint}; HF_TOKEN raises the limit")
     if status is not None:
-        return UnavailableError(
-            f"{what}: the hub answered {status}", "try again later; it goes on where it stopped"
-        )
+        return UnavailableError(f"{what}: the hub answered {status}", "try again later; it goes on where it stopped")
     if isinstance(error, (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)) or path is None:
         return UnavailableError(
             f"{what}: the hub is out of reach: {_one_line(error)}",
             "check the network and HF_ENDPOINT; --offline takes what is in the cache",
         )
-    return UnavailableError(
-        f"{what}: download failed: {_one_line(error)}", "the same command goes on where it stopped"
-    )
+    return UnavailableError(f"{what}: download failed: {_one_line(error)}", "the same command goes on where it stopped")
 
 
 def _one_line(error: Exception) -> str:

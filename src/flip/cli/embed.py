@@ -66,7 +66,9 @@ def embed(
     list_encoders: Annotated[
         bool,
         typer.Option(
-            "--list-encoders", help="Show the encoders, and whether they would run.", callback=_list_encoders,
+            "--list-encoders",
+            help="Show the encoders, and whether they would run.",
+            callback=_list_encoders,
             is_eager=True,
         ),
     ] = False,
@@ -75,7 +77,8 @@ def embed(
     pair: Annotated[
         bool | None,
         typer.Option(
-            "--pair", help="Two aligned inputs (with --dataset also one TSV); also writes how near row i is to row i.",
+            "--pair",
+            help="Two aligned inputs (with --dataset also one TSV); also writes how near row i is to row i.",
             show_default=False,
         ),
     ] = None,

@@ -45,9 +45,7 @@ def explain(
             help="Weight W of the bias in the ranking score A(Bu) + W b.", show_default="the checkpoint's own"
         ),
     ] = None,
-    bias: Annotated[
-        bool | None, typer.Option("--bias/--no-bias", help="W = 1 or W = 0.", show_default=False)
-    ] = None,
+    bias: Annotated[bool | None, typer.Option("--bias/--no-bias", help="W = 1 or W = 0.", show_default=False)] = None,
     min_probability: Annotated[
         float | None, typer.Option(help="Leave out words less probable than this.", show_default="0")
     ] = None,
@@ -85,7 +83,10 @@ def explain(
     settings = load_settings(
         "explain",
         {
-            "device": device, "seed": seed, "offline": offline, "encoder": encoder,
+            "device": device,
+            "seed": seed,
+            "offline": offline,
+            "encoder": encoder,
             "encoder_options": options.encoder_options(
                 language=language, asr=asr, sonar_backend=sonar_backend, base_url=base_url
             ),
