@@ -284,18 +284,14 @@ def test_a_folder_that_cannot_be_written(here: Path, fails: Fails) -> None:
         assert "cannot write: " in fails(3, *command)
 
 
-@pytest.mark.skipif(
-    os.geteuid() == 0 and not shutil.which("setpriv"), reason="root writes everywhere, and there is no setpriv"
-)
-def test_a_read_only_folder(here: Path) -> None:
+def test_a_read_only_folder(fails: Fails, here: Path) -> None:
     (here / "a.txt").write_text("one two\n")
-    (here / "locked").mkdir(mode=0o555)
-    for parent in (here, *here.parents[:3]):
-        parent.chmod(0o755)
-    as_user = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
-    command = [*as_user, sys.executable, "-m", "flip", "vocab", "a.txt", "-o", "locked/v.json"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=here)
-    if "Permission denied" in done.stderr and "error:" not in done.stderr:
-        pytest.skip("another user may not run this interpreter")
-    assert done.returncode == 3, done.stderr
-    assert "v.json: cannot write: permission denied" in done.stderr
+    locked = here / "locked"
+    locked.mkdir(mode=0o555)
+    if os.access(locked, os.W_OK):  # root writes everywhere but into the kernel's own folders
+        locked = Path("/sys")
+        if not locked.is_dir():
+            pytest.skip("root, and a system without a folder that root cannot write to")
+    for name in ("v.json", "a.npy"):
+        command = "vocab" if name == "v.json" else "embed"
+        assert "cannot write: " in fails(3, command, "a.txt", "-o", locked / name)
