@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from flip.encoders import EncoderOptions, load_encoder
 from flip.encoders.base import require_dimension, truncated
@@ -73,9 +74,13 @@ class Explainer:
                 yield number, batch, self._embed(batch)
                 number += len(batch)
 
-        # The encoder works on the next batch while this one is scored and printed.
+        # The encoder works on the next batch while this one is scored and printed. It has all cores: a thread of the
+        # matrix library would go on spinning on one of them after each product.
+        matrix_threads = ThreadpoolController()
         for number, batch, found in one_ahead(embedded()):
-            yield from self._results(batch, number, found)
+            with matrix_threads.limit(limits=1, user_api="blas"):
+                results = self._results(batch, number, found)
+            yield from results
 
     def batch(self, records: Sequence[Record | InputError], number: int = 1) -> list[dict[str, Any]]:
         """The output records of a batch whose first record has this number in the stream."""
