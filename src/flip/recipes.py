@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from flip.whitening import Inputs
 
 Recipe = Literal["flip", "paper"]
-_FEWEST_STEPS = 600  # a small corpus is passed over more often, to take at least so many steps
+_FEWEST_STEPS = 350  # a small corpus is passed over more often, to take at least so many steps
 
 
 @dataclass(frozen=True)
