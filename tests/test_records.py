@@ -67,6 +67,14 @@ def test_a_missing_file() -> None:
         list(read_records("nowhere.txt"))
 
 
+def test_a_json_file_is_told_by_its_first_line(tmp_path: Path) -> None:
+    assert [r.text for r in read_records(write(tmp_path / "a.json", '{"text": "one"}\n{"text": "two"}\n'))] == [
+        "one",
+        "two",
+    ]
+    assert [r.text for r in read_records(write(tmp_path / "b.json", "plain text\n"))] == ["plain text"]
+
+
 def test_npy_rows(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.arange(6, dtype=np.float16).reshape(2, 3))
     records = list(read_records(tmp_path / "a.npy"))

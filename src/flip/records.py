@@ -110,7 +110,9 @@ def scan_records(source: str | Path) -> Iterator[Record | InputError]:
         yield Record(where=str(path), audio=path)
     else:
         with os_errors(path, "read"), path.open("rb") as file:
-            yield from _lines(file, str(path), jsonl=suffix in JSONL_SUFFIXES, folder=path.parent)
+            # What a .json file holds, one object a line or text, its first line tells.
+            jsonl = None if suffix == ".json" else suffix in JSONL_SUFFIXES
+            yield from _lines(file, str(path), jsonl=jsonl, folder=path.parent)
 
 
 def read_inputs(source: str | Path, clips: Path | None = None) -> Iterator[Record]:

@@ -284,6 +284,15 @@ def test_a_folder_that_cannot_be_written(here: Path, fails: Fails) -> None:
         assert "cannot write: " in fails(3, *command)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"), [("train.sentences.txt", ["-o", "train.npy"]), ("a.json", []), ("b.npy", ["-o", "b.npy"])]
+)
+def test_an_input_is_never_written_over(fails: Fails, here: Path, name: str, options: list[str]) -> None:
+    (here / name).write_text('{"text": "one two"}\n\n')
+    assert f"{name} is an input" in fails(2, "embed", name, *options)
+    assert (here / name).read_text() == '{"text": "one two"}\n\n'
+
+
 def test_a_read_only_folder(fails: Fails, here: Path) -> None:
     (here / "a.txt").write_text("one two\n")
     locked = here / "locked"

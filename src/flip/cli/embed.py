@@ -144,6 +144,7 @@ def embed(
             embed_dataset(settings, languages, out)
         return
     jobs = _jobs(settings.embed, languages)
+    _require_inputs_apart(jobs)
     model = options.load_encoder(settings.encoder, settings, out)
     if dry_run:
         _plan(jobs, model, out)
@@ -192,6 +193,21 @@ def _jobs(own: EmbedSettings, languages: list[str]) -> list[_Job]:
         records = _paired(own, i) if own.pair else _read([name], own.clips)
         jobs.append(_Job(path, [name], records, languages[i] if len(languages) > 1 else None))
     return jobs
+
+
+def _require_inputs_apart(jobs: list[_Job]) -> None:
+    """Raises a UsageError where an output would be written over an input."""
+    from flip.errors import UsageError
+    from flip.store import audio_path, embeddings_json, sentences_path
+
+    inputs = {Path(source).resolve(): source for job in jobs for source in job.sources}
+    for job in jobs:
+        for written in (job.output, embeddings_json(job.output), sentences_path(job.output), audio_path(job.output)):
+            if written.resolve() in inputs:
+                raise UsageError(
+                    f"{inputs[written.resolve()]} is an input, and {job.output} would write over it",
+                    "name another output with -o",
+                )
 
 
 def _read(sources: list[str], clips: Path | None) -> Iterator[Record]:
