@@ -39,13 +39,6 @@ class Bags:
         """(nnz,) the bag that each entry belongs to."""
         return np.repeat(np.arange(len(self)), self.sizes)
 
-    def take(self, rows: NDArray[np.int64]) -> Bags:
-        """The bags of `rows`, in that order."""
-        sizes = self.sizes[rows]
-        indptr = np.concatenate([[0], np.cumsum(sizes)])
-        entries = np.repeat(self.indptr[rows] - indptr[:-1], sizes) + np.arange(indptr[-1])
-        return Bags(indptr, self.words[entries], self.counts[entries])
-
     def document_frequency(self, vocabulary_size: int) -> NDArray[np.int64]:
         """(|V|,) number of bags that contain each word."""
         return np.bincount(self.words, minlength=vocabulary_size)

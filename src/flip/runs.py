@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,11 +46,6 @@ def open_run(folder: Path, *, resume: bool = False, force: bool = False) -> None
                 f"{folder} exists and is not empty",
                 "--resume goes on with the run in it, --force starts it anew (its data/ is kept), -o names another",
             )
-
-
-def remove_data(folder: Path) -> None:
-    """Deletes the split and the embeddings of a corpus."""
-    shutil.rmtree(folder / DATA, ignore_errors=True)
 
 
 def train_run(
