@@ -49,6 +49,10 @@ class FactorizedLogLinear:
         """(n, |V|) scores z = bias_weight * b + A(Bu) of embeddings u, (n, d)."""
         return _scores(self.project(u), self.A, self.b, bias_weight)
 
+    def rescaled(self, scale: float, b: Array) -> FactorizedLogLinear:
+        """z = b + scale * A(Bu), with another b."""
+        return FactorizedLogLinear(self.A, (scale * self.B).astype(np.float32), b)
+
 
 @dataclass(frozen=True)
 class LogLinear:
@@ -84,6 +88,10 @@ class LogLinear:
     def scores(self, u: Array, bias_weight: float = 1.0) -> Array:
         """(n, |V|) scores z = bias_weight * b + Wu of embeddings u, (n, d)."""
         return _scores(self.project(u), self.W, self.b, bias_weight)
+
+    def rescaled(self, scale: float, b: Array) -> LogLinear:
+        """z = b + scale * Wu, with another b."""
+        return LogLinear((scale * self.W).astype(np.float32), b)
 
 
 Model = FactorizedLogLinear | LogLinear
