@@ -124,6 +124,7 @@ def test_summary_rows_are_percent_but_for_losses() -> None:
         "accuracy": {"bias": {"mean": 0.5, "se": 0.01, "n": 9}, "no_bias": {"mean": float("nan"), "se": 0, "n": 0}},
         "precision": {"no_bias": {"mean": 0.25, "se": 0.0, "n": 9}},
         "perplexity": {"mean": 93.5, "se": 2.0, "n": 9},
+        "threshold_f1": {"mean": 0.75, "se": 0.01, "n": 9, "threshold": 0.3},
         "log_loss": {"mean": 0.25209, "se": 0.0032, "n": 9},
         "sparsity": {"value": 0.125},
         "curve": {},
@@ -132,6 +133,7 @@ def test_summary_rows_are_percent_but_for_losses() -> None:
         ("accuracy", "50.00 ± 1.00", "-"),
         ("precision at 7", "-", "25.00 ± 0.00"),
         ("perplexity", "93.50 ± 2.00", ""),
+        ("F1 at the best threshold (0.30)", "75.00 ± 1.00", ""),
         ("log loss of the words shown", "0.2521 ± 0.0032", ""),
         ("sparsity of A", "12.50", ""),
     ]

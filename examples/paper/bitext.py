@@ -2,7 +2,8 @@
 
     python bitext.py /usr/share/libreoffice/help de help-de
 
-writes help-de.en and help-de.de, for `flip embed --pair`. The pages come in Debian's libreoffice-help-en-us, -de, -fr, ...
+writes help-de.en and help-de.de, for `flip embed --pair`. The pages come in Debian's
+libreoffice-help-en-us, -de, -fr, ...
 """
 
 from __future__ import annotations

@@ -122,6 +122,8 @@ def evaluate_dataset(
     chosen, missing = _computable(checkpoint, data, options, others, splice is not None)
     texts, vocabulary, size = list(data.texts.values()), checkpoint.vocabulary, len(checkpoint.vocabulary)
     refs = references(texts, vocabulary, options.tokens)
+    if not refs.words.sizes.any():
+        missing["accuracy"] = "no sentence has a word of the vocabulary"
     spans = span_words(texts, vocabulary, options.tokens) if "span" in chosen else None
     entities = None
     if "entities" in chosen and options.entities is not None:

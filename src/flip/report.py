@@ -43,7 +43,7 @@ def summary_rows(result: Result, topn: int) -> list[tuple[str, str, str]]:
         if key in _CURVES:
             continue
         name = _NAMES.get(key, key) + (f" at {topn}" if key in _AT_N else "")
-        if "threshold" in value:
+        if value.get("n") and "threshold" in value:
             name += f" ({value['threshold']:.2f})"
         if "value" in value:
             rows.append((name, f"{100 * value['value']:.2f}", ""))
@@ -100,7 +100,9 @@ def write_report(path: Path, measured: Sequence[Measured], topn: int) -> None:
 
 def _summary(result: Result, topn: int) -> str:
     heading = f"{result['model']} on {result['dataset']} / {result['embedding']}"
-    about = f"{result['n']} sentences, {result['skipped']} skipped; rank {result['rank']}, {result['method']}. {IN_PERCENT}"
+    about = (
+        f"{result['n']} sentences, {result['skipped']} skipped; rank {result['rank']}, {result['method']}. {IN_PERCENT}"
+    )
     parts = [f"<h2>{_text(heading)}</h2><p>{_text(about)}</p>"]
     parts.append(_table(("metric", "with b", "without b"), summary_rows(result, topn)))
     if rows := comparison_rows(result):
