@@ -183,6 +183,6 @@ def test_all_metrics_against_a_loop_over_sentences() -> None:
     accuracy = result["metrics"]["accuracy"]["bias"]["mean"]
     print(
         f"\n{SENTENCES} sentences, {WORDS} words, rank {RANK}, two models, all metrics: {fast:.1f} s (accuracy "
-        f"{100 * accuracy:.1f}); a loop with sorted lists and sets: {slow:.0f} s, from {LOOPED} sentences, which give the "
-        f"same numbers; {slow / fast:.1f} times as long"
+        f"{100 * accuracy:.1f}); a loop with sorted lists and sets: {slow:.0f} s, from {LOOPED} sentences, which give "
+        f"the same numbers; {slow / fast:.1f} times as long"
     )
