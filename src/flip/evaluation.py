@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 METRIC_NAMES = (
     "accuracy", "pr", "curve", "span", "entities", "jaccard", "perplexity", "calibration", "sparsity",
 )  # fmt: skip
+_CHOICES = f"one or more of {', '.join(METRIC_NAMES)}, or all"
 _SHOWN = "shown"  # the ranking of `flip explain`, made in the same pass
 Ranker = Callable[[str, "NDArray[np.floating[Any]]", int], dict[str, Ranking]]
 
@@ -264,8 +265,10 @@ def _computable(
         "sparsity": "SpLiCE has no A" if splice else None,
     }
     wanted = METRIC_NAMES if "all" in options.metrics else options.metrics
+    if not wanted:
+        raise UsageError("no metric to compute", _CHOICES)
     if unknown := [name for name in wanted if name not in METRIC_NAMES]:
-        raise UsageError(f"unknown metric {unknown[0]!r}", f"one or more of {', '.join(METRIC_NAMES)}, or all")
+        raise UsageError(f"unknown metric {unknown[0]!r}", _CHOICES)
     missing = {name: why for name in wanted if (why := reasons.get(name))}
     if missing and "all" not in options.metrics:
         name, why = next(iter(missing.items()))

@@ -154,6 +154,7 @@ def test_what_cannot_be_done_is_said(fails: Fails, here: Path, two_views: Path, 
     own = ["eval", "--model", run_folder, "--data", two_views]
     assert "cannot compute entities: needs --entities" in fails(2, *own, "--metrics", "entities")
     assert "cannot compute perplexity: the model is Bernoulli" in fails(2, *own, "--metrics", "perplexity")
+    assert "no metric to compute" in fails(2, *own, "--metrics", " , ")
     assert "unknown metric 'bleu'" in fails(2, *own, "--metrics", "bleu")
     assert "--compare needs --method flip" in fails(2, *own, "--method", "splice", "--compare", run_folder)
     assert "unknown ending" in fails(2, *own, "--plot", "p.gif")
