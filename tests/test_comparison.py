@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flip.comparison import Recovered, compare_recovered, jaccard
 from flip.metrics import Ranking, references
@@ -41,6 +43,17 @@ def test_it_is_symmetric_and_one_with_itself() -> None:
     first, second = recovered([[0, 1], [2, 0], [0, 1]]), recovered([[0, 3], [1, 2], [0, 1]])
     assert jaccard(first, second, "bias").tolist() == jaccard(second, first, "bias").tolist()
     assert jaccard(first, first, "bias").tolist() == [1.0, 1.0]
+
+
+RANKED = st.lists(st.permutations(range(4)), min_size=3, max_size=3)
+
+
+@given(RANKED, RANKED, st.permutations(range(3)))
+def test_it_lies_between_0_and_1_whatever_the_order(left: list, right: list, order: list[int]) -> None:
+    found = jaccard(recovered(left), recovered(right), "bias")
+    assert ((found >= 0) & (found <= 1)).all()
+    shuffled = [recovered([side[i] for i in order], texts=[TEXTS[i] for i in order]) for side in (left, right)]
+    assert sorted(jaccard(*shuffled, "bias")) == sorted(found)
 
 
 def test_words_are_compared_as_words_between_vocabularies() -> None:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from flip.entities import entity_metrics, entity_recall, match_entities, read_entities
+from flip.entities import EntityRow, entity_metrics, entity_recall, match_entities, read_entities
 from flip.errors import InputError
 from flip.metrics import Ranking
 from flip.vocabulary import Vocabulary
@@ -29,6 +31,15 @@ def test_strict_and_partial_recall_by_hand(tmp_path: Path) -> None:
     strict, partial = entity_recall(top, found, 5)
     assert strict.tolist() == [[0, 0.5, 0.5, 0.5, 1.0]]  # ada at k = 2, all of new york city at 5
     assert partial[0] == pytest.approx([1 / 6, (1 + 1 / 3) / 2, (1 + 1 / 3) / 2, (1 + 2 / 3) / 2, 1.0])
+
+
+@given(st.permutations(range(5)), st.lists(st.lists(st.sampled_from([*WORDS.words, "zzz"]), min_size=1), min_size=1))
+def test_recall_grows_with_k_and_partial_is_never_less_than_strict(top: list[int], names: list[list[str]]) -> None:
+    rows = [EntityRow("", "Bob stayed.", None, tuple(" ".join(words) for words in names))]
+    strict, partial = entity_recall(np.tile(top, (3, 1)), match_entities(rows, TEXTS, WORDS), 5)
+    assert ((strict >= 0) & (strict <= partial + 1e-12) & (partial <= 1 + 1e-12)).all()
+    assert (np.diff(strict) >= 0).all()
+    assert (np.diff(partial) >= 0).all()
 
 
 def test_precision_and_f1_count_words_of_any_entity(tmp_path: Path) -> None:

@@ -71,5 +71,12 @@ def test_the_best_threshold_is_the_best() -> None:
     assert f1(found["threshold"]) == pytest.approx(found["mean"])
 
 
+def test_no_reference_token_gives_no_threshold() -> None:
+    nothing = References(bags_of_indices([[]]), np.array([0]))
+    found = best_threshold(Ranking(np.array([[0, 1]]), np.array([[1.0, -1.0]], np.float32)), nothing, 2)
+    assert found["n"] == 0
+    assert np.isnan([found["mean"], found["threshold"]]).all()
+
+
 def test_sparsity_is_the_share_of_zeros() -> None:
     assert sparsity(LogLinear(np.array([[0, 1], [0, 0]], np.float32), np.zeros(2, np.float32))) == 0.75

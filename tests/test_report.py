@@ -113,6 +113,8 @@ def test_it_fits_a_phone_in_both_colour_schemes(report: Path, chromium: Any, sch
     chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
     chromium.get(report.as_uri())
     assert chromium.execute_script("return document.documentElement.scrollWidth") <= 360
+    cut = "return [...document.querySelectorAll('.wide')].filter((e) => e.scrollWidth > e.clientWidth).length"
+    assert chromium.execute_script(cut) == 0
     background = chromium.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 28)"}[scheme]
 
@@ -122,6 +124,8 @@ def test_summary_rows_are_percent_but_for_losses() -> None:
         "accuracy": {"bias": {"mean": 0.5, "se": 0.01, "n": 9}, "no_bias": {"mean": float("nan"), "se": 0, "n": 0}},
         "precision": {"no_bias": {"mean": 0.25, "se": 0.0, "n": 9}},
         "perplexity": {"mean": 93.5, "se": 2.0, "n": 9},
+        "threshold_f1": {"mean": 0.75, "se": 0.01, "n": 9, "threshold": 0.3},
+        "log_loss": {"mean": 0.25209, "se": 0.0032, "n": 9},
         "sparsity": {"value": 0.125},
         "curve": {},
     }
@@ -129,6 +133,8 @@ def test_summary_rows_are_percent_but_for_losses() -> None:
         ("accuracy", "50.00 ± 1.00", "-"),
         ("precision at 7", "-", "25.00 ± 0.00"),
         ("perplexity", "93.50 ± 2.00", ""),
+        ("F1 at the best threshold (0.30)", "75.00 ± 1.00", ""),
+        ("log loss of the words shown", "0.2521 ± 0.0032", ""),
         ("sparsity of A", "12.50", ""),
     ]
     assert comparison_rows({"metrics": metrics}) == []

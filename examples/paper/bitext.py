@@ -2,17 +2,15 @@
 
     python bitext.py /usr/share/libreoffice/help de help-de
 
-writes help-de/{train,dev,test}.{en,de}.txt. The pages come in Debian's libreoffice-help-en-us, -de, -fr, ...
+writes help-de.en and help-de.de, for `flip embed --pair`. The pages come in Debian's
+libreoffice-help-en-us, -de, -fr, ...
 """
 
 from __future__ import annotations
 
 import argparse
-import random
 from html.parser import HTMLParser
 from pathlib import Path
-
-SIZES = {"dev": 1000, "test": 1000}
 
 
 class Paragraphs(HTMLParser):
@@ -46,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("help", type=Path, help="folder with en-US, de, fr, ...")
     parser.add_argument("language", help="de, fr, ...")
-    parser.add_argument("output", type=Path)
+    parser.add_argument("output", help="start of the names of the two files")
     parser.add_argument("--words", type=int, nargs=2, default=(4, 40), help="fewest and most words of a sentence")
     args = parser.parse_args()
     english = args.help / "en-US"
@@ -61,17 +59,10 @@ def main() -> None:
                 # Equal sides are not translated yet.
                 if translation != text and all(args.words[0] <= n <= args.words[1] for n in sizes):
                     pairs.setdefault(text, translation)
-    rows = sorted(pairs.items())
-    random.Random(0).shuffle(rows)
-    args.output.mkdir(parents=True, exist_ok=True)
-    start = 0
-    for part, size in {**SIZES, "train": len(rows) - sum(SIZES.values())}.items():
-        chosen = rows[start : start + size]
-        start += size
-        for side, language in enumerate(("en", args.language)):
-            lines = "".join(f"{row[side]}\n" for row in chosen)
-            (args.output / f"{part}.{language}.txt").write_text(lines, encoding="utf-8")
-        print(f"{part}: {len(chosen)} pairs")
+    for side, language in enumerate(("en", args.language)):
+        lines = "".join(f"{pair[side]}\n" for pair in pairs.items())
+        Path(f"{args.output}.{language}").write_text(lines, encoding="utf-8")
+    print(f"{len(pairs)} pairs")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python figure1.py datasets.yaml --entities entities.jsonl --plot figure1.svg
 
-Without --entities, runs of capitalised words that do not start a sentence stand in for annotated names; that suits
-English only, and lower-cased text not at all.
+Without --entities nothing is annotated: runs of capitalised words after a small letter or a comma, without titles, are
+taken for names. That suits English only, and lower-cased text not at all.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from runs import arguments, evaluated, parsed, percent, print_table, trained, vo
 
 from flip import load_dataset
 
-_NAME = re.compile(r"(?<=[a-z,;] )(?!I\b)[A-Z]\w+(?: [A-Z]\w+)*")
+_NAME = re.compile(r"(?<=[a-z,;] )(?:(?:Mr|Mrs|Ms|Dr|Sir|Lady|Lord)\.? )?(?!I\b)([A-Z]\w+(?: [A-Z]\w+)*)")
 
 
 def write_names(sentences: list[str], path: Path) -> None:

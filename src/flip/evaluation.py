@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 METRIC_NAMES = (
     "accuracy", "pr", "curve", "span", "entities", "jaccard", "perplexity", "calibration", "sparsity",
 )  # fmt: skip
+_CHOICES = f"one or more of {', '.join(METRIC_NAMES)}, or all"
+_SHOWN = "shown"  # the ranking of `flip explain`, made in the same pass
 Ranker = Callable[[str, "NDArray[np.floating[Any]]", int], dict[str, Ranking]]
 
 
@@ -121,13 +123,17 @@ def evaluate_dataset(
     chosen, missing = _computable(checkpoint, data, options, others, splice is not None)
     texts, vocabulary, size = list(data.texts.values()), checkpoint.vocabulary, len(checkpoint.vocabulary)
     refs = references(texts, vocabulary, options.tokens)
+    if not refs.words.sizes.any():
+        missing["accuracy"] = "no sentence has a word of the vocabulary"
     spans = span_words(texts, vocabulary, options.tokens) if "span" in chosen else None
     entities = None
     if "entities" in chosen and options.entities is not None:
         entities = match_entities(options.entities, data.texts, vocabulary, options.tokens)
     depth = max(depth_for(refs, options.topn), int(spans.sizes.max(initial=1)) if spans else 1)
-    ranker = splice or _model_ranker(checkpoint, options.device)
+    weights = {**BIAS_WEIGHTS} | ({_SHOWN: checkpoint.bias_weight} if "calibration" in chosen else {})
+    ranker = splice or _model_ranker(checkpoint, weights, options.device)
     rankings = {name: ranker(name, view, depth) for name, view in data.embeddings.items()}
+    shown = {name: ranking.pop(_SHOWN) for name, ranking in rankings.items() if _SHOWN in ranking}
     compared = _compare(checkpoint, data, options, others, rankings, refs) if "jaccard" in chosen else {}
     for name, view in data.embeddings.items():
         ranking = rankings[name]
@@ -143,7 +149,7 @@ def evaluate_dataset(
             bags = bags_of_words(texts, vocabulary)
             metrics["perplexity"] = perplexity(checkpoint.model, view, bags, options.device).to_dict()
         if "calibration" in chosen:
-            metrics |= calibration(_shown(checkpoint, view, options), refs, size)
+            metrics |= calibration(_with_full_bias(shown[name], checkpoint, options.topn), refs, size)
             metrics["threshold_f1"] = best_threshold(ranking["bias"], refs, size)
         if "sparsity" in chosen:
             metrics["sparsity"] = {"value": sparsity(checkpoint.model)}
@@ -204,15 +210,15 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, A
         yield record
 
 
-def _model_ranker(checkpoint: Checkpoint, device: str) -> Ranker:
-    return lambda name, view, depth: rank(checkpoint.model, view, depth, device=device)
+def _model_ranker(checkpoint: Checkpoint, weights: Mapping[str, float], device: str) -> Ranker:
+    return lambda name, view, depth: rank(checkpoint.model, view, depth, bias_weights=weights, device=device)
 
 
-def _shown(checkpoint: Checkpoint, view: NDArray[np.floating[Any]], options: EvaluationOptions) -> Ranking:
-    """The words that `flip explain` shows, with their scores under the full bias."""
-    weight = checkpoint.bias_weight
-    ranked = rank(checkpoint.model, view, options.topn, bias_weights={"shown": weight}, device=options.device)["shown"]
-    return Ranking(ranked.words, ranked.scores + np.float32(1 - weight) * checkpoint.model.b[ranked.words])
+def _with_full_bias(shown: Ranking, checkpoint: Checkpoint, topn: int) -> Ranking:
+    """The words that `flip explain` shows, in its order, with scores that have the full bias."""
+    words = shown.words[:, :topn]
+    missing = np.float32(1 - checkpoint.bias_weight)
+    return Ranking(words, shown.scores[:, :topn] + missing * checkpoint.model.b[words])
 
 
 def _compare(
@@ -259,8 +265,10 @@ def _computable(
         "sparsity": "SpLiCE has no A" if splice else None,
     }
     wanted = METRIC_NAMES if "all" in options.metrics else options.metrics
+    if not wanted:
+        raise UsageError("no metric to compute", _CHOICES)
     if unknown := [name for name in wanted if name not in METRIC_NAMES]:
-        raise UsageError(f"unknown metric {unknown[0]!r}", f"one or more of {', '.join(METRIC_NAMES)}, or all")
+        raise UsageError(f"unknown metric {unknown[0]!r}", _CHOICES)
     missing = {name: why for name in wanted if (why := reasons.get(name))}
     if missing and "all" not in options.metrics:
         name, why = next(iter(missing.items()))

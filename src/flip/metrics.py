@@ -87,16 +87,17 @@ class Ranking:
 def score_blocks(
     model: Model, embeddings: NDArray[np.floating[Any]], device: str = "cpu"
 ) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
-    """Yields (rows, A(Bu) of these rows, b) in float32 on `device`, one block in memory at a time."""
+    """Yields (rows, A(Bu) of these rows, b) in float32 on `device`; each block is written over the one before."""
     import torch
 
     output = torch.from_numpy(np.ascontiguousarray(model.output)).to(device)
     b = torch.from_numpy(model.b.astype(np.float32)).to(device)
-    rows = max(1, _BLOCK_ENTRIES // len(b))
+    rows = max(1, min(_BLOCK_ENTRIES // len(b), len(embeddings)))
+    scores = torch.empty(rows, len(b), device=device)  # fresh memory for each block costs as much as half the product
     for start in range(0, len(embeddings), rows):
         block = slice(start, start + rows)
         h = torch.tensor(model.project(np.asarray(embeddings[block])), device=device)
-        yield block, h @ output.T, b
+        yield block, torch.mm(h, output.T, out=scores[: len(h)]), b
 
 
 def rank(
@@ -112,12 +113,16 @@ def rank(
     Returns:
         A ranking under each name of `bias_weights`.
     """
+    import torch
+
     k = min(k, model.vocabulary_size)
     n = len(embeddings)
     found = {name: Ranking(np.empty((n, k), np.int64), np.empty((n, k), np.float32)) for name in bias_weights}
+    biased = None
     for block, z, b in score_blocks(model, embeddings, device):
+        biased = torch.empty_like(z) if biased is None else biased[: len(z)]
         for name, weight in bias_weights.items():
-            scores, words = _topk(z + weight * b if weight else z, k)
+            scores, words = _topk(torch.add(z, b, alpha=weight, out=biased) if weight else z, k)
             found[name].words[block] = words.cpu().numpy()
             found[name].scores[block] = scores.cpu().numpy()
     return found

@@ -71,7 +71,7 @@ def _panels(results: Sequence[Result]) -> Iterator[Panel]:
     named = [r for r in results if "entity_curve" in r["metrics"]]
     if named:
         yield "Entity recall at k", lambda axes: _entities(axes, named)
-    swept = [r for r in results if len(_rank_sweep(r)) > 1]
+    swept = [r for r in results if len({rank for rank, _, _ in _rank_sweep(r)}) > 1]
     if swept:
         yield "Accuracy and rank", lambda axes: _ranks(axes, swept)
 
@@ -85,7 +85,7 @@ def _draw(panels: Sequence[Panel], target: Path | io.StringIO, form: str, ink: s
     style: Any = {"svg.fonttype": "none", "svg.hashsalt": "flip", "font.size": 9} | dict.fromkeys(inked, ink)
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(5.2 * len(panels), 3.8), layout="constrained")
+        figure = Figure(figsize=(4.4 * len(panels), 3.6), layout="constrained")
         for i, (title, draw) in enumerate(panels):
             axes = figure.add_subplot(1, len(panels), i + 1)
             draw(axes)
@@ -97,11 +97,11 @@ def _draw(panels: Sequence[Panel], target: Path | io.StringIO, form: str, ink: s
 
 
 def _lines(results: Sequence[Result], key: str) -> Iterator[tuple[str, str, str, dict[str, list[float]]]]:
-    """(label, colour, style, curve): a colour an embedding, solid with b and dashed without."""
+    """(label, colour, style, curve): solid with b and dashed without; a colour each, or one for each embedding."""
     for i, result in enumerate(results):
-        for side, curve in result["metrics"][key].items():
-            label = _LABELS[side] if len(results) == 1 else f"{result['embedding']}, {_LABELS[side]}"
-            yield label, _COLOURS[i % len(_COLOURS)], "-" if side == "bias" else "--", curve
+        for j, (side, curve) in enumerate(result["metrics"][key].items()):
+            label, colour = (_LABELS[side], j) if len(results) == 1 else (f"{result['embedding']}, {_LABELS[side]}", i)
+            yield label, _COLOURS[colour % len(_COLOURS)], "-" if side == "bias" else "--", curve
 
 
 def _precision_recall(axes: Axes, results: Sequence[Result]) -> None:

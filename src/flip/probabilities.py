@@ -85,20 +85,19 @@ def best_threshold(ranked: Ranking, refs: References, vocabulary_size: int) -> d
     sentences that it is measured on, so this is what a good threshold could give: choose it on dev to use it.
 
     Returns:
-        `{"mean", "se", "n", "threshold"}`.
+        `{"mean", "se", "n", "threshold"}`; NaN where no sentence has a reference token.
     """
     counted = refs.tokens > 0
     m = refs.tokens[counted]
     p = sigmoid(ranked.scores[counted, :DEPTH].astype(np.float64))
     found = np.cumsum(hits(ranked.words, refs.words, vocabulary_size)[counted, :DEPTH], axis=1)
     found = np.concatenate([np.zeros((len(found), 1), np.int64), found], axis=1)
-    best, chosen = Estimate.of(np.empty(0)), 0.5
+    means = []
     for threshold in _THRESHOLDS:
         shown = (p >= threshold).sum(axis=1)  # a prefix: words are ranked by their probability
-        f1 = Estimate.of(2 * found[np.arange(len(found)), shown] / (shown + m))
-        if not best.n or f1.mean > best.mean:
-            best, chosen = f1, float(threshold)
-    return best.to_dict() | {"threshold": chosen}
+        means.append((Estimate.of(2 * found[np.arange(len(found)), shown] / (shown + m)), float(threshold)))
+    best, chosen = max(means, key=lambda pair: pair[0].mean)
+    return best.to_dict() | {"threshold": chosen if best.n else float("nan")}
 
 
 def sparsity(model: Model) -> float:

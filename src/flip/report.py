@@ -31,8 +31,9 @@ _NAMES = {
     "calibration_error": "expected calibration error",
     "sparsity": "sparsity of A",
 }
-_UNSCALED = ("perplexity", "log_loss")  # not fractions
+_DECIMALS = {"perplexity": 2, "log_loss": 4}  # of what is no fraction
 _CURVES = ("curve", "entity_curve")
+IN_PERCENT = "Percent ± standard error; losses and perplexity as they are."
 
 
 def summary_rows(result: Result, topn: int) -> list[tuple[str, str, str]]:
@@ -42,15 +43,14 @@ def summary_rows(result: Result, topn: int) -> list[tuple[str, str, str]]:
         if key in _CURVES:
             continue
         name = _NAMES.get(key, key) + (f" at {topn}" if key in _AT_N else "")
-        if "threshold" in value:
+        if value.get("n") and "threshold" in value:
             name += f" ({value['threshold']:.2f})"
-        factor = 1 if key in _UNSCALED else 100
         if "value" in value:
-            rows.append((name, f"{factor * value['value']:.2f}", ""))
+            rows.append((name, f"{100 * value['value']:.2f}", ""))
         elif "mean" in value:
-            rows.append((name, _estimate(value, factor), ""))
+            rows.append((name, _estimate(value, _DECIMALS.get(key)), ""))
         else:
-            rows.append((name, *(_estimate(value.get(side), factor) for side in ("bias", "no_bias"))))
+            rows.append((name, *(_estimate(value.get(side)) for side in ("bias", "no_bias"))))
     return rows
 
 
@@ -60,15 +60,18 @@ def comparison_rows(result: Result) -> list[tuple[str, str, str, str]]:
     for one in result.get("comparisons", []):
         side = "bias" if "bias" in one["accuracy"] else "no_bias"
         name = f"{one['model']} (rank {one['rank']}) on {one['embedding']}"
-        accuracy, jaccard = (_estimate(one[key][side], 100) for key in ("accuracy", "jaccard"))
-        rows.append((name, accuracy, _estimate(one["difference"][side], 100, signed=True), jaccard))
+        accuracy, jaccard = (_estimate(one[key][side]) for key in ("accuracy", "jaccard"))
+        rows.append((name, accuracy, _estimate(one["difference"][side], signed=True), jaccard))
     return rows
 
 
-def _estimate(estimate: dict[str, float] | None, factor: float, signed: bool = False) -> str:
+def _estimate(estimate: dict[str, float] | None, decimals: int | None = None, signed: bool = False) -> str:
+    """In percent, or with so many decimals as it is."""
     if not estimate or not estimate["n"]:
         return "-"
-    return f"{factor * estimate['mean']:{'+' if signed else ''}.2f} ± {factor * estimate['se']:.2f}"
+    factor, decimals = (100, 2) if decimals is None else (1, decimals)
+    sign = "+" if signed else ""
+    return f"{factor * estimate['mean']:{sign}.{decimals}f} ± {factor * estimate['se']:.{decimals}f}"
 
 
 def write_report(path: Path, measured: Sequence[Measured], topn: int) -> None:
@@ -97,7 +100,9 @@ def write_report(path: Path, measured: Sequence[Measured], topn: int) -> None:
 
 def _summary(result: Result, topn: int) -> str:
     heading = f"{result['model']} on {result['dataset']} / {result['embedding']}"
-    about = f"{result['n']} sentences, {result['skipped']} skipped; rank {result['rank']}, {result['method']}"
+    about = (
+        f"{result['n']} sentences, {result['skipped']} skipped; rank {result['rank']}, {result['method']}. {IN_PERCENT}"
+    )
     parts = [f"<h2>{_text(heading)}</h2><p>{_text(about)}</p>"]
     parts.append(_table(("metric", "with b", "without b"), summary_rows(result, topn)))
     if rows := comparison_rows(result):

@@ -1,112 +1,188 @@
-"""Evaluation and SpLiCE against straightforward versions. `pytest --benchmark -s tests/benchmarks`."""
+"""`flip eval --metrics all --compare RUN` against a loop over sentences. `pytest --benchmark -s tests/benchmarks`."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Lasso
 
-from flip.bags import bags_of_indices
-from flip.metrics import DEPTH, METRICS, References, evaluate
+from flip.checkpoint import Checkpoint
+from flip.entities import EntityRow
+from flip.evaluation import EvaluationData, EvaluationOptions, evaluate_dataset
 from flip.model import FactorizedLogLinear
-from flip.splice import Dictionary, decompose
+from flip.tokenize import Tokenizer, normalize
+from flip.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.benchmark
 
-SENTENCES, LOOPED, WORDS, RANK, TOPN = 16_000, 400, 100_000, 512, 10
+SENTENCES, LOOPED, WORDS, PAIRS, RANK = 16_000, 400, 100_000, 20_000, 512
+TOPN, DEPTH, CURVE, BINS = 10, 50, 10, 15
+SIDES = {"bias": 1.0, "no_bias": 0.0}
 
 
-def timed(run: Callable[[], Any]) -> tuple[Any, float]:
+class Problem:
+    """Random sentences of 3 to 12 words, embedded so that two models find some of them."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        singles = [f"w{i}" for i in range(WORDS - PAIRS)]
+        pairs = sorted({f"w{i} w{j}" for i, j in rng.integers(0, 300, (PAIRS * 2, 2))})[:PAIRS]
+        self.vocabulary = Vocabulary(tuple(singles + pairs), Tokenizer(ngram=(1, 2)))
+        A = rng.normal(size=(len(self.vocabulary), RANK)).astype(np.float32)
+        noisy = A + rng.normal(size=A.shape).astype(np.float32)
+        B = (np.eye(RANK) + rng.normal(size=(RANK, RANK)) / 50).astype(np.float32)
+        b = (rng.normal(size=len(A)) - 10).astype(np.float32)
+        config = {"objective": "bernoulli", "bias_weight": 0.25}
+        self.first, self.second = (
+            Checkpoint(FactorizedLogLinear(M / 40, B, b), self.vocabulary, config, name)
+            for M, name in ((A, "first"), (noisy, "second"))
+        )
+        drawn = [(300 ** rng.random(rng.integers(3, 13)) * 300).astype(int) % len(singles) for _ in range(SENTENCES)]
+        self.texts = [" ".join(f"W{i}," for i in row) + " unknown." for row in drawn]
+        self.names = [[f"W{row[0]} W{row[1]}", f"W{row[-1]}"] for row in drawn]
+        found = np.array([A[row].sum(axis=0) for row in drawn])
+        self.u = (found + 5 * rng.normal(size=found.shape)).astype(np.float32)
+
+    def ours(self, n: int) -> dict[str, Any]:
+        data = EvaluationData("test", {"u": self.u[:n]}, dict(enumerate(self.texts[:n])), n)
+        rows = [EntityRow("", self.texts[i], None, tuple(self.names[i])) for i in range(n)]
+        options = EvaluationOptions(("all",), TOPN, entities=rows)
+        (measured,) = evaluate_dataset(self.first, data, options, [self.second])
+        assert set(measured.result["not_computed"]) == {"perplexity"}  # not for Bernoulli models
+        return measured.result
+
+
+def spans(tokens: list[str], index: dict[str, int]) -> set[int]:
+    found, start = set(), 0
+    while start < len(tokens):
+        pair = " ".join(tokens[start : start + 2])
+        if start + 1 < len(tokens) and pair in index:
+            found.add(index[pair])
+            start += 2
+        else:
+            found |= {index[tokens[start]]} if tokens[start] in index else set()
+            start += 1
+    return found
+
+
+def hit_set(wanted: set[int], top: list[int]) -> set[int]:
+    return wanted & set(top[: len(wanted)])
+
+
+def at(wanted: set[int], m: int, top: list[int], n: int) -> tuple[float, float, float]:
+    """Precision, recall, F1."""
+    h = len(wanted & set(top[:n]))
+    return h / n, h / m, 2 * h / (n + m)
+
+
+def loop(problem: Problem, n: int) -> dict[str, list[float]]:
+    """Each sentence on its own: scores, sorted lists of indices, and Python sets. Values by metric and side."""
+    index, values = problem.vocabulary.index, defaultdict(list)
+    model, other = problem.first.model, problem.second.model
+    weight = problem.first.bias_weight
+    f1_at: list[list[float]] = []
+    for text, names, u in zip(problem.texts[:n], problem.names[:n], problem.u[:n], strict=True):
+        tokens = normalize(text).split()
+        m = len(set(tokens))
+        wanted = {index[token] for token in tokens if token in index}
+        spanned = spans(tokens, index)
+        entities = {frozenset(normalize(name).split()) for name in names}
+        entity_words = frozenset[str]().union(*entities)
+        z, other_z = model.A @ (model.B @ u), other.A @ (other.B @ u)
+        for side, w in SIDES.items():
+            top = np.argsort(-(z + w * model.b))[:DEPTH].tolist()
+            other_top = np.argsort(-(other_z + w * other.b))[:DEPTH].tolist()
+            mine, theirs = hit_set(wanted, top), hit_set(wanted, other_top)
+            found = {
+                "accuracy": len(mine) / len(wanted),
+                "span_accuracy": len(hit_set(spanned, top)) / len(spanned),
+                "other accuracy": len(theirs) / len(wanted),
+                "difference": (len(theirs) - len(mine)) / len(wanted),
+            } | dict(zip(("precision", "recall", "f1"), at(wanted, m, top, TOPN), strict=True))
+            if mine | theirs:
+                found["jaccard"] = len(mine & theirs) / len(mine | theirs)
+            ranks = [j for j, word in enumerate(top) if word in wanted]
+            precisions = [len(wanted & set(top[: j + 1])) / (j + 1) for j in ranks]
+            found["average_precision"] = sum(precisions) / min(m, DEPTH)
+            for k in range(1, DEPTH + 1):
+                for name, value in zip(("precision", "recall", "f1"), at(wanted, m, top, k), strict=True):
+                    found[f"curve {name} {k}"] = value
+            indices = [{index[word] for word in words if word in index} for words in entities]
+            for k in range(1, CURVE + 1):
+                shares = [len(own & set(top[:k])) / len(words) for own, words in zip(indices, entities, strict=True)]
+                found[f"entity recall_strict {k}"] = sum(share == 1 for share in shares) / len(shares)
+                found[f"entity recall_partial {k}"] = sum(shares) / len(shares)
+                precision, _, f1 = at(set().union(*indices), len(entity_words), top, k)
+                found |= {f"entity precision {k}": precision, f"entity f1 {k}": f1}
+            for name, value in found.items():
+                values[f"{name} {side}"].append(value)
+        full = z + model.b
+        shown = np.argsort(-(z + weight * model.b))[:TOPN].tolist()
+        odds = [(1 / (1 + math.exp(-float(full[word]))), word in wanted) for word in shown]
+        values["log_loss"].append(-sum(math.log(p if y else 1 - p) for p, y in odds) / TOPN)
+        for p, y in odds:
+            values[f"bin {min(int(p * BINS), BINS - 1)}"].append(y - p)
+        best = np.argsort(-full)[:DEPTH].tolist()
+        chances = [1 / (1 + math.exp(-float(full[word]))) for word in best]
+        f1_at.append([])
+        for t in range(1, 100):
+            likely = {word for word, p in zip(best, chances, strict=True) if p >= t / 100}
+            f1_at[-1].append(2 * len(wanted & likely) / (len(likely) + m))
+    values["threshold_f1"] = [row[int(np.mean(f1_at, axis=0).argmax())] for row in f1_at]
+    return values
+
+
+def expected(values: dict[str, list[float]], n: int) -> dict[str, str]:
+    """What would be printed: mean and standard error."""
+    printed = {
+        name: f"{100 * np.mean(row):.2f} ± {100 * np.std(row, ddof=1) / math.sqrt(len(row)):.2f}"
+        for name, row in values.items()
+        if not name.startswith(("bin", "curve", "entity"))
+    }
+    curves = {name: f"{100 * np.mean(row):.2f}" for name, row in values.items() if name.startswith(("curve", "entity"))}
+    gaps = [abs(sum(row)) for name, row in values.items() if name.startswith("bin")]
+    return printed | curves | {"calibration_error": f"{100 * sum(gaps) / (n * TOPN):.2f}"}
+
+
+def printed(result: dict[str, Any]) -> dict[str, str]:
+    """The same names and format from the JSON of `flip eval`."""
+
+    def estimate(one: dict[str, float]) -> str:
+        return f"{100 * one['mean']:.2f} ± {100 * one['se']:.2f}"
+
+    metrics = dict(result["metrics"])
+    (comparison,) = result["comparisons"]
+    found = {name: estimate(metrics[name]) for name in ("log_loss", "threshold_f1")}
+    found["calibration_error"] = f"{100 * metrics['calibration_error']['mean']:.2f}"
+    for side in SIDES:
+        for name in ("accuracy", "span_accuracy", "precision", "recall", "f1", "average_precision"):
+            found[f"{name} {side}"] = estimate(metrics[name][side])
+        for name in ("accuracy", "difference", "jaccard"):
+            found[f"{'other ' if name == 'accuracy' else ''}{name} {side}"] = estimate(comparison[name][side])
+        for key, prefix in (("curve", "curve"), ("entity_curve", "entity")):
+            for name, points in metrics[key][side].items():
+                if name not in ("n", "k"):
+                    found |= {f"{prefix} {name} {k} {side}": f"{100 * v:.2f}" for k, v in enumerate(points, start=1)}
+    return found
+
+
+def test_all_metrics_against_a_loop_over_sentences() -> None:
+    problem = Problem()
+    problem.ours(10)
     started = time.perf_counter()
-    return run(), time.perf_counter() - started
-
-
-def loop(model: FactorizedLogLinear, u: np.ndarray, lists: list[list[int]], tokens: np.ndarray) -> dict[str, Any]:
-    """Each sentence on its own: scores, a sorted list of indices, and Python sets for every N."""
-    result: dict[str, Any] = {}
-    for side, weight in (("bias", 1.0), ("no_bias", 0.0)):
-        values: dict[str, list[float]] = {name: [] for name in ("accuracy", "precision", "recall", "f1", "ap")}
-        curve = np.zeros((DEPTH, 3))
-        for i, words in enumerate(lists):
-            z = model.A @ (model.B @ u[i]) + weight * model.b
-            top = np.argsort(-z)[:DEPTH].tolist()
-            wanted, m = set(words), int(tokens[i])
-            values["accuracy"].append(len(wanted & set(top[: len(wanted)])) / len(wanted))
-            for n in range(1, DEPTH + 1):
-                h = len(wanted & set(top[:n]))
-                curve[n - 1] += (h / n, h / m, 2 * h / (n + m))
-                if n == TOPN:
-                    for name, value in zip(("precision", "recall", "f1"), (h / n, h / m, 2 * h / (n + m)), strict=True):
-                        values[name].append(value)
-            precisions = [len(wanted & set(top[: j + 1])) / (j + 1) for j, word in enumerate(top) if word in wanted]
-            values["ap"].append(sum(precisions) / min(m, DEPTH))
-        result[side] = {name: float(np.mean(found)) for name, found in values.items()}
-        result[side]["curve"] = (curve / len(lists)).T.tolist()
-    return result
-
-
-def test_all_ranking_metrics_against_a_loop_over_sentences() -> None:
-    rng = np.random.default_rng(0)
-    A = rng.normal(size=(WORDS, RANK)).astype(np.float32)
-    model = FactorizedLogLinear(
-        A, rng.normal(size=(RANK, RANK)).astype(np.float32) / 20, rng.normal(size=WORDS).astype(np.float32)
-    )
-    u = rng.normal(size=(SENTENCES, RANK)).astype(np.float32)
-    lists = [sorted({int(w) for w in WORDS * rng.random(9) ** 3}) for _ in range(SENTENCES)]
-    tokens = np.array([len(words) + 1 for words in lists])
-    metrics = (*METRICS, "curve")
-
-    def ours(n: int) -> dict[str, Any]:
-        return evaluate(model, u[:n], References(bags_of_indices(lists[:n]), tokens[:n]), metrics=metrics, topn=TOPN)
-
-    ours(10)
-    expected, slow = timed(lambda: loop(model, u[:LOOPED], lists[:LOOPED], tokens))
-    found = ours(LOOPED)
-    _, fast = timed(lambda: ours(SENTENCES))
-    for side in ("bias", "no_bias"):
-        names = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "f1"}
-        for name, own in (names | {"average_precision": "ap"}).items():
-            assert round(100 * found[name][side]["mean"], 2) == round(100 * expected[side][own], 2), (name, side)
-        for name, values in zip(("precision", "recall", "f1"), expected[side]["curve"], strict=True):
-            assert np.allclose(found["curve"][side][name], values, atol=5e-5)
-    per_sentence = slow / LOOPED
+    values = loop(problem, LOOPED)
+    slow = (time.perf_counter() - started) / LOOPED * SENTENCES
+    assert printed(problem.ours(LOOPED)) == expected(values, LOOPED)
+    started = time.perf_counter()
+    result = problem.ours(SENTENCES)
+    fast = time.perf_counter() - started
+    accuracy = result["metrics"]["accuracy"]["bias"]["mean"]
     print(
-        f"\n{SENTENCES} sentences, {WORDS} words, rank {RANK}, all ranking metrics: {fast:.1f} s; a loop over "
-        f"sentences with sorted lists and sets: {1000 * per_sentence:.1f} ms a sentence over {LOOPED} of them, "
-        f"{per_sentence * SENTENCES:.0f} s for all; {per_sentence * SENTENCES / fast:.1f} times as long"
-    )
-
-
-def test_splice_against_scikit_learns_lasso() -> None:
-    rng = np.random.default_rng(0)
-    concepts, d, penalty = 10_000, 384, 0.2
-    centre = rng.normal(size=d)
-    D = (rng.normal(size=(concepts, d)) + centre).astype(np.float32)
-    chosen = rng.integers(0, concepts, (1024, 8))
-    u = (D[chosen].sum(axis=1) - 7 * centre + rng.normal(size=(1024, d))).astype(np.float32)
-    dictionary = Dictionary.of(D, centre)
-    decompose(dictionary, u[:8], penalty, 50)
-    found, fast = timed(lambda: decompose(dictionary, u, penalty, 50))
-    target = u - centre.astype(np.float32)
-    target /= np.linalg.norm(target, axis=1, keepdims=True)
-    X = np.asfortranarray(dictionary.D.T)
-
-    def lasso() -> list[np.ndarray]:
-        model = Lasso(alpha=penalty / d, positive=True, fit_intercept=False, tol=1e-5, max_iter=10_000)
-        return [model.fit(X, row).coef_ for row in target[:8]]
-
-    expected, slow = timed(lasso)
-    for i, weights in enumerate(expected):
-        own = np.zeros(concepts)
-        kept = found.words[i] >= 0
-        own[found.words[i][kept]] = found.scores[i][kept]
-        assert np.abs(own - weights).max() < 5e-3
-    ratio = slow / 8 / (fast / len(u))
-    print(
-        f"\nSpLiCE, {concepts} concepts, {d} dimensions, {(found.words >= 0).sum(axis=1).mean():.0f} of them used: "
-        f"{1000 * fast / len(u):.2f} ms a sentence; scikit-learn's Lasso {1000 * slow / 8:.1f} ms, {ratio:.0f} times"
+        f"\n{SENTENCES} sentences, {WORDS} words, rank {RANK}, two models, all metrics: {fast:.1f} s (accuracy "
+        f"{100 * accuracy:.1f}); a loop with sorted lists and sets: {slow:.0f} s, from {LOOPED} sentences, which give "
+        f"the same numbers; {slow / fast:.1f} times as long"
     )

@@ -81,6 +81,18 @@ def test_all_computes_what_the_inputs_allow_and_names_the_rest(
     assert 0.5 < other["jaccard"]["bias"]["mean"] < 1
 
 
+def test_no_word_of_the_vocabulary_anywhere_is_said(flip: Flip, two_views: Path, run_folder: Path) -> None:
+    (two_views.parent / "noise.txt").write_text("zzzq\n" * 212)
+    sentences = two_views.read_text().replace(str(run_folder.parent / "test.sentences.txt"), "noise.txt")
+    two_views.write_text(sentences)
+    done = flip("eval", "--model", run_folder, "--data", two_views, "--metrics", "all", "--report", "r.html")
+    assert done.code == 0, done.err
+    assert "note: accuracy not computed: no sentence has a word of the vocabulary" in done.err
+    for result in done.records:
+        assert result["metrics"]["accuracy"]["bias"] == {"mean": None, "se": None, "n": 0}
+        assert result["skipped"] == result["n"] == 212
+
+
 def test_the_defaults_are_those_of_the_contract(flip: Flip, two_views: Path, run_folder: Path) -> None:
     clean, _ = flip("eval", "--model", run_folder, "--data", two_views).records
     assert set(clean) >= {"dataset", "embedding", "model", "n", "skipped", "metrics"}
@@ -142,6 +154,7 @@ def test_what_cannot_be_done_is_said(fails: Fails, here: Path, two_views: Path, 
     own = ["eval", "--model", run_folder, "--data", two_views]
     assert "cannot compute entities: needs --entities" in fails(2, *own, "--metrics", "entities")
     assert "cannot compute perplexity: the model is Bernoulli" in fails(2, *own, "--metrics", "perplexity")
+    assert "no metric to compute" in fails(2, *own, "--metrics", " , ")
     assert "unknown metric 'bleu'" in fails(2, *own, "--metrics", "bleu")
     assert "--compare needs --method flip" in fails(2, *own, "--method", "splice", "--compare", run_folder)
     assert "unknown ending" in fails(2, *own, "--plot", "p.gif")

@@ -263,10 +263,11 @@ def _draw(out: Output, result: dict[str, Any], own: EvalSettings) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from flip.report import comparison_rows, summary_rows
+    from flip.report import IN_PERCENT, comparison_rows, summary_rows
 
     title = f"{result['model']} on {result['dataset']} / {result['embedding']}"
     out.show(Text(f"{title}: {result['n']} sentences, {result['skipped']} skipped", style="bold"))
+    out.show(Text(IN_PERCENT, style="dim"))
     for heading, rows in (
         (("metric", "with b", "without b"), summary_rows(result, own.topn)),
         (("compared with", "accuracy", "difference", "Jaccard"), comparison_rows(result)),

@@ -1,0 +1,113 @@
+"""The scripts of examples/, run as a reader would."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import QUICKSTART, ROOT
+
+PAPER = ROOT / "examples" / "paper"
+
+
+def script(path: Path, *args: object) -> str:
+    done = subprocess.run([sys.executable, path, *map(str, args)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def two_views(here: Path, quickstart: Path) -> Path:
+    """The quickstart's datasets with a second, noisier embedding."""
+    rng, entries = np.random.default_rng(0), []
+    for part in ("train", "dev", "test"):
+        u = np.load(quickstart / f"{part}.npy")
+        np.save(here / f"{part}.npy", (u + 0.02 * rng.normal(size=u.shape)).astype(np.float32))
+        text = quickstart / f"{part}.sentences.txt"
+        entries.append(
+            f"{part}: {{embeddings: [{{id: text, file: {quickstart / part}.npy}}, {{id: speech, file: {part}.npy}}],"
+            f" texts: [{{id: en, file: {text}}}, {{id: xx, file: {text}}}]}}\n"
+        )
+    (here / "datasets.yaml").write_text("".join(entries))
+    return here / "datasets.yaml"
+
+
+def cells(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("| ").split("|")] for line in table.splitlines() if line[:1] == "|"]
+
+
+def test_table1_ranks_and_their_plot(two_views: Path) -> None:
+    out = script(
+        PAPER / "table1.py", two_views, "--text", "en", "--ranks", 16, 8, "--plot", "r.svg", "--", "--epochs", 2
+    )
+    heading, _, *rows = cells(out)
+    assert heading == ["rank", *(f"{name}, {side}" for name in ("text", "speech") for side in ("with b", "without b"))]
+    assert [row[0] for row in rows] == ["16", "8"]
+    assert "Accuracy and rank" in Path("r.svg").read_text(encoding="utf-8")
+
+
+def test_tables_2_and_3_train_on_one_view_and_test_on_both(two_views: Path) -> None:
+    _, _, *rows = cells(script(PAPER / "table2.py", two_views, "--text", "en", "--rank", 16, "--", "--epochs", 2))
+    assert [(row[0], row[1], row[3]) for row in rows] == [("text", "text", "speech"), ("speech", "speech", "text")]
+    assert all(row[-1] == "212" for row in rows)
+
+
+def test_tables_4_and_5_take_the_words_of_either_text(two_views: Path) -> None:
+    _, _, *rows = cells(script(PAPER / "table5.py", two_views, "--rank", 16, "--", "--epochs", 2))
+    assert [row[1:3] for row in rows] == [["en", "text"], ["xx", "speech"]]
+
+
+def test_figure_1_takes_names_by_capital_letters(here: Path, quickstart: Path, flip, run_folder: Path) -> None:
+    sentences = ["He asked Mrs. Dyer and Marilyn Monroe.", "Nobody came, I think.", "So said Ada Lovelace, in London."]
+    (here / "named.txt").write_text("\n".join(sentences) + "\n")
+    assert flip("embed", "named.txt", "-o", "named.npy").code == 0
+    (here / "d.yaml").write_text(
+        "".join(
+            f"{part}: {{embeddings: [{{id: e, file: {file}.npy}}], texts: [{{id: t, file: {file}.sentences.txt}}]}}\n"
+            for part, file in (("train", quickstart / "train"), ("dev", quickstart / "dev"), ("test", "named"))
+        )
+    )
+    out = script(PAPER / "figure1.py", "d.yaml", "--rank", 16, "--", "--epochs", 1)
+    assert "2 of 3 sentences have a name" in out
+    assert '"entity_names": ["Dyer", "Marilyn Monroe"]' in (here / "paper" / "names.jsonl").read_text()
+    assert Path("figure1.svg").is_file()
+
+
+def test_help_pages_are_aligned_by_paragraph(here: Path) -> None:
+    page = '<html><body><p id="par_1">{0}</p><p id="par_2">Same text on both sides.</p><p>No id here at all.</p></body>'
+    for language, text in (("en-US", "Choose <b>File</b> and save it."), ("de", "Wähle Datei und sichere sie.")):
+        (here / language).mkdir()
+        (here / language / "a.html").write_text(page.format(text), encoding="utf-8")
+    assert script(PAPER / "bitext.py", here, "de", "pairs") == "1 pairs\n"
+    assert (here / "pairs.en").read_text() == "Choose File and save it.\n"
+    assert (here / "pairs.de").read_text(encoding="utf-8") == "Wähle Datei und sichere sie.\n"
+
+
+def test_recordings_with_a_spoken_sentence_are_listed(here: Path) -> None:
+    lines = "a: Please leave a message. (beep)\nb: Goodbye.\nmissing: There is no such recording.\n"
+    (here / "list.txt.gz").write_bytes(gzip.compress(lines.encode()))
+    for name in "ab":
+        (here / f"{name}.wav").touch()
+    assert script(PAPER / "prompts.py", "list.txt.gz", here, "clips.tsv") == "1 recordings\n"
+    assert (here / "clips.tsv").read_text() == f"{here / 'a.wav'}\tPlease leave a message.\n"
+
+
+def test_two_views_of_a_recording(here: Path) -> None:
+    (here / "clips.tsv").write_text(f"{ROOT / 'examples' / 'audio.wav'}\tYesterday the children played football.\n")
+    script(PAPER / "speech.py", "clips.tsv", "spoken")
+    assert (here / "spoken.text").read_text() == "Yesterday the children played football.\n"
+    assert "children played football" in (here / "spoken.speech").read_text()
+
+
+def test_retrieval_shows_why_a_hit_came_back(here: Path) -> None:
+    retrieve = ROOT / "examples" / "retrieval" / "retrieve.py"
+    out = script(retrieve, QUICKSTART / "train.txt", "a boat in the harbour", "--hits", 1)
+    similarity, *words = out.splitlines()
+    assert float(similarity.split()[0]) > 0.5
+    assert words[0].split(":")[0].strip() == "both"
+    assert "harbour" in words[0]
