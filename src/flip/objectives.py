@@ -61,7 +61,7 @@ class Gradients:
 def block_size(n: int, device: torch.device) -> int:
     """Words in a block: on a CPU the block of Z should stay near the cores, on a GPU it should fill them."""
     entries = 4_194_304 if device.type == "cpu" else 268_435_456
-    return max(512, entries // n // 64 * 64)
+    return max(512, entries // max(n, 1) // 64 * 64)
 
 
 def bernoulli(

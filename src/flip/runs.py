@@ -60,6 +60,8 @@ def train_run(
 ) -> Iterator[Epoch]:
     """Trains in `folder`; after each epoch the best model, the state and the log are there, each replaced atomically.
 
+    Of several processes that train together, all call it with the same `folder`, and the first writes.
+
     Args:
         folder: as `open_run` left it.
         trainer: at its start.
@@ -96,7 +98,10 @@ def train_run(
         if (folder / LOG).is_file():
             lines = [orjson.loads(line) for line in (folder / LOG).read_bytes().splitlines()]
             log = [line for line in lines if line["epoch"] <= trainer.epoch]
-    else:
+    if not trainer.group.is_first:
+        yield from trainer.fit(on_step)
+        return
+    if not resume:
         write_json(folder / STARTED, started)
     where = {"device": str(trainer.device), "precision": started["precision"]}
     for epoch in trainer.fit(on_step):
