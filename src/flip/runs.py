@@ -37,9 +37,11 @@ def open_run(folder: Path, *, resume: bool = False, force: bool = False) -> None
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file", "-o names the folder of the run")
         folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".*.partial"):  # of a process that was killed while it wrote
+            left.unlink(missing_ok=True)
         others = {path.name for path in folder.iterdir()} - {DATA}
         if force:
-            for name in (MODEL_FILE, VOCAB_FILE, CONFIG_FILE, LOG, STATE, STARTED):
+            for name in (STARTED, STATE, LOG, MODEL_FILE, VOCAB_FILE, CONFIG_FILE):
                 (folder / name).unlink(missing_ok=True)
         elif others and not resume:
             raise InputError(

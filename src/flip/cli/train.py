@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flip.cli import options
-from flip.cli.output import Output, guarded, interruptible
+from flip.cli.output import INTERRUPTED, Output, guarded, interruptible
 from flip.cli.train_data import Given, prepare, views_of
 
 if TYPE_CHECKING:
@@ -181,7 +181,12 @@ def train(
     if corpus:
         # Sentences on the command line win over a manifest named in flip.toml.
         settings.train.data = data
-    _train(settings, out)
+    try:
+        _train(settings, out)
+    except KeyboardInterrupt:
+        if process_number() > 0:  # the first process says it for all
+            raise typer.Exit(INTERRUPTED) from None
+        raise
 
 
 def _train(settings: Settings, out: Output) -> None:
