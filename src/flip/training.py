@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -143,10 +144,14 @@ class Trainer:
 
     def model(self) -> Model:
         """The current model of the raw embedding: whitening folded in, float32, on the CPU."""
+        return deepcopy(self._folded())
+
+    def _folded(self) -> Model:
+        """The same, but of the parameters' own memory where that can be: it changes with the next step."""
         A, b = self.A.cpu().numpy(), self.b.cpu().numpy()
         if self.B is not None:
             B, folded_b = self.whitening.fold(A, self.B.cpu().numpy(), b)
-            return FactorizedLogLinear(A.copy(), B, folded_b)
+            return FactorizedLogLinear(A, B, folded_b)
         rank, d = self.config.rank, A.shape[1]
         if rank is None:
             W, folded_b = self.whitening.fold_full(A, b)
@@ -154,7 +159,7 @@ class Trainer:
         # Q has orthonormal columns, so that (A Q^T)(Q C) = A C: the same model at the rank that was asked for.
         Q = np.eye(d, dtype=np.float32) if rank == d else _orthonormal(rank, d, self.config.seed)
         B, folded_b = self.whitening.fold(A, np.eye(d, dtype=np.float32), b)
-        return FactorizedLogLinear(A.copy() if rank == d else A @ Q.T, Q @ B, folded_b)
+        return FactorizedLogLinear(A if rank == d else A @ Q.T, Q @ B, folded_b)
 
     def fit(self, on_step: Callable[[int, int], None] | None = None) -> Iterator[Epoch]:
         """Yields one Epoch after each pass, until the last one or until dev stops gaining.
@@ -258,10 +263,10 @@ class Trainer:
         total = None
         for u, weight in batch.views:
             h = u if self.B is None else u @ self.B.T
-            grad = Gradients(self.A.grad, self.b.grad, torch.zeros_like(h))
+            grad = Gradients(self.A.grad, self.b.grad, None if self.B is None else torch.zeros_like(h))
             value = objective(h.to(self.dtype), self.A, self.b, batch.targets, grad, weight * scale, with_value)
             if self.B is not None:
-                assert self.B.grad is not None
+                assert self.B.grad is not None and grad.H is not None
                 self.B.grad.addmm_(grad.H.T, u)
             if value is not None:
                 total = value if total is None else total + value
@@ -284,11 +289,11 @@ class Trainer:
 
     def _check(self) -> tuple[float, bool]:
         """Scores the current model on dev; keeps it where it is the best so far."""
-        model = self.model() if self.group.is_first else self.best
+        model = self._folded() if self.group.is_first else self.best
         score = self.group.from_first(lambda: float(np.mean([self._dev_score(model, view) for view in self.dev.views])))
         best = score > self.best_score
         if best:
-            self.best, self.best_score, self.checks_without_gain = model, score, 0
+            self.best, self.best_score, self.checks_without_gain = deepcopy(model), score, 0
         else:
             self.checks_without_gain += 1
             if self.checks_without_gain % 2 == 0:
