@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from processes import FLIP, children, finished, started, torchrun, wait_until
 
 from flip.checkpoint import load_checkpoint
 from flip.errors import UnavailableError, UsageError
 from flip.store import open_embeddings
+from processes import FLIP, children, finished, started, torchrun, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds the processes of torchrun in /proc")
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from processes import FLIP, finished, started, wait_until
 from safetensors.numpy import load_file
 
 from flip.errors import InputError, UsageError
 from flip.runs import LOG, STARTED, STATE, open_run
+from processes import FLIP, finished, started, wait_until
 
 KILLS = 4
 

@@ -66,6 +66,11 @@ class Batches:
         self._views = [view for view, _ in views]
         self._resident = self._to_device() if self._fits_device() else None
 
+    @property
+    def is_resident(self) -> bool:
+        """Whether all rows are kept on the device."""
+        return self._resident is not None
+
     def __len__(self) -> int:
         """Batches in a pass."""
         return sum(math.ceil((stop - start) / self.batch_size) for start, stop in self._blocks)

@@ -53,19 +53,22 @@ class TrainConfig:
     precision: Precision = "auto"
     seed: int = 0
 
-    def resolved(self, n: int) -> TrainConfig:
-        """With targets, and with batch size and epochs for n sentences.
+    def __post_init__(self) -> None:
+        """Refuses what does not go together.
 
         Raises:
             UsageError: bernoulli with counts.
         """
-        targets = self.targets or ("counts" if self.objective == "multinomial" else "presence")
-        if self.objective == "bernoulli" and targets == "counts":
+        if self.objective == "bernoulli" and self.targets == "counts":
             raise UsageError(
                 "--targets counts with --objective bernoulli: a word is present or not, and a count above 1 leaves "
                 "the loss without a minimum",
                 "--targets presence, or --objective multinomial",
             )
+
+    def resolved(self, n: int) -> TrainConfig:
+        """With targets, and with batch size and epochs for n sentences."""
+        targets = self.targets or ("counts" if self.objective == "multinomial" else "presence")
         batch = self.batch_size or max(64, min(1000, n // 32))
         steps = math.ceil(n / batch)
         epochs = self.epochs or max(8, math.ceil(_FEWEST_STEPS / steps))

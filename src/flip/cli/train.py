@@ -192,6 +192,7 @@ def train(
 def _train(settings: Settings, out: Output) -> None:
     from flip.distributed import joined, own_device
     from flip.errors import UsageError
+    from flip.recipes import choose
     from flip.runs import open_run
 
     own = settings.train
@@ -202,6 +203,7 @@ def _train(settings: Settings, out: Output) -> None:
             "give either a CORPUS or --data",
             "flip train sents.txt -o RUN, or flip train --data datasets.yaml -o RUN",
         )
+    choose(own.recipe, None, vars(own))  # refuses what does not go together before --force removes anything
     device = own_device(settings.device)
     with interruptible(partial(_how_to_go_on, own.output)), joined(device) as group:
         group.from_first(partial(open_run, own.output, resume=own.resume, force=own.force))
