@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 
 from flip.bags import bags_of_indices
-from flip.errors import FlipError, InputError
+from flip.errors import FlipError, InputError, UsageError
 from flip.files import read_json
 from flip.metrics import References
 from flip.model import FactorizedLogLinear, LogLinear
@@ -206,6 +206,26 @@ def test_no_data() -> None:
         TrainingData((np.ones((0, 3), np.float32),), bags_of_indices([]))
     with pytest.raises(InputError, match=r"\[2\] embeddings for 1"):
         TrainingData((np.ones((2, 3), np.float32),), bags_of_indices([[1]]))
+
+
+def test_dev_without_a_word_of_the_vocabulary() -> None:
+    empty = bags_of_indices([[], []])
+    with pytest.raises(InputError, match="no sentence of dev has a word of the vocabulary"):
+        DevData((np.ones((2, D), np.float32),), References(empty, empty.sizes))
+    one = bags_of_indices([[1]])
+    with pytest.raises(InputError, match=r"\[2\] embeddings for 1"):
+        DevData((np.ones((2, D), np.float32),), References(one, one.sizes))
+
+
+def test_a_run_is_not_resumed_on_other_data(tmp_path) -> None:
+    vocabulary = Vocabulary(tuple(f"w{i}" for i in range(WORDS)))
+    next(train_run(tmp_path, trainer(), vocabulary, {}))
+    with pytest.raises(UsageError, match="data"):
+        train, dev = data(400, 5)[0], data(100, 1)[1]
+        next(train_run(tmp_path, Trainer(train, dev, WORDS, CONFIG), vocabulary, {}, resume=True))
+    with pytest.raises(UsageError, match="vocabulary"):
+        other = Vocabulary(tuple(f"v{i}" for i in range(WORDS)))
+        next(train_run(tmp_path, trainer(), other, {}, resume=True))
 
 
 @pytest.mark.parametrize("rank", [5, D])

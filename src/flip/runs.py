@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,8 @@ def train_run(
         "precision": str(trainer.dtype).removeprefix("torch."),
         "rows": trainer.n,
         "words": len(vocabulary),
+        "data": _digest(trainer.bags.indptr.data, trainer.bags.words.data, trainer.bags.counts.data),
+        "vocabulary": _digest("\n".join(vocabulary.words).encode()),
     }
     log: list[dict[str, Any]] = []
     if resume:
@@ -116,6 +119,13 @@ def train_run(
         with replacing(folder / LOG) as temporary:
             temporary.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in log))
         yield epoch
+
+
+def _digest(*parts: bytes | memoryview) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def _require_same(before: dict[str, Any], now: dict[str, Any], folder: Path) -> None:

@@ -46,8 +46,7 @@ class TrainingData:
     def __post_init__(self) -> None:
         if not len(self.bags):
             raise InputError("no sentence to train on")
-        if any(len(u) != len(self.bags) for u in self.views):
-            raise InputError(f"{[len(u) for u in self.views]} embeddings for {len(self.bags)} sentences")
+        _require_rows(self.views, len(self.bags))
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,11 @@ class DevData:
 
     views: tuple[NDArray[np.floating[Any]], ...]
     references: References
+
+    def __post_init__(self) -> None:
+        _require_rows(self.views, len(self.references))
+        if not len(self.references.words.words):
+            raise InputError("no sentence of dev has a word of the vocabulary", "give other sentences to check on")
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ class Trainer:
         With a `group` each process makes a Trainer of the same data, and all of them run `fit`.
         """
         self.device, self.group, self.dev = torch.device(device), group, dev
-        self.n, self.epoch = len(train.bags), 0
+        self.n, self.epoch, self.bags = len(train.bags), 0, train.bags
         self.config = config = (config or TrainConfig()).resolved(self.n)
         used = self._used(train)
         bags = train.bags
@@ -312,6 +316,11 @@ class Trainer:
         counted = np.flatnonzero(k)
         reach = np.minimum(2 * k[counted], hit.shape[1])
         return float((np.cumsum(hit, axis=1)[counted, reach - 1] / k[counted]).mean())
+
+
+def _require_rows(views: tuple[NDArray[np.floating[Any]], ...], n: int) -> None:
+    if any(len(u) != n for u in views):
+        raise InputError(f"{[len(u) for u in views]} embeddings for {n} sentences")
 
 
 def _orthonormal(rows: int, columns: int, seed: int) -> NDArray[np.float32]:
