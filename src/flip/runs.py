@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from flip.training import Epoch, Trainer
     from flip.vocabulary import Vocabulary
 
+# What a process that was killed while it wrote has left: our own temporary files, and those of safetensors.
+_LEFT = (".*.partial", ".tmp[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]")
 DATA, LOG, STATE, STARTED = "data", "log.jsonl", "state.safetensors", "options.json"
 
 
@@ -38,8 +40,9 @@ def open_run(folder: Path, *, resume: bool = False, force: bool = False) -> None
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file", "-o names the folder of the run")
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(".*.partial"):  # of a process that was killed while it wrote
-            left.unlink(missing_ok=True)
+        for pattern in _LEFT:
+            for left in folder.glob(pattern):
+                left.unlink(missing_ok=True)
         others = {path.name for path in folder.iterdir()} - {DATA}
         if force:
             for name in (STARTED, STATE, LOG, MODEL_FILE, VOCAB_FILE, CONFIG_FILE):
