@@ -17,9 +17,12 @@ def dense_value(objective: str, H, A, b, X):
 
 
 @pytest.mark.parametrize("objective", ["bernoulli", "multinomial"])
+@pytest.mark.parametrize("targets", ["counts", "presence"])
 @pytest.mark.parametrize("block", [64, 1000])
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 2e-5), (torch.bfloat16, 3e-2)])
-def test_value_and_gradient_equal_float64(monkeypatch, objective: str, block: int, dtype, bound: float) -> None:
+def test_value_and_gradient_equal_float64(
+    monkeypatch, objective: str, targets: str, block: int, dtype, bound: float
+) -> None:
     """Relative to the largest entry of each gradient: 2e-5 in float32, 3e-2 in bfloat16 (8 bits of mantissa)."""
     monkeypatch.setattr(objectives, "block_size", lambda n, device: block)
     generator = torch.Generator().manual_seed(0)
@@ -29,12 +32,16 @@ def test_value_and_gradient_equal_float64(monkeypatch, objective: str, block: in
     A = A.to(dtype).float()  # the reference starts from the same rounded values
     b = torch.randn(size, generator=generator).to(dtype).float()
     X = torch.poisson(torch.full((n, size), 0.03), generator=generator)
+    X[5] = 0  # a sentence without a word of the vocabulary
+    X[6, :9] = 3
+    if targets == "presence":
+        X = (X > 0).float()
     rows, words = X.nonzero(as_tuple=True)
     shuffled = torch.randperm(len(rows), generator=generator)
     rows, words = rows[shuffled], words[shuffled]
-    targets = Targets.of(words, rows, X[rows, words], n)
+    batch = Targets.of(words, rows, X[rows, words], n)
     grad = Gradients(torch.zeros(size, r), torch.zeros(size), torch.zeros(n, r))
-    value = OBJECTIVES[objective](H, A, b, targets, grad, weight=0.5)
+    value = OBJECTIVES[objective](H, A, b, batch, grad, weight=0.5)
 
     exact = [x.double().requires_grad_() for x in (H, A, b)]
     reference = 0.5 * dense_value(objective, *exact, X.double())
@@ -58,6 +65,19 @@ def test_gradients_are_added_and_the_value_is_optional(objective: str) -> None:
         OBJECTIVES[objective](H, A, b, targets, twice, 0.5)
     for x, y in zip(vars(once).values(), vars(twice).values(), strict=True):
         assert torch.allclose(x, y, atol=1e-6)
+    without = Gradients(torch.zeros(9, 4), torch.zeros(9), None)
+    OBJECTIVES[objective](H, A, b, targets, without, 1.0)
+    assert torch.equal(without.A, once.A)
+
+
+@pytest.mark.parametrize("objective", ["bernoulli", "multinomial"])
+def test_an_empty_share_of_a_batch_gives_nothing(objective: str) -> None:
+    none = torch.empty(0, dtype=torch.int64)
+    targets = Targets.of(none, none, torch.empty(0), 0)
+    grad = Gradients(torch.zeros(9, 4), torch.zeros(9), torch.zeros(0, 4))
+    value = OBJECTIVES[objective](torch.empty(0, 4), torch.randn(9, 4), torch.randn(9), targets, grad, 1.0)
+    assert float(value) == 0
+    assert not grad.A.any()
 
 
 def test_multinomial_survives_large_scores() -> None:

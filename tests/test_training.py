@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 
 from flip.bags import bags_of_indices
-from flip.errors import FlipError, InputError
+from flip.errors import FlipError, InputError, UsageError
 from flip.files import read_json
 from flip.metrics import References
 from flip.model import FactorizedLogLinear, LogLinear
@@ -156,10 +156,49 @@ def test_divergence_keeps_the_last_good_model() -> None:
     assert np.isfinite(trained.best.output).all()
 
 
-def test_small_data_are_passed_over_more_often() -> None:
-    small, large = TrainConfig().resolved(2_000), TrainConfig().resolved(50_000)
-    assert small.batch_size < large.batch_size == 1000
-    assert small.epochs > large.epochs
+def test_the_rate_warms_up_and_falls() -> None:
+    rates = [epoch.lr for epoch in trainer(replace(CONFIG, epochs=10, warm_up=0.5)).fit()]
+    assert rates[:5] == sorted(rates[:5])
+    assert rates[4] == pytest.approx(CONFIG.lr)
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+
+
+def test_plateau_halves_the_rate_after_two_checks_without_a_gain() -> None:
+    trained = trainer(replace(CONFIG, schedule="plateau", warm_up=0.0, epochs=60, patience=6))
+    epochs = list(trained.fit())
+    without, scale = 0, 1.0
+    for epoch in epochs:
+        assert epoch.lr == CONFIG.lr * scale
+        without = 0 if epoch.best else without + 1
+        scale *= 0.5 if without and without % 2 == 0 else 1
+    assert scale < 1
+
+
+def test_presence_makes_counts_equal() -> None:
+    train, dev = data(200, 0)
+    counted = replace(train, bags=replace(train.bags, counts=train.bags.counts * 3))
+    config = replace(CONFIG, objective="multinomial", epochs=2)
+    models = {}
+    for targets in ("presence", "counts"):
+        for name, given in (("once", train), ("thrice", counted)):
+            trained = Trainer(given, dev, WORDS, replace(config, targets=targets))
+            finish(trained)
+            models[targets, name] = trained.model()
+    assert np.array_equal(models["presence", "once"].output, models["presence", "thrice"].output)
+    assert np.array_equal(models["presence", "once"].output, models["counts", "once"].output)
+    assert not np.array_equal(models["counts", "once"].b, models["counts", "thrice"].b)
+
+
+def test_what_was_kept_does_not_change_with_the_next_step() -> None:
+    trained = trainer(replace(CONFIG, inputs="raw"))
+    before = trained.model(), trained.best
+    copies = [(kept.output.copy(), kept.b.copy()) for kept in before]
+    next(trained.fit())
+    for kept, (output, b) in zip(before, copies, strict=True):
+        assert np.array_equal(kept.output, output)
+        assert np.array_equal(kept.b, b)
+    assert trained.best is not before[1]
+    assert not np.shares_memory(trained.best.b, trained.b.numpy())
 
 
 def test_no_data() -> None:
@@ -167,6 +206,26 @@ def test_no_data() -> None:
         TrainingData((np.ones((0, 3), np.float32),), bags_of_indices([]))
     with pytest.raises(InputError, match=r"\[2\] embeddings for 1"):
         TrainingData((np.ones((2, 3), np.float32),), bags_of_indices([[1]]))
+
+
+def test_dev_without_a_word_of_the_vocabulary() -> None:
+    empty = bags_of_indices([[], []])
+    with pytest.raises(InputError, match="no sentence of dev has a word of the vocabulary"):
+        DevData((np.ones((2, D), np.float32),), References(empty, empty.sizes))
+    one = bags_of_indices([[1]])
+    with pytest.raises(InputError, match=r"\[2\] embeddings for 1"):
+        DevData((np.ones((2, D), np.float32),), References(one, one.sizes))
+
+
+def test_a_run_is_not_resumed_on_other_data(tmp_path) -> None:
+    vocabulary = Vocabulary(tuple(f"w{i}" for i in range(WORDS)))
+    next(train_run(tmp_path, trainer(), vocabulary, {}))
+    with pytest.raises(UsageError, match="data"):
+        train, dev = data(400, 5)[0], data(100, 1)[1]
+        next(train_run(tmp_path, Trainer(train, dev, WORDS, CONFIG), vocabulary, {}, resume=True))
+    with pytest.raises(UsageError, match="vocabulary"):
+        other = Vocabulary(tuple(f"v{i}" for i in range(WORDS)))
+        next(train_run(tmp_path, trainer(), other, {}, resume=True))
 
 
 @pytest.mark.parametrize("rank", [5, D])

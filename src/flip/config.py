@@ -6,14 +6,17 @@ each command has a table; in the environment `FLIP_DEVICE=cpu`, `FLIP_TRAIN__RAN
 
 from __future__ import annotations
 
+import difflib
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from flip.encoders.base import DEFAULT_ENCODER, EncoderOptions
 from flip.errors import InputError, UsageError
+from flip.recipes import DevMetric, Init, Precision, Reduction, Schedule, TargetKind
 from flip.tokenize import Accents, TokenizerName
 
 CONFIG_FILE = "flip.toml"
@@ -74,18 +77,26 @@ class TrainSettings(_Section):
     output: Path | None = None
     split: str = "0.9,0.05,0.05"
     recipe: Literal["flip", "paper"] = "flip"
-    rank: int | Literal["full"] | None = None  # 512, or the dimension where that is less
+    rank: Annotated[int, Field(ge=1)] | Literal["full"] | None = None  # 512, or the dimension where that is less
     alpha: float = Field(default=0.5, ge=0, le=1)
     # None: what the recipe says.
     objective: Literal["bernoulli", "multinomial"] | None = None
+    targets: TargetKind | None = None
     inputs: Literal["whitened", "centred", "raw"] | None = None
+    init: Init | None = None
+    reduction: Reduction | None = None
+    schedule: Schedule | None = None
+    warm_up: float | None = Field(default=None, ge=0, lt=1)
+    shuffle: bool | None = None
+    check_every: int | None = Field(default=None, ge=1)
+    dev_metric: DevMetric | None = None
     l1: float | None = Field(default=None, ge=0)
     weight_decay: float | None = Field(default=None, ge=0)
     lr: float | None = Field(default=None, gt=0)
     batch_size: int | None = Field(default=None, ge=1)
     epochs: int | None = Field(default=None, ge=1)
     patience: int | None = Field(default=None, ge=1)
-    precision: Literal["auto", "float32", "bfloat16"] | None = None
+    precision: Precision | None = None
     dtype: Literal["float32", "float16"] = "float32"  # of the saved model
     text_license: str | None = None  # for the model card
     resume: bool = False
@@ -179,10 +190,12 @@ def load_settings(section: str, shared: dict[str, Any], own: dict[str, Any]) -> 
         path = [str(part) for part in first["loc"]]
         name = ".".join(path)
         message = first["msg"].removeprefix("Value error, ")
+        near = _near_match(error)
         if _is_flag(path, flags):
-            raise UsageError(f"--{path[-1 if len(path) < 3 else 1].replace('_', '-')}: {message}") from error
+            flag = path[-1 if len(path) < 3 else 1].replace("_", "-")
+            raise UsageError(f"--{flag}: {message}", near) from error
         raise InputError(
-            f"{CONFIG_FILE} or environment, setting {name}: {message}", "see `flip --help` for what there is"
+            f"{CONFIG_FILE} or environment, setting {name}: {message}", near or "see `flip --help` for what there is"
         ) from error
     except ValueError as error:  # tomllib.TOMLDecodeError, or an environment variable that is not JSON
         raise InputError(f"{CONFIG_FILE} or environment: {error}") from error
@@ -194,3 +207,14 @@ def _is_flag(path: list[str], flags: dict[str, Any]) -> bool:
             return False
         flags = flags[part]
     return True
+
+
+def _near_match(error: ValidationError) -> str | None:
+    """A hint, where one of the first setting's allowed words is nearly what was given."""
+    problems = error.errors()
+    for problem in problems:
+        if problem["type"] == "literal_error" and problem["loc"][:2] == problems[0]["loc"][:2]:
+            allowed = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+            if near := difflib.get_close_matches(str(problem["input"]), allowed, n=1):
+                return f"did you mean {near[0]!r}?"
+    return None

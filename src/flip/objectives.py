@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -44,24 +44,31 @@ class Targets:
         totals = torch.zeros(n, device=words.device).index_add_(0, rows, values)
         return cls(words, rows, values, totals)
 
-    def within(self, starts: Tensor) -> list[int]:
-        """Offsets of the entries at which each block of words starts."""
-        return torch.searchsorted(self.words, starts).tolist()
+    def within(self, starts: Sequence[int]) -> list[int]:
+        """Offsets of the entries at which each block of words starts; the last start is beyond all words."""
+        if len(starts) == 2:  # one block: a GPU need not be waited for
+            return [0, len(self.words)]
+        return torch.searchsorted(self.words, torch.tensor(starts, device=self.words.device)).tolist()
 
 
 @dataclass(frozen=True)
 class Gradients:
-    """Gradients, accumulated in float32.  A: (|V|, r), b: (|V|,), H: (n, r)."""
+    """Gradients, accumulated in float32.  A: (|V|, r), b: (|V|,), H: (n, r), None where nobody needs it."""
 
     A: Tensor
     b: Tensor
-    H: Tensor
+    H: Tensor | None
 
 
 def block_size(n: int, device: torch.device) -> int:
-    """Words in a block: on a CPU the block of Z should stay near the cores, on a GPU it should fill them."""
-    entries = 4_194_304 if device.type == "cpu" else 268_435_456
-    return max(512, entries // n // 64 * 64)
+    """Words in a block of Z: on a CPU each core's share should stay near it, on a GPU a block should fill them all."""
+    if device.type == "cpu":
+        entries = 1_048_576 * torch.get_num_threads()
+    elif device.type == "cuda":
+        entries = min(2**30, torch.cuda.get_device_properties(device).total_memory // 32)
+    else:
+        entries = 2**28
+    return max(512, entries // max(n, 1) // 64 * 64)
 
 
 def bernoulli(
@@ -103,9 +110,10 @@ def multinomial(
         if with_value:
             entries = Z[targets.rows[part], targets.words[part] - block.start]
             picked += (entries * targets.values[part]).sum(dtype=torch.float64)
-    shift = log_sum.to(H.dtype) if H.dtype == torch.float32 else log_sum
+    # N exp(Z - log_sum), with N in the exponent: a pass less. Without a target N is 0, and so is the row.
+    shift = log_sum - targets.totals.log()
     for block, part, A_block, Z in _blocks(H, A, b, targets):
-        P = (Z - shift[:, None]).exp_().mul_(targets.totals[:, None]).to(H.dtype)
+        P = (Z - shift[:, None]).exp_().to(H.dtype) if H.dtype != shift.dtype else Z.sub_(shift[:, None]).exp_()
         P[targets.rows[part], targets.words[part] - block.start] -= targets.values[part].to(H.dtype)
         _accumulate(grad, P, H, A_block, block, weight)
     if not with_value:
@@ -119,16 +127,26 @@ OBJECTIVES: dict[Objective, Callable[..., Tensor | None]] = {"bernoulli": bernou
 def _blocks(H: Tensor, A: Tensor, b: Tensor, targets: Targets) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
     """Yields (words of the block, their target entries, A of the block, Z of the block)."""
     size = block_size(len(H), H.device)
-    starts = torch.arange(0, len(b) + size, size, device=H.device)
-    offsets = targets.within(starts)
+    offsets = targets.within(range(0, len(b) + size, size))
+    buffer = H.new_empty(len(H) * min(size, len(b)))  # one for all blocks: fresh memory costs as much as a pass over Z
     for i, start in enumerate(range(0, len(b), size)):
         block = slice(start, min(start + size, len(b)))
         A_block = A[block].to(H.dtype)
-        Z = torch.addmm(b[block].to(H.dtype), H, A_block.T)
+        Z = buffer[: len(H) * len(A_block)].view(len(H), len(A_block))
+        torch.addmm(b[block].to(H.dtype), H, A_block.T, out=Z)
         yield block, slice(offsets[i], offsets[i + 1]), A_block, Z
 
 
 def _accumulate(grad: Gradients, G: Tensor, H: Tensor, A_block: Tensor, block: slice, weight: float) -> None:
-    grad.A[block].add_(G.T @ H, alpha=weight)
+    _add_product(grad.A[block], G.T, H, weight)
     grad.b[block].add_(G.sum(dim=0, dtype=torch.float32), alpha=weight)
-    grad.H.add_(G @ A_block, alpha=weight)
+    if grad.H is not None:
+        _add_product(grad.H, G, A_block, weight)
+
+
+def _add_product(total: Tensor, X: Tensor, Y: Tensor, weight: float) -> None:
+    """total += weight * X Y, in one pass where the product has the type of the sum."""
+    if X.dtype == total.dtype:
+        total.addmm_(X, Y, alpha=weight)
+    else:
+        total.add_(X @ Y, alpha=weight)

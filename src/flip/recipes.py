@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from flip.errors import UsageError
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flip.objectives import Objective
     from flip.whitening import Inputs
 
 Recipe = Literal["flip", "paper"]
+TargetKind = Literal["presence", "counts"]
+Init = Literal["prior", "xavier"]
+Schedule = Literal["cosine", "plateau"]
+Reduction = Literal["mean", "sum"]
+DevMetric = Literal["accuracy", "recall"]
+Precision = Literal["auto", "float32", "bfloat16"]
 _FEWEST_STEPS = 350  # a small corpus is passed over more often, to take at least so many steps
 
 
@@ -23,30 +33,46 @@ class TrainConfig:
 
     recipe: Recipe = "flip"
     objective: Objective = "bernoulli"
+    targets: TargetKind | None = None  # None: counts for multinomial; bernoulli takes presence alone
     inputs: Inputs = "whitened"  # conditioning of the embeddings, folded back into B and b afterwards
     rank: int | None = 512  # None is full rank, LiP
     alpha: float = 0.5  # weight of the first of two embeddings of the same sentences
     lr: float = 8e-3
-    schedule: Literal["cosine", "plateau"] = "cosine"  # cosine has a warm-up over the first 5% of the steps
+    schedule: Schedule = "cosine"  # to zero at the last step; plateau halves after every 2 checks without a gain
+    warm_up: float = 0.05  # share of all steps over which the learning rate rises to lr
     batch_size: int | None = None
     epochs: int | None = None
     patience: int = 5  # checks on dev without a gain before stopping
     check_every: int = 1  # passes from one check on dev to the next
-    dev_metric: Literal["accuracy", "recall"] = "accuracy"  # accuracy has b; recall at top 2k has not
+    dev_metric: DevMetric = "accuracy"  # accuracy has b; recall at top 2k has not
     l1: float = 0.0  # on A, proximal
     weight_decay: float = 0.0  # on A and B, decoupled
-    init: Literal["prior", "xavier"] = "prior"  # prior: A = 0, b = log-odds or log-frequency of each word
-    reduction: Literal["mean", "sum"] = "mean"  # of the loss over a batch
+    init: Init = "prior"  # prior: A = 0, b = log-odds or log-frequency of each word
+    reduction: Reduction = "mean"  # of the loss over a batch
     shuffle: bool = True
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuses what does not go together.
+
+        Raises:
+            UsageError: bernoulli with counts.
+        """
+        if self.objective == "bernoulli" and self.targets == "counts":
+            raise UsageError(
+                "--targets counts with --objective bernoulli: a word is present or not, and a count above 1 leaves "
+                "the loss without a minimum",
+                "--targets presence, or --objective multinomial",
+            )
+
     def resolved(self, n: int) -> TrainConfig:
-        """With batch size and epochs for n sentences."""
+        """With targets, and with batch size and epochs for n sentences."""
+        targets = self.targets or ("counts" if self.objective == "multinomial" else "presence")
         batch = self.batch_size or max(64, min(1000, n // 32))
         steps = math.ceil(n / batch)
         epochs = self.epochs or max(8, math.ceil(_FEWEST_STEPS / steps))
-        return replace(self, batch_size=batch, epochs=epochs)
+        return replace(self, targets=targets, batch_size=batch, epochs=epochs)
 
     def to_dict(self) -> dict[str, Any]:
         """As in config.json and log.jsonl."""
@@ -59,6 +85,7 @@ PAPER = TrainConfig(
     inputs="raw",
     lr=5e-3,
     schedule="plateau",
+    warm_up=0.0,
     batch_size=6000,
     epochs=100,
     patience=5,
@@ -70,4 +97,10 @@ PAPER = TrainConfig(
     shuffle=False,
     precision="float32",
 )
-RECIPES: dict[str, TrainConfig] = {"flip": TrainConfig(), "paper": PAPER}
+RECIPES: dict[Recipe, TrainConfig] = {"flip": TrainConfig(), "paper": PAPER}
+
+
+def choose(recipe: Recipe, rank: int | None, chosen: Mapping[str, Any]) -> TrainConfig:
+    """A recipe at a rank, with its other ingredients overridden by those of `chosen` that are not None."""
+    names = {field.name for field in fields(TrainConfig)} - {"recipe", "rank"}
+    return replace(RECIPES[recipe], rank=rank, **{name: chosen[name] for name in names if chosen.get(name) is not None})

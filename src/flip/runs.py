@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from flip.training import Epoch, Trainer
     from flip.vocabulary import Vocabulary
 
+# What a process that was killed while it wrote has left: our own temporary files, and those of safetensors.
+_LEFT = (".*.partial", ".tmp[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]")
 DATA, LOG, STATE, STARTED = "data", "log.jsonl", "state.safetensors", "options.json"
 
 
@@ -37,9 +40,12 @@ def open_run(folder: Path, *, resume: bool = False, force: bool = False) -> None
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file", "-o names the folder of the run")
         folder.mkdir(parents=True, exist_ok=True)
+        for pattern in _LEFT:
+            for left in folder.glob(pattern):
+                left.unlink(missing_ok=True)
         others = {path.name for path in folder.iterdir()} - {DATA}
         if force:
-            for name in (MODEL_FILE, VOCAB_FILE, CONFIG_FILE, LOG, STATE, STARTED):
+            for name in (STARTED, STATE, LOG, MODEL_FILE, VOCAB_FILE, CONFIG_FILE):
                 (folder / name).unlink(missing_ok=True)
         elif others and not resume:
             raise InputError(
@@ -59,6 +65,8 @@ def train_run(
     on_step: Callable[[int, int], None] | None = None,
 ) -> Iterator[Epoch]:
     """Trains in `folder`; after each epoch the best model, the state and the log are there, each replaced atomically.
+
+    Of several processes that train together, all call it with the same `folder`, and the first writes.
 
     Args:
         folder: as `open_run` left it.
@@ -85,6 +93,8 @@ def train_run(
         "precision": str(trainer.dtype).removeprefix("torch."),
         "rows": trainer.n,
         "words": len(vocabulary),
+        "data": _digest(trainer.bags.indptr.data, trainer.bags.words.data, trainer.bags.counts.data),
+        "vocabulary": _digest("\n".join(vocabulary.words).encode()),
     }
     log: list[dict[str, Any]] = []
     if resume:
@@ -96,7 +106,10 @@ def train_run(
         if (folder / LOG).is_file():
             lines = [orjson.loads(line) for line in (folder / LOG).read_bytes().splitlines()]
             log = [line for line in lines if line["epoch"] <= trainer.epoch]
-    else:
+    if not trainer.group.is_first:
+        yield from trainer.fit(on_step)
+        return
+    if not resume:
         write_json(folder / STARTED, started)
     where = {"device": str(trainer.device), "precision": started["precision"]}
     for epoch in trainer.fit(on_step):
@@ -109,6 +122,13 @@ def train_run(
         with replacing(folder / LOG) as temporary:
             temporary.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in log))
         yield epoch
+
+
+def _digest(*parts: bytes | memoryview) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def _require_same(before: dict[str, Any], now: dict[str, Any], folder: Path) -> None:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from flip.batches import Batch, Batches
 from flip.device import matmul_dtype
+from flip.distributed import ALONE, Group
 from flip.errors import FlipError, InputError
 from flip.metrics import References, accuracy, hits, top_words
 from flip.model import FactorizedLogLinear, LogLinear, Model
-from flip.objectives import OBJECTIVES, Gradients, Targets
+from flip.objectives import OBJECTIVES, Gradients
 from flip.recipes import TrainConfig
 from flip.whitening import Whitening, fit_whitening
 
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
 
     from flip.bags import Bags
 
-_SHUFFLE_ROWS = 65_536  # contiguous rows read at a time and shuffled within
 # What changes from epoch to epoch beside the tensors.
 _PROGRESS = ("epoch", "best_score", "checks_without_gain", "lr_scale")
 
@@ -44,8 +46,7 @@ class TrainingData:
     def __post_init__(self) -> None:
         if not len(self.bags):
             raise InputError("no sentence to train on")
-        if any(len(u) != len(self.bags) for u in self.views):
-            raise InputError(f"{[len(u) for u in self.views]} embeddings for {len(self.bags)} sentences")
+        _require_rows(self.views, len(self.bags))
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class DevData:
 
     views: tuple[NDArray[np.floating[Any]], ...]
     references: References
+
+    def __post_init__(self) -> None:
+        _require_rows(self.views, len(self.references))
+        if not len(self.references.words.words):
+            raise InputError("no sentence of dev has a word of the vocabulary", "give other sentences to check on")
 
 
 @dataclass(frozen=True)
@@ -97,22 +103,25 @@ class Trainer:
         vocabulary_size: int,
         config: TrainConfig | None = None,
         device: torch.device | str = "cpu",
+        group: Group = ALONE,
     ) -> None:
-        """Fits the whitening and initialises the factors."""
-        self.device = torch.device(device)
-        n, d = len(train.bags), train.views[0].shape[1]
-        self.config = (config or TrainConfig()).resolved(n)
-        self.train, self.dev = self._used(train), dev
-        self.dtype = matmul_dtype(self.device, self.config.precision)
-        self.whitening: Whitening = fit_whitening([view for view, _ in self.train], self.config.inputs)
-        self._m, self._C = (torch.from_numpy(x).to(self.device) for x in (self.whitening.m, self.whitening.C))
+        """Fits the whitening and initialises the factors.
+
+        With a `group` each process makes a Trainer of the same data, and all of them run `fit`.
+        """
+        self.device, self.group, self.dev = torch.device(device), group, dev
+        self.n, self.epoch, self.bags = len(train.bags), 0, train.bags
+        self.config = config = (config or TrainConfig()).resolved(self.n)
+        used = self._used(train)
         bags = train.bags
-        self._indptr, self._words, self._counts = (
-            torch.from_numpy(x).to(self.device) for x in (bags.indptr, bags.words.astype(np.int64), bags.counts)
-        )
-        self.n, self.epoch = n, 0
-        self.A, self.B, self.b = self._initial(bags, vocabulary_size, d)
+        if config.targets == "presence":
+            bags = replace(bags, counts=np.ones_like(bags.counts))
+        # A probe, and sums whose order depends on the number of threads: one process decides for all.
+        self.dtype = group.from_first(lambda: matmul_dtype(self.device, config.precision))
+        self.whitening: Whitening = group.from_first(lambda: fit_whitening([u for u, _ in used], config.inputs))
+        self.A, self.B, self.b = self._initial(bags, vocabulary_size, train.views[0].shape[1])
         self.parameters = [self.A, self.b] if self.B is None else [self.A, self.b, self.B]
+        group.copy_from_first_(self.parameters)
         decayed = [p for p in self.parameters if p is not self.b]
         self.optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": [self.b], "weight_decay": 0.0}],
@@ -121,6 +130,17 @@ class Trainer:
         )
         for p in self.parameters:
             p.grad = torch.zeros_like(p)
+        assert config.batch_size is not None
+        self.batches = Batches(
+            used,
+            bags,
+            self.whitening,
+            batch_size=config.batch_size,
+            shuffle=config.shuffle,
+            seed=config.seed,
+            device=self.device,
+            group=group,
+        )
         self.lr_scale = 1.0  # lowered by the plateau schedule
         self.best: Model = self.model()
         self.best_score = -math.inf
@@ -128,10 +148,14 @@ class Trainer:
 
     def model(self) -> Model:
         """The current model of the raw embedding: whitening folded in, float32, on the CPU."""
+        return deepcopy(self._folded())
+
+    def _folded(self) -> Model:
+        """The same, but of the parameters' own memory where that can be: it changes with the next step."""
         A, b = self.A.cpu().numpy(), self.b.cpu().numpy()
         if self.B is not None:
             B, folded_b = self.whitening.fold(A, self.B.cpu().numpy(), b)
-            return FactorizedLogLinear(A.copy(), B, folded_b)
+            return FactorizedLogLinear(A, B, folded_b)
         rank, d = self.config.rank, A.shape[1]
         if rank is None:
             W, folded_b = self.whitening.fold_full(A, b)
@@ -139,7 +163,7 @@ class Trainer:
         # Q has orthonormal columns, so that (A Q^T)(Q C) = A C: the same model at the rank that was asked for.
         Q = np.eye(d, dtype=np.float32) if rank == d else _orthonormal(rank, d, self.config.seed)
         B, folded_b = self.whitening.fold(A, np.eye(d, dtype=np.float32), b)
-        return FactorizedLogLinear(A.copy() if rank == d else A @ Q.T, Q @ B, folded_b)
+        return FactorizedLogLinear(A if rank == d else A @ Q.T, Q @ B, folded_b)
 
     def fit(self, on_step: Callable[[int, int], None] | None = None) -> Iterator[Epoch]:
         """Yields one Epoch after each pass, until the last one or until dev stops gaining.
@@ -151,22 +175,24 @@ class Trainer:
             FlipError: the loss became NaN or infinite; `best` still holds the last good model.
         """
         config = self.config
-        assert config.epochs is not None and config.batch_size is not None
-        steps = self.steps_in_an_epoch
+        assert config.epochs is not None
+        steps = len(self.batches)
         while self.epoch < config.epochs and self.checks_without_gain < config.patience:
             started = time.perf_counter()
             losses = []
-            for i, (batches, targets) in enumerate(self._batches()):
+            for i, batch in enumerate(self.batches.of_pass(self.epoch)):
                 step = self.epoch * steps + i
                 lr = self._rate(step, steps * config.epochs)
                 # The value costs a pass over the scores: every eighth step is enough for a log.
-                loss = self._step(batches, targets, lr, with_value=i % 8 == 0)
+                loss = self._step(batch, lr, with_value=i % 8 == 0)
                 if loss is not None:
                     losses.append(loss)
                 if on_step:
                     on_step(step + 1, steps * config.epochs)
             self.epoch += 1
-            mean_loss = float(torch.stack(losses).mean())
+            loss_of_steps = torch.stack(losses)
+            self.group.sum_([loss_of_steps])
+            mean_loss = float(loss_of_steps.mean())
             if not math.isfinite(mean_loss) or not torch.isfinite(self.b).all():
                 raise FlipError(
                     f"training diverged in epoch {self.epoch}: the loss is {mean_loss}",
@@ -231,85 +257,47 @@ class Trainer:
                 b = torch.from_numpy(np.log(counts / counts.sum())).float()
         return A.to(self.device), None if full else B.to(self.device), b.to(self.device)
 
-    @property
-    def steps_in_an_epoch(self) -> int:
-        """Batches of one pass over the data."""
-        batch = self.config.batch_size or 1
-        return sum(math.ceil((stop - start) / batch) for start, stop in self._read_blocks())
-
-    def _read_blocks(self) -> list[tuple[int, int]]:
-        """Contiguous ranges of rows, each a whole number of batches but for the last."""
-        batch = self.config.batch_size or 1
-        rows = max(1, _SHUFFLE_ROWS // batch) * batch
-        return [(start, min(start + rows, self.n)) for start in range(0, self.n, rows)]
-
-    def _batches(self) -> Iterator[tuple[list[tuple[Tensor, float]], Targets]]:
-        """The batches of one pass: conditioned embeddings with their weights, and targets.
-
-        Blocks are read contiguously and shuffled within; the order depends on seed and epoch alone, so that a resumed
-        run sees what an uninterrupted one would.
-        """
-        batch = self.config.batch_size or 1
-        order = np.random.default_rng((self.config.seed, self.epoch))
-        blocks = self._read_blocks()
-        for start, stop in order.permutation(blocks) if self.config.shuffle else blocks:
-            conditioned = [
-                ((torch.from_numpy(np.array(view[start:stop], np.float32)).to(self.device) - self._m) @ self._C, weight)
-                for view, weight in self.train
-            ]
-            rows = order.permutation(stop - start) if self.config.shuffle else np.arange(stop - start)
-            shuffled = torch.from_numpy(rows).to(self.device)
-            for i in range(0, stop - start, batch):
-                chosen = shuffled[i : i + batch]
-                yield [(u[chosen], weight) for u, weight in conditioned], self._targets(chosen + int(start))
-
-    def _targets(self, rows: Tensor) -> Targets:
-        sizes = self._indptr[rows + 1] - self._indptr[rows]
-        ends = sizes.cumsum(0)
-        own = torch.repeat_interleave(torch.arange(len(rows), device=self.device), sizes)
-        entries = torch.arange(len(own), device=self.device) + (self._indptr[rows] - ends + sizes)[own]
-        return Targets.of(self._words[entries], own, self._counts[entries], len(rows))
-
-    def _step(self, batches: Sequence[tuple[Tensor, float]], targets: Targets, lr: float, with_value: bool) -> Any:
+    def _step(self, batch: Batch, lr: float, with_value: bool) -> Tensor | None:
         objective = OBJECTIVES[self.config.objective]
-        n = len(batches[0][0])
-        scale = 1 / n if self.config.reduction == "mean" else 1.0
-        for p in self.parameters:
-            assert p.grad is not None
-            p.grad.zero_()
+        scale = 1 / batch.n if self.config.reduction == "mean" else 1.0
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        for gradient in gradients:
+            gradient.zero_()
         assert self.A.grad is not None and self.b.grad is not None
         total = None
-        for u, weight in batches:
+        for u, weight in batch.views:
             h = u if self.B is None else u @ self.B.T
-            grad = Gradients(self.A.grad, self.b.grad, torch.zeros_like(h))
-            value = objective(h.to(self.dtype), self.A, self.b, targets, grad, weight * scale, with_value)
+            grad = Gradients(self.A.grad, self.b.grad, None if self.B is None else torch.zeros_like(h))
+            value = objective(h.to(self.dtype), self.A, self.b, batch.targets, grad, weight * scale, with_value)
             if self.B is not None:
-                assert self.B.grad is not None
+                assert self.B.grad is not None and grad.H is not None
                 self.B.grad.addmm_(grad.H.T, u)
             if value is not None:
                 total = value if total is None else total + value
+        self.group.sum_(gradients)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
         if self.config.l1:
             soft_threshold_(self.A, lr * self.config.l1)
-        return None if total is None else total / (scale * n)
+        return None if total is None else total / (scale * batch.n)
 
     def _rate(self, step: int, steps: int) -> float:
-        if self.config.schedule == "plateau":
-            return self.config.lr * self.lr_scale
-        warm_up = max(1, steps // 20)
+        config = self.config
+        warm_up = math.floor(config.warm_up * steps)
         if step < warm_up:
-            return self.config.lr * (step + 1) / warm_up
-        return self.config.lr * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+            return config.lr * (step + 1) / warm_up
+        if config.schedule == "plateau":
+            return config.lr * self.lr_scale
+        return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
     def _check(self) -> tuple[float, bool]:
         """Scores the current model on dev; keeps it where it is the best so far."""
-        model = self.model()
-        score = float(np.mean([self._dev_score(model, view) for view in self.dev.views]))
+        model = self._folded() if self.group.is_first else self.best
+        score = self.group.from_first(lambda: float(np.mean([self._dev_score(model, view) for view in self.dev.views])))
         best = score > self.best_score
         if best:
-            self.best, self.best_score, self.checks_without_gain = model, score, 0
+            self.best, self.best_score, self.checks_without_gain = deepcopy(model), score, 0
         else:
             self.checks_without_gain += 1
             if self.checks_without_gain % 2 == 0:
@@ -328,6 +316,11 @@ class Trainer:
         counted = np.flatnonzero(k)
         reach = np.minimum(2 * k[counted], hit.shape[1])
         return float((np.cumsum(hit, axis=1)[counted, reach - 1] / k[counted]).mean())
+
+
+def _require_rows(views: tuple[NDArray[np.floating[Any]], ...], n: int) -> None:
+    if any(len(u) != n for u in views):
+        raise InputError(f"{[len(u) for u in views]} embeddings for {n} sentences")
 
 
 def _orthonormal(rows: int, columns: int, seed: int) -> NDArray[np.float32]:

@@ -82,6 +82,25 @@ def test_training_options(flip: Flip, quickstart: Path, here: Path, options: tup
     assert ("probability" in record["keywords"][0]) == (checkpoint.objective == "bernoulli")
 
 
+def test_config_json_says_which_ingredients_were_used(flip: Flip, quickstart: Path, here: Path) -> None:
+    data = ("--data", quickstart / "datasets.yaml", "--vocab", quickstart / "vocab.json", "-o", "run", "--rank", 8)
+    used = {
+        "objective": "multinomial", "targets": "presence", "inputs": "centred", "init": "xavier", "reduction": "sum",
+        "schedule": "plateau", "warm_up": 0.1, "shuffle": False, "check_every": 2, "dev_metric": "recall",
+        "batch_size": 500, "epochs": 3, "patience": 2, "lr": 0.002, "l1": 0.0001, "weight_decay": 0.1, "alpha": 0.25,
+    }  # fmt: skip
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in used.items() if name != "shuffle"]
+    done = flip("train", *data, *flags, "--no-shuffle")
+    assert done.code == 0, done.err
+    training = load_checkpoint("run").config["training"]
+    assert {name: training[name] for name in used} == used
+    log = [orjson.loads(line) for line in (here / "run" / "log.jsonl").read_bytes().splitlines()]
+    assert [line["score"] is None for line in log] == [True, False, False]
+    refused = flip("train", *data, "--targets", "counts", "--force")
+    assert (refused.code, "error: --targets counts with --objective bernoulli" in refused.err) == (2, True)
+    assert load_checkpoint("run").config["training"] == training  # nothing was removed
+
+
 def test_vocab_from_standard_input(flip: Flip, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"text": "aa bb"}\n{"text": "bb cc"}\n')))
     assert flip("vocab", "-", "-o", "v.json", "--min-df", 2).records == [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,19 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flip.cli import options
-from flip.cli.output import Output, guarded, interruptible
+from flip.cli.output import INTERRUPTED, Output, guarded, interruptible
+from flip.cli.train_data import Given, prepare, views_of
 
 if TYPE_CHECKING:
-    import numpy as np
+    import torch
 
     from flip.config import Settings, TrainSettings
-    from flip.dataset import Dataset
-    from flip.vocabulary import Vocabulary
+    from flip.distributed import Group
+    from flip.recipes import TrainConfig
 
 EPILOG = """\b
 Examples:
   flip train sents.txt -o run && flip explain --model run "Any sentence."
   flip train --data datasets.yaml --train train --dev dev --vocab vocab.json -o run --rank 256
+  torchrun --nproc-per-node 2 -m flip train --data datasets.yaml --vocab vocab.json -o run
 """
 
 
@@ -68,6 +69,10 @@ def train(
     objective: Annotated[
         str | None, typer.Option(help="bernoulli or multinomial.", show_default="the recipe's: bernoulli")
     ] = None,
+    targets: Annotated[
+        str | None,
+        typer.Option(help="presence of words, or their counts.", show_default="counts for multinomial, else presence"),
+    ] = None,
     inputs: Annotated[
         str | None,
         typer.Option(help="whitened, centred or raw embeddings.", show_default="the recipe's: whitened"),
@@ -79,7 +84,33 @@ def train(
     alpha: Annotated[
         float | None, typer.Option(help="Weight of the first of two embeddings.", show_default="0.5")
     ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(help="prior (A = 0, b the words' frequencies) or xavier.", show_default="prior; paper xavier"),
+    ] = None,
+    reduction: Annotated[
+        str | None, typer.Option(help="Of the loss over a batch: mean or sum.", show_default="mean; paper sum")
+    ] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate of AdamW.", show_default="0.008; paper 0.005")] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the rate: cosine to 0, or plateau, halved after 2 checks without a gain.",
+            show_default="cosine; paper plateau",
+        ),
+    ] = None,
+    warm_up: Annotated[
+        float | None,
+        typer.Option(help="Share of the steps in which the rate rises to --lr.", show_default="0.05; paper 0"),
+    ] = None,
+    shuffle: Annotated[
+        bool | None,
+        typer.Option(
+            "--shuffle/--no-shuffle",
+            help="Sentences in another order in each pass.",
+            show_default="shuffle; paper no-shuffle",
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(help="Sentences a step.", show_default="1000, less for small data; paper 6000"),
@@ -89,6 +120,15 @@ def train(
     ] = None,
     patience: Annotated[
         int | None, typer.Option(help="Checks on dev without a gain before stopping.", show_default="5")
+    ] = None,
+    check_every: Annotated[
+        int | None, typer.Option(help="Passes from one check on dev to the next.", show_default="1; paper 3")
+    ] = None,
+    dev_metric: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the checks: accuracy with b, or recall at top 2k without.", show_default="accuracy; paper recall"
+        ),
     ] = None,
     l1: Annotated[float | None, typer.Option(help="L1 on A, proximal.", show_default="0; paper 0.0001")] = None,
     weight_decay: Annotated[
@@ -120,8 +160,9 @@ def train(
     With a CORPUS it does everything: a seeded split, the vocabulary, embeddings, training, and the test accuracy.
     """
     from flip.config import load_settings
+    from flip.distributed import process_number
 
-    out = Output(as_json=as_json, quiet=quiet)
+    out = Output(as_json=as_json, quiet=quiet or process_number() > 0)
     published = options.published_config(config, "train", out)
     settings = load_settings(
         "train",
@@ -130,6 +171,8 @@ def train(
         published.under({
             "corpus": corpus, "output": output, "data": data, "train": train_name, "dev": dev, "text": text,
             "vocab": vocab, "split": split, "recipe": recipe, "objective": objective, "inputs": inputs, "rank": rank,
+            "targets": targets, "init": init, "reduction": reduction, "schedule": schedule, "warm_up": warm_up,
+            "shuffle": shuffle, "check_every": check_every, "dev_metric": dev_metric,
             "alpha": alpha, "lr": lr, "batch_size": batch_size, "epochs": epochs, "patience": patience, "l1": l1,
             "weight_decay": weight_decay, "precision": precision, "dtype": dtype, "resume": resume, "force": force,
             "text_license": text_license, "embedding_pair": embedding_pair, "sim_threshold": sim_threshold,
@@ -138,21 +181,19 @@ def train(
     if corpus:
         # Sentences on the command line win over a manifest named in flip.toml.
         settings.train.data = data
-    _train(settings, out)
+    try:
+        _train(settings, out)
+    except KeyboardInterrupt:
+        if process_number() > 0:  # the first process says it for all
+            raise typer.Exit(INTERRUPTED) from None
+        raise
 
 
 def _train(settings: Settings, out: Output) -> None:
-    import numpy as np
-
-    from flip.bags import bags_of_words
-    from flip.calibration import choose_bias_weight
-    from flip.card import write_card
-    from flip.checkpoint import Checkpoint, save_checkpoint
-    from flip.device import torch_device
+    from flip.distributed import joined, own_device
     from flip.errors import UsageError
-    from flip.metrics import evaluate, references
-    from flip.runs import open_run, train_run
-    from flip.training import DevData, Trainer, TrainingData
+    from flip.recipes import choose
+    from flip.runs import open_run
 
     own = settings.train
     if own.output is None:
@@ -162,63 +203,70 @@ def _train(settings: Settings, out: Output) -> None:
             "give either a CORPUS or --data",
             "flip train sents.txt -o RUN, or flip train --data datasets.yaml -o RUN",
         )
-    device = torch_device(settings.device)
-    open_run(own.output, resume=own.resume, force=own.force)
-    with interruptible(partial(_how_to_go_on, own.output)):
-        given = _from_corpus(settings, out) if own.corpus else _from_manifest(settings)
-        bags = bags_of_words(given.train.sentences(own.text), given.vocabulary)
-        dev_references = references(given.dev.sentences(own.text), given.vocabulary)
-        views, dev_views = _views(given.train), _views(given.dev)
-        config = _train_config(own, views[0].shape[1], settings.seed, out)
-        started = time.perf_counter()
-        trainer = Trainer(
-            TrainingData(views, bags),
-            DevData(dev_views, dev_references),
-            len(given.vocabulary),
-            config,
-            device,
-        )
-        description: dict[str, Any] = {
-            "encoder": given.encoder,
-            "dimension": views[0].shape[1],
-            "rank": trainer.best.rank,
-            "objective": config.objective,
-            "recipe": config.recipe,
-            "tokenizer": given.vocabulary.tokenizer.to_dict(),
-            "training": trainer.config.to_dict(),
-            "data": given.description
-            | ({"license": own.text_license} if own.text_license else {})
-            | {"train_sentences": len(bags), "dev_sentences": len(dev_references)},
-        }
-        weights = np.float16 if own.dtype == "float16" else np.float32
-        with out.progress("training") as on_step:
-            epochs = train_run(
-                own.output,
-                trainer,
-                given.vocabulary,
-                description,
-                resume=own.resume,
-                dtype=weights,
-                on_step=on_step,
-            )
-            for epoch in epochs:
-                score = "" if epoch.score is None else f"  dev {config.dev_metric} {epoch.score:.4f}"
-                out.note(f"epoch {epoch.epoch}/{epoch.epochs}  loss {epoch.loss:.3f}{score}  {epoch.seconds:.1f} s")
-        seconds = time.perf_counter() - started
-        run_on = str(device)
-        description["bias_weight"] = choose_bias_weight(trainer.best, dev_views[0], dev_references, bags, run_on)
-        metrics = {"dev": evaluate(trainer.best, dev_views[0], dev_references, device=run_on)}
-        if given.test is not None:
-            refs = references(given.test.sentences(own.text), given.vocabulary)
-            metrics["test"] = evaluate(trainer.best, _views(given.test)[0], refs, device=run_on)
-        description["metrics"] = metrics
-        checkpoint = Checkpoint(trainer.best, given.vocabulary, description, str(own.output))
-        save_checkpoint(own.output, checkpoint, weights)
-        write_card(own.output, checkpoint)
+    choose(own.recipe, None, vars(own))  # refuses what does not go together before --force removes anything
+    device = own_device(settings.device)
+    with interruptible(partial(_how_to_go_on, own.output)), joined(device) as group:
+        group.from_first(partial(open_run, own.output, resume=own.resume, force=own.force))
+        given = group.from_first(partial(prepare, settings, out))
+        _train_on(given, settings, own.output, device, group, out)
+
+
+def _train_on(given: Given, settings: Settings, folder: Path, device: torch.device, group: Group, out: Output) -> None:
+    import numpy as np
+
+    from flip.bags import bags_of_words
+    from flip.calibration import choose_bias_weight
+    from flip.card import write_card
+    from flip.checkpoint import Checkpoint, save_checkpoint
+    from flip.metrics import evaluate, references
+    from flip.runs import train_run
+    from flip.training import DevData, Trainer, TrainingData
+
+    own = settings.train
+    bags = bags_of_words(given.train.sentences(own.text), given.vocabulary)
+    dev_references = references(given.dev.sentences(own.text), given.vocabulary)
+    views, dev_views = views_of(given.train), views_of(given.dev)
+    config = _ingredients(own, views[0].shape[1], settings.seed, out)
+    started = time.perf_counter()
+    trainer = Trainer(
+        TrainingData(views, bags), DevData(dev_views, dev_references), len(given.vocabulary), config, device, group
+    )
+    description: dict[str, Any] = {
+        "encoder": given.encoder,
+        "dimension": views[0].shape[1],
+        "rank": trainer.best.rank,
+        "objective": config.objective,
+        "recipe": config.recipe,
+        "tokenizer": given.vocabulary.tokenizer.to_dict(),
+        "training": trainer.config.to_dict(),
+        "data": given.description
+        | ({"license": own.text_license} if own.text_license else {})
+        | {"train_sentences": len(bags), "dev_sentences": len(dev_references)},
+    }
+    weights = np.float16 if own.dtype == "float16" else np.float32
+    with out.progress("training") as on_step:
+        for epoch in train_run(
+            folder, trainer, given.vocabulary, description, resume=own.resume, dtype=weights, on_step=on_step
+        ):
+            score = "" if epoch.score is None else f"  dev {config.dev_metric} {epoch.score:.4f}"
+            out.note(f"epoch {epoch.epoch}/{epoch.epochs}  loss {epoch.loss:.3f}{score}  {epoch.seconds:.1f} s")
+    seconds = time.perf_counter() - started
+    if not group.is_first:
+        return
+    run_on = str(device)
+    description["bias_weight"] = choose_bias_weight(trainer.best, dev_views[0], dev_references, bags, run_on)
+    metrics = {"dev": evaluate(trainer.best, dev_views[0], dev_references, device=run_on)}
+    if given.test is not None:
+        refs = references(given.test.sentences(own.text), given.vocabulary)
+        metrics["test"] = evaluate(trainer.best, views_of(given.test)[0], refs, device=run_on)
+    description["metrics"] = metrics
+    checkpoint = Checkpoint(trainer.best, given.vocabulary, description, str(folder))
+    save_checkpoint(folder, checkpoint, weights)
+    write_card(folder, checkpoint)
     last = "test" if "test" in metrics else "dev"
     accuracy = metrics[last]["accuracy"]
     fields = {
-        "run": str(own.output),
+        "run": str(folder),
         "words": len(given.vocabulary),
         "epochs": trainer.epoch,
         "seconds": round(seconds, 1),
@@ -228,135 +276,19 @@ def _train(settings: Settings, out: Output) -> None:
     }
     out.result(
         fields,
-        f"{own.output}: {len(given.vocabulary)} words, {trainer.epoch} epochs in {seconds:.0f} s on {run_on}",
+        f"{folder}: {len(given.vocabulary)} words, {trainer.epoch} epochs in {seconds:.0f} s on {run_on}",
         f"{last} accuracy {100 * accuracy['bias']['mean']:.1f} with b, {100 * accuracy['no_bias']['mean']:.1f} without",
-        f'try: flip explain --model {own.output} "Any sentence."',
+        f'try: flip explain --model {folder} "Any sentence."',
     )
 
 
-@dataclass(frozen=True)
-class _Given:
-    train: Dataset
-    dev: Dataset
-    test: Dataset | None
-    vocabulary: Vocabulary
-    encoder: dict[str, Any]
-    description: dict[str, Any]
+def _ingredients(own: TrainSettings, d: int, seed: int, out: Output) -> TrainConfig:
+    from flip.recipes import choose
 
-
-def _from_corpus(settings: Settings, out: Output) -> _Given:
-    from flip.corpora import read_plain
-    from flip.corpus import MANIFEST, prepare_corpus
-    from flip.encoders.base import describe
-    from flip.records import read_texts
-    from flip.runs import DATA
-    from flip.tokenize import Tokenizer
-    from flip.vocabulary import Vocabulary, build_vocabulary
-
-    own, v = settings.train, settings.vocab
-    assert own.output is not None
-    encoder = options.load_encoder(settings.encoder, settings, out)
-    parts = read_plain(own.corpus, own.split, settings.seed)
-    blank = sum(part.dropped for part in parts.values())
-    with out.progress("embedding") as on_rows:
-        datasets = prepare_corpus(
-            parts,
-            own.output / DATA,
-            encoder,
-            on_rows=lambda part, done, total: on_rows(done, total),
-        )
-    if blank:
-        out.note(f"note: {blank} blank lines dropped")
-    if own.vocab:
-        vocabulary = Vocabulary.load(own.vocab)
-    else:
-        vocabulary = build_vocabulary(
-            datasets["train"].sentences(),
-            Tokenizer(v.tokenizer, v.strip_accents, v.ngram, v.normalize),
-            max_features=v.max_features,
-            min_df=v.min_df,
-            max_df=v.max_df,
-            words=read_texts([v.words]) if v.words else None,
-        )
-    about = describe(encoder)
-    described = {
-        "manifest": f"{DATA}/{MANIFEST}",
-        "test": "test",
-        "corpus": [Path(name).name for name in own.corpus],
-        "split": own.split,
-    }
-    return _Given(datasets["train"], datasets["dev"], datasets["test"], vocabulary, about, described)
-
-
-def _from_manifest(settings: Settings) -> _Given:
-    import os
-
-    from flip.dataset import load_dataset, load_manifest
-    from flip.encoders.base import common_encoder
-    from flip.errors import UsageError
-    from flip.published import load_vocabulary
-
-    own = settings.train
-    assert own.data is not None
-    assert own.output is not None
-    train, dev = (
-        load_dataset(path, name, embeddings=own.embedding_pair, sim_threshold=own.sim_threshold)
-        for path, name in ((own.data, own.train), (own.dev_data or own.data, own.dev))
-    )
-    if own.vocab is None:
-        raise UsageError("no vocabulary", "make one with `flip vocab` and name it with --vocab")
-    # Embeddings of unknown origin are taken at the user's word.
-    about = common_encoder((file.source for data in (train, dev) for file in data.embeddings), str(own.data))
-    about = {"name": None, "revision": None} | about | {"dimension": train.embeddings[0].open().shape[1]}
-    datasets = load_manifest(own.data)
-    pair = [embedding.id for embedding in train.embeddings]
-    test = settings.eval.dataset if settings.eval.dataset in datasets else None
-    described = {
-        "manifest": os.path.relpath(own.data, own.output),
-        "train": own.train,
-        "dev": own.dev,
-        "test": test,
-    }
-    tested = datasets[test].with_embeddings(pair) if test else None
-    return _Given(train, dev, tested, load_vocabulary(own.vocab), about, described)
-
-
-def _views(data: Dataset) -> tuple[np.ndarray, ...]:
-    """The first one or two embeddings of a dataset, checked."""
-    from flip.encoders.base import require_dimension
-    from flip.errors import InputError
-    from flip.store import require_finite
-
-    if not data.embeddings:
-        raise InputError(f"dataset {data.name!r} has no embeddings", "add them with `flip embed`")
-    views: list[np.ndarray] = []
-    for file in data.embeddings[:2]:
-        view = file.open()
-        require_finite(view, str(file.file))
-        require_dimension(view.shape[1], (views[0] if views else view).shape[1], str(file.file), None)
-        views.append(view)
-    return tuple(views)
-
-
-def _train_config(own: TrainSettings, d: int, seed: int, out: Output) -> Any:
-    from flip.recipes import RECIPES
-
-    names = (
-        "objective",
-        "inputs",
-        "l1",
-        "weight_decay",
-        "lr",
-        "batch_size",
-        "epochs",
-        "patience",
-        "precision",
-    )
-    chosen = {name: getattr(own, name) for name in names if getattr(own, name) is not None}
     rank = None if own.rank == "full" else min(512, d) if own.rank is None else own.rank
-    if isinstance(rank, int) and rank > d:
+    if rank is not None and rank > d:
         out.note(f"note: rank {rank} is more than the {d} dimensions of the embeddings: it adds no power")
-    return replace(RECIPES[own.recipe], rank=rank, alpha=own.alpha, seed=seed, **chosen)
+    return choose(own.recipe, rank, vars(own) | {"seed": seed})
 
 
 def _how_to_go_on(folder: Path) -> str:

@@ -1,0 +1,140 @@
+"""The batches of a pass: read ahead in contiguous blocks, shuffled within, conditioned, shared among processes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from flip.distributed import ALONE, Group
+from flip.objectives import Targets
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from flip.bags import Bags
+    from flip.whitening import Whitening
+
+    View = NDArray[np.floating[Any]]
+
+_BLOCK_ROWS = 65_536  # contiguous rows read at a time and shuffled within
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of n sentences; of these, the m that belong to this process.
+
+    views: conditioned embeddings (m, d), each with its weight in the loss.
+    """
+
+    views: list[tuple[Tensor, float]]
+    targets: Targets
+    n: int
+
+
+class Batches:
+    """The batches of every pass over some sentences. Their order depends on seed and pass alone."""
+
+    def __init__(
+        self,
+        views: Sequence[tuple[View, float]],
+        bags: Bags,
+        whitening: Whitening,
+        *,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        device: torch.device,
+        group: Group = ALONE,
+    ) -> None:
+        """Views are (n, d) with their weights, mapped from a file or not; `bags` are their targets."""
+        self.weights = [weight for _, weight in views]
+        self.batch_size, self.shuffle, self.seed, self.device, self.group = batch_size, shuffle, seed, device, group
+        self._m, self._C = (torch.from_numpy(x).to(device) for x in (whitening.m, whitening.C))
+        self._sizes = bags.sizes
+        self._indptr, self._words, self._values = (
+            torch.from_numpy(x).to(device) for x in (bags.indptr, bags.words.astype(np.int64), bags.counts)
+        )
+        rows = max(1, _BLOCK_ROWS // batch_size) * batch_size
+        self._blocks = [(start, min(start + rows, len(bags))) for start in range(0, len(bags), rows)]
+        self._views = [view for view, _ in views]
+        self._resident = self._to_device() if self._fits_device() else None
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether all rows are kept on the device."""
+        return self._resident is not None
+
+    def __len__(self) -> int:
+        """Batches in a pass."""
+        return sum(math.ceil((stop - start) / self.batch_size) for start, stop in self._blocks)
+
+    def of_pass(self, number: int) -> Iterator[Batch]:
+        """The batches of pass `number`, from 0."""
+        order = np.random.default_rng((self.seed, number))
+        blocks = [(int(i), int(j)) for i, j in order.permutation(self._blocks)] if self.shuffle else self._blocks
+        for (start, stop), raw in zip(blocks, self._read_ahead(blocks), strict=True):
+            rows = order.permutation(stop - start) if self.shuffle else np.arange(stop - start)
+            on_device = torch.from_numpy(rows).to(self.device)
+            for first in range(0, len(rows), self.batch_size):
+                n = min(self.batch_size, len(rows) - first)
+                own = slice(first + self.group.rank * n // self.group.size,
+                            first + (self.group.rank + 1) * n // self.group.size)  # fmt: skip
+                chosen = on_device[own]
+                views = [(self._conditioned(u[chosen]), w) for u, w in zip(raw, self.weights, strict=True)]
+                # The number of entries is summed here, not on the device, which the host need not wait for then.
+                entries = int(self._sizes[start + rows[own]].sum())
+                yield Batch(views, self._targets(chosen + start, entries), n)
+
+    def _conditioned(self, u: Tensor) -> Tensor:
+        return (u.float() - self._m) @ self._C
+
+    def _targets(self, rows: Tensor, entries: int) -> Targets:
+        sizes = self._indptr[rows + 1] - self._indptr[rows]
+        ends = sizes.cumsum(0)
+        row = torch.repeat_interleave(torch.arange(len(rows), device=self.device), sizes, output_size=entries)
+        entry = torch.arange(entries, device=self.device) + (self._indptr[rows] - ends + sizes)[row]
+        return Targets.of(self._words[entry], row, self._values[entry], len(rows))
+
+    def _read_ahead(self, blocks: list[tuple[int, int]]) -> Iterator[list[Tensor]]:
+        """The views of each block on the device; while one is in use, a thread reads the next."""
+        if self._resident is not None:
+            for start, stop in blocks:
+                yield [u[start:stop] for u in self._resident]
+            return
+        with ThreadPoolExecutor(1, "flip-reader") as reader:
+            reading = reader.submit(self._read, *blocks[0])
+            for following in [*blocks[1:], None]:
+                block = reading.result()
+                if following:
+                    reading = reader.submit(self._read, *following)
+                yield [u.to(self.device, non_blocking=True) for u in block]
+
+    def _read(self, start: int, stop: int) -> list[Tensor]:
+        """Copies the rows from the files into memory, from which a GPU fetches them by itself."""
+        read = [torch.from_numpy(np.array(view[start:stop])) for view in self._views]
+        return [u.pin_memory() for u in read] if self.device.type == "cuda" else read
+
+    def _fits_device(self) -> bool:
+        """Whether a GPU has room for all rows in half of what is free; the rest is for the parameters and a step."""
+        if self.device.type != "cuda":
+            return False
+        needed = sum(math.prod(view.shape) * view.dtype.itemsize for view in self._views)
+        return needed < torch.cuda.mem_get_info(self.device)[0] / 2
+
+    def _to_device(self) -> list[Tensor]:
+        resident = [torch.empty(view.shape, dtype=_torch_dtype(view), device=self.device) for view in self._views]
+        for start, stop in self._blocks:
+            for u, block in zip(resident, self._read(start, stop), strict=True):
+                u[start:stop].copy_(block)
+        return resident
+
+
+def _torch_dtype(view: View) -> torch.dtype:
+    return torch.float16 if view.dtype == np.float16 else torch.float32

@@ -1,0 +1,129 @@
+"""What `flip train` learns from: datasets, vocabulary, and where they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flip.cli import options
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from flip.cli.output import Output
+    from flip.config import Settings
+    from flip.dataset import Dataset
+    from flip.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Given:
+    """Datasets with their vocabulary, and what config.json says of encoder and data."""
+
+    train: Dataset
+    dev: Dataset
+    test: Dataset | None
+    vocabulary: Vocabulary
+    encoder: dict[str, Any]
+    description: dict[str, Any]
+
+
+def prepare(settings: Settings, out: Output) -> Given:
+    """Reads the datasets that a manifest names, or makes them of a CORPUS in the folder of the run."""
+    return _from_corpus(settings, out) if settings.train.corpus else _from_manifest(settings)
+
+
+def _from_corpus(settings: Settings, out: Output) -> Given:
+    from flip.corpora import read_plain
+    from flip.corpus import MANIFEST, prepare_corpus
+    from flip.encoders.base import describe
+    from flip.records import read_texts
+    from flip.runs import DATA
+    from flip.tokenize import Tokenizer
+    from flip.vocabulary import Vocabulary, build_vocabulary
+
+    own, v = settings.train, settings.vocab
+    assert own.output is not None
+    encoder = options.load_encoder(settings.encoder, settings, out)
+    parts = read_plain(own.corpus, own.split, settings.seed)
+    blank = sum(part.dropped for part in parts.values())
+    with out.progress("embedding") as on_rows:
+        datasets = prepare_corpus(
+            parts,
+            own.output / DATA,
+            encoder,
+            on_rows=lambda part, done, total: on_rows(done, total),
+        )
+    if blank:
+        out.note(f"note: {blank} blank lines dropped")
+    if own.vocab:
+        vocabulary = Vocabulary.load(own.vocab)
+    else:
+        vocabulary = build_vocabulary(
+            datasets["train"].sentences(),
+            Tokenizer(v.tokenizer, v.strip_accents, v.ngram, v.normalize),
+            max_features=v.max_features,
+            min_df=v.min_df,
+            max_df=v.max_df,
+            words=read_texts([v.words]) if v.words else None,
+        )
+    about = describe(encoder)
+    described = {
+        "manifest": f"{DATA}/{MANIFEST}",
+        "test": "test",
+        "corpus": [Path(name).name for name in own.corpus],
+        "split": own.split,
+    }
+    return Given(datasets["train"], datasets["dev"], datasets["test"], vocabulary, about, described)
+
+
+def _from_manifest(settings: Settings) -> Given:
+    import os
+
+    from flip.dataset import load_dataset, load_manifest
+    from flip.encoders.base import common_encoder
+    from flip.errors import UsageError
+    from flip.published import load_vocabulary
+
+    own = settings.train
+    assert own.data is not None
+    assert own.output is not None
+    train, dev = (
+        load_dataset(path, name, embeddings=own.embedding_pair, sim_threshold=own.sim_threshold)
+        for path, name in ((own.data, own.train), (own.dev_data or own.data, own.dev))
+    )
+    if own.vocab is None:
+        raise UsageError("no vocabulary", "make one with `flip vocab` and name it with --vocab")
+    # Embeddings of unknown origin are taken at the user's word.
+    about = common_encoder((file.source for data in (train, dev) for file in data.embeddings), str(own.data))
+    about = {"name": None, "revision": None} | about | {"dimension": train.embeddings[0].open().shape[1]}
+    datasets = load_manifest(own.data)
+    pair = [embedding.id for embedding in train.embeddings]
+    test = settings.eval.dataset if settings.eval.dataset in datasets else None
+    described = {
+        "manifest": os.path.relpath(own.data, own.output),
+        "train": own.train,
+        "dev": own.dev,
+        "test": test,
+    }
+    tested = datasets[test].with_embeddings(pair) if test else None
+    return Given(train, dev, tested, load_vocabulary(own.vocab), about, described)
+
+
+def views_of(data: Dataset) -> tuple[NDArray[np.floating[Any]], ...]:
+    """The first one or two embeddings of a dataset, checked."""
+    from flip.encoders.base import require_dimension
+    from flip.errors import InputError
+    from flip.store import require_finite
+
+    if not data.embeddings:
+        raise InputError(f"dataset {data.name!r} has no embeddings", "add them with `flip embed`")
+    views: list[NDArray[np.floating[Any]]] = []
+    for file in data.embeddings[:2]:
+        view = file.open()
+        require_finite(view, str(file.file))
+        require_dimension(view.shape[1], (views[0] if views else view).shape[1], str(file.file), None)
+        views.append(view)
+    return tuple(views)
