@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from flip.errors import InputError
-from flip.files import os_errors
+from flip.files import os_errors, replacing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,6 +83,16 @@ class _SelectedRows:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.floating[Any]]:
         return self[:].astype(dtype or self.dtype, copy=False)
+
+
+def copy_rows(source: Path, rows: NDArray[np.int64], output: Path) -> None:
+    """Writes some rows of an embedding file to `output`, atomically; it may be the same file."""
+    matrix = open_embeddings(source)
+    with replacing(output) as temporary:
+        copy = np.lib.format.open_memmap(temporary, "w+", matrix.dtype, (len(rows), matrix.shape[1]))
+        for start in range(0, len(rows), _ROWS):
+            copy[start : start + _ROWS] = matrix[rows[start : start + _ROWS]]
+        copy.flush()
 
 
 def embeddings_json(path: Path) -> Path:

@@ -127,9 +127,10 @@ def load_encoder(name: str, settings: Settings, out: Output, stored: dict[str, A
     return encoder
 
 
-def load_transcriber(settings: Settings) -> Transcriber:
-    """Loads what transcribes recordings for an encoder of text."""
+def load_transcriber(settings: Settings, language: str | None = None) -> Transcriber:
+    """Loads what transcribes recordings for an encoder of text; `language` where it is not that of the settings."""
     from flip.encoders.cascade import Transcriber
 
     options = settings.encoder_options
-    return Transcriber(options.asr, language=options.language, device=settings.device, offline=settings.offline)
+    spoken = language or options.language
+    return Transcriber(options.asr, language=spoken, device=settings.device, offline=settings.offline)

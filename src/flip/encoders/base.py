@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -70,7 +71,8 @@ class Encoder(Protocol):
     dimension: d.  modalities: of "text", "speech".  device: where it runs, "cpu" or "cuda:0".
 
     Optional attributes: `options`, the EncoderOptions it was made with; `truncated(batch)`, see below; `batch_size`,
-    inputs that it likes best at a time; `concurrency`, how many calls of `encode` may run side by side.
+    inputs that it likes best at a time; `concurrency`, how many calls of `encode` may run side by side, and `stop()`,
+    which ends those that wait to try again.
     """
 
     name: str
@@ -82,6 +84,15 @@ class Encoder(Protocol):
     def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
         """Embeds a batch of n inputs: float32 of shape (n, d), row i for input i, independent of its neighbours."""
         ...
+
+
+def in_language(encoder: Encoder, language: str | None) -> Encoder:
+    """The same encoder for inputs of another language; as it is where it has no options, or None is given."""
+    if language is None or not hasattr(encoder, "options"):
+        return encoder
+    other = copy(encoder)
+    other.options = replace(encoder.options, language=language)
+    return other
 
 
 def truncated(encoder: Encoder, batch: Sequence[str | Path]) -> Sequence[bool]:
