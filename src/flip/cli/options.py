@@ -92,15 +92,7 @@ def published_config(path: Path | None, command: str, out: Output) -> PublishedC
 
 def encoder_name(given: str | None, checkpoint: Checkpoint, out: Output) -> str:
     """The encoder of what is to be explained: the flag, or what the checkpoint says or lets infer."""
-    from flip.errors import UsageError
-
-    name = given or checkpoint.encoder
-    if name is None:
-        d = checkpoint.model.dimension
-        raise UsageError(
-            f"{checkpoint.name} does not say which encoder it belongs to",
-            f"name the one that its {d}-dimensional embeddings come from: --encoder",
-        )
+    name = given or checkpoint.require_encoder()
     if not given and checkpoint.inferred_encoder:
         out.note(f"note: {checkpoint.name} names no encoder; from its name and dimension it is {name}")
     return name

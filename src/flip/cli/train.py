@@ -289,8 +289,6 @@ def _from_corpus(settings: Settings, out: Output) -> _Given:
 
 
 def _from_manifest(settings: Settings) -> _Given:
-    import os
-
     from flip.dataset import load_dataset, load_manifest
     from flip.encoders.base import common_encoder
     from flip.errors import UsageError
@@ -312,13 +310,26 @@ def _from_manifest(settings: Settings) -> _Given:
     pair = [embedding.id for embedding in train.embeddings]
     test = settings.eval.dataset if settings.eval.dataset in datasets else None
     described = {
-        "manifest": os.path.relpath(own.data, own.output),
+        "manifest": _manifest_name(own.data, own.output),
         "train": own.train,
         "dev": own.dev,
         "test": test,
     }
     tested = datasets[test].with_embeddings(pair) if test else None
     return _Given(train, dev, tested, load_vocabulary(own.vocab), about, described)
+
+
+def _manifest_name(manifest: Path, run: Path) -> str:
+    """Where a manifest lies, seen from the run; only its name where one of them is outside the working directory.
+
+    The folder of a run is made to be published, and must not name the folders of this machine.
+    """
+    import os
+
+    here = Path.cwd()
+    if manifest.resolve().is_relative_to(here) and run.resolve().is_relative_to(here):
+        return os.path.relpath(manifest, run)
+    return manifest.name
 
 
 def _views(data: Dataset) -> tuple[np.ndarray, ...]:
