@@ -17,11 +17,11 @@ import numpy as np
 
 from flip.encoders.base import EncoderOptions, describe, truncated
 from flip.errors import FlipError, InputError
-from flip.files import os_errors, read_json, replacing, write_json
+from flip.files import os_errors, replacing, write_json
 from flip.journal import Batch, Journal
 from flip.shards import Shard, rows_of_shards
 from flip.spool import Spool
-from flip.store import audio_path, embeddings_json, open_embeddings, sentences_path
+from flip.store import audio_path, embeddings_json, open_embeddings, read_description, sentences_path
 
 if TYPE_CHECKING:
     from flip.encoders.base import Encoder
@@ -88,13 +88,23 @@ def embed(
         if not spool.total:
             raise InputError("nothing to embed", "the input has no line that is not blank")
         description = _describe(encoder, np.dtype(dtype).name, spool)
-        known = read_json(embeddings_json(target)) if target.exists() and embeddings_json(target).is_file() else {}
-        if known and description.items() <= known.items() and len(open_embeddings(target)) == known.get("rows"):
+        known = read_description(target) if not force or target.exists() else {}
+        if (
+            target.exists()
+            and known
+            and description.items() <= known.items()
+            and len(open_embeddings(target)) == known.get("rows")
+        ):
             spool.remove()
             rows, cut, failed = known["rows"], known["truncated"], known.get("failed", [])
             return Embedded(target, rows, encoder.dimension, spool.blank, cut, spool.total, False, failed)
         if target.exists() and not force:
             raise InputError(f"{target} exists and was made of other input", "--force replaces it, -o names another")
+        if embeddings_json(target).exists() and not known and not force:
+            raise InputError(
+                f"{embeddings_json(target)} exists and describes no embeddings",
+                "it would be written over: -o names another output, --force replaces it",
+            )
     except FlipError:
         spool.remove()
         raise

@@ -69,8 +69,10 @@ class Journal:
             with replacing(self._lines) as temporary:
                 temporary.write_bytes(b"\n".join([lines[0], *(batch.to_line().rstrip() for batch in batches), b""]))
         else:
+            self._lines.unlink(missing_ok=True)  # killed after the next line, no journal must speak for empty slots
             np.lib.format.open_memmap(self._slots, "w+", dtype, (total, dimension)).flush()
-            self._lines.write_bytes(orjson.dumps(description) + b"\n")
+            with replacing(self._lines) as temporary:
+                temporary.write_bytes(orjson.dumps(description) + b"\n")
 
     def write(self, batch: Batch, vectors: np.ndarray) -> None:
         """Puts the vectors (count, d) of a batch in their slots, then its line into the journal."""

@@ -14,9 +14,8 @@ import numpy as np
 import orjson
 
 from flip.errors import UsageError
-from flip.files import read_json
 from flip.journal import Batch
-from flip.store import embeddings_json, open_embeddings, sentences_path
+from flip.store import open_embeddings, read_description, sentences_path
 
 if TYPE_CHECKING:
     from flip.spool import Spool
@@ -59,7 +58,7 @@ def rows_of_shards(output: Path, description: dict[str, Any], spool: Spool) -> I
     """
     for path in sorted(output.parent.glob(f"{output.stem}.shard-*-of-*.npy")):
         match = re.search(r"\.shard-(\d+)-of-(\d+)\.npy$", path.name)
-        about = read_json(embeddings_json(path)) if embeddings_json(path).is_file() else {}
+        about = read_description(path)
         if not match or not about:
             continue
         start, stop = Shard(int(match[1]), int(match[2])).span(spool.total)

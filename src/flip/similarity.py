@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from flip.errors import InputError
-from flip.files import os_errors, read_json, replacing, write_json
-from flip.store import audio_path, copy_rows, embeddings_json, open_embeddings, sentences_path
+from flip.files import os_errors, replacing, write_json
+from flip.store import audio_path, copy_rows, embeddings_json, open_embeddings, read_description, sentences_path
 
 _ROWS = 65_536
 
@@ -23,7 +23,7 @@ def keep_common_rows(paths: Sequence[Path]) -> int:
     Raises:
         InputError: no row is left.
     """
-    about = {path: read_json(embeddings_json(path)) for path in paths}
+    about = {path: read_description(path) for path in paths}
     failed = {item["input"]: item for one in about.values() for item in one.get("failed", [])}
     for path, one in about.items():
         own = {item["input"]: item for item in one.get("failed", [])}
