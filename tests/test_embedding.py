@@ -121,8 +121,8 @@ def test_what_was_left_half_started_is_started_again(tmp_path: Path) -> None:
         embed(records(TEXTS), path, Counting(stop_after=24), batch_size=8)
     journal = tmp_path / ".a.npy.journal.partial"
     with pytest.raises(KeyboardInterrupt):  # of other input: nothing of the first may be taken for done
-        embed(records(TEXTS[:5]), path, Counting(stop_after=0), batch_size=8)
-    assert journal.read_bytes().count(b"\n") == 1
+        embed(records(TEXTS[:5]), path, Counting(stop_after=2), batch_size=2)
+    assert journal.read_bytes().count(b"\n") == 2
     encoder = Counting()
     embed(records(TEXTS), path, encoder, batch_size=8)
     assert encoder.seen == TEXTS
@@ -149,6 +149,12 @@ def test_an_encoder_that_gives_nan_is_stopped_at_its_row(tmp_path: Path) -> None
 
     with pytest.raises(InputError, match="NaN or infinity for row 13: 'sentence number 13'"):
         embed(records(TEXTS), tmp_path / "a.npy", Broken(), batch_size=8)
+
+
+def test_a_start_that_did_nothing_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        embed(records(TEXTS), tmp_path / "a.npy", Counting(stop_after=0))
+    assert not list(tmp_path.iterdir())
 
 
 SOME = TEXTS[:5]

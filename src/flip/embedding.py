@@ -116,7 +116,12 @@ def embed(
                     journal.write(batch, vectors)
         resumed = int(journal.done.sum())
         work = _Work(spool, journal, encoder, transcriber)
-        work.run(batch_size, on_rows)
+        try:
+            work.run(batch_size, on_rows)
+        finally:
+            if not journal.done.any():  # nothing to go on with
+                journal.remove()
+                spool.remove()
         rows, failed = work.finish(target, description)
     return Embedded(target, rows, encoder.dimension, spool.blank, journal.truncated, resumed, True, failed)
 
