@@ -195,7 +195,7 @@ def _difference(found: dict[str, Any], trained: dict[str, Any]) -> str | None:
     if not found.get("name") or not trained.get("name"):
         return None
     weights = [_weights(found), _weights(trained)]
-    if all(weights) and weights[0] == weights[1]:
+    if all(weights) and weights[0] == weights[1] and _family(found["name"]) == _family(trained["name"]):
         keys = ["options"]
     else:
         keys = ["name", "weights" if all(weights) else "revision", "options"]
@@ -204,6 +204,11 @@ def _difference(found: dict[str, Any], trained: dict[str, Any]) -> str | None:
         if one != other and (key == "options" or (one and other)):
             return key
     return None
+
+
+def _family(name: str) -> str:
+    """One for all models of sentence-transformers: a folder and a name on the hub may be the same model."""
+    return "st" if name == "labse" or name.startswith("st:") else name
 
 
 def _weights(about: dict[str, Any]) -> str | None:

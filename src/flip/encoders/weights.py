@@ -40,23 +40,13 @@ class Resolved:
     weights: str
 
 
-def resolve(file: WeightFile, *, folder: Path | None = None, offline: bool = False) -> Resolved:
-    """Finds a weight file.
-
-    Args:
-        file: what to find.
-        folder: a local folder to take it from, instead of all else.
-        offline: never ask the hub.
+def resolve(file: WeightFile, *, offline: bool = False) -> Resolved:
+    """Finds a weight file; `offline`: never ask the hub.
 
     Raises:
         InputError: the file in the data wheel is not the one that is expected.
         UnavailableError: it is nowhere; the hint installs it.
     """
-    if folder is not None:
-        path = folder / file.filename
-        if not path.is_file():
-            raise UnavailableError(f"{path}: no such file", f"the folder must hold {file.filename}")
-        return hashed(path)
     found = _from_cache(file) or _from_wheel(file) or (None if offline else _from_hub(file))
     if found is None:
         why = "and --offline forbids the hub" if offline else "and the hub is out of reach"
@@ -83,7 +73,7 @@ class WeightFolder:
 
 
 def resolve_folder(weights: WeightFolder, *, folder: Path | None = None, offline: bool = False) -> Resolved:
-    """Finds a folder that holds all of the files; for the order of places and the errors see `resolve`."""
+    """Finds what holds all of the files, in `folder` where one is given; else as `resolve` does, with its errors."""
     if folder is not None:
         for pattern in weights.files:
             if not any(folder.glob(pattern)):
