@@ -162,7 +162,7 @@ def require_same_encoder(source: dict[str, Any], trained: dict[str, Any], name: 
     found = _described(source)
     if key := _difference(found, trained):
         raise InputError(
-            f"{name} was embedded with {_named(key, found)}; the checkpoint was trained on {_named(key, trained)}",
+            f"{name} was embedded with {_mixed(key, found, trained)}",
             f"re-embed with `flip embed --encoder {trained['name']}`",
         )
 
@@ -172,8 +172,7 @@ def require_encoder_of(encoder: Encoder, trained: dict[str, Any]) -> None:
     found = describe(encoder)
     if key := _difference(found, trained):
         raise InputError(
-            f"the input would be embedded with {_named(key, found)}; "
-            f"the checkpoint was trained on {_named(key, trained)}",
+            f"the input would be embedded with {_mixed(key, found, trained)}",
             "use the encoder, the weights and the options of its training: its config.json names them",
         )
 
@@ -219,9 +218,13 @@ def _weights(about: dict[str, Any]) -> str | None:
     return None
 
 
-def _named(key: str, about: dict[str, Any]) -> str:
-    value = (about.get(key) or about.get("revision")) if key == "weights" else about.get(key)
-    return f"{'encoder' if key == 'name' else key} {value or 'none'}"
+def _mixed(key: str, found: dict[str, Any], trained: dict[str, Any]) -> str:
+    """How a message names the difference."""
+    one, other = (
+        (about.get(key) or (about.get("revision") if key == "weights" else None) or "none")
+        for about in (found, trained)
+    )
+    return f"{'encoder' if key == 'name' else key} {one}; the checkpoint was trained on {other}"
 
 
 def require_dimension(found: int, expected: int, what: str, encoder: str | None) -> None:
