@@ -73,6 +73,21 @@ def test_two_aligned_files(bitext: tuple[str, str], flip: Flip, minilm: Any) -> 
     assert trained.code == 0, trained.err
 
 
+def test_a_pair_has_its_similarities_in_the_manifest(bitext: tuple[str, str], flip: Flip) -> None:
+    command = ("embed", *bitext, "--pair", "--dataset", "data", "--split", "rest,30,40", "--language", "eng,deu_Latn")
+    assert flip(*command).code == 0
+    datasets = load_manifest(Path("data/datasets.yaml"))
+    assert [e.language for e in datasets["dev"].embeddings] == ["eng", "deu_Latn"]
+    assert [e.source["language"] for e in datasets["dev"].embeddings] == ["eng", "deu_Latn"]
+    for part, rows in (("train", 350), ("dev", 30), ("test", 40)):
+        a, b = (np.asarray(e.open()) for e in datasets[part].embeddings)
+        [scores] = datasets[part].similarities
+        assert scores.pair == ("en", "xx")
+        assert np.load(scores.file).shape == (rows,)
+        np.testing.assert_allclose(np.load(scores.file), (a * b).sum(1), atol=1e-5)
+    assert flip(*command[:-1], "a,b,c", "--force").code == 2
+
+
 def test_equal_sentences_on_either_side_stay_together(bitext: tuple[str, str]) -> None:
     for seed in range(5):
         parts = read_aligned(bitext, "0.8,0.1,0.1", seed)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flip.dataset import EmbeddingFile
 from flip.embedding import embed
 from flip.encoders import Encoder
 from flip.errors import InputError
@@ -104,6 +105,30 @@ def test_output_of_something_else_is_kept_without_force(tmp_path: Path) -> None:
     assert embed(records(TEXTS[:10]), path, Counting(), force=True).rows == 10
 
 
+def test_a_file_of_the_users_own_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('["my own sentences"]')
+    with pytest.raises(InputError, match=r"a\.json exists and describes no embeddings"):
+        embed(records(TEXTS), tmp_path / "a.npy", Counting())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert read_json(tmp_path / "a.json") == ["my own sentences"]
+    assert EmbeddingFile("a", tmp_path / "a.npy").source == {}
+    assert embed(records(TEXTS), tmp_path / "a.npy", Counting(), force=True).rows == len(TEXTS)
+
+
+def test_what_was_left_half_started_is_started_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    with pytest.raises(KeyboardInterrupt):
+        embed(records(TEXTS), path, Counting(stop_after=24), batch_size=8)
+    journal = tmp_path / ".a.npy.journal.partial"
+    with pytest.raises(KeyboardInterrupt):  # of other input: nothing of the first may be taken for done
+        embed(records(TEXTS[:5]), path, Counting(stop_after=2), batch_size=2)
+    assert journal.read_bytes().count(b"\n") == 2
+    encoder = Counting()
+    embed(records(TEXTS), path, encoder, batch_size=8)
+    assert encoder.seen == TEXTS
+    np.testing.assert_array_equal(np.load(path), vectors(TEXTS))
+
+
 def test_half_precision(tmp_path: Path) -> None:
     embed(records(TEXTS), tmp_path / "a.npy", Counting(), dtype=np.float16)
     assert open_embeddings(tmp_path / "a.npy").dtype == np.float16
@@ -124,6 +149,12 @@ def test_an_encoder_that_gives_nan_is_stopped_at_its_row(tmp_path: Path) -> None
 
     with pytest.raises(InputError, match="NaN or infinity for row 13: 'sentence number 13'"):
         embed(records(TEXTS), tmp_path / "a.npy", Broken(), batch_size=8)
+
+
+def test_a_start_that_did_nothing_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        embed(records(TEXTS), tmp_path / "a.npy", Counting(stop_after=0))
+    assert not list(tmp_path.iterdir())
 
 
 SOME = TEXTS[:5]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Callable
@@ -193,6 +194,15 @@ def test_what_cannot_be_kept_is_named(tmp_path: Path) -> None:
         "compute.verbose", "training.num_workers", "data.validation.sim_threshold", "data.validation.target_text",
         "regularization.l1_method", "resume.model_checkpoint", "new.key",
     }  # fmt: skip
+
+
+def test_an_alpha_that_is_no_number_is_said(tmp_path: Path) -> None:
+    tree = copy.deepcopy(TRAIN)
+    tree["data"]["train"]["target_text"] = "speech_en"
+    tree["model"]["alpha"] = "half"
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(tree))
+    with pytest.raises(InputError, match=r"x\.yaml: model\.alpha is 'half'"):
+        read_train_config(tmp_path / "x.yaml")
 
 
 def test_every_vocab_key_is_mapped_or_named(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from flip.errors import InputError
+from flip.errors import InputError, UsageError
 from flip.files import read_json, replacing, write_json
 from flip.locating import CONFIG_FILE, DEFAULT_MODEL, MODEL_FILE, VOCAB_FILE, infer_encoder, locate
 from flip.model import FactorizedLogLinear, LogLinear, Model
@@ -40,7 +40,21 @@ class Checkpoint:
     @property
     def encoder(self) -> str | None:
         """Name of the encoder that it was trained on, where known."""
-        return (self.config.get("encoder") or {}).get("name") or self.inferred_encoder
+        return self.trained_on.get("name") or self.inferred_encoder
+
+    @property
+    def trained_on(self) -> dict[str, Any]:
+        """What config.json says of the encoder, see `flip.encoders.base.describe`; empty where it does not."""
+        return self.config.get("encoder") or {}
+
+    def require_encoder(self) -> str:
+        """Name of the encoder; a UsageError where it is not known."""
+        if self.encoder is None:
+            raise UsageError(
+                f"{self.name} does not say which encoder it belongs to",
+                f"name the one that its {self.model.dimension}-dimensional embeddings come from: --encoder",
+            )
+        return self.encoder
 
     @property
     def objective(self) -> str:

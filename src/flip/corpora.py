@@ -4,33 +4,48 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
 from flip.errors import InputError, UsageError
 from flip.files import os_errors
-from flip.records import read_texts
+from flip.records import read_inputs, read_texts
 from flip.splitting import split_rows
 
 PARTS = ("train", "dev", "test")
+TEXT = "text"  # id of a text that is the only one
 
 
 @dataclass(frozen=True)
 class Part:
-    """Aligned sentences: text id -> lines, all of the same number.  dropped: rows with a blank side."""
+    """Aligned sentences: text id -> lines, all of the same number.
+
+    dropped: rows with a blank side.  recordings: of the sentences, one for each, where there are any.
+    """
 
     texts: dict[str, list[str]]
     dropped: int = 0
+    recordings: list[Path] = field(default_factory=list)
 
 
-def read_release(folder: Path) -> dict[str, Part]:
-    """The sentences of a Common Voice release: a folder with train.tsv, dev.tsv and test.tsv, split as published.
+def read_release(folder: Path, clips: Path | None = None) -> dict[str, Part]:
+    """A Common Voice release: a folder with train.tsv, dev.tsv and test.tsv, split as published.
+
+    Args:
+        folder: with the three files.
+        clips: folder of the recordings, where they are wanted beside the sentences.
 
     Raises:
-        InputError: a file is missing, or has no column `sentence`.
+        InputError: a file or the folder of the recordings is missing, or a line is not of the release's form.
     """
-    return {part: _release_part(folder / f"{part}.tsv") for part in PARTS}
+    parts = {}
+    for part in PARTS:
+        records = list(read_inputs(folder / f"{part}.tsv", clips))
+        kept = [record for record in records if record.text]
+        recordings = [record.audio for record in kept if record.audio]
+        parts[part] = Part({TEXT: [str(record.text) for record in kept]}, len(records) - len(kept), recordings)
+    return parts
 
 
 def read_aligned(inputs: Sequence[str], split: str, seed: int) -> dict[str, Part]:
@@ -66,7 +81,7 @@ def read_aligned(inputs: Sequence[str], split: str, seed: int) -> dict[str, Part
 
 def read_plain(inputs: Sequence[str], split: str, seed: int) -> dict[str, Part]:
     """Text or JSONL, split with a seed; equal normalised sentences stay together."""
-    return _split(["text"], ((text,) for text in read_texts(inputs)), split, seed)
+    return _split([TEXT], ((text,) for text in read_texts(inputs)), split, seed)
 
 
 def _split(ids: list[str], rows: Iterator[tuple[str, ...]], split: str, seed: int) -> dict[str, Part]:
@@ -105,22 +120,6 @@ def _cells(path: Path) -> Iterator[list[str]]:
                 yield [cell.strip() for cell in line.rstrip("\r\n").removeprefix("\ufeff").split("\t")]
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: not valid UTF-8", "convert the file first, for example with `iconv`") from error
-
-
-def _release_part(path: Path) -> Part:
-    rows = _cells(path)
-    header = next(rows, [])
-    if "sentence" not in header:
-        raise InputError(f"{path}: no column 'sentence'", "expected a TSV of a Common Voice release")
-    column, sentences, dropped = header.index("sentence"), [], 0
-    for number, cells in enumerate(rows, start=2):
-        if len(cells) != len(header):
-            raise InputError(f"{path}, line {number}: {len(cells)} columns, the header has {len(header)}")
-        if cells[column]:
-            sentences.append(cells[column])
-        else:
-            dropped += 1
-    return Part({"text": sentences}, dropped)
 
 
 def _tsv_ids(path: Path) -> list[str]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.dataset import Dataset, EmbeddingFile, TextFile, load_manifest, write_manifest
+from flip.dataset import Dataset, EmbeddingFile, SimilarityFile, TextFile, load_manifest, write_manifest
 from flip.embedding import embed
+from flip.encoders.base import in_language
 from flip.records import Record
+from flip.similarity import keep_common_rows, write_similarities
 from flip.store import sentences_path
 
 if TYPE_CHECKING:
     from flip.corpora import Part
     from flip.encoders.base import Encoder
+    from flip.encoders.cascade import Transcriber
 
 MANIFEST = "datasets.yaml"
+SPEECH = "speech"  # id of the embeddings of recordings
 
 
 def prepare_corpus(
@@ -25,21 +30,25 @@ def prepare_corpus(
     folder: Path,
     encoder: Encoder,
     *,
+    pair: bool = False,
+    transcriber: Callable[[], Transcriber] | None = None,
     batch_size: int | None = None,
     languages: Mapping[str, str] | None = None,
     dtype: type[np.floating[Any]] = np.float32,
     on_rows: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Dataset]:
-    """Embeds each text of each part into `folder` and writes `datasets.yaml` there.
+    """Embeds what each part holds into `folder` and writes `datasets.yaml` there.
 
-    What an earlier run with the same sentences and encoder left there is used again.
+    What an earlier run with the same sentences and encoder left there is used again. A recording that cannot be read
+    has no row in any file; the `.json` beside each lists it under `failed`.
 
     Args:
         parts: see `flip.corpora`.
         folder: gets train.npy, train.sentences.txt, train.json, the same for the other parts, and datasets.yaml;
-            train.en.npy and train.de.npy where a part has several texts.
+            train.en.npy, train.de.npy and train.similarity.npy where a part has two texts, or text and speech.
         encoder: what embeds them.
-        batch_size, dtype: see `flip.embedding.embed`.
+        pair: of parts with recordings, embed the sentences too.
+        transcriber, batch_size, dtype: see `flip.embedding.embed`.
         languages: that of each text, for an encoder that has to know.
         on_rows: called with (name of the part or text, rows done, rows in all).
 
@@ -48,23 +57,60 @@ def prepare_corpus(
     """
     datasets = {}
     for part, content in parts.items():
-        embeddings, texts = [], []
-        for text, sentences in content.texts.items():
-            alone = len(content.texts) == 1
-            name = part if alone else f"{part}.{text}"
+        sides = _sides(content, pair)
+        embeddings: list[EmbeddingFile] = []
+        texts: dict[str, TextFile] = {}
+        for side in sides:
+            name = part if len(sides) == 1 else f"{part}.{side.id}"
             path = folder / f"{name}.npy"
 
             def report(done: int, total: int, name: str = name) -> None:
                 if on_rows:
                     on_rows(name, done, total)
 
-            records = (Record(where=name, text=sentence) for sentence in sentences)
-            if languages and hasattr(encoder, "with_language"):
-                encoder = encoder.with_language(languages[text])
-            embed(records, path, encoder, batch_size=batch_size, dtype=dtype, force=True, on_rows=report)
-            language = None if alone else text
-            embeddings.append(EmbeddingFile(encoder.name if alone else text, path, language=language))
-            texts.append(TextFile(text, sentences_path(path), language))
-        datasets[part] = Dataset(part, tuple(embeddings), tuple(texts))
+            given = (languages or {}).get(side.id)
+            embed(
+                side.records, path, in_language(encoder, given), transcriber=transcriber, batch_size=batch_size,
+                dtype=dtype, force=True, on_rows=report,
+            )  # fmt: skip
+            language = given or (side.text if len(content.texts) > 1 else None)
+            identity = encoder.name if len(sides) == 1 and side.modality == "text" else side.id
+            embeddings.append(EmbeddingFile(identity, path, side.modality, language))
+            texts.setdefault(side.text, TextFile(side.text, sentences_path(path), language))
+        similarities = _similarities(embeddings, folder / f"{part}.similarity.npy")
+        datasets[part] = Dataset(part, tuple(embeddings), tuple(texts.values()), similarities)
     write_manifest(folder / MANIFEST, datasets)
     return load_manifest(folder / MANIFEST)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One embedding of a part.  text: id of the sentences that it says."""
+
+    id: str
+    modality: str
+    text: str
+    records: Iterator[Record]
+
+
+def _sides(part: Part, pair: bool) -> list[_Side]:
+    written = [
+        _Side(name, "text", name, (Record(where=name, text=text) for text in lines))
+        for name, lines in part.texts.items()
+    ]
+    if not part.recordings:
+        return written
+    ((name, lines),) = part.texts.items()
+    pairs = zip(lines, part.recordings, strict=True)
+    spoken = _Side(SPEECH, "speech", name, (Record(where=name, text=text, audio=audio) for text, audio in pairs))
+    return [*written, spoken] if pair else [spoken]
+
+
+def _similarities(embeddings: list[EmbeddingFile], path: Path) -> tuple[SimilarityFile, ...]:
+    """Leaves the same rows in both of a pair, and writes how near they are."""
+    if len(embeddings) != 2:
+        return ()
+    first, second = embeddings
+    keep_common_rows([first.file, second.file])
+    write_similarities(first.file, second.file, path)
+    return (SimilarityFile(path, (first.id, second.id)),)

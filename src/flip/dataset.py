@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError
-from flip.files import read_json, read_yaml, replacing
-from flip.store import embeddings_json, open_embeddings, read_sentences, read_similarities, select_rows
+from flip.files import read_yaml, replacing
+from flip.store import open_embeddings, read_description, read_sentences, read_similarities, select_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,8 +42,7 @@ class EmbeddingFile:
     @property
     def source(self) -> dict[str, Any]:
         """What the `.json` beside the `.npy` says of encoder and revision; empty where there is none."""
-        path = embeddings_json(self.file)
-        return dict(read_json(path)) if path.is_file() else {}
+        return read_description(self.file)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.base import require_dimension, truncated
+from flip.encoders.base import require_dimension, require_encoder_of, truncated
 from flip.errors import InputError, UsageError
 from flip.keywords import compare, top_keywords
 from flip.records import Record
@@ -174,6 +174,7 @@ class Explainer:
             encoder = self._load()
             d = self.checkpoint.model.dimension
             require_dimension(encoder.dimension, d, f"encoder {encoder.name}", self.checkpoint.encoder)
+            require_encoder_of(encoder, self.checkpoint.trained_on)
             self._encoder = encoder
         return self._encoder
 
@@ -185,10 +186,8 @@ class Explainer:
         return self._transcriber
 
     def _load_own(self) -> Encoder:
-        if self.checkpoint.encoder is None:
-            raise UsageError(f"{self.checkpoint.name} does not say which encoder it belongs to", "name it: --encoder")
-        stored = self.checkpoint.config["encoder"].get("options", {})
-        return load_encoder(self.checkpoint.encoder, EncoderOptions().over(stored))
+        stored = self.checkpoint.trained_on.get("options", {})
+        return load_encoder(self.checkpoint.require_encoder(), EncoderOptions().over(stored))
 
     def _keywords(self, vectors: Array) -> list[Any]:
         return top_keywords(

@@ -175,7 +175,10 @@ def _weigh_first(path: Path, own: dict[str, Any]) -> None:
     if not isinstance(pair, list) or len(pair) != 2 or target not in pair:
         raise InputError(f"{path}: data.train.target_text {target!r} is not one of embedding_pair {pair!r}")
     if target == pair[1] and "alpha" in own:
-        own["alpha"] = 1 - float(own["alpha"])
+        try:
+            own["alpha"] = 1 - float(own["alpha"])
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{path}: model.alpha is {own['alpha']!r}", "a number from 0 to 1") from error
 
 
 def _tokenizer(path: Path, tree: dict[str, Any]) -> Tokenizer:

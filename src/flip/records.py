@@ -144,14 +144,14 @@ def _tsv(path: Path, clips: Path | None) -> Iterator[Record]:
     if clips is not None and not clips.is_dir():
         raise InputError(f"{clips}: no such folder", "--clips names the folder of the recordings")
     with os_errors(path, "read"), path.open("rb") as file:
-        header = file.readline().decode("utf-8-sig", "replace").rstrip("\r\n").split("\t")
+        header = _decode(file.readline().removeprefix(b"\xef\xbb\xbf"), f"{path}, line 1").rstrip("\r\n").split("\t")
         wanted = ("sentence",) if clips is None else ("path", "sentence")
         for column in wanted:
             if column not in header:
                 raise InputError(f"{path}: no column {column!r}", f"it has: {', '.join(header)}")
         for number, line in enumerate(file, start=2):
             where = f"{path}, line {number}"
-            fields = line.decode("utf-8", "replace").rstrip("\r\n").split("\t")
+            fields = _decode(line, where).rstrip("\r\n").split("\t")
             if len(fields) != len(header):
                 raise InputError(f"{where}: {len(fields)} columns, the header has {len(header)}", "is it a TSV?")
             row = dict(zip(header, fields, strict=True))
@@ -194,14 +194,18 @@ def _looks_like_jsonl(line: bytes) -> bool:
         return False
 
 
-def _parse(line: bytes, where: str, jsonl: bool, folder: Path) -> Record:
+def _decode(line: bytes, where: str) -> str:
     try:
-        text = line.decode("utf-8").strip()
+        return line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{where}: not valid UTF-8 (byte {error.start + 1} is 0x{line[error.start]:02x})",
             "convert the file first, for example with `iconv -f latin1 -t utf-8`",
         ) from error
+
+
+def _parse(line: bytes, where: str, jsonl: bool, folder: Path) -> Record:
+    text = _decode(line, where).strip()
     if not jsonl or not text:
         return Record(where=where, text=text)
     return _parse_object(text, where, folder)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 
 from flip.errors import UsageError
-from flip.files import read_json
-from flip.store import embeddings_json, open_embeddings, sentences_path
+from flip.journal import Batch
+from flip.store import open_embeddings, read_description, sentences_path
+
+if TYPE_CHECKING:
+    from flip.spool import Spool
 
 
 @dataclass(frozen=True)
@@ -45,47 +48,36 @@ class Shard:
         return (self.number - 1) * total // self.count, self.number * total // self.count
 
 
-def rows_of_shards(
-    output: Path, description: dict[str, Any], inputs: Callable[[int, int], Iterator[dict[str, Any]]]
-) -> Iterator[tuple[int, np.ndarray, dict[str, Any]]]:
-    """What parts of the same inputs by the same encoder hold, as (first input, rows, entry for the journal).
+def rows_of_shards(output: Path, description: dict[str, Any], spool: Spool) -> Iterator[tuple[Batch, np.ndarray]]:
+    """What parts of the same inputs by the same encoder hold: for each its inputs, and their vectors (count, d).
 
     Args:
         output: OUT.npy of the whole.
         description: of the whole; a part's must be the same but for its inputs.
-        inputs: gives the inputs from one index to another.
+        spool: the inputs of the whole.
     """
     for path in sorted(output.parent.glob(f"{output.stem}.shard-*-of-*.npy")):
         match = re.search(r"\.shard-(\d+)-of-(\d+)\.npy$", path.name)
-        about = read_json(embeddings_json(path)) if embeddings_json(path).is_file() else {}
+        about = read_description(path)
         if not match or not about:
             continue
-        start, stop = Shard(int(match[1]), int(match[2])).span(description["inputs"])
+        start, stop = Shard(int(match[1]), int(match[2])).span(spool.total)
         digest = hashlib.sha256()
-        for item in inputs(start, stop):
+        for item in spool.items(start, stop):
             digest.update(orjson.dumps(item) + b"\n")
         part = description | {"inputs": stop - start, "input": f"sha256:{digest.hexdigest()}"}
         if not part.items() <= about.items():
             continue
         failed = {start + item["input"]: item["error"] for item in about.get("failed", [])}
-        kept = [i for i in range(stop - start) if start + i not in failed]
         rows = open_embeddings(path)
         vectors = np.zeros((stop - start, rows.shape[1]), rows.dtype)
-        vectors[kept] = rows
-        lines = sentences_path(path).read_text(encoding="utf-8").split("\n")
-        spoken = {
-            str(start + i): line
-            for i, line, item in zip(
-                range(stop - start), _spread(lines, kept, stop - start), inputs(start, stop), strict=False
-            )
-            if line and not item["text"]
-        }
-        entry = {"start": start, "count": stop - start, "truncated": about["truncated"]}
-        yield start, vectors, entry | {"failed": {str(i): e for i, e in failed.items()}, "transcripts": spoken}
-
-
-def _spread(lines: list[str], kept: list[int], total: int) -> list[str]:
-    spread = [""] * total
-    for i, line in zip(kept, lines, strict=False):
-        spread[i] = line
-    return spread
+        lines = iter(sentences_path(path).read_text(encoding="utf-8").split("\n"))
+        heard, row = {}, 0
+        for i, item in enumerate(spool.items(start, stop), start):
+            if i in failed:
+                continue
+            vectors[i - start] = rows[row]
+            row += 1
+            if (line := next(lines)) and not item["text"]:
+                heard[i] = line
+        yield Batch(start, stop - start, about["truncated"], failed, heard), vectors

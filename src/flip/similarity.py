@@ -1,16 +1,47 @@
-"""How near the two embeddings of a pair are: `sim_scores` of a dataset."""
+"""Pairs of embedding files: the same rows in both, and how near they are (`sim_scores` of a dataset)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from flip.errors import InputError
-from flip.files import os_errors, replacing
-from flip.store import open_embeddings
+from flip.files import os_errors, replacing, write_json
+from flip.store import audio_path, copy_rows, embeddings_json, open_embeddings, read_description, sentences_path
 
 _ROWS = 65_536
+
+
+def keep_common_rows(paths: Sequence[Path]) -> int:
+    """Drops from embedding files of aligned inputs each row whose input failed in another of them.
+
+    Returns:
+        How many inputs have no row, in none of the files.
+
+    Raises:
+        InputError: no row is left.
+    """
+    about = {path: read_description(path) for path in paths}
+    failed = {item["input"]: item for one in about.values() for item in one.get("failed", [])}
+    for path, one in about.items():
+        own = {item["input"]: item for item in one.get("failed", [])}
+        if failed.keys() <= own.keys():
+            continue
+        inputs = [i for i in range(one["inputs"]) if i not in own]
+        rows = np.array([row for row, i in enumerate(inputs) if i not in failed], np.int64)
+        if not len(rows):
+            raise InputError(f"{path}: no row is left, as every other of the pair failed", "see the .json beside it")
+        dropped = {i: failed[i] | {"error": f"the other of the pair: {failed[i]['error']}"} for i in failed}
+        copy_rows(path, rows, path)
+        for lines in filter(Path.is_file, (sentences_path(path), audio_path(path))):
+            content = lines.read_text(encoding="utf-8").split("\n")
+            with replacing(lines) as temporary:
+                temporary.write_text("".join(f"{content[row]}\n" for row in rows), encoding="utf-8")
+        merged = [item for _, item in sorted((dropped | own).items())]
+        write_json(embeddings_json(path), one | {"rows": len(rows), "failed": merged})
+    return len(failed)
 
 
 def write_similarities(first: Path, second: Path, output: Path) -> float:

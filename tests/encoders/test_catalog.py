@@ -133,6 +133,22 @@ def test_embeddings_of_different_encoders_are_told_apart() -> None:
         require_same_encoder(a | {"revision": "r2"}, {"name": "minilm", "revision": "r1"}, "x.npy")
 
 
+def test_the_same_weights_are_the_same_wherever_they_come_from() -> None:
+    wheel = {"encoder": "st:folder", "revision": "sha256:aa", "weights": "sha256:aa"}
+    hub = {"encoder": "st:org/model", "revision": "c" * 40, "weights": "sha256:aa"}
+    assert common_encoder([hub, wheel], "x") == {"name": "st:org/model", "revision": "c" * 40, "weights": "sha256:aa"}
+    require_same_encoder(hub, {"name": "st:folder", "revision": "sha256:aa"}, "x.npy")
+    other = hub | {"weights": "sha256:bb"}
+    with pytest.raises(InputError, match="embeddings of different encoders"):
+        common_encoder([hub, other], "x")
+    trained = {"name": "st:org/model", "revision": "c" * 40, "weights": "sha256:aa"}
+    with pytest.raises(InputError, match="embedded with weights sha256:bb; the checkpoint was trained on sha2"):
+        require_same_encoder(other, trained, "x.npy")
+    # The files of SONAR, a dictionary, lie in one space.
+    sonar = {"encoder": "sonar", "revision": "basic", "weights": {"text": "sha256:aa"}}
+    require_same_encoder(sonar, {"name": "sonar", "revision": "basic"}, "x.npy")
+
+
 def test_options_that_change_vectors_are_stored() -> None:
     encoder = load_encoder("minilm", offline=True)
     assert describe(encoder).keys() == {"name", "revision", "dimension"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flip.encoders import weights
-from flip.encoders.weights import WeightFile, hub_cache, resolve
+from flip.encoders.weights import WeightFile, WeightFolder, content_hash, hub_cache, resolve, resolve_folder
 from flip.errors import InputError, UnavailableError
 
 CONTENT = b"weights"
@@ -77,9 +77,11 @@ def test_a_folder_comes_before_all(wheel: Path, empty_cache: Path, tmp_path: Pat
     cached(empty_cache)
     (tmp_path / "own" / "onnx").mkdir(parents=True)
     (tmp_path / "own" / "onnx" / "model.bin").write_bytes(CONTENT)
-    assert resolve(spec(), folder=tmp_path / "own").revision == f"sha256:{DIGEST}"
-    with pytest.raises(UnavailableError, match="no such file"):
-        resolve(spec(), folder=tmp_path / "elsewhere")
+    weights = WeightFolder("org/model", ("onnx/model.bin",), "install")
+    found = resolve_folder(weights, folder=tmp_path / "own", offline=True)
+    assert (found.path, found.weights) == (tmp_path / "own", f"sha256:{DIGEST}")
+    with pytest.raises(UnavailableError, match=r"elsewhere: no onnx/model\.bin"):
+        resolve_folder(weights, folder=tmp_path / "elsewhere")
 
 
 def test_nowhere_and_offline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,3 +94,12 @@ def test_nowhere_and_offline(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nowhere_and_no_network() -> None:
     with pytest.raises(UnavailableError, match="the hub is out of reach"):
         resolve(spec(wheel="no-such-wheel"))
+
+
+def test_a_large_file_of_the_cache_is_not_read_again_for_its_hash(tmp_path: Path) -> None:
+    blob = tmp_path / ("ab" * 32)
+    blob.write_bytes(CONTENT)
+    (tmp_path / "model.bin").symlink_to(blob)
+    assert content_hash(tmp_path / "model.bin") == "sha256:" + "ab" * 32
+    (tmp_path / "small.bin").write_bytes(CONTENT)
+    assert content_hash(tmp_path / "small.bin") == f"sha256:{DIGEST}"

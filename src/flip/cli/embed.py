@@ -22,6 +22,7 @@ EPILOG = """\b
 Examples:
   flip embed test.txt -o test.npy
   flip embed europarl.en europarl.de --pair --dataset data
+  flip embed cv-corpus/en --clips cv-corpus/en/clips --pair --dataset data --encoder sonar
   cat train.jsonl | flip embed - -o train.npy --dtype float16
   flip embed cv/train.tsv --clips cv/clips -o speech.npy --encoder sonar --language deu_Latn
   flip embed europarl.en europarl.de --pair --encoder sonar --language eng_Latn,deu_Latn
@@ -141,22 +142,22 @@ def embed(
         from flip.cli.embed_dataset import embed_dataset
 
         with interruptible(_how_to_go_on):
-            embed_dataset(settings, languages, out)
+            embed_dataset(settings, languages, out, dry_run=dry_run)
         return
     jobs = _jobs(settings.embed, languages)
     _require_inputs_apart(jobs)
     model = options.load_encoder(settings.encoder, settings, out)
     if dry_run:
-        _plan(jobs, model, out)
+        for job in jobs:
+            plan_requests((record.text for record in job.records), ", ".join(job.sources), model, out)
         return
-    failed = 0
+    done = []
     for job in jobs:
-        done = _embed(job, model, settings, out)
-        _report(done, model, out)
-        failed += len(done.failed)
-    if settings.embed.pair and not failed:
-        _compare(jobs, out)
-    if failed:
+        done.append(_embed(job, model, settings, out))
+        _report(done[-1], model, out)
+    if settings.embed.pair and done[0].path == jobs[0].output:  # parts are compared when they are joined
+        _compare([one.path for one in done], out)
+    if any(one.failed for one in done):
         raise typer.Exit(3)
 
 
@@ -236,17 +237,17 @@ def _embed(job: _Job, model: Encoder, settings: Settings, out: Output) -> Embedd
     import numpy as np
 
     from flip.embedding import embed as write
+    from flip.encoders.base import in_language
     from flip.shards import Shard
 
     own = settings.embed
-    if job.language and hasattr(model, "with_language"):
-        model = model.with_language(job.language)
+    model = in_language(model, job.language)
     with interruptible(_how_to_go_on), out.progress(f"embedding {job.output.name}") as on_rows:
         return write(
             job.records,
             job.output,
             model,
-            transcriber=lambda: options.load_transcriber(settings),
+            transcriber=lambda: options.load_transcriber(settings, job.language),
             batch_size=own.batch_size,
             dtype=np.float16 if own.dtype == "float16" else np.float32,
             shard=Shard.parse(own.shard),
@@ -281,28 +282,29 @@ def _report(done: Embedded, model: Encoder, out: Output) -> None:
     out.result(result, f"{path}: {done.rows} rows of {done.dimension}, {model.name} on {model.device}")
 
 
-def _compare(jobs: list[_Job], out: Output) -> None:
-    from flip.similarity import write_similarities
+def _compare(paths: list[Path], out: Output) -> None:
+    from flip.similarity import keep_common_rows, write_similarities
 
-    first, second = (job.output for job in jobs)
+    first, second = paths
+    if dropped := keep_common_rows(paths):
+        out.note(f"note: {dropped} inputs have a row in neither of the pair, as one of the two failed")
     path = first.with_name(f"{first.stem}--{second.stem}.similarity.npy")
     mean = write_similarities(first, second, path)
     result = {"similarity": str(path), "pair": [str(first), str(second)], "mean": round(mean, 4)}
     out.result(result, f"{path}: mean cosine {mean:.4f}")
 
 
-def _plan(jobs: list[_Job], model: Encoder, out: Output) -> None:
+def plan_requests(texts: Iterable[str | None], name: str, model: Encoder, out: Output) -> None:
+    """Says what an API would be asked for these texts, called `name`."""
     from flip.errors import UsageError
 
     plan: Any = getattr(model, "plan", None)
     if plan is None:
         raise UsageError(f"--dry-run: {model.name} is no API and costs nothing", "leave it out")
-    for job in jobs:
-        texts = [record.text for record in job.records if record.text]
-        requests, tokens = plan(texts)
-        fields = {"input": job.sources, "sentences": len(texts), "requests": requests, "tokens": tokens}
-        line = f"{len(texts)} sentences in {requests} requests, about {tokens} tokens"
-        out.result(fields, f"{', '.join(job.sources)}: {line}")
+    sentences = [text for text in texts if text]
+    requests, tokens = plan(sentences)
+    fields = {"input": name, "sentences": len(sentences), "requests": requests, "tokens": tokens}
+    out.result(fields, f"{name}: {len(sentences)} sentences in {requests} requests, about {tokens} tokens")
 
 
 def _print_encoders(out: Output) -> None:

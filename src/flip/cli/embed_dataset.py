@@ -5,40 +5,51 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from flip.cli import options
-from flip.cli.output import Output
+from flip.cli.output import Output, fail
 
 if TYPE_CHECKING:
     from flip.config import Settings
     from flip.corpora import Part
+    from flip.dataset import Dataset
 
 
-def embed_dataset(settings: Settings, languages: list[str], out: Output) -> None:
+def embed_dataset(settings: Settings, languages: list[str], out: Output, *, dry_run: bool) -> None:
     """Reads the corpus, embeds its parts, and says what was written."""
     import numpy as np
 
+    from flip.cli.embed import plan_requests
     from flip.corpus import MANIFEST, prepare_corpus
     from flip.errors import InputError, UsageError
 
     own = settings.embed
     folder = own.dataset
-    if own.clips or own.shard:
-        raise UsageError("--dataset reads text: no --clips and no --shard with it", "leave --dataset out for those")
     assert folder is not None
+    if own.shard:
+        raise UsageError("--dataset embeds all parts, there is no --shard of it", "leave one of them out")
     if own.output is not None:
         raise UsageError("-o and --dataset exclude each other", "--dataset DIR names all files")
-    if (folder / MANIFEST).exists() and not own.force:
+    if (folder / MANIFEST).exists() and not own.force and not dry_run:
         raise InputError(f"{folder / MANIFEST} exists", "--force replaces the dataset; what has not changed is kept")
     parts = _read(settings)
     texts = list(parts["train"].texts)
     if len(languages) > 1 and len(languages) != len(texts):
         raise UsageError(f"--language names {len(languages)} languages for {len(texts)} texts: {', '.join(texts)}")
     model = options.load_encoder(settings.encoder, settings, out)
+    if dry_run:
+        for name, part in parts.items():
+            for text, sentences in part.texts.items():
+                plan_requests(sentences, f"{name} {text}", model, out)
+        return
     with out.progress("embedding") as on_rows:
         datasets = prepare_corpus(
             parts,
             folder,
             model,
+            pair=own.pair,
+            transcriber=lambda: options.load_transcriber(settings),
             batch_size=own.batch_size,
             languages=dict(zip(texts, languages, strict=True)) if len(languages) > 1 else None,
             dtype=np.float16 if own.dtype == "float16" else np.float32,
@@ -46,10 +57,33 @@ def embed_dataset(settings: Settings, languages: list[str], out: Output) -> None
         )
     if dropped := sum(part.dropped for part in parts.values()):
         out.note(f"note: {dropped} rows with a blank line dropped")
-    rows = {part: len(datasets[part].embeddings[0].open()) for part in parts}
-    fields = {"manifest": str(folder / MANIFEST), "rows": rows, "texts": texts, "encoder": model.name}
+    rows = {part: len(data.embeddings[0].open()) for part, data in datasets.items()}
+    failed = _report(datasets, model.name, out)
+    fields = {
+        "manifest": str(folder / MANIFEST),
+        "rows": rows,
+        "texts": texts,
+        "embeddings": [embedding.id for embedding in datasets["train"].embeddings],
+        "failed": failed,
+        "encoder": model.name,
+    }
     counts = ", ".join(f"{part} {count}" for part, count in rows.items())
     out.result(fields, f"{folder / MANIFEST}: {counts} rows, {model.name}")
+    if failed:
+        raise typer.Exit(3)
+
+
+def _report(datasets: dict[str, Dataset], encoder: str, out: Output) -> int:
+    """Says what was cut and what has no row; returns the number of the latter."""
+    for data in datasets.values():
+        for embedding in data.embeddings:
+            if cut := embedding.source.get("truncated"):
+                out.note(f"note: {embedding.file}: {cut} sentences were longer than {encoder} reads, and were cut")
+    failed = [item for data in datasets.values() for item in data.embeddings[-1].source.get("failed", [])]
+    if failed:
+        shown = "; ".join(item["error"] for item in failed[:3])
+        fail(f"{len(failed)} recordings have no row: {shown}", "all are listed in the .json beside the embeddings")
+    return len(failed)
 
 
 def _read(settings: Settings) -> dict[str, Part]:
@@ -60,10 +94,13 @@ def _read(settings: Settings) -> dict[str, Part]:
     folders = [name for name in own.inputs if Path(name).is_dir()]
     if not own.inputs:
         raise UsageError("no corpus", "name a release folder, text files, or with --pair two aligned files")
-    if folders and (len(own.inputs) > 1 or own.pair):
-        raise UsageError(f"{folders[0]} is a folder", "a release folder is the only input, without --pair")
+    if folders and (len(own.inputs) > 1 or (own.pair and not own.clips)):
+        hint = "a release folder is the only input; with --clips, --pair embeds its sentences and its recordings"
+        raise UsageError(f"{folders[0]} is a folder", hint)
+    if own.clips and not folders:
+        raise UsageError("--clips with --dataset needs a release folder", "one with train.tsv, dev.tsv and test.tsv")
     if folders:
-        return read_release(Path(folders[0]))
+        return read_release(Path(folders[0]), own.clips)
     if own.pair:
         return read_aligned(own.inputs, own.split, settings.seed)
     return read_plain(own.inputs, own.split, settings.seed)

@@ -102,7 +102,7 @@ def explain(
     own = settings.explain
     out = Output(as_json=as_json, quiet=quiet)
     checkpoint = options.load_checkpoint(own.model, own.vocab, settings.offline, out)
-    about = checkpoint.config.get("encoder") or {}
+    about = checkpoint.trained_on
     explainer = Explainer(
         checkpoint,
         # An encoder from flip.toml or the environment is that of `flip embed`; only the flag speaks for the input here.

@@ -92,15 +92,7 @@ def published_config(path: Path | None, command: str, out: Output) -> PublishedC
 
 def encoder_name(given: str | None, checkpoint: Checkpoint, out: Output) -> str:
     """The encoder of what is to be explained: the flag, or what the checkpoint says or lets infer."""
-    from flip.errors import UsageError
-
-    name = given or checkpoint.encoder
-    if name is None:
-        d = checkpoint.model.dimension
-        raise UsageError(
-            f"{checkpoint.name} does not say which encoder it belongs to",
-            f"name the one that its {d}-dimensional embeddings come from: --encoder",
-        )
+    name = given or checkpoint.require_encoder()
     if not given and checkpoint.inferred_encoder:
         out.note(f"note: {checkpoint.name} names no encoder; from its name and dimension it is {name}")
     return name
@@ -127,9 +119,10 @@ def load_encoder(name: str, settings: Settings, out: Output, stored: dict[str, A
     return encoder
 
 
-def load_transcriber(settings: Settings) -> Transcriber:
-    """Loads what transcribes recordings for an encoder of text."""
+def load_transcriber(settings: Settings, language: str | None = None) -> Transcriber:
+    """Loads what transcribes recordings for an encoder of text; `language` where it is not that of the settings."""
     from flip.encoders.cascade import Transcriber
 
     options = settings.encoder_options
-    return Transcriber(options.asr, language=options.language, device=settings.device, offline=settings.offline)
+    spoken = language or options.language
+    return Transcriber(options.asr, language=spoken, device=settings.device, offline=settings.offline)

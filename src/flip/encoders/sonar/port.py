@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,9 +16,8 @@ from flip.encoders.sonar.fbank import fbank
 from flip.encoders.sonar.languages import TEXT
 from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder
 from flip.encoders.sonar.tokenizer import SonarTokenizer
-from flip.encoders.weights import Resolved, WeightFile, WeightFolder, resolve, resolve_folder
+from flip.encoders.weights import Resolved, WeightFile, WeightFolder, hashed, resolve, resolve_folder
 from flip.errors import UnavailableError
-from flip.files import sha256
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,15 +111,15 @@ class Port:
             tokenizer = SonarTokenizer(vocabulary, self._languages)
             encoder = TextEncoder(load_weights(weights.path), self._heads)
             self._text = tokenizer, self._placed(encoder)
-            self.weights["text"] = weights.revision
+            self.weights["text"] = weights.weights
         return self._text
 
     def _text_files(self) -> tuple[Resolved, Path]:
         if self._folder is None:
             found = resolve_folder(TEXT_WEIGHTS, offline=self._offline)
-            return Resolved(found.path / "model.safetensors", found.revision), next(found.path.glob("*.model"))
+            return replace(found, path=found.path / "model.safetensors"), next(found.path.glob("*.model"))
         weights = _first(self._folder, "model.safetensors", "*text*.safetensors", "*text*.pt")
-        return Resolved(weights, f"sha256:{sha256(weights)}"), _first(self._folder, "*.model")
+        return hashed(weights), _first(self._folder, "*.model")
 
     def _speech_encoder(self, language: str) -> SpeechEncoder:
         if language not in self._speech:
@@ -129,9 +129,9 @@ class Port:
                 weights = resolve(file, offline=self._offline)
             else:
                 path = _first(self._folder, f"{name}.safetensors", f"{name}.pt", f"spenc*.{language}.pt")
-                weights = Resolved(path, f"sha256:{sha256(path)}")
+                weights = hashed(path)
             self._speech[language] = self._placed(SpeechEncoder(load_weights(weights.path)))
-            self.weights[f"speech {language}"] = weights.revision
+            self.weights[f"speech {language}"] = weights.weights
         return self._speech[language]
 
     def _placed(self, module: Module) -> Module:

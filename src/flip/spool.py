@@ -1,0 +1,64 @@
+"""The inputs of an embedding file, in a hidden file beside it: the stream that they come from is read only once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from flip.errors import InputError
+from flip.files import replacing
+
+if TYPE_CHECKING:
+    from flip.records import Record
+    from flip.shards import Shard
+
+
+@dataclass(frozen=True)
+class Spool:
+    """total: inputs.  blank: those that were dropped.  sha256: of the file, which stands for the inputs."""
+
+    path: Path
+    total: int
+    blank: int
+    sha256: str
+
+    @classmethod
+    def write(cls, records: Iterable[Record], path: Path, shard: Shard | None) -> Spool:
+        """Keeps the inputs that are not blank, of a shard only its part.
+
+        Raises:
+            InputError: a record that cannot be read, or that is an embedding already.
+        """
+        total = blank = 0
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            for record in records:
+                if record.embedding is not None:
+                    raise InputError(f"{record.where}: is an embedding already", "give text or audio")
+                if not record.text and record.audio is None:
+                    blank += 1
+                    continue
+                item = {"text": record.text} | ({"audio": str(record.audio)} if record.audio else {})
+                file.write(orjson.dumps(item) + b"\n")
+                total += 1
+        if shard:
+            start, stop = shard.span(total)
+            with path.open("rb") as file, replacing(path) as temporary, temporary.open("wb") as part:
+                part.writelines(islice(file, start, stop))
+            total = stop - start
+        with path.open("rb") as file:
+            return cls(path, total, blank, hashlib.file_digest(file, "sha256").hexdigest())
+
+    def items(self, start: int = 0, stop: int | None = None) -> Iterator[dict[str, Any]]:
+        """The inputs from one index to another, each {"text", "audio"?}."""
+        with self.path.open("rb") as file:
+            yield from map(orjson.loads, islice(file, start, stop))
+
+    def remove(self) -> None:
+        """Deletes the file."""
+        self.path.unlink(missing_ok=True)
