@@ -36,7 +36,7 @@ def test_a_model_that_is_too_sure_is_brought_back() -> None:
     half = N // 2
     dev = References(bags_of_indices(words(refs, range(half))), refs.tokens[:half])
     test = References(bags_of_indices(words(refs, range(half, N))), refs.tokens[half:])
-    calibrated = calibrate(too_sure, u[:half], dev)
+    calibrated = calibrate(too_sure, [u[:half]], dev)
     assert error(too_sure, u[half:], test) > 0.1
     assert error(calibrated, u[half:], test) < 0.05
     assert np.abs(calibrated.scores(u) - model.scores(u)).mean() < 0.25 * np.abs(model.scores(u)).mean()
@@ -47,7 +47,7 @@ def test_a_factorised_model_keeps_its_rank_and_the_zeros_of_a() -> None:
     A = model.W.copy()
     A[::3] = 0
     factorised = FactorizedLogLinear(A, 3 * np.eye(D, dtype=np.float32), model.b)
-    calibrated = calibrate(factorised, u, refs)
+    calibrated = calibrate(factorised, [u], refs)
     assert isinstance(calibrated, FactorizedLogLinear)
     assert calibrated.B.dtype == np.float32
     assert (calibrated.A == factorised.A).all()
@@ -57,14 +57,14 @@ def test_a_factorised_model_keeps_its_rank_and_the_zeros_of_a() -> None:
 def test_scores_that_point_the_wrong_way_are_left_alone() -> None:
     model, u, refs = true_model()
     wrong = LogLinear(-model.W, model.b)
-    assert calibrate(wrong, u, refs) is wrong
+    assert calibrate(wrong, [u], refs) is wrong
 
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_a_tiny_dev_set_moves_the_model_little(n: int) -> None:
     model, u, refs = true_model()
     few = References(bags_of_indices(words(refs, range(n))), refs.tokens[:n])
-    calibrated = calibrate(model, u[:n], few)
+    calibrated = calibrate(model, [u[:n]], few)
     assert np.isfinite(calibrated.W).all()
     assert np.abs(calibrated.W).max() < 2 * np.abs(model.W).max()
 
@@ -72,7 +72,7 @@ def test_a_tiny_dev_set_moves_the_model_little(n: int) -> None:
 def test_fewer_words_than_are_shown() -> None:
     model = LogLinear(np.ones((2, 1), np.float32), np.zeros(2, np.float32))
     bags = bags_of_indices([[0], [1]])
-    calibrated = calibrate(model, np.array([[1.0], [-1.0]], np.float32), References(bags, bags.sizes))
+    calibrated = calibrate(model, [np.array([[1.0], [-1.0]], np.float32)], References(bags, bags.sizes))
     assert calibrated.vocabulary_size == 2
 
 

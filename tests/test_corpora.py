@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flip.checkpoint import load_checkpoint
 from flip.corpora import read_aligned, read_plain, read_release
 from flip.dataset import load_manifest
 from flip.errors import InputError, UsageError
@@ -129,6 +130,18 @@ def test_plain_text(here: Path, sentences: list[str], flip: Flip) -> None:
     assert Path("data/train.npy").stat().st_mtime_ns == before
 
 
+def test_crops_become_a_dataset_to_train_on(here: Path, sentences: list[str], flip: Flip) -> None:
+    (here / "a.txt").write_text("\n".join(sentences[:200]))
+    done = flip("embed", "a.txt", "--dataset", "data", "--split", "0.8,0.1,0.1", "--crops", 2)
+    assert done.code == 0, done.err
+    rows = done.records[0]["rows"]
+    assert (rows["train"], rows["crops"] > 300) == (160, True)
+    assert flip("vocab", "data/train.sentences.txt", "-o", "v.json").code == 0
+    trained = ("train", "--data", "data/datasets.yaml", "--vocab", "v.json", "-o", "run", "--epochs", 1)
+    assert flip(*trained, "--train", "train,crops").code == 0
+    assert load_checkpoint("run").config["data"]["train_sentences"] == rows["train"] + rows["crops"]
+
+
 def test_what_does_not_fit_is_said(release: Path, bitext: tuple[str, str], fails: Callable[..., str]) -> None:
     Path("short.xx").write_text("one\n")
     with pytest.raises(InputError, match=r"short\.xx has fewer lines"):
@@ -149,3 +162,4 @@ def test_what_does_not_fit_is_said(release: Path, bitext: tuple[str, str], fails
     assert "is a folder" in fails(2, "embed", release, "a.txt", "--dataset", "d")
     assert "exclude each other" in fails(2, "embed", "a.txt", "--dataset", "d", "-o", "x.npy")
     assert "3 inputs are no pair" in fails(2, "embed", "a", "b", "c", "--pair", "--dataset", "d")
+    assert "--crops needs a corpus of one text" in fails(2, "embed", *bitext, "--pair", "--dataset", "d", "--crops", 1)

@@ -34,6 +34,13 @@ def test_bernoulli_has_no_counts() -> None:
     assert error.value.hint == "--targets presence, or --objective multinomial"
 
 
+def test_single_words_of_a_softmax_have_no_probability_to_calibrate() -> None:
+    with pytest.raises(UsageError, match="--calibrate with --objective multinomial"):
+        TrainConfig(objective="multinomial", calibrate=True)
+    used = [TrainConfig().resolved(9), TrainConfig(objective="multinomial").resolved(9), PAPER.resolved(9)]
+    assert [config.calibrate for config in used] == [True, False, False]
+
+
 def test_small_data_are_passed_over_more_often() -> None:
     small, large = TrainConfig().resolved(2_000), TrainConfig().resolved(50_000)
     assert small.batch_size < large.batch_size == 1000

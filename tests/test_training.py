@@ -10,8 +10,9 @@ from safetensors import safe_open
 from flip.bags import bags_of_indices
 from flip.errors import FlipError, InputError, UsageError
 from flip.files import read_json
-from flip.metrics import References
+from flip.metrics import References, rank
 from flip.model import FactorizedLogLinear, LogLinear
+from flip.probabilities import calibration
 from flip.recipes import PAPER, TrainConfig
 from flip.runs import train_run
 from flip.training import DevData, Trainer, TrainingData, soft_threshold_
@@ -134,6 +135,20 @@ def test_stops_when_dev_stops_gaining_and_keeps_the_best() -> None:
     assert best.best
     assert not any(epoch.best for epoch in epochs[best.epoch :])
     assert len(epochs) == best.epoch + 2
+
+
+def test_the_kept_model_is_calibrated_on_dev_and_learns_on_uncalibrated() -> None:
+    raw, calibrated = (trainer(replace(CONFIG, calibrate=value)) for value in (False, None))
+    losses = [finish(trained) for trained in (raw, calibrated)]
+    assert losses[0] == losses[1]
+    (u,), references = raw.dev.views, raw.dev.references
+
+    def error(model) -> float:
+        shown = rank(model, u, 10, bias_weights={"bias": 1.0})["bias"]
+        return calibration(shown, references, WORDS)["calibration_error"]["mean"]
+
+    assert error(calibrated.best) < error(raw.best)
+    assert np.allclose(raw.model().scores(u), calibrated.model().scores(u))
 
 
 def test_the_paper_recipe_checks_every_third_pass_on_recall_without_bias() -> None:

@@ -1,4 +1,4 @@
-"""What is chosen on dev after training, and stored with the model."""
+"""What is fitted on dev, and stored with the model: the scale of its probabilities, and the weight of b in ranking."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from flip.keywords import sigmoid
 from flip.metrics import References, hits, rank, top_words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from flip.bags import Bags
@@ -24,7 +26,7 @@ _NEWTON_STEPS = 20
 
 
 def calibrate(
-    model: Model, embeddings: NDArray[np.floating[Any]], references: References, device: str = "cpu"
+    model: Model, views: Sequence[NDArray[np.floating[Any]]], references: References, device: str = "cpu"
 ) -> Model:
     """A model whose probabilities hold for the words that it ranks first: z' = x A(Bu) + y b + c 1, as A, B and b.
 
@@ -34,16 +36,17 @@ def calibrate(
 
     Args:
         model: of the raw embedding, trained with the Bernoulli objective.
-        embeddings: (n, d) of dev.
+        views: embeddings (n, d) of dev, of one kind or several.
         references: of the same sentences.
 
     Returns:
         The calibrated model; `model` itself where more score would make a word less probable.
     """
-    pool = rank(model, embeddings, _POOL, bias_weights={"bias": 1.0}, device=device)["bias"]
-    b = model.b[pool.words].astype(np.float64)
-    features = np.stack([pool.scores - b, b, np.ones_like(b)], axis=2)  # (n, 50, 3)
-    right = hits(pool.words, references.words, model.vocabulary_size)
+    pools = [rank(model, view, _POOL, bias_weights={"bias": 1.0}, device=device)["bias"] for view in views]
+    right = np.concatenate([hits(pool.words, references.words, model.vocabulary_size) for pool in pools])
+    scores = np.concatenate([pool.scores for pool in pools]).astype(np.float64)
+    b = model.b[np.concatenate([pool.words for pool in pools])].astype(np.float64)
+    features = np.stack([scores - b, b, np.ones_like(b)], axis=2)  # (n, 50, 3)
     prior = np.array([1.0, 1.0, 0.0])
     theta = prior.copy()
     for _ in range(_NEWTON_STEPS):

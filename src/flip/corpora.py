@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
+from flip.crops import crops
 from flip.errors import InputError, UsageError
 from flip.files import os_errors
 from flip.records import read_inputs, read_texts
@@ -82,6 +83,18 @@ def read_aligned(inputs: Sequence[str], split: str, seed: int) -> dict[str, Part
 def read_plain(inputs: Sequence[str], split: str, seed: int) -> dict[str, Part]:
     """Text or JSONL, split with a seed; equal normalised sentences stay together."""
     return _split([TEXT], ((text,) for text in read_texts(inputs)), split, seed)
+
+
+def cropped(part: Part, per_sentence: int, seed: int) -> Part:
+    """Random crops of the sentences of a part with one text, see `flip.crops`.
+
+    Raises:
+        UsageError: the part has several texts, whose crops would not be translations of each other, or recordings.
+    """
+    if len(part.texts) > 1 or part.recordings:
+        raise UsageError("--crops needs a corpus of one text", "aligned texts and recordings cannot be cropped alike")
+    ((name, sentences),) = part.texts.items()
+    return Part({name: crops(sentences, per_sentence, seed)})
 
 
 def _split(ids: list[str], rows: Iterator[tuple[str, ...]], split: str, seed: int) -> dict[str, Part]:

@@ -21,7 +21,9 @@ Schedule = Literal["cosine", "plateau"]
 Reduction = Literal["mean", "sum"]
 DevMetric = Literal["accuracy", "recall"]
 Precision = Literal["auto", "float32", "bfloat16"]
-_FEWEST_STEPS = 350  # a small corpus is passed over more often, to take at least so many steps
+# Passes at least, and steps at least: a small corpus is passed over more often.
+_FEWEST_EPOCHS = 3
+_FEWEST_STEPS = 350
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,20 @@ class TrainConfig:
     reduction: Reduction = "mean"  # of the loss over a batch
     shuffle: bool = True
     precision: Precision = "auto"
+    calibrate: bool | None = None  # on dev, see flip.calibration; None: where the objective is bernoulli
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuses what does not go together.
 
         Raises:
-            UsageError: bernoulli with counts.
+            UsageError: bernoulli with counts, or multinomial calibrated.
         """
+        if self.objective == "multinomial" and self.calibrate:
+            raise UsageError(
+                "--calibrate with --objective multinomial: its scores are no probabilities of single words",
+                "--no-calibrate, or --objective bernoulli",
+            )
         if self.objective == "bernoulli" and self.targets == "counts":
             raise UsageError(
                 "--targets counts with --objective bernoulli: a word is present or not, and a count above 1 leaves "
@@ -67,12 +75,13 @@ class TrainConfig:
             )
 
     def resolved(self, n: int) -> TrainConfig:
-        """With targets, and with batch size and epochs for n sentences."""
+        """With targets and calibration as the objective has them, and with batch size and epochs for n sentences."""
         targets = self.targets or ("counts" if self.objective == "multinomial" else "presence")
         batch = self.batch_size or max(64, min(1000, n // 32))
         steps = math.ceil(n / batch)
-        epochs = self.epochs or max(8, math.ceil(_FEWEST_STEPS / steps))
-        return replace(self, targets=targets, batch_size=batch, epochs=epochs)
+        epochs = self.epochs or max(_FEWEST_EPOCHS, math.ceil(_FEWEST_STEPS / steps))
+        calibrate = self.objective == "bernoulli" if self.calibrate is None else self.calibrate
+        return replace(self, targets=targets, batch_size=batch, epochs=epochs, calibrate=calibrate)
 
     def to_dict(self) -> dict[str, Any]:
         """As in config.json and log.jsonl."""
@@ -96,6 +105,7 @@ PAPER = TrainConfig(
     reduction="sum",
     shuffle=False,
     precision="float32",
+    calibrate=False,
 )
 RECIPES: dict[Recipe, TrainConfig] = {"flip": TrainConfig(), "paper": PAPER}
 

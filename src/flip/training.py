@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from flip.batches import Batch, Batches
+from flip.calibration import calibrate
 from flip.device import matmul_dtype
 from flip.distributed import ALONE, Group
 from flip.errors import FlipError, InputError
@@ -293,7 +294,7 @@ class Trainer:
 
     def _check(self) -> tuple[float, bool]:
         """Scores the current model on dev; keeps it where it is the best so far."""
-        model = self._folded() if self.group.is_first else self.best
+        model = self._checked_model()
         score = self.group.from_first(lambda: float(np.mean([self._dev_score(model, view) for view in self.dev.views])))
         best = score > self.best_score
         if best:
@@ -303,6 +304,15 @@ class Trainer:
             if self.checks_without_gain % 2 == 0:
                 self.lr_scale /= 2
         return score, best
+
+    def _checked_model(self) -> Model:
+        """What a check measures and keeps, in the first process; the others only learn its score."""
+        if not self.group.is_first:
+            return self.best
+        model = self._folded()
+        if not self.config.calibrate:
+            return model
+        return calibrate(model, self.dev.views, self.dev.references, device=str(self.device))
 
     def _dev_score(self, model: Model, view: NDArray[np.floating[Any]]) -> float:
         words = self.dev.references.words

@@ -51,6 +51,10 @@ def test_one_command_from_a_corpus_to_a_model(flip: Flip, here: Path, sentences:
     assert config["encoder"]["name"] == "minilm"
     assert config["metrics"]["test"]["accuracy"]["bias"]["n"] == 45
     assert config["data"]["corpus"] == ["sents.txt"]
+    cut = (here / "run" / "data" / "crops.sentences.txt").read_text(encoding="utf-8").splitlines()
+    assert config["data"]["crops"] == len(cut) > 2 * 800
+    assert config["data"]["train_sentences"] == len((here / "run" / "data" / "train.npy").read_bytes()) // 1536 == 810
+    assert config["training"]["calibrate"] is True
     log = [orjson.loads(line) for line in (here / "run" / "log.jsonl").read_bytes().splitlines()]
     assert [line["epoch"] for line in log] == list(range(1, len(log) + 1))
     assert all(line["device"] == "cpu" for line in log)
@@ -62,6 +66,24 @@ def test_one_command_from_a_corpus_to_a_model(flip: Flip, here: Path, sentences:
     assert resumed.code == 2
     assert "started with other options: epochs 2 -> 3" in resumed.err
     assert flip("train", "sents.txt", "-o", "run", "--epochs", 2, "--resume").code == 0
+
+
+def test_crops_are_of_the_training_part_and_can_be_left_out(flip: Flip, here: Path, sentences: list[str]) -> None:
+    (here / "sents.txt").write_text("\n".join(sentences[:200]))
+    common = ("train", "sents.txt", "--split", "0.8,0.1,0.1", "--epochs", 1)
+    assert flip(*common, "-o", "with", "--crops", 3).code == 0
+    data = here / "with" / "data"
+    cut, train, test = (
+        (data / f"{part}.sentences.txt").read_text(encoding="utf-8").splitlines() for part in ("crops", "train", "test")
+    )
+    text = "\n".join(train).lower()
+    assert all(line.lower() in text for line in cut)
+    assert not set(cut) & set(test)
+    for options in (("--crops", 0), ("--recipe", "paper")):
+        done = flip(*common, "-o", "without", "--force", *options)
+        assert done.code == 0, done.err
+        assert "crops" not in load_checkpoint("without").config["data"]
+        assert load_checkpoint("without").vocabulary.words == load_checkpoint("with").vocabulary.words
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,13 @@ def embed(
             show_default=False,
         ),
     ] = None,
+    crops: Annotated[
+        int | None,
+        typer.Option(
+            help="--dataset: also embed so many random crops of each training sentence, and its words, as `crops`.",
+            show_default="0",
+        ),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(metavar="PART/PARTS", help="Only this part, such as 3/16.", show_default="torchrun's"),
@@ -133,7 +140,7 @@ def embed(
         },
         {
             "inputs": inputs, "output": output, "dataset": dataset, "split": split, "clips": clips, "pair": pair,
-            "shard": shard,
+            "shard": shard, "crops": crops,
             "batch_size": batch_size, "dtype": dtype, "force": force,
         },
     )  # fmt: skip
@@ -176,6 +183,10 @@ def _jobs(own: EmbedSettings, languages: list[str]) -> list[_Job]:
 
     if not own.inputs:
         raise UsageError("no input", "name text files, `-` for standard input, or [embed] inputs in flip.toml")
+    if own.crops:
+        raise UsageError(
+            "--crops belongs to --dataset", "add --dataset DIR, which splits off what is not to be cropped"
+        )
     if own.pair and (len(own.inputs) != 2 or own.output is not None or STDIN in own.inputs):
         raise UsageError("--pair takes two files", "each is written to INPUT.npy, so there is no -o")
     if len(languages) > 1 and len(languages) != len(own.inputs):

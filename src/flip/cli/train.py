@@ -61,6 +61,13 @@ def train(
         str | None,
         typer.Option(help="Of a CORPUS: fractions, or rest,DEV,TEST counts.", show_default="0.9,0.05,0.05"),
     ] = None,
+    crops: Annotated[
+        int | None,
+        typer.Option(
+            help="Of a CORPUS: random crops of each training sentence, and its words, embedded and learned from too.",
+            show_default="2; 0 for an API's encoder or the recipe paper",
+        ),
+    ] = None,
     encoder: options.EncoderName = None,
     recipe: Annotated[
         str | None,
@@ -138,6 +145,10 @@ def train(
         str | None,
         typer.Option(help="Of matrix products: auto, float32 or bfloat16.", show_default="auto; paper float32"),
     ] = None,
+    calibrate: Annotated[
+        bool | None,
+        typer.Option(help="Fit the probabilities to dev.", show_default="calibrate for bernoulli; not in paper"),
+    ] = None,
     text_license: Annotated[
         str | None, typer.Option(help="Licence of the sentences, for the model card (README.md).", show_default=False)
     ] = None,
@@ -174,7 +185,8 @@ def train(
             "targets": targets, "init": init, "reduction": reduction, "schedule": schedule, "warm_up": warm_up,
             "shuffle": shuffle, "check_every": check_every, "dev_metric": dev_metric,
             "alpha": alpha, "lr": lr, "batch_size": batch_size, "epochs": epochs, "patience": patience, "l1": l1,
-            "weight_decay": weight_decay, "precision": precision, "dtype": dtype, "resume": resume, "force": force,
+            "weight_decay": weight_decay, "precision": precision, "calibrate": calibrate, "crops": crops,
+            "dtype": dtype, "resume": resume, "force": force,
             "text_license": text_license, "embedding_pair": embedding_pair, "sim_threshold": sim_threshold,
         }),
     )  # fmt: skip
@@ -202,6 +214,11 @@ def _train(settings: Settings, out: Output) -> None:
         raise UsageError(
             "give either a CORPUS or --data",
             "flip train sents.txt -o RUN, or flip train --data datasets.yaml -o RUN",
+        )
+    if own.crops and own.data:
+        raise UsageError(
+            "--crops is of a CORPUS",
+            "flip embed CORPUS --dataset DIR --crops N embeds them; then --data DIR/datasets.yaml --train train,crops",
         )
     choose(own.recipe, None, vars(own))  # refuses what does not go together before --force removes anything
     device = own_device(settings.device)
@@ -241,7 +258,7 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
         "training": trainer.config.to_dict(),
         "data": given.description
         | ({"license": own.text_license} if own.text_license else {})
-        | {"train_sentences": len(bags), "dev_sentences": len(dev_references)},
+        | {"train_sentences": len(bags) - given.description.get("crops", 0), "dev_sentences": len(dev_references)},
     }
     weights = np.float16 if own.dtype == "float16" else np.float32
     with out.progress("training") as on_step:

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.cli.output import Output
-    from flip.config import Settings
+    from flip.config import Settings, TrainSettings
     from flip.dataset import Dataset
+    from flip.encoders.base import Encoder
     from flip.vocabulary import Vocabulary
 
 
@@ -36,8 +37,9 @@ def prepare(settings: Settings, out: Output) -> Given:
 
 
 def _from_corpus(settings: Settings, out: Output) -> Given:
-    from flip.corpora import read_plain
+    from flip.corpora import cropped, read_plain
     from flip.corpus import MANIFEST, prepare_corpus
+    from flip.dataset import load_dataset
     from flip.encoders.base import describe
     from flip.records import read_texts
     from flip.runs import DATA
@@ -48,6 +50,8 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
     assert own.output is not None
     encoder = options.load_encoder(settings.encoder, settings, out)
     parts = read_plain(own.corpus, own.split, settings.seed)
+    if per_sentence := _crops_per_sentence(own, encoder):
+        parts["crops"] = cropped(parts["train"], per_sentence, settings.seed)
     blank = sum(part.dropped for part in parts.values())
     with out.progress("embedding") as on_rows:
         datasets = prepare_corpus(
@@ -58,6 +62,7 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
         )
     if blank:
         out.note(f"note: {blank} blank lines dropped")
+    learned = load_dataset(own.output / DATA / MANIFEST, "train,crops") if "crops" in datasets else datasets["train"]
     if own.vocab:
         vocabulary = Vocabulary.load(own.vocab)
     else:
@@ -75,8 +80,15 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
         "test": "test",
         "corpus": [Path(name).name for name in own.corpus],
         "split": own.split,
-    }
-    return Given(datasets["train"], datasets["dev"], datasets["test"], vocabulary, about, described)
+    } | ({"crops": len(datasets["crops"].sentences())} if "crops" in datasets else {})
+    return Given(learned, datasets["dev"], datasets["test"], vocabulary, about, described)
+
+
+def _crops_per_sentence(own: TrainSettings, encoder: Encoder) -> int:
+    if own.crops is not None:
+        return own.crops
+    # Nobody should pay for three times the corpus without having asked for it.
+    return 0 if own.recipe == "paper" or encoder.device == "api" else 2
 
 
 def _from_manifest(settings: Settings) -> Given:
