@@ -18,6 +18,7 @@ N, D, WORDS = 70, 4, 9
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "_BLOCK_ROWS", 32)
+    monkeypatch.setattr(batches, "_CHUNK_ROWS", 8)
 
 
 def corpus() -> tuple[np.ndarray, list[list[int]]]:
@@ -58,7 +59,14 @@ def test_each_sentence_once_with_its_own_words(shuffle: bool) -> None:
 
 
 def test_only_the_last_batch_is_short() -> None:
-    assert sorted(map(len, rows(made(*corpus(), batch_size=12), 0))) == [10, 12, 12, 12, 12, 12]
+    assert list(map(len, rows(made(*corpus(), batch_size=12), 0))) == [12, 12, 12, 12, 12, 10]
+
+
+def test_rows_from_all_over_the_data_meet_in_a_block() -> None:
+    first_block = [row for batch in rows(made(*corpus()), 0)[:3] for row in batch]
+    chunks = {row // 8 for row in first_block}
+    assert len(first_block) == 30
+    assert chunks != set(range(min(chunks), min(chunks) + len(chunks))), "only neighbours"
 
 
 def test_the_order_depends_on_seed_and_pass_alone() -> None:
@@ -102,7 +110,8 @@ class _Watched:
         return self.u[key]
 
 
-def test_the_next_block_is_read_while_one_is_in_use() -> None:
+def test_the_next_block_is_read_while_one_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "_CHUNK_ROWS", N)  # then a block is one slice
     u, lists = corpus()
     watched = _Watched(u)
     passing = made(watched, lists).of_pass(0)
@@ -118,5 +127,5 @@ def test_what_fails_in_the_reading_thread_is_raised() -> None:
     u, lists = corpus()
     broken = _Watched(u)
     broken.u = u[:40]
-    with pytest.raises(IndexError):
+    with pytest.raises((IndexError, ValueError)):
         rows(made(broken, lists, batch_size=30), 0)

@@ -1,4 +1,4 @@
-"""The batches of a pass: read ahead in contiguous blocks, shuffled within, conditioned, shared among processes."""
+"""The batches of a pass: read ahead in blocks of random chunks of rows, conditioned, shared among processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     View = NDArray[np.floating[Any]]
 
-_BLOCK_ROWS = 65_536  # contiguous rows read at a time and shuffled within
+# A block is read at a time and shuffled within. It is made of chunks of contiguous rows from all over the data, so
+# that data that lie one after the other, such as sentences and then their crops, come mixed.
+_BLOCK_ROWS = 65_536
+_CHUNK_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,7 @@ class Batches:
         self._indptr, self._words, self._values = (
             torch.from_numpy(x).to(device) for x in (bags.indptr, bags.words.astype(np.int64), bags.counts)
         )
-        rows = max(1, _BLOCK_ROWS // batch_size) * batch_size
-        self._blocks = [(start, min(start + rows, len(bags))) for start in range(0, len(bags), rows)]
+        self._rows = len(bags)
         self._views = [view for view, _ in views]
         self._resident = self._to_device() if self._fits_device() else None
 
@@ -73,24 +75,35 @@ class Batches:
 
     def __len__(self) -> int:
         """Batches in a pass."""
-        return sum(math.ceil((stop - start) / self.batch_size) for start, stop in self._blocks)
+        return math.ceil(self._rows / self.batch_size)
 
     def of_pass(self, number: int) -> Iterator[Batch]:
         """The batches of pass `number`, from 0."""
         order = np.random.default_rng((self.seed, number))
-        blocks = [(int(i), int(j)) for i, j in order.permutation(self._blocks)] if self.shuffle else self._blocks
-        for (start, stop), raw in zip(blocks, self._read_ahead(blocks), strict=True):
-            rows = order.permutation(stop - start) if self.shuffle else np.arange(stop - start)
+        blocks = self._blocks(order)
+        for block, raw in zip(blocks, self._read_ahead(blocks), strict=True):
+            inner = order.permutation(len(block)) if self.shuffle else np.arange(len(block))
+            rows = block[inner]
             on_device = torch.from_numpy(rows).to(self.device)
+            # Where in `raw` a row is.
+            places = on_device if self.is_resident else torch.from_numpy(inner).to(self.device)
             for first in range(0, len(rows), self.batch_size):
                 n = min(self.batch_size, len(rows) - first)
                 own = slice(first + self.group.rank * n // self.group.size,
                             first + (self.group.rank + 1) * n // self.group.size)  # fmt: skip
-                chosen = on_device[own]
-                views = [(self._conditioned(u[chosen]), w) for u, w in zip(raw, self.weights, strict=True)]
+                views = [(self._conditioned(u[places[own]]), w) for u, w in zip(raw, self.weights, strict=True)]
                 # The number of entries is summed here, not on the device, which the host need not wait for then.
-                entries = int(self._sizes[start + rows[own]].sum())
-                yield Batch(views, self._targets(chosen + start, entries), n)
+                entries = int(self._sizes[rows[own]].sum())
+                yield Batch(views, self._targets(on_device[own], entries), n)
+
+    def _blocks(self, order: np.random.Generator) -> list[NDArray[np.int64]]:
+        """The rows of each block, as they are read; each block but the last is a whole number of batches."""
+        rows = np.arange(self._rows)
+        if self.shuffle:
+            chunks = np.array_split(rows, range(_CHUNK_ROWS, self._rows, _CHUNK_ROWS))
+            rows = np.concatenate([chunks[i] for i in order.permutation(len(chunks))])
+        size = max(1, _BLOCK_ROWS // self.batch_size) * self.batch_size
+        return np.array_split(rows, range(size, self._rows, size))
 
     def _conditioned(self, u: Tensor) -> Tensor:
         return (u.float() - self._m) @ self._C
@@ -102,23 +115,24 @@ class Batches:
         entry = torch.arange(entries, device=self.device) + (self._indptr[rows] - ends + sizes)[row]
         return Targets.of(self._words[entry], row, self._values[entry], len(rows))
 
-    def _read_ahead(self, blocks: list[tuple[int, int]]) -> Iterator[list[Tensor]]:
-        """The views of each block on the device; while one is in use, a thread reads the next."""
+    def _read_ahead(self, blocks: list[NDArray[np.int64]]) -> Iterator[list[Tensor]]:
+        """The views of each block on the device, or all there is; while one is in use, a thread reads the next."""
         if self._resident is not None:
-            for start, stop in blocks:
-                yield [u[start:stop] for u in self._resident]
+            yield from [self._resident] * len(blocks)
             return
         with ThreadPoolExecutor(1, "flip-reader") as reader:
-            reading = reader.submit(self._read, *blocks[0])
+            reading = reader.submit(self._read, blocks[0])
             for following in [*blocks[1:], None]:
                 block = reading.result()
-                if following:
-                    reading = reader.submit(self._read, *following)
+                if following is not None:
+                    reading = reader.submit(self._read, following)
                 yield [u.to(self.device, non_blocking=True) for u in block]
 
-    def _read(self, start: int, stop: int) -> list[Tensor]:
+    def _read(self, rows: NDArray[np.int64]) -> list[Tensor]:
         """Copies the rows from the files into memory, from which a GPU fetches them by itself."""
-        read = [torch.from_numpy(np.array(view[start:stop])) for view in self._views]
+        runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+        slices = [slice(int(run[0]), int(run[-1]) + 1) for run in runs]
+        read = [torch.from_numpy(np.concatenate([view[part] for part in slices])) for view in self._views]
         return [u.pin_memory() for u in read] if self.device.type == "cuda" else read
 
     def _fits_device(self) -> bool:
@@ -130,9 +144,10 @@ class Batches:
 
     def _to_device(self) -> list[Tensor]:
         resident = [torch.empty(view.shape, dtype=_torch_dtype(view), device=self.device) for view in self._views]
-        for start, stop in self._blocks:
-            for u, block in zip(resident, self._read(start, stop), strict=True):
-                u[start:stop].copy_(block)
+        for start in range(0, self._rows, _BLOCK_ROWS):
+            rows = np.arange(start, min(start + _BLOCK_ROWS, self._rows))
+            for u, block in zip(resident, self._read(rows), strict=True):
+                u[rows[0] : rows[-1] + 1].copy_(block)
         return resident
 
 
