@@ -138,8 +138,8 @@ def test_crops_become_a_dataset_to_train_on(here: Path, sentences: list[str], fl
     assert (rows["train"], rows["crops"] > 300) == (160, True)
     assert flip("vocab", "data/train.sentences.txt", "-o", "v.json").code == 0
     trained = ("train", "--data", "data/datasets.yaml", "--vocab", "v.json", "-o", "run", "--epochs", 1)
-    assert flip(*trained, "--train", "train,crops").code == 0
-    assert load_checkpoint("run").config["data"]["train_sentences"] == rows["train"] + rows["crops"]
+    assert flip(*trained, "--extra", "crops").code == 0
+    assert load_checkpoint("run").config["data"]["train"] == "train,crops"
 
 
 def test_what_does_not_fit_is_said(release: Path, bitext: tuple[str, str], fails: Callable[..., str]) -> None:

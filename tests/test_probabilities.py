@@ -6,7 +6,7 @@ import pytest
 from flip.bags import bags_of_indices
 from flip.metrics import Ranking, References, rank
 from flip.model import LogLinear
-from flip.probabilities import best_threshold, calibration, perplexity, sparsity
+from flip.probabilities import calibration, perplexity, sparsity, threshold_f1
 
 
 def test_perplexity_equals_a_plain_line_in_float64() -> None:
@@ -59,7 +59,7 @@ def test_the_best_threshold_is_the_best() -> None:
     u = rng.normal(size=(20, 3)).astype(np.float32)
     lists = [rng.choice(40, 5, replace=False).tolist() for _ in range(20)]
     refs = References(bags_of_indices(lists), np.full(20, 6))
-    found = best_threshold(rank(model, u, 40)["bias"], refs, 40)
+    found = threshold_f1(rank(model, u, 40)["bias"], refs, 40)
 
     def f1(threshold: float) -> float:
         p = 1 / (1 + np.exp(-model.scores(u).astype(np.float64)))
@@ -69,11 +69,13 @@ def test_the_best_threshold_is_the_best() -> None:
 
     assert found["mean"] == pytest.approx(max(f1(t / 100) for t in range(1, 100)))
     assert f1(found["threshold"]) == pytest.approx(found["mean"])
+    given = threshold_f1(rank(model, u, 40)["bias"], refs, 40, 0.2)
+    assert (given["threshold"], given["mean"]) == (0.2, pytest.approx(f1(0.2)))
 
 
 def test_no_reference_token_gives_no_threshold() -> None:
     nothing = References(bags_of_indices([[]]), np.array([0]))
-    found = best_threshold(Ranking(np.array([[0, 1]]), np.array([[1.0, -1.0]], np.float32)), nothing, 2)
+    found = threshold_f1(Ranking(np.array([[0, 1]]), np.array([[1.0, -1.0]], np.float32)), nothing, 2)
     assert found["n"] == 0
     assert np.isnan([found["mean"], found["threshold"]]).all()
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from flip.bags import bags_of_indices
+from flip.bags import Bags, bags_of_indices
 from flip.errors import FlipError, InputError, UsageError
 from flip.files import read_json
 from flip.metrics import References, rank
@@ -149,6 +149,20 @@ def test_the_kept_model_is_calibrated_on_dev_and_learns_on_uncalibrated() -> Non
 
     assert error(calibrated.best) < error(raw.best)
     assert np.allclose(raw.model().scores(u), calibrated.model().scores(u))
+
+
+def test_crops_have_no_say_in_the_whitening() -> None:
+    train, dev = data(400, 0)
+    both = TrainingData((np.concatenate([train.views[0], 9 * train.views[0][:50]]),), joined(train.bags, 50), whole=400)
+    plain, with_crops = Trainer(train, dev, WORDS, CONFIG), Trainer(both, dev, WORDS, CONFIG)
+    assert np.array_equal(plain.whitening.C, with_crops.whitening.C)
+    assert with_crops.n == 450
+
+
+def joined(bags: Bags, again: int) -> Bags:
+    """The bags, and the first so many once more."""
+    lists = [bags.words[bags.indptr[i] : bags.indptr[i + 1]].tolist() for i in range(len(bags))]
+    return bags_of_indices(lists + lists[:again])
 
 
 def test_the_paper_recipe_checks_every_third_pass_on_recall_without_bias() -> None:

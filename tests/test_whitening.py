@@ -50,3 +50,11 @@ def test_folding_gives_the_same_scores_on_raw_embeddings() -> None:
     assert np.allclose(FactorizedLogLinear(A, folded_B, folded_b).scores(u), expected, atol=2e-3)
     W, full_b = whitening.fold_full(A @ B, b)
     assert np.allclose(LogLinear(W, full_b).scores(u), expected, atol=2e-3)
+
+
+def test_only_the_first_rows_have_a_say() -> None:
+    rng = np.random.default_rng(3)
+    u = np.concatenate([rng.normal(2, 3, size=(500, 4)), rng.normal(-9, 1, size=(300, 4))]).astype(np.float32)
+    part, whole = fit_whitening([u[:500]]), fit_whitening([u], rows=500)
+    assert np.allclose(part.m, whole.m)
+    assert np.allclose(part.C, whole.C)

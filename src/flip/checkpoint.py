@@ -71,6 +71,11 @@ class Checkpoint:
         """The weight of b that ranks content words best on dev (paper, section 4.6); 0 where not known."""
         return float(self.config.get("bias_weight", 0.0))
 
+    @property
+    def threshold(self) -> float | None:
+        """The probability from which words are taken for the best F1 on dev; None where not known."""
+        return self.config.get("threshold")
+
 
 def load_checkpoint(
     name: str | Path | None = None,
@@ -112,6 +117,7 @@ def _config(path: Path) -> dict[str, Any]:
         config["encoder"] = {"name": config["encoder"]}
     types: dict[str, Any] = {
         "encoder": dict, "tokenizer": dict, "data": dict, "objective": str, "bias_weight": (int, float),
+        "threshold": float,
     }  # fmt: skip
     return {key: value for key, value in config.items() if isinstance(value, types.get(key, object))}
 

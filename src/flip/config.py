@@ -69,6 +69,7 @@ class TrainSettings(_Section):
     corpus: list[str] = []
     data: Path | None = None
     train: str = "train"
+    extra: str | None = None  # learned from too, but not whitened by
     dev: str = "dev"
     dev_data: Path | None = None  # the manifest of dev, where it is another one
     text: str | None = None

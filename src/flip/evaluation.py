@@ -25,7 +25,7 @@ from flip.metrics import (
     ranking_metrics,
     references,
 )
-from flip.probabilities import best_threshold, calibration, perplexity, sparsity
+from flip.probabilities import calibration, perplexity, sparsity, threshold_f1
 from flip.spans import span_words
 from flip.store import finite_rows
 
@@ -150,7 +150,7 @@ def evaluate_dataset(
             metrics["perplexity"] = perplexity(checkpoint.model, view, bags, options.device).to_dict()
         if "calibration" in chosen:
             metrics |= calibration(_with_full_bias(shown[name], checkpoint, options.topn), refs, size)
-            metrics["threshold_f1"] = best_threshold(ranking["bias"], refs, size)
+            metrics["threshold_f1"] = threshold_f1(ranking["bias"], refs, size, checkpoint.threshold)
         if "sparsity" in chosen:
             metrics["sparsity"] = {"value": sparsity(checkpoint.model)}
         result: dict[str, Any] = {

@@ -78,11 +78,17 @@ def calibration(shown: Ranking, refs: References, vocabulary_size: int) -> dict[
     return {"log_loss": Estimate.of(loss).to_dict(), "calibration_error": error.to_dict()}
 
 
-def best_threshold(ranked: Ranking, refs: References, vocabulary_size: int) -> dict[str, Any]:
-    """F1 of the words with probability >= t, at the t of 0.01, 0.02, .. 0.99 that gives the largest mean.
+def threshold_f1(
+    ranked: Ranking, refs: References, vocabulary_size: int, threshold: float | None = None
+) -> dict[str, Any]:
+    """F1 of the words with probability >= t, of the top 50 words at the most, against all distinct reference tokens.
 
-    Of the top 50 words at the most, against all distinct reference tokens, as F1 at N. The threshold is chosen on the
-    sentences that it is measured on, so this is what a good threshold could give: choose it on dev to use it.
+    Args:
+        ranked: with the full bias.
+        refs: of the same sentences.
+        vocabulary_size: |V|.
+        threshold: t, which training chooses on dev. None: the one of 0.01, 0.02, .. 0.99 that is best on these very
+            sentences, which is what a good choice could give at the most.
 
     Returns:
         `{"mean", "se", "n", "threshold"}`; NaN where no sentence has a reference token.
@@ -93,9 +99,9 @@ def best_threshold(ranked: Ranking, refs: References, vocabulary_size: int) -> d
     found = np.cumsum(hits(ranked.words, refs.words, vocabulary_size)[counted, :DEPTH], axis=1)
     found = np.concatenate([np.zeros((len(found), 1), np.int64), found], axis=1)
     means = []
-    for threshold in _THRESHOLDS:
-        shown = (p >= threshold).sum(axis=1)  # a prefix: words are ranked by their probability
-        means.append((Estimate.of(2 * found[np.arange(len(found)), shown] / (shown + m)), float(threshold)))
+    for t in _THRESHOLDS if threshold is None else [threshold]:
+        shown = (p >= t).sum(axis=1)  # a prefix: words are ranked by their probability
+        means.append((Estimate.of(2 * found[np.arange(len(found)), shown] / (shown + m)), float(t)))
     best, chosen = max(means, key=lambda pair: pair[0].mean)
     return best.to_dict() | {"threshold": chosen if best.n else float("nan")}
 

@@ -26,7 +26,7 @@ _NAMES = {
     "entity_recall_partial": "entity recall, partial,",
     "entity_precision": "entity precision",
     "entity_f1": "entity F1",
-    "threshold_f1": "F1 at the best threshold",
+    "threshold_f1": "F1 of the words above a probability",
     "log_loss": "log loss of the words shown",
     "calibration_error": "expected calibration error",
     "sparsity": "sparsity of A",

@@ -39,10 +39,15 @@ _PROGRESS = ("epoch", "best_score", "checks_without_gain", "lr_scale")
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Sentences to learn from: one or two embedding matrices (n, d) of them, and their bags of words."""
+    """Sentences to learn from: one or two embedding matrices (n, d) of them, and their bags of words.
+
+    whole: the first so many are whole sentences, and the whitening is theirs: crops, and words alone, vary otherwise.
+        None is all.
+    """
 
     views: tuple[NDArray[np.floating[Any]], ...]
     bags: Bags
+    whole: int | None = None
 
     def __post_init__(self) -> None:
         if not len(self.bags):
@@ -119,7 +124,9 @@ class Trainer:
             bags = replace(bags, counts=np.ones_like(bags.counts))
         # A probe, and sums whose order depends on the number of threads: one process decides for all.
         self.dtype = group.from_first(lambda: matmul_dtype(self.device, config.precision))
-        self.whitening: Whitening = group.from_first(lambda: fit_whitening([u for u, _ in used], config.inputs))
+        self.whitening: Whitening = group.from_first(
+            lambda: fit_whitening([u for u, _ in used], config.inputs, rows=train.whole)
+        )
         self.A, self.B, self.b = self._initial(bags, vocabulary_size, train.views[0].shape[1])
         self.parameters = [self.A, self.b] if self.B is None else [self.A, self.b, self.B]
         group.copy_from_first_(self.parameters)

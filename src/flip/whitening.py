@@ -45,7 +45,10 @@ class Whitening:
 
 
 def fit_whitening(
-    views: Sequence[NDArray[np.floating[Any]]], inputs: Inputs = "whitened", floor: float = 1e-4
+    views: Sequence[NDArray[np.floating[Any]]],
+    inputs: Inputs = "whitened",
+    floor: float = 1e-4,
+    rows: int | None = None,
 ) -> Whitening:
     """Fits mean and symmetric inverse square root of the covariance, block by block, in float64.
 
@@ -54,18 +57,24 @@ def fit_whitening(
         inputs: `whitened`; `centred` leaves C at the identity; `raw` leaves m at zero as well.
         floor: eigenvalues below this share of their mean are raised to it, so that directions in which the encoder
             hardly varies are not blown up.
+        rows: only the first so many of each view; None is all.
     """
     d = views[0].shape[1]
-    total = sum(len(u) for u in views)
+    ends = [len(u) if rows is None else min(rows, len(u)) for u in views]
+    total = sum(ends)
     if inputs == "raw":
         return Whitening(np.zeros(d, np.float32), np.eye(d, dtype=np.float32))
-    blocks = [(u, start) for u in views for start in range(0, len(u), _ROWS)]
-    m = sum(u[start : start + _ROWS].sum(axis=0, dtype=np.float64) for u, start in blocks) / total
+    blocks = [
+        (u, slice(start, min(start + _ROWS, end)))
+        for u, end in zip(views, ends, strict=True)
+        for start in range(0, end, _ROWS)
+    ]
+    m = sum(u[block].sum(axis=0, dtype=np.float64) for u, block in blocks) / total
     if inputs == "centred":
         return Whitening(m.astype(np.float32), np.eye(d, dtype=np.float32))
     covariance = np.zeros((d, d))
-    for u, start in blocks:
-        centred = u[start : start + _ROWS] - m
+    for u, block in blocks:
+        centred = u[block] - m
         covariance += centred.T @ centred
     values, vectors = np.linalg.eigh(covariance / total)
     values = np.maximum(values, max(floor * values.mean(), np.finfo(np.float64).tiny))

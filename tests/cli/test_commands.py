@@ -55,6 +55,8 @@ def test_one_command_from_a_corpus_to_a_model(flip: Flip, here: Path, sentences:
     assert config["data"]["crops"] == len(cut) > 2 * 800
     assert config["data"]["train_sentences"] == len((here / "run" / "data" / "train.npy").read_bytes()) // 1536 == 810
     assert config["training"]["calibrate"] is True
+    measured = flip("eval", "--model", "run", "--metrics", "calibration").records[0]["metrics"]["threshold_f1"]
+    assert 0 < measured["threshold"] == config["threshold"] < 1  # chosen on dev, not on what is measured
     log = [orjson.loads(line) for line in (here / "run" / "log.jsonl").read_bytes().splitlines()]
     assert [line["epoch"] for line in log] == list(range(1, len(log) + 1))
     assert all(line["device"] == "cpu" for line in log)

@@ -42,6 +42,10 @@ def train(
     train_name: Annotated[
         str | None, typer.Option("--train", help="Dataset to train on.", show_default="train")
     ] = None,
+    extra: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Dataset to learn from too, such as crops; it has no say in the whitening."),
+    ] = None,
     dev: Annotated[str | None, typer.Option(help="Dataset to stop by.", show_default="dev")] = None,
     text: Annotated[str | None, typer.Option(help="Id of the text, where a dataset has several.")] = None,
     embedding_pair: Annotated[
@@ -180,7 +184,8 @@ def train(
         published.shared
         | options.given({"device": device, "seed": seed, "offline": offline, "encoder": encoder}),
         published.under({
-            "corpus": corpus, "output": output, "data": data, "train": train_name, "dev": dev, "text": text,
+            "corpus": corpus, "output": output, "data": data, "train": train_name, "extra": extra, "dev": dev,
+            "text": text,
             "vocab": vocab, "split": split, "recipe": recipe, "objective": objective, "inputs": inputs, "rank": rank,
             "targets": targets, "init": init, "reduction": reduction, "schedule": schedule, "warm_up": warm_up,
             "shuffle": shuffle, "check_every": check_every, "dev_metric": dev_metric,
@@ -218,7 +223,7 @@ def _train(settings: Settings, out: Output) -> None:
     if own.crops and own.data:
         raise UsageError(
             "--crops is of a CORPUS",
-            "flip embed CORPUS --dataset DIR --crops N embeds them; then --data DIR/datasets.yaml --train train,crops",
+            "flip embed CORPUS --dataset DIR --crops N embeds them; then --data DIR/datasets.yaml --extra crops",
         )
     choose(own.recipe, None, vars(own))  # refuses what does not go together before --force removes anything
     device = own_device(settings.device)
@@ -235,7 +240,8 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
     from flip.calibration import choose_bias_weight
     from flip.card import write_card
     from flip.checkpoint import Checkpoint, save_checkpoint
-    from flip.metrics import evaluate, references
+    from flip.metrics import DEPTH, evaluate, rank, references
+    from flip.probabilities import threshold_f1
     from flip.runs import train_run
     from flip.training import DevData, Trainer, TrainingData
 
@@ -246,7 +252,12 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
     config = _ingredients(own, views[0].shape[1], settings.seed, out)
     started = time.perf_counter()
     trainer = Trainer(
-        TrainingData(views, bags), DevData(dev_views, dev_references), len(given.vocabulary), config, device, group
+        TrainingData(views, bags, given.whole),
+        DevData(dev_views, dev_references),
+        len(given.vocabulary),
+        config,
+        device,
+        group,
     )
     description: dict[str, Any] = {
         "encoder": given.encoder,
@@ -258,7 +269,7 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
         "training": trainer.config.to_dict(),
         "data": given.description
         | ({"license": own.text_license} if own.text_license else {})
-        | {"train_sentences": len(bags) - given.description.get("crops", 0), "dev_sentences": len(dev_references)},
+        | {"train_sentences": given.whole, "dev_sentences": len(dev_references)},
     }
     weights = np.float16 if own.dtype == "float16" else np.float32
     with out.progress("training") as on_step:
@@ -272,6 +283,9 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
         return
     run_on = str(device)
     description["bias_weight"] = choose_bias_weight(trainer.best, dev_views[0], dev_references, bags, run_on)
+    if config.objective == "bernoulli":
+        ranked = rank(trainer.best, dev_views[0], DEPTH, bias_weights={"bias": 1.0}, device=run_on)["bias"]
+        description["threshold"] = threshold_f1(ranked, dev_references, len(given.vocabulary))["threshold"]
     metrics = {"dev": evaluate(trainer.best, dev_views[0], dev_references, device=run_on)}
     if given.test is not None:
         refs = references(given.test.sentences(own.text), given.vocabulary)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Given:
     """Datasets with their vocabulary, and what config.json says of encoder and data."""
 
-    train: Dataset
+    train: Dataset  # with the crops, which follow the whole sentences
+    whole: int
     dev: Dataset
     test: Dataset | None
     vocabulary: Vocabulary
@@ -62,12 +63,13 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
         )
     if blank:
         out.note(f"note: {blank} blank lines dropped")
+    sentences = datasets["train"].sentences()
     learned = load_dataset(own.output / DATA / MANIFEST, "train,crops") if "crops" in datasets else datasets["train"]
     if own.vocab:
         vocabulary = Vocabulary.load(own.vocab)
     else:
         vocabulary = build_vocabulary(
-            datasets["train"].sentences(),
+            sentences,
             Tokenizer(v.tokenizer, v.strip_accents, v.ngram, v.normalize),
             max_features=v.max_features,
             min_df=v.min_df,
@@ -81,7 +83,7 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
         "corpus": [Path(name).name for name in own.corpus],
         "split": own.split,
     } | ({"crops": len(datasets["crops"].sentences())} if "crops" in datasets else {})
-    return Given(learned, datasets["dev"], datasets["test"], vocabulary, about, described)
+    return Given(learned, len(sentences), datasets["dev"], datasets["test"], vocabulary, about, described)
 
 
 def _crops_per_sentence(own: TrainSettings, encoder: Encoder) -> int:
@@ -100,9 +102,10 @@ def _from_manifest(settings: Settings) -> Given:
     own = settings.train
     assert own.data is not None
     assert own.output is not None
-    train, dev = (
+    learned = own.train if own.extra is None else f"{own.train},{own.extra}"
+    whole, train, dev = (
         load_dataset(path, name, embeddings=own.embedding_pair, sim_threshold=own.sim_threshold)
-        for path, name in ((own.data, own.train), (own.dev_data or own.data, own.dev))
+        for path, name in ((own.data, own.train), (own.data, learned), (own.dev_data or own.data, own.dev))
     )
     if own.vocab is None:
         raise UsageError("no vocabulary", "make one with `flip vocab` and name it with --vocab")
@@ -114,12 +117,12 @@ def _from_manifest(settings: Settings) -> Given:
     test = settings.eval.dataset if settings.eval.dataset in datasets else None
     described = {
         "manifest": _manifest_name(own.data, own.output),
-        "train": own.train,
+        "train": learned,
         "dev": own.dev,
         "test": test,
     }
     tested = datasets[test].with_embeddings(pair) if test else None
-    return Given(train, dev, tested, load_vocabulary(own.vocab), about, described)
+    return Given(train, len(whole.sentences(own.text)), dev, tested, load_vocabulary(own.vocab), about, described)
 
 
 def _manifest_name(manifest: Path, run: Path) -> str:
