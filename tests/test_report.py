@@ -133,7 +133,7 @@ def test_summary_rows_are_percent_but_for_losses() -> None:
         ("accuracy", "50.00 ± 1.00", "-"),
         ("precision at 7", "-", "25.00 ± 0.00"),
         ("perplexity", "93.50 ± 2.00", ""),
-        ("F1 at the best threshold (0.30)", "75.00 ± 1.00", ""),
+        ("F1 of the words above a probability (0.30)", "75.00 ± 1.00", ""),
         ("log loss of the words shown", "0.2521 ± 0.0032", ""),
         ("sparsity of A", "12.50", ""),
     ]

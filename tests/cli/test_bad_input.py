@@ -199,6 +199,7 @@ def test_unknown_names(fails: Fails, here: Path, run_folder: Path) -> None:
         (["train", "a.txt", "-o", "run", "--split", "1,2"], "--split"),
         (["train", "a.txt", "-o", "run", "--resume"], "no run to resume"),
         (["train", "a.txt", "-o", "run", "--crops", "-1"], "--crops"),
+        (["train", "a.txt", "-o", "run", "--extra", "crops"], "--extra is of --data"),
         (["train", "--data", "d.yaml", "-o", "run", "--crops", "2"], "--crops is of a CORPUS"),
         (["train", "a.txt", "-o", "run", "--calibrate", "--objective", "multinomial"], "--no-calibrate"),
         (["embed", "a.txt", "--crops", "2"], "--crops belongs to --dataset"),

@@ -197,7 +197,7 @@ def train(
     )  # fmt: skip
     if corpus:
         # Sentences on the command line win over a manifest named in flip.toml.
-        settings.train.data = data
+        settings.train.data, settings.train.extra = data, extra
     try:
         _train(settings, out)
     except KeyboardInterrupt:
@@ -225,6 +225,8 @@ def _train(settings: Settings, out: Output) -> None:
             "--crops is of a CORPUS",
             "flip embed CORPUS --dataset DIR --crops N embeds them; then --data DIR/datasets.yaml --extra crops",
         )
+    if own.extra and own.corpus:
+        raise UsageError("--extra is of --data", "--crops N adds crops of a CORPUS")
     choose(own.recipe, None, vars(own))  # refuses what does not go together before --force removes anything
     device = own_device(settings.device)
     with interruptible(partial(_how_to_go_on, own.output)), joined(device) as group:
