@@ -51,6 +51,25 @@ def test_table1_ranks_and_their_plot(two_views: Path) -> None:
     assert "Accuracy and rank" in Path("r.svg").read_text(encoding="utf-8")
 
 
+def test_the_ablation_tests_the_rate_that_is_best_on_dev(two_views: Path) -> None:
+    out = script(
+        PAPER / "ablation.py", two_views, "--text", "en", "--rank", 8, "--lrs", "0.01", "--", "--epochs", 1,
+    )  # fmt: skip
+    heading, _, *rows = cells(out)
+    assert heading[2:5] == ["LiP, with b", "LiP, without b", "LiP, lr"]
+    assert [row[:2] for row in rows] == [
+        [inputs, objective] for inputs in ("raw", "centred", "whitened") for objective in ("multinomial", "bernoulli")
+    ]
+    assert {row[4] for row in rows} == {"0.01"}
+
+
+def test_recipes_side_by_side(two_views: Path) -> None:
+    out = script(PAPER / "recipes.py", two_views, "--text", "en", "--rank", 8, "--crops", "dev", "--", "--epochs", 3)
+    _, _, *rows = cells(out)
+    assert [row[0] for row in rows] == ["paper", "flip", "flip, with crops"]
+    assert all(row[3].endswith(" s") for row in rows)
+
+
 def test_tables_2_and_3_train_on_one_view_and_test_on_both(two_views: Path) -> None:
     _, _, *rows = cells(script(PAPER / "table2.py", two_views, "--text", "en", "--rank", 16, "--", "--epochs", 2))
     assert [(row[0], row[1], row[3]) for row in rows] == [("text", "text", "speech"), ("speech", "speech", "text")]

@@ -22,7 +22,7 @@ Reduction = Literal["mean", "sum"]
 DevMetric = Literal["accuracy", "recall"]
 Precision = Literal["auto", "float32", "bfloat16"]
 # Passes at least, and steps at least: a small corpus is passed over more often.
-_FEWEST_EPOCHS = 4
+_FEWEST_EPOCHS = 5
 _FEWEST_STEPS = 350
 
 
