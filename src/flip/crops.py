@@ -19,8 +19,8 @@ def crops(sentences: Sequence[str], per_sentence: int, seed: int) -> list[str]:
 
     Args:
         sentences: to cut.
-        per_sentence: crops of each sentence, and how often each word comes alone. Short ones are more frequent (the smaller of two uniform lengths), and
-            teach more; the place is uniform. A sentence of one word has none.
+        per_sentence: crops of each sentence, and how often each word comes alone. Short crops are more frequent (the
+            smaller of two uniform lengths) and teach more; the place is uniform. A sentence of one word has none.
         seed: of length and place.
 
     >>> crops(["Trains run late, again."], 2, seed=0)
