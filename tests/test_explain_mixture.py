@@ -53,6 +53,20 @@ def test_other_weights_are_refused(run: Callable[..., Path], fails: Callable[...
     assert flip("explain", "A garden.", "-m", run(revision=None), "--offline").code == 0
 
 
+def test_concepts_are_not_embedded_with_other_weights(
+    run: Callable[..., Path], fails: Callable[..., str], quickstart: Path, here: Path
+) -> None:
+    entries = []
+    for part in ("train", "dev", "test"):  # of unknown origin: no .json says which weights made them
+        shutil.copy(quickstart / f"{part}.npy", here)
+        text = quickstart / f"{part}.sentences.txt"
+        entries.append(f"{part}: {{embeddings: [{{id: e, file: {part}.npy}}], texts: [{{id: t, file: {text}}}]}}\n")
+    (here / "d.yaml").write_text("".join(entries))
+    folder = run(revision="sha256:" + "ab" * 32)
+    err = fails(3, "eval", "-m", folder, "--data", "d.yaml", "--method", "splice", "--offline")
+    assert "would be embedded with weights sha256:8199" in err
+
+
 def test_another_revision_of_a_users_own_encoder_is_refused(
     run: Callable[..., Path], fails: Callable[..., str], flip: Flip
 ) -> None:

@@ -201,12 +201,14 @@ def _splice(
     """Builds the dictionary and tunes the penalty on dev, for each embedding; says what was chosen."""
     from flip.dataset import load_dataset
     from flip.device import torch_device
+    from flip.encoders.base import require_encoder_of
     from flip.splice import embed_concepts, tune_splice
 
     train, dev = (load_dataset(manifest, name) for name in (settings.train.train, settings.train.dev))
     device = str(torch_device(settings.device))
     stored = (checkpoint.config.get("encoder") or {}).get("options")
     encoder = options.load_encoder(checkpoint.encoder or settings.encoder, settings, out, stored)
+    require_encoder_of(encoder, checkpoint.trained_on)
     with out.progress("embedding concepts") as on_rows:
         concepts = embed_concepts(encoder, checkpoint.vocabulary.words, on_rows)
     rankers, about = {}, {}
