@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 _WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0)
 _STOP_WORDS = 100
-_TOPN = 10
-_POOL = 50
-_NEWTON_STEPS = 20
+_TOPN = 10  # words that are shown
+_POOL = 50  # of these they are taken: other scores rank other words first
+_PRIOR = np.array([1.0, 1.0, 0.0])  # the mean of x, y and c: the model as it is
+_NEWTON_STEPS = 20  # a handful is enough; the ten best words change only in the first ones
 
 
 def calibrate(
@@ -38,6 +39,7 @@ def calibrate(
         model: of the raw embedding, trained with the Bernoulli objective.
         views: embeddings (n, d) of dev, of one kind or several.
         references: of the same sentences.
+        device: that the scores are computed on.
 
     Returns:
         The calibrated model; `model` itself where more score would make a word less probable.
@@ -47,21 +49,14 @@ def calibrate(
     scores = np.concatenate([pool.scores for pool in pools]).astype(np.float64)
     b = model.b[np.concatenate([pool.words for pool in pools])].astype(np.float64)
     features = np.stack([scores - b, b, np.ones_like(b)], axis=2)  # (n, 50, 3)
-    prior = np.array([1.0, 1.0, 0.0])
-    theta = prior.copy()
+    theta = _PRIOR.copy()
     for _ in range(_NEWTON_STEPS):
-        z = features @ theta
-        best = np.argpartition(-z, min(_TOPN, z.shape[1]) - 1, axis=1)[:, :_TOPN]
+        best = np.argpartition(-(features @ theta), min(_TOPN, features.shape[1]) - 1, axis=1)[:, :_TOPN]
         f = np.take_along_axis(features, best[:, :, None], axis=1).reshape(-1, 3)
         y = np.take_along_axis(right, best, axis=1).ravel()
-
-        def loss(theta: NDArray[np.float64], f: NDArray[np.float64] = f, y: NDArray[np.bool_] = y) -> float:
-            z = f @ theta
-            return float(np.logaddexp(0, z).sum() - z[y].sum() + ((theta - prior) ** 2).sum() / 2)
-
         p = sigmoid(f @ theta)
-        step = np.linalg.solve((f * (p * (1 - p))[:, None]).T @ f + np.eye(3), f.T @ (p - y) + theta - prior)
-        while np.abs(step).max() > 1e-6 and loss(theta - step) > loss(theta):
+        step = np.linalg.solve((f * (p * (1 - p))[:, None]).T @ f + np.eye(3), f.T @ (p - y) + theta - _PRIOR)
+        while np.abs(step).max() > 1e-6 and _loss(theta - step, f, y) > _loss(theta, f, y):
             step /= 2
         theta -= step
         if np.abs(step).max() <= 1e-6:
@@ -69,6 +64,11 @@ def calibrate(
     if theta[0] <= 0:
         return model
     return model.rescaled(float(theta[0]), (theta[1] * model.b + theta[2]).astype(np.float32))
+
+
+def _loss(theta: NDArray[np.float64], f: NDArray[np.float64], y: NDArray[np.bool_]) -> float:
+    z = f @ theta
+    return float(np.logaddexp(0, z).sum() - z[y].sum() + ((theta - _PRIOR) ** 2).sum() / 2)
 
 
 def choose_bias_weight(
@@ -84,6 +84,7 @@ def choose_bias_weight(
         embeddings: (n, d) of dev.
         references: of the same sentences.
         train: bags of the training sentences.
+        device: that the scores are computed on.
 
     Returns:
         One of a few weights from 0 to 1; 0 where dev has no content word.

@@ -69,7 +69,7 @@ class _Thread(Generic[T]):
                 if not self._put(item):
                     return
             self._put(_End())
-        except BaseException as error:
+        except BaseException as error:  # even SystemExit: a thread would swallow it, and the reader wait for ever
             self._put(_End(error))
 
     def _put(self, item: T | _End) -> bool:

@@ -21,6 +21,7 @@ from flip.calibration import calibrate
 from flip.device import matmul_dtype
 from flip.distributed import ALONE, Group
 from flip.errors import FlipError, InputError
+from flip.initialization import initial_parameters, orthonormal
 from flip.metrics import References, accuracy, hits, top_words
 from flip.model import FactorizedLogLinear, LogLinear, Model
 from flip.objectives import OBJECTIVES, Gradients
@@ -127,7 +128,8 @@ class Trainer:
         self.whitening: Whitening = group.from_first(
             lambda: fit_whitening([u for u, _ in used], config.inputs, rows=train.whole)
         )
-        self.A, self.B, self.b = self._initial(bags, vocabulary_size, train.views[0].shape[1])
+        A, b, B = initial_parameters(config, bags, vocabulary_size, train.views[0].shape[1])
+        self.A, self.b, self.B = A.to(self.device), b.to(self.device), None if B is None else B.to(self.device)
         self.parameters = [self.A, self.b] if self.B is None else [self.A, self.b, self.B]
         group.copy_from_first_(self.parameters)
         decayed = [p for p in self.parameters if p is not self.b]
@@ -169,7 +171,7 @@ class Trainer:
             W, folded_b = self.whitening.fold_full(A, b)
             return LogLinear(W, folded_b)
         # Q has orthonormal columns, so that (A Q^T)(Q C) = A C: the same model at the rank that was asked for.
-        Q = np.eye(d, dtype=np.float32) if rank == d else _orthonormal(rank, d, self.config.seed)
+        Q = np.eye(d, dtype=np.float32) if rank == d else orthonormal(rank, d, self.config.seed)
         B, folded_b = self.whitening.fold(A, np.eye(d, dtype=np.float32), b)
         return FactorizedLogLinear(A if rank == d else A @ Q.T, Q @ B, folded_b)
 
@@ -244,27 +246,6 @@ class Trainer:
         weighted = [(first, self.config.alpha), (second, 1 - self.config.alpha)]
         return [(view, weight) for view, weight in weighted if weight > 0]
 
-    def _initial(self, bags: Bags, size: int, d: int) -> tuple[Tensor, Tensor | None, Tensor]:
-        config = self.config
-        generator = torch.Generator().manual_seed(config.seed)
-        # From d on a rank adds no power: W itself is trained, with two matrix products a step instead of three.
-        full = config.rank is None or (config.rank >= d and config.init == "prior")
-        rank = d if full or config.rank is None else config.rank
-        if config.init == "xavier":
-            A = torch.nn.init.xavier_uniform_(torch.empty(size, rank), generator=generator)
-            b = torch.nn.init.xavier_uniform_(torch.empty(size, 1), generator=generator)[:, 0].clone()
-            B = torch.nn.init.xavier_uniform_(torch.empty(rank, d), generator=generator)
-        else:
-            A = torch.zeros(size, rank)
-            B = torch.from_numpy(_orthonormal(d, rank, config.seed).T.copy())
-            if config.objective == "bernoulli":
-                present = torch.from_numpy(bags.document_frequency(size)).double()
-                b = torch.logit((present + 0.5) / (len(bags) + 1)).float()
-            else:
-                counts = np.bincount(bags.words, weights=bags.counts, minlength=size) + 0.5
-                b = torch.from_numpy(np.log(counts / counts.sum())).float()
-        return A.to(self.device), None if full else B.to(self.device), b.to(self.device)
-
     def _step(self, batch: Batch, lr: float, with_value: bool) -> Tensor | None:
         objective = OBJECTIVES[self.config.objective]
         scale = 1 / batch.n if self.config.reduction == "mean" else 1.0
@@ -338,11 +319,6 @@ class Trainer:
 def _require_rows(views: tuple[NDArray[np.floating[Any]], ...], n: int) -> None:
     if any(len(u) != n for u in views):
         raise InputError(f"{[len(u) for u in views]} embeddings for {n} sentences")
-
-
-def _orthonormal(rows: int, columns: int, seed: int) -> NDArray[np.float32]:
-    """A random matrix with orthonormal columns; rows >= columns."""
-    return np.linalg.qr(np.random.default_rng(seed).normal(size=(rows, columns)))[0].astype(np.float32)
 
 
 def soft_threshold_(A: Tensor, threshold: float) -> None:

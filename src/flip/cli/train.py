@@ -127,7 +127,7 @@ def train(
         typer.Option(help="Sentences a step.", show_default="1000, less for small data; paper 6000"),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes at most.", show_default="8, more for small data; paper 100")
+        int | None, typer.Option(help="Passes at most.", show_default="5, more for small data; paper 100")
     ] = None,
     patience: Annotated[
         int | None, typer.Option(help="Checks on dev without a gain before stopping.", show_default="5")

@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Given:
-    """Datasets with their vocabulary, and what config.json says of encoder and data."""
+    """Datasets with their vocabulary, and what config.json says of encoder and data.
 
-    train: Dataset  # with the crops, which follow the whole sentences
+    train: the whole sentences, and after them the crops, if any.
+    whole: how many whole sentences there are.
+    """
+
+    train: Dataset
     whole: int
     dev: Dataset
     test: Dataset | None
