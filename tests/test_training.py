@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -283,3 +285,23 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(tmp_path, rank: in
     lines = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("whole", "broken")]
     assert [len(part) for part in lines] == [6, 6]
     assert read_json(tmp_path / "whole" / "options.json")["precision"] == "float32"
+
+
+def test_numbers_too_small_for_float32_do_not_slow_training_down() -> None:
+    # In a process of its own: threads that exist already keep their setting.
+    done = subprocess.run([sys.executable, "-c", _TINY], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["True", "False"], done.stderr
+
+
+_TINY = """
+import numpy as np, torch
+from flip.bags import bags_of_indices
+from flip.metrics import References
+from flip.recipes import TrainConfig
+from flip.training import DevData, Trainer, TrainingData
+bags, u = bags_of_indices([[0], [1]]), np.eye(2, dtype=np.float32)
+trainer = Trainer(TrainingData((u,), bags), DevData((u,), References(bags, bags.sizes)), 2, TrainConfig(rank=2))
+print(bool((torch.full((1_000_000,), 1e-38) * 1e-2).eq(0).all()))
+torch.set_flush_denormal(False)
+print(bool((torch.full((10,), 1e-38) * 1e-2).eq(0).all()))
+"""

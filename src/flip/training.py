@@ -116,6 +116,9 @@ class Trainer:
 
         With a `group` each process makes a Trainer of the same data, and all of them run `fit`.
         """
+        # Where a model is sure, probabilities fall below 1e-38, and a CPU takes a hundred times as long to multiply
+        # such numbers. They become 0, in this thread and in those that torch starts after this.
+        torch.set_flush_denormal(True)
         self.device, self.group, self.dev = torch.device(device), group, dev
         self.n, self.epoch, self.bags = len(train.bags), 0, train.bags
         self.config = config = (config or TrainConfig()).resolved(self.n)
