@@ -130,16 +130,16 @@ def test_plain_text(here: Path, sentences: list[str], flip: Flip) -> None:
     assert Path("data/train.npy").stat().st_mtime_ns == before
 
 
-def test_crops_become_a_dataset_to_train_on(here: Path, sentences: list[str], flip: Flip) -> None:
+def test_augmented_sentences_become_a_dataset_to_train_on(here: Path, sentences: list[str], flip: Flip) -> None:
     (here / "a.txt").write_text("\n".join(sentences[:200]))
-    done = flip("embed", "a.txt", "--dataset", "data", "--split", "0.8,0.1,0.1", "--crops", 2)
+    done = flip("embed", "a.txt", "--dataset", "data", "--split", "0.8,0.1,0.1", "--augment", 2)
     assert done.code == 0, done.err
     rows = done.records[0]["rows"]
-    assert (rows["train"], rows["crops"] > 300) == (160, True)
+    assert (rows["train"], rows["augmented"] > 300) == (160, True)
     assert flip("vocab", "data/train.sentences.txt", "-o", "v.json").code == 0
     trained = ("train", "--data", "data/datasets.yaml", "--vocab", "v.json", "-o", "run", "--epochs", 1)
-    assert flip(*trained, "--extra", "crops").code == 0
-    assert load_checkpoint("run").config["data"]["train"] == "train,crops"
+    assert flip(*trained, "--extra", "augmented").code == 0
+    assert load_checkpoint("run").config["data"]["train"] == "train,augmented"
 
 
 def test_what_does_not_fit_is_said(release: Path, bitext: tuple[str, str], fails: Callable[..., str]) -> None:
@@ -162,4 +162,5 @@ def test_what_does_not_fit_is_said(release: Path, bitext: tuple[str, str], fails
     assert "is a folder" in fails(2, "embed", release, "a.txt", "--dataset", "d")
     assert "exclude each other" in fails(2, "embed", "a.txt", "--dataset", "d", "-o", "x.npy")
     assert "3 inputs are no pair" in fails(2, "embed", "a", "b", "c", "--pair", "--dataset", "d")
-    assert "--crops needs a corpus of one text" in fails(2, "embed", *bitext, "--pair", "--dataset", "d", "--crops", 1)
+    augmenting = fails(2, "embed", *bitext, "--pair", "--dataset", "d", "--augment", 1)
+    assert "--augment needs a corpus of one text" in augmenting

@@ -66,9 +66,9 @@ def test_the_ablation_tests_the_rate_that_is_best_on_dev(two_views: Path) -> Non
 
 
 def test_recipes_side_by_side(two_views: Path) -> None:
-    out = script(PAPER / "recipes.py", two_views, "--text", "en", "--rank", 8, "--crops", "dev", "--", "--epochs", 3)
+    out = script(PAPER / "recipes.py", two_views, "--text", "en", "--rank", 8, "--extra", "dev", "--", "--epochs", 3)
     _, _, *rows = cells(out)
-    assert [row[0] for row in rows] == ["paper", "flip", "flip, with crops"]
+    assert [row[0] for row in rows] == ["paper", "flip", "flip, augmented"]
     assert all(row[3].endswith(" s") for row in rows)
 
 

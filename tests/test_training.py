@@ -153,7 +153,7 @@ def test_the_kept_model_is_calibrated_on_dev_and_learns_on_uncalibrated() -> Non
     assert np.allclose(raw.model().scores(u), calibrated.model().scores(u))
 
 
-def test_crops_have_no_say_in_the_whitening() -> None:
+def test_augmented_sentences_have_no_say_in_the_whitening() -> None:
     train, dev = data(400, 0)
     both = TrainingData((np.concatenate([train.views[0], 9 * train.views[0][:50]]),), joined(train.bags, 50), whole=400)
     plain, with_crops = Trainer(train, dev, WORDS, CONFIG), Trainer(both, dev, WORDS, CONFIG)

@@ -1,9 +1,9 @@
 """flip's recipe against the published one: accuracy, and the time to it, on the same machine and in the same run.
 
-    python recipes.py datasets.yaml --rank 384 --crops crops -- --batch-size 1000 --epochs 30
+    python recipes.py datasets.yaml --rank 384 --extra augmented -- --batch-size 1000 --epochs 30
 
-What follows `--` goes to the published recipe; flip's own takes its defaults. `--crops` names a dataset of crops (`flip
-embed --dataset DIR --crops 2`), for one more row.
+What follows `--` goes to the published recipe; flip's own takes its defaults. `--extra` names a dataset of
+further sentences (`flip embed --dataset DIR --augment 2`), for one more row.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from runs import arguments, evaluated, parsed, percent, print_table, trained, vo
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--crops", metavar="NAME", help="dataset of crops, learned from beside --train")
+    parser.add_argument("--extra", metavar="NAME", help="dataset that is learned from beside --train")
     args, options = parsed(parser)
     vocab = vocabulary(args)
     paper = trained(args.output / "recipe-paper", args, vocab, "--rank", args.rank, "--recipe", "paper", *options)
     runs = {"paper": paper, "flip": trained(args.output / "recipe-flip", args, vocab, "--rank", args.rank)}
-    if args.crops:
-        chosen = ("--rank", args.rank, "--extra", args.crops)
-        runs["flip, with crops"] = trained(args.output / "recipe-flip-crops", args, vocab, *chosen)
+    if args.extra:
+        chosen = ("--rank", args.rank, "--extra", args.extra)
+        runs["flip, augmented"] = trained(args.output / "recipe-flip-augmented", args, vocab, *chosen)
     goal = described(paper)["metrics"]["dev"]["accuracy"]["bias"]["mean"]
     rows = []
     for name, run in runs.items():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     View = NDArray[np.floating[Any]]
 
 # A block is read at a time and shuffled within. It is made of chunks of contiguous rows from all over the data, so
-# that data that lie one after the other, such as sentences and then their crops, come mixed.
+# that data that lie one after the other, such as sentences and then those made of them, come mixed.
 _BLOCK_ROWS = 65_536
 _CHUNK_ROWS = 512
 

@@ -59,7 +59,7 @@ class EmbedSettings(_Section):
     clips: Path | None = None  # recordings of a Common Voice TSV
     shard: str | None = None
     pair: bool = False
-    crops: int = Field(default=0, ge=0)
+    augment: int = Field(default=0, ge=0)
     batch_size: int | None = Field(default=None, ge=1)  # what the encoder likes best
     dtype: Literal["auto", "float32", "float16"] = "auto"  # of the file; auto is float32
     force: bool = False
@@ -78,7 +78,7 @@ class TrainSettings(_Section):
     vocab: Path | None = None
     output: Path | None = None
     split: str = "0.9,0.05,0.05"
-    crops: int | None = Field(default=None, ge=0)  # 2; none for the recipe of the paper, or with an API's encoder
+    augment: int | None = Field(default=None, ge=0)  # 2; none for the recipe of the paper, or with an API's encoder
     recipe: Literal["flip", "paper"] = "flip"
     rank: Annotated[int, Field(ge=1)] | Literal["full"] | None = None  # 512, or the dimension where that is less
     alpha: float = Field(default=0.5, ge=0, le=1)

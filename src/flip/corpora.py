@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-from flip.crops import crops
+from flip.augmentation import augment
 from flip.errors import InputError, UsageError
 from flip.files import os_errors
 from flip.records import read_inputs, read_texts
@@ -85,16 +85,16 @@ def read_plain(inputs: Sequence[str], split: str, seed: int) -> dict[str, Part]:
     return _split([TEXT], ((text,) for text in read_texts(inputs)), split, seed)
 
 
-def cropped(part: Part, per_sentence: int, seed: int) -> Part:
-    """Random crops of the sentences of a part with one text, see `flip.crops`.
+def augmented(part: Part, times: int, seed: int) -> Part:
+    """Further sentences made of those of a part with one text, see `flip.augmentation`.
 
     Raises:
         UsageError: the part has several texts, whose crops would not be translations of each other, or recordings.
     """
     if len(part.texts) > 1 or part.recordings:
-        raise UsageError("--crops needs a corpus of one text", "aligned texts and recordings cannot be cropped alike")
+        raise UsageError("--augment needs a corpus of one text", "aligned texts and recordings cannot be cropped alike")
     ((name, sentences),) = part.texts.items()
-    return Part({name: crops(sentences, per_sentence, seed)})
+    return Part({name: augment(sentences, times, seed)})
 
 
 def _split(ids: list[str], rows: Iterator[tuple[str, ...]], split: str, seed: int) -> dict[str, Part]:

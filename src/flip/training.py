@@ -42,8 +42,8 @@ _PROGRESS = ("epoch", "best_score", "checks_without_gain", "lr_scale")
 class TrainingData:
     """Sentences to learn from: one or two embedding matrices (n, d) of them, and their bags of words.
 
-    whole: the first so many are whole sentences, and the whitening is theirs: crops, and words alone, vary otherwise.
-        None is all.
+    whole: the first so many are whole sentences, and the whitening is theirs: those that `flip.augmentation` makes
+        of them vary otherwise. None is all.
     """
 
     views: tuple[NDArray[np.floating[Any]], ...]

@@ -51,8 +51,8 @@ def test_one_command_from_a_corpus_to_a_model(flip: Flip, here: Path, sentences:
     assert config["encoder"]["name"] == "minilm"
     assert config["metrics"]["test"]["accuracy"]["bias"]["n"] == 45
     assert config["data"]["corpus"] == ["sents.txt"]
-    cut = (here / "run" / "data" / "crops.sentences.txt").read_text(encoding="utf-8").splitlines()
-    assert config["data"]["crops"] == len(cut) > 2 * 800
+    cut = (here / "run" / "data" / "augmented.sentences.txt").read_text(encoding="utf-8").splitlines()
+    assert config["data"]["augmented"] == len(cut) > 2 * 800
     assert config["data"]["train_sentences"] == len((here / "run" / "data" / "train.npy").read_bytes()) // 1536 == 810
     assert config["training"]["calibrate"] is True
     measured = flip("eval", "--model", "run", "--metrics", "calibration").records[0]["metrics"]["threshold_f1"]
@@ -70,21 +70,24 @@ def test_one_command_from_a_corpus_to_a_model(flip: Flip, here: Path, sentences:
     assert flip("train", "sents.txt", "-o", "run", "--epochs", 2, "--resume").code == 0
 
 
-def test_crops_are_of_the_training_part_and_can_be_left_out(flip: Flip, here: Path, sentences: list[str]) -> None:
+def test_augmented_sentences_are_of_the_training_part_and_can_be_left_out(
+    flip: Flip, here: Path, sentences: list[str]
+) -> None:
     (here / "sents.txt").write_text("\n".join(sentences[:200]))
     common = ("train", "sents.txt", "--split", "0.8,0.1,0.1", "--epochs", 1)
-    assert flip(*common, "-o", "with", "--crops", 3).code == 0
+    assert flip(*common, "-o", "with", "--augment", 3).code == 0
     data = here / "with" / "data"
-    cut, train, test = (
-        (data / f"{part}.sentences.txt").read_text(encoding="utf-8").splitlines() for part in ("crops", "train", "test")
+    made, train, test = (
+        (data / f"{part}.sentences.txt").read_text(encoding="utf-8").splitlines()
+        for part in ("augmented", "train", "test")
     )
     text = "\n".join(train).lower()
-    assert all(line.lower() in text for line in cut)
-    assert not set(cut) & set(test)
-    for options in (("--crops", 0), ("--recipe", "paper")):
+    assert all(word in text for line in made for word in line.lower().split())
+    assert not set(made) & set(test)
+    for options in (("--augment", 0), ("--recipe", "paper")):
         done = flip(*common, "-o", "without", "--force", *options)
         assert done.code == 0, done.err
-        assert "crops" not in load_checkpoint("without").config["data"]
+        assert "augmented" not in load_checkpoint("without").config["data"]
         assert load_checkpoint("without").vocabulary.words == load_checkpoint("with").vocabulary.words
 
 

@@ -83,10 +83,10 @@ def embed(
             show_default=False,
         ),
     ] = None,
-    crops: Annotated[
+    augment: Annotated[
         int | None,
         typer.Option(
-            help="--dataset: also embed so many random crops of each training sentence, and its words, as `crops`.",
+            help="--dataset: also embed, as `augmented`, N random crops of each training sentence, and words.",
             show_default="0",
         ),
     ] = None,
@@ -140,7 +140,7 @@ def embed(
         },
         {
             "inputs": inputs, "output": output, "dataset": dataset, "split": split, "clips": clips, "pair": pair,
-            "shard": shard, "crops": crops,
+            "shard": shard, "augment": augment,
             "batch_size": batch_size, "dtype": dtype, "force": force,
         },
     )  # fmt: skip
@@ -183,9 +183,9 @@ def _jobs(own: EmbedSettings, languages: list[str]) -> list[_Job]:
 
     if not own.inputs:
         raise UsageError("no input", "name text files, `-` for standard input, or [embed] inputs in flip.toml")
-    if own.crops:
+    if own.augment:
         raise UsageError(
-            "--crops belongs to --dataset", "add --dataset DIR, which splits off what is not to be cropped"
+            "--augment belongs to --dataset", "add --dataset DIR, which splits off what is not to be learned from"
         )
     if own.pair and (len(own.inputs) != 2 or own.output is not None or STDIN in own.inputs):
         raise UsageError("--pair takes two files", "each is written to INPUT.npy, so there is no -o")

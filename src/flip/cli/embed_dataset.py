@@ -21,7 +21,7 @@ def embed_dataset(settings: Settings, languages: list[str], out: Output, *, dry_
     import numpy as np
 
     from flip.cli.embed import plan_requests
-    from flip.corpora import cropped
+    from flip.corpora import augmented
     from flip.corpus import MANIFEST, prepare_corpus
     from flip.errors import InputError, UsageError
 
@@ -35,8 +35,8 @@ def embed_dataset(settings: Settings, languages: list[str], out: Output, *, dry_
     if (folder / MANIFEST).exists() and not own.force and not dry_run:
         raise InputError(f"{folder / MANIFEST} exists", "--force replaces the dataset; what has not changed is kept")
     parts = _read(settings)
-    if own.crops:
-        parts["crops"] = cropped(parts["train"], own.crops, settings.seed)
+    if own.augment:
+        parts["augmented"] = augmented(parts["train"], own.augment, settings.seed)
     texts = list(parts["train"].texts)
     if len(languages) > 1 and len(languages) != len(texts):
         raise UsageError(f"--language names {len(languages)} languages for {len(texts)} texts: {', '.join(texts)}")

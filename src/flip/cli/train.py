@@ -44,7 +44,7 @@ def train(
     ] = None,
     extra: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Dataset to learn from too, such as crops; it has no say in the whitening."),
+        typer.Option(metavar="NAME", help="Dataset to learn from too, say augmented; it has no say in the whitening."),
     ] = None,
     dev: Annotated[str | None, typer.Option(help="Dataset to stop by.", show_default="dev")] = None,
     text: Annotated[str | None, typer.Option(help="Id of the text, where a dataset has several.")] = None,
@@ -65,10 +65,10 @@ def train(
         str | None,
         typer.Option(help="Of a CORPUS: fractions, or rest,DEV,TEST counts.", show_default="0.9,0.05,0.05"),
     ] = None,
-    crops: Annotated[
+    augment: Annotated[
         int | None,
         typer.Option(
-            help="Of a CORPUS: random crops of each training sentence, and its words, embedded and learned from too.",
+            help="Of a CORPUS: learn from N random crops of each sentence too, and from words alone and among others.",
             show_default="2; 0 for an API's encoder or the recipe paper",
         ),
     ] = None,
@@ -190,7 +190,7 @@ def train(
             "targets": targets, "init": init, "reduction": reduction, "schedule": schedule, "warm_up": warm_up,
             "shuffle": shuffle, "check_every": check_every, "dev_metric": dev_metric,
             "alpha": alpha, "lr": lr, "batch_size": batch_size, "epochs": epochs, "patience": patience, "l1": l1,
-            "weight_decay": weight_decay, "precision": precision, "calibrate": calibrate, "crops": crops,
+            "weight_decay": weight_decay, "precision": precision, "calibrate": calibrate, "augment": augment,
             "dtype": dtype, "resume": resume, "force": force,
             "text_license": text_license, "embedding_pair": embedding_pair, "sim_threshold": sim_threshold,
         }),
@@ -220,13 +220,13 @@ def _train(settings: Settings, out: Output) -> None:
             "give either a CORPUS or --data",
             "flip train sents.txt -o RUN, or flip train --data datasets.yaml -o RUN",
         )
-    if own.crops and own.data:
+    if own.augment and own.data:
         raise UsageError(
-            "--crops is of a CORPUS",
-            "flip embed CORPUS --dataset DIR --crops N embeds them; then --data DIR/datasets.yaml --extra crops",
+            "--augment is of a CORPUS",
+            "flip embed CORPUS --dataset DIR --augment N embeds more; then --data DIR/datasets.yaml --extra augmented",
         )
     if own.extra and own.corpus:
-        raise UsageError("--extra is of --data", "--crops N adds crops of a CORPUS")
+        raise UsageError("--extra is of --data", "--augment N makes further sentences of a CORPUS")
     choose(own.recipe, None, vars(own))  # refuses what does not go together before --force removes anything
     device = own_device(settings.device)
     with interruptible(partial(_how_to_go_on, own.output)), joined(device) as group:

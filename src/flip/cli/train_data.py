@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Given:
     """Datasets with their vocabulary, and what config.json says of encoder and data.
 
-    train: the whole sentences, and after them the crops, if any.
+    train: the whole sentences, and after them those made of them, if any.
     whole: how many whole sentences there are.
     """
 
@@ -42,7 +42,7 @@ def prepare(settings: Settings, out: Output) -> Given:
 
 
 def _from_corpus(settings: Settings, out: Output) -> Given:
-    from flip.corpora import cropped, read_plain
+    from flip.corpora import augmented, read_plain
     from flip.corpus import MANIFEST, prepare_corpus
     from flip.dataset import load_dataset
     from flip.encoders.base import describe
@@ -55,8 +55,8 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
     assert own.output is not None
     encoder = options.load_encoder(settings.encoder, settings, out)
     parts = read_plain(own.corpus, own.split, settings.seed)
-    if per_sentence := _crops_per_sentence(own, encoder):
-        parts["crops"] = cropped(parts["train"], per_sentence, settings.seed)
+    if times := _augmentation(own, encoder):
+        parts["augmented"] = augmented(parts["train"], times, settings.seed)
     blank = sum(part.dropped for part in parts.values())
     with out.progress("embedding") as on_rows:
         datasets = prepare_corpus(
@@ -68,7 +68,7 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
     if blank:
         out.note(f"note: {blank} blank lines dropped")
     sentences = datasets["train"].sentences()
-    learned = load_dataset(own.output / DATA / MANIFEST, "train,crops") if "crops" in datasets else datasets["train"]
+    learned = load_dataset(own.output / DATA / MANIFEST, "train,augmented" if "augmented" in datasets else "train")
     if own.vocab:
         vocabulary = Vocabulary.load(own.vocab)
     else:
@@ -86,14 +86,14 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
         "test": "test",
         "corpus": [Path(name).name for name in own.corpus],
         "split": own.split,
-    } | ({"crops": len(datasets["crops"].sentences())} if "crops" in datasets else {})
+    } | ({"augmented": len(datasets["augmented"].sentences())} if "augmented" in datasets else {})
     return Given(learned, len(sentences), datasets["dev"], datasets["test"], vocabulary, about, described)
 
 
-def _crops_per_sentence(own: TrainSettings, encoder: Encoder) -> int:
-    if own.crops is not None:
-        return own.crops
-    # Nobody should pay for three times the corpus without having asked for it.
+def _augmentation(own: TrainSettings, encoder: Encoder) -> int:
+    if own.augment is not None:
+        return own.augment
+    # Nobody should pay for five times the corpus without having asked for it.
     return 0 if own.recipe == "paper" or encoder.device == "api" else 2
 
 
