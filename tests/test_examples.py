@@ -72,6 +72,16 @@ def test_recipes_side_by_side(two_views: Path) -> None:
     assert all(row[3].endswith(" s") for row in rows)
 
 
+def test_sizes_are_tested_on_the_same_sentences(two_views: Path) -> None:
+    chosen = ("--text", "en", "--rank", 8, "--sizes", 300, "--lrs", 0.01, 0.02)
+    heading, _, *rows = cells(script(PAPER / "sizes.py", two_views, *chosen, "--", "--epochs", 1))
+    assert heading[2:] == ["lr 0.01, with b", "lr 0.01, without b", "lr 0.02, with b", "lr 0.02, without b"]
+    assert [row[:2] for row in rows] == [["300", "no"], ["300", "yes"]]
+    for run, learned in (("size-300-0.01", "train"), ("size-300-augmented-0.01", "train,augmented")):
+        data = json.loads((Path("paper") / run / "config.json").read_text(encoding="utf-8"))["data"]
+        assert (data["train"], data["train_sentences"]) == (learned, 300)
+
+
 def test_tables_2_and_3_train_on_one_view_and_test_on_both(two_views: Path) -> None:
     _, _, *rows = cells(script(PAPER / "table2.py", two_views, "--text", "en", "--rank", 16, "--", "--epochs", 2))
     assert [(row[0], row[1], row[3]) for row in rows] == [("text", "text", "speech"), ("speech", "speech", "text")]

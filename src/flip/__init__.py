@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Checkpoint": "checkpoint",
     "Dataset": "dataset",
+    "DevData": "training",
     "Encoder": "encoders",
     "Explainer": "explain",
     "FactorizedLogLinear": "model",
@@ -22,9 +23,12 @@ _HOMES = {
     "Tokenizer": "tokenize",
     "TrainConfig": "recipes",
     "Trainer": "training",
+    "TrainingData": "training",
     "UnavailableError": "errors",
     "UsageError": "errors",
     "Vocabulary": "vocabulary",
+    "augment": "augmentation",
+    "bags_of_words": "bags",
     "build_vocabulary": "vocabulary",
     "evaluate": "metrics",
     "load_checkpoint": "checkpoint",
@@ -38,6 +42,8 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
+    from flip.augmentation import augment
+    from flip.bags import bags_of_words
     from flip.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from flip.dataset import Dataset, load_dataset
     from flip.encoders import Encoder, load_encoder
@@ -48,7 +54,7 @@ if TYPE_CHECKING:
     from flip.model import FactorizedLogLinear, LogLinear
     from flip.recipes import TrainConfig
     from flip.tokenize import Tokenizer
-    from flip.training import Trainer
+    from flip.training import DevData, Trainer, TrainingData
     from flip.vocabulary import Vocabulary, build_vocabulary
 
 
