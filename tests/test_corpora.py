@@ -130,6 +130,20 @@ def test_plain_text(here: Path, sentences: list[str], flip: Flip) -> None:
     assert Path("data/train.npy").stat().st_mtime_ns == before
 
 
+def test_a_dataset_writes_over_nothing_that_is_not_its_own(
+    here: Path, sentences: list[str], fails: Callable[..., str]
+) -> None:
+    (here / "train.sentences.txt").write_text("\n".join(sentences[:200]))
+    before = (here / "train.sentences.txt").read_bytes()
+    command = ("embed", "train.sentences.txt", "--split", "0.8,0.1,0.1", "--dataset")
+    assert "train.sentences.txt is an input" in fails(2, *command, ".", "--force")
+    assert (here / "train.sentences.txt").read_bytes() == before
+    np.save(here / "train.npy", np.ones((1, 384), np.float32))
+    (here / "a.txt").write_bytes(before)
+    assert "train.npy exists and was made of other input" in fails(3, "embed", "a.txt", "--dataset", ".")
+    assert np.load(here / "train.npy").shape == (1, 384)
+
+
 def test_augmented_sentences_become_a_dataset_to_train_on(here: Path, sentences: list[str], flip: Flip) -> None:
     (here / "a.txt").write_text("\n".join(sentences[:200]))
     done = flip("embed", "a.txt", "--dataset", "data", "--split", "0.8,0.1,0.1", "--augment", 2)

@@ -70,6 +70,15 @@ def test_half_written_files_of_a_killed_process_are_no_run(tmp_path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
+def test_what_others_have_begun_to_write_stays(tmp_path: Path) -> None:
+    (tmp_path / ".train.npy.vectors.partial").write_text("paid for")
+    with pytest.raises(InputError, match="not empty"):
+        open_run(tmp_path)
+    (tmp_path / ".tmpabcdef").mkdir()
+    open_run(tmp_path, force=True)
+    assert {path.name for path in tmp_path.iterdir()} == {".train.npy.vectors.partial", ".tmpabcdef"}
+
+
 def test_a_folder_that_holds_something_is_not_written_into(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="not empty"):

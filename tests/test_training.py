@@ -86,15 +86,16 @@ def test_alpha_at_an_end_never_reads_the_other_view(alpha: float, used: int) -> 
     views[1 - used] = np.full_like(views[1 - used], np.nan)
     trained = Trainer(
         TrainingData(tuple(views), train.bags),
-        DevData(dev.views[:1], dev.references),
+        DevData(dev.views, dev.references),
         WORDS,
         replace(CONFIG, alpha=alpha),
     )
     finish(trained)
     alone = Trainer(
-        TrainingData((train.views[used],), train.bags), DevData(dev.views[:1], dev.references), WORDS, CONFIG
+        TrainingData((train.views[used],), train.bags), DevData((dev.views[used],), dev.references), WORDS, CONFIG
     )
     finish(alone)
+    assert trained.best_score == alone.best_score
     assert np.array_equal(trained.model().output, alone.model().output)
 
 
@@ -112,9 +113,22 @@ def test_the_same_seed_gives_the_same_model_and_another_one_does_not() -> None:
     assert not np.array_equal(first.model().output, third.model().output)
 
 
-def test_l1_gives_exact_zeros_and_logs_them() -> None:
-    epochs = list(trainer(replace(CONFIG, l1=0.5)).fit())
-    assert epochs[-1].sparsity > 0.05
+@pytest.mark.parametrize("rank", [6, D, 40])
+def test_l1_gives_exact_zeros_which_are_logged_and_saved(rank: int) -> None:
+    trained = trainer(replace(CONFIG, l1=0.5, rank=rank))
+    epochs = list(trained.fit())
+    assert epochs[-1].sparsity == pytest.approx(np.mean(trained.model().output == 0)) > 0.05
+
+
+def test_l1_gives_exact_zeros_at_full_rank_on_embeddings_that_are_not_whitened() -> None:
+    trained = trainer(replace(CONFIG, l1=0.1, rank=None, inputs="centred"))
+    epochs = list(trained.fit())
+    assert epochs[-1].sparsity == pytest.approx(np.mean(trained.model().output == 0)) > 0.05
+    with pytest.raises(UsageError, match="has no zeros"):
+        replace(CONFIG, l1=0.1, rank=None)
+
+
+def test_entries_near_zero_become_zero() -> None:
     A = torch.tensor([[0.5, -0.5, 0.05, -0.05]])
     soft_threshold_(A, 0.1)
     assert torch.allclose(A, torch.tensor([[0.4, -0.4, 0.0, 0.0]]))

@@ -27,6 +27,12 @@ def test_two_views_share_their_moments() -> None:
     assert np.allclose(both.C, joined.C, atol=1e-6)
 
 
+def test_one_row_is_only_centred() -> None:
+    fitted = fit_whitening([np.full((3, 12), 2, np.float32)])
+    assert np.array_equal(fitted.C, np.eye(12))
+    assert np.array_equal(fitted.m, np.full(12, 2))
+
+
 def test_directions_without_variance_are_not_blown_up() -> None:
     u = skewed()
     u[:, 0] = 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 from flip.dataset import Dataset, EmbeddingFile, SimilarityFile, TextFile, load_manifest, write_manifest
 from flip.embedding import embed
 from flip.encoders.base import in_language
+from flip.errors import UsageError
 from flip.records import Record
 from flip.similarity import keep_common_rows, write_similarities
 from flip.store import sentences_path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "datasets.yaml"
 SPEECH = "speech"  # id of the embeddings of recordings
+_WRITTEN = (".npy", ".json", ".sentences.txt", ".audio.txt")
 
 
 def prepare_corpus(
@@ -30,11 +32,13 @@ def prepare_corpus(
     folder: Path,
     encoder: Encoder,
     *,
+    sources: Sequence[str] = (),
     pair: bool = False,
     transcriber: Callable[[], Transcriber] | None = None,
     batch_size: int | None = None,
     languages: Mapping[str, str] | None = None,
     dtype: type[np.floating[Any]] = np.float32,
+    force: bool = False,
     on_rows: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Dataset]:
     """Embeds what each part holds into `folder` and writes `datasets.yaml` there.
@@ -47,14 +51,24 @@ def prepare_corpus(
         folder: gets train.npy, train.sentences.txt, train.json, the same for the other parts, and datasets.yaml;
             train.en.npy, train.de.npy and train.similarity.npy where a part has two texts, or text and speech.
         encoder: what embeds them.
+        sources: what the parts were read from, and must not be written over.
         pair: of parts with recordings, embed the sentences too.
         transcriber, batch_size, dtype: see `flip.embedding.embed`.
         languages: that of each text, for an encoder that has to know.
+        force: replace files in `folder` that were made of something else.
         on_rows: called with (name of the part or text, rows done, rows in all).
 
     Returns:
         The datasets by name.
+
+    Raises:
+        UsageError: a source would be written over.
+        InputError: a file of that name is there and was made of something else; or see `flip.embedding.embed`.
     """
+    for source in map(Path, sources):
+        made = source.name.split(".")[0] in parts and source.name.endswith(_WRITTEN)
+        if made and source.resolve().parent == folder.resolve():
+            raise UsageError(f"{source} is an input, and its parts would be written over it", "name another folder")
     datasets = {}
     for part, content in parts.items():
         sides = _sides(content, pair)
@@ -71,7 +85,7 @@ def prepare_corpus(
             given = (languages or {}).get(side.id)
             embed(
                 side.records, path, in_language(encoder, given), transcriber=transcriber, batch_size=batch_size,
-                dtype=dtype, force=True, on_rows=report,
+                dtype=dtype, force=force, on_rows=report,
             )  # fmt: skip
             language = given or (side.text if len(content.texts) > 1 else None)
             identity = encoder.name if len(sides) == 1 and side.modality == "text" else side.id

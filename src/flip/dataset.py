@@ -32,9 +32,15 @@ class EmbeddingFile:
     following: EmbeddingFile | None = None  # of the next dataset, where several are joined
 
     def open(self) -> NDArray[np.floating[Any]]:
-        """Memory-maps the rows, shape (n, d)."""
+        """Memory-maps the rows, shape (n, d).
+
+        Raises:
+            InputError: a file cannot be read, or two that are joined have other dimensions.
+        """
         files = self._files()
-        return select_rows([(open_embeddings(one.file), one.rows) for one in files])
+        parts = [(open_embeddings(one.file), one.rows) for one in files]
+        require_same_dimension([(one.file, matrix) for one, (matrix, _) in zip(files, parts, strict=True)])
+        return select_rows(parts)
 
     def _files(self) -> list[EmbeddingFile]:
         return [self, *(self.following._files() if self.following else [])]
@@ -43,6 +49,11 @@ class EmbeddingFile:
     def source(self) -> dict[str, Any]:
         """What the `.json` beside the `.npy` says of encoder and revision; empty where there is none."""
         return read_description(self.file)
+
+    @property
+    def sources(self) -> list[dict[str, Any]]:
+        """The same of each file, where several datasets are joined."""
+        return [one.source for one in self._files()]
 
 
 @dataclass(frozen=True)
@@ -192,6 +203,16 @@ def load_dataset(
         found = found if embeddings is None else found.with_embeddings(embeddings)
         parts.append(found if sim_threshold is None else found.above(sim_threshold))
     return _joined(name, parts)
+
+
+def require_same_dimension(files: Sequence[tuple[Path, NDArray[np.floating[Any]]]]) -> None:
+    """Raises an InputError where embeddings that are used together have other dimensions than the first."""
+    for path, matrix in files[1:]:
+        if matrix.shape[1] != files[0][1].shape[1]:
+            raise InputError(
+                f"{path} has {matrix.shape[1]} dimensions, {files[0][0]} has {files[0][1].shape[1]}",
+                "what is used together must be made by the same encoder",
+            )
 
 
 def _joined(name: str, parts: list[Dataset]) -> Dataset:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def initial_parameters(config: TrainConfig, bags: Bags, size: int, d: int) -> tuple[Tensor, Tensor, Tensor | None]:
     """A, b and B of a model of `size` words for conditioned embeddings of d dimensions, float32.
 
-    `prior` predicts the frequency of each word whatever the sentence: A is 0, B has orthonormal rows, b holds log-odds
+    `prior` predicts the frequency of each word whatever the sentence: A is 0, B orthonormal, b holds log-odds
     (Bernoulli) or log-frequencies (multinomial). `xavier` is the published start (Glorot and Bengio 2010).
 
     Args:
@@ -30,8 +30,9 @@ def initial_parameters(config: TrainConfig, bags: Bags, size: int, d: int) -> tu
     Returns:
         A (size, rank), b (size,), and B (rank, d); at full rank A (size, d), and None for B.
     """
-    # From d on a rank adds no power: W itself is trained, with two matrix products a step instead of three.
-    full = config.rank is None or (config.rank >= d and config.init == "prior")
+    # From d on a rank adds no power: W itself is trained, with two matrix products a step instead of three. But what is
+    # written at a rank above d is not W itself, so that it would not keep the zeros of L1.
+    full = config.rank is None or (config.init == "prior" and (config.rank == d or (config.rank > d and not config.l1)))
     rank = d if full or config.rank is None else config.rank
     if config.init == "xavier":
         generator = torch.Generator().manual_seed(config.seed)
@@ -40,7 +41,8 @@ def initial_parameters(config: TrainConfig, bags: Bags, size: int, d: int) -> tu
         B = torch.nn.init.xavier_uniform_(torch.empty(rank, d), generator=generator)
         return A, b, None if full else B
     A = torch.zeros(size, rank)
-    B = torch.from_numpy(orthonormal(d, rank, config.seed).T.copy())
+    Q = orthonormal(max(d, rank), min(d, rank), config.seed)
+    B = torch.from_numpy(Q.T.copy() if rank <= d else Q)
     if config.objective == "bernoulli":
         present = torch.from_numpy(bags.document_frequency(size)).double()
         b = torch.logit((present + 0.5) / (len(bags) + 1)).float()

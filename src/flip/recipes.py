@@ -60,8 +60,13 @@ class TrainConfig:
         """Refuses what does not go together.
 
         Raises:
-            UsageError: bernoulli with counts, or multinomial calibrated.
+            UsageError: bernoulli with counts, multinomial calibrated, or zeros that could not be saved.
         """
+        if self.l1 and self.rank is None and self.inputs == "whitened":
+            raise UsageError(
+                "--l1 with --rank full on whitened embeddings: the matrix of the raw embedding has no zeros",
+                "--inputs centred, or a rank, whose A keeps them",
+            )
         if self.objective == "multinomial" and self.calibrate:
             raise UsageError(
                 "--calibrate with --objective multinomial: its scores are no probabilities of single words",

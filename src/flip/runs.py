@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +15,21 @@ from flip.files import os_errors, read_json, replacing, write_json
 from flip.locating import CONFIG_FILE, MODEL_FILE, VOCAB_FILE
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from flip.bags import Bags
     from flip.training import Epoch, Trainer
     from flip.vocabulary import Vocabulary
 
-# What a process that was killed while it wrote has left: our own temporary files, and those of safetensors.
-_LEFT = (".*.partial", ".tmp[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]")
 DATA, LOG, STATE, STARTED = "data", "log.jsonl", "state.safetensors", "options.json"
+_OWN = (STARTED, STATE, LOG, MODEL_FILE, VOCAB_FILE, CONFIG_FILE)
+# What a process that was killed while it wrote has left: our own temporary files, and those of safetensors.
+_LEFT = (*(f".{name}.*.partial" for name in _OWN), ".tmp" + 6 * "[0-9A-Za-z]")
+_SAMPLED_ROWS = 1_000  # that tell embeddings apart
 
 
 def open_run(folder: Path, *, resume: bool = False, force: bool = False) -> None:
-    """Makes the folder of a run ready.
+    """Makes the folder of a run ready; a run that is in it stays until `train_run` begins another.
 
     A folder that holds nothing but `data/` (a corpus that was split and embedded) counts as new.
 
@@ -40,18 +45,14 @@ def open_run(folder: Path, *, resume: bool = False, force: bool = False) -> None
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file", "-o names the folder of the run")
         folder.mkdir(parents=True, exist_ok=True)
-        for pattern in _LEFT:
-            for left in folder.glob(pattern):
-                left.unlink(missing_ok=True)
-        others = {path.name for path in folder.iterdir()} - {DATA}
-        if force:
-            for name in (STARTED, STATE, LOG, MODEL_FILE, VOCAB_FILE, CONFIG_FILE):
-                (folder / name).unlink(missing_ok=True)
-        elif others and not resume:
+        left = {path for pattern in _LEFT for path in folder.glob(pattern) if path.is_file()}
+        if set(folder.iterdir()) - left - {folder / DATA} and not resume and not force:
             raise InputError(
                 f"{folder} exists and is not empty",
                 "--resume goes on with the run in it, --force starts it anew (its data/ is kept), -o names another",
             )
+        for path in left:
+            path.unlink(missing_ok=True)
 
 
 def train_run(
@@ -92,8 +93,12 @@ def train_run(
         "training": trainer.config.to_dict(),
         "precision": str(trainer.dtype).removeprefix("torch."),
         "rows": trainer.n,
+        "whole": trainer.train.whole,
         "words": len(vocabulary),
-        "data": _digest(trainer.bags.indptr.data, trainer.bags.words.data, trainer.bags.counts.data),
+        "data": _bags_digest(trainer.train.bags),
+        "dev": _bags_digest(trainer.dev.references.words),
+        "embeddings": _views_digest(trainer.train.views),
+        "dev embeddings": _views_digest(trainer.dev.views),
         "vocabulary": _digest("\n".join(vocabulary.words).encode()),
     }
     log: list[dict[str, Any]] = []
@@ -110,6 +115,9 @@ def train_run(
         yield from trainer.fit(on_step)
         return
     if not resume:
+        with os_errors(folder, "write"):
+            for name in _OWN:
+                (folder / name).unlink(missing_ok=True)
         write_json(folder / STARTED, started)
     where = {"device": str(trainer.device), "precision": started["precision"]}
     for epoch in trainer.fit(on_step):
@@ -122,6 +130,15 @@ def train_run(
         with replacing(folder / LOG) as temporary:
             temporary.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in log))
         yield epoch
+
+
+def _bags_digest(bags: Bags) -> str:
+    return _digest(bags.indptr.data, bags.words.data, bags.counts.data)
+
+
+def _views_digest(views: Sequence[NDArray[np.floating[Any]]]) -> str:
+    rows = [view[:: max(1, len(view) // _SAMPLED_ROWS)] for view in views]
+    return _digest(*(part for sample in rows for part in (repr(sample.shape).encode(), sample.tobytes())))
 
 
 def _digest(*parts: bytes | memoryview) -> str:

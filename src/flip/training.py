@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -71,7 +71,10 @@ class DevData:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the data gave. score is the dev metric, None in a pass without a check."""
+    """What one pass over the data gave.
+
+    loss is the mean over every eighth step, a sentence; score the dev metric, None in a pass without a check.
+    """
 
     epoch: int
     epochs: int
@@ -119,10 +122,11 @@ class Trainer:
         # Where a model is sure, probabilities fall below 1e-38, and a CPU takes a hundred times as long to multiply
         # such numbers. They become 0, in this thread and in those that torch starts after this.
         torch.set_flush_denormal(True)
-        self.device, self.group, self.dev = torch.device(device), group, dev
-        self.n, self.epoch, self.bags = len(train.bags), 0, train.bags
+        self.device, self.group, self.train, self.dev = torch.device(device), group, train, dev
+        self.n, self.epoch = len(train.bags), 0
         self.config = config = (config or TrainConfig()).resolved(self.n)
-        used = self._used(train)
+        used = self._used(train.views)
+        self._dev_views = [view for view, _ in self._used(dev.views)]
         bags = train.bags
         if config.targets == "presence":
             bags = replace(bags, counts=np.ones_like(bags.counts))
@@ -185,7 +189,7 @@ class Trainer:
             on_step: called with (steps done, steps in all) after each step.
 
         Raises:
-            FlipError: the loss became NaN or infinite; `best` still holds the last good model.
+            FlipError: the loss became NaN or infinite; `best` still holds the best model before.
         """
         config = self.config
         assert config.epochs is not None
@@ -209,7 +213,7 @@ class Trainer:
             if not math.isfinite(mean_loss) or not torch.isfinite(self.b).all():
                 raise FlipError(
                     f"training diverged in epoch {self.epoch}: the loss is {mean_loss}",
-                    "the last good model is kept; try a lower --lr",
+                    "what complete epochs gave is kept; try a lower --lr",
                 )
             due = self.epoch % config.check_every == 0 or self.epoch == config.epochs
             score, best = self._check() if due else (None, False)
@@ -241,11 +245,11 @@ class Trainer:
             setattr(self, key, type(getattr(self, key))(progress[key]))
         self.best = best
 
-    def _used(self, train: TrainingData) -> list[tuple[NDArray[np.floating[Any]], float]]:
+    def _used(self, views: Sequence[NDArray[np.floating[Any]]]) -> list[tuple[NDArray[np.floating[Any]], float]]:
         """The views with their weights in L = alpha L(first) + (1 - alpha) L(second); weight 0 is not even read."""
-        if len(train.views) == 1:
-            return [(train.views[0], 1.0)]
-        first, second = train.views
+        if len(views) == 1:
+            return [(views[0], 1.0)]
+        first, second = views
         weighted = [(first, self.config.alpha), (second, 1 - self.config.alpha)]
         return [(view, weight) for view, weight in weighted if weight > 0]
 
@@ -286,7 +290,7 @@ class Trainer:
     def _check(self) -> tuple[float, bool]:
         """Scores the current model on dev; keeps it where it is the best so far."""
         model = self._checked_model()
-        score = self.group.from_first(lambda: float(np.mean([self._dev_score(model, view) for view in self.dev.views])))
+        score = self.group.from_first(lambda: float(np.mean([self._dev_score(model, u) for u in self._dev_views])))
         best = score > self.best_score
         if best:
             self.best, self.best_score, self.checks_without_gain = deepcopy(model), score, 0
@@ -303,7 +307,7 @@ class Trainer:
         model = self._folded()
         if not self.config.calibrate:
             return model
-        return calibrate(model, self.dev.views, self.dev.references, device=str(self.device))
+        return calibrate(model, self._dev_views, self.dev.references, device=str(self.device))
 
     def _dev_score(self, model: Model, view: NDArray[np.floating[Any]]) -> float:
         words = self.dev.references.words

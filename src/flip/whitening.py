@@ -56,7 +56,7 @@ def fit_whitening(
         views: embedding matrices (n, d), usually one; the moments are those of all rows together.
         inputs: `whitened`; `centred` leaves C at the identity; `raw` leaves m at zero as well.
         floor: eigenvalues below this share of their mean are raised to it, so that directions in which the encoder
-            hardly varies are not blown up.
+            hardly varies are not blown up. Where none varies, C is the identity.
         rows: only the first so many of each view; None is all.
     """
     d = views[0].shape[1]
@@ -77,6 +77,7 @@ def fit_whitening(
         centred = u[block] - m
         covariance += centred.T @ centred
     values, vectors = np.linalg.eigh(covariance / total)
-    values = np.maximum(values, max(floor * values.mean(), np.finfo(np.float64).tiny))
-    C = (vectors / np.sqrt(values)) @ vectors.T
+    if values.mean() <= 0:  # all rows are the same
+        return Whitening(m.astype(np.float32), np.eye(d, dtype=np.float32))
+    C = (vectors / np.sqrt(np.maximum(values, floor * values.mean()))) @ vectors.T
     return Whitening(m.astype(np.float32), C.astype(np.float32))

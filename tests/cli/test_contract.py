@@ -154,20 +154,26 @@ def test_interrupting_embed_leaves_no_output_and_the_same_command_goes_on(tmp_pa
     assert not list(tmp_path.glob(".*"))
 
 
-def test_interrupting_training_says_how_to_go_on(quickstart: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("begun", ["options.json", "log.jsonl"])
+def test_interrupting_training_says_how_to_go_on(quickstart: Path, tmp_path: Path, begun: str) -> None:
     options = ["--data", quickstart / "datasets.yaml", "--vocab", quickstart / "vocab.json", "-o", "run"]
     command = [*FLIP, "train", *map(str, options), "--epochs", "400", "--patience", "400"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         for _ in range(600):
-            if (tmp_path / "run" / "log.jsonl").exists():
+            if (tmp_path / "run" / begun).exists():
                 break
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert out == ""
-    assert "to go on, add --resume to the same command" in err
+    assert "to go on, give the same command again with --resume" in err
     assert not list((tmp_path / "run").glob(".*"))
+    with subprocess.Popen([*command, "--resume"], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("epoch ")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
     resumed = subprocess.run([*FLIP, "explain", "--model", "run", "The boat left the harbour."], cwd=tmp_path)
     assert resumed.returncode == 0  # what lies there is a whole model
 

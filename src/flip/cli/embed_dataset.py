@@ -51,11 +51,13 @@ def embed_dataset(settings: Settings, languages: list[str], out: Output, *, dry_
             parts,
             folder,
             model,
+            sources=own.inputs,
             pair=own.pair,
             transcriber=lambda: options.load_transcriber(settings),
             batch_size=own.batch_size,
             languages=dict(zip(texts, languages, strict=True)) if len(languages) > 1 else None,
             dtype=np.float16 if own.dtype == "float16" else np.float32,
+            force=own.force,
             on_rows=lambda name, done, total: on_rows(done, total),
         )
     if dropped := sum(part.dropped for part in parts.values()):

@@ -192,7 +192,8 @@ def _require_fit(file: EmbeddingFile, checkpoint: Checkpoint) -> None:
     from flip.encoders.base import require_dimension, require_same_encoder
 
     require_dimension(file.open().shape[1], checkpoint.model.dimension, str(file.file), checkpoint.encoder)
-    require_same_encoder(file.source, checkpoint.config.get("encoder") or {}, str(file.file))
+    for source in file.sources:
+        require_same_encoder(source, checkpoint.config.get("encoder") or {}, str(file.file))
 
 
 def _splice(

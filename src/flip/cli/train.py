@@ -11,7 +11,7 @@ import typer
 
 from flip.cli import options
 from flip.cli.output import INTERRUPTED, Output, guarded, interruptible
-from flip.cli.train_data import Given, prepare, views_of
+from flip.cli.train_data import Given, prepare, require_source, views_of
 
 if TYPE_CHECKING:
     import torch
@@ -195,9 +195,19 @@ def train(
             "text_license": text_license, "embedding_pair": embedding_pair, "sim_threshold": sim_threshold,
         }),
     )  # fmt: skip
+    # What is named on the command line wins over the other in flip.toml.
     if corpus:
-        # Sentences on the command line win over a manifest named in flip.toml.
         settings.train.data, settings.train.extra = data, extra
+    elif data:
+        settings.train.corpus, settings.train.augment = [], augment
+    require_source(
+        settings,
+        {
+            "--train": train_name, "--extra": settings.train.extra, "--dev": dev, "--text": text,
+            "--embedding-pair": embedding_pair, "--sim-threshold": sim_threshold,
+        },
+        {"--split": split, "--augment": settings.train.augment, "--encoder": encoder},
+    )  # fmt: skip
     try:
         _train(settings, out)
     except KeyboardInterrupt:
@@ -215,21 +225,11 @@ def _train(settings: Settings, out: Output) -> None:
     own = settings.train
     if own.output is None:
         raise UsageError("no folder for the run", "add -o RUN, or [train] output in flip.toml")
-    if bool(own.corpus) == bool(own.data):
-        raise UsageError(
-            "give either a CORPUS or --data",
-            "flip train sents.txt -o RUN, or flip train --data datasets.yaml -o RUN",
-        )
-    if own.augment and own.data:
-        raise UsageError(
-            "--augment is of a CORPUS",
-            "flip embed CORPUS --dataset DIR --augment N embeds more; then --data DIR/datasets.yaml --extra augmented",
-        )
-    if own.extra and own.corpus:
-        raise UsageError("--extra is of --data", "--augment N makes further sentences of a CORPUS")
-    choose(own.recipe, None, vars(own))  # refuses what does not go together before --force removes anything
+    # What does not go together is refused before anything is prepared.
+    choose(own.recipe, None if own.rank == "full" else 1, vars(own))
     device = own_device(settings.device)
-    with interruptible(partial(_how_to_go_on, own.output)), joined(device) as group:
+    before = _started(own.output)
+    with interruptible(lambda: _how_to_go_on(own, before)), joined(device) as group:
         group.from_first(partial(open_run, own.output, resume=own.resume, force=own.force))
         given = group.from_first(partial(prepare, settings, out))
         _train_on(given, settings, own.output, device, group, out)
@@ -242,6 +242,7 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
     from flip.calibration import choose_bias_weight
     from flip.card import write_card
     from flip.checkpoint import Checkpoint, save_checkpoint
+    from flip.dataset import require_same_dimension
     from flip.metrics import DEPTH, evaluate, rank, references
     from flip.probabilities import threshold_f1
     from flip.runs import train_run
@@ -251,6 +252,12 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
     bags = bags_of_words(given.train.sentences(own.text), given.vocabulary)
     dev_references = references(given.dev.sentences(own.text), given.vocabulary)
     views, dev_views = views_of(given.train), views_of(given.dev)
+    tested = None
+    if given.test is not None:
+        tested = views_of(given.test)[0], references(given.test.sentences(own.text), given.vocabulary)
+    require_same_dimension(
+        [(data.embeddings[0].file, data.embeddings[0].open()) for data in (given.train, given.dev, given.test) if data]
+    )
     config = _ingredients(own, views[0].shape[1], settings.seed, out)
     started = time.perf_counter()
     trainer = Trainer(
@@ -289,9 +296,8 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
         ranked = rank(trainer.best, dev_views[0], DEPTH, bias_weights={"bias": 1.0}, device=run_on)["bias"]
         description["threshold"] = threshold_f1(ranked, dev_references, len(given.vocabulary))["threshold"]
     metrics = {"dev": evaluate(trainer.best, dev_views[0], dev_references, device=run_on)}
-    if given.test is not None:
-        refs = references(given.test.sentences(own.text), given.vocabulary)
-        metrics["test"] = evaluate(trainer.best, views_of(given.test)[0], refs, device=run_on)
+    if tested is not None:
+        metrics["test"] = evaluate(trainer.best, *tested, device=run_on)
     description["metrics"] = metrics
     checkpoint = Checkpoint(trainer.best, given.vocabulary, description, str(folder))
     save_checkpoint(folder, checkpoint, weights)
@@ -324,8 +330,16 @@ def _ingredients(own: TrainSettings, d: int, seed: int, out: Output) -> TrainCon
     return choose(own.recipe, rank, vars(own) | {"seed": seed})
 
 
-def _how_to_go_on(folder: Path) -> str:
-    from flip.runs import STATE
+def _started(folder: Path) -> int | None:
+    """When the run in a folder began, in nanoseconds; None where there is none."""
+    from flip.runs import STARTED
 
-    again = "add --resume to the same command" if (folder / STATE).is_file() else "give the same command again"
-    return f"complete epochs and embeddings are kept in {folder}; to go on, {again}"
+    path = folder / STARTED
+    return path.stat().st_mtime_ns if path.is_file() else None
+
+
+def _how_to_go_on(own: TrainSettings, before: int | None) -> str:
+    again = "give the same command again"
+    if own.output and not own.resume and _started(own.output) != before:  # training has begun
+        again += " with --resume in place of --force" if own.force else " with --resume"
+    return f"complete epochs and embeddings are kept in {own.output}; to go on, {again}"

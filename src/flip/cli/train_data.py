@@ -36,6 +36,26 @@ class Given:
     description: dict[str, Any]
 
 
+def require_source(settings: Settings, of_data: dict[str, Any], of_corpus: dict[str, Any]) -> None:
+    """Raises a UsageError where there is not one source, or where an option of the other was given."""
+    from flip.errors import UsageError
+
+    own = settings.train
+    if bool(own.corpus) == bool(own.data):
+        raise UsageError(
+            "give either a CORPUS or --data",
+            "flip train sents.txt -o RUN, or flip train --data datasets.yaml -o RUN",
+        )
+    wrong = [flag for flag, given in (of_data if own.corpus else of_corpus).items() if given is not None]
+    if wrong:
+        hint = {
+            "--extra": "--augment N makes further sentences of a CORPUS",
+            "--augment": "flip embed CORPUS --dataset DIR --augment N embeds more; then --data DIR/datasets.yaml "
+            "--extra augmented",
+        }.get(wrong[0], "flip train --help says what each is of")
+        raise UsageError(f"{wrong[0]} is of {'--data' if own.corpus else 'a CORPUS'}", hint)
+
+
 def prepare(settings: Settings, out: Output) -> Given:
     """Reads the datasets that a manifest names, or makes them of a CORPUS in the folder of the run."""
     return _from_corpus(settings, out) if settings.train.corpus else _from_manifest(settings)
@@ -63,6 +83,8 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
             parts,
             own.output / DATA,
             encoder,
+            sources=own.corpus,
+            force=True,  # RUN/data is ours
             on_rows=lambda part, done, total: on_rows(done, total),
         )
     if blank:
@@ -100,33 +122,43 @@ def _augmentation(own: TrainSettings, encoder: Encoder) -> int:
 def _from_manifest(settings: Settings) -> Given:
     from flip.dataset import load_dataset, load_manifest
     from flip.encoders.base import common_encoder
-    from flip.errors import UsageError
+    from flip.errors import InputError, UsageError
     from flip.published import load_vocabulary
 
     own = settings.train
     assert own.data is not None
     assert own.output is not None
     learned = own.train if own.extra is None else f"{own.train},{own.extra}"
-    whole, train, dev = (
-        load_dataset(path, name, embeddings=own.embedding_pair, sim_threshold=own.sim_threshold)
-        for path, name in ((own.data, own.train), (own.data, learned), (own.dev_data or own.data, own.dev))
-    )
+
+    def load(manifest: Path, name: str) -> Dataset:
+        data = load_dataset(manifest, name, embeddings=own.embedding_pair, sim_threshold=own.sim_threshold)
+        if not data.embeddings:
+            raise InputError(f"dataset {name!r} has no embeddings", "add them with `flip embed`")
+        return data.with_embeddings(_used([embedding.id for embedding in data.embeddings], own.alpha))
+
+    whole, train, dev = load(own.data, own.train), load(own.data, learned), load(own.dev_data or own.data, own.dev)
     if own.vocab is None:
         raise UsageError("no vocabulary", "make one with `flip vocab` and name it with --vocab")
-    # Embeddings of unknown origin are taken at the user's word.
-    about = common_encoder((file.source for data in (train, dev) for file in data.embeddings), str(own.data))
-    about = {"name": None, "revision": None} | about | {"dimension": train.embeddings[0].open().shape[1]}
     datasets = load_manifest(own.data)
-    pair = [embedding.id for embedding in train.embeddings]
     test = settings.eval.dataset if settings.eval.dataset in datasets else None
+    tested = datasets[test].with_embeddings([train.embeddings[0].id]) if test else None
+    # Embeddings of unknown origin are taken at the user's word.
+    files = [file for data in (train, dev, tested) if data for file in data.embeddings]
+    about = common_encoder((source for file in files for source in file.sources), str(own.data))
+    about = {"name": None, "revision": None} | about | {"dimension": train.embeddings[0].open().shape[1]}
     described = {
         "manifest": _manifest_name(own.data, own.output),
         "train": learned,
         "dev": own.dev,
         "test": test,
     }
-    tested = datasets[test].with_embeddings(pair) if test else None
     return Given(train, len(whole.sentences(own.text)), dev, tested, load_vocabulary(own.vocab), about, described)
+
+
+def _used(ids: list[str], alpha: float) -> list[str]:
+    """The embeddings that are learned from: the first two, but one of them where the other has no weight."""
+    first, second = ids[:1], ids[1:2]
+    return first if alpha == 1 else second or first if alpha == 0 else first + second
 
 
 def _manifest_name(manifest: Path, run: Path) -> str:
@@ -143,17 +175,16 @@ def _manifest_name(manifest: Path, run: Path) -> str:
 
 
 def views_of(data: Dataset) -> tuple[NDArray[np.floating[Any]], ...]:
-    """The first one or two embeddings of a dataset, checked."""
-    from flip.encoders.base import require_dimension
-    from flip.errors import InputError
+    """The embeddings of a dataset, checked.
+
+    Raises:
+        InputError: they have other dimensions, or one is not finite.
+    """
+    from flip.dataset import require_same_dimension
     from flip.store import require_finite
 
-    if not data.embeddings:
-        raise InputError(f"dataset {data.name!r} has no embeddings", "add them with `flip embed`")
-    views: list[NDArray[np.floating[Any]]] = []
-    for file in data.embeddings[:2]:
-        view = file.open()
-        require_finite(view, str(file.file))
-        require_dimension(view.shape[1], (views[0] if views else view).shape[1], str(file.file), None)
-        views.append(view)
-    return tuple(views)
+    views = [(file.file, file.open()) for file in data.embeddings]
+    require_same_dimension(views)
+    for path, view in views:
+        require_finite(view, str(path))
+    return tuple(view for _, view in views)

@@ -1,0 +1,133 @@
+"""What `flip train` learns from and measures on: all of it is looked at before anything of an earlier run goes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from flip import load_checkpoint
+from tests.conftest import Flip
+
+Fails = Callable[..., str]
+DATA = ("train", "--data", "datasets.yaml", "--vocab", "vocab.json", "-o", "run", "--epochs", 1)
+
+
+@pytest.fixture
+def copied(here: Path, quickstart: Path) -> Path:
+    """The quickstart's datasets, to be changed."""
+    for part in ("train", "dev", "test"):
+        for suffix in (".npy", ".json", ".sentences.txt"):
+            shutil.copy(quickstart / f"{part}{suffix}", here)
+    for name in ("datasets.yaml", "vocab.json"):
+        shutil.copy(quickstart / name, here)
+    return here
+
+
+def test_force_keeps_the_run_until_the_next_one_begins(flip: Flip, fails: Fails, copied: Path) -> None:
+    assert flip(*DATA).code == 0
+    before = (copied / "run" / "model.safetensors").read_bytes()
+    for wrong in (
+        ("train", "typo.txt", "-o", "run", "--force"),
+        ("train", "--data", "typo.yaml", "--vocab", "vocab.json", "-o", "run", "--force"),
+        ("train", "--data", "datasets.yaml", "--vocab", "typo.json", "-o", "run", "--force"),
+    ):
+        assert "typo" in fails(3, *wrong)
+        assert (copied / "run" / "model.safetensors").read_bytes() == before
+    assert flip("explain", "--model", "run", "Hello there.").code == 0
+
+
+def test_resume_refuses_other_embeddings_of_the_same_sentences(flip: Flip, fails: Fails, copied: Path) -> None:
+    assert flip(*DATA).code == 0
+    for part, key in (("train", "embeddings"), ("dev", "dev embeddings")):
+        u = np.load(copied / f"{part}.npy")
+        np.save(copied / f"{part}.npy", u[:, ::-1])
+        err = fails(2, *DATA, "--resume")
+        assert f"run was started with other options: {key} " in err
+        np.save(copied / f"{part}.npy", u)
+    np.save(copied / "train.npy", np.load(copied / "train.npy")[:, :100])
+    np.save(copied / "dev.npy", np.load(copied / "dev.npy")[:, :100])
+    np.save(copied / "test.npy", np.load(copied / "test.npy")[:, :100])
+    assert "other options" in fails(2, *DATA, "--resume")
+
+
+@pytest.mark.parametrize("part", ["dev", "test"])
+def test_another_dimension_is_said_before_training(fails: Fails, copied: Path, part: str) -> None:
+    np.save(copied / f"{part}.npy", np.load(copied / f"{part}.npy")[:, :100])
+    assert f"{part}.npy has 100 dimensions, train.npy has 384" in fails(3, *DATA)
+    assert not (copied / "run" / "options.json").exists()
+
+
+def test_the_test_set_is_of_the_same_encoder(fails: Fails, copied: Path) -> None:
+    about = orjson.loads((copied / "test.json").read_bytes()) | {"encoder": "labse"}
+    (copied / "test.json").write_bytes(orjson.dumps(about))
+    assert "embeddings of different encoders" in fails(3, *DATA)
+
+
+def test_a_test_set_that_cannot_be_read_is_said_before_training(fails: Fails, copied: Path) -> None:
+    with (copied / "test.sentences.txt").open("a") as file:
+        file.write("one more\n")
+    assert "test.npy has 212 rows but test.sentences.txt has 213 lines" in fails(3, *DATA)
+    assert not (copied / "run" / "options.json").exists()
+
+
+def test_extra_data_are_of_the_same_encoder(fails: Fails, copied: Path) -> None:
+    for suffix in (".npy", ".json", ".sentences.txt"):
+        shutil.copy(copied / f"dev{suffix}", copied / f"more{suffix}")
+    with (copied / "datasets.yaml").open("a") as file:
+        # By the name that the other datasets give their embeddings.
+        file.write((copied / "datasets.yaml").read_text().partition("dev:")[2].partition("test:")[0].join(["more:", ""])
+                   .replace("dev.", "more."))  # fmt: skip
+    about = orjson.loads((copied / "more.json").read_bytes())
+    (copied / "more.json").write_bytes(orjson.dumps(about | {"encoder": "labse"}))
+    assert "embeddings of different encoders" in fails(3, *DATA, "--extra", "more")
+    (copied / "more.json").unlink()
+    np.save(copied / "more.npy", np.load(copied / "more.npy")[:, :100])
+    assert "more.npy has 100 dimensions, train.npy has 384" in fails(3, *DATA, "--extra", "more")
+
+
+def test_an_embedding_without_weight_is_neither_read_nor_measured(flip: Flip, copied: Path) -> None:
+    entries = []
+    for part in ("train", "dev", "test"):
+        np.save(copied / f"{part}.nan.npy", np.full_like(np.load(copied / f"{part}.npy"), np.nan))
+        entries.append(
+            f"{part}: {{embeddings: [{{id: bad, file: {part}.nan.npy}}, {{id: good, file: {part}.npy}}],"
+            f" texts: [{{id: en, file: {part}.sentences.txt}}]}}\n"
+        )
+    (copied / "two.yaml").write_text("".join(entries))
+    two = ("train", "--data", "two.yaml", "--vocab", "vocab.json", "--epochs", 1)
+    assert flip(*two, "-o", "zero", "--alpha", 0).code == 0
+    assert flip(*DATA, "--alpha", 1).code == 0
+    zero, alone = load_checkpoint("zero").config, load_checkpoint("run").config
+    assert zero["metrics"] == alone["metrics"]
+    assert zero["bias_weight"] == alone["bias_weight"]
+
+
+def test_what_the_command_line_names_wins_over_flip_toml(flip: Flip, copied: Path) -> None:
+    (copied / "flip.toml").write_text('[train]\ncorpus = ["nowhere.txt"]\naugment = 3\n')
+    done = flip(*DATA)
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ("a.txt", ("--sim-threshold", 0.5), "--sim-threshold is of --data"),
+        ("a.txt", ("--dev", "dev"), "--dev is of --data"),
+        ("a.txt", ("--train", "train"), "--train is of --data"),
+        ("a.txt", ("--embedding-pair", "a", "b"), "--embedding-pair is of --data"),
+        (None, ("--split", "rest,1,1"), "--split is of a CORPUS"),
+        (None, ("--encoder", "minilm"), "--encoder is of a CORPUS"),
+    ],
+)
+def test_options_of_the_other_source_are_refused(
+    fails: Fails, copied: Path, source: str | None, options: tuple[object, ...], message: str
+) -> None:
+    (copied / "a.txt").write_text("one two three\nfour five six\nseven eight\n")
+    given = (source,) if source else ("--data", "datasets.yaml", "--vocab", "vocab.json")
+    assert message in fails(2, "train", *given, "-o", "run", *options)
+    assert not (copied / "run").exists()
