@@ -123,9 +123,21 @@ def test_the_next_block_is_read_while_one_is_in_use(monkeypatch: pytest.MonkeyPa
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("flip-reader")]
 
 
+class _Failing(_Watched):
+    """Reads the first block of 30 rows, and no more."""
+
+    def __getitem__(self, key: slice) -> np.ndarray:
+        rows = super().__getitem__(key)
+        if key.stop > 30:
+            raise OSError("the disk is gone")
+        return rows
+
+
 def test_what_fails_in_the_reading_thread_is_raised() -> None:
     u, lists = corpus()
-    broken = _Watched(u)
-    broken.u = u[:40]
-    with pytest.raises((IndexError, ValueError)):
-        rows(made(broken, lists, batch_size=30), 0)
+    failing = _Failing(u)
+    passing = made(failing, lists, shuffle=False, batch_size=30).of_pass(0)
+    assert len(next(passing).views[0][0]) == 30
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(passing)
+    assert threading.main_thread() not in failing.read
