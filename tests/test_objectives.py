@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from flip import objectives
 from flip.objectives import OBJECTIVES, Gradients, Targets
@@ -87,3 +88,32 @@ def test_multinomial_survives_large_scores() -> None:
     value = OBJECTIVES["multinomial"](H, A, b, targets, grad, 1.0)
     assert float(value) == pytest.approx(2 * np.log(600), rel=1e-3)
     assert all(torch.isfinite(x).all() for x in vars(grad).values())
+
+
+class _WithoutFloat64(TorchDispatchMode):
+    """No operation gives a float64 tensor."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        assert not (isinstance(result, torch.Tensor) and result.dtype == torch.float64), func
+        return result
+
+
+@pytest.mark.parametrize("objective", ["bernoulli", "multinomial"])
+def test_a_device_without_float64_sums_in_float32(monkeypatch, objective: str) -> None:
+    """Apple's GPU is one; here the CPU stands for it."""
+    monkeypatch.setattr(objectives, "block_size", lambda n, device: 64)
+    generator = torch.Generator().manual_seed(0)
+    H, A, b = (torch.randn(shape, generator=generator) for shape in ((37, 16), (331, 16), (331,)))
+    X = torch.poisson(torch.full((37, 331), 0.03), generator=generator)
+    rows, words = X.nonzero(as_tuple=True)
+
+    def value() -> torch.Tensor:
+        grad = Gradients(torch.zeros_like(A), torch.zeros_like(b), torch.zeros_like(H))
+        return OBJECTIVES[objective](H, A, b, Targets.of(words, rows, X[rows, words], len(X)), grad, 1.0)
+
+    expected = value()
+    assert expected.dtype == torch.float64
+    monkeypatch.setattr(objectives, "_NO_FLOAT64", "cpu")
+    with _WithoutFloat64():
+        assert float(value()) == pytest.approx(float(expected), rel=1e-6)
