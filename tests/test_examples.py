@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import gzip
+import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -59,10 +62,45 @@ def test_the_ablation_tests_the_rate_that_is_best_on_dev(two_views: Path) -> Non
     assert [row[:2] for row in rows] == [["whitened", "multinomial"], ["whitened", "bernoulli"]]
     for inputs, objective, *_, lr in rows:
         dev = {}
-        for run in Path("paper").glob(f"{inputs}-{objective}-8-*"):
-            metrics = json.loads((run / "config.json").read_text(encoding="utf-8"))["metrics"]["dev"]
-            dev[float(run.name.rpartition("-8-")[2])] = metrics["accuracy"]["bias"]["mean"]
+        for config in Path("paper").glob(f"{inputs}-{objective}-8-*/config.json"):
+            metrics = json.loads(config.read_text(encoding="utf-8"))["metrics"]["dev"]
+            dev[float(config.parent.name.rpartition("-8-")[2])] = metrics["accuracy"]["bias"]["mean"]
         assert dev[float(lr)] == max(dev.values()) and min(dev) < float(lr) < max(dev)
+
+
+def test_a_run_of_other_options_data_or_words_is_not_taken_for_this_one(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(PAPER)
+    runs = importlib.import_module("runs")
+    commands = []
+
+    def flip(*args: object) -> None:
+        commands.append(args[0])
+        target = Path(str(args[args.index("-o") + 1]))
+        target.write_text("made") if target.suffix else target.mkdir(exist_ok=True)
+
+    def made(language: str, *options: object) -> list[object]:
+        commands.clear()
+        data = here / language / "datasets.yaml"
+        args = argparse.Namespace(data=data, train="train", dev="dev", text="en", vocab=None, output=here)
+        runs.trained(here / "on-en", args, runs.vocabulary(args), *options)
+        return list(commands)
+
+    monkeypatch.setattr(runs, "flip", flip)
+    for language in ("de", "fr"):
+        (here / language).mkdir()
+        (here / language / "train.txt").write_text("A sentence.\n")
+        (here / language / "datasets.yaml").write_text("train: {texts: [{id: en, file: train.txt}]}\n")
+    assert made("de") == ["vocab", "train"]
+    assert made("de") == []
+    assert made("de", "--epochs", 3) == ["train"]
+    assert made("de", "--epochs", 3) == []
+    assert "on-en is of another call" in capsys.readouterr().err
+    assert made("fr", "--epochs", 3) == ["vocab", "train"]
+    later = (here / "on-en.call.json").stat().st_mtime + 5
+    os.utime(here / "vocab-en.json", (later, later))
+    assert made("fr", "--epochs", 3) == ["train"]
 
 
 def test_recipes_side_by_side(two_views: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the table scripts share: calling `flip`, training a run once, and printing Markdown tables."""
+"""What the table scripts share: calling `flip`, doing the same only once, and printing Markdown tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,27 +43,45 @@ def flip(*args: object) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def once(target: Path, call: Sequence[object], make: Callable[[], object]) -> Path:
+    """Makes `target`, unless the same call made it and the files that the call names have not changed since.
+
+    The call is kept beside it, in TARGET.call.json.
+    """
+    record = target.with_name(f"{target.name}.call.json")
+    wanted = [str(part.resolve() if isinstance(part, Path) else part) for part in call]
+    if target.exists() and record.is_file() and json.loads(record.read_text()) == wanted:
+        made = record.stat().st_mtime
+        if all(part.stat().st_mtime <= made for part in call if isinstance(part, Path)):
+            return target
+    if target.exists():
+        print(f"note: {target} is of another call, of older files, or not complete: it is made again", file=sys.stderr)
+    record.unlink(missing_ok=True)
+    make()
+    record.write_text(json.dumps(wanted))
+    return target
+
+
 def vocabulary(args: argparse.Namespace, text_id: str | None = None) -> Path:
     """--vocab, or one made of the training text."""
-    if args.vocab:
-        return args.vocab
+    text_id = text_id or args.text
+    return args.vocab or words_of_training(args, args.output / f"vocab-{text_id or 'text'}.json", text=text_id)
+
+
+def words_of_training(args: argparse.Namespace, path: Path, *options: object, text: str | None = None) -> Path:
+    """What `flip vocab` makes of the training text, at `path`."""
     from flip import load_dataset
 
-    text_id = text_id or args.text
-    path = args.output / f"vocab-{text_id or 'text'}.json"
-    if not path.is_file():
-        flip("vocab", load_dataset(args.data, args.train).text(text_id).file, "-o", path)
-    return path
+    call = ("vocab", load_dataset(args.data, args.train).text(text or args.text).file, *options)
+    return once(path, call, lambda: flip(*call, "-o", path, "--force"))
 
 
 def trained(run: Path, args: argparse.Namespace, vocab: Path, *options: object, text: str | None = None) -> Path:
-    """Trains a run, unless it is complete already."""
-    config = run / "config.json"
-    if not config.is_file() or "metrics" not in json.loads(config.read_text()):
-        chosen = ["--data", args.data, "--train", args.train, "--dev", args.dev, "--vocab", vocab]
-        text = text or args.text
-        flip("train", *chosen, *(["--text", text] if text else []), "-o", run, "--force", *options)
-    return run
+    """Trains a run, unless the same call did so already."""
+    text = text or args.text
+    chosen = ["--data", args.data, "--train", args.train, "--dev", args.dev, "--vocab", vocab]
+    call = ("train", *chosen, *(["--text", text] if text else []), *options)
+    return once(run, call, lambda: flip(*call, "-o", run, "--force"))
 
 
 def evaluated(run: Path, args: argparse.Namespace, *options: object, text: str | None = None) -> dict[str, Any]:

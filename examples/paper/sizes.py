@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from runs import arguments, evaluated, flip, parsed, percent, print_table, trained, vocabulary
+from runs import arguments, evaluated, flip, once, parsed, percent, print_table, trained, vocabulary
 
 from flip import augment, load_dataset
 
@@ -47,8 +47,12 @@ def subset(args: argparse.Namespace, size: int) -> Path:
     """A manifest with `size` random training sentences, those made of them, and dev and test as they are."""
     folder = (args.output / f"data-{size}").resolve()
     manifest = folder / "datasets.yaml"
-    if manifest.is_file():
-        return manifest
+    call = (args.data, args.train, args.dev, args.test, args.text, args.augment, args.encoder, size)
+    return once(manifest, call, lambda: write_subset(args, size, manifest))
+
+
+def write_subset(args: argparse.Namespace, size: int, manifest: Path) -> None:
+    folder = manifest.parent
     folder.mkdir(parents=True, exist_ok=True)
     sentences = load_dataset(args.data, args.train).sentences(args.text)
     chosen = np.sort(np.random.default_rng(0).permutation(len(sentences))[:size])
@@ -64,7 +68,6 @@ def subset(args: argparse.Namespace, size: int) -> Path:
         found = load_dataset(args.data, name)
         entries[name] = entry(found.embeddings[0].file, found.text(args.text).file, args.text)
     manifest.write_text(yaml.safe_dump(entries), encoding="utf-8")
-    return manifest
 
 
 def entry(embeddings: Path, text: Path, name: str | None) -> dict[str, list[dict[str, str]]]:

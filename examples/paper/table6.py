@@ -7,19 +7,15 @@ SpLiCE needs the encoder, for the concepts; its penalty is tuned on dev. FLiP is
 
 from __future__ import annotations
 
-from runs import arguments, evaluated, flip, parsed, percent, print_table, trained
-
-from flip import load_dataset
+from runs import arguments, evaluated, parsed, percent, print_table, trained, words_of_training
 
 
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--min-count", type=int, default=20)
     args, options = parsed(parser)
-    vocab = args.vocab or args.output / "concepts.json"
-    if not vocab.is_file():
-        text = load_dataset(args.data, args.train).text(args.text).file
-        flip("vocab", text, "--concepts", "--min-count", args.min_count, "-o", vocab)
+    concepts = ("--concepts", "--min-count", args.min_count)
+    vocab = args.vocab or words_of_training(args, args.output / "concepts.json", *concepts)
     run = trained(args.output / "concepts", args, vocab, "--rank", args.rank, *options)
     rows = []
     for method in ("splice", "flip"):
