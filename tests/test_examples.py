@@ -7,13 +7,16 @@ import gzip
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from flip.config import load_settings
 from tests.conftest import QUICKSTART, ROOT
 
 PAPER = ROOT / "examples" / "paper"
@@ -180,3 +183,12 @@ def test_retrieval_shows_why_a_hit_came_back(here: Path) -> None:
     assert float(similarity.split()[0]) > 0.5
     assert words[0].split(":")[0].strip() == "both"
     assert "harbour" in words[0]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("flip.toml")), ids=lambda path: path.parent.name)
+def test_every_setting_of_a_flip_toml_is_one(path: Path, here: Path) -> None:
+    shutil.copy(path, here)
+    written = tomllib.loads(path.read_text(encoding="utf-8"))
+    for command in [name for name, value in written.items() if isinstance(value, dict)]:
+        settings = load_settings(command, {}, {}).model_dump(mode="json", exclude_unset=True)
+        assert settings[command] == written[command]
