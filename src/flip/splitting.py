@@ -37,12 +37,6 @@ def split_sizes(spec: str, n: int) -> tuple[int, int]:
     return dev, test
 
 
-def split(texts: list[str], spec: str, seed: int) -> dict[str, list[str]]:
-    """Splits sentences into `train`, `dev` and `test`, each in input order; see `split_rows`."""
-    rows = split_rows([(text,) for text in texts], spec, seed)
-    return {part: [texts[i] for i in indices] for part, indices in rows.items()}
-
-
 def split_rows(texts: Sequence[tuple[str, ...]], spec: str, seed: int) -> dict[str, list[int]]:
     """Splits rows of one sentence, or of aligned sentences, into `train`, `dev` and `test`: row numbers, ascending.
 

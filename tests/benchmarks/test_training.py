@@ -20,7 +20,7 @@ from flip.bags import Bags, bags_of_words
 from flip.encoders import Encoder
 from flip.metrics import References, evaluate, references
 from flip.recipes import TrainConfig
-from flip.splitting import split
+from flip.splitting import split_rows
 from flip.tokenize import Tokenizer
 from flip.training import DevData, Trainer, TrainingData
 from flip.vocabulary import build_vocabulary
@@ -32,7 +32,9 @@ GIB = 2**30
 def test_accuracy_and_time(minilm: Encoder, corpus: list[str]) -> None:
     """Embeddings and vocabulary are given; the clock runs from the whitening to the last epoch."""
     corpus = list(dict.fromkeys(corpus))
-    parts = split(corpus, "rest,2000,3000" if len(corpus) > 20_000 else "0.9,0.05,0.05", seed=0)
+    sizes = "rest,2000,3000" if len(corpus) > 20_000 else "0.9,0.05,0.05"
+    rows = split_rows([(text,) for text in corpus], sizes, seed=0)
+    parts = {part: [corpus[i] for i in own] for part, own in rows.items()}
     vectors = {part: minilm.encode(texts) for part, texts in parts.items()}
     vocabulary = build_vocabulary(parts["train"], Tokenizer())
     bags = bags_of_words(parts["train"], vocabulary)
