@@ -40,7 +40,7 @@ class TrainConfig:
     rank: int | None = 512  # None is full rank, LiP
     alpha: float = 0.5  # weight of the first of two embeddings of the same sentences
     lr: float = 8e-3
-    schedule: Schedule = "cosine"  # to zero at the last step; plateau halves after every 2 checks without a gain
+    schedule: Schedule = "cosine"  # zero just after the last step; plateau halves after every 2 checks without a gain
     warm_up: float = 0.05  # share of all steps over which the learning rate rises to lr
     batch_size: int | None = None
     epochs: int | None = None
