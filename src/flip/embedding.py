@@ -99,7 +99,10 @@ def embed(
             rows, cut, failed = known["rows"], known["truncated"], known.get("failed", [])
             return Embedded(target, rows, encoder.dimension, spool.blank, cut, spool.total, False, failed)
         if target.exists() and not force:
-            raise InputError(f"{target} exists and was made of other input", "--force replaces it, -o names another")
+            raise InputError(
+                f"{target} exists and was made of other input, weights or options",
+                "--force replaces it, -o names another",
+            )
         if embeddings_json(target).exists() and not known and not force:
             raise InputError(
                 f"{embeddings_json(target)} exists and describes no embeddings",
@@ -128,7 +131,7 @@ def embed(
 
 def _describe(encoder: Encoder, dtype: str, spool: Spool) -> dict[str, Any]:
     """What must be the same for a file, or the start of one, to be taken as it is."""
-    description = describe(encoder)
+    description = describe(encoder, spool.modalities)
     description["encoder"] = description.pop("name")
     description |= {"dtype": dtype, "inputs": spool.total, "input": f"sha256:{spool.sha256}"}
     # A repeated run with another language or whisper model is another one; vectors of two languages go together.
@@ -190,7 +193,7 @@ class _Work:
         if failed:
             about["failed"] = failed
         if weights := getattr(self.encoder, "weights", None):
-            about["weights"] = weights
+            about.setdefault("weights", weights)
         if self.transcriber is not None:
             about["via"] = {"name": self.transcriber.name, "revision": self.transcriber.revision}
         write_json(embeddings_json(target), about)

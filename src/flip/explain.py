@@ -54,6 +54,7 @@ class Explainer:
         self._load = load or self._load_own
         self._load_transcriber = load_transcriber or _default_transcriber
         self._encoder: Encoder | None = None
+        self._fitting: set[str] = set()  # modalities for which it is known to be the checkpoint's
         self._transcriber: Transcriber | None = None
 
     def text(self, sentence: str) -> dict[str, Any]:
@@ -169,12 +170,11 @@ class Explainer:
 
     @property
     def encoder(self) -> Encoder:
-        """Loaded at the first use, and checked against the checkpoint."""
+        """Loaded at the first use."""
         if self._encoder is None:
             encoder = self._load()
             d = self.checkpoint.model.dimension
             require_dimension(encoder.dimension, d, f"encoder {encoder.name}", self.checkpoint.encoder)
-            require_encoder_of(encoder, self.checkpoint.trained_on)
             self._encoder = encoder
         return self._encoder
 
@@ -198,7 +198,16 @@ class Explainer:
             min_probability=self.min_probability,
         )
 
+    def _require_fit(self, records: Sequence[Record | InputError]) -> None:
+        """Raises an InputError where the encoder of what has to be embedded is not that of the checkpoint."""
+        given = [record for record in records if not isinstance(record, InputError) and record.embedding is None]
+        modalities = {"text" if record.audio is None else "speech" for record in given if record.audio or record.text}
+        if modalities - self._fitting:
+            require_encoder_of(self.encoder, self.checkpoint.trained_on, modalities)
+            self._fitting |= modalities
+
     def _embed(self, records: Sequence[Record | InputError]) -> _Embedded:
+        self._require_fit(records)
         vectors: dict[int, Array] = {}
         extras: dict[int, dict[str, Any]] = {}
         errors: dict[int, str] = {}

@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Spool:
-    """total: inputs.  blank: those that were dropped.  sha256: of the file, which stands for the inputs."""
+    """total: inputs.  blank: those that were dropped.  sha256: of the file, which stands for the inputs.
+
+    modalities: "text" and "speech", as far as there are such inputs; of a shard those of the whole.
+    """
 
     path: Path
     total: int
     blank: int
     sha256: str
+    modalities: frozenset[str]
 
     @classmethod
     def write(cls, records: Iterable[Record], path: Path, shard: Shard | None) -> Spool:
@@ -36,6 +40,7 @@ class Spool:
             InputError: a record that cannot be read, or that is an embedding already.
         """
         total = blank = 0
+        modalities: set[str] = set()
         with replacing(path) as temporary, temporary.open("wb") as file:
             for record in records:
                 if record.embedding is not None:
@@ -45,6 +50,7 @@ class Spool:
                     continue
                 item = {"text": record.text} | ({"audio": str(record.audio)} if record.audio else {})
                 file.write(orjson.dumps(item) + b"\n")
+                modalities.add("text" if record.audio is None else "speech")
                 total += 1
         if shard:
             start, stop = shard.span(total)
@@ -52,7 +58,8 @@ class Spool:
                 part.writelines(islice(file, start, stop))
             total = stop - start
         with path.open("rb") as file:
-            return cls(path, total, blank, hashlib.file_digest(file, "sha256").hexdigest())
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(path, total, blank, digest, frozenset(modalities))
 
     def items(self, start: int = 0, stop: int | None = None) -> Iterator[dict[str, Any]]:
         """The inputs from one index to another, each {"text", "audio"?}."""

@@ -144,9 +144,29 @@ def test_the_same_weights_are_the_same_wherever_they_come_from() -> None:
     trained = {"name": "st:org/model", "revision": "c" * 40, "weights": "sha256:aa"}
     with pytest.raises(InputError, match="embedded with weights sha256:bb; the checkpoint was trained on sha2"):
         require_same_encoder(other, trained, "x.npy")
-    # The files of SONAR, a dictionary, lie in one space.
-    sonar = {"encoder": "sonar", "revision": "basic", "weights": {"text": "sha256:aa"}}
-    require_same_encoder(sonar, {"name": "sonar", "revision": "basic"}, "x.npy")
+
+
+def test_the_weights_of_each_modality_are_compared_where_both_are_known() -> None:
+    text = {"encoder": "sonar", "revision": "basic", "weights": {"text": "sha256:aa"}}
+    speech = text | {"weights": {"speech eng": "sha256:cc"}}
+    trained = common_encoder([text, speech], "x")
+    assert trained == {
+        "name": "sonar",
+        "revision": "basic",
+        "weights": {"text": "sha256:aa", "speech eng": "sha256:cc"},
+    }
+    require_same_encoder(text, trained, "x.npy")
+    require_same_encoder(text, {"name": "sonar", "revision": "basic"}, "x.npy")
+    require_same_encoder(text | {"weights": {"speech deu": "sha256:dd"}}, trained, "x.npy")
+    # sonar-space does not say which file it took.
+    require_same_encoder(text | {"weights": {"text": "sonar-space text_sonar_basic_encoder"}}, trained, "x.npy")
+    other = text | {"weights": {"text": "sha256:bb", "speech eng": "sha256:cc"}}
+    with pytest.raises(
+        InputError, match="embedded with text weights sha256:bb; the checkpoint was trained on sha256:a"
+    ):
+        require_same_encoder(other, trained, "x.npy")
+    with pytest.raises(InputError, match="embeddings of different encoders"):
+        common_encoder([text, speech, other], "x")
 
 
 def test_options_that_change_vectors_are_stored() -> None:

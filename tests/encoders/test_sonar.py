@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,10 @@ import torch
 from official_sonar import GOLDEN, LANGUAGES, LONGEST, SENTENCES
 from safetensors.torch import load_file, save_file
 
+from flip.checkpoint import Checkpoint
+from flip.embedding import embed
 from flip.encoders import EncoderOptions, load_encoder
+from flip.encoders.base import common_encoder, describe
 from flip.encoders.sonar import Sonar, official
 from flip.encoders.sonar.checkpoints import load_weights
 from flip.encoders.sonar.fbank import fbank
@@ -21,6 +26,11 @@ from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder
 from flip.encoders.sonar.port import Port, _groups
 from flip.encoders.sonar.tokenizer import SonarTokenizer
 from flip.errors import InputError, UnavailableError, UsageError
+from flip.explain import Explainer
+from flip.files import read_json, sha256
+from flip.model import LogLinear
+from flip.records import Record
+from flip.vocabulary import Vocabulary
 from sound import tone, write_audio
 
 pytest.importorskip("sentencepiece", reason="sentencepiece is not installed")
@@ -45,6 +55,21 @@ def folder(tmp_path: Path) -> Path:
 def tiny(tmp_path: Path, language: str = "eng_Latn") -> Sonar:
     port = Port("cpu", folder=folder(tmp_path), languages=LANGUAGES, heads=4)
     return Sonar(port, EncoderOptions(language=language))
+
+
+def other(tmp_path: Path) -> Path:
+    """The same folder with other weights of the same shapes."""
+    tmp_path.mkdir()
+    for path in folder(tmp_path).glob("*.safetensors"):
+        save_file({key: value * 1.5 for key, value in load_file(path).items()}, path)
+    return tmp_path
+
+
+def small(weights: Path, language: str = "eng_Latn") -> Sonar:
+    """A tiny encoder that tells its dimension, as `flip embed` needs it."""
+    sonar = Sonar(Port("cpu", folder=weights, languages=LANGUAGES, heads=4), EncoderOptions(language=language))
+    sonar.dimension = 32
+    return sonar
 
 
 def text_encoder(weights: dict[str, torch.Tensor]) -> TextEncoder:
@@ -311,6 +336,83 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
             load_encoder("sonar", EncoderOptions(sonar_backend="official"))
     with pytest.raises(UsageError, match="--weights is not for sonar-space"):
         load_encoder("sonar", EncoderOptions(sonar_backend="official", weights=tmp_path))
+
+
+def test_weights_are_known_before_anything_is_loaded(tmp_path: Path) -> None:
+    sonar = tiny(tmp_path)
+    found = sonar.weights_of({"text"})
+    assert found == {"text": f"sha256:{sha256(tmp_path / 'sonar_text_encoder.safetensors')}"}
+    assert sonar.weights_of({"text", "speech"}) == sonar.weights
+    assert sonar.weights.keys() == {"text", "speech eng"}
+    backend = official.Official("cpu")
+    assert Sonar(backend, EncoderOptions()).weights_of({"text"}) == {"text": "sonar-space text_sonar_basic_encoder"}
+
+
+def test_other_weights_are_another_encoder_for_an_embedding_file(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    a, b = folder(tmp_path / "a"), other(tmp_path / "b")
+    output = tmp_path / "o.npy"
+    texts = [Record(where="", text=text) for text in SENTENCES["eng_Latn"]]
+    embed(texts, output, small(a))
+    first = np.load(output)
+    assert not embed(texts, output, small(a)).fresh
+    with pytest.raises(InputError, match="exists and was made of other input, weights or options"):
+        embed(texts, output, small(b))
+    assert embed(texts, output, small(b), force=True).fresh
+    assert not np.allclose(np.load(output), first)
+
+
+def test_a_run_that_was_interrupted_does_not_go_on_with_other_weights(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    a, b = folder(tmp_path / "a"), other(tmp_path / "b")
+    texts = [Record(where="", text=text) for text in SENTENCES["eng_Latn"]]
+    stopped = small(a)
+    encode, calls = stopped.encode, []
+
+    def interrupted(batch: Sequence[str | Path]) -> np.ndarray:
+        calls.append(batch)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return encode(batch)
+
+    stopped.encode = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        embed(texts, tmp_path / "o.npy", stopped, batch_size=1)
+    assert embed(texts, tmp_path / "o.npy", small(b), batch_size=1).resumed == 0
+    np.testing.assert_allclose(np.load(tmp_path / "o.npy"), small(b).encode([t.text or "" for t in texts]), atol=1e-5)
+
+
+def test_each_file_names_the_weights_that_made_it(tmp_path: Path) -> None:
+    sonar = small(folder(tmp_path))
+    recording = write_audio(tmp_path / "a.wav", tone(1, 16_000)[None], 16_000)
+    embed([Record(where="", audio=recording, text="A tone.")], tmp_path / "speech.npy", sonar)
+    embed([Record(where="", text="A tone.")], tmp_path / "text.npy", sonar)
+    described = {name: read_json(tmp_path / f"{name}.json") for name in ("speech", "text")}
+    assert described["speech"]["weights"].keys() == {"speech eng"}
+    assert described["text"]["weights"].keys() == {"text"}
+    assert common_encoder(described.values(), "x")["weights"] == sonar.weights
+
+
+def test_explaining_with_other_weights_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    a, b = small(folder(tmp_path / "a")), small(other(tmp_path / "b"))
+    recording = write_audio(tmp_path / "a.wav", tone(1, 16_000)[None], 16_000)
+    model = LogLinear(np.ones((2, 32), np.float32), np.zeros(2, np.float32))
+
+    def explained(encoder: Sonar, record: Record, *modalities: str) -> dict[str, Any]:
+        config = {"encoder": describe(a, modalities)}
+        checkpoint = Checkpoint(model, Vocabulary(("rain", "tea")), config, "tiny")
+        (result,) = Explainer(checkpoint, lambda: encoder).stream([record])
+        return result
+
+    spoken, written = Record(where="", audio=recording), Record(where="", text="The rain stopped.")
+    assert explained(a, written, "text")["keywords"]
+    assert explained(a, spoken, "text", "speech")["keywords"]
+    assert explained(b, spoken, "text")["keywords"]  # what made the speech of the training is not known
+    with pytest.raises(InputError, match="would be embedded with text weights sha256:"):
+        explained(b, written, "text")
+    with pytest.raises(InputError, match="would be embedded with speech eng weights sha256:"):
+        explained(b, spoken, "speech")
 
 
 @pytest.mark.sonar

@@ -209,7 +209,7 @@ def _splice(
     device = str(torch_device(settings.device))
     stored = (checkpoint.config.get("encoder") or {}).get("options")
     encoder = options.load_encoder(checkpoint.encoder or settings.encoder, settings, out, stored)
-    require_encoder_of(encoder, checkpoint.trained_on)
+    require_encoder_of(encoder, checkpoint.trained_on, {"text"})
     with out.progress("embedding concepts") as on_rows:
         concepts = embed_concepts(encoder, checkpoint.vocabulary.words, on_rows)
     rankers, about = {}, {}

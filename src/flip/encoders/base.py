@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -72,7 +72,8 @@ class Encoder(Protocol):
 
     Optional attributes: `options`, the EncoderOptions it was made with; `truncated(batch)`, see below; `batch_size`,
     inputs that it likes best at a time; `concurrency`, how many calls of `encode` may run side by side, and `stop()`,
-    which ends those that wait to try again.
+    which ends those that wait to try again; `weights`, the hash of the weights, or one for each part of them, and then
+    `weights_of(modalities)`, which says those of the parts that such inputs need before any is loaded.
     """
 
     name: str
@@ -116,15 +117,18 @@ _SAME_MODEL = {
 }
 
 
-def describe(encoder: Encoder) -> dict[str, Any]:
+def describe(encoder: Encoder, modalities: Collection[str] = ()) -> dict[str, Any]:
     """What is stored of an encoder with a checkpoint: name, revision, dimension, options that change the vectors.
 
-    And the hash of its weights, where the revision is not that.
+    And the hash of its weights, where the revision is not that. An encoder of several parts names those for these
+    modalities of the inputs, or without any those that it has used.
     """
     fields: dict[str, Any] = {"name": encoder.name, "revision": encoder.revision, "dimension": encoder.dimension}
     weights = getattr(encoder, "weights", None)
-    if isinstance(weights, str) and weights != encoder.revision:
-        fields["weights"] = weights
+    if modalities and (weights_of := getattr(encoder, "weights_of", None)):
+        weights = weights_of(modalities)
+    if weights and isinstance(weights, (str, dict)) and weights != encoder.revision:
+        fields["weights"] = dict(weights) if isinstance(weights, dict) else weights
     options: EncoderOptions = getattr(encoder, "options", EncoderOptions())
     identity = {key: value for key, value in options.given().items() if key in _IDENTITY}
     return fields | ({"options": identity} if identity else {})
@@ -140,15 +144,18 @@ def common_encoder(sources: Iterable[dict[str, Any]], where: str) -> dict[str, A
     Raises:
         InputError: they come from different encoders, weights, revisions or options.
     """
-    known = [_described(source) for source in sources if source.get("encoder")]
-    for other in known[1:]:
-        if _difference(other, known[0]):
-            names = ", ".join(" ".join(str(value) for value in about.values()) for about in (known[0], other))
+    known: dict[str, Any] = {}
+    for other in [_described(source) for source in sources if source.get("encoder")]:
+        if _difference(other, known):
+            names = ", ".join(" ".join(str(value) for value in about.values()) for about in (known, other))
             raise InputError(
                 f"{where}: embeddings of different encoders: {names}",
                 "embed all parts with the same encoder, weights and options",
             )
-    return known[0] if known else {}
+        known = known or other
+        if isinstance(more := other.get("weights"), dict):  # of text in one file, of speech in another
+            known = known | {"weights": more | known.get("weights", {})}
+    return known
 
 
 def require_same_encoder(source: dict[str, Any], trained: dict[str, Any], name: str) -> None:
@@ -167,9 +174,12 @@ def require_same_encoder(source: dict[str, Any], trained: dict[str, Any], name: 
         )
 
 
-def require_encoder_of(encoder: Encoder, trained: dict[str, Any]) -> None:
-    """Raises an InputError where an encoder is not the checkpoint's, by its weights; for `trained` see above."""
-    found = describe(encoder)
+def require_encoder_of(encoder: Encoder, trained: dict[str, Any], modalities: Collection[str]) -> None:
+    """Raises an InputError where an encoder is not the checkpoint's, by its weights for inputs of these modalities.
+
+    For `trained` see above.
+    """
+    found = describe(encoder, modalities)
     if key := _difference(found, trained):
         raise InputError(
             f"the input would be embedded with {_mixed(key, found, trained)}",
@@ -181,7 +191,7 @@ def _described(source: dict[str, Any]) -> dict[str, Any]:
     """The `.json` beside a `.npy` in the form of `describe`, as far as two can differ."""
     about = {"name": source.get("encoder"), "revision": source.get("revision")}
     weights = source.get("weights")
-    if isinstance(weights, str) and weights != about["revision"]:
+    if weights and weights != about["revision"]:
         about["weights"] = weights
     return about | ({"options": source["options"]} if source.get("options") else {})
 
@@ -193,16 +203,17 @@ def _difference(found: dict[str, Any], trained: dict[str, Any]) -> str | None:
     """
     if not found.get("name") or not trained.get("name"):
         return None
-    weights = [_weights(found), _weights(trained)]
-    if all(weights) and weights[0] == weights[1] and _family(found["name"]) == _family(trained["name"]):
-        keys = ["options"]
-    else:
-        keys = ["name", "weights" if all(weights) else "revision", "options"]
-    for key in keys:
-        one, other = (_weights(about) if key == "weights" else about.get(key) or None for about in (found, trained))
-        if one != other and (key == "options" or (one and other)):
-            return key
-    return None
+    pairs = _weights_of_both(found, trained)
+    same = bool(pairs) and all(one == other for one, other in pairs.values())
+    if not (same and _family(found["name"]) == _family(trained["name"])):
+        if found["name"] != trained["name"]:
+            return "name"
+        if pairs and not same:
+            return "weights"
+        revisions = found.get("revision"), trained.get("revision")
+        if not pairs and all(revisions) and revisions[0] != revisions[1]:
+            return "revision"
+    return "options" if (found.get("options") or None) != (trained.get("options") or None) else None
 
 
 def _family(name: str) -> str:
@@ -210,21 +221,35 @@ def _family(name: str) -> str:
     return "st" if name == "labse" or name.startswith("st:") else name
 
 
-def _weights(about: dict[str, Any]) -> str | None:
-    """The hash of the weights, where it is known; one for those that are as good as the same."""
-    for key in ("weights", "revision"):
-        if str(about.get(key)).startswith("sha256:"):
-            return _SAME_MODEL.get(str(about[key]), str(about[key]))
-    return None
+def _weights_of_both(found: dict[str, Any], trained: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """The hashes of the parts of the weights for which both are known, by the name of the part."""
+    ours, theirs = _weights(found), _weights(trained)
+    return {part: (ours[part], theirs[part]) for part in ours if part in theirs}
+
+
+def _weights(about: dict[str, Any]) -> dict[str, str]:
+    """The hash of each part of the weights, where it is known; one for those that are as good as the same.
+
+    The part of an encoder that has only one is called "".
+    """
+    weights = about.get("weights")
+    for parts in (weights if isinstance(weights, dict) else {"": weights}, {"": about.get("revision")}):
+        hashes = {part: str(value) for part, value in parts.items() if str(value).startswith("sha256:")}
+        if hashes:
+            return {part: _SAME_MODEL.get(value, value) for part, value in hashes.items()}
+    return {}
 
 
 def _mixed(key: str, found: dict[str, Any], trained: dict[str, Any]) -> str:
     """How a message names the difference."""
-    one, other = (
-        (about.get(key) or (about.get("revision") if key == "weights" else None) or "none")
-        for about in (found, trained)
-    )
-    return f"{'encoder' if key == 'name' else key} {one}; the checkpoint was trained on {other}"
+    one, other = (about.get(key) or "none" for about in (found, trained))
+    what = "encoder" if key == "name" else key
+    if key == "weights":
+        pairs = _weights_of_both(found, trained)
+        part = next(part for part, (one, other) in pairs.items() if one != other)
+        one, other = pairs[part]
+        what = f"{part} weights".strip()
+    return f"{what} {one}; the checkpoint was trained on {other}"
 
 
 def require_dimension(found: int, expected: int, what: str, encoder: str | None) -> None:

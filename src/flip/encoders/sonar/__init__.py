@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -23,10 +23,17 @@ _POSITIONS = 514
 
 
 class Backend(Protocol):
-    """What runs the encoders: each part is loaded at its first use, and then named in `weights`."""
+    """What runs the encoders: each part, `text` or `speech eng`, is loaded at its first use.
+
+    weights: hash or name of the weights of each part that was found so far.
+    """
 
     device: str
     weights: dict[str, str]
+
+    def find(self, part: str) -> None:
+        """Finds the weights of a part, and puts them into `weights`; loads nothing."""
+        ...
 
     def text(self, sentences: Sequence[str], language: str) -> NDArray[np.float32]:
         """(n, 1024) of n sentences."""
@@ -81,7 +88,7 @@ class Sonar:
     """
 
     name: str = "sonar"
-    # Text and speech lie in one space, whatever file they come from; the files are in `weights`.
+    # Text and speech lie in one space; which files they come from is in `weights`.
     revision = "basic"
     dimension = 1024
     modalities = frozenset({"text", "speech"})
@@ -95,8 +102,22 @@ class Sonar:
 
     @property
     def weights(self) -> dict[str, str]:
-        """Hashes or revisions of the weights that were used so far."""
+        """Hash or name of the weights of each part, `text` or `speech eng`, that was used so far."""
         return self._backend.weights
+
+    def weights_of(self, modalities: Collection[str]) -> dict[str, str]:
+        """Those of the parts that read inputs of these modalities, found without loading them.
+
+        Raises:
+            UsageError: no encoder for the language.
+            UnavailableError: the weights are not here.
+        """
+        parts = ["text"] if "text" in modalities else []
+        if "speech" in modalities:
+            parts.append(f"speech {self._speech_language()}")
+        for part in parts:
+            self._backend.find(part)
+        return {part: self.weights[part] for part in parts}
 
     def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
         """Embeds n sentences and recordings: (n, 1024), not normalised.

@@ -60,6 +60,11 @@ class Official:
         self._text: Any = None
         self._speech: dict[str, Any] = {}
 
+    def find(self, part: str) -> None:
+        """See `Backend.find`: sonar-space finds its weights itself, only their name is known."""
+        modality, _, language = part.partition(" ")
+        self.weights[part] = f"sonar-space {_TEXT if modality == 'text' else _SPEECH + language}"
+
     def text(self, sentences: Sequence[str], language: str) -> NDArray[np.float32]:
         """See `Backend.text`."""
         with warnings.catch_warnings():
@@ -95,7 +100,7 @@ class Official:
 
         with _failures(_TEXT):
             pipeline = TextToEmbeddingModelPipeline(_TEXT, _TEXT, device=self._device, dtype=self._dtype)
-        self.weights["text"] = f"sonar-space {_TEXT}"
+        self.find("text")
         return pipeline
 
     def _published_speech(self, language: str) -> Any:
@@ -103,7 +108,7 @@ class Official:
 
         with _failures(_SPEECH + language):
             pipeline = SpeechToEmbeddingModelPipeline(_SPEECH + language, device=self._device, fbank_dtype=self._dtype)
-        self.weights[f"speech {language}"] = f"sonar-space {_SPEECH}{language}"
+        self.find(f"speech {language}")
         return pipeline
 
 

@@ -60,8 +60,13 @@ class Port:
         self._dtype = _dtype(self._device, precision)
         self._folder, self._offline = folder, offline
         self._languages, self._heads = languages, heads
+        self._files: dict[str, Resolved] = {}
         self._text: tuple[SonarTokenizer, TextEncoder] | None = None
         self._speech: dict[str, SpeechEncoder] = {}
+
+    def find(self, part: str) -> None:
+        """See `Backend.find`."""
+        self._file(part)
 
     def text(self, sentences: Sequence[str], language: str) -> NDArray[np.float32]:
         """See `Backend.text`; sentences are sorted by length, so that little is padded."""
@@ -107,32 +112,37 @@ class Port:
 
     def _text_encoder(self) -> tuple[SonarTokenizer, TextEncoder]:
         if self._text is None:
-            weights, vocabulary = self._text_files()
-            tokenizer = SonarTokenizer(vocabulary, self._languages)
-            encoder = TextEncoder(load_weights(weights.path), self._heads)
-            self._text = tokenizer, self._placed(encoder)
-            self.weights["text"] = weights.weights
+            weights = self._file("text").path
+            tokenizer = SonarTokenizer(_first(self._folder or weights, "*.model"), self._languages)
+            self._text = tokenizer, self._placed(TextEncoder(load_weights(weights), self._heads))
         return self._text
-
-    def _text_files(self) -> tuple[Resolved, Path]:
-        if self._folder is None:
-            found = resolve_folder(TEXT_WEIGHTS, offline=self._offline)
-            return replace(found, path=found.path / "model.safetensors"), next(found.path.glob("*.model"))
-        weights = _first(self._folder, "model.safetensors", "*text*.safetensors", "*text*.pt")
-        return hashed(weights), _first(self._folder, "*.model")
 
     def _speech_encoder(self, language: str) -> SpeechEncoder:
         if language not in self._speech:
-            name = f"sonar_speech_encoder_{language}"
-            if self._folder is None:
-                file = WeightFile("facebook/SONAR", f"fairseq2_native/{name}.pt", install=_BY_HAND)
-                weights = resolve(file, offline=self._offline)
-            else:
-                path = _first(self._folder, f"{name}.safetensors", f"{name}.pt", f"spenc*.{language}.pt")
-                weights = hashed(path)
-            self._speech[language] = self._placed(SpeechEncoder(load_weights(weights.path)))
-            self.weights[f"speech {language}"] = weights.weights
+            weights = self._file(f"speech {language}").path
+            self._speech[language] = self._placed(SpeechEncoder(load_weights(weights)))
         return self._speech[language]
+
+    def _file(self, part: str) -> Resolved:
+        """The weights of a part, found and hashed once."""
+        if part not in self._files:
+            modality, _, language = part.partition(" ")
+            found = self._text_file() if modality == "text" else self._speech_file(language)
+            self._files[part], self.weights[part] = found, found.weights
+        return self._files[part]
+
+    def _text_file(self) -> Resolved:
+        if self._folder is not None:
+            return hashed(_first(self._folder, "model.safetensors", "*text*.safetensors", "*text*.pt"))
+        found = resolve_folder(TEXT_WEIGHTS, offline=self._offline)
+        return replace(found, path=found.path / "model.safetensors")
+
+    def _speech_file(self, language: str) -> Resolved:
+        name = f"sonar_speech_encoder_{language}"
+        if self._folder is not None:
+            return hashed(_first(self._folder, f"{name}.safetensors", f"{name}.pt", f"spenc*.{language}.pt"))
+        file = WeightFile("facebook/SONAR", f"fairseq2_native/{name}.pt", install=_BY_HAND)
+        return resolve(file, offline=self._offline)
 
     def _placed(self, module: Module) -> Module:
         return module.to(self._device, self._dtype)
