@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -86,6 +87,15 @@ def test_options_that_an_encoder_does_not_have() -> None:
     assert caught.value.message == "--base-url is not an option of encoder 'minilm'"
     # The language is that of the input, and whisper's where the encoder has none.
     assert load_encoder("minilm", EncoderOptions(language="eng_Latn", asr="base"), offline=True)
+
+
+@pytest.mark.parametrize("option", [{"prompt": "query: "}, {"dimensions": 4}, {"precision": "float16"}])
+def test_an_encoder_of_ones_own_has_no_options(option: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    (name,) = option
+    with pytest.raises(UsageError, match=f"--{name} is not an option of encoder '.*own.py:Mine'"):
+        load_encoder(f"{tmp_path}/own.py:Mine", EncoderOptions(**option))
+    assert load_encoder(f"{tmp_path}/own.py:Mine", EncoderOptions(language="deu_Latn", asr="base"))
 
 
 def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,7 +70,7 @@ def load_encoder(
     Args:
         name: a name of the catalog, `st:` or `openai:` and a model, or `module:factory` where `factory()` returns an
             Encoder.
-        options: of the encoder.
+        options: of the encoder; one of the user's own has none.
         device: auto, cpu, cuda, cuda:1 or mps; what the encoder took is in its `device`.
         offline: never ask the network.
 
@@ -80,9 +80,9 @@ def load_encoder(
     """
     options = options or EncoderOptions()
     entry, model = find_entry(name)
+    require_known_options(name, options, entry.options if entry else ())
     if entry is None:
         return _load_callable(name)
-    require_known_options(name, options, entry.options)
     make = getattr(importlib.import_module(entry.module), entry.factory)
     encoder = cast(Encoder, make(model, options, device=device, offline=offline))
     encoder.name = name
