@@ -57,7 +57,9 @@ def test_a_factory_in_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ("own.py:broken", UnavailableError, "RuntimeError: no luck"),
         ("own.py:other", UsageError, "not an Encoder"),
         ("gone.py:x", UnavailableError, "no such file"),
-        ("bad.py:x", UnavailableError, "cannot import"),
+        ("bad.py:x", UnavailableError, "cannot import bad.py: ZeroDivisionError: division by zero"),
+        ("attribute.py:Mine", UnavailableError, "cannot import attribute.py: AttributeError: .* has no attribute 'no'"),
+        ("reads.py:Mine", UnavailableError, "cannot import reads.py: FileNotFoundError: .* 'weights.bin'"),
         ("no_such_module:x", UnavailableError, "cannot import no_such_module"),
     ],
 )
@@ -66,6 +68,8 @@ def test_what_is_wrong_with_it_is_said(
 ) -> None:
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "bad.py").write_text("1 / 0")
+    (tmp_path / "attribute.py").write_text("import math\nmath.no\n" + OWN)
+    (tmp_path / "reads.py").write_text("open('weights.bin')\n" + OWN)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=message):
         load_encoder(name)

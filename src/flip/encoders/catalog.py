@@ -130,16 +130,20 @@ def table() -> list[dict[str, Any]]:
 
 def _load_callable(name: str) -> Encoder:
     module_name, _, attribute = name.rpartition(":")
+    is_file = module_name.endswith(".py")
+    if is_file and not Path(module_name).is_file():
+        raise UnavailableError(f"encoder {name!r}: no such file", "FILE.py:factory, or module:factory")
     try:
-        factory = getattr(_import(module_name), attribute)
-    except FileNotFoundError as error:
-        raise UnavailableError(f"encoder {name!r}: no such file", "FILE.py:factory, or module:factory") from error
-    except AttributeError as error:
-        raise UsageError(f"encoder {name!r}: {module_name} has no {attribute!r}") from error
+        module = _import(module_name)
     except Exception as error:  # the user's code: whatever it raises is said in one line
         raise UnavailableError(
-            f"encoder {name!r}: cannot import {module_name}: {error}", "is its folder on PYTHONPATH?"
+            f"encoder {name!r}: cannot import {module_name}: {type(error).__name__}: {error}",
+            None if is_file else "is its folder on PYTHONPATH?",
         ) from error
+    try:
+        factory = getattr(module, attribute)
+    except AttributeError as error:
+        raise UsageError(f"encoder {name!r}: {module_name} has no {attribute!r}") from error
     try:
         encoder = factory()
     except FlipError:
@@ -157,7 +161,7 @@ def _import(name: str) -> ModuleType:
     """A module by its name, or by the path of its file."""
     if not name.endswith(".py"):
         return importlib.import_module(name)
-    path = Path(name).resolve(strict=True)
+    path = Path(name).resolve()
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
