@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flip.embedding import embed
-from flip.errors import UsageError
+from flip.errors import InputError, UsageError
 from flip.records import Record
 from flip.shards import Shard
 from test_embedding import Counting, records, vectors
@@ -27,6 +27,21 @@ def test_parts_are_joined_without_embedding_anything_again(parts: int, tmp_path:
     assert done.resumed == len(SENTENCES)
     np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), vectors(SENTENCES))
     assert (tmp_path / "o.sentences.txt").read_text().splitlines() == SENTENCES
+
+
+def test_more_parts_than_inputs_leave_some_empty(tmp_path: Path) -> None:
+    for number in range(1, 9):
+        for fresh in (True, False):
+            part = embed(records(SENTENCES[:3]), tmp_path / "o.npy", Counting(), shard=Shard(number, 8))
+            assert (part.rows, part.fresh) == (int(number in (3, 6, 8)), fresh)
+    assert np.load(tmp_path / "o.shard-1-of-8.npy").shape == (0, 3)
+    assert (tmp_path / "o.shard-1-of-8.sentences.txt").read_text() == ""
+    encoder = Counting()
+    embed(records(SENTENCES[:3]), tmp_path / "o.npy", encoder)
+    assert encoder.seen == []
+    np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), vectors(SENTENCES[:3]))
+    with pytest.raises(InputError, match="nothing to embed"):
+        embed(records(["", ""]), tmp_path / "p.npy", Counting(), shard=Shard(1, 8))
 
 
 def test_parts_with_failures_are_joined(tmp_path: Path) -> None:

@@ -125,5 +125,5 @@ def test_what_does_not_go_together(release: Path, fails: Callable[..., str]) -> 
     assert "with --clips, --pair embeds" in fails(2, "embed", release, "--pair", "--dataset", "d")
     assert "needs a release folder" in fails(2, "embed", "a.txt", "--clips", clips, "--dataset", "d")
     assert "no such folder" in fails(3, "embed", release, "--clips", "nowhere", "--dataset", "d")
-    assert "there is no --shard" in fails(2, "embed", release, "--shard", "1/2", "--dataset", "d")
+    assert "made by one process" in fails(2, "embed", release, "--shard", "1/2", "--dataset", "d")
     assert not Path("d").exists()

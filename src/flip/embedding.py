@@ -85,7 +85,7 @@ def embed(
         target.parent.mkdir(parents=True, exist_ok=True)
         spool = Spool.write(records, target.with_name(f".{target.name}.input.partial"), shard)
     try:
-        if not spool.total:
+        if not spool.modalities:  # a part may be empty where there are more parts than inputs
             raise InputError("nothing to embed", "the input has no line that is not blank")
         description = _describe(encoder, np.dtype(dtype).name, spool)
         known = read_description(target) if not force or target.exists() else {}
@@ -122,7 +122,7 @@ def embed(
         try:
             work.run(batch_size, on_rows)
         finally:
-            if not journal.done.any():  # nothing to go on with
+            if spool.total and not journal.done.any():  # nothing to go on with
                 journal.remove()
                 spool.remove()
         rows, failed = work.finish(target, description)
@@ -178,7 +178,7 @@ class _Work:
             if i in journal.failed
         ]
         rows = self.spool.total - len(failed)
-        if not rows:
+        if failed and not rows:
             journal.remove()
             self.spool.remove()
             raise InputError(

@@ -105,6 +105,27 @@ def test_a_pair_stays_aligned(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert (code, "--pair takes two files" in err) == (2, True)
 
 
+@pytest.mark.parametrize("shard", [("--shard", "1/2"), ()])
+def test_a_dataset_is_not_made_by_several_processes(
+    shard: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "c.txt").write_text("".join(f"Sentence number {i}.\n" for i in range(40)))
+    if not shard:
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        monkeypatch.setenv("RANK", "0")
+    code, _, err = run(capsys, str(tmp_path / "c.txt"), "--dataset", str(tmp_path / "d"), *shard)
+    assert code == 2
+    assert err.startswith("error: --dataset is made by one process")
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_part_without_inputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.txt").write_text("One.\nTwo.\nThree.\n")
+    code, [result], err = run(capsys, str(tmp_path / "a.txt"), "-o", str(tmp_path / "o.npy"), "--shard", "1/8")
+    assert (code, result["rows"]) == (0, 0)
+    assert "o.shard-1-of-8.npy is empty: there are more parts than inputs" in err
+
+
 def test_an_api_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openai", reason="the extra `openai` is not installed")
     from api_server import KEY, Server, vector

@@ -273,6 +273,8 @@ def _report(done: Embedded, model: Encoder, out: Output) -> None:
         out.note(f"note: {path} is up to date")
     elif done.resumed:
         out.note(f"note: {path}: went on at row {done.resumed}")
+    if not done.rows:
+        out.note(f"note: {path} is empty: there are more parts than inputs")
     if done.blank:
         out.note(f"note: {path}: {done.blank} blank lines dropped")
     if done.truncated:

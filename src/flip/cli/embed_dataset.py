@@ -24,12 +24,16 @@ def embed_dataset(settings: Settings, languages: list[str], out: Output, *, dry_
     from flip.corpora import augmented
     from flip.corpus import MANIFEST, prepare_corpus
     from flip.errors import InputError, UsageError
+    from flip.shards import Shard
 
     own = settings.embed
     folder = own.dataset
     assert folder is not None
-    if own.shard:
-        raise UsageError("--dataset embeds all parts, there is no --shard of it", "leave one of them out")
+    if Shard.parse(own.shard):
+        raise UsageError(
+            "--dataset is made by one process, not by several with --shard or torchrun",
+            "embed the inputs in parts with -o instead, or give --dataset without them",
+        )
     if own.output is not None:
         raise UsageError("-o and --dataset exclude each other", "--dataset DIR names all files")
     if (folder / MANIFEST).exists() and not own.force and not dry_run:
