@@ -113,6 +113,20 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert rows["sonar"]["modalities"] == "text, speech"
 
 
+@pytest.mark.parametrize("argv", [["--list-encoders"], ["--list-encoders", "--json"], ["--json", "--list-encoders"]])
+def test_the_table_on_a_terminal(
+    argv: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main(["embed", *argv]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    if "--json" in argv:
+        assert [orjson.loads(line)["encoder"] for line in lines] == [entry.name for entry in CATALOG]
+    else:
+        assert not any(line.startswith("{") for line in lines)
+        assert any("minilm" in line for line in lines)
+
+
 def test_the_table_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("st", "openai", "gemini"):
         monkeypatch.setattr(f"flip.encoders.{module}.find_spec", lambda name: None)

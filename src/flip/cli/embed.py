@@ -34,12 +34,6 @@ def _how_to_go_on() -> str:
     return "what is done is kept; the same command goes on where it stopped"
 
 
-def _list_encoders(wanted: bool) -> None:
-    if wanted:
-        _print_encoders(Output())
-        raise typer.Exit
-
-
 @guarded
 def embed(
     inputs: Annotated[
@@ -65,13 +59,7 @@ def embed(
     ] = None,
     encoder: options.EncoderName = None,
     list_encoders: Annotated[
-        bool,
-        typer.Option(
-            "--list-encoders",
-            help="Show the encoders, and whether they would run.",
-            callback=_list_encoders,
-            is_eager=True,
-        ),
+        bool, typer.Option("--list-encoders", help="Show the encoders, and whether they would run.")
     ] = False,
     language: options.Language = None,
     clips: Annotated[Path | None, typer.Option(help="Folder of the recordings that a TSV names.")] = None,
@@ -127,6 +115,10 @@ def embed(
     """
     from flip.config import load_settings
 
+    out = Output(as_json=as_json, quiet=quiet)
+    if list_encoders:
+        _print_encoders(out)
+        return
     languages = language.split(",") if language else []
     settings = load_settings(
         "embed",
@@ -144,7 +136,6 @@ def embed(
             "batch_size": batch_size, "dtype": dtype, "force": force,
         },
     )  # fmt: skip
-    out = Output(as_json=as_json, quiet=quiet)
     if settings.embed.dataset is not None:
         from flip.cli.embed_dataset import embed_dataset
 
