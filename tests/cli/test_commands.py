@@ -70,6 +70,17 @@ def test_one_command_from_a_corpus_to_a_model(flip: Flip, here: Path, sentences:
     assert flip("train", "sents.txt", "-o", "run", "--epochs", 2, "--resume").code == 0
 
 
+def test_a_corpus_with_a_published_vocabulary(flip: Flip, here: Path, sentences: list[str]) -> None:
+    (here / "sents.txt").write_text("\n".join(sentences[:300]))
+    (here / "vocab_3.json").write_text('{"the": 0, "was": 1, "children": 2}')
+    (here / "vocab_config.yaml").write_text("token_pattern: indic\nngram_range: [1, 1]\n")
+    done = flip("train", "sents.txt", "--vocab", "vocab_config.yaml", "-o", "run", "--epochs", 1, "--augment", 0)
+    assert done.code == 0, done.err
+    vocabulary = load_checkpoint("run").vocabulary
+    assert vocabulary.words == ("the", "was", "children")
+    assert vocabulary.tokenizer.name == "whitespace"
+
+
 def test_augmented_sentences_are_of_the_training_part_and_can_be_left_out(
     flip: Flip, here: Path, sentences: list[str]
 ) -> None:

@@ -66,10 +66,11 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
     from flip.corpus import MANIFEST, prepare_corpus
     from flip.dataset import load_dataset
     from flip.encoders.base import describe
+    from flip.published import load_vocabulary
     from flip.records import read_texts
     from flip.runs import DATA
     from flip.tokenize import Tokenizer
-    from flip.vocabulary import Vocabulary, build_vocabulary
+    from flip.vocabulary import build_vocabulary
 
     own, v = settings.train, settings.vocab
     assert own.output is not None
@@ -92,7 +93,7 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
     sentences = datasets["train"].sentences()
     learned = load_dataset(own.output / DATA / MANIFEST, "train,augmented" if "augmented" in datasets else "train")
     if own.vocab:
-        vocabulary = Vocabulary.load(own.vocab)
+        vocabulary = load_vocabulary(own.vocab)
     else:
         vocabulary = build_vocabulary(
             sentences,
