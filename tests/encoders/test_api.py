@@ -80,6 +80,17 @@ def test_the_server_says_how_long_to_wait(kind: str, server: Server) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_asks_for_a_long_wait_is_not_asked_again_before(kind: str, server: Server) -> None:
+    server.faults = [(429, 600)]
+    started = time.perf_counter()
+    with pytest.raises(UnavailableError, match="HTTP 429; the server asks to come back in 600 seconds") as caught:
+        load(kind, server).encode(["a"])
+    assert caught.value.hint == "what came back is kept; give the same command again then"
+    assert server.requests == 1
+    assert time.perf_counter() - started < 30
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_server_that_does_not_answer(kind: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"flip.encoders.{kind.split(':')[0]}.TIMEOUT", 0.3)
     server.faults = ["slow"]

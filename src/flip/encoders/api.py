@@ -21,6 +21,7 @@ from flip.files import os_errors
 TIMEOUT = 60.0  # seconds, of one request
 _ATTEMPTS = 8
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds
+_LONGEST_ASKED = 120.0  # seconds that a server may ask us to wait; for longer nobody wants to sit and watch
 _BYTES_PER_TOKEN = 4  # of English; other scripts have more tokens
 
 
@@ -47,7 +48,8 @@ class ApiEncoder(ABC):
     """An encoder behind HTTP. Its subclasses send one request; this does the rest.
 
     A request holds at most `most_texts` texts and about `most_tokens` tokens. What fails in a way that may pass is
-    tried again with growing random waits, or after as long as the server says.
+    tried again with growing random waits, or after as long as the server says. Where that is more than two minutes,
+    the call fails and says when to come back.
     """
 
     name: str
@@ -88,7 +90,7 @@ class ApiEncoder(ABC):
         """Embeds n sentences: (n, d).
 
         Raises:
-            UnavailableError: no key, refused, or out of reach after several attempts.
+            UnavailableError: no key, refused, out of reach after several attempts, or to be asked much later.
             InputError: the server does not take one of the sentences.
         """
         texts = [(self.options.prompt or "") + read_text(item, self.name) for item in batch]
@@ -144,6 +146,11 @@ class ApiEncoder(ABC):
                 try:
                     return self._checked(self.request(texts), len(texts))
                 except TryAgainError as error:
+                    if error.after is not None and error.after > _LONGEST_ASKED:
+                        raise UnavailableError(
+                            f"{self.name}: {error}; the server asks to come back in {error.after:.0f} seconds",
+                            "what came back is kept; give the same command again then",
+                        ) from None
                     if attempt == _ATTEMPTS - 1 or stopped.wait(_wait(attempt, error.after)):
                         raise UnavailableError(
                             f"{self.name}: {error}, {attempt + 1} times in a row",
@@ -203,7 +210,7 @@ def _tokens(text: str) -> int:
 def _wait(attempt: int, after: float | None) -> float:
     """The server's wish, else exponential backoff; random, so that concurrent requests do not come back together."""
     if after is not None:
-        return min(after, 2 * _LONGEST_WAIT)
+        return after
     return float(random.uniform(0.5, 1) * min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt))
 
 
