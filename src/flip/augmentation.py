@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from flip.tokenize import unicode_words
+
 
 def augment(sentences: Sequence[str], times: int, seed: int) -> list[str]:
     """Random crops of the sentences, then their distinct words alone, then these in the places of other words.
@@ -30,11 +32,9 @@ def augment(sentences: Sequence[str], times: int, seed: int) -> list[str]:
     >>> augment(["Trains run late."], 1, seed=1)
     ['late', 'late', 'run', 'trains', 'Trains run late.', 'run run late.', 'trains run late.']
     """
-    import regex
-
     if not times:
         return []
-    word = regex.compile(r"\b\w.*?\b", regex.WORD | regex.V1)
+    word = unicode_words()
     rng = np.random.default_rng(seed)
     whole: list[str] = []
     crops: list[str] = []

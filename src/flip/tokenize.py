@@ -11,10 +11,13 @@ import string
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Any, Literal, get_args
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from flip.errors import InputError
+
+if TYPE_CHECKING:
+    from regex import Pattern
 
 TokenizerName = Literal["latin", "unicode", "whitespace"]
 Accents = Literal["none", "ascii", "unicode"]
@@ -54,12 +57,20 @@ def reference_tokens(text: str) -> list[str]:
     return normalize(text).split()
 
 
+@cache
+def unicode_words() -> Pattern[str]:
+    """The pattern of a word by the boundaries of UAX #29, which needs no spaces (an ideograph is a word)."""
+    import regex
+
+    return regex.compile(r"\b\w.*?\b", regex.WORD | regex.V1)
+
+
 @dataclass(frozen=True)
 class Tokenizer:
     """Text to words. Calling it gives the n-grams of a sentence in order, words of an n-gram joined by a space.
 
     name: `latin` is the published `(?u)\\b\\w\\w+\\b`; `whitespace` splits on white space (published as `indic`);
-        `unicode` segments by the word boundaries of UAX #29, which needs no spaces (an ideograph is a word).
+        `unicode` takes the words of `unicode_words`.
     ngram: smallest and largest n.
     """
 
@@ -74,10 +85,7 @@ class Tokenizer:
             return re.compile(r"(?u)\b\w\w+\b").findall
         if self.name == "whitespace":
             return str.split
-        import regex
-
-        find: Callable[[str], list[str]] = regex.compile(r"\b\w.*?\b", regex.WORD | regex.V1).findall
-        return find
+        return unicode_words().findall
 
     def words(self, text: str) -> list[str]:
         """The unigrams of `text`, in order."""
