@@ -15,7 +15,7 @@ import pytest
 
 from flip import Explainer, load_checkpoint
 from flip.encoders import load_encoder
-from flip.encoders.base import describe
+from flip.encoders.identity import describe
 from flip.errors import UsageError
 
 Flip = Callable[..., Any]

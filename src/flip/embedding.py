@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.encoders.base import EncoderOptions, describe, truncated
+from flip.encoders.base import EncoderOptions, truncated
+from flip.encoders.identity import describe
 from flip.errors import FlipError, InputError
 from flip.files import os_errors, replacing, write_json
 from flip.journal import Batch, Journal

@@ -9,7 +9,8 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.base import require_dimension, require_encoder_of, truncated
+from flip.encoders.base import truncated
+from flip.encoders.identity import require_dimension, require_encoder_of
 from flip.errors import InputError, UsageError
 from flip.keywords import compare, top_keywords
 from flip.records import Record

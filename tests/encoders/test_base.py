@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flip.encoders import Encoder, load_encoder
-from flip.encoders.base import require_dimension
+from flip.encoders.identity import require_dimension
 from flip.errors import InputError, UnavailableError, UsageError
 
 OWN = """

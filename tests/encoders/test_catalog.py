@@ -13,8 +13,8 @@ import pytest
 
 from flip.cli.app import main
 from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.base import common_encoder, describe, require_same_encoder
 from flip.encoders.catalog import CATALOG, table
+from flip.encoders.identity import common_encoder, describe, require_same_encoder
 from flip.errors import InputError, UnavailableError, UsageError
 
 ROOT = Path(__file__).parent.parent.parent

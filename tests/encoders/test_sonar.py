@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from flip.checkpoint import Checkpoint
 from flip.embedding import embed
 from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.base import common_encoder, describe
+from flip.encoders.identity import common_encoder, describe
 from flip.encoders.sonar import Sonar, official
 from flip.encoders.sonar.checkpoints import load_weights
 from flip.encoders.sonar.fbank import fbank

@@ -189,7 +189,7 @@ def _own_manifest(folder: Path, config: dict[str, Any]) -> Path:
 
 
 def _require_fit(file: EmbeddingFile, checkpoint: Checkpoint) -> None:
-    from flip.encoders.base import require_dimension, require_same_encoder
+    from flip.encoders.identity import require_dimension, require_same_encoder
 
     require_dimension(file.open().shape[1], checkpoint.model.dimension, str(file.file), checkpoint.encoder)
     for source in file.sources:
@@ -202,7 +202,7 @@ def _splice(
     """Builds the dictionary and tunes the penalty on dev, for each embedding; says what was chosen."""
     from flip.dataset import load_dataset
     from flip.device import torch_device
-    from flip.encoders.base import require_encoder_of
+    from flip.encoders.identity import require_encoder_of
     from flip.splice import embed_concepts, tune_splice
 
     train, dev = (load_dataset(manifest, name) for name in (settings.train.train, settings.train.dev))

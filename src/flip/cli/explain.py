@@ -137,7 +137,7 @@ def explain(
 
 def _records(inputs: list[str], force_text: bool, d: int, trained: dict[str, Any]) -> Iterator[Record | InputError]:
     from flip.dataset import EmbeddingFile
-    from flip.encoders.base import require_dimension, require_same_encoder
+    from flip.encoders.identity import require_dimension, require_same_encoder
     from flip.records import STDIN, Record, is_input_file, scan_records
 
     for name in inputs:

@@ -65,7 +65,7 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
     from flip.corpora import augmented, read_plain
     from flip.corpus import MANIFEST, prepare_corpus
     from flip.dataset import load_dataset
-    from flip.encoders.base import describe
+    from flip.encoders.identity import describe
     from flip.published import load_vocabulary
     from flip.records import read_texts
     from flip.runs import DATA
@@ -122,7 +122,7 @@ def _augmentation(own: TrainSettings, encoder: Encoder) -> int:
 
 def _from_manifest(settings: Settings) -> Given:
     from flip.dataset import load_dataset, load_manifest
-    from flip.encoders.base import common_encoder
+    from flip.encoders.identity import common_encoder
     from flip.errors import InputError, UsageError
     from flip.published import load_vocabulary
 
