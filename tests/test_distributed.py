@@ -92,7 +92,7 @@ def test_ctrl_c_ends_all_and_says_how_to_go_on(corpus: Path) -> None:
         _, err = process.communicate(timeout=60)
     assert process.returncode != 0
     assert err.count("error: interrupted") == 1
-    assert "add --resume to the same command" in err
+    assert "give the same command again with --resume" in err
     assert not list(run.glob(".*"))
 
 
