@@ -37,7 +37,13 @@ class Given:
 
 
 def require_source(settings: Settings, of_data: dict[str, Any], of_corpus: dict[str, Any]) -> None:
-    """Raises a UsageError where there is not one source, or where an option of the other was given."""
+    """Raises a UsageError where there is not one source, or where an option of the other was given.
+
+    Args:
+        settings: with `corpus` or `data`.
+        of_data: options that only --data has, by their flags; None where one was not given.
+        of_corpus: those that only a CORPUS has.
+    """
     from flip.errors import UsageError
 
     own = settings.train
@@ -153,7 +159,7 @@ def _from_manifest(settings: Settings) -> Given:
         "dev": own.dev,
         "test": test,
     }
-    return Given(train, len(whole.sentences(own.text)), dev, tested, load_vocabulary(own.vocab), about, described)
+    return Given(train, len(whole.embeddings[0].open()), dev, tested, load_vocabulary(own.vocab), about, described)
 
 
 def _used(ids: list[str], alpha: float) -> list[str]:
