@@ -31,7 +31,7 @@ def corpus() -> tuple[np.ndarray, list[list[int]]]:
 def made(u, lists, *, shuffle: bool = True, group: Group = Group(), **options) -> Batches:  # noqa: B008, frozen
     plain = Whitening(np.zeros(D, np.float32), np.eye(D, dtype=np.float32))
     settings = {"batch_size": 10, "shuffle": shuffle, "seed": 3, "device": torch.device("cpu"), "group": group}
-    return Batches([(u, 1.0)], bags_of_indices(lists), plain, **(settings | options))
+    return Batches([(u, 1.0)], bags_of_indices(lists), **(settings | {"whitening": plain} | options))
 
 
 def rows(all_batches: Batches, number: int) -> list[list[int]]:
@@ -141,3 +141,19 @@ def test_what_fails_in_the_reading_thread_is_raised() -> None:
     with pytest.raises(OSError, match="the disk is gone"):
         next(passing)
     assert threading.main_thread() not in failing.read
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_rows_kept_on_the_device_make_the_same_batches(monkeypatch: pytest.MonkeyPatch, dtype) -> None:
+    """As where a GPU has room for them; here the CPU stands for it."""
+    u, lists = corpus()
+    u = u.astype(dtype)
+    whitening = fit_whitening([u], "whitened")
+    read = list(made(u, lists, whitening=whitening).of_pass(1))
+    monkeypatch.setattr(Batches, "_fits_device", lambda self: True)
+    kept = made(u, lists, whitening=whitening)
+    assert kept.is_resident
+    for expected, batch in zip(read, kept.of_pass(1), strict=True):
+        assert torch.allclose(batch.views[0][0], expected.views[0][0], atol=1e-5)
+        assert torch.equal(batch.targets.words, expected.targets.words)
+        assert torch.equal(batch.targets.rows, expected.targets.rows)

@@ -110,7 +110,19 @@ def test_recipes_side_by_side(two_views: Path) -> None:
     out = script(PAPER / "recipes.py", two_views, "--text", "en", "--rank", 8, "--extra", "dev", "--", "--epochs", 3)
     _, _, *rows = cells(out)
     assert [row[0] for row in rows] == ["paper", "flip", "flip, augmented"]
-    assert all(row[3].endswith(" s") for row in rows)
+    used = json.loads(Path("paper/recipe-flip/config.json").read_text(encoding="utf-8"))["training"]
+    assert used["precision"] == "float32"
+
+
+def test_time_to_an_accuracy_is_to_the_first_check_that_reaches_it(here: Path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(PAPER)
+    recipes = importlib.import_module("recipes")
+    checks = [(None, 1.0, False), (0.5, 2.0, True), (0.7, 4.0, False), (0.6, 8.0, True)]
+    lines = [{"accuracy": a, "score": a, "seconds": s, "best": best} for a, s, best in checks]
+    (here / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert recipes.best_accuracy(here) == 0.7
+    assert recipes.seconds(here, 0.6) == (15.0, 7.0)
+    assert np.isnan(recipes.seconds(here, 0.8)[1])
 
 
 def test_sizes_are_tested_on_the_same_sentences(two_views: Path) -> None:

@@ -2,23 +2,29 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 import torch
 from safetensors import safe_open
 
+from flip import runs, training
 from flip.bags import Bags, bags_of_indices
+from flip.checkpoint import load_model
 from flip.errors import FlipError, InputError, UsageError
-from flip.files import read_json
-from flip.metrics import References, rank
+from flip.files import replacing
+from flip.metrics import References, evaluate, rank
 from flip.model import FactorizedLogLinear, LogLinear
 from flip.probabilities import calibration
 from flip.recipes import PAPER, TrainConfig
 from flip.runs import train_run
 from flip.training import DevData, Trainer, TrainingData, soft_threshold_
 from flip.vocabulary import Vocabulary
+from flip.whitening import Whitening, fit_whitening
 
 D, WORDS = 12, 30
 CONFIG = TrainConfig(rank=D, epochs=6, batch_size=50, lr=0.05, precision="float32")
@@ -38,6 +44,10 @@ def data(n: int, seed: int, views: int = 1) -> tuple[TrainingData, DevData]:
 
 def trainer(config: TrainConfig = CONFIG, views: int = 1) -> Trainer:
     return Trainer(data(400, 0, views)[0], data(100, 1, views)[1], WORDS, config)
+
+
+def words() -> Vocabulary:
+    return Vocabulary(tuple(f"w{i}" for i in range(WORDS)))
 
 
 def finish(trained: Trainer) -> list[float]:
@@ -100,9 +110,18 @@ def test_alpha_at_an_end_never_reads_the_other_view(alpha: float, used: int) -> 
 
 
 def test_two_views_are_mixed() -> None:
-    trained = trainer(replace(CONFIG, alpha=0.5), views=2)
+    """The gradient of a step over all sentences is alpha of the first's and 1 - alpha of the second's."""
+    train, dev = data(400, 0)
+    views = (train.views[0], np.random.default_rng(1).normal(size=train.views[0].shape).astype(np.float32))
+    config = replace(CONFIG, alpha=0.3, rank=None, inputs="raw", batch_size=400, epochs=1)
+    trained = Trainer(TrainingData(views, train.bags), DevData(2 * dev.views, dev.references), WORDS, config)
+    probabilities = 1 / (1 + np.exp(-trained.b.double().numpy()))  # A is zero before the first step
+    Y = np.zeros((400, WORDS))
+    Y[np.repeat(np.arange(400), train.bags.sizes), train.bags.words] = 1
     finish(trained)
-    assert trained.best_score > 0.8
+    expected = (probabilities - Y).T @ (0.3 * views[0] + 0.7 * views[1]) / 400
+    assert trained.A.grad is not None
+    assert np.abs(trained.A.grad.numpy() - expected).max() < 1e-5 * np.abs(expected).max()
 
 
 def test_the_same_seed_gives_the_same_model_and_another_one_does_not() -> None:
@@ -185,17 +204,31 @@ def test_the_paper_recipe_checks_every_third_pass() -> None:
     trained = trainer(replace(PAPER, rank=D, epochs=9, batch_size=100))
     epochs = list(trained.fit())
     assert [epoch.epoch for epoch in epochs if epoch.score is not None] == [3, 6, 9]
+    assert [epoch.epoch for epoch in epochs if epoch.accuracy is not None] == [3, 6, 9]
+    assert epochs[-1].best
+    found = evaluate(trained.best, trained.dev.views[0], trained.dev.references)["accuracy"]
+    assert epochs[-1].accuracy == pytest.approx(found["bias"]["mean"])
     assert trained.dtype == torch.float32
+
+
+def test_until_the_first_check_the_run_holds_what_was_learned_last(tmp_path) -> None:
+    trained, vocabulary = trainer(replace(PAPER, rank=D, epochs=9, batch_size=100)), words()
+    initial = trained.model().b
+    first = next(train_run(tmp_path, trained, vocabulary, {}))
+    assert (first.score, first.best) == (None, False)
+    saved = load_model(tmp_path / "model.safetensors").b
+    assert np.array_equal(saved, trained.model().b)
+    assert not np.array_equal(saved, initial)
 
 
 def test_the_paper_recipe_checks_recall_at_top_2k_without_bias() -> None:
     trained = trainer(replace(PAPER, rank=D, epochs=6, batch_size=100))
     trained.b += torch.linspace(-500, 500, WORDS)  # with b every sentence has nearly the same words
     finish(trained)
-    words, (u,) = trained.dev.references.words, trained.dev.views
+    known, (u,) = trained.dev.references.words, trained.dev.views
     recalls = []
     for i, scores in enumerate(u @ trained.best.B.T @ trained.best.A.T):
-        wanted = set(words.words[words.indptr[i] : words.indptr[i + 1]].tolist())
+        wanted = set(known.words[known.indptr[i] : known.indptr[i + 1]].tolist())
         found = wanted & set(np.argsort(-scores)[: 2 * len(wanted)].tolist())
         recalls.append(len(found) / len(wanted))
     assert trained.best_score == pytest.approx(np.mean(recalls))
@@ -212,6 +245,18 @@ def test_divergence_keeps_the_last_good_model() -> None:
         finish(trained)
     assert np.isfinite(trained.best.b).all()
     assert np.isfinite(trained.best.output).all()
+
+
+def test_divergence_ends_a_pass_early_and_leaves_the_run_as_it_was(tmp_path) -> None:
+    trained, steps = trainer(replace(CONFIG, batch_size=4)), []
+    epochs = train_run(tmp_path, trained, words(), {}, on_step=lambda done, total: steps.append(done))
+    next(epochs)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    trained.A.fill_(torch.nan)
+    with pytest.raises(FlipError, match="diverged in epoch 2"):
+        next(epochs)
+    assert len(steps) < 100 + 16  # of 100 a pass
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_the_rate_warms_up_and_falls() -> None:
@@ -276,7 +321,7 @@ def test_dev_without_a_word_of_the_vocabulary() -> None:
 
 
 def test_a_run_is_not_resumed_on_other_data(tmp_path) -> None:
-    vocabulary = Vocabulary(tuple(f"w{i}" for i in range(WORDS)))
+    vocabulary = words()
     next(train_run(tmp_path, trainer(), vocabulary, {}))
     with pytest.raises(UsageError, match="data"):
         train, dev = data(400, 5)[0], data(100, 1)[1]
@@ -289,7 +334,7 @@ def test_a_run_is_not_resumed_on_other_data(tmp_path) -> None:
 @pytest.mark.parametrize("rank", [5, D])
 def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(tmp_path, rank: int) -> None:
     config = replace(CONFIG, rank=rank, patience=100)
-    vocabulary = Vocabulary(tuple(f"w{i}" for i in range(WORDS)))
+    vocabulary = words()
     whole, first, second = trainer(config), trainer(config), trainer(config)
     (tmp_path / "whole").mkdir()
     (tmp_path / "broken").mkdir()
@@ -311,7 +356,38 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(tmp_path, rank: in
     assert states[0] == states[1]
     lines = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("whole", "broken")]
     assert [len(part) for part in lines] == [6, 6]
-    assert read_json(tmp_path / "whole" / "options.json")["precision"] == "float32"
+
+
+@pytest.mark.parametrize("written", [0, 1])
+def test_no_line_of_the_log_is_lost_where_a_kill_falls_between_two_files(tmp_path, monkeypatch, written: int) -> None:
+    epochs = train_run(tmp_path, trainer(), words(), {})
+    assert [next(epochs).epoch, next(epochs).epoch] == [1, 2]
+    files = []
+
+    def killed(path: Path):
+        files.append(path)
+        if len(files) > written:
+            raise KeyboardInterrupt
+        return replacing(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runs, "replacing", killed)
+        with pytest.raises(KeyboardInterrupt):
+            next(train_run(tmp_path, trainer(), words(), {}, resume=True))
+    assert [epoch.epoch for epoch in train_run(tmp_path, trainer(), words(), {}, resume=True)] == [3, 4, 5, 6]
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [orjson.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_seconds_of_the_first_epoch_count_the_whitening_in(monkeypatch) -> None:
+    def slow(*args, **options) -> Whitening:
+        time.sleep(0.5)
+        return fit_whitening(*args, **options)
+
+    monkeypatch.setattr(training, "fit_whitening", slow)
+    seconds = [epoch.seconds for epoch in trainer().fit()]
+    assert seconds[0] > 0.5
+    assert min(seconds) < 0.5
 
 
 def test_numbers_too_small_for_float32_do_not_slow_training_down() -> None:

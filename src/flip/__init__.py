@@ -20,6 +20,7 @@ _HOMES = {
     "FlipError": "errors",
     "InputError": "errors",
     "LogLinear": "model",
+    "References": "metrics",
     "Tokenizer": "tokenize",
     "TrainConfig": "recipes",
     "Trainer": "training",
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from flip.errors import FlipError, InputError, UnavailableError, UsageError
     from flip.explain import Explainer
     from flip.keywords import top_keywords
-    from flip.metrics import evaluate, references
+    from flip.metrics import References, evaluate, references
     from flip.model import FactorizedLogLinear, LogLinear
     from flip.recipes import TrainConfig
     from flip.tokenize import Tokenizer

@@ -81,17 +81,19 @@ class Batches:
         """The batches of pass `number`, from 0."""
         order = np.random.default_rng((self.seed, number))
         blocks = self._blocks(order)
-        for block, raw in zip(blocks, self._read_ahead(blocks), strict=True):
+        for block, held in zip(blocks, self._read_ahead(blocks), strict=True):
             inner = order.permutation(len(block)) if self.shuffle else np.arange(len(block))
             rows = block[inner]
             on_device = torch.from_numpy(rows).to(self.device)
-            # Where in `raw` a row is.
+            # Where in `held` a row is.
             places = on_device if self.is_resident else torch.from_numpy(inner).to(self.device)
             for first in range(0, len(rows), self.batch_size):
                 n = min(self.batch_size, len(rows) - first)
                 own = slice(first + self.group.rank * n // self.group.size,
                             first + (self.group.rank + 1) * n // self.group.size)  # fmt: skip
-                views = [(self._conditioned(u[places[own]]), w) for u, w in zip(raw, self.weights, strict=True)]
+                views = [(u[places[own]], w) for u, w in zip(held, self.weights, strict=True)]
+                if not self.is_resident:
+                    views = [(self._conditioned(u), w) for u, w in views]
                 # The number of entries is summed here, not on the device, which the host need not wait for then.
                 entries = int(self._sizes[rows[own]].sum())
                 yield Batch(views, self._targets(on_device[own], entries), n)
@@ -139,17 +141,14 @@ class Batches:
         """Whether a GPU has room for all rows in half of what is free; the rest is for the parameters and a step."""
         if self.device.type != "cuda":
             return False
-        needed = sum(math.prod(view.shape) * view.dtype.itemsize for view in self._views)
+        needed = sum(4 * math.prod(view.shape) for view in self._views)
         return needed < torch.cuda.mem_get_info(self.device)[0] / 2
 
     def _to_device(self) -> list[Tensor]:
-        resident = [torch.empty(view.shape, dtype=_torch_dtype(view), device=self.device) for view in self._views]
+        """All rows, conditioned, in float32."""
+        resident = [torch.empty(view.shape, device=self.device) for view in self._views]
         for start in range(0, self._rows, _BLOCK_ROWS):
             rows = np.arange(start, min(start + _BLOCK_ROWS, self._rows))
             for u, block in zip(resident, self._read(rows), strict=True):
-                u[rows[0] : rows[-1] + 1].copy_(block)
+                u[rows[0] : rows[-1] + 1] = self._conditioned(block.to(self.device))
         return resident
-
-
-def _torch_dtype(view: View) -> torch.dtype:
-    return torch.float16 if view.dtype == np.float16 else torch.float32

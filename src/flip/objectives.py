@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 Objective = Literal["bernoulli", "multinomial"]
 
-_NO_FLOAT64 = "mps"  # the type of device that has none
-
 
 @dataclass(frozen=True)
 class Targets:
@@ -87,15 +85,14 @@ def bernoulli(
         with_value: the value costs one more pass over Z; steps that nobody reads can leave it out.
 
     Returns:
-        weight * value, a float64 scalar, float32 where the device has no float64; None without `with_value`.
+        weight * value, a float32 scalar; None without `with_value`.
     """
-    dtype = _sum_dtype(H.device)
-    value = torch.zeros((), dtype=dtype, device=H.device) if with_value else None
+    value = torch.zeros((), device=H.device) if with_value else None
     for block, part, A_block, Z in _blocks(H, A, b, targets):
         rows, columns = targets.rows[part], targets.words[part] - block.start
         if value is not None:
-            value += torch.nn.functional.softplus(Z).sum(dtype=dtype)
-            value -= Z[rows, columns].sum(dtype=dtype)
+            value += torch.nn.functional.softplus(Z).sum(dtype=torch.float32)
+            value -= Z[rows, columns].sum(dtype=torch.float32)
         G = Z.sigmoid_()
         G[rows, columns] -= 1
         _accumulate(grad, G, H, A_block, block, weight)
@@ -107,13 +104,12 @@ def multinomial(
 ) -> Tensor | None:
     """One softmax over the vocabulary (eq. 3); arguments as for `bernoulli`, values are counts."""
     log_sum = torch.full((len(H),), -torch.inf, device=H.device)
-    dtype = _sum_dtype(H.device)
-    picked = torch.zeros((), dtype=dtype, device=H.device)
+    picked = torch.zeros((), device=H.device)
     for block, part, _, Z in _blocks(H, A, b, targets):
         torch.logaddexp(log_sum, Z.float().logsumexp(dim=1), out=log_sum)
         if with_value:
             entries = Z[targets.rows[part], targets.words[part] - block.start]
-            picked += (entries * targets.values[part]).sum(dtype=dtype)
+            picked += (entries * targets.values[part]).sum(dtype=torch.float32)
     # N exp(Z - log_sum), with N in the exponent: a pass less. Without a target N is 0, and so is the row.
     shift = log_sum - targets.totals.log()
     for block, part, A_block, Z in _blocks(H, A, b, targets):
@@ -122,15 +118,10 @@ def multinomial(
         _accumulate(grad, P, H, A_block, block, weight)
     if not with_value:
         return None
-    return weight * ((targets.totals.to(dtype) * log_sum.to(dtype)).sum() - picked)
+    return weight * ((targets.totals * log_sum).sum() - picked)
 
 
 OBJECTIVES: dict[Objective, Callable[..., Tensor | None]] = {"bernoulli": bernoulli, "multinomial": multinomial}
-
-
-def _sum_dtype(device: torch.device) -> torch.dtype:
-    """In which a value is summed: float64 where the device has it."""
-    return torch.float32 if device.type == _NO_FLOAT64 else torch.float64
 
 
 def _blocks(H: Tensor, A: Tensor, b: Tensor, targets: Targets) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.bags import Bags
+    from flip.recipes import Precision
     from flip.training import Epoch, Trainer
     from flip.vocabulary import Vocabulary
 
@@ -82,16 +84,11 @@ def train_run(
         UsageError: the run was started with other options, data or vocabulary.
     """
     import orjson
-    import torch
     from safetensors import safe_open
     from safetensors.torch import save_file
 
-    before = read_json(folder / STARTED) if resume else {}
-    if resume and trainer.config.precision == "auto":
-        trainer.dtype = getattr(torch, before["precision"])  # a probe may decide otherwise on a busy machine
     started = {
         "training": trainer.config.to_dict(),
-        "precision": str(trainer.dtype).removeprefix("torch."),
         "rows": trainer.n,
         "whole": trainer.train.whole,
         "words": len(vocabulary),
@@ -103,7 +100,7 @@ def train_run(
     }
     log: list[dict[str, Any]] = []
     if resume:
-        _require_same(before, started, folder)
+        _require_same(read_json(folder / STARTED), started, folder)
         if (folder / STATE).is_file():
             with safe_open(folder / STATE, framework="pt") as file:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -119,17 +116,24 @@ def train_run(
             for name in _OWN:
                 (folder / name).unlink(missing_ok=True)
         write_json(folder / STARTED, started)
-    where = {"device": str(trainer.device), "precision": started["precision"]}
+    where = {"device": str(trainer.device), "precision": trainer.config.precision}
     for epoch in trainer.fit(on_step):
-        if epoch.best or not (folder / MODEL_FILE).is_file():
+        if epoch.best or trainer.best_score == -math.inf:  # before the first check each is the best that is known
             save_checkpoint(folder, Checkpoint(trainer.best, vocabulary, config, str(folder)), dtype)
-        tensors, progress = trainer.state()
-        with replacing(folder / STATE) as temporary:
-            save_file(tensors, temporary, metadata=progress)
+        # The state last: what is ahead of it is made again on --resume, what lay behind it would be lost.
         log.append(epoch.to_dict() | where)
         with replacing(folder / LOG) as temporary:
             temporary.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in log))
+        tensors, progress = trainer.state()
+        with replacing(folder / STATE) as temporary:
+            save_file(tensors, temporary, metadata=progress)
         yield epoch
+
+
+def precision_of(folder: Path) -> Precision:
+    """In which the run in `folder` is trained, where a probe chose it: on a busy machine it may choose otherwise."""
+    precision: Precision = read_json(folder / STARTED)["training"]["precision"]
+    return precision
 
 
 def _bags_digest(bags: Bags) -> str:

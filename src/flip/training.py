@@ -25,7 +25,7 @@ from flip.initialization import initial_parameters, orthonormal
 from flip.metrics import References, accuracy, hits, top_words
 from flip.model import FactorizedLogLinear, LogLinear, Model
 from flip.objectives import OBJECTIVES, Gradients
-from flip.recipes import TrainConfig
+from flip.recipes import Precision, TrainConfig
 from flip.whitening import Whitening, fit_whitening
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 # What changes from epoch to epoch beside the tensors.
 _PROGRESS = ("epoch", "best_score", "checks_without_gain", "lr_scale")
+_PRECISIONS: dict[torch.dtype, Precision] = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,16 @@ class DevData:
 class Epoch:
     """What one pass over the data gave.
 
-    loss is the mean over every eighth step, a sentence; score the dev metric, None in a pass without a check.
+    loss: mean over every eighth step, a sentence.
+    score, accuracy: the dev metric, and accuracy with b, on dev (the mean of both embeddings); None without a check.
+    seconds: of the pass and its check; those of the first count the making of the Trainer in.
     """
 
     epoch: int
     epochs: int
     loss: float
     score: float | None
+    accuracy: float | None
     best: bool
     lr: float
     sparsity: float
@@ -94,6 +98,7 @@ class Trainer:
     """Trains one model. `best` is the model of the best check so far, of the raw embedding.
 
     >>> import numpy as np
+    >>> from flip import DevData, References, TrainConfig, Trainer, TrainingData
     >>> from flip.bags import bags_of_indices
     >>> word = np.arange(64) % 8
     >>> u = np.eye(8, dtype=np.float32)[word] + np.random.default_rng(0).normal(scale=0.1, size=(64, 8))
@@ -117,21 +122,32 @@ class Trainer:
     ) -> None:
         """Fits the whitening and initialises the factors.
 
-        With a `group` each process makes a Trainer of the same data, and all of them run `fit`.
+        Args:
+            train: n sentences to learn from.
+            dev: sentences to check on.
+            vocabulary_size: |V|; the bags of both hold words below it.
+            config: the ingredients, by default those of the recipe `flip`; `self.config` is filled in for the data.
+            device: where to compute.
+            group: processes that train together; each makes a Trainer of the same data, and all of them run `fit`.
+
+        Raises:
+            FlipError: another process of the group ended.
         """
+        started = time.perf_counter()
         # Where a model is sure, probabilities fall below 1e-38, and a CPU takes a hundred times as long to multiply
         # such numbers. They become 0, in this thread and in those that torch starts after this.
         torch.set_flush_denormal(True)
         self.device, self.group, self.train, self.dev = torch.device(device), group, train, dev
         self.n, self.epoch = len(train.bags), 0
-        self.config = config = (config or TrainConfig()).resolved(self.n)
+        wanted = (config or TrainConfig()).resolved(self.n)
+        # A probe, and sums whose order depends on the number of threads: one process decides for all.
+        self.dtype = group.from_first(lambda: matmul_dtype(self.device, wanted.precision))
+        self.config = config = replace(wanted, precision=_PRECISIONS[self.dtype])
         used = self._used(train.views)
         self._dev_views = [view for view, _ in self._used(dev.views)]
         bags = train.bags
         if config.targets == "presence":
             bags = replace(bags, counts=np.ones_like(bags.counts))
-        # A probe, and sums whose order depends on the number of threads: one process decides for all.
-        self.dtype = group.from_first(lambda: matmul_dtype(self.device, config.precision))
         self.whitening: Whitening = group.from_first(
             lambda: fit_whitening([u for u, _ in used], config.inputs, rows=train.whole)
         )
@@ -162,6 +178,7 @@ class Trainer:
         self.best: Model = self.model()
         self.best_score = -math.inf
         self.checks_without_gain = 0
+        self._setup_seconds = time.perf_counter() - started
 
     def model(self) -> Model:
         """The current model of the raw embedding: whitening folded in, float32, on the CPU."""
@@ -204,22 +221,24 @@ class Trainer:
                 loss = self._step(batch, lr, with_value=i % 8 == 0)
                 if loss is not None:
                     losses.append(loss)
+                    # A GPU would have to be waited for.
+                    if self.device.type == "cpu":
+                        self._require_finite()
                 if on_step:
                     on_step(step + 1, steps * config.epochs)
-            self.epoch += 1
             loss_of_steps = torch.stack(losses)
             self.group.sum_([loss_of_steps])
             mean_loss = float(loss_of_steps.mean())
-            if not math.isfinite(mean_loss) or not torch.isfinite(self.b).all():
-                raise FlipError(
-                    f"training diverged in epoch {self.epoch}: the loss is {mean_loss}",
-                    "what complete epochs gave is kept; try a lower --lr",
-                )
+            self._require_finite(mean_loss)
+            self.epoch += 1
             due = self.epoch % config.check_every == 0 or self.epoch == config.epochs
-            score, best = self._check() if due else (None, False)
+            score, with_b, best = self._check() if due else (None, None, False)
+            if self.best_score == -math.inf:
+                self.best = self.model()  # the best that is known, until the first check
             sparsity = float((self.A == 0).float().mean())
-            seconds = time.perf_counter() - started
-            yield Epoch(self.epoch, config.epochs, mean_loss, score, best, lr, sparsity, seconds)
+            seconds = time.perf_counter() - started + self._setup_seconds
+            self._setup_seconds = 0.0
+            yield Epoch(self.epoch, config.epochs, mean_loss, score, with_b, best, lr, sparsity, seconds)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """All that `restore` needs to go on after the last complete epoch, but for `best`: tensors and text."""
@@ -287,10 +306,18 @@ class Trainer:
             return config.lr * self.lr_scale
         return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
-    def _check(self) -> tuple[float, bool]:
-        """Scores the current model on dev; keeps it where it is the best so far."""
+    def _require_finite(self, loss: float = 0.0) -> None:
+        # The gradients are summed over all processes, so that in each of them b is the same.
+        if not math.isfinite(loss) or not torch.isfinite(self.b).all():
+            raise FlipError(
+                f"training diverged in epoch {self.epoch + 1}: the loss is no longer finite",
+                "what complete epochs gave is kept; start anew with a lower --lr",
+            )
+
+    def _check(self) -> tuple[float, float, bool]:
+        """Score and accuracy of the current model on dev; keeps it where it has the best score so far."""
         model = self._checked_model()
-        score = self.group.from_first(lambda: float(np.mean([self._dev_score(model, u) for u in self._dev_views])))
+        score, with_b = self.group.from_first(lambda: self._dev_scores(model))
         best = score > self.best_score
         if best:
             self.best, self.best_score, self.checks_without_gain = deepcopy(model), score, 0
@@ -298,7 +325,7 @@ class Trainer:
             self.checks_without_gain += 1
             if self.checks_without_gain % 2 == 0:
                 self.lr_scale /= 2
-        return score, best
+        return score, with_b, best
 
     def _checked_model(self) -> Model:
         """What a check measures and keeps, in the first process; the others only learn its score."""
@@ -309,18 +336,31 @@ class Trainer:
             return model
         return calibrate(model, self._dev_views, self.dev.references, device=str(self.device))
 
-    def _dev_score(self, model: Model, view: NDArray[np.floating[Any]]) -> float:
-        words = self.dev.references.words
-        k = words.sizes
-        recall = self.config.dev_metric == "recall"
-        depth = int(k.max()) * (2 if recall else 1)
-        top = top_words(model, view, depth, bias_weight=0.0 if recall else 1.0, device=str(self.device))
-        hit = hits(top, words, model.vocabulary_size)
-        if not recall:
-            return float(accuracy(hit, words).mean())
+    def _dev_scores(self, model: Model) -> tuple[float, float]:
+        with_b = float(np.mean([self._dev_accuracy(model, u) for u in self._dev_views]))
+        if self.config.dev_metric == "accuracy":
+            return with_b, with_b
+        return float(np.mean([self._dev_recall(model, u) for u in self._dev_views])), with_b
+
+    def _dev_accuracy(self, model: Model, view: NDArray[np.floating[Any]]) -> float:
+        return float(accuracy(self._dev_hits(model, view, 1, bias_weight=1.0), self.dev.references.words).mean())
+
+    def _dev_recall(self, model: Model, view: NDArray[np.floating[Any]]) -> float:
+        """At the top 2k of each sentence of k words, without b."""
+        hit = self._dev_hits(model, view, 2, bias_weight=0.0)
+        k = self.dev.references.words.sizes
         counted = np.flatnonzero(k)
         reach = np.minimum(2 * k[counted], hit.shape[1])
         return float((np.cumsum(hit, axis=1)[counted, reach - 1] / k[counted]).mean())
+
+    def _dev_hits(
+        self, model: Model, view: NDArray[np.floating[Any]], times: int, bias_weight: float
+    ) -> NDArray[np.bool_]:
+        """Of the first `times` k words, for the largest k of a sentence."""
+        words = self.dev.references.words
+        depth = times * int(words.sizes.max())
+        top = top_words(model, view, depth, bias_weight=bias_weight, device=str(self.device))
+        return hits(top, words, model.vocabulary_size)
 
 
 def _require_rows(views: tuple[NDArray[np.floating[Any]], ...], n: int) -> None:

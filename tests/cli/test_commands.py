@@ -10,7 +10,11 @@ import numpy as np
 import orjson
 import pytest
 
+from flip.bags import bags_of_words
+from flip.calibration import choose_bias_weight
 from flip.checkpoint import load_checkpoint
+from flip.dataset import load_dataset
+from flip.metrics import evaluate, references
 from tests.conftest import QUICKSTART, Flip
 
 
@@ -133,11 +137,28 @@ def test_config_json_says_which_ingredients_were_used(flip: Flip, quickstart: Pa
     assert done.code == 0, done.err
     training = load_checkpoint("run").config["training"]
     assert {name: training[name] for name in used} == used
+    assert training["precision"] in ("float32", "bfloat16")  # what `auto` chose
     log = [orjson.loads(line) for line in (here / "run" / "log.jsonl").read_bytes().splitlines()]
     assert [line["score"] is None for line in log] == [True, False, False]
     refused = flip("train", *data, "--targets", "counts", "--force")
     assert (refused.code, "error: --targets counts with --objective bernoulli" in refused.err) == (2, True)
     assert load_checkpoint("run").config["training"] == training  # nothing was removed
+
+
+def test_what_config_json_measures_is_the_model_as_it_is_saved(flip: Flip, quickstart: Path, here: Path) -> None:
+    data = ("--data", quickstart / "datasets.yaml", "--vocab", quickstart / "vocab.json", "-o", "run", "--rank", 8)
+    done = flip("train", *data, "--epochs", 2, "--dtype", "float16")
+    assert done.code == 0, done.err
+    saved, dev = load_checkpoint("run"), load_dataset(quickstart / "datasets.yaml", "dev")
+    of_dev = references(dev.sentences(), saved.vocabulary)
+    assert saved.config["metrics"]["dev"] == evaluate(saved.model, dev.embeddings[0].open(), of_dev)
+    expected = choose_bias_weight(
+        saved.model,
+        dev.embeddings[0].open(),
+        of_dev,
+        bags_of_words(load_dataset(quickstart / "datasets.yaml", "train").sentences(), saved.vocabulary),
+    )
+    assert saved.config["bias_weight"] == expected
 
 
 def test_vocab_from_standard_input(flip: Flip, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

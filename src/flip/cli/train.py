@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -217,6 +218,8 @@ def train(
 
 
 def _train(settings: Settings, out: Output) -> None:
+    import torch
+
     from flip.distributed import joined, own_device
     from flip.errors import UsageError
     from flip.recipes import choose
@@ -227,6 +230,7 @@ def _train(settings: Settings, out: Output) -> None:
         raise UsageError("no folder for the run", "add -o RUN, or [train] output in flip.toml")
     # What does not go together is refused before anything is prepared.
     choose(own.recipe, None if own.rank == "full" else 1, vars(own))
+    torch.set_flush_denormal(True)  # see Trainer; an encoder makes torch start its threads
     device = own_device(settings.device)
     before = _started(own.output)
     with interruptible(lambda: _how_to_go_on(own, before)), joined(device) as group:
@@ -241,11 +245,12 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
     from flip.bags import bags_of_words
     from flip.calibration import choose_bias_weight
     from flip.card import write_card
-    from flip.checkpoint import Checkpoint, save_checkpoint
+    from flip.checkpoint import Checkpoint, load_model, save_checkpoint
     from flip.dataset import require_same_dimension
+    from flip.locating import MODEL_FILE
     from flip.metrics import DEPTH, evaluate, rank, references
     from flip.probabilities import threshold_f1
-    from flip.runs import train_run
+    from flip.runs import precision_of, train_run
     from flip.training import DevData, Trainer, TrainingData
 
     own = settings.train
@@ -259,6 +264,8 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
         [(data.embeddings[0].file, data.embeddings[0].open()) for data in (given.train, given.dev, given.test) if data]
     )
     config = _ingredients(own, views[0].shape[1], settings.seed, out)
+    if own.resume and config.precision == "auto":
+        config = replace(config, precision=precision_of(folder))
     started = time.perf_counter()
     trainer = Trainer(
         TrainingData(views, bags, given.whole),
@@ -291,15 +298,17 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
     if not group.is_first:
         return
     run_on = str(device)
-    description["bias_weight"] = choose_bias_weight(trainer.best, dev_views[0], dev_references, bags, run_on)
+    # What is saved is what is measured: float16, and after --resume the same as without.
+    best = load_model(folder / MODEL_FILE)
+    description["bias_weight"] = choose_bias_weight(best, dev_views[0], dev_references, bags, run_on)
     if config.objective == "bernoulli":
-        ranked = rank(trainer.best, dev_views[0], DEPTH, bias_weights={"bias": 1.0}, device=run_on)["bias"]
+        ranked = rank(best, dev_views[0], DEPTH, bias_weights={"bias": 1.0}, device=run_on)["bias"]
         description["threshold"] = threshold_f1(ranked, dev_references, len(given.vocabulary))["threshold"]
-    metrics = {"dev": evaluate(trainer.best, dev_views[0], dev_references, device=run_on)}
+    metrics = {"dev": evaluate(best, dev_views[0], dev_references, device=run_on)}
     if tested is not None:
-        metrics["test"] = evaluate(trainer.best, *tested, device=run_on)
+        metrics["test"] = evaluate(best, *tested, device=run_on)
     description["metrics"] = metrics
-    checkpoint = Checkpoint(trainer.best, given.vocabulary, description, str(folder))
+    checkpoint = Checkpoint(best, given.vocabulary, description, str(folder))
     save_checkpoint(folder, checkpoint, weights)
     write_card(folder, checkpoint)
     last = "test" if "test" in metrics else "dev"
