@@ -230,7 +230,7 @@ def _train(settings: Settings, out: Output) -> None:
         raise UsageError("no folder for the run", "add -o RUN, or [train] output in flip.toml")
     # What does not go together is refused before anything is prepared.
     choose(own.recipe, None if own.rank == "full" else 1, vars(own))
-    torch.set_flush_denormal(True)  # see Trainer; an encoder makes torch start its threads
+    torch.set_flush_denormal(True)  # as Trainer does, but before an encoder makes torch start its threads
     device = own_device(settings.device)
     before = _started(own.output)
     with interruptible(lambda: _how_to_go_on(own, before)), joined(device) as group:
