@@ -18,11 +18,12 @@ import torch
 
 from flip.batches import Batch, Batches
 from flip.calibration import calibrate
+from flip.checking import dev_accuracy, dev_recall
 from flip.device import matmul_dtype
 from flip.distributed import ALONE, Group
 from flip.errors import FlipError, InputError
 from flip.initialization import initial_parameters, orthonormal
-from flip.metrics import References, accuracy, hits, top_words
+from flip.metrics import References
 from flip.model import FactorizedLogLinear, LogLinear, Model
 from flip.objectives import OBJECTIVES, Gradients
 from flip.recipes import Precision, TrainConfig
@@ -337,30 +338,11 @@ class Trainer:
         return calibrate(model, self._dev_views, self.dev.references, device=str(self.device))
 
     def _dev_scores(self, model: Model) -> tuple[float, float]:
-        with_b = float(np.mean([self._dev_accuracy(model, u) for u in self._dev_views]))
+        words, device = self.dev.references.words, str(self.device)
+        with_b = dev_accuracy(model, self._dev_views, words, device)
         if self.config.dev_metric == "accuracy":
             return with_b, with_b
-        return float(np.mean([self._dev_recall(model, u) for u in self._dev_views])), with_b
-
-    def _dev_accuracy(self, model: Model, view: NDArray[np.floating[Any]]) -> float:
-        return float(accuracy(self._dev_hits(model, view, 1, bias_weight=1.0), self.dev.references.words).mean())
-
-    def _dev_recall(self, model: Model, view: NDArray[np.floating[Any]]) -> float:
-        """At the top 2k of each sentence of k words, without b."""
-        hit = self._dev_hits(model, view, 2, bias_weight=0.0)
-        k = self.dev.references.words.sizes
-        counted = np.flatnonzero(k)
-        reach = np.minimum(2 * k[counted], hit.shape[1])
-        return float((np.cumsum(hit, axis=1)[counted, reach - 1] / k[counted]).mean())
-
-    def _dev_hits(
-        self, model: Model, view: NDArray[np.floating[Any]], times: int, bias_weight: float
-    ) -> NDArray[np.bool_]:
-        """Of the first `times` k words, for the largest k of a sentence."""
-        words = self.dev.references.words
-        depth = times * int(words.sizes.max())
-        top = top_words(model, view, depth, bias_weight=bias_weight, device=str(self.device))
-        return hits(top, words, model.vocabulary_size)
+        return dev_recall(model, self._dev_views, words, device), with_b
 
 
 def _require_rows(views: tuple[NDArray[np.floating[Any]], ...], n: int) -> None:
