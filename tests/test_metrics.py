@@ -54,7 +54,7 @@ def test_reference_tokens_are_distinct_and_counted_with_those_that_are_unknown()
 
 def test_tokens_of_the_vocabulary_are_cut_by_its_tokenizer() -> None:
     vocabulary = Vocabulary(("a", "train"))
-    assert references(["A train"], vocabulary).words.sizes.tolist() == [2]
+    assert references(["A train"], vocabulary, "published").words.sizes.tolist() == [2]
     assert references(["A train"], vocabulary, "vocabulary").words.sizes.tolist() == [1]  # latin: two letters
 
 

@@ -6,7 +6,7 @@ import orjson
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 
-from flip.errors import InputError
+from flip.errors import InputError, UsageError
 from flip.tokenize import Tokenizer, normalize
 from flip.vocabulary import Vocabulary, build_vocabulary, options_path
 
@@ -29,6 +29,29 @@ def test_equals_count_vectorizer(sentences: list[str], options: dict) -> None:
     theirs = CountVectorizer(token_pattern=r"(?u)\b\w\w+\b", preprocessor=normalize, ngram_range=ngram, **options)
     theirs.fit(sentences)
     assert ours.index == {word: int(i) for word, i in theirs.vocabulary_.items()}
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_df": 1}, {"min_df": 1.0}, {"min_df": 1, "max_df": 1.0}, {"min_df": 0.5}, {"max_df": 2}]
+)
+def test_integers_count_sentences_and_decimals_are_shares_as_in_count_vectorizer(options: dict) -> None:
+    texts = ["the cat sat", "the dog sat", "the bird flew"]
+    theirs = CountVectorizer(token_pattern=r"(?u)\b\w\w+\b", **options).fit(texts)
+    assert list(build_vocabulary(texts, Tokenizer(), **options).words) == sorted(theirs.vocabulary_)
+
+
+@pytest.mark.parametrize("bound", [2.0, -1, -0.5, float("nan"), True, "x", "1.5", None])
+def test_what_bounds_no_frequency_is_refused(bound: object) -> None:
+    with pytest.raises(UsageError, match="bounds no frequency"):
+        build_vocabulary(["one two"], Tokenizer(), max_df=bound)  # type: ignore[arg-type]
+
+
+def test_a_vocabulary_of_clauses_says_what_to_do() -> None:
+    chinese = ["我今天很高兴。", "他昨天去了北京。"]
+    assert "--tokenizer unicode" in (build_vocabulary(chinese, Tokenizer()).unsegmented or "")
+    assert build_vocabulary(chinese, Tokenizer("unicode")).unsegmented is None
+    assert "segmenter" in (build_vocabulary(["สวัสดีชาวโลก"], Tokenizer()).unsegmented or "")
+    assert build_vocabulary(["나는 오늘 행복하다", "हिन्दी भाषा"], Tokenizer()).unsegmented is None
 
 
 def test_accents_as_count_vectorizer_strips_them() -> None:

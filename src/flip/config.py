@@ -11,16 +11,27 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from flip.encoders.base import DEFAULT_ENCODER, EncoderOptions
 from flip.errors import InputError, UsageError
 from flip.recipes import DevMetric, Init, Precision, Reduction, Schedule, TargetKind
-from flip.tokenize import Accents, TokenizerName
+from flip.tokenize import Accents, TokenizerName, TokenSource
+from flip.vocabulary import frequency_bound
 
 CONFIG_FILE = "flip.toml"
 
+
+def _frequency_bound(value: Any) -> int | float:
+    try:
+        return frequency_bound(value)
+    except UsageError as error:
+        raise ValueError(f"{error.message}: {error.hint}") from error
+
+
+# PlainValidator, since pydantic would take 1 for 1.0.
+FrequencyBound = Annotated[int | float, PlainValidator(_frequency_bound)]
 AtLeastOne = Field(default=10, ge=1)
 
 
@@ -36,8 +47,8 @@ class VocabSettings(_Section):
     sim_threshold: float | None = None
     output: Path = Path("vocab.json")
     max_features: int = Field(default=100_000, ge=1)
-    min_df: int | float = Field(default=1, ge=0)
-    max_df: int | float = Field(default=1.0, gt=0)
+    min_df: FrequencyBound = 1
+    max_df: FrequencyBound = 1.0
     ngram: tuple[int, int] = (1, 1)
     tokenizer: TokenizerName = "latin"
     strip_accents: Accents = "none"
@@ -115,7 +126,7 @@ class EvalSettings(_Section):
     dataset: str = "test"
     text: str | None = None
     metrics: str = "accuracy,pr"
-    tokens: Literal["published", "vocabulary"] = "published"
+    tokens: TokenSource = "vocabulary"
     topn: int = AtLeastOne
     method: Literal["flip", "splice"] = "flip"
     compare: list[str] = []

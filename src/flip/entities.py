@@ -13,7 +13,7 @@ from flip.bags import Bags, bags_of_indices
 from flip.errors import InputError
 from flip.files import os_errors
 from flip.metrics import Estimate, hits, precision_recall
-from flip.tokenize import normalize, reference_tokens
+from flip.tokenize import normalize, published_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.metrics import Ranking
+    from flip.tokenize import TokenSource
     from flip.vocabulary import Vocabulary
 
 _HINT = 'each line is an object such as {"text": "Ada met Bob.", "entity_names": ["Ada", "Bob"]}'
@@ -88,7 +89,7 @@ def read_entities(path: Path) -> list[EntityRow]:
 
 
 def match_entities(
-    rows: Sequence[EntityRow], sentences: Mapping[int, str], vocabulary: Vocabulary, tokens: str = "published"
+    rows: Sequence[EntityRow], sentences: Mapping[int, str], vocabulary: Vocabulary, tokens: TokenSource = "vocabulary"
 ) -> Entities:
     """Finds the sentences that the rows belong to: by normalised text, or by line where a row has no text.
 
@@ -102,7 +103,7 @@ def match_entities(
     Raises:
         InputError: no row belongs to a sentence.
     """
-    split = reference_tokens if tokens == "published" else vocabulary.tokenizer.words
+    split = published_tokens if tokens == "published" else vocabulary.tokenizer.words
     by_text: dict[str, list[int]] = {}
     for position, text in enumerate(sentences.values()):
         by_text.setdefault(normalize(text), []).append(position)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from flip.checkpoint import Checkpoint
     from flip.dataset import Dataset
+    from flip.tokenize import TokenSource
 
 METRIC_NAMES = (
     "accuracy", "pr", "curve", "span", "entities", "jaccard", "perplexity", "calibration", "sparsity",
@@ -84,7 +85,7 @@ class EvaluationOptions:
 
     metrics: Sequence[str] = ("accuracy", "pr")
     topn: int = 10
-    tokens: str = "published"
+    tokens: TokenSource = "vocabulary"
     entities: Sequence[EntityRow] | None = None
     device: str = "cpu"
 

@@ -14,6 +14,7 @@ from flip.encoders.identity import require_dimension, require_encoder_of
 from flip.errors import InputError, UsageError
 from flip.keywords import compare, top_keywords
 from flip.records import Record
+from flip.scripts import unknown_script
 from flip.streaming import one_ahead, ready_batches
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Explainer:
     def stream(self, records: Iterable[Record | InputError], batch_size: int = 64) -> Iterator[dict[str, Any]]:
         """One output record for each input record, in order, as soon as it can be had.
 
-        `{"id", "text"|"audio"|"row", "via"?, "transcript"?, "language"?, "keywords", "truncated"?}`, or
+        `{"id", "text"|"audio"|"row", "via"?, "transcript"?, "language"?, "keywords", "truncated"?, "warnings"?}`, or
         `{"id", ..., "error"}` for a bad record. The id is the record's own, or its number in the stream from 1. A blank
         line has no keywords.
         """
@@ -103,7 +104,8 @@ class Explainer:
                 extra = extras.get(i, {})
                 cut = {"truncated": extra.pop("truncated")} if "truncated" in extra else {}
                 found = {"keywords": [keyword.to_dict() for keyword in by_row.get(i, [])]}
-                results.append(_head(record, number + i) | extra | found | cut)
+                warnings = self._warnings(extra.get("transcript") or _content(record).get("text", ""))
+                results.append(_head(record, number + i) | extra | found | cut | warnings)
         return results
 
     def pairs(
@@ -168,6 +170,10 @@ class Explainer:
                     min_probability=self.min_probability,
                 )
                 yield head | {side: [word.to_dict() for word in words] for side, words in vars(both).items()}
+
+    def _warnings(self, text: str) -> dict[str, list[str]]:
+        name = unknown_script(text, self.checkpoint.vocabulary.scripts)
+        return {"warnings": [f"the model has no word in {name} script, and may say nothing true of it"]} if name else {}
 
     @property
     def encoder(self) -> Encoder:

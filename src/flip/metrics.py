@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.bags import Bags, bags_of_indices
-from flip.tokenize import reference_tokens
+from flip.tokenize import published_tokens
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
     from flip.model import Model
+    from flip.tokenize import TokenSource
     from flip.vocabulary import Vocabulary
 
 _BLOCK_ENTRIES = 1 << 25  # scores held at a time
@@ -61,13 +62,13 @@ class Estimate:
         return {"mean": self.mean, "se": self.se, "n": self.n}
 
 
-def references(texts: Iterable[str], vocabulary: Vocabulary, tokens: str = "published") -> References:
+def references(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource = "vocabulary") -> References:
     """Reference tokens of each text.
 
-    tokens: `published` lower-cases, strips punctuation and splits on white space, then looks up; `vocabulary` uses
-        the vocabulary's own tokenizer.
+    tokens: `vocabulary` cuts with the vocabulary's own tokenizer, as training did; `published` lower-cases, strips
+        punctuation and splits on white space, as the published evaluation does for every vocabulary.
     """
-    split = reference_tokens if tokens == "published" else vocabulary.tokenizer
+    split = published_tokens if tokens == "published" else vocabulary.tokenizer
     distinct = [set(split(text)) for text in texts]
     words = bags_of_indices(vocabulary.lookup(found) for found in distinct)
     return References(words, np.array([len(found) for found in distinct], np.int64))

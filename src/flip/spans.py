@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from flip.bags import Bags, bags_of_indices
-from flip.tokenize import reference_tokens
+from flip.tokenize import published_tokens
 
 if TYPE_CHECKING:
+    from flip.tokenize import TokenSource
     from flip.vocabulary import Vocabulary
 
 
-def span_words(texts: Iterable[str], vocabulary: Vocabulary, tokens: str = "published") -> Bags:
+def span_words(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource = "vocabulary") -> Bags:
     """Distinct spans of each text: greedy, left to right, the longest n-gram of the vocabulary that starts here.
 
     The span-aware accuracy of Kesiraju et al. 2026 (section 3.4, table 6; there n <= 2) is `flip.metrics.accuracy`
@@ -20,9 +21,9 @@ def span_words(texts: Iterable[str], vocabulary: Vocabulary, tokens: str = "publ
     counted again: "new york city" is {"new york", "city"}, not {"new", "york", "city"}.
 
     Args:
-        tokens: `published` or `vocabulary`, as for `flip.metrics.references`.
+        tokens: `vocabulary` or `published`, as for `flip.metrics.references`.
     """
-    split = reference_tokens if tokens == "published" else vocabulary.tokenizer.words
+    split = published_tokens if tokens == "published" else vocabulary.tokenizer.words
     longest = max((word.count(" ") + 1 for word in vocabulary.words), default=1)
     return bags_of_indices(set(_spans(split(text), vocabulary.index, longest)) for text in texts)
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from flip.bags import Bags
     from flip.encoders.base import Encoder
     from flip.model import Array
+    from flip.tokenize import TokenSource
     from flip.vocabulary import Vocabulary
 
 PENALTIES = (0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.12, 0.1, 0.08, 0.06, 0.04)
@@ -200,7 +201,7 @@ def tune_splice(
     dev_texts: list[str],
     vocabulary: Vocabulary,
     *,
-    tokens: str = "published",
+    tokens: TokenSource = "vocabulary",
     device: str = "cpu",
     on_penalty: Callable[[int, int], None] | None = None,
 ) -> TunedSplice:

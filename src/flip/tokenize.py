@@ -1,7 +1,9 @@
 """Text normalisation and tokenisers: the only place where text becomes words.
 
-Normalisation follows the published evaluation of Kesiraju et al. 2026: lower-case, punctuation removed (not
-replaced by a space, so "don't" is `dont`), white space collapsed.
+Normalisation follows the published evaluation of Kesiraju et al. 2026, which was written for English: lower-case,
+punctuation removed (not replaced by a space, so "don't" is `dont`), white space collapsed. For other scripts it adds
+what English does not need: canonical composition (NFC), combining marks as parts of words, and the punctuation of all
+scripts, which separates words like a space.
 """
 
 from __future__ import annotations
@@ -21,21 +23,43 @@ if TYPE_CHECKING:
 
 TokenizerName = Literal["latin", "unicode", "whitespace"]
 Accents = Literal["none", "ascii", "unicode"]
+TokenSource = Literal["vocabulary", "published"]  # what cuts reference sentences
 
 _QUOTES = "‘’‚‛“”„‟‹›«»´ʼ′″"
 _DASHES = "‐‑‒–—―−"
 _ZERO_WIDTH = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
-_REMOVED = str.maketrans("", "", string.punctuation + _QUOTES + _DASHES + _ZERO_WIDTH)
+_PUBLISHED = str.maketrans("", "", string.punctuation + _QUOTES + _DASHES + _ZERO_WIDTH)
+# Signs that stand inside words, as the apostrophe does: Hebrew geresh, gershayim and maqaf, the Catalan middle dot,
+# Armenian accents.
+_WITHIN_WORDS = "׳״־·՛՜՞"
 _BLANKS = re.compile(r"\s+")
 
 
+class _Removed(dict[int, str]):
+    """What becomes of a character: nothing, a space for the punctuation of other scripts, or itself; learned by use."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        self[code] = " " if unicodedata.category(character).startswith("P") else character
+        return self[code]
+
+
+_REMOVED = _Removed(dict.fromkeys(_PUBLISHED, "") | {ord(c): "" for c in _WITHIN_WORDS})
+
+
 def normalize(text: str) -> str:
-    """Lower-cases, removes punctuation and zero-width characters, collapses white space.
+    """Composes (NFC), lower-cases, removes punctuation and zero-width characters, collapses white space.
 
     >>> normalize("  “Don’t  stop—now!” ")
     'dont stopnow'
+    >>> normalize("¿Qué, İzmir？")
+    'qué izmir'
     """
-    return _BLANKS.sub(" ", text.lower().translate(_REMOVED)).strip()
+    if text.isascii():
+        return " ".join(text.lower().translate(_PUBLISHED).split())
+    # Lower-casing the Turkish İ gives an i and a combining dot, which no Turkish word is spelled with.
+    lower = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).replace("İ", "i").lower())
+    return _BLANKS.sub(" ", lower.translate(_REMOVED)).strip()
 
 
 def strip_accents(text: str, accents: Accents) -> str:
@@ -52,9 +76,27 @@ def strip_accents(text: str, accents: Accents) -> str:
     return "".join(c for c in decomposed if not unicodedata.combining(c))
 
 
-def reference_tokens(text: str) -> list[str]:
-    """Tokens of a reference sentence as the published evaluation defines them: normalised, split on white space."""
-    return normalize(text).split()
+def published_tokens(text: str) -> list[str]:
+    """Tokens of a reference sentence as the published evaluation has them: lower-case, no punctuation, split on space.
+
+    >>> published_tokens("I don't know — 3.5 km!")
+    ['i', 'dont', 'know', '35', 'km']
+    """
+    return text.lower().translate(_PUBLISHED).split()
+
+
+_ASCII_WORDS = re.compile(r"\w\w+", re.ASCII)
+
+
+@cache
+def _latin_words() -> Pattern[str]:
+    import regex
+
+    return regex.compile(r"[\w\p{M}\p{N}]{2,}")
+
+
+def _latin(text: str) -> list[str]:
+    return _ASCII_WORDS.findall(text) if text.isascii() else _latin_words().findall(text)
 
 
 @cache
@@ -69,8 +111,8 @@ def unicode_words() -> Pattern[str]:
 class Tokenizer:
     """Text to words. Calling it gives the n-grams of a sentence in order, words of an n-gram joined by a space.
 
-    name: `latin` is the published `(?u)\\b\\w\\w+\\b`; `whitespace` splits on white space (published as `indic`);
-        `unicode` takes the words of `unicode_words`.
+    name: `latin` is the published `(?u)\\b\\w\\w+\\b`, with combining marks as parts of their words; `whitespace`
+        splits on white space (published as `indic`); `unicode` takes the words of `unicode_words`.
     ngram: smallest and largest n.
     """
 
@@ -82,15 +124,14 @@ class Tokenizer:
     @cached_property
     def _split(self) -> Callable[[str], list[str]]:
         if self.name == "latin":
-            return re.compile(r"(?u)\b\w\w+\b").findall
+            return _latin
         if self.name == "whitespace":
             return str.split
         return unicode_words().findall
 
     def words(self, text: str) -> list[str]:
         """The unigrams of `text`, in order."""
-        if self.normalize:
-            text = normalize(text)
+        text = normalize(text) if self.normalize else unicodedata.normalize("NFC", text)
         return self._split(strip_accents(text, self.strip_accents))
 
     def __call__(self, text: str) -> list[str]:

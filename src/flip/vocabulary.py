@@ -9,8 +9,9 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
-from flip.errors import InputError
+from flip.errors import InputError, UsageError
 from flip.files import read_json, write_json
+from flip.scripts import scripts, unsegmented
 from flip.tokenize import Tokenizer
 
 _CHUNK = 4096  # sentences counted at a time; memory stays that of the counters
@@ -34,6 +35,16 @@ class Vocabulary:
     def index(self) -> dict[str, int]:
         """Word to index."""
         return {word: i for i, word in enumerate(self.words)}
+
+    @cached_property
+    def scripts(self) -> frozenset[str]:
+        """The writing systems of its words, see `flip.scripts`."""
+        return frozenset(scripts("".join({*"".join(self.words)})))
+
+    @property
+    def unsegmented(self) -> str | None:
+        """What to do where its words are clauses, since their script has no spaces; None where they are words."""
+        return None if self.tokenizer.name == "unicode" else unsegmented(self.words)
 
     def lookup(self, tokens: Iterable[str]) -> list[int]:
         """Indices of the tokens that are in the vocabulary, in order, with repetitions."""
@@ -91,15 +102,19 @@ def build_vocabulary(
         texts: sentences, read once and not kept: memory grows with the vocabulary only.
         tokenizer: how to cut them.
         max_features: the most frequent words are kept; of equally frequent ones the alphabetically first.
-        min_df, max_df: bounds on the number (int) or share (float) of sentences that contain a word.
+        min_df, max_df: bounds on the sentences that contain a word: their number (int), or their share (float from 0
+            to 1), as in scikit-learn: 1 is one sentence, 1.0 is all of them.
         words: only these, each cut with the tokenizer first; a word that never occurs in `texts` is left out.
 
     Raises:
+        UsageError: a bound is negative, or a share above 1.
         InputError: there is no text, or no word is left.
     """
+    min_df, max_df = frequency_bound(min_df), frequency_bound(max_df)
     term_counts: Counter[str] = Counter()
     sentence_counts: Counter[str] = Counter()
-    by_sentence = min_df not in (0, 1) or max_df != 1.0
+    every = isinstance(max_df, float) and max_df == 1
+    by_sentence = not every or min_df > 1 or (isinstance(min_df, float) and min_df > 0)
     unigrams = tokenizer.ngram == (1, 1)
     total = 0
     for chunk in _chunks(texts, _CHUNK):
@@ -130,6 +145,27 @@ def build_vocabulary(
     if max_features is not None and len(kept) > max_features:
         kept = sorted(kept)[:max_features]
     return Vocabulary(tuple(sorted(word for _, word in kept)), tokenizer)
+
+
+def frequency_bound(value: str | int | float) -> int | float:
+    """A number of sentences (an integer), or a share of them (written with a point or an exponent).
+
+    >>> frequency_bound("1"), frequency_bound("1.0"), frequency_bound("1e-3")
+    (1, 1.0, 0.001)
+
+    Raises:
+        UsageError: neither.
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        if isinstance(value, str):
+            value = float(value) if set(value) & set(".eE") else int(value)
+        if value >= 0 and (not isinstance(value, float) or value <= 1):
+            return value
+    except (TypeError, ValueError):
+        pass
+    raise UsageError(f"{value!r} bounds no frequency", "2 is a number of sentences, 0.01 a share of them, at most 1.0")
 
 
 def _chunks(texts: Iterable[str], size: int) -> Iterator[list[str]]:

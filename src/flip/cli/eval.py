@@ -48,8 +48,8 @@ def evaluate(
     tokens: Annotated[
         str | None,
         typer.Option(
-            help="Reference tokens: published (split on white space) or vocabulary (its tokenizer).",
-            show_default="published",
+            help="Words of the sentences: vocabulary (by its tokenizer) or published (split on white space).",
+            show_default="vocabulary",
         ),
     ] = None,
     topn: Annotated[

@@ -72,6 +72,8 @@ def explain(
 
     One record a line in, one a line out, in order. With the bundled model nothing is downloaded.
     """
+    from collections import Counter
+
     from flip.config import load_settings
     from flip.errors import UsageError
     from flip.explain import Explainer
@@ -121,15 +123,23 @@ def explain(
     else:
         results = explainer.stream(sources, own.batch_size)
     total, failed, first_error = 0, 0, ""
+    warned: Counter[str] = Counter()
     for result in results:
         total += 1
         if "error" in result:
             failed += 1
             first_error = first_error or result["error"]
+        for warning in result.get("warnings", ()):
+            warned[warning] += 1
+            if warned[warning] == 1:
+                out.note(f"note: record {result['id']}: {warning}")
         if out.human:
             _draw(out, result)
         else:
             out.record(result)
+    for warning, times in warned.items():
+        if times > 1:
+            out.note(f"note: {times} of {total} records: {warning}")
     if failed:
         fail(f"{failed} of {total} records could not be explained; first: {first_error}")
         raise typer.Exit(3)

@@ -109,6 +109,8 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
             max_df=v.max_df,
             words=read_texts([v.words]) if v.words else None,
         )
+    if not own.vocab and (advice := vocabulary.unsegmented):
+        out.note(f"note: {advice} (in flip.toml: [vocab] tokenizer)")
     about = describe(encoder)
     described = {
         "manifest": f"{DATA}/{MANIFEST}",

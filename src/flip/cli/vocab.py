@@ -46,10 +46,11 @@ def vocab(
         int | None, typer.Option(help="Keep the most frequent words.", show_default="100000")
     ] = None,
     min_df: Annotated[
-        str | None, typer.Option(help="Least number (2) or share (0.01) of sentences.", show_default="1")
+        str | None,
+        typer.Option(help="Least number (2) or share (0.01) of sentences that have a word.", show_default="1"),
     ] = None,
     max_df: Annotated[
-        str | None, typer.Option(help="Largest number or share of sentences.", show_default="1.0")
+        str | None, typer.Option(help="Largest number (50) or share (0.5) of them.", show_default="1.0")
     ] = None,
     ngram: Annotated[tuple[int, int] | None, typer.Option(help="Smallest and largest n.", show_default="1 1")] = None,
     tokenizer: Annotated[str | None, typer.Option(help="latin, unicode or whitespace.", show_default="latin")] = None,
@@ -157,6 +158,8 @@ def vocab(
         if not (same and read_json(stored) == {"tokenizer": cutter.to_dict() | {"ngram": list(cutter.ngram)}}):
             raise InputError(f"{own.output} exists and differs", "--force replaces it, -o names another")
     vocabulary.save(own.output)
+    if advice := vocabulary.unsegmented:
+        out.note(f"note: {advice}")
     result = {"vocab": str(own.output), "words": len(vocabulary), "tokenizer": cutter.name}
     out.result(result, f"{own.output}: {len(vocabulary)} words")
 
