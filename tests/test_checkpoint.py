@@ -152,20 +152,21 @@ def raise_hint(action: Callable[[], Any]) -> None:
 @pytest.mark.parametrize(
     ("config", "encoder"),
     [
-        (None, "sonar"),
-        ({}, "sonar"),
+        (None, None),
+        ({}, None),
         ({"encoder": "labse"}, "labse"),
         ({"encoder": {"name": "openai:x"}}, "openai:x"),
-        ({"encoder": {"name": None}}, "sonar"),
+        ({"encoder": {"name": None}}, None),
+        ({"encoder": {"name": "unknown"}}, None),
         (
             {"encoder": 3, "bias_weight": "high", "objective": ["x"], "tokenizer": "latin", "data": "mcv"},
-            "sonar",
+            None,
         ),
-        ({"model_type": "FactLoLM", "rank": 512, "embedding_dim": 1024, "anything": [1]}, "sonar"),
+        ({"model_type": "FactLoLM", "rank": 512, "embedding_dim": 1024, "anything": [1]}, None),
     ],
 )
 def test_any_config_or_none(
-    tmp_path: Path, tensors: dict[str, np.ndarray], config: dict[str, Any] | None, encoder: str
+    tmp_path: Path, tensors: dict[str, np.ndarray], config: dict[str, Any] | None, encoder: str | None
 ) -> None:
     published(tmp_path, tensors)
     if config is not None:
@@ -182,11 +183,12 @@ def test_any_config_or_none(
     [
         ("FLiP-de-labse", 768, "labse"),
         ("FLiP-en-gemini/r", 768, "gemini"),
-        ("run", 768, None),
-        ("x", 512, None),
+        ("FLiP-en-sonar/rank-512", 1024, "sonar"),
+        ("run", 1024, None),
+        ("FLiP-en-sonar", 512, None),
     ],
 )
-def test_the_encoder_is_inferred_only_where_that_is_unambiguous(
+def test_the_encoder_is_inferred_from_the_name_of_a_folder_and_never_from_a_dimension(
     tmp_path: Path, tensors: dict[str, np.ndarray], folder: str, d: int, encoder: str | None
 ) -> None:
     tensors["E2"] = tensors["E2"][:, :d].copy()
@@ -206,10 +208,10 @@ def test_it_is_asked_for_only_when_something_has_to_be_embedded(
 
 def test_an_inferred_encoder_is_said(here: Path, tensors: dict[str, np.ndarray], flip: Callable[..., Any]) -> None:
     tensors["E2"] = tensors["E2"][:, :384].copy()
-    published(here / "run", tensors)
-    result = flip("explain", "A sentence.", "--model", "run", "--offline")
+    published(here / "en-minilm", tensors)
+    result = flip("explain", "A sentence.", "--model", "en-minilm", "--offline")
     assert result.code == 0
-    assert "run names no encoder; from its name and dimension it is minilm" in result.err
+    assert "en-minilm names no encoder; by the name of its folder it is minilm" in result.err
     assert len(result.records[0]["keywords"]) == 10
 
 

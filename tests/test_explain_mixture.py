@@ -6,12 +6,13 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from api_server import KEY, Server
 
 from flip import Explainer, load_checkpoint
 from flip.encoders import load_encoder
@@ -104,11 +105,113 @@ def test_the_weights_of_the_wheel_are_those_of_the_hub(
     assert flip("explain", "A garden.", "-m", run(), "--offline").code == 0
 
 
-def test_a_published_checkpoint_names_no_encoder_but_its_dimension_does(run: Callable[..., Path]) -> None:
+def test_a_dimension_names_no_encoder(run: Callable[..., Path]) -> None:
     folder = run()
     (folder / "config.json").unlink()
-    record = Explainer(load_checkpoint(folder)).text("The children played in the garden.")
-    assert record["keywords"]
-    unknown = replace(load_checkpoint(folder), inferred_encoder=None)
     with pytest.raises(UsageError, match="does not say which encoder"):
-        unknown.require_encoder()
+        Explainer(load_checkpoint(folder)).text("The children played in the garden.")
+
+
+@pytest.mark.parametrize("name", ["os:abort", "evil.py:factory", "openai:text-embedding-3-small", "gemini"])
+def test_a_checkpoint_runs_no_code_and_sends_nothing_away(
+    run: Callable[..., Path], fails: Callable[..., str], name: str
+) -> None:
+    folder = run(name=name)
+    Path("evil.py").write_text("raise SystemExit('it ran')")
+    err = fails(2, "explain", "A garden.", "-m", folder)
+    assert f"names the encoder {name!r}" in err and f"--encoder {name}" in err
+    with pytest.raises(UsageError, match="used only when you name it yourself"):
+        Explainer(load_checkpoint(folder)).text("A garden.")
+
+
+def test_the_environment_of_the_user_may_name_it(
+    run: Callable[..., Path], flip: Flip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("one.py").write_text(OWN.format(revision="1").replace("'minilm'", "'one.py:Mine'"))
+    folder = run(name="one.py:Mine", revision="1")
+    assert flip("explain", "A garden.", "-m", folder).code == 2
+    monkeypatch.setenv("FLIP_ENCODER", "one.py:Mine")
+    assert flip("explain", "A garden.", "-m", folder).code == 0
+
+
+def test_vectors_that_nothing_names_have_no_probability(run: Callable[..., Path], flip: Flip, quickstart: Path) -> None:
+    np.save("u.npy", np.load(quickstart / "test.npy")[:2])
+    Path("u.jsonl").write_text(json.dumps({"embedding": np.load("u.npy")[0].tolist()}))
+    for source in ("u.npy", "u.jsonl"):
+        said = flip("explain", source, "-m", run())
+        assert said.code == 0
+        assert "nothing says which encoder made this vector" in said.err
+        assert all("probability" not in word for word in said.records[0]["keywords"])
+        vouched = flip("explain", source, "-m", run(), "--encoder", "minilm")
+        assert vouched.err == ""
+        assert all("probability" in word for word in vouched.records[0]["keywords"])
+    assert flip("explain", quickstart / "test.npy", "-m", run()).err == ""
+    assert flip("explain", "u.npy", "-m", run(), "--encoder", "labse").code == 3
+
+
+def test_a_model_trained_on_vectors_of_unknown_origin_takes_vectors_only(
+    here: Path, quickstart: Path, flip: Flip, fails: Callable[..., str]
+) -> None:
+    rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(384, 384)))[0].astype(np.float32)
+    entries = []
+    for part in ("train", "dev", "test"):
+        np.save(here / f"{part}.npy", np.load(quickstart / f"{part}.npy") @ rotation)
+        text = quickstart / f"{part}.sentences.txt"
+        entries.append(f"{part}: {{embeddings: [{{id: e, file: {part}.npy}}], texts: [{{id: t, file: {text}}}]}}\n")
+    (here / "d.yaml").write_text("".join(entries))
+    vocab = quickstart / "vocab.json"
+    assert flip("train", "--data", "d.yaml", "--vocab", vocab, "-o", "myenc", "--epochs", "2").code == 0
+    assert load_checkpoint("myenc").trained_on["name"] == "unknown"
+    assert "does not say which encoder" in fails(2, "explain", "--model", "myenc", "The train was late.")
+    assert all("probability" in word for word in flip("explain", "test.npy", "-m", "myenc").records[0]["keywords"])
+
+
+def test_vectors_far_from_those_of_the_training_are_said(flip: Flip, here: Path, quickstart: Path) -> None:
+    corpus = "\n".join(f"The {a} {b} the {c}." for a in ("cat", "dog", "fox") for b in ("saw", "bit", "heard")
+                       for c in ("house", "tree", "river", "boat", "moon"))  # fmt: skip
+    (here / "c.txt").write_text(corpus)
+    assert flip("train", "c.txt", "-o", "small", "--augment", "0", "--epochs", "1").code == 0
+    u = np.load(here / "small" / "data" / "train.npy")
+    np.save("near.npy", u[:2])
+    np.save("far.npy", 30 * u[:2])
+    assert flip("explain", "near.npy", "-m", "small", "--encoder", "minilm").err == ""
+    assert "far outside" in flip("explain", "far.npy", "-m", "small", "--encoder", "minilm").err
+
+
+TRUST = "flip.toml in this folder names"
+
+
+def test_flip_toml_names_code_and_servers_only_where_it_is_trusted(
+    here: Path, flip: Flip, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    Path("mine.py").write_text(OWN.format(revision="1"))
+    Path("a.txt").write_text("hello\n")
+    Path("flip.toml").write_text('encoder = "mine.py:Mine"\n')
+    assert TRUST in fails(2, "embed", "a.txt")
+    assert TRUST in fails(2, "train", "a.txt", "-o", "run")
+    assert flip("explain", "hello").code == 0  # the model's own encoder is another
+    assert flip("embed", "a.txt", "--trust").code == 0
+    assert flip("embed", "a.txt", "--encoder", "mine.py:Mine", "--force").code == 0
+    (tmp_path / "config" / "flip").mkdir(parents=True)
+    (tmp_path / "config" / "flip" / "config.toml").write_text(f"[trust]\nfolders = ['{here}']\n")
+    assert flip("embed", "a.txt", "--force").code == 0
+    (tmp_path / "config" / "flip" / "config.toml").write_text("[trust]\nfolders = 3\n")
+    assert "no list of paths" in fails(3, "embed", "a.txt", "--force")
+
+
+def test_no_key_goes_where_flip_toml_points(
+    here: Path, flip: Flip, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server()
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    Path("a.txt").write_text("hello\n")
+    Path("flip.toml").write_text(f'[encoder_options]\nbase_url = "{server.url}"\n')
+    call = ("embed", "a.txt", "--encoder", "openai:tiny", "--dimensions", "8")
+    assert f"{TRUST} the base_url" in fails(2, *call)
+    assert server.requests == 0
+    assert flip(*call, "--trust").code == 0
+    assert server.keys == {"none"}
+    Path("a.txt").write_text("other words\n")
+    assert flip(*call, "--base-url", server.url, "--force").code == 0
+    assert server.keys == {"none", KEY}

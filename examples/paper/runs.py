@@ -88,7 +88,7 @@ def evaluated(run: Path, args: argparse.Namespace, *options: object, text: str |
     """Results of the test set, by embedding."""
     text = text or args.text
     chosen = ["--data", args.data, "--dataset", args.test, *(["--text", text] if text else [])]
-    return {r["embedding"]: r for r in flip("eval", "--model", run, *chosen, *options)}
+    return {r["embedding"]: r for r in flip("eval", "--model", run, "--tokens", "published", *chosen, *options)}
 
 
 def percent(estimate: dict[str, float]) -> str:

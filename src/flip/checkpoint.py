@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from flip.encoders.identity import UNKNOWN
 from flip.errors import InputError, UsageError
 from flip.files import read_json, replacing, write_json
 from flip.locating import CONFIG_FILE, DEFAULT_MODEL, MODEL_FILE, VOCAB_FILE, infer_encoder, locate
 from flip.model import FactorizedLogLinear, LogLinear, Model
+from flip.spread import Spread
 from flip.tensors import read_safetensors
 from flip.tokenize import Tokenizer
 from flip.vocabulary import Vocabulary
@@ -27,7 +29,7 @@ class Checkpoint:
     vocabulary: Vocabulary
     config: dict[str, Any] = field(default_factory=dict)
     name: str = ""
-    inferred_encoder: str | None = None  # where config.json names none, but the dimension or the folder's name does
+    inferred_encoder: str | None = None  # where there is no word of it in config.json, but the folder's name has one
 
     def __post_init__(self) -> None:
         if self.model.vocabulary_size != len(self.vocabulary):
@@ -39,8 +41,9 @@ class Checkpoint:
 
     @property
     def encoder(self) -> str | None:
-        """Name of the encoder that it was trained on, where known."""
-        return self.trained_on.get("name") or self.inferred_encoder
+        """Name of the encoder that it was trained on; None where that is not known."""
+        name = self.trained_on.get("name")
+        return self.inferred_encoder if name in (None, UNKNOWN) else name
 
     @property
     def trained_on(self) -> dict[str, Any]:
@@ -52,7 +55,8 @@ class Checkpoint:
         if self.encoder is None:
             raise UsageError(
                 f"{self.name} does not say which encoder it belongs to",
-                f"name the one that its {self.model.dimension}-dimensional embeddings come from: --encoder",
+                f"name the one that its {self.model.dimension}-dimensional embeddings come from: --encoder NAME, or "
+                "FLIP_ENCODER=NAME",
             )
         return self.encoder
 
@@ -70,6 +74,11 @@ class Checkpoint:
     def bias_weight(self) -> float:
         """The weight of b that ranks content words best on dev (paper, section 4.6); 0 where not known."""
         return float(self.config.get("bias_weight", 0.0))
+
+    @cached_property
+    def spread(self) -> Spread | None:
+        """Where the training embeddings lie; None where it is not stored."""
+        return Spread.from_dict(self.config.get("embeddings"), self.model.dimension)
 
     @property
     def threshold(self) -> float | None:
@@ -98,8 +107,7 @@ def load_checkpoint(
     model = load_model(files.model)
     tokenizer = Tokenizer.from_dict(config["tokenizer"], str(files.config)) if "tokenizer" in config else None
     vocabulary = Vocabulary.load(files.vocab, tokenizer)
-    named = config.get("encoder", {}).get("name")
-    inferred = None if named else infer_encoder(files.model.absolute(), model.dimension)
+    inferred = None if "encoder" in config else infer_encoder(files.model.absolute(), model.dimension)
     return Checkpoint(model, vocabulary, config, str(name or DEFAULT_MODEL), inferred)
 
 

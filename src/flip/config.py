@@ -11,13 +11,20 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, PrivateAttr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from flip.encoders.base import DEFAULT_ENCODER, EncoderOptions
 from flip.errors import InputError, UsageError
 from flip.recipes import DevMetric, Init, Precision, Reduction, Schedule, TargetKind
 from flip.tokenize import Accents, TokenizerName, TokenSource
+from flip.trust import require_trust
 from flip.vocabulary import frequency_bound
 
 CONFIG_FILE = "flip.toml"
@@ -168,6 +175,19 @@ class Settings(BaseSettings):
     eval: EvalSettings = EvalSettings()
     explain: ExplainSettings = ExplainSettings()
     pull: PullSettings = PullSettings()
+    # What flip.toml decided of the settings that run code or send sentences away, and whether the user trusts it.
+    _brought: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _trusted: bool = PrivateAttr(default=False)
+
+    def require_trust(self, encoder: str) -> None:
+        """Before an encoder is loaded, see `flip.trust.require_trust`."""
+        if not self._trusted:
+            require_trust(encoder if self._brought.get("encoder") == encoder else None, self._brought.get("base_url"))
+
+    @property
+    def keyless(self) -> bool:
+        """Whether the base_url comes from flip.toml: no key is sent there, trusted or not."""
+        return "base_url" in self._brought
 
     @classmethod
     def settings_customise_sources(
@@ -182,12 +202,13 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
-def load_settings(section: str, shared: dict[str, Any], own: dict[str, Any]) -> Settings:
+def load_settings(section: str, shared: dict[str, Any], own: dict[str, Any], *, trust: bool = False) -> Settings:
     """Reads all sources for one command.
 
     Args:
         section: the command's name.
         shared, own: flags by name, None where not given; an empty list counts as not given.
+        trust: whether flip.toml may name code to run and servers to send to.
 
     Raises:
         UsageError: a flag or an environment variable has a value that is not allowed.
@@ -199,7 +220,9 @@ def load_settings(section: str, shared: dict[str, Any], own: dict[str, Any]) -> 
 
     flags = given(shared) | {section: given(own)}
     try:
-        return Settings(**flags)
+        settings = Settings(**flags)
+        settings._brought, settings._trusted = _brought_by_file(settings, flags), trust
+        return settings
     except ValidationError as error:
         first = error.errors()[0]
         path = [str(part) for part in first["loc"]]
@@ -216,12 +239,32 @@ def load_settings(section: str, shared: dict[str, Any], own: dict[str, Any]) -> 
         raise InputError(f"{CONFIG_FILE} or environment: {error}") from error
 
 
-def _is_flag(path: list[str], flags: dict[str, Any]) -> bool:
-    for part in path[:2]:
-        if not isinstance(flags, dict) or part not in flags:
+def _brought_by_file(settings: Settings, flags: dict[str, Any]) -> dict[str, Any]:
+    """Of encoder and base_url, what neither a flag nor the environment says."""
+    file = TomlConfigSettingsSource(Settings)()
+    environment = EnvSettingsSource(Settings)()
+
+    def brought(*path: str) -> bool:
+        return not _has(flags, path) and not _has(environment, path) and _has(file, path)
+
+    found: dict[str, Any] = {}
+    if brought("encoder"):
+        found["encoder"] = settings.encoder
+    if brought("encoder_options", "base_url"):
+        found["base_url"] = settings.encoder_options.base_url
+    return found
+
+
+def _has(tree: Any, path: tuple[str, ...]) -> bool:
+    for part in path:
+        if not isinstance(tree, dict) or part not in tree:
             return False
-        flags = flags[part]
+        tree = tree[part]
     return True
+
+
+def _is_flag(path: list[str], flags: dict[str, Any]) -> bool:
+    return _has(flags, tuple(path[:2]))
 
 
 def _near_match(error: ValidationError) -> str | None:

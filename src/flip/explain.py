@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from threadpoolctl import ThreadpoolController
 
 from flip.encoders import EncoderOptions, load_encoder
 from flip.encoders.base import truncated
+from flip.encoders.catalog import require_harmless
 from flip.encoders.identity import require_dimension, require_encoder_of
 from flip.errors import InputError, UsageError
 from flip.keywords import compare, top_keywords
@@ -94,8 +96,10 @@ class Explainer:
     ) -> list[dict[str, Any]]:
         vectors, extras, errors = embedded
         rows = sorted(vectors)
-        words = self._keywords(np.stack([vectors[i] for i in rows])) if rows else []
-        by_row = dict(zip(rows, words, strict=True))
+        matrix = np.stack([vectors[i] for i in rows]) if rows else np.empty((0, self.checkpoint.model.dimension))
+        by_row = dict(zip(rows, self._keywords(matrix), strict=True)) if rows else {}
+        spread = self.checkpoint.spread
+        far = {i for i, out in zip(rows, spread.far(matrix), strict=True) if out} if spread and rows else set()
         results = []
         for i, record in enumerate(records):
             if i in errors:
@@ -103,9 +107,13 @@ class Explainer:
             else:
                 extra = extras.get(i, {})
                 cut = {"truncated": extra.pop("truncated")} if "truncated" in extra else {}
-                found = {"keywords": [keyword.to_dict() for keyword in by_row.get(i, [])]}
-                warnings = self._warnings(extra.get("transcript") or _content(record).get("text", ""))
-                results.append(_head(record, number + i) | extra | found | cut | warnings)
+                warnings = self._warnings(record, extra.get("transcript"), i in far)
+                keywords = by_row.get(i, [])
+                if self._of_unknown_origin(record):
+                    keywords = [replace(keyword, probability=None) for keyword in keywords]
+                found = {"keywords": [keyword.to_dict() for keyword in keywords]}
+                told = {"warnings": warnings} if warnings else {}
+                results.append(_head(record, number + i) | extra | found | cut | told)
         return results
 
     def pairs(
@@ -171,9 +179,24 @@ class Explainer:
                 )
                 yield head | {side: [word.to_dict() for word in words] for side, words in vars(both).items()}
 
-    def _warnings(self, text: str) -> dict[str, list[str]]:
-        name = unknown_script(text, self.checkpoint.vocabulary.scripts)
-        return {"warnings": [f"the model has no word in {name} script, and may say nothing true of it"]} if name else {}
+    def _of_unknown_origin(self, record: Record | InputError) -> bool:
+        """Whether the vector is explained at the user's word; a model of unknown origin takes every vector so."""
+        return isinstance(record, Record) and not record.origin_known and self.checkpoint.encoder is not None
+
+    def _warnings(self, record: Record | InputError, transcript: str | None, far: bool) -> list[str]:
+        found = []
+        name = unknown_script(transcript or _content(record).get("text", ""), self.checkpoint.vocabulary.scripts)
+        if name:
+            found.append(f"the model has no word in {name} script, and may say nothing true of it")
+        if self._of_unknown_origin(record):
+            encoder = self.checkpoint.encoder
+            found.append(
+                f"nothing says which encoder made this vector; the model knows {encoder} only, so there are no "
+                f"probabilities (--encoder {encoder} vouches for it)"
+            )
+        if far:
+            found.append("the vector lies far outside those of the training: another encoder, scale or normalisation?")
+        return found
 
     @property
     def encoder(self) -> Encoder:
@@ -194,7 +217,8 @@ class Explainer:
 
     def _load_own(self) -> Encoder:
         stored = self.checkpoint.trained_on.get("options", {})
-        return load_encoder(self.checkpoint.require_encoder(), EncoderOptions().over(stored))
+        name = require_harmless(self.checkpoint.require_encoder(), self.checkpoint.name)
+        return load_encoder(name, EncoderOptions().over(stored))
 
     def _keywords(self, vectors: Array) -> list[Any]:
         return top_keywords(

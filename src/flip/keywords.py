@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flip.errors import InputError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -73,7 +75,12 @@ def top_keywords(
 
     Returns:
         n lists of at most `topn` keywords.
+
+    Raises:
+        InputError: an embedding holds NaN or infinity.
     """
+    if not np.isfinite(embeddings).all():
+        raise InputError("an embedding holds NaN or infinity", "leave such rows out")
     model, words = checkpoint.model, checkpoint.vocabulary.words
     weight = checkpoint.bias_weight if bias_weight is None else bias_weight
     z = model.scores(embeddings, weight)

@@ -76,15 +76,13 @@ def locate(
 
 
 def infer_encoder(path: Path, dimension: int) -> str | None:
-    """The encoder that embeddings of this dimension must come from, or that the path names; None where it is open.
+    """The encoder that a path names, where it has this dimension; a dimension alone says nothing.
 
-    >>> infer_encoder(Path("anything"), 1024), infer_encoder(Path("run"), 768), infer_encoder(Path("en-labse"), 768)
-    ('sonar', None, 'labse')
+    >>> infer_encoder(Path("FLiP-en-sonar/rank-512"), 1024), infer_encoder(Path("run"), 1024)
+    ('sonar', None)
     """
-    possible = [name for name, d in _DIMENSIONS.items() if d == dimension]
-    if len(possible) > 1:
-        named = re.split(r"[^a-z0-9]+", str(path).lower())
-        possible = [name for name in possible if name in named]
+    named = re.split(r"[^a-z0-9]+", str(path).lower())
+    possible = [name for name, d in _DIMENSIONS.items() if d == dimension and name in named]
     return possible[0] if len(possible) == 1 else None
 
 

@@ -35,6 +35,7 @@ class Record:
     text: the sentence, or what is said in the recording, where that is known.
     row: the row number from 0, when the record is a row of a `.npy` file.
     embedding: vector of shape (d,), not checked for NaN yet.
+    origin_known: whether something says which encoder made the embedding.
     """
 
     where: str
@@ -43,6 +44,7 @@ class Record:
     audio: Path | None = None
     row: int | None = None
     embedding: np.ndarray | None = None
+    origin_known: bool = True
 
     @property
     def content(self) -> dict[str, Any]:

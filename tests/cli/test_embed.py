@@ -150,7 +150,7 @@ def test_an_api_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     server.faults = [None, None, *[429] * 40]
     code, _, err = run(capsys, *argv)
     assert code == 4
-    assert "HTTP 429, 8 times in a row" in err
+    assert "HTTP 429: no, not with ***, 8 times in a row" in err
     paid = len(server.embedded)
     assert paid in (512, 488)  # two requests of 256 sentences, or one and the last
     assert server.most_together > 1

@@ -21,8 +21,8 @@ def vector(text: str, dimension: int) -> list[float]:
 class Server:
     """Counts what it is asked, and takes the next of `faults` for each request until there are none.
 
-    A fault is a status code, (429, seconds) with Retry-After, "truncated", "slow", "count", "garbage", or None for a
-    good answer.
+    A fault is a status code, (429, seconds) with Retry-After, ("body", status, text), "truncated", "slow", "count",
+    "garbage", or None for a good answer. More texts than `most_texts`, or one longer than `longest`, is refused.
     """
 
     def __init__(self, dimension: int = 8) -> None:
@@ -33,6 +33,7 @@ class Server:
         self.keys: set[str] = set()
         self.bodies: list[dict[str, Any]] = []
         self.delay = 0.0
+        self.most_texts, self.longest = 10**9, 10**9
         self.lock = threading.Lock()
         server = self
 
@@ -81,6 +82,12 @@ class Server:
             texts, dimension = body["input"], body.get("dimensions", self.dimension)
         if fault == "slow":
             time.sleep(2)
+        if len(texts) > self.most_texts or max(map(len, texts)) > self.longest:
+            many = len(texts) > self.most_texts
+            fault = ("body", 413 if many else 400, '{"error": {"code": 400, "message": "too large", "status": "X"}}')
+        if isinstance(fault, tuple) and fault[0] == "body":
+            self._send(handler, fault[1], fault[2].encode(), [])
+            return
         if isinstance(fault, int | tuple):
             status, *after = fault if isinstance(fault, tuple) else (fault,)
             error = {"error": {"code": status, "message": f"no, not with {KEY}", "status": "X"}}

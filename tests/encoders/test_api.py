@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,7 +66,7 @@ def test_what_may_pass_is_tried_again(kind: str, fault: Any, server: Server) -> 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_storm_ends_in_one_clear_error(kind: str, server: Server) -> None:
     server.faults = [429] * 100
-    with pytest.raises(UnavailableError, match="HTTP 429, 8 times in a row") as caught:
+    with pytest.raises(UnavailableError, match="HTTP 429: no, not with .*, 8 times in a row") as caught:
         load(kind, server).encode(TEXTS[:5])
     assert "give the same command again later" in str(caught.value.hint)
     assert server.requests == 8
@@ -83,7 +85,7 @@ def test_the_server_says_how_long_to_wait(kind: str, server: Server) -> None:
 def test_a_server_that_asks_for_a_long_wait_is_not_asked_again_before(kind: str, server: Server) -> None:
     server.faults = [(429, 600)]
     started = time.perf_counter()
-    with pytest.raises(UnavailableError, match="HTTP 429; the server asks to come back in 600 seconds") as caught:
+    with pytest.raises(UnavailableError, match="HTTP 429: .*; the server asks to come back in 600 seconds") as caught:
         load(kind, server).encode(["a"])
     assert caught.value.hint == "what came back is kept; give the same command again then"
     assert server.requests == 1
@@ -118,6 +120,116 @@ def test_a_refusal_is_not_repeated_and_hides_the_key(
     assert server.requests == 1
     assert "no, not with ***" in caught.value.message
     assert KEY not in caught.value.message
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_is_not_there_is_not_waited_for_long(kind: str, server: Server) -> None:
+    server.faults = ["garbage"] * 100
+    with pytest.raises(UnavailableError, match="an answer without embeddings.*4 times in a row") as caught:
+        load(kind, server).encode(["a"])
+    assert server.requests == 4
+    assert kind == "gemini" or "<html>gateway</html>" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (
+            429,
+            '{"error": {"code": "insufficient_quota", "message": "You exceeded your quota."}}',
+            "exceeded your quota",
+        ),
+        (402, '{"detail": "Insufficient credits"}', "Insufficient credits"),
+        (403, "<html>Forbidden by proxy</html>", "Forbidden by proxy"),
+        (404, '{"error": "model tiny not found"}', "model tiny not found"),
+        (501, '{"message": "not here"}', "not here"),
+    ],
+)
+def test_what_waiting_does_not_cure_is_said_at_once_in_the_servers_words(
+    status: int, body: str, words: str, server: Server
+) -> None:
+    server.faults = [("body", status, body)]
+    with pytest.raises(UnavailableError, match=words):
+        load("openai:tiny", server).encode(["a"])
+    assert server.requests == 1
+
+
+@pytest.mark.parametrize("body", ['{"error": {"message": "model is loading"}}', "<html>Sign in</html>", "{}", "null"])
+def test_a_good_status_with_a_bad_answer_is_said(body: str, server: Server) -> None:
+    server.faults = [("body", 200, body)] * 9
+    with pytest.raises(UnavailableError, match="an answer without embeddings: (model is loading|<html>|{}|null)"):
+        load("openai:tiny", server).encode(["a"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_takes_fewer_texts_at_a_time(kind: str, server: Server) -> None:
+    server.most_texts = 32
+    encoder = load(kind, server)
+    np.testing.assert_allclose(encoder.encode(TEXTS), expected(TEXTS), atol=1e-6)
+    asked = server.requests
+    np.testing.assert_allclose(encoder.encode(TEXTS[:100]), expected(TEXTS[:100]), atol=1e-6)
+    assert server.requests == asked + 4  # it is remembered
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_text_that_is_too_long_is_named(kind: str, server: Server) -> None:
+    server.longest = 1000
+    texts = [*TEXTS[:40], "needle " * 200, *TEXTS[40:80]]
+    with pytest.raises(InputError, match="1400 characters: 'needle needle"):
+        load(kind, server).encode(texts)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "  "])
+def test_white_space_around_a_key_is_no_part_of_it(
+    kind: str, ending: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("OPENAI_API_KEY", "GEMINI_API_KEY"):
+        monkeypatch.setenv(variable, f" {KEY}{ending}")
+    load(kind, server).encode(["a"])
+    assert server.keys == {KEY}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("key", [f"{KEY}\n{KEY}", f"{KEY} x", f"{KEY}é"])
+def test_what_can_be_no_key_is_refused_and_not_shown(
+    kind: str, key: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("OPENAI_API_KEY", "GEMINI_API_KEY"):
+        monkeypatch.setenv(variable, key)
+    with pytest.raises(UnavailableError, match="_API_KEY holds a space") as caught:
+        load(kind, server).encode(["a"])
+    assert KEY not in str(caught.value) + str(caught.value.hint)
+    assert server.requests == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_key_is_removed_before_a_message_is_cut_and_never_in_a_traceback(kind: str, server: Server) -> None:
+    server.faults = [("body", 400, '{"error": {"code": 400, "message": "' + "x" * 285 + f'{KEY}"}}}}')]
+    with pytest.raises(InputError) as caught:
+        load(kind, server).encode(["a"])
+    text = "".join(traceback.format_exception(caught.value))
+    assert "sk-secret" not in text
+    assert len(caught.value.message) < 450
+
+
+def test_no_key_goes_to_a_server_that_a_file_chose(server: Server) -> None:
+    load("openai:tiny", server, keyless=True).encode(["a"])
+    assert server.keys == {"none"}
+
+
+@pytest.mark.parametrize(("kind", "package"), [("openai:tiny", "openai"), ("gemini", "google.genai")])
+def test_a_missing_sdk_names_its_extra(
+    kind: str, package: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = load(kind, server)
+    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr("flip.encoders.openai.find_spec", lambda name: None)
+    monkeypatch.setattr("flip.encoders.gemini._installed", lambda: False)
+    with pytest.raises(UnavailableError, match="which is not installed") as caught:
+        encoder.encode(["a"])
+    assert "pip install 'flip-interpret[" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("kind", KINDS)

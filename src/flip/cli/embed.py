@@ -101,6 +101,7 @@ def embed(
         bool, typer.Option("--dry-run", help="Count requests and tokens of an API; ask and pay nothing.")
     ] = False,
     force: options.Force = None,
+    trust: options.Trust = False,
     device: options.Device = None,
     seed: options.Seed = None,
     offline: options.Offline = None,
@@ -135,6 +136,7 @@ def embed(
             "shard": shard, "augment": augment,
             "batch_size": batch_size, "dtype": dtype, "force": force,
         },
+        trust=trust,
     )  # fmt: skip
     if settings.embed.dataset is not None:
         from flip.cli.embed_dataset import embed_dataset

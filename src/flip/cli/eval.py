@@ -75,6 +75,7 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write one HTML page: tables, plots, sentences.")
     ] = None,
+    trust: options.Trust = False,
     device: options.Device = None,
     seed: options.Seed = None,
     offline: options.Offline = None,
@@ -105,6 +106,7 @@ def evaluate(
             "plot": plot,
             "report": report,
         },
+        trust=trust,
     )
     _evaluate(settings, Output(as_json=as_json, quiet=quiet))
 
@@ -130,6 +132,8 @@ def _evaluate(settings: Settings, out: Output) -> None:
     for file in found.embeddings:
         for candidate in (checkpoint, *others):
             _require_fit(file, candidate)
+        if checkpoint.encoder and not all(file.sources):
+            out.note(f"note: {file.file} does not say which encoder made it; {checkpoint.encoder} is taken on trust")
     evaluated = EvaluationData.of(found, own.text)
     if unusable := evaluated.lines - len(evaluated.texts):
         out.note(f"note: dataset {found.name}: {unusable} blank lines or rows with NaN left out")
@@ -208,7 +212,8 @@ def _splice(
     train, dev = (load_dataset(manifest, name) for name in (settings.train.train, settings.train.dev))
     device = str(torch_device(settings.device))
     stored = (checkpoint.config.get("encoder") or {}).get("options")
-    encoder = options.load_encoder(checkpoint.encoder or settings.encoder, settings, out, stored)
+    named = settings.encoder if "encoder" in settings.model_fields_set else None
+    encoder = options.load_encoder(options.encoder_name(named, checkpoint, out), settings, out, stored)
     require_encoder_of(encoder, checkpoint.trained_on, {"text"})
     with out.progress("embedding concepts") as on_rows:
         concepts = embed_concepts(encoder, checkpoint.vocabulary.words, on_rows)

@@ -61,6 +61,7 @@ def explain(
     asr: options.Asr = None,
     sonar_backend: options.SonarBackend = None,
     base_url: options.BaseUrl = None,
+    trust: options.Trust = False,
     device: options.Device = None,
     seed: options.Seed = None,
     offline: options.Offline = None,
@@ -100,6 +101,7 @@ def explain(
             "bias_weight": float(bias) if bias is not None else bias_weight,
             "min_probability": min_probability,
         },
+        trust=trust,
     )
     own = settings.explain
     out = Output(as_json=as_json, quiet=quiet)
@@ -117,9 +119,10 @@ def explain(
         min_probability=own.min_probability,
     )
     d = checkpoint.model.dimension
-    sources = _records(inputs or ["-"], text, d, about)
+    vouched = options.vouched(encoder, checkpoint)
+    sources = _records(inputs or ["-"], text, d, about, vouched)
     if against is not None:
-        results: Iterator[dict[str, Any]] = explainer.pairs(sources, _records([against], text, d, about))
+        results: Iterator[dict[str, Any]] = explainer.pairs(sources, _records([against], text, d, about, vouched))
     else:
         results = explainer.stream(sources, own.batch_size)
     total, failed, first_error = 0, 0, ""
@@ -145,7 +148,11 @@ def explain(
         raise typer.Exit(3)
 
 
-def _records(inputs: list[str], force_text: bool, d: int, trained: dict[str, Any]) -> Iterator[Record | InputError]:
+def _records(
+    inputs: list[str], force_text: bool, d: int, trained: dict[str, Any], vouched: bool
+) -> Iterator[Record | InputError]:
+    from dataclasses import replace
+
     from flip.dataset import EmbeddingFile
     from flip.encoders.identity import require_dimension, require_same_encoder
     from flip.records import STDIN, Record, is_input_file, scan_records
@@ -154,11 +161,16 @@ def _records(inputs: list[str], force_text: bool, d: int, trained: dict[str, Any
         if force_text or (name != STDIN and not is_input_file(name)):
             yield Record(where="sentence", text=name.strip())
             continue
+        known = vouched
         if name.lower().endswith(".npy"):
             file = EmbeddingFile(name, Path(name))
+            known = known or bool(file.source)
             require_same_encoder(file.source, trained, name)
             require_dimension(file.open().shape[1], d, name, trained.get("name"))
-        yield from scan_records(name)
+        for record in scan_records(name):
+            if not known and isinstance(record, Record) and record.embedding is not None:
+                record = replace(record, origin_known=False)
+            yield record
 
 
 def _draw(out: Output, result: dict[str, Any]) -> None:

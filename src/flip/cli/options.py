@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,6 +50,9 @@ Offline = Annotated[bool | None, typer.Option("--offline", help="Never use the n
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress, only results and errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines on a terminal too.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Use the encoder of one's own, or the base_url, that flip.toml names.")
+]
 Force = Annotated[bool | None, typer.Option("--force", help="Replace existing output.", show_default=False)]
 Model = Annotated[
     str | None,
@@ -91,11 +96,37 @@ def published_config(path: Path | None, command: str, out: Output) -> PublishedC
 
 
 def encoder_name(given: str | None, checkpoint: Checkpoint, out: Output) -> str:
-    """The encoder of what is to be explained: the flag, or what the checkpoint says or lets infer."""
+    """The encoder of what is to be explained: the flag, or what the checkpoint says or lets infer.
+
+    One that runs code or sends the input away is taken from the checkpoint only where the environment names it too.
+    """
+    from flip.encoders.catalog import require_harmless
+
+    environment = os.environ.get("FLIP_ENCODER")
+    if checkpoint.encoder is None:
+        given = given or environment
     name = given or checkpoint.require_encoder()
     if not given and checkpoint.inferred_encoder:
-        out.note(f"note: {checkpoint.name} names no encoder; from its name and dimension it is {name}")
-    return name
+        out.note(f"note: {checkpoint.name} names no encoder; by the name of its folder it is {name}")
+    if given or name == environment:
+        return name
+    return require_harmless(name, checkpoint.name)
+
+
+def vouched(given: str | None, checkpoint: Checkpoint) -> bool:
+    """Whether --encoder says that vectors which do not say it themselves are of the checkpoint's encoder.
+
+    Raises:
+        InputError: it names another one.
+    """
+    from flip.encoders.catalog import runs_code
+    from flip.encoders.identity import require_same_encoder
+
+    if given is None:
+        return False
+    if checkpoint.encoder is not None and not runs_code(given):
+        require_same_encoder({"encoder": given}, {"name": checkpoint.encoder}, "the input")
+    return True
 
 
 def encoder_options(**given: Any) -> dict[str, Any] | None:
@@ -112,7 +143,8 @@ def load_encoder(name: str, settings: Settings, out: Output, stored: dict[str, A
     from flip.encoders import catalog
 
     device = check_device_name(settings.device)
-    options = settings.encoder_options.over(stored or {})
+    settings.require_trust(name)
+    options = replace(settings.encoder_options.over(stored or {}), keyless=settings.keyless)
     encoder = catalog.load_encoder(name, options, device=device, offline=settings.offline)
     if encoder.device == "cpu" and device not in ("auto", "cpu") and torch_device(device).type != "cpu":
         out.note(f"note: encoder {encoder.name} runs on the CPU; --device {device} is not used for it")

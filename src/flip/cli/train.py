@@ -74,6 +74,15 @@ def train(
         ),
     ] = None,
     encoder: options.EncoderName = None,
+    encode_batch: Annotated[
+        int | None,
+        typer.Option(
+            "--encoder-batch-size",
+            min=1,
+            help="Of a CORPUS: sentences embedded at a time.",
+            show_default="the encoder's own",
+        ),
+    ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(help="flip, or paper as published; single options override it.", show_default="flip"),
@@ -164,6 +173,7 @@ def train(
         bool | None, typer.Option("--resume", help="Go on with the run in RUN.", show_default=False)
     ] = None,
     force: options.Force = None,
+    trust: options.Trust = False,
     device: options.Device = None,
     seed: options.Seed = None,
     offline: options.Offline = None,
@@ -183,7 +193,8 @@ def train(
     settings = load_settings(
         "train",
         published.shared
-        | options.given({"device": device, "seed": seed, "offline": offline, "encoder": encoder}),
+        | options.given({"device": device, "seed": seed, "offline": offline, "encoder": encoder})
+        | ({} if encode_batch is None else {"embed": {"batch_size": encode_batch}}),
         published.under({
             "corpus": corpus, "output": output, "data": data, "train": train_name, "extra": extra, "dev": dev,
             "text": text,
@@ -195,6 +206,7 @@ def train(
             "dtype": dtype, "resume": resume, "force": force,
             "text_license": text_license, "embedding_pair": embedding_pair, "sim_threshold": sim_threshold,
         }),
+        trust=trust,
     )  # fmt: skip
     # What is named on the command line wins over the other in flip.toml.
     if corpus:
@@ -207,7 +219,10 @@ def train(
             "--train": train_name, "--extra": settings.train.extra, "--dev": dev, "--text": text,
             "--embedding-pair": embedding_pair, "--sim-threshold": sim_threshold,
         },
-        {"--split": split, "--augment": settings.train.augment, "--encoder": encoder},
+        {
+            "--split": split, "--augment": settings.train.augment, "--encoder": encoder,
+            "--encoder-batch-size": encode_batch,
+        },
     )  # fmt: skip
     try:
         _train(settings, out)
@@ -251,6 +266,7 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
     from flip.metrics import DEPTH, evaluate, rank, references
     from flip.probabilities import threshold_f1
     from flip.runs import precision_of, train_run
+    from flip.spread import Spread
     from flip.training import DevData, Trainer, TrainingData
 
     own = settings.train
@@ -278,6 +294,7 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
     description: dict[str, Any] = {
         "encoder": given.encoder,
         "dimension": views[0].shape[1],
+        "embeddings": Spread.of(views, given.whole).to_dict(),
         "rank": trainer.best.rank,
         "objective": config.objective,
         "recipe": config.recipe,

@@ -91,6 +91,7 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
             own.output / DATA,
             encoder,
             sources=own.corpus,
+            batch_size=settings.embed.batch_size,
             force=True,  # RUN/data is ours
             on_rows=lambda part, done, total: on_rows(done, total),
         )
@@ -130,7 +131,7 @@ def _augmentation(own: TrainSettings, encoder: Encoder) -> int:
 
 def _from_manifest(settings: Settings) -> Given:
     from flip.dataset import load_dataset, load_manifest
-    from flip.encoders.identity import common_encoder
+    from flip.encoders.identity import UNKNOWN, common_encoder
     from flip.errors import InputError, UsageError
     from flip.published import load_vocabulary
 
@@ -154,7 +155,7 @@ def _from_manifest(settings: Settings) -> Given:
     # Embeddings of unknown origin are taken at the user's word.
     files = [file for data in (train, dev, tested) if data for file in data.embeddings]
     about = common_encoder((source for file in files for source in file.sources), str(own.data))
-    about = {"name": None, "revision": None} | about | {"dimension": train.embeddings[0].open().shape[1]}
+    about = {"name": UNKNOWN, "revision": None} | about | {"dimension": train.embeddings[0].open().shape[1]}
     described = {
         "manifest": _manifest_name(own.data, own.output),
         "train": learned,

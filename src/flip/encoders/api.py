@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import threading
 import tomllib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from flip.encoders.base import EncoderOptions, read_text
@@ -19,9 +21,12 @@ from flip.errors import FlipError, InputError, UnavailableError, UsageError
 from flip.files import os_errors
 
 TIMEOUT = 60.0  # seconds, of one request
-_ATTEMPTS = 8
+_ATTEMPTS, _ATTEMPTS_BEFORE_AN_ANSWER = 8, 4  # a server that never answered well is more likely a wrong address
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds
 _LONGEST_ASKED = 120.0  # seconds that a server may ask us to wait; for longer nobody wants to sit and watch
+_SHOWN = 300  # characters of a server's words
+_NO_KEY = "none"
+_UNPAID = re.compile("insufficient_quota|billing|credit", re.IGNORECASE)
 _BYTES_PER_TOKEN = 4  # of English; other scripts have more tokens
 
 
@@ -29,19 +34,55 @@ class TryAgainError(Exception):
     """A request failed in a way that may pass: rate limit, server error, timeout, broken answer.
 
     after: seconds that the server asked to wait, where it did.
+    answered: whether the server spoke the API; where not, it is tried less often.
     """
 
-    def __init__(self, reason: str, after: float | None = None) -> None:
+    def __init__(self, reason: str, after: float | None = None, *, answered: bool = True) -> None:
         super().__init__(reason)
-        self.after = after
+        self.after, self.answered = after, answered
 
 
 class RefusedError(Exception):
-    """A request failed, and would again. unavailable: the key or the model is at fault, not the text."""
+    """A request failed, and would again. unavailable: the key or the model is at fault, not the texts."""
 
     def __init__(self, reason: str, unavailable: bool) -> None:
         super().__init__(reason)
         self.unavailable = unavailable
+
+
+def failure(status: int, body: str, after: float | None = None) -> TryAgainError | RefusedError:
+    """What an HTTP status and the body of the answer mean, in the server's own words.
+
+    >>> str(failure(429, '{"error": {"code": "insufficient_quota", "message": "You have no credit."}}'))
+    'HTTP 429: You have no credit.'
+    """
+    reason = f"HTTP {status}: {said(body)}".removesuffix(": ")
+    out_of_money = status == 402 or (status == 429 and _UNPAID.search(body) is not None)
+    if out_of_money or status in (401, 403, 404, 405, 501, 505) or "API key" in reason:
+        return RefusedError(reason, unavailable=True)
+    if status in (408, 409, 425, 429) or status >= 500:
+        return TryAgainError(reason, after)
+    return RefusedError(reason, unavailable=False)
+
+
+def said(body: str) -> str:
+    """The words for a person in the body of an error: of OpenAI's form, Google's, FastAPI's, or any text.
+
+    >>> said('{"detail": [{"loc": ["input"], "msg": "too long"}]}')
+    'too long'
+    """
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body
+    while isinstance(found, dict | list) and found:
+        if isinstance(found, list):
+            found = found[0]
+            continue
+        found = next((found[key] for key in ("error", "message", "detail", "msg", "title") if found.get(key)), None)
+        if found is None:
+            return body
+    return str(found or body)
 
 
 class ApiEncoder(ABC):
@@ -75,6 +116,7 @@ class ApiEncoder(ABC):
         self.concurrency = options.concurrency
         self.batch_size = self.most_texts
         self._dimension = options.dimensions
+        self._answered = False
         self._lock = threading.Lock()
         self._stopped = threading.Event()
 
@@ -116,13 +158,25 @@ class ApiEncoder(ABC):
 
     @property
     def key(self) -> str:
-        """The key from the environment or keys.toml; a server of the user's own may need none."""
-        for variable in self.keys:
-            if os.environ.get(variable):
-                return os.environ[variable]
-        key = _stored_keys().get(self.key_name)
-        if key or self.options.base_url:
-            return key or "none"
+        """The key from the environment or keys.toml; a server of the user's own may need none.
+
+        Raises:
+            UnavailableError: there is none, or it cannot be one.
+        """
+        if self.options.keyless:
+            return _NO_KEY
+        found = [(variable, os.environ.get(variable, "")) for variable in self.keys]
+        found.append((f"{self.key_name} in {keys_file()}", _stored_keys().get(self.key_name, "")))
+        for place, value in found:
+            if key := value.strip():
+                if not (key.isascii() and key.isprintable() and " " not in key):
+                    raise UnavailableError(
+                        f"encoder {self.name}: the key of {place} holds a space, a line break or another character "
+                        "that no key has", "copy it again",
+                    )  # fmt: skip
+                return key
+        if self.options.base_url:
+            return _NO_KEY
         raise UnavailableError(
             f"encoder {self.name} needs a key", f"set {self.keys[0]}, or {self.key_name} = ... in {keys_file()}"
         )
@@ -140,44 +194,66 @@ class ApiEncoder(ABC):
             yield request
 
     def _send(self, texts: list[str]) -> NDArray[np.float32]:
-        stopped = self._stopped
+        """Embeds the texts of one request, in halves where the server refuses all of them together."""
         try:
-            for attempt in range(_ATTEMPTS):
-                try:
-                    return self._checked(self.request(texts), len(texts))
-                except TryAgainError as error:
-                    if error.after is not None and error.after > _LONGEST_ASKED:
-                        raise UnavailableError(
-                            f"{self.name}: {error}; the server asks to come back in {error.after:.0f} seconds",
-                            "what came back is kept; give the same command again then",
-                        ) from None
-                    if attempt == _ATTEMPTS - 1 or stopped.wait(_wait(attempt, error.after)):
-                        raise UnavailableError(
-                            f"{self.name}: {error}, {attempt + 1} times in a row",
-                            "what came back is kept; give the same command again later",
-                        ) from None
+            return self._patiently(texts)
         except RefusedError as error:
+            reason = self._shown(error)
             if error.unavailable:
-                hint = f"check the key ({self.keys[0]}), the model and --base-url"
-                raise UnavailableError(f"{self.name}: {self._redacted(str(error))}", hint) from None
-            raise InputError(f"{self.name}: {self._redacted(str(error))}") from None
-        except FlipError as error:
-            error.message = self._redacted(error.message)
-            raise
+                raise UnavailableError(reason, f"check the key ({self.keys[0]}), the model and --base-url") from None
+        if len(texts) == 1:
+            raise InputError(
+                f"{reason} (asked for one text of {len(texts[0])} characters: {texts[0][:60]!r})",
+                "is it longer than the model reads?",
+            )
+        # They are too many at a time, or one of them is at fault: the halves tell.
+        middle = (len(texts) + 1) // 2
+        vectors = np.concatenate([self._send(texts[:middle]), self._send(texts[middle:])])
+        self.most_texts = min(self.most_texts, middle)
+        return vectors
+
+    def _patiently(self, texts: list[str]) -> NDArray[np.float32]:
+        stopped = self._stopped
+        for attempt in range(_ATTEMPTS):
+            try:
+                vectors = self._checked(self.request(texts), len(texts))
+                self._answered = True
+                return vectors
+            except TryAgainError as error:
+                attempts = _ATTEMPTS if error.answered or self._answered else _ATTEMPTS_BEFORE_AN_ANSWER
+                if error.after is not None and error.after > _LONGEST_ASKED:
+                    raise UnavailableError(
+                        f"{self._shown(error)}; the server asks to come back in {error.after:.0f} seconds",
+                        "what came back is kept; give the same command again then",
+                    ) from None
+                if attempt >= attempts - 1 or stopped.wait(_wait(attempt, error.after)):
+                    raise UnavailableError(
+                        f"{self._shown(error)}, {attempt + 1} times in a row",
+                        "what came back is kept; give the same command again later",
+                    ) from None
+            except (RefusedError, FlipError):
+                raise
+            except Exception as error:  # of whatever HTTP client the SDK found; its message may hold the key
+                raise UnavailableError(self._shown(f"{type(error).__name__}: {error}")) from None
         raise AssertionError
 
     def _checked(self, vectors: list[list[float]], expected: int) -> NDArray[np.float32]:
         if len(vectors) != expected:
-            raise TryAgainError(f"gave {len(vectors)} embeddings for {expected} sentences")
+            raise TryAgainError(f"gave {len(vectors)} embeddings for {expected} sentences", answered=False)
         if len({len(vector) for vector in vectors}) != 1:
-            raise TryAgainError("gave embeddings of different dimensions")
+            raise TryAgainError("gave embeddings of different dimensions", answered=False)
         if self._dimension is not None and len(vectors[0]) != self._dimension:
             raise RefusedError(f"gave {len(vectors[0])} dimensions, not {self._dimension}", unavailable=True)
         return np.array(vectors, np.float32)
 
-    def _redacted(self, message: str) -> str:
-        key = self.key
-        return " ".join(message.replace(key, "***").split()) if key != "none" else message
+    def _shown(self, error: Exception | str) -> str:
+        """A message as a person may see it: without the key, which is removed first, then on one line, then cut."""
+        message, key = str(error), self.key
+        if key != _NO_KEY:
+            for form in (key, quote(key, safe="")):
+                message = message.replace(form, "***")
+        message = " ".join("".join(c if c.isprintable() else " " for c in message).split())
+        return f"{self.name}: {message[:_SHOWN]}"
 
 
 def keys_file() -> Path:
@@ -187,7 +263,7 @@ def keys_file() -> Path:
 
 def missing_key(variables: Sequence[str], name: str) -> str | None:
     """None where there is a key, else how to give one."""
-    if any(os.environ.get(variable) for variable in variables) or _stored_keys().get(name):
+    if any(os.environ.get(variable, "").strip() for variable in variables) or _stored_keys().get(name):
         return None
     return f"set {variables[0]}"
 
@@ -198,9 +274,10 @@ def _stored_keys() -> dict[str, str]:
         return {}
     with os_errors(path, "read"):
         try:
-            return tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not valid TOML") from error
+            keys = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+            raise InputError(f"{path}: not valid TOML") from None  # whose message would quote the line
+    return {name: key for name, key in keys.items() if isinstance(key, str)}
 
 
 def _tokens(text: str) -> int:

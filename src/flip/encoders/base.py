@@ -36,6 +36,7 @@ class EncoderOptions:
     base_url: of an OpenAI-compatible endpoint, or of another host that speaks Gemini's API.
     task_type: what Gemini's embeddings are for, such as SEMANTIC_SIMILARITY.
     concurrency: requests to an API at the same time.
+    keyless: send no key, since not the user but a file chose the server.
     """
 
     # Read by pydantic where this is a part of the settings: an unknown key in flip.toml is an error.
@@ -51,6 +52,7 @@ class EncoderOptions:
     base_url: str | None = None
     task_type: str | None = None
     concurrency: int = 4
+    keyless: bool = False
 
     def given(self) -> dict[str, Any]:
         """The options that are not at their defaults."""

@@ -23,6 +23,7 @@ class Entry:
     model: given to the factory where the name has no `:MODEL`.
     modalities, dimension, licence: for the table; dimension None is the model's own.
     options: fields of EncoderOptions that it knows.
+    remote: sends the sentences to a server, which may cost money.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Entry:
     licence: str
     options: tuple[str, ...] = ()
     model: str = ""
+    remote: bool = False
 
     def missing(self) -> str | None:
         """What has to be installed or set before it runs; None where it would run now."""
@@ -53,11 +55,11 @@ CATALOG = (
     Entry("st:MODEL", "flip.encoders.st", "SentenceTransformers", "text", None, "the model's own", _ST_OPTIONS),
     Entry(
         "gemini", "flip.encoders.gemini", "Gemini", "text", 768, "paid API",
-        ("dimensions", "task_type", "base_url", "concurrency"), "gemini-embedding-001",
+        ("dimensions", "task_type", "base_url", "concurrency", "keyless"), "gemini-embedding-001", remote=True,
     ),
     Entry(
         "openai:MODEL", "flip.encoders.openai", "OpenAI", "text", None, "the endpoint's own",
-        ("prompt", "dimensions", "base_url", "concurrency"),
+        ("prompt", "dimensions", "base_url", "concurrency", "keyless"), remote=True,
     ),
 )  # fmt: skip
 
@@ -87,6 +89,35 @@ def load_encoder(
     encoder = cast(Encoder, make(model, options, device=device, offline=offline))
     encoder.name = name
     return encoder
+
+
+def runs_code(name: str) -> bool:
+    """Whether an encoder of this name is code of somebody's own, `module:factory` or `FILE.py:factory`.
+
+    Raises:
+        UsageError: see `find_entry`.
+    """
+    return find_entry(name)[0] is None
+
+
+def require_harmless(name: str, where: str) -> str:
+    """The name of an encoder that a file brought, where loading it runs no code of the file's and asks no server.
+
+    Args:
+        name: as stored.
+        where: which file names it, for the message.
+
+    Raises:
+        UsageError: it would, so that the caller has to name it; or no such encoder.
+    """
+    entry, _ = find_entry(name)
+    if entry is not None and not entry.remote:
+        return name
+    does = "runs code" if entry is None else "sends the sentences to a server"
+    raise UsageError(
+        f"{where} names the encoder {name!r}, which {does}; it is used only when you name it yourself",
+        f"if you mean it: --encoder {name}",
+    )
 
 
 def find_entry(name: str) -> tuple[Entry | None, str]:

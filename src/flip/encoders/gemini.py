@@ -6,7 +6,7 @@ from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
 
-from flip.encoders.api import TIMEOUT, ApiEncoder, RefusedError, TryAgainError, missing_key, retry_after
+from flip.encoders.api import TIMEOUT, ApiEncoder, TryAgainError, failure, missing_key, retry_after
 from flip.encoders.base import EncoderOptions
 from flip.errors import UnavailableError
 
@@ -40,27 +40,25 @@ class Gemini(ApiEncoder):
 
     def request(self, texts: list[str]) -> list[list[float]]:
         """See `ApiEncoder.request`."""
+        embed = self._client.models.embed_content
         from google.genai import errors
 
         config = {"output_dimensionality": self._dimension, "task_type": self.options.task_type}
         try:
-            answer = self._client.models.embed_content(model=self.model, contents=texts, config=config)
+            answer = embed(model=self.model, contents=texts, config=config)
             return [embedding.values for embedding in answer.embeddings or ()]
         except errors.APIError as error:
-            if error.code in (408, 429) or error.code >= 500:
-                after = retry_after(getattr(error.response, "headers", None))
-                raise TryAgainError(f"HTTP {error.code}", after) from None
-            unavailable = error.code in (401, 403, 404) or "API key" in str(error.message)
-            raise RefusedError(f"HTTP {error.code}: {str(error.message)[:300]}", unavailable) from None
+            after = retry_after(getattr(error.response, "headers", None))
+            raise failure(error.code, str(error.message or error), after) from None
         except Exception as error:
             # Of httpx or of httpx2, whichever google-genai found; both name their exceptions alike.
             kinds = {kind.__name__ for kind in type(error).__mro__}
             if "TimeoutException" in kinds:
                 raise TryAgainError(f"no answer within {TIMEOUT:.0f} seconds") from None
             if "TransportError" in kinds:
-                raise TryAgainError(f"no connection ({error})") from None
+                raise TryAgainError(f"no connection ({error})", answered=False) from None
             if kinds & {"ValueError", "AttributeError", "TypeError"}:
-                raise TryAgainError("an answer that is not what the API promises") from None
+                raise TryAgainError(f"an answer without embeddings: {error}", answered=False) from None
             raise
 
     @cached_property

