@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flip.checkpoint import Checkpoint, load_checkpoint
-from flip.keywords import compare, sigmoid, top_k, top_keywords
+from flip.contrast import Contrast
+from flip.keywords import sigmoid, top_k, top_keywords
 from flip.model import LogLinear
 from flip.vocabulary import Vocabulary
 
@@ -58,7 +59,7 @@ def test_more_keywords_than_words_asked_for() -> None:
 def test_a_difference_of_scores_is_free_of_the_bias() -> None:
     u, v = np.array([1.0, 0.0], np.float32), np.array([0.0, 1.0], np.float32)
     for weight in (0.0, 1.0):
-        both = compare(model(), u, v, topn=1, bias_weight=weight)
+        both = Contrast(model(), topn=1, bias_weight=weight)(u, v)
         assert [word.word for word in both.only_input] == ["aa"]
         assert [word.word for word in both.only_against] == ["bb"]
         assert both.only_input[0].score - both.only_input[0].against_score == pytest.approx(2.0)

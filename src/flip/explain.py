@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from flip.contrast import SIDES, Contrast
 from flip.encoders import EncoderOptions, load_encoder
 from flip.encoders.base import truncated
 from flip.encoders.catalog import require_harmless
 from flip.encoders.identity import require_dimension, require_encoder_of
 from flip.errors import InputError, UsageError
-from flip.keywords import compare, top_keywords
+from flip.keywords import top_keywords
 from flip.records import Record
 from flip.scripts import unknown_script
 from flip.streaming import one_ahead, ready_batches
@@ -68,7 +70,7 @@ class Explainer:
     def stream(self, records: Iterable[Record | InputError], batch_size: int = 64) -> Iterator[dict[str, Any]]:
         """One output record for each input record, in order, as soon as it can be had.
 
-        `{"id", "text"|"audio"|"row", "via"?, "transcript"?, "language"?, "keywords", "truncated"?, "warnings"?}`, or
+        `{"id", "text"|"audio"|"row", "via"?, "transcript"?, "language"?, "warnings"?, "keywords", "truncated"?}`, or
         `{"id", ..., "error"}` for a bad record. The id is the record's own, or its number in the stream from 1. A blank
         line has no keywords.
         """
@@ -96,10 +98,8 @@ class Explainer:
     ) -> list[dict[str, Any]]:
         vectors, extras, errors = embedded
         rows = sorted(vectors)
-        matrix = np.stack([vectors[i] for i in rows]) if rows else np.empty((0, self.checkpoint.model.dimension))
-        by_row = dict(zip(rows, self._keywords(matrix), strict=True)) if rows else {}
-        spread = self.checkpoint.spread
-        far = {i for i, out in zip(rows, spread.far(matrix), strict=True) if out} if spread and rows else set()
+        words = self._keywords(np.stack([vectors[i] for i in rows])) if rows else []
+        by_row = dict(zip(rows, words, strict=True))
         results = []
         for i, record in enumerate(records):
             if i in errors:
@@ -107,13 +107,11 @@ class Explainer:
             else:
                 extra = extras.get(i, {})
                 cut = {"truncated": extra.pop("truncated")} if "truncated" in extra else {}
-                warnings = self._warnings(record, extra.get("transcript"), i in far)
                 keywords = by_row.get(i, [])
                 if self._of_unknown_origin(record):
                     keywords = [replace(keyword, probability=None) for keyword in keywords]
                 found = {"keywords": [keyword.to_dict() for keyword in keywords]}
-                told = {"warnings": warnings} if warnings else {}
-                results.append(_head(record, number + i) | extra | found | cut | told)
+                results.append(_head(record, number + i) | extra | found | cut)
         return results
 
     def pairs(
@@ -126,7 +124,8 @@ class Explainer:
 
         One record on the right is embedded once, and `left` is then read as it comes.
 
-        `{"id", ..., "against": {...}, "shared": [...], "only_input": [...], "only_against": [...]}`.
+        `{"id", ..., "against": {...}, "cosine", "by_words", "rest", "shared": [...], "only_input": [...],
+        "only_against": [...]}`, see `flip.contrast.Contrast`.
 
         Raises:
             UsageError: `right` has neither one record nor as many as `left`.
@@ -167,26 +166,21 @@ class Explainer:
             if failed:
                 yield head | {"error": "; ".join(failed)}
             elif i not in vectors or j not in other_vectors:
-                yield head | {"shared": [], "only_input": [], "only_against": []}
+                yield head | {side: [] for side in SIDES}
             else:
-                both = compare(
-                    self.checkpoint,
-                    vectors[i],
-                    other_vectors[j],
-                    topn=self.topn,
-                    bias_weight=self.bias_weight,
-                    min_probability=self.min_probability,
-                )
-                yield head | {side: [word.to_dict() for word in words] for side, words in vars(both).items()}
+                try:
+                    yield head | self._contrast(vectors[i], other_vectors[j]).to_dict()
+                except InputError as error:
+                    yield head | {"error": error.message}
 
     def _of_unknown_origin(self, record: Record | InputError) -> bool:
         """Whether the vector is explained at the user's word; a model of unknown origin takes every vector so."""
         return isinstance(record, Record) and not record.origin_known and self.checkpoint.encoder is not None
 
-    def _warnings(self, record: Record | InputError, transcript: str | None, far: bool) -> list[str]:
-        found = []
-        name = unknown_script(transcript or _content(record).get("text", ""), self.checkpoint.vocabulary.scripts)
-        if name:
+    def _warnings(self, record: Record | InputError, vector: Array, transcript: str | None) -> list[str]:
+        """What a reader of the record's words has to know."""
+        found, spread = [], self.checkpoint.spread
+        if name := unknown_script(transcript or _content(record).get("text", ""), self.checkpoint.vocabulary.scripts):
             found.append(f"the model has no word in {name} script, and may say nothing true of it")
         if self._of_unknown_origin(record):
             encoder = self.checkpoint.encoder
@@ -194,9 +188,13 @@ class Explainer:
                 f"nothing says which encoder made this vector; the model knows {encoder} only, so there are no "
                 f"probabilities (--encoder {encoder} vouches for it)"
             )
-        if far:
+        if spread is not None and spread.far(vector[None])[0]:
             found.append("the vector lies far outside those of the training: another encoder, scale or normalisation?")
         return found
+
+    @cached_property
+    def _contrast(self) -> Contrast:
+        return Contrast(self.checkpoint, self.topn, self.bias_weight, self.min_probability)
 
     @property
     def encoder(self) -> Encoder:
@@ -267,6 +265,9 @@ class Explainer:
             for i, cut in zip(texts, truncated(self.encoder, inputs), strict=True):
                 if cut:
                     extras.setdefault(i, {})["truncated"] = True
+        for i, vector in vectors.items():
+            if warnings := self._warnings(records[i], vector, extras.get(i, {}).get("transcript")):
+                extras.setdefault(i, {}).setdefault("warnings", []).extend(warnings)
         return vectors, extras, errors
 
     def _checked(self, embedding: Array, where: str) -> Array:

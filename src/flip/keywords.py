@@ -1,4 +1,4 @@
-"""From scores to keywords: exact top-k, probabilities, and pairs of embeddings compared."""
+"""From scores to keywords: exact top-k and probabilities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.checkpoint import Checkpoint
-    from flip.model import Array
 
 _CHUNK = 64
 
@@ -101,54 +100,3 @@ def top_keywords(
 def sigmoid(z: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """1 / (1 + exp(-z)), without overflow for large -z."""
     return np.asarray(0.5 * (1 + np.tanh(0.5 * z)))
-
-
-@dataclass(frozen=True, slots=True)
-class PairedWord:
-    """A word with its ranking scores for two embeddings u and v; z(u) - z(v) = A B (u - v) is free of the bias."""
-
-    word: str
-    score: float
-    against_score: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """As in output records."""
-        return {"word": self.word, "score": round(self.score, 4), "against_score": round(self.against_score, 4)}
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Keywords of two embeddings: of both (by the lower score), and of one only (by the difference), best first."""
-
-    shared: list[PairedWord]
-    only_input: list[PairedWord]
-    only_against: list[PairedWord]
-
-
-def compare(
-    checkpoint: Checkpoint, u: Array, v: Array, *, topn: int, bias_weight: float, min_probability: float = 0.0
-) -> Comparison:
-    """Compares the `topn` keywords of two embeddings u and v, each of shape (d,).
-
-    A keyword of one that is no keyword of the other is on one side only, whatever its score there.
-
-    Args:
-        topn, bias_weight, min_probability: what a keyword is, as for `top_keywords`.
-    """
-    z = checkpoint.model.scores(np.stack([u, v]), bias_weight)
-    best = top_k(z, topn)
-    likely = np.ones(best.shape, bool)
-    if checkpoint.calibrated:
-        full = np.take_along_axis(z, best, axis=1) + (1 - bias_weight) * checkpoint.model.b[best]
-        likely = sigmoid(full) >= min_probability
-    left, right = (set(row[keep].tolist()) for row, keep in zip(best, likely, strict=True))
-
-    def words(indices: set[int], key: NDArray[np.float32]) -> list[PairedWord]:
-        ordered = sorted(indices, key=lambda i: -key[i])
-        return [PairedWord(checkpoint.vocabulary.words[i], float(z[0, i]), float(z[1, i])) for i in ordered]
-
-    return Comparison(
-        shared=words(left & right, z.min(axis=0)),
-        only_input=words(left - right, z[0] - z[1]),
-        only_against=words(right - left, z[1] - z[0]),
-    )

@@ -132,7 +132,7 @@ def explain(
         if "error" in result:
             failed += 1
             first_error = first_error or result["error"]
-        for warning in result.get("warnings", ()):
+        for warning in [*result.get("warnings", ()), *result.get("against", {}).get("warnings", ())]:
             warned[warning] += 1
             if warned[warning] == 1:
                 out.note(f"note: record {result['id']}: {warning}")
@@ -179,11 +179,17 @@ def _draw(out: Output, result: dict[str, Any]) -> None:
 
     title = str(result.get("text") or result.get("audio") or f"row {result.get('row')}" if len(result) > 2 else "")
     out.show(Text(title, style="bold"))
+    if "against" in result:
+        other = result["against"]
+        out.show(Text(str(other.get("text") or other.get("audio") or f"row {other.get('row')}"), style="bold"))
     if "error" in result:
         out.show(Text(f"  {result['error']}", style="red"))
         return
     if "via" in result:
         out.show(Text(f"  {result['transcript'] or '(no speech)'}  ({result['via']})", style="italic"))
+    if "cosine" in result:
+        parts = f"cosine {result['cosine']:.2f}: {result['by_words']:.2f} by these words, {result['rest']:.2f} not"
+        out.show(Text(f"  {parts}"))
     sides = {key: result[key] for key in ("keywords", "shared", "only_input", "only_against") if key in result}
     for side, words in sides.items():
         columns = list(words[0]) if words else ["word"]
