@@ -40,7 +40,36 @@ _HOMES = {
     "top_keywords": "keywords",
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = [
+    "Checkpoint",
+    "Dataset",
+    "DevData",
+    "Encoder",
+    "Explainer",
+    "FactorizedLogLinear",
+    "FlipError",
+    "InputError",
+    "LogLinear",
+    "References",
+    "Tokenizer",
+    "TrainConfig",
+    "Trainer",
+    "TrainingData",
+    "UnavailableError",
+    "UsageError",
+    "Vocabulary",
+    "__version__",
+    "augment",
+    "bags_of_words",
+    "build_vocabulary",
+    "evaluate",
+    "load_checkpoint",
+    "load_dataset",
+    "load_encoder",
+    "references",
+    "save_checkpoint",
+    "top_keywords",
+]
 
 if TYPE_CHECKING:
     from flip.augmentation import augment

@@ -47,7 +47,7 @@ class Checkpoint:
 
     @property
     def trained_on(self) -> dict[str, Any]:
-        """What config.json says of the encoder, see `flip.encoders.base.describe`; empty where it does not."""
+        """What config.json says of the encoder, see `flip.encoders.identity.describe`; empty where it does not."""
         return self.config.get("encoder") or {}
 
     def require_encoder(self) -> str:

@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flip.errors import FlipError, UsageError
+from flip.shards import torchrun_number
 
 if TYPE_CHECKING:
     import torch
@@ -94,7 +95,7 @@ ALONE = Group()
 
 def process_number() -> int:
     """RANK as torchrun sets it; 0 where there is only one process."""
-    return int(os.environ.get("RANK", "0")) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else 0
+    return torchrun_number("RANK", 0) if torchrun_number("WORLD_SIZE", 1) > 1 else 0
 
 
 def own_device(name: str) -> torch.device:
@@ -107,7 +108,7 @@ def own_device(name: str) -> torch.device:
     from flip.device import torch_device
 
     device = torch_device(name)
-    if device.type != "cuda" or int(os.environ.get("LOCAL_WORLD_SIZE", "1")) == 1:
+    if device.type != "cuda" or torchrun_number("LOCAL_WORLD_SIZE", 1) == 1:
         return device
     if ":" in name:
         raise UsageError(f"--device {name} for several processes", "--device cuda gives each a GPU of its own")
@@ -121,7 +122,7 @@ def joined(device: torch.device) -> Iterator[Group]:
     Raises:
         FlipError: another process ended, or torchrun ends this one.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if torchrun_number("WORLD_SIZE", 1) == 1:
         yield ALONE
         return
     import torch

@@ -50,7 +50,7 @@ class Explainer:
         bias_weight: float | None = None,
         min_probability: float = 0.0,
     ) -> None:
-        """Options are those of `flip.keywords.keywords`; `load` gives the encoder, by default the checkpoint's own.
+        """Options are those of `flip.keywords.top_keywords`; `load` gives the encoder, by default the checkpoint's own.
 
         `load_transcriber` gives what transcribes audio for an encoder that reads only text, by default whisper tiny.en.
         """

@@ -32,8 +32,8 @@ class Shard:
     def parse(cls, text: str | None, environment: Mapping[str, str] = os.environ) -> Shard | None:
         """`3/16`, else torchrun's RANK and WORLD_SIZE where there is more than one process, else None."""
         if text is None:
-            count = int(environment.get("WORLD_SIZE", "1"))
-            return cls(int(environment["RANK"]) + 1, count) if count > 1 and "RANK" in environment else None
+            count = torchrun_number("WORLD_SIZE", 1, environment)
+            return cls(torchrun_number("RANK", 0, environment) + 1, count) if count > 1 else None
         match = re.fullmatch(r"(\d+)/(\d+)", text)
         if not match or not 1 <= int(match[1]) <= int(match[2]):
             raise UsageError(f"--shard {text!r}", "part/parts from 1 on, such as 3/16")
@@ -46,6 +46,18 @@ class Shard:
     def span(self, total: int) -> tuple[int, int]:
         """First and last (exclusive) of `total` inputs."""
         return (self.number - 1) * total // self.count, self.number * total // self.count
+
+
+def torchrun_number(name: str, default: int, environment: Mapping[str, str] = os.environ) -> int:
+    """A number that torchrun sets in the environment; empty counts as not set.
+
+    Raises:
+        UsageError: it is no number.
+    """
+    value = environment.get(name, "").strip() or str(default)
+    if not value.isdecimal():
+        raise UsageError(f"{name} is {value!r} in the environment, not a number", f"unset {name}")
+    return int(value)
 
 
 def rows_of_shards(output: Path, description: dict[str, Any], spool: Spool) -> Iterator[tuple[Batch, np.ndarray]]:

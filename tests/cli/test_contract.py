@@ -44,6 +44,16 @@ def test_help_has_two_examples_and_loads_nothing_heavy(command: str) -> None:
     assert sum(line.strip().startswith(("flip ", "cat ")) for line in examples) >= 2
 
 
+@pytest.mark.parametrize(
+    ("command", "idle"),
+    [("vocab", {"--device", "--seed", "--offline"}), ("pull", {"--device", "--seed"}), ("explain", {"--seed"}),
+     ("eval", {"--seed"}), ("train", set()), ("embed", set())],
+)  # fmt: skip
+def test_help_names_no_option_that_does_nothing(command: str, idle: set[str]) -> None:
+    text = subprocess.run([*FLIP, command, "--help"], capture_output=True, text=True, check=True).stdout
+    assert {option for option in ("--device", "--seed", "--offline") if option not in text} == idle
+
+
 def test_importing_flip_and_completing_load_nothing_heavy() -> None:
     assert not modules_after("import flip") & set(HEAVY)
     code = "import os; os.environ |= {'_FLIP_COMPLETE': 'complete_bash', 'COMP_WORDS': 'flip e', 'COMP_CWORD': '1'}\n"

@@ -57,3 +57,14 @@ def test_another_dimension_says_what_to_do() -> None:
     with pytest.raises(InputError, match="a.npy has 768 dimensions; the checkpoint expects 384") as caught:
         require_dimension(768, 384, "a.npy", "minilm")
     assert "flip embed --encoder minilm" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("batch", ["hello", Path("a.wav")])
+def test_one_input_in_the_place_of_a_list_is_refused(batch: str | Path) -> None:
+    with pytest.raises(InputError, match="is one input, not a list of them"):
+        load_encoder("minilm").encode(batch)  # type: ignore[arg-type]
+
+
+def test_what_is_no_string_is_refused() -> None:
+    with pytest.raises(InputError, match="reads text, not int"):
+        load_encoder("minilm").encode([3])  # type: ignore[list-item]

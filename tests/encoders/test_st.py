@@ -133,3 +133,33 @@ def test_without_sentence_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_audio_is_refused(labse_shaped: Path) -> None:
     with pytest.raises(InputError, match="reads text, not audio"):
         load_encoder(f"st:{labse_shaped}", device="cpu").encode([Path("a.wav")])
+
+
+def test_static_and_word_embeddings_cut_nothing(tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding, WordEmbeddings
+    from sentence_transformers.sentence_transformer.modules.tokenizer import WhitespaceTokenizer
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = {"hello": 0, "train": 1, "[UNK]": 2}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # type: ignore[assignment]
+    weights = np.arange(24, dtype=np.float32).reshape(3, 8)
+    modules = {
+        "static": [StaticEmbedding(tokenizer, embedding_weights=weights)],
+        "words": [WordEmbeddings(WhitespaceTokenizer(list(words)), weights), Pooling(8)],
+    }
+    for name, parts in modules.items():
+        SentenceTransformer(modules=parts, device="cpu").save(str(tmp_path / name))
+        encoder = load_encoder(f"st:{tmp_path / name}", device="cpu")
+        assert encoder.dimension == 8
+        np.testing.assert_allclose(encoder.encode(["hello train", "hello"])[1], weights[0])
+        assert encoder.truncated(["hello " * 5000]) == [False]  # type: ignore[attr-defined]
+
+
+def test_code_of_a_models_folder_is_not_run(tmp_path: Path) -> None:
+    (tmp_path / "modules.json").write_text('[{"idx": 0, "name": "0", "path": "", "type": "evil.Evil"}]')
+    (tmp_path / "evil.py").write_text("raise SystemExit('it ran')")
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(InputError, match="sentence-transformers cannot load it"):
+        load_encoder(f"st:{tmp_path}")

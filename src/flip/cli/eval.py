@@ -77,7 +77,7 @@ def evaluate(
     ] = None,
     trust: options.Trust = False,
     device: options.Device = None,
-    seed: options.Seed = None,
+    seed: options.NoSeed = None,
     offline: options.Offline = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,

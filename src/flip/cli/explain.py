@@ -63,7 +63,7 @@ def explain(
     base_url: options.BaseUrl = None,
     trust: options.Trust = False,
     device: options.Device = None,
-    seed: options.Seed = None,
+    seed: options.NoSeed = None,
     offline: options.Offline = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,

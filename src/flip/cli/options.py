@@ -47,6 +47,10 @@ SonarBackend = Annotated[
 BaseUrl = Annotated[str | None, typer.Option(help="Of an OpenAI-compatible endpoint.", show_default=False)]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.", show_default="0")]
 Offline = Annotated[bool | None, typer.Option("--offline", help="Never use the network.", show_default=False)]
+# Every command takes these, so that a script may give them to any; where one does nothing, --help does not name it.
+NoDevice = Annotated[str | None, typer.Option("--device", hidden=True)]
+NoSeed = Annotated[int | None, typer.Option("--seed", hidden=True)]
+NoOffline = Annotated[bool | None, typer.Option("--offline", hidden=True)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress, only results and errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines on a terminal too.")]

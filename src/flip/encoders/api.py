@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from flip.encoders.base import EncoderOptions, read_text
+from flip.encoders.base import EncoderOptions, read_texts
 from flip.errors import FlipError, InputError, UnavailableError, UsageError
 from flip.files import os_errors
 
@@ -135,7 +135,7 @@ class ApiEncoder(ABC):
             UnavailableError: no key, refused, out of reach after several attempts, or to be asked much later.
             InputError: the server does not take one of the sentences.
         """
-        texts = [(self.options.prompt or "") + read_text(item, self.name) for item in batch]
+        texts = [(self.options.prompt or "") + text for text in read_texts(batch, self.name)]
         return np.concatenate([self._send(request) for request in self._requests(texts)])
 
     def stop(self) -> None:

@@ -102,11 +102,29 @@ def truncated(encoder: Encoder, batch: Sequence[str | Path]) -> Sequence[bool]:
     return [False] * len(batch) if method is None else method(batch)
 
 
-def read_text(item: str | Path, encoder: str) -> str:
-    """The item, or an InputError where it is an audio file and the encoder reads text."""
-    if isinstance(item, str):
-        return item
-    raise InputError(f"{item}: {encoder} reads text, not audio", "transcribe it first, or use a speech encoder")
+def read_texts(batch: Sequence[str | Path], encoder: str) -> list[str]:
+    """The sentences of a batch for an encoder of text.
+
+    Raises:
+        InputError: an item is an audio file, or no string; or the batch is one string, whose letters would be taken
+            for sentences.
+    """
+    require_batch(batch)
+    for item in batch:
+        if not isinstance(item, str):
+            hint = "transcribe it first, or use a speech encoder" if isinstance(item, Path) else "give strings"
+            raise InputError(f"{item}: {encoder} reads text, not {_kind(item)}", hint)
+    return [str(item) for item in batch]
+
+
+def require_batch(batch: Sequence[str | Path]) -> None:
+    """Raises an InputError for one string or path in the place of a list."""
+    if isinstance(batch, str | Path):
+        raise InputError(f"{str(batch)[:40]!r} is one input, not a list of them", f"encode([{str(batch)[:20]!r}])")
+
+
+def _kind(item: object) -> str:
+    return "audio" if isinstance(item, Path) else type(item).__name__
 
 
 def require_known_options(name: str, options: EncoderOptions, known: Iterable[str]) -> None:

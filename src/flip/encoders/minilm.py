@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.encoders.base import EncoderOptions, read_text
+from flip.encoders.base import EncoderOptions, read_texts
 from flip.encoders.weights import WeightFile, is_local, resolve
 from flip.errors import UnavailableError
 
@@ -84,7 +84,7 @@ class MiniLM:
 
     def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
         """Embeds n sentences: (n, 384), each of norm 1."""
-        encodings = self._tokenizer.encode_batch([read_text(item, self.name) for item in batch])
+        encodings = self._tokenizer.encode_batch(read_texts(batch, self.name))
         vectors = np.empty((len(batch), self.dimension), np.float32)
         by_length = np.argsort([len(e.ids) for e in encodings], kind="stable")
 
@@ -98,7 +98,7 @@ class MiniLM:
 
     def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
         """Which sentences have more than 256 word pieces, of which only the first 256 are read."""
-        texts = [read_text(item, self.name) for item in batch]
+        texts = read_texts(batch, self.name)
         return [bool(encoding.overflowing) for encoding in self._tokenizer.encode_batch(texts)]
 
     def _run(self, encodings: list[Encoding]) -> NDArray[np.float32]:

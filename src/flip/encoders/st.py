@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.device import matmul_dtype, torch_device
-from flip.encoders.base import EncoderOptions, read_text
+from flip.encoders.base import EncoderOptions, read_texts
 from flip.encoders.weights import content_hash, hub_cache
 from flip.errors import InputError, UnavailableError, UsageError
 
@@ -79,7 +79,7 @@ class SentenceTransformers:
     def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
         """Embeds n sentences: (n, d); sorted by length inside, so that little is padded."""
         vectors = self._model.encode(
-            [read_text(item, self.name) for item in batch],
+            read_texts(batch, self.name),
             prompt=self.options.prompt,
             show_progress_bar=False,
             convert_to_numpy=True,
@@ -88,11 +88,12 @@ class SentenceTransformers:
 
     def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
         """Which sentences have more tokens than the model reads."""
-        longest = self._model.max_seq_length
-        texts = [(self.options.prompt or "") + read_text(item, self.name) for item in batch]
-        if longest is None or not texts:
+        longest, tokenize = self._model.max_seq_length, self._model.tokenizer
+        texts = [(self.options.prompt or "") + text for text in read_texts(batch, self.name)]
+        # Static and word embeddings are means over all words: their tokenizers are of other kinds, and cut nothing.
+        if longest is None or not texts or not callable(tokenize):
             return [False] * len(texts)
-        ids = self._model.tokenizer(texts, truncation=False, verbose=False)["input_ids"]
+        ids = tokenize(texts, truncation=False, verbose=False)["input_ids"]
         return [len(row) > longest for row in ids]
 
     def _choose_precision(self, model: str, offline: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from flip import audio
-from flip.encoders.base import EncoderOptions
+from flip.encoders.base import EncoderOptions, require_batch
 from flip.encoders.languages import known
 from flip.encoders.sonar.languages import SPEECH, TEXT
 from flip.errors import InputError, UnavailableError, UsageError
@@ -126,6 +126,7 @@ class Sonar:
             UsageError: no encoder for the language.
             InputError: a recording is damaged, silent or shorter than 25 ms.
         """
+        require_batch(batch)
         vectors: dict[int, NDArray[np.float32]] = {}
         texts = {i: item for i, item in enumerate(batch) if isinstance(item, str)}
         if texts:
