@@ -14,6 +14,7 @@ from flip.checkpoint import Checkpoint, load_model, save_checkpoint
 from flip.errors import InputError, UsageError
 from flip.files import os_errors, read_json, replacing, write_json
 from flip.locating import CONFIG_FILE, MODEL_FILE, VOCAB_FILE
+from flip.tensors import saving
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -125,7 +126,7 @@ def train_run(
         with replacing(folder / LOG) as temporary:
             temporary.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in log))
         tensors, progress = trainer.state()
-        with replacing(folder / STATE) as temporary:
+        with saving(folder / STATE, sum(tensor.nbytes for tensor in tensors.values())) as temporary:
             save_file(tensors, temporary, metadata=progress)
         yield epoch
 
