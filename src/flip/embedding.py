@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.encoders.base import EncoderOptions, truncated
+from flip.encoders.base import EncoderOptions, encode
 from flip.encoders.identity import describe
 from flip.errors import FlipError, InputError, UsageError
 from flip.files import is_stream, os_errors, replacing, write_json
@@ -309,16 +309,16 @@ class _Work:
         if ready:
             inputs = list(ready.values())
             try:
-                found = self.encoder.encode(inputs)
+                found, cut = encode(self.encoder, inputs)
             except InputError:
                 if not any(isinstance(item, Path) for item in inputs):
                     raise
-                found = self._one_by_one(ready, batch)
+                found, cut = self._one_by_one(ready, batch)
                 inputs = list(ready.values())
         if ready:
             self._check(found, inputs, start)
             vectors[list(ready)] = found
-            batch.truncated = int(sum(truncated(self.encoder, inputs)))
+            batch.truncated = sum(cut)
         return batch, vectors
 
     def _prepared(self, item: dict[str, Any], index: int, batch: Batch) -> str | Path:
@@ -339,16 +339,18 @@ class _Work:
         batch.transcripts[index] = heard
         return heard
 
-    def _one_by_one(self, ready: dict[int, str | Path], batch: Batch) -> np.ndarray:
-        """The vectors of those that can be read; the others are taken out of `ready`."""
-        rows = []
+    def _one_by_one(self, ready: dict[int, str | Path], batch: Batch) -> tuple[np.ndarray, list[bool]]:
+        """The vectors of those that can be read, and which were cut; the others are taken out of `ready`."""
+        rows, cut = [], []
         for i, item in list(ready.items()):
             try:
-                rows.append(self.encoder.encode([item])[0])
+                (vector,), (one,) = encode(self.encoder, [item])
+                rows.append(vector)
+                cut.append(one)
             except InputError as error:
                 batch.failed[batch.start + i] = error.message
                 del ready[i]
-        return np.stack(rows) if rows else np.zeros((0, self.encoder.dimension), np.float32)
+        return np.stack(rows) if rows else np.zeros((0, self.encoder.dimension), np.float32), cut
 
     def _check(self, found: np.ndarray, batch: Sequence[str | Path], start: int) -> None:
         expected = (len(batch), self.encoder.dimension)

@@ -9,7 +9,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.base import truncated
+from flip.encoders.base import encode
 from flip.encoders.identity import require_dimension, require_encoder_of
 from flip.errors import InputError, UsageError
 from flip.keywords import compare, top_keywords
@@ -233,8 +233,8 @@ class Explainer:
         texts = {i: text for i, text in texts.items() if text}
         if texts:
             inputs = list(texts.values())
-            vectors.update(zip(texts, self.encoder.encode(inputs), strict=True))
-            for i, cut in zip(texts, truncated(self.encoder, inputs), strict=True):
+            for i, vector, cut in zip(texts, *encode(self.encoder, inputs), strict=True):
+                vectors[i] = vector
                 if cut:
                     extras.setdefault(i, {})["truncated"] = True
         return vectors, extras, errors

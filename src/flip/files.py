@@ -39,10 +39,14 @@ def os_errors(path: Path, doing: str) -> Iterator[None]:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether an output is written to and not replaced: a device, a pipe, or a file that a program has open."""
-    return _OPEN_FILE.fullmatch(str(path.absolute())) is not None or (
-        path.exists() and not path.is_file() and not path.is_dir()
-    )
+    """Whether a path is written to and not replaced, or may never end: a device, a pipe, what a program has open."""
+    if _OPEN_FILE.fullmatch(str(path.absolute())):
+        return True
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # not there, or not a name that could be
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 @contextmanager

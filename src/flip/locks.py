@@ -31,7 +31,7 @@ def held(path: Path) -> Iterator[None]:
         return
     from filelock import FileLock, Timeout
 
-    file = path.with_name(f".{path.name}.lock")
+    file = lock_of(path)
     with os_errors(path, "write"):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(file, timeout=0, on_acquired=_sign)
@@ -51,6 +51,11 @@ def held(path: Path) -> Iterator[None]:
         if lock.is_locked:
             file.unlink(missing_ok=True)  # before it is released, so that it is never another process's
             lock.release()
+
+
+def lock_of(path: Path) -> Path:
+    """The file that `held` locks."""
+    return path.with_name(f".{path.name}.lock")
 
 
 def _sign(descriptor: int) -> None:
