@@ -28,7 +28,8 @@ def report(flip: Flip, here: Path, run_folder: Path, minilm) -> Path:
     np.save("b.npy", minilm.encode([text.lower() for text in SENTENCES]))
     (here / "a.txt").write_text("\n".join(SENTENCES) + "\n")
     (here / "d.yaml").write_text(
-        f"test: {{embeddings: [{{id: a, file: a.npy}}, {{id: '{NAME}', file: b.npy}}], texts: [{{id: t, file: a.txt}}]}}"
+        f"test: {{embeddings: [{{id: a, file: a.npy}}, {{id: '{NAME}', file: b.npy}}], "
+        "texts: [{id: t, file: a.txt}]}"
     )
     done = flip("eval", "--model", run_folder, "--data", "d.yaml", "--metrics", "all", "--report", "r.html")
     assert done.code == 0, done.err

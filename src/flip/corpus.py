@@ -70,7 +70,7 @@ def prepare_corpus(
         made = source.name.split(".")[0] in parts and source.name.endswith(_WRITTEN)
         if made and source.resolve().parent == folder.resolve():
             raise UsageError(f"{source} is an input, and its parts would be written over it", "name another folder")
-    with held(folder / MANIFEST):
+    with held(folder / MANIFEST, folder):
         return _prepare(parts, folder, encoder, pair, transcriber, batch_size, languages or {}, dtype, force, on_rows)
 
 

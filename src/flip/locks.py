@@ -17,11 +17,12 @@ _WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
+def held(path: Path, whole: Path | None = None) -> Iterator[None]:
     """Holds `.NAME.lock` beside `path` until the block ends. What a killed process left of it is no obstacle.
 
     Args:
         path: what is written in the block; where it is a folder, a file in it that stands for the whole.
+        whole: that folder, for the message.
 
     Raises:
         InputError: another process holds it, with its number and start; or the folder cannot be written.
@@ -39,7 +40,7 @@ def held(path: Path) -> Iterator[None]:
             lock.acquire()
         except Timeout as error:
             raise InputError(
-                f"{path} is being written by another flip ({_holder(file)})",
+                f"{whole or path} is being written by another flip ({_holder(file)})",
                 "wait until it has ended, or name another output with -o",
             ) from error
         except OSError as error:

@@ -52,7 +52,7 @@ def open_run(folder: Path, *, resume: bool = False, force: bool = False) -> Iter
         raise UsageError(f"{folder}: no run to resume", "leave --resume out to start one")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file", "-o names the folder of the run")
-    with held(folder / STARTED):
+    with held(folder / STARTED, folder):
         with os_errors(folder, "write"):
             left = {path for pattern in _LEFT for path in folder.glob(pattern) if path.is_file()}
             others = {path for path in folder.iterdir() if path.name not in (DATA, lock_of(folder / STARTED).name)}

@@ -74,8 +74,8 @@ class Encoder(Protocol):
     Optional attributes: `options`, the EncoderOptions it was made with; `truncated(batch)`, which inputs are longer
     than it reads; `longest`, how many characters of a sentence it is given at most; `batch_size`, inputs that it likes
     best at a time; `concurrency`, how many calls of `encode` may run side by side, and `stop()`, which ends those that
-    wait to try again; `weights`, the hash of the weights, or one for each part of them, and then `weights_of(modalities)`,
-    which says those of the parts that such inputs need before any is loaded.
+    wait to try again; `weights`, the hash of the weights, or one for each part of them, and then
+    `weights_of(modalities)`, which says those of the parts that such inputs need before any is loaded.
     """
 
     name: str
