@@ -29,3 +29,12 @@ def test_a_curve_of_no_sentence_is_drawn_empty() -> None:
     result = {"embedding": "text", "rank": 64, "metrics": {"curve": {"bias": nothing}}}
     ((_, drawing),) = inline_svgs([result])
     assert drawing.startswith("<svg")
+
+
+def test_names_are_drawn_as_they_are() -> None:
+    names = ["$\\frac{1$", "_hidden", "a^b_c", "<i>"]
+    results = [compared("full", 128) | {"embedding": name} for name in names]
+    for result in results:
+        result["comparisons"] = [one | {"embedding": result["embedding"]} for one in result["comparisons"]]
+    ((_, drawing),) = inline_svgs(results)
+    assert all(name.replace("<", "&lt;").replace(">", "&gt;") in drawing for name in names)

@@ -15,6 +15,7 @@ from tests.conftest import Flip
 
 NASTY = "<script>window.broken = 1</script> The cat & the dog"
 CLOSING = '</script><img src=x onerror="window.broken = 2"> {{data}} {{plots}}'
+NAME = r"b<i> {{data}} $\frac{1$"  # no markup, no field, no mathematics
 SENTENCES = ["The train to Boston was late.", "A cat sat on the mat.", NASTY, CLOSING, "Zebras like rain."]
 
 browser_missing = not (shutil.which("chromium") and shutil.which("chromedriver"))
@@ -27,7 +28,8 @@ def report(flip: Flip, here: Path, run_folder: Path, minilm) -> Path:
     np.save("b.npy", minilm.encode([text.lower() for text in SENTENCES]))
     (here / "a.txt").write_text("\n".join(SENTENCES) + "\n")
     (here / "d.yaml").write_text(
-        "test: {embeddings: [{id: a, file: a.npy}, {id: b<i>, file: b.npy}], texts: [{id: t, file: a.txt}]}"
+        f"test: {{embeddings: [{{id: a, file: a.npy}}, {{id: '{NAME}', file: b.npy}}], "
+        "texts: [{id: t, file: a.txt}]}"
     )
     done = flip("eval", "--model", run_folder, "--data", "d.yaml", "--metrics", "all", "--report", "r.html")
     assert done.code == 0, done.err
@@ -54,7 +56,7 @@ def test_the_file_is_self_contained_and_holds_user_text_as_text(report: Path) ->
     assert "window.broken = 1</script>" not in page
     assert "<img" not in page
     assert "b<i>" not in page
-    assert "b&lt;i&gt;" in page
+    assert NAME.replace("<", "&lt;").replace(">", "&gt;") in page
     assert page.count("<svg") == 1
     for external in ('src="', "url(http", "@import", '<link rel="stylesheet'):
         assert external not in page.replace("src=x", "")

@@ -66,24 +66,27 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(quickstart: Path, t
 def test_half_written_files_of_a_killed_process_are_no_run(tmp_path: Path) -> None:
     (tmp_path / ".options.json.123.partial").write_text("{")
     (tmp_path / ".tmp8sSEKJ").write_text("as safetensors calls them")
-    open_run(tmp_path)
+    with open_run(tmp_path):
+        pass
     assert not list(tmp_path.iterdir())
 
 
 def test_what_others_have_begun_to_write_stays(tmp_path: Path) -> None:
     (tmp_path / ".train.npy.vectors.partial").write_text("paid for")
-    with pytest.raises(InputError, match="not empty"):
-        open_run(tmp_path)
+    with pytest.raises(InputError, match="not empty"), open_run(tmp_path):
+        pass
     (tmp_path / ".tmpabcdef").mkdir()
-    open_run(tmp_path, force=True)
+    with open_run(tmp_path, force=True):
+        pass
     assert {path.name for path in tmp_path.iterdir()} == {".train.npy.vectors.partial", ".tmpabcdef"}
 
 
 def test_a_folder_that_holds_something_is_not_written_into(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="not empty"):
-        open_run(tmp_path)
-    with pytest.raises(UsageError, match="no run to resume"):
-        open_run(tmp_path, resume=True)
-    open_run(tmp_path, force=True)
+    with pytest.raises(InputError, match="not empty"), open_run(tmp_path):
+        pass
+    with pytest.raises(UsageError, match="no run to resume"), open_run(tmp_path, resume=True):
+        pass
+    with open_run(tmp_path, force=True):
+        pass
     assert (tmp_path / "notes.txt").read_text() == "mine"

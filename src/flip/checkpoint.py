@@ -12,11 +12,11 @@ import numpy as np
 
 from flip.encoders.identity import UNKNOWN
 from flip.errors import InputError, UsageError
-from flip.files import read_json, replacing, write_json
+from flip.files import read_json, write_json
 from flip.locating import CONFIG_FILE, DEFAULT_MODEL, MODEL_FILE, VOCAB_FILE, infer_encoder, locate
 from flip.model import FactorizedLogLinear, LogLinear, Model
 from flip.spread import Spread
-from flip.tensors import read_safetensors
+from flip.tensors import read_safetensors, saving
 from flip.tokenize import Tokenizer
 from flip.vocabulary import Vocabulary
 
@@ -163,5 +163,6 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, dtype: type[np.floatin
     tensors["b"] = model.b[:, None]
     write_json(folder / VOCAB_FILE, checkpoint.vocabulary.index)
     write_json(folder / CONFIG_FILE, checkpoint.config)
-    with replacing(folder / MODEL_FILE) as temporary:
-        save_file({key: np.ascontiguousarray(value, dtype) for key, value in tensors.items()}, temporary)
+    cast = {key: np.ascontiguousarray(value, dtype) for key, value in tensors.items()}
+    with saving(folder / MODEL_FILE, sum(value.nbytes for value in cast.values())) as temporary:
+        save_file(cast, temporary)

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, PrivateAttr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -22,8 +22,9 @@ from pydantic_settings import (
 
 from flip.encoders.base import DEFAULT_ENCODER, EncoderOptions
 from flip.errors import InputError, UsageError
+from flip.files import is_stream
 from flip.recipes import DevMetric, Init, Precision, Reduction, Schedule, TargetKind
-from flip.tokenize import Accents, TokenizerName, TokenSource
+from flip.tokenize import LONGEST_NGRAM, Accents, TokenizerName, TokenSource, is_ngram
 from flip.trust import require_trust
 from flip.vocabulary import frequency_bound
 
@@ -42,8 +43,12 @@ FrequencyBound = Annotated[int | float, PlainValidator(_frequency_bound)]
 AtLeastOne = Field(default=10, ge=1)
 
 
+_MOST_CROPS = 1000
+_OUTPUTS = {"output", "details", "plot", "report"}
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class VocabSettings(_Section):
@@ -68,6 +73,13 @@ class VocabSettings(_Section):
     min_pmi: float = 1.5
     force: bool = False
 
+    @field_validator("ngram")
+    @classmethod
+    def _bounded(cls, ngram: tuple[int, int]) -> tuple[int, int]:
+        if not is_ngram(ngram):
+            raise ValueError(f"needs 1 <= smallest <= largest <= {LONGEST_NGRAM}, not {ngram[0]} {ngram[1]}")
+        return ngram
+
 
 class EmbedSettings(_Section):
     inputs: list[str] = []
@@ -77,7 +89,7 @@ class EmbedSettings(_Section):
     clips: Path | None = None  # recordings of a Common Voice TSV
     shard: str | None = None
     pair: bool = False
-    augment: int = Field(default=0, ge=0)
+    augment: int = Field(default=0, ge=0, le=_MOST_CROPS)
     batch_size: int | None = Field(default=None, ge=1)  # what the encoder likes best
     dtype: Literal["auto", "float32", "float16"] = "auto"  # of the file; auto is float32
     force: bool = False
@@ -96,7 +108,8 @@ class TrainSettings(_Section):
     vocab: Path | None = None
     output: Path | None = None
     split: str = "0.9,0.05,0.05"
-    augment: int | None = Field(default=None, ge=0)  # 2; none for the recipe of the paper, or with an API's encoder
+    # 2; none for the recipe of the paper, or with an API's encoder
+    augment: int | None = Field(default=None, ge=0, le=_MOST_CROPS)
     recipe: Literal["flip", "paper"] = "flip"
     rank: Annotated[int, Field(ge=1)] | Literal["full"] | None = None  # 512, or the dimension where that is less
     alpha: float = Field(default=0.5, ge=0, le=1)
@@ -222,6 +235,7 @@ def load_settings(section: str, shared: dict[str, Any], own: dict[str, Any], *, 
     try:
         settings = Settings(**flags)
         settings._brought, settings._trusted = _brought_by_file(settings, flags), trust
+        _require_files(section, vars(getattr(settings, section)), flags[section])
         return settings
     except ValidationError as error:
         first = error.errors()[0]
@@ -237,6 +251,20 @@ def load_settings(section: str, shared: dict[str, Any], own: dict[str, Any], *, 
         ) from error
     except ValueError as error:  # tomllib.TOMLDecodeError, or an environment variable that is not JSON
         raise InputError(f"{CONFIG_FILE} or environment: {error}") from error
+
+
+def _require_files(section: str, values: dict[str, Any], flags: dict[str, Any]) -> None:
+    """Raises an InputError where an input that was not named on the command line is a device or a pipe.
+
+    Whoever starts flip in a folder has not asked for those, and one such as /dev/zero never ends.
+    """
+    for name in values.keys() - flags.keys() - _OUTPUTS:
+        for item in values[name] if isinstance(values[name], list) else [values[name]]:
+            if isinstance(item, str | Path) and is_stream(Path(item)):
+                raise InputError(
+                    f"{CONFIG_FILE} or environment, setting {section}.{name}: {item} is no regular file",
+                    "name it on the command line, if you mean it",
+                )
 
 
 def _brought_by_file(settings: Settings, flags: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from flip.dataset import Dataset, EmbeddingFile, SimilarityFile, TextFile, load_
 from flip.embedding import embed
 from flip.encoders.base import in_language
 from flip.errors import UsageError
+from flip.locks import held
 from flip.records import Record
 from flip.similarity import keep_common_rows, write_similarities
 from flip.store import sentences_path
@@ -69,6 +70,22 @@ def prepare_corpus(
         made = source.name.split(".")[0] in parts and source.name.endswith(_WRITTEN)
         if made and source.resolve().parent == folder.resolve():
             raise UsageError(f"{source} is an input, and its parts would be written over it", "name another folder")
+    with held(folder / MANIFEST, folder):
+        return _prepare(parts, folder, encoder, pair, transcriber, batch_size, languages or {}, dtype, force, on_rows)
+
+
+def _prepare(
+    parts: Mapping[str, Part],
+    folder: Path,
+    encoder: Encoder,
+    pair: bool,
+    transcriber: Callable[[], Transcriber] | None,
+    batch_size: int | None,
+    languages: Mapping[str, str],
+    dtype: type[np.floating[Any]],
+    force: bool,
+    on_rows: Callable[[str, int, int], None] | None,
+) -> dict[str, Dataset]:
     datasets = {}
     for part, content in parts.items():
         sides = _sides(content, pair)
@@ -82,7 +99,7 @@ def prepare_corpus(
                 if on_rows:
                     on_rows(name, done, total)
 
-            given = (languages or {}).get(side.id)
+            given = languages.get(side.id)
             embed(
                 side.records, path, in_language(encoder, given), transcriber=transcriber, batch_size=batch_size,
                 dtype=dtype, force=force, on_rows=report,

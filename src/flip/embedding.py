@@ -5,6 +5,7 @@ An interrupted run goes on, see `flip.journal`.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -15,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.encoders.base import EncoderOptions, truncated
+from flip.encoders.base import EncoderOptions, encode
 from flip.encoders.identity import describe
-from flip.errors import FlipError, InputError
-from flip.files import os_errors, replacing, write_json
+from flip.errors import FlipError, InputError, UsageError
+from flip.files import is_stream, os_errors, replacing, write_json
 from flip.journal import Batch, Journal
+from flip.locks import held
 from flip.shards import Shard, rows_of_shards
+from flip.similarity import finish_dropping
 from flip.spool import Spool
 from flip.store import audio_path, embeddings_json, open_embeddings, read_description, sentences_path
 
@@ -79,24 +82,40 @@ def embed(
         on_rows: called with (inputs done, inputs in all).
 
     Raises:
-        InputError: nothing to embed, an output of something else, NaN from the encoder, or the disk.
+        UsageError: the output is a device or a pipe.
+        InputError: nothing to embed, an output of something else or one that another process writes, NaN from the
+            encoder, or the disk.
     """
     target = shard.path(output) if shard else output
+    if is_stream(target):
+        raise UsageError(f"{target} is no regular file", "embeddings are three files side by side: name OUT.npy")
+    with held(target):
+        finish_dropping(target)
+        return _embed(records, output, target, encoder, transcriber, batch_size, dtype, shard, force, on_rows)
+
+
+def _embed(
+    records: Iterable[Record],
+    output: Path,
+    target: Path,
+    encoder: Encoder,
+    transcriber: Callable[[], Transcriber] | None,
+    batch_size: int | None,
+    dtype: type[np.floating[Any]],
+    shard: Shard | None,
+    force: bool,
+    on_rows: Callable[[int, int], None] | None,
+) -> Embedded:
     with os_errors(target, "write"):
-        target.parent.mkdir(parents=True, exist_ok=True)
         spool = Spool.write(records, target.with_name(f".{target.name}.input.partial"), shard)
     try:
         if not spool.modalities:  # a part may be empty where there are more parts than inputs
             raise InputError("nothing to embed", "the input has no line that is not blank")
         description = _describe(encoder, np.dtype(dtype).name, spool)
-        known = read_description(target) if not force or target.exists() else {}
-        if (
-            target.exists()
-            and known
-            and description.items() <= known.items()
-            and len(open_embeddings(target)) == known.get("rows")
-        ):
+        known = _known(target, force)
+        if _is_made_of(target, known, description):
             spool.remove()
+            Journal.remove_beside(target)
             rows, cut, failed = known["rows"], known["truncated"], known.get("failed", [])
             return Embedded(target, rows, encoder.dimension, spool.blank, cut, spool.total, False, failed)
         if target.exists() and not force:
@@ -128,6 +147,27 @@ def embed(
                 spool.remove()
         rows, failed = work.finish(target, description)
     return Embedded(target, rows, encoder.dimension, spool.blank, journal.truncated, resumed, True, failed)
+
+
+def _known(target: Path, force: bool) -> dict[str, Any]:
+    """What the description beside an output says; one that cannot be read counts for nothing where it may go."""
+    try:
+        return read_description(target)
+    except InputError as error:
+        if force:
+            return {}
+        raise InputError(error.message, "--force replaces it, -o names another") from error
+
+
+def _is_made_of(target: Path, known: dict[str, Any], description: dict[str, Any]) -> bool:
+    """Whether an output is there, whole, and of this description."""
+    if not target.exists() or not known or not description.items() <= known.items():
+        return False
+    try:
+        rows = len(open_embeddings(target))
+    except InputError:
+        return False
+    return rows == known.get("rows") and isinstance(known.get("truncated"), int)
 
 
 def _describe(encoder: Encoder, dtype: str, spool: Spool) -> dict[str, Any]:
@@ -187,7 +227,9 @@ class _Work:
                 "nothing was written",
             )
         # What is replaced goes first: killed between these lines, the next run must not take it for this one's.
-        target.unlink(missing_ok=True)
+        if target.exists():
+            journal.keep_mode_of(target)
+            Path(os.path.realpath(target)).unlink()
         self._write_lines(target)
         about = description | {"rows": rows, "truncated": journal.truncated, "blank": self.spool.blank}
         about["device"] = self.encoder.device
@@ -267,16 +309,16 @@ class _Work:
         if ready:
             inputs = list(ready.values())
             try:
-                found = self.encoder.encode(inputs)
+                found, cut = encode(self.encoder, inputs)
             except InputError:
                 if not any(isinstance(item, Path) for item in inputs):
                     raise
-                found = self._one_by_one(ready, batch)
+                found, cut = self._one_by_one(ready, batch)
                 inputs = list(ready.values())
         if ready:
             self._check(found, inputs, start)
             vectors[list(ready)] = found
-            batch.truncated = int(sum(truncated(self.encoder, inputs)))
+            batch.truncated = sum(cut)
         return batch, vectors
 
     def _prepared(self, item: dict[str, Any], index: int, batch: Batch) -> str | Path:
@@ -297,16 +339,18 @@ class _Work:
         batch.transcripts[index] = heard
         return heard
 
-    def _one_by_one(self, ready: dict[int, str | Path], batch: Batch) -> np.ndarray:
-        """The vectors of those that can be read; the others are taken out of `ready`."""
-        rows = []
+    def _one_by_one(self, ready: dict[int, str | Path], batch: Batch) -> tuple[np.ndarray, list[bool]]:
+        """The vectors of those that can be read, and which were cut; the others are taken out of `ready`."""
+        rows, cut = [], []
         for i, item in list(ready.items()):
             try:
-                rows.append(self.encoder.encode([item])[0])
+                (vector,), (one,) = encode(self.encoder, [item])
+                rows.append(vector)
+                cut.append(one)
             except InputError as error:
                 batch.failed[batch.start + i] = error.message
                 del ready[i]
-        return np.stack(rows) if rows else np.zeros((0, self.encoder.dimension), np.float32)
+        return np.stack(rows) if rows else np.zeros((0, self.encoder.dimension), np.float32), cut
 
     def _check(self, found: np.ndarray, batch: Sequence[str | Path], start: int) -> None:
         expected = (len(batch), self.encoder.dimension)

@@ -12,7 +12,7 @@ from threadpoolctl import ThreadpoolController
 
 from flip.contrast import SIDES, Contrast
 from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.base import truncated
+from flip.encoders.base import encode
 from flip.encoders.catalog import require_harmless
 from flip.encoders.identity import require_dimension, require_encoder_of
 from flip.errors import InputError, UsageError
@@ -261,8 +261,8 @@ class Explainer:
         texts = {i: text for i, text in texts.items() if text}
         if texts:
             inputs = list(texts.values())
-            vectors.update(zip(texts, self.encoder.encode(inputs), strict=True))
-            for i, cut in zip(texts, truncated(self.encoder, inputs), strict=True):
+            for i, vector, cut in zip(texts, *encode(self.encoder, inputs), strict=True):
+                vectors[i] = vector
                 if cut:
                     extras.setdefault(i, {})["truncated"] = True
         for i, vector in vectors.items():

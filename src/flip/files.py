@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import hashlib
 import os
+import re
+import shutil
+import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +19,9 @@ from flip.errors import InputError
 
 _UMASK = os.umask(0o022)
 os.umask(_UMASK)
+_OPEN_FILE = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/[^/]+/fd/\d+")
+# Nodes that the aliases of a YAML file may add; a file of less than 1 kB can stand for billions.
+_ALIASED_NODES = 10_000
 
 
 @contextmanager
@@ -20,8 +29,6 @@ def os_errors(path: Path, doing: str) -> Iterator[None]:
     """Turns an OSError of the block into an InputError that names the file."""
     try:
         yield
-    except BrokenPipeError:
-        raise
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file", "check the path, relative to the working directory") from error
     except OSError as error:
@@ -31,18 +38,89 @@ def os_errors(path: Path, doing: str) -> Iterator[None]:
         ) from error
 
 
+def is_stream(path: Path) -> bool:
+    """Whether a path is written to and not replaced, or may never end: a device, a pipe, what a program has open."""
+    if _OPEN_FILE.fullmatch(str(path.absolute())):
+        return True
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # not there, or not a name that could be
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary name in the folder of `path`; renames it to `path` if the block ends well, else deletes it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    """Yields a temporary name in the folder of `path`; renames it to `path` if the block ends well, else deletes it.
+
+    A replaced file keeps its permissions, and a link stays: what it points to is replaced. What killed processes left
+    of the same file is deleted. A stream (see `is_stream`) is not replaced: what the block wrote is written to it.
+    """
     with os_errors(path, "write"):
+        if is_stream(path):
+            with tempfile.TemporaryDirectory() as folder:
+                yield (temporary := Path(folder) / path.name)
+                with temporary.open("rb") as content, path.open("ab") as stream:
+                    shutil.copyfileobj(content, stream)
+            return
+        path = Path(os.path.realpath(path))
         path.parent.mkdir(parents=True, exist_ok=True)
+        for orphan in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+            if (owner := orphan.name.split(".")[-2]).isdecimal() and not _runs(int(owner)):
+                orphan.unlink(missing_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
             yield temporary
-            temporary.chmod(0o666 & ~_UMASK)  # some writers make files that only their owner can read
+            # Some writers make files that only their owner can read.
+            temporary.chmod(stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_UMASK)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this number is there; its own does not count, as it writes each file once at a time."""
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return process != os.getpid()
+
+
+def reserve(path: Path, size: int) -> None:
+    """Takes disk for the first `size` bytes of a file: on a full disk, writing to its memory map would end the process.
+
+    Raises:
+        InputError: there is no room, with what is needed and what is free.
+    """
+    with os_errors(path, "write"), path.open("ab") as file:
+        try:
+            if hasattr(os, "posix_fallocate") and size:
+                os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system that cannot
+                return
+            if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+                raise
+            free = shutil.disk_usage(path.parent).free
+            raise InputError(
+                f"{path.parent}: no space left: {path.name} needs {_bytes(size)}, {_bytes(free)} are free",
+                "free some, or name an output elsewhere",
+            ) from error
+
+
+def _bytes(size: float) -> str:
+    """
+    >>> _bytes(3_500_000)
+    '3.5 MB'
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -66,15 +144,37 @@ def read_json(path: Path) -> Any:
 
 
 def read_yaml(path: Path) -> Any:
-    """Reads a YAML file of plain data; what is wrong with it is an InputError."""
+    """Reads a YAML file of plain data; what is wrong with it is an InputError.
+
+    Aliases are read, but not those that make a small file stand for a huge one.
+    """
     import yaml
 
     with os_errors(path, "read"):
         content = path.read_bytes()
     try:
-        return yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        loader = yaml.SafeLoader(content)
+        node = loader.get_single_node()
+        _require_bounded(path, node, len(content) + _ALIASED_NODES)
+        return None if node is None else loader.construct_document(node)
+    except InputError:
+        raise
+    except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {error}") from error
+    except Exception as error:  # a date without such a day, a number that is none, brackets too deep
+        raise InputError(f"{path}: not valid YAML: {type(error).__name__}: {error}") from error
+
+
+def _require_bounded(path: Path, root: Any, most: int) -> None:
+    """Raises an InputError where a tree of YAML nodes, its aliases written out, has more than `most`."""
+    waiting, seen = [root] if root else [], 0
+    while waiting:
+        value = waiting.pop().value
+        seen += 1
+        if seen > most:
+            raise InputError(f"{path}: its aliases (*name) stand for more than can be read", "write them out")
+        if isinstance(value, list):  # of nodes, or of pairs of nodes
+            waiting += [node for item in value for node in (item if isinstance(item, tuple) else (item,))]
 
 
 def sha256(path: Path) -> str:

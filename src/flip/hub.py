@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -13,11 +15,13 @@ from typing import Any
 from flip.encoders.weights import hub_cache
 from flip.errors import FlipError, InputError, UnavailableError, UsageError
 from flip.files import os_errors, sha256
+from flip.locks import held
 
 CHECKPOINT_FILES = ("model.safetensors", "vocab.json", "config.json")
 # Never pickles or code: nothing that could run.
 SUFFIXES = (".safetensors", ".json", ".npy", ".txt", ".yaml")
 _ATTEMPTS = 5
+_DAY = 86_400  # seconds
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,14 @@ class Source:
         """What the hub calls it."""
         return "dataset" if self.dataset else "model"
 
+    @property
+    def storage(self) -> Path:
+        """Its folder in the cache."""
+        return hub_cache() / f"{self.kind}s--{self.repo.replace('/', '--')}"
+
     def cached(self, revision: str | None = None) -> Path | None:
         """The folder in the cache that an earlier pull of this revision filled; asks nobody."""
-        storage = hub_cache() / f"{self.kind}s--{self.repo.replace('/', '--')}"
+        storage = self.storage
         ref = storage / "refs" / (revision or "main")
         commit = ref.read_text().strip() if ref.is_file() else revision
         folder = storage / "snapshots" / str(commit) / self.subfolder
@@ -147,8 +156,9 @@ def pull(
 ) -> Pulled:
     """Downloads a folder of a repository, and checks every file against the size and hash that the hub lists.
 
-    Files that are there already are not fetched again; a broken download is taken up where it stopped. HF_ENDPOINT,
-    HF_HOME and HF_TOKEN work as in huggingface_hub.
+    Files that are there already are not fetched again; a connection that breaks is taken up where it did. A file that
+    was being fetched when the process ended starts again, as huggingface_hub keeps no part of it; what a killed process
+    left of it is deleted when it is there. HF_ENDPOINT, HF_HOME and HF_TOKEN work as in huggingface_hub.
 
     Args:
         source, revision, include: see `list_files`.
@@ -158,7 +168,8 @@ def pull(
 
     Raises:
         UnavailableError: as `list_files`, or (offline) it is not here.
-        InputError: as `list_files`, or a file is not what the hub lists; that file is removed.
+        InputError: as `list_files`, or another process pulls it, or a file is not what the hub lists; that file is
+            removed.
     """
     if offline:
         return _local(source, revision, include, output)
@@ -173,18 +184,31 @@ def pull(
         disable_progress_bars()
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # what goes wrong is in our error
     listing = list_files(source, revision=revision, include=include)
-    root = output
-    for file in listing.files:
-        path = _fetch(source, file.path, revision, output)
-        with os_errors(path, "read"):
-            if fault := file.fault(path):
-                path.resolve().unlink()  # a blob of the cache, or the file itself
-                path.unlink(missing_ok=True)
-                raise InputError(f"{source.repo}/{file.path}: {fault}", "the download was removed; pull it again")
-        root = root or path.parents[file.path.count("/")]
+    place = output or source.storage
+    with held(place / "pull", place):
+        root = output
+        for file in listing.files:
+            path = _fetch(source, file.path, revision, output)
+            with os_errors(path, "read"):
+                if fault := file.fault(path):
+                    path.resolve().unlink()  # a blob of the cache, or the file itself
+                    path.unlink(missing_ok=True)
+                    raise InputError(f"{source.repo}/{file.path}: {fault}", "the download was removed; pull it again")
+            root = root or path.parents[file.path.count("/")]
+        _remove_orphans(place, listing)
     assert root is not None
     prefix = f"{source.subfolder}/" if source.subfolder else ""
     return Pulled(root / source.subfolder, tuple(f.path.removeprefix(prefix) for f in listing.files), listing.commit)
+
+
+def _remove_orphans(place: Path, listing: Listing) -> None:
+    """Deletes what killed processes left of files that are there now, and of any others a day ago."""
+    there = {file.sha256 or file.blob for file in listing.files}
+    for folder in (place / "blobs", place / ".cache" / "huggingface" / "download"):
+        for path in folder.rglob("*.incomplete"):
+            with suppress(FileNotFoundError):
+                if there & set(path.name.split(".")) or path.stat().st_mtime < time.time() - _DAY:
+                    path.unlink()
 
 
 def _fetch(source: Source, path: str, revision: str | None, output: Path | None) -> Path:
@@ -288,13 +312,15 @@ def _translated(error: Exception, source: Source, revision: str | None, path: st
         hint = f"try again in {wait} s; it goes on" if wait else "try again later; it goes on"
         return UnavailableError(f"{what}: the hub limits the rate of requests", f"{hint}; HF_TOKEN raises the limit")
     if status is not None:
-        return UnavailableError(f"{what}: the hub answered {status}", "try again later; it goes on where it stopped")
+        return UnavailableError(f"{what}: the hub answered {status}", "try again later; complete files are kept")
     if isinstance(error, (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)) or path is None:
         return UnavailableError(
             f"{what}: the hub is out of reach: {_one_line(error)}",
             "check the network and HF_ENDPOINT; --offline takes what is in the cache",
         )
-    return UnavailableError(f"{what}: download failed: {_one_line(error)}", "the same command goes on where it stopped")
+    return UnavailableError(
+        f"{what}: download failed: {_one_line(error)}", "give the same command again; complete files are kept"
+    )
 
 
 def _one_line(error: Exception) -> str:

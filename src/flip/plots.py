@@ -83,6 +83,7 @@ def _draw(panels: Sequence[Panel], target: Path | io.StringIO, form: str, ink: s
 
     inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     style: Any = {"svg.fonttype": "none", "svg.hashsalt": "flip", "font.size": 9} | dict.fromkeys(inked, ink)
+    style["text.parse_math"] = False  # a name may hold any character
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(4.4 * len(panels), 3.6), layout="constrained")
@@ -100,8 +101,14 @@ def _lines(results: Sequence[Result], key: str) -> Iterator[tuple[str, str, str,
     """(label, colour, style, curve): solid with b and dashed without; a colour each, or one for each embedding."""
     for i, result in enumerate(results):
         for j, (side, curve) in enumerate(result["metrics"][key].items()):
-            label, colour = (_LABELS[side], j) if len(results) == 1 else (f"{result['embedding']}, {_LABELS[side]}", i)
+            label, colour = (_LABELS[side], j) if len(results) == 1 else (f"{_name(result)}, {_LABELS[side]}", i)
             yield label, _COLOURS[colour % len(_COLOURS)], "-" if side == "bias" else "--", curve
+
+
+def _name(result: Result) -> str:
+    """Of the embedding. matplotlib leaves out of a legend what starts with an underscore."""
+    name = str(result["embedding"])
+    return f" {name}" if name.startswith("_") else name
 
 
 def _precision_recall(axes: Axes, results: Sequence[Result]) -> None:
@@ -139,7 +146,7 @@ def _ranks(axes: Axes, results: Sequence[Result]) -> None:
             [list(names).index(str(rank)) for rank, _, _ in points],
             [mean for _, mean, _ in points],
             [error for _, _, error in points],
-            marker="o", markersize=4, capsize=2, color=_COLOURS[i % len(_COLOURS)], label=result["embedding"],
+            marker="o", markersize=4, capsize=2, color=_COLOURS[i % len(_COLOURS)], label=_name(result),
         )  # fmt: skip
     axes.set_xticks(range(len(names)), list(names))
     axes.set(xlabel="rank", ylabel="accuracy with b")

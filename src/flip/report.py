@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,50 +73,20 @@ def _estimate(estimate: dict[str, float] | None, decimals: int | None = None, si
 
 
 def write_report(path: Path, measured: Sequence[Measured], topn: int) -> None:
-    """Writes the page. Sentences and words are data in it, shown as text whatever they contain."""
-    import orjson
+    """Writes the page. Names, sentences and words are data in it, shown as text whatever they contain."""
+    from jinja2 import Environment, PackageLoader
 
     results = [one.result for one in measured]
-    sentences = [record for one in measured for record in sentence_details(one, topn)]
-    # "<" is the only character that could end the script element that the data lie in.
-    data = orjson.dumps(sentences).decode().replace("<", "\\u003c")
-    title = " and ".join(dict.fromkeys(f"{r['model']} on {r['dataset']}" for r in results))
-    plots = "".join(
-        f"<figure><figcaption>{_text(name)}</figcaption>{svg}</figure>" for name, svg in inline_svgs(results)
+    page = (
+        Environment(loader=PackageLoader("flip", ""), autoescape=True)
+        .get_template("report.html")
+        .render(
+            title=" and ".join(dict.fromkeys(f"{r['model']} on {r['dataset']}" for r in results)),
+            results=[(r, summary_rows(r, topn), comparison_rows(r)) for r in results],
+            in_percent=IN_PERCENT,
+            plots=inline_svgs(results),
+            sentences=[record for one in measured for record in sentence_details(one, topn)],
+        )
     )
-    page = resources.files("flip").joinpath("report.html").read_text(encoding="utf-8")
-    for field, value in {
-        "title": _text(title),
-        "summary": "".join(_summary(result, topn) for result in results),
-        "plots": plots,
-        "data": data,  # last, so that nothing in a sentence is taken for a field
-    }.items():
-        page = page.replace(f"{{{{{field}}}}}", value)
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
-
-
-def _summary(result: Result, topn: int) -> str:
-    heading = f"{result['model']} on {result['dataset']} / {result['embedding']}"
-    about = (
-        f"{result['n']} sentences, {result['skipped']} skipped; rank {result['rank']}, {result['method']}. {IN_PERCENT}"
-    )
-    parts = [f"<h2>{_text(heading)}</h2><p>{_text(about)}</p>"]
-    parts.append(_table(("metric", "with b", "without b"), summary_rows(result, topn)))
-    if rows := comparison_rows(result):
-        parts.append(_table(("compared with", "accuracy", "difference", "Jaccard"), rows))
-    for name, why in result.get("not_computed", {}).items():
-        parts.append(f"<p>{_text(name)} was not computed: {_text(why)}.</p>")
-    return "".join(parts)
-
-
-def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{_text(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    body = "".join(line(row, "td") for row in rows)
-    return f'<div class="wide"><table><thead>{line(heading, "th")}</thead><tbody>{body}</tbody></table></div>'
-
-
-def _text(value: str) -> str:
-    return html.escape(value)

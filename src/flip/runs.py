@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from flip.checkpoint import Checkpoint, load_model, save_checkpoint
 from flip.errors import InputError, UsageError
 from flip.files import os_errors, read_json, replacing, write_json
 from flip.locating import CONFIG_FILE, MODEL_FILE, VOCAB_FILE
+from flip.locks import held, lock_of
+from flip.tensors import saving
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,31 +33,37 @@ _LEFT = (*(f".{name}.*.partial" for name in _OWN), ".tmp" + 6 * "[0-9A-Za-z]")
 _SAMPLED_ROWS = 1_000  # that tell embeddings apart
 
 
-def open_run(folder: Path, *, resume: bool = False, force: bool = False) -> None:
-    """Makes the folder of a run ready; a run that is in it stays until `train_run` begins another.
+@contextmanager
+def open_run(folder: Path, *, resume: bool = False, force: bool = False) -> Iterator[None]:
+    """Makes the folder of a run ready, and holds it for this process until the block ends.
+
+    A run that is in it stays until `train_run` begins another.
 
     A folder that holds nothing but `data/` (a corpus that was split and embedded) counts as new.
 
     Raises:
         UsageError: --resume and --force together, or nothing to resume.
-        InputError: it holds a run, or something else, and neither was asked for; or it cannot be written.
+        InputError: it holds a run, or something else, and neither was asked for; another process holds it; or it cannot
+            be written.
     """
     if resume and force:
         raise UsageError("--resume and --force exclude each other")
     if resume and not (folder / STARTED).is_file():
         raise UsageError(f"{folder}: no run to resume", "leave --resume out to start one")
-    with os_errors(folder, "write"):
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"{folder} is a file", "-o names the folder of the run")
-        folder.mkdir(parents=True, exist_ok=True)
-        left = {path for pattern in _LEFT for path in folder.glob(pattern) if path.is_file()}
-        if set(folder.iterdir()) - left - {folder / DATA} and not resume and not force:
-            raise InputError(
-                f"{folder} exists and is not empty",
-                "--resume goes on with the run in it, --force starts it anew (its data/ is kept), -o names another",
-            )
-        for path in left:
-            path.unlink(missing_ok=True)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file", "-o names the folder of the run")
+    with held(folder / STARTED, folder):
+        with os_errors(folder, "write"):
+            left = {path for pattern in _LEFT for path in folder.glob(pattern) if path.is_file()}
+            others = {path for path in folder.iterdir() if path.name not in (DATA, lock_of(folder / STARTED).name)}
+            if others - left and not resume and not force:
+                raise InputError(
+                    f"{folder} exists and is not empty",
+                    "--resume goes on with the run in it, --force starts it anew (its data/ is kept), -o names another",
+                )
+            for path in left:
+                path.unlink(missing_ok=True)
+        yield
 
 
 def train_run(
@@ -72,7 +81,7 @@ def train_run(
     Of several processes that train together, all call it with the same `folder`, and the first writes.
 
     Args:
-        folder: as `open_run` left it.
+        folder: that `open_run` holds.
         trainer: at its start.
         vocabulary: saved with the model.
         config: config.json of the checkpoint.
@@ -125,7 +134,7 @@ def train_run(
         with replacing(folder / LOG) as temporary:
             temporary.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in log))
         tensors, progress = trainer.state()
-        with replacing(folder / STATE) as temporary:
+        with saving(folder / STATE, sum(tensor.nbytes for tensor in tensors.values())) as temporary:
             save_file(tensors, temporary, metadata=progress)
         yield epoch
 

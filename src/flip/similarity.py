@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from flip.errors import InputError
 from flip.files import os_errors, replacing, write_json
+from flip.locks import held
 from flip.store import audio_path, copy_rows, embeddings_json, open_embeddings, read_description, sentences_path
 
 _ROWS = 65_536
@@ -23,25 +25,48 @@ def keep_common_rows(paths: Sequence[Path]) -> int:
     Raises:
         InputError: no row is left.
     """
-    about = {path: read_description(path) for path in paths}
-    failed = {item["input"]: item for one in about.values() for item in one.get("failed", [])}
-    for path, one in about.items():
-        own = {item["input"]: item for item in one.get("failed", [])}
-        if failed.keys() <= own.keys():
-            continue
-        inputs = [i for i in range(one["inputs"]) if i not in own]
-        rows = np.array([row for row, i in enumerate(inputs) if i not in failed], np.int64)
-        if not len(rows):
-            raise InputError(f"{path}: no row is left, as every other of the pair failed", "see the .json beside it")
-        dropped = {i: failed[i] | {"error": f"the other of the pair: {failed[i]['error']}"} for i in failed}
+    with ExitStack() as locks:
+        for path in paths:
+            locks.enter_context(held(path))
+            finish_dropping(path)
+        about = {path: read_description(path) for path in paths}
+        failed = {item["input"]: item for one in about.values() for item in one.get("failed", [])}
+        for path, one in about.items():
+            own = {item["input"]: item for item in one.get("failed", [])}
+            inputs = [i for i in range(one["inputs"]) if i not in own]
+            dropping = [row for row, i in enumerate(inputs) if i in failed]
+            if not dropping:
+                continue
+            if len(dropping) == len(inputs):
+                raise InputError(f"{path}: no row is left: every other of the pair failed", "see the .json beside it")
+            others = {i: failed[i] | {"error": f"the other of the pair: {failed[i]['error']}"} for i in failed}
+            merged = [item for _, item in sorted((others | own).items())]
+            rows = len(inputs) - len(dropping)
+            write_json(embeddings_json(path), one | {"rows": rows, "failed": merged, "dropping": dropping})
+            finish_dropping(path)
+    return len(failed)
+
+
+def finish_dropping(path: Path) -> None:
+    """Drops the rows that the description of an embedding file says are to be dropped, as far as they still are there.
+
+    Each file is replaced as a whole, and tells by its length whether that was done: killed at any moment, the next run
+    does the rest.
+    """
+    about = read_description(path) if path.exists() else {}
+    if "dropping" not in about:
+        return
+    dropping = np.array(about.pop("dropping"), np.int64)
+    before = about["rows"] + len(dropping)
+    rows = np.setdiff1d(np.arange(before), dropping)
+    if len(open_embeddings(path)) == before:
         copy_rows(path, rows, path)
-        for lines in filter(Path.is_file, (sentences_path(path), audio_path(path))):
-            content = lines.read_text(encoding="utf-8").split("\n")
+    for lines in filter(Path.is_file, (sentences_path(path), audio_path(path))):
+        content = lines.read_text(encoding="utf-8").split("\n")
+        if len(content) == before + 1:
             with replacing(lines) as temporary:
                 temporary.write_text("".join(f"{content[row]}\n" for row in rows), encoding="utf-8")
-        merged = [item for _, item in sorted((dropped | own).items())]
-        write_json(embeddings_json(path), one | {"rows": len(rows), "failed": merged})
-    return len(failed)
+    write_json(embeddings_json(path), about)
 
 
 def write_similarities(first: Path, second: Path, output: Path) -> float:

@@ -1,14 +1,15 @@
-"""Embedding files: memory-mapped `.npy`, aligned sentences, and a JSON that says where they come from."""
+"""Embedding files: `.npy` that are read row by row, aligned sentences, and a JSON that says where they come from."""
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from flip.errors import InputError
-from flip.files import os_errors, read_json, replacing
+from flip.files import os_errors, read_json, replacing, reserve
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,20 +18,20 @@ _ROWS = 65_536  # rows looked at or copied at a time
 
 
 def open_embeddings(path: Path) -> NDArray[np.floating[Any]]:
-    """Memory-maps a `.npy` file of shape (n, d), float32 or float16.
+    """Opens a `.npy` file of shape (n, d), float32 or float16; rows are read when they are asked for.
+
+    They are not mapped: where a mapped file is cut short, reading it ends the process. Here it is an InputError.
 
     Raises:
         InputError: missing, not a `.npy` file, truncated, or of another shape or type.
     """
-    with os_errors(path, "read"):
-        try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise InputError(f"{path}: not a readable .npy file: {error}", "re-create it with `flip embed`") from error
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype not in (np.float32, np.float16):
+    array = _mapped(path)
+    if not isinstance(array, np.memmap) or array.ndim != 2 or array.dtype not in (np.float32, np.float16):
         found = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "an archive"
         raise InputError(f"{path}: expected float32 or float16 of shape (rows, dimension), found {found}")
-    return array
+    if not array.flags.c_contiguous:  # column by column, as no program of this kind writes
+        return np.array(array, order="C")
+    return cast("NDArray[np.floating[Any]]", _FileRows(path, array))
 
 
 def read_similarities(path: Path) -> NDArray[np.floating[Any]]:
@@ -39,14 +40,81 @@ def read_similarities(path: Path) -> NDArray[np.floating[Any]]:
     Raises:
         InputError: missing, not a `.npy` file, or of another shape or type.
     """
+    array = _mapped(path)
+    if not isinstance(array, np.ndarray) or not array.ndim or array.size != len(array) or array.dtype.kind != "f":
+        raise InputError(f"{path}: expected one number for each row")
+    return np.array(array).reshape(-1)
+
+
+def _mapped(path: Path) -> Any:
+    """What a `.npy` file says that it holds, checked against its size; nothing of it is read."""
     with os_errors(path, "read"):
         try:
-            array = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise InputError(f"{path}: not a readable .npy file: {error}") from error
-    if not isinstance(array, np.ndarray) or array.size != len(array) or array.dtype.kind != "f":
-        raise InputError(f"{path}: expected one number for each row")
-    return array.reshape(-1)
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except OSError:
+            raise
+        except Exception as error:  # a damaged header raises whatever numpy happened to do with it
+            raise InputError(f"{path}: not a readable .npy file: {error}", "re-create it with `flip embed`") from error
+
+
+def create_embeddings(path: Path, dtype: np.dtype[Any], shape: tuple[int, int]) -> None:
+    """Makes a `.npy` file of zeros to be written through a map, and takes the disk for all of it.
+
+    Raises:
+        InputError: there is no room, see `flip.files.reserve`.
+    """
+    with path.open("wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        start = file.tell()
+    reserve(path, start + shape[0] * shape[1] * dtype.itemsize)
+
+
+class _FileRows:
+    """As much of an array as `select_rows` gives, read from a `.npy` file."""
+
+    ndim = 2
+
+    def __init__(self, path: Path, mapped: np.memmap[Any, np.dtype[np.floating[Any]]]) -> None:
+        self._path, self._start = path, mapped.offset
+        self.shape: tuple[int, int] = (mapped.shape[0], mapped.shape[1])
+        self.dtype = mapped.dtype
+        self._file = path.open("rb", buffering=0)
+        self._seeking = threading.Lock()
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> NDArray[np.floating[Any]]:
+        if isinstance(key, int | np.integer):
+            row: NDArray[np.floating[Any]] = self._read(range(len(self))[key], 1)[0]
+            return row
+        if isinstance(key, slice) and key.step in (None, 1):
+            start, stop, _ = key.indices(len(self))
+            return self._read(start, max(0, stop - start))
+        rows = np.arange(len(self))[key]
+        ends = np.append(np.flatnonzero(np.diff(rows) != 1) + 1, len(rows))  # of runs of rows that follow each other
+        found = np.empty((len(rows), self.shape[1]), self.dtype)
+        first = 0
+        for end in ends if len(rows) else ():
+            found[first:end] = self._read(int(rows[first]), int(end) - first)
+            first = end
+        return found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.floating[Any]]:
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+    def _read(self, first: int, count: int) -> NDArray[np.floating[Any]]:
+        rows = np.empty((count, self.shape[1]), self.dtype)
+        waiting = rows.data.cast("B") if rows.size else memoryview(b"")
+        with self._seeking, os_errors(self._path, "read"):
+            self._file.seek(self._start + first * self.shape[1] * self.dtype.itemsize)
+            while waiting:
+                done = self._file.readinto(waiting)
+                if not done:
+                    raise InputError(f"{self._path} was cut short while it was read", "make it again")
+                waiting = waiting[done:]
+        return rows
 
 
 def select_rows(parts: list[tuple[NDArray[np.floating[Any]], NDArray[np.int64] | None]]) -> NDArray[np.floating[Any]]:
@@ -68,7 +136,7 @@ class _SelectedRows:
         self._rows = np.concatenate(chosen)
         self._part = np.repeat(np.arange(len(parts)), [len(rows) for rows in chosen])
         self.shape = (len(self._rows), self._matrices[0].shape[1])
-        self.dtype = np.result_type(*self._matrices)
+        self.dtype = np.result_type(*(matrix.dtype for matrix in self._matrices))
         self.ndim = 2
 
     def __len__(self) -> int:
@@ -89,7 +157,8 @@ def copy_rows(source: Path, rows: NDArray[np.int64], output: Path) -> None:
     """Writes some rows of an embedding file to `output`, atomically; it may be the same file."""
     matrix = open_embeddings(source)
     with replacing(output) as temporary:
-        copy = np.lib.format.open_memmap(temporary, "w+", matrix.dtype, (len(rows), matrix.shape[1]))
+        create_embeddings(temporary, matrix.dtype, (len(rows), matrix.shape[1]))
+        copy = np.lib.format.open_memmap(temporary, "r+")
         for start in range(0, len(rows), _ROWS):
             copy[start : start + _ROWS] = matrix[rows[start : start + _ROWS]]
         copy.flush()

@@ -1,14 +1,16 @@
-"""Reading safetensors files as float32, memory-mapped where the file holds just that."""
+"""Safetensors files: read as float32, memory-mapped where the file holds just that; written whole or not at all."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flip.errors import InputError
-from flip.files import os_errors
+from flip.files import os_errors, replacing, reserve
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,6 +40,24 @@ def read_safetensors(path: Path) -> dict[str, NDArray[np.float32]]:
             ) from error
         start, header = _header(path)
         return {name: _read(path, start, name, header[name]) for name in names}
+
+
+@contextmanager
+def saving(path: Path, size: int) -> Iterator[Path]:
+    """As `replacing`, for the library to write about `size` bytes of tensors to.
+
+    Raises:
+        InputError: there is no room for them, or they could not be written.
+    """
+    from safetensors import SafetensorError
+
+    with replacing(path) as temporary:
+        reserve(temporary, size)
+        temporary.unlink()  # the library writes to a file of its own
+        try:
+            yield temporary
+        except SafetensorError as error:
+            raise InputError(f"{path}: cannot write: {error}", "check free space and permissions") from error
 
 
 def _header(path: Path) -> tuple[int, dict[str, Any]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 TokenizerName = Literal["latin", "unicode", "whitespace"]
 Accents = Literal["none", "ascii", "unicode"]
 TokenSource = Literal["vocabulary", "published"]  # what cuts reference sentences
+
+LONGEST_NGRAM = 16  # words; what is longer says which sentence, not what is in it
 
 _QUOTES = "‘’‚‛“”„‟‹›«»´ʼ′″"
 _DASHES = "‐‑‒–—―−"
@@ -152,15 +154,28 @@ class Tokenizer:
     @classmethod
     def from_dict(cls, options: dict[str, Any], where: str) -> Tokenizer:
         """Reads what `to_dict` wrote; `where` names the file in the error."""
-        tokenizer = cls(
-            name=options.get("name", "latin"),
-            strip_accents=options.get("strip_accents", "none"),
-            ngram=tuple(options.get("ngram", (1, 1))),
-            normalize=options.get("normalize", True),
+        found = options if isinstance(options, dict) else {"name": options}
+        name, accents, normalize = (
+            found.get("name", "latin"),
+            found.get("strip_accents", "none"),
+            found.get("normalize"),
         )
-        if tokenizer.name not in get_args(TokenizerName) or tokenizer.strip_accents not in get_args(Accents):
+        ngram = found.get("ngram", (1, 1))
+        if (
+            name not in get_args(TokenizerName)
+            or accents not in get_args(Accents)
+            or not isinstance(normalize, bool | None)
+            or not isinstance(ngram, list | tuple)
+            or not is_ngram(ngram)
+        ):
             raise InputError(
-                f"{where}: unknown tokenizer options {options}",
-                f"tokenizers: {', '.join(get_args(TokenizerName))}; accents: {', '.join(get_args(Accents))}",
+                f"{where}: unknown tokenizer options {str(options)[:200]}",
+                f"tokenizers: {', '.join(get_args(TokenizerName))}; accents: {', '.join(get_args(Accents))}; "
+                f"ngram: two numbers up to {LONGEST_NGRAM}; normalize: true or false",
             )
-        return tokenizer
+        return cls(name, accents, (ngram[0], ngram[1]), normalize is not False)
+
+
+def is_ngram(bounds: Sequence[Any]) -> bool:
+    """Whether these are a smallest and a largest n."""
+    return len(bounds) == 2 and all(type(n) is int for n in bounds) and 1 <= bounds[0] <= bounds[1] <= LONGEST_NGRAM

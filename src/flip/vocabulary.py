@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from flip.errors import InputError, UsageError
-from flip.files import read_json, write_json
+from flip.files import is_stream, read_json, write_json
+from flip.locks import held
 from flip.scripts import scripts, unsegmented
 from flip.tokenize import Tokenizer
 
@@ -22,7 +25,7 @@ class Vocabulary:
     """Words in index order, with the tokenizer that finds them in text.
 
     Saved as two files: `vocab.json` maps word to index, as published; `vocab.options.json` beside it holds the
-    tokenizer's options (in a checkpoint folder, config.json does).
+    tokenizer's options (in a checkpoint folder, config.json does), and the hash of the words that they belong to.
     """
 
     words: tuple[str, ...]
@@ -51,10 +54,21 @@ class Vocabulary:
         index = self.index
         return [i for token in tokens if (i := index.get(token)) is not None]
 
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        """What the options file holds."""
+        digest = hashlib.sha256("\n".join(self.words).encode("utf-8", "surrogatepass")).hexdigest()
+        return {"tokenizer": self.tokenizer.to_dict() | {"ngram": list(self.tokenizer.ngram)}, "words": digest}
+
     def save(self, path: Path) -> None:
-        """Writes `path` and the options file beside it."""
-        write_json(path, self.index)
-        write_json(options_path(path), {"tokenizer": self.tokenizer.to_dict()})
+        """Writes the options file, then `path`; only `path` where that is a device or a pipe.
+
+        Killed between the two, the options belong to no vocabulary, which `load` says, and the next call mends.
+        """
+        with held(path):
+            if not is_stream(path):
+                write_json(options_path(path), self.options)
+            write_json(path, self.index)
 
     @classmethod
     def load(cls, path: Path, tokenizer: Tokenizer | None = None) -> Vocabulary:
@@ -65,21 +79,32 @@ class Vocabulary:
             tokenizer: how to cut text; by default what the options file beside `path` says, or `latin`.
 
         Raises:
-            InputError: the file is missing, or its indices are not 0..|V|-1, each once.
+            InputError: the file is missing, its indices are not 0..|V|-1, each once, or its options are of other words.
         """
         index = read_json(path)
         if not isinstance(index, dict) or not index:
             raise InputError(f"{path}: not a vocabulary", "expected a JSON object of word -> index")
         words = [""] * len(index)
         for word, i in index.items():
-            if not isinstance(i, int) or not 0 <= i < len(words) or words[i]:
+            if not word.strip():
+                raise InputError(f"{path}: a word is empty, or blank", "remove it, and count the others from 0")
+            if type(i) is not int or not 0 <= i < len(words) or words[i]:
                 raise InputError(f"{path}: {word!r} has index {i}", f"indices must be 0..{len(words) - 1}, each once")
             words[i] = word
-        if tokenizer is None:
-            options = options_path(path)
-            stored = read_json(options).get("tokenizer", {}) if options.is_file() else {}
-            tokenizer = Tokenizer.from_dict(stored, str(options))
-        return cls(tuple(words), tokenizer)
+        if tokenizer is not None:
+            return cls(tuple(words), tokenizer)
+        options = options_path(path)
+        stored = read_json(options) if options.is_file() else {}
+        if not isinstance(stored, dict):
+            raise InputError(f"{options}: not a JSON object", "`flip vocab` writes it")
+        found = cls(tuple(words), Tokenizer.from_dict(stored.get("tokenizer", {}), str(options)))
+        if stored.get("words", found.options["words"]) != found.options["words"]:
+            raise InputError(
+                f"{path} and {options.name} do not belong together",
+                "give the `flip vocab` command that was interrupted again; or, where you changed the words yourself, "
+                f'remove "words" from {options.name}',
+            )
+        return found
 
 
 def options_path(vocab: Path) -> Path:

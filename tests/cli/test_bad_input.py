@@ -181,7 +181,7 @@ def test_unknown_names(fails: Fails, here: Path, run_folder: Path) -> None:
         (["embed"], "no input"),
         (["embed", "-"], "standard input needs a name"),
         (["vocab"], "no text"),
-        (["vocab", "a.txt", "--ngram", "2", "1"], "--ngram 2 1"),
+        (["vocab", "a.txt", "--ngram", "2", "1"], "--ngram: needs 1 <= smallest <= largest"),
         (["vocab", "a.txt", "--tokenizer", "klingon"], "--tokenizer"),
         (["train", "a.txt"], "no folder for the run"),
         (["train", "-o", "run"], "give either a CORPUS or --data"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flip.checkpoint import load_checkpoint
-from flip.encoders import Encoder, truncated
+from flip.encoders import Encoder, encode
 from flip.errors import InputError
 from flip.explain import Explainer
 from flip.files import sha256
@@ -62,7 +62,7 @@ def test_one_by_one_or_in_batches_gives_the_same_vectors_and_keywords(minilm: En
 
 def test_truncation_is_told_for_each_text(minilm: Encoder) -> None:
     fits, cut = "word " * 254, "word " * 255  # with the two special tokens 256 and 257 pieces
-    assert truncated(minilm, ["short", fits, cut]) == [False, False, True]
+    assert encode(minilm, ["short", fits, cut])[1] == [False, False, True]
     same = minilm.encode([fits, cut])
     assert np.allclose(same[0], same[1], atol=1e-6)
 

@@ -9,6 +9,7 @@ import typer
 
 from flip import __version__
 from flip.cli import embed, eval, explain, pull, train, vocab
+from flip.cli.output import fail_to_print, forget_stdout
 
 app = typer.Typer(
     name="flip",
@@ -56,11 +57,22 @@ def main(argv: list[str] | None = None) -> int:
     """
     try:
         app(args=argv, prog_name="flip")
+        code = 0
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    return 0
+        if isinstance(stop.__context__, BrokenPipeError):  # `--help | head`
+            forget_stdout()
+            return 0
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except OSError as error:
+        return _unprinted(error)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return code or _unprinted(error)
+    return code
 
 
-def run() -> None:
-    """Entry point of the installed command."""
-    sys.exit(main())
+def _unprinted(error: OSError) -> int:
+    """Of what is printed outside of a command: --help, --version, a completion."""
+    forget_stdout()
+    return 0 if isinstance(error, BrokenPipeError) else fail_to_print((error.strerror or str(error)).lower())

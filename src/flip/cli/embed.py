@@ -172,6 +172,7 @@ class _Job:
 def _jobs(own: EmbedSettings, languages: list[str]) -> list[_Job]:
     """What to embed into which file."""
     from flip.errors import UsageError
+    from flip.files import is_stream
     from flip.records import STDIN
 
     if not own.inputs:
@@ -185,6 +186,8 @@ def _jobs(own: EmbedSettings, languages: list[str]) -> list[_Job]:
     if len(languages) > 1 and len(languages) != len(own.inputs):
         raise UsageError(f"--language names {len(languages)} languages for {len(own.inputs)} inputs")
     if own.output is not None:
+        if is_stream(own.output):
+            raise UsageError(f"{own.output} is no regular file", "embeddings are three files side by side: -o OUT.npy")
         if len(languages) > 1:
             raise UsageError("one output has one language", "leave -o out, and each input is written to INPUT.npy")
         return [_Job(own.output.with_suffix(".npy"), own.inputs, _read(own.inputs, own.clips), None)]

@@ -104,7 +104,7 @@ def explain(
         trust=trust,
     )
     own = settings.explain
-    out = Output(as_json=as_json, quiet=quiet)
+    out = Output(as_json=as_json, quiet=quiet, stream=True)
     checkpoint = options.load_checkpoint(own.model, own.vocab, settings.offline, out)
     about = checkpoint.trained_on
     explainer = Explainer(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
@@ -20,37 +22,54 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., None])
 
 INTERRUPTED = 130
+_STOPPING = {signal.SIGINT: "interrupted", signal.SIGTERM: "told to stop"}
 
 
 class OutputError(Exception):
     """Standard output cannot be written."""
 
 
-class Output:
-    """Prints for one command: a table on a terminal, else JSON lines; notes and progress on stderr."""
+class _Process:
+    """What has happened to this process while a command ran."""
 
-    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+    stopped: int | None = None  # the signal that told it to end
+    unwritten: str | None = None  # why results could not be printed, of a command that went on
+
+
+class Output:
+    """Prints for one command: a table on a terminal, else JSON lines; notes and progress on stderr.
+
+    A command whose results are on stdout alone (`stream`) ends where that cannot be written, quietly where a reader
+    such as `head` has what it wanted. One that writes files goes on without it.
+    """
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False, stream: bool = False) -> None:
         self.human = not as_json and sys.stdout.isatty()
-        self.quiet = quiet
+        self.quiet, self.stream = quiet, stream
 
     def record(self, fields: dict[str, Any]) -> None:
         """One JSON line on stdout, at once."""
         import orjson
 
-        try:
-            sys.stdout.write(orjson.dumps(fields).decode() + "\n")
-            sys.stdout.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise OutputError((error.strerror or str(error)).lower()) from error
+        self._print(orjson.dumps(fields).decode())
 
     def result(self, fields: dict[str, Any], *lines: str) -> None:
         """A result: `lines` for a person (plain text), `fields` as JSON for a program."""
         if self.human:
-            print("\n".join(lines))
+            self._print("\n".join(lines))
         else:
             self.record(fields)
+
+    def _print(self, text: str) -> None:
+        try:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+        except OSError as error:
+            if self.stream:
+                raise _unwritable(error) from error
+            forget_stdout()
+            if not isinstance(error, BrokenPipeError):
+                _Process.unwritten = str(_unwritable(error))
 
     def show(self, renderable: RenderableType) -> None:
         """A rich table or text on stdout; user text must come in it as `Text`, never as markup."""
@@ -59,7 +78,7 @@ class Output:
     def note(self, message: str) -> None:
         """Something worth knowing, on stderr; not with --quiet."""
         if not self.quiet:
-            print(message, file=sys.stderr)
+            _say(message)
 
     @contextmanager
     def progress(self, label: str) -> Iterator[Callable[[int, int], None]]:
@@ -83,9 +102,22 @@ class Output:
 
 def fail(message: str, hint: str | None = None) -> None:
     """An error for a person: what and where, and the next step."""
-    print(f"error: {message}", file=sys.stderr)
-    if hint:
-        print(f"hint:  {hint}", file=sys.stderr)
+    _say(f"error: {message}" + (f"\nhint:  {hint}" if hint else ""))
+
+
+def fail_to_print(reason: str) -> int:
+    """Says that results are lost; returns the exit code."""
+    fail(f"cannot write the output: {reason}", "check free space where standard output goes")
+    return InputError.exit_code
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # a closed or full stderr has nobody to be told
+        print(text, file=sys.stderr, flush=True)
+
+
+def _unwritable(error: OSError) -> OSError | OutputError:
+    return error if isinstance(error, BrokenPipeError) else OutputError((error.strerror or str(error)).lower())
 
 
 @contextmanager
@@ -97,9 +129,32 @@ def interruptible(hint: Callable[[], str]) -> Iterator[None]:
         raise KeyboardInterrupt(hint()) from None
 
 
-def _forget_stdout() -> None:
-    # What is still in its buffer must not be written, and fail, once more at exit.
+def forget_stdout() -> None:
+    """What is still in its buffer must not be written, and fail, once more at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, where it is not ignored; both are remembered.
+
+    An interrupt that arrives inside an import or in foreign code may come out of it as any other error.
+    """
+    _Process.stopped = _Process.unwritten = None
+
+    def stop(number: int, frame: object) -> None:
+        _Process.stopped = number
+        raise KeyboardInterrupt
+
+    handled = [number for number in _STOPPING if signal.getsignal(number) != signal.SIG_IGN]
+    if threading.current_thread() is not threading.main_thread():
+        handled = []
+    before = {number: signal.signal(number, stop) for number in handled}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def guarded(command: Command) -> Command:
@@ -109,29 +164,40 @@ def guarded(command: Command) -> Command:
     def run(*args: Any, **kwargs: Any) -> None:
         verbose = bool(kwargs.get("verbose"))
         try:
-            command(*args, **kwargs)
-        except FlipError as error:
-            if verbose:
-                traceback.print_exc()
-            fail(error.message, error.hint)
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt as interrupt:
-            fail("interrupted", str(interrupt) or "nothing half-written is left; the same command starts again")
-            raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            # The reader, such as `head`, has what it wanted.
-            _forget_stdout()
-            raise typer.Exit(0) from None
-        except OutputError as error:
-            _forget_stdout()
-            fail(f"cannot write the output: {error}", "check free space where standard output goes")
-            raise typer.Exit(InputError.exit_code) from None
-        except typer.Exit:
-            raise
-        except Exception as error:  # the last resort: a fault of ours, said in one line
-            if verbose:
-                traceback.print_exc()
-            fail(f"unexpected {type(error).__name__}: {error}", None if verbose else "-v shows the traceback")
-            raise typer.Exit(1) from None
+            with _stoppable():
+                command(*args, **kwargs)
+        except (Exception, KeyboardInterrupt) as error:
+            code = _report(error, verbose)
+        else:
+            code = 0
+        if _Process.unwritten and not code:
+            code = fail_to_print(_Process.unwritten)
+        if code:
+            raise typer.Exit(code)
 
     return run  # type: ignore[return-value]
+
+
+def _report(error: BaseException, verbose: bool) -> int:
+    """Says what a command raised, and returns the exit code."""
+    if isinstance(error, typer.Exit):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt) or _Process.stopped:
+        stopped = _Process.stopped or signal.SIGINT
+        hint = str(error) if isinstance(error, KeyboardInterrupt) else ""
+        fail(_STOPPING[signal.Signals(stopped)], hint or "nothing half-written is left; the same command starts again")
+        return 128 + stopped
+    if isinstance(error, BrokenPipeError):  # the reader, such as `head`, has what it wanted
+        forget_stdout()
+        return 0
+    if isinstance(error, OutputError):
+        forget_stdout()
+        return fail_to_print(str(error))
+    if verbose:
+        traceback.print_exception(error)
+    if isinstance(error, FlipError):
+        fail(error.message, error.hint)
+        return error.exit_code
+    # The last resort: a fault of ours, said in one line.
+    fail(f"unexpected {type(error).__name__}: {error}", None if verbose else "-v shows the traceback")
+    return 1

@@ -49,7 +49,8 @@ def pull(
     """Download a checkpoint or data from the Hugging Face hub, and print the folder for --model or --data.
 
     Only .safetensors, .json, .npy, .txt and .yaml files are taken, and each is checked against the size and hash that
-    the hub lists. A broken download goes on where it stopped. HF_ENDPOINT, HF_HOME and HF_TOKEN are respected.
+    the hub lists. Given again, it keeps complete files; one that was broken off starts again. HF_ENDPOINT, HF_HOME and
+    HF_TOKEN are respected.
     """
     from flip import hub
     from flip.config import load_settings
@@ -79,7 +80,9 @@ def pull(
             progress=not quiet and sys.stderr.isatty(),
         )
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("what was downloaded is kept; the same command goes on where it stopped") from None
+        raise KeyboardInterrupt(
+            "complete files are kept; the same command goes on, and starts the file that was broken off again"
+        ) from None
     if "model.safetensors" in pulled.files:
         out.note(f"use it with: flip explain --model {pulled.folder if own.output else repo}")
     fields = {"repo": repo, "folder": str(pulled.folder), "files": pulled.files, "commit": pulled.commit}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -248,8 +249,9 @@ def _train(settings: Settings, out: Output) -> None:
     torch.set_flush_denormal(True)  # as Trainer does, but before an encoder makes torch start its threads
     device = own_device(settings.device)
     before = _started(own.output)
-    with interruptible(lambda: _how_to_go_on(own, before)), joined(device) as group:
-        group.from_first(partial(open_run, own.output, resume=own.resume, force=own.force))
+    run = open_run(own.output, resume=own.resume, force=own.force)
+    with ExitStack() as opened, interruptible(lambda: _how_to_go_on(own, before)), joined(device) as group:
+        group.from_first(partial(opened.enter_context, run))
         given = group.from_first(partial(prepare, settings, out))
         _train_on(given, settings, own.output, device, group, out)
 

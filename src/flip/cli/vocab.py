@@ -13,6 +13,7 @@ from flip.cli.output import Output, guarded
 
 if TYPE_CHECKING:
     from flip.config import VocabSettings
+    from flip.vocabulary import Vocabulary
 
 EPILOG = """\b
 Examples:
@@ -88,10 +89,9 @@ def vocab(
     from flip.concepts import build_concepts
     from flip.config import load_settings
     from flip.errors import InputError, UsageError
-    from flip.files import read_json
     from flip.records import read_texts
     from flip.tokenize import Tokenizer
-    from flip.vocabulary import build_vocabulary, options_path
+    from flip.vocabulary import build_vocabulary
 
     out = Output(as_json=as_json, quiet=quiet)
     published = options.published_config(config, "vocab", out)
@@ -128,8 +128,6 @@ def vocab(
     if data:
         own.text = []  # a dataset on the command line wins over files named in flip.toml
     texts = _texts(own)
-    if not 1 <= own.ngram[0] <= own.ngram[1]:
-        raise UsageError(f"--ngram {own.ngram[0]} {own.ngram[1]}: needs 1 <= smallest <= largest")
     if own.concepts and own.words:
         raise UsageError("--concepts and --words exclude each other")
     cutter = Tokenizer(own.tokenizer, own.strip_accents, own.ngram, own.normalize)
@@ -152,16 +150,25 @@ def vocab(
             max_df=own.max_df,
             words=read_texts([own.words]) if own.words else None,
         )
-    stored = options_path(own.output)
-    if own.output.exists() and not own.force:
-        same = read_json(own.output) == vocabulary.index and stored.is_file()
-        if not (same and read_json(stored) == {"tokenizer": cutter.to_dict() | {"ngram": list(cutter.ngram)}}):
-            raise InputError(f"{own.output} exists and differs", "--force replaces it, -o names another")
+    if own.output.is_file() and not own.force and not _may_write(own.output, vocabulary):
+        raise InputError(f"{own.output} exists and differs", "--force replaces it, -o names another")
     vocabulary.save(own.output)
     if advice := vocabulary.unsegmented:
         out.note(f"note: {advice}")
     result = {"vocab": str(own.output), "words": len(vocabulary), "tokenizer": cutter.name}
     out.result(result, f"{own.output}: {len(vocabulary)} words")
+
+
+def _may_write(path: Path, vocabulary: Vocabulary) -> bool:
+    """Whether a vocabulary is this one, or was to become this one when its run was killed."""
+    from flip.files import read_json
+    from flip.vocabulary import options_path
+
+    stored = read_json(options_path(path)) if options_path(path).is_file() else None
+    if not isinstance(stored, dict):
+        return False
+    same: bool = stored.get("tokenizer") == vocabulary.options["tokenizer"] and read_json(path) == vocabulary.index
+    return same or stored == vocabulary.options
 
 
 def _texts(own: VocabSettings) -> Iterable[str]:

@@ -1,6 +1,6 @@
 """Encoders: text or speech in, vectors out. Each is a file of its own, imported only when it is named."""
 
-from flip.encoders.base import DEFAULT_ENCODER, Encoder, EncoderOptions, truncated
+from flip.encoders.base import DEFAULT_ENCODER, Encoder, EncoderOptions, encode
 from flip.encoders.catalog import load_encoder
 
-__all__ = ["DEFAULT_ENCODER", "Encoder", "EncoderOptions", "load_encoder", "truncated"]
+__all__ = ["DEFAULT_ENCODER", "Encoder", "EncoderOptions", "encode", "load_encoder"]

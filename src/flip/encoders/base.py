@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DEFAULT_ENCODER = "minilm"
+# Characters of a sentence, for an encoder that does not say how many it can use: 32,768 tokens of four. A tokenizer
+# takes 200 bytes and more for each, and is given no more than can be read.
+LONGEST = 131_072
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 # Options that change the vectors of a sentence: embeddings made with different ones do not belong together.
 IDENTIFYING = ("prompt", "dimensions", "task_type")
@@ -70,9 +73,10 @@ class Encoder(Protocol):
     name: as given to --encoder.  revision: which weights, stored beside every embedding file.
     dimension: d.  modalities: of "text", "speech".  device: where it runs, "cpu" or "cuda:0".
 
-    Optional attributes: `options`, the EncoderOptions it was made with; `truncated(batch)`, see below; `batch_size`,
-    inputs that it likes best at a time; `concurrency`, how many calls of `encode` may run side by side, and `stop()`,
-    which ends those that wait to try again; `weights`, the hash of the weights, or one for each part of them, and then
+    Optional attributes: `options`, the EncoderOptions it was made with; `truncated(batch)`, which inputs are longer
+    than it reads; `longest`, how many characters of a sentence it is given at most; `batch_size`, inputs that it likes
+    best at a time; `concurrency`, how many calls of `encode` may run side by side, and `stop()`, which ends those that
+    wait to try again; `weights`, the hash of the weights, or one for each part of them, and then
     `weights_of(modalities)`, which says those of the parts that such inputs need before any is loaded.
     """
 
@@ -96,10 +100,18 @@ def in_language(encoder: Encoder, language: str | None) -> Encoder:
     return other
 
 
-def truncated(encoder: Encoder, batch: Sequence[str | Path]) -> Sequence[bool]:
-    """Which inputs are longer than the encoder reads; an encoder says so in an optional method `truncated`."""
+def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[NDArray[np.float32], list[bool]]:
+    """Embeds a batch, each sentence cut to the characters that the encoder is given at most.
+
+    Returns:
+        The vectors (n, d), and which inputs are longer than it reads; an encoder says so in a method `truncated`.
+    """
+    longest = getattr(encoder, "longest", LONGEST)
+    given = [item[:longest] if isinstance(item, str) else item for item in batch]
+    vectors = encoder.encode(given)
     method: Callable[[Sequence[str | Path]], Sequence[bool]] | None = getattr(encoder, "truncated", None)
-    return [False] * len(batch) if method is None else method(batch)
+    cut = [False] * len(batch) if method is None else method(given)
+    return vectors, [one or item != kept for one, item, kept in zip(cut, batch, given, strict=True)]
 
 
 def read_texts(batch: Sequence[str | Path], encoder: str) -> list[str]:

@@ -57,6 +57,7 @@ class MiniLM:
     dimension = 384
     modalities = frozenset({"text"})
     device = "cpu"
+    longest = 100 * _MAX_TOKENS  # characters; a word of more than 100 is one token
 
     def __init__(
         self, model: str = "", options: EncoderOptions | None = None, *, device: str = "auto", offline: bool = False

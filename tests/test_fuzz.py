@@ -1,0 +1,298 @@
+"""Damaged and hostile files and flags: exit code 1 is a bug by definition, whatever is read.
+
+Valid files are mutated and given to the command. A few cases of each run by default; `FLIP_FUZZ_CASES=2000 pytest
+tests/test_fuzz.py` runs so many. Hypothesis prints how to repeat a failure, and keeps it in .hypothesis.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flip.cli.app import main
+from flip.embedding import embed
+from flip.errors import InputError
+from flip.records import Record
+from test_embedding import TEXTS, Counting, vectors
+
+CASES = int(os.environ.get("FLIP_FUZZ_CASES", "25"))
+SECONDS, BYTES = 20, 2**30  # of one case: four times what one is to take on a machine that does nothing else; of all
+pytestmark = pytest.mark.slow
+
+# What parsers stumble over, put in the place of something valid.
+_ODD = [
+    b"", b"\0", b"\xff", b"\xef\xbb\xbf", b"{", b"]", b"[[[[[[[[" * 200, b'"', b"-1", b"1e999", b"NaN", b"null",
+    b"true", b"1" * 5000, b"99999999999999999999", b"0.5", b"[]", b"{}", b'""', b"a", b"../x", b"&a [*a]", b"*a",
+    b"!!python/none x", b"2020-13-45", b": ", b"- ", b"\n", b"\r", "\u2028".encode(), b"\xed\xa0\x80", b"/dev/null", b"'", b",", b"\t",
+]  # fmt: skip
+
+
+# Shares of a length; not st.floats, which needs the subnormal numbers that training switches off.
+PLACES = st.integers(0, 9_999).map(lambda i: i / 10_000)
+
+
+def mutated(seeds: list[bytes]) -> st.SearchStrategy[bytes]:
+    """One of the seeds with one to four changes: bytes cut, doubled, flipped, or replaced by something odd."""
+
+    def change(content: bytes, edits: list[tuple[float, int, bytes | int]]) -> bytes:
+        for place, length, new in edits:
+            at = int(place * len(content))
+            if new == -1:
+                new = content[at : at + length] * 2
+            elif isinstance(new, int):
+                new = bytes(byte ^ new for byte in content[at : at + 1])
+            content = content[:at] + new + content[at + length :]
+        return content
+
+    edit = st.tuples(
+        PLACES,
+        st.sampled_from([0, 1, 1, 2, 4, 9, 40]),
+        st.one_of(st.sampled_from(_ODD), st.integers(-1, 255), st.binary(max_size=3)),
+    )
+    return st.builds(change, st.sampled_from(seeds), st.lists(edit, min_size=1, max_size=4))
+
+
+def fuzzed(**strategies: st.SearchStrategy[object]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Runs a test on CASES cases."""
+    checked = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+    return lambda test: checked(given(**strategies)(test))
+
+
+def survives(*args: object) -> int:
+    """Runs a command that may fail, but not by a fault of ours, not for long, and not with a traceback."""
+    began, out, err = time.monotonic(), StringIO(), StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main([str(arg) for arg in args])
+    assert code in (0, 2, 3, 4), (args, code, err.getvalue()[-2000:])
+    assert "Traceback" not in err.getvalue()
+    assert code == 0 or "rror:" in err.getvalue()
+    assert time.monotonic() - began < SECONDS, args
+    return code
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memory() -> Iterator[None]:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < BYTES
+
+
+@pytest.fixture(scope="module")
+def data(quickstart: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The quickstart folder, small: what is fuzzed lies in it under names of its own."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    for name in ("vocab.json", "vocab.options.json"):
+        shutil.copy(quickstart / name, folder)
+    for part in ("train", "dev", "test"):
+        np.save(folder / f"{part}.npy", np.load(quickstart / f"{part}.npy")[:40])
+        lines = (quickstart / f"{part}.sentences.txt").read_text(encoding="utf-8").splitlines(keepends=True)[:40]
+        (folder / f"{part}.sentences.txt").write_text("".join(lines), encoding="utf-8")
+        shutil.copy(quickstart / f"{part}.json", folder)
+    shutil.copytree(quickstart / "run", folder / "run")
+    before = Path.cwd()
+    os.chdir(folder)
+    yield folder
+    os.chdir(before)
+
+
+NPY = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (3, 384), }".ljust(127) + b"\n"
+VOCAB = b'{"cat": 0, "dog": 1, "the train": 2}'
+OPTIONS = b'{"tokenizer": {"name": "latin", "strip_accents": "none", "ngram": [1, 2], "normalize": true}}'
+MANIFEST = b"""\
+train:
+  embeddings: [{id: m, file: train.npy, modality: text, language: en}]
+  texts: [{id: t, file: train.sentences.txt}]
+test:
+  embeddings: &e
+  - {id: m, file: test.npy}
+  texts: [{id: t, file: test.sentences.txt}]
+  sim_scores: [{file: test.similarity.npy, pair: [m, m]}]
+dev: {embeddings: *e, texts: [{id: t, file: dev.sentences.txt}]}
+"""
+TRAIN_CONFIG = b"""\
+experiment: {name: a, output_dir: out, seed: 42}
+data:
+  train_datasets_yaml: datasets.yaml
+  vocab_yaml: vocab.json
+  train: {datasets: [nowhere], embedding_pair: [m, n], target_text: m, sim_threshold: 0.5}
+  validation: {datasets: [dev]}
+model: {type: FactLoLM, rank: 8, alpha: 0.5}
+training: {batch_size: 6000, iterations: 10, learning_rate: 5e-3, patience: 5, early_stopping: true}
+regularization: {l1: 1e-4, weight_decay: 0.0}
+"""
+VOCAB_CONFIG = b"""\
+name: v
+output_dir: out
+datasets: [train]
+text_id: t
+token_pattern: latin
+strip_accents: ascii
+ngram_range: [1, 2]
+max_features: 1000
+min_df: 1
+max_df: 0.9
+lowercase: true
+"""
+
+
+SETTINGS = b"""\
+device = "cpu"
+seed = 1
+[vocab]
+text = ["test.sentences.txt"]
+ngram = [1, 2]
+min_df = 1
+"""
+
+
+@fuzzed(content=mutated([NPY + np.zeros((3, 384), np.float32).tobytes()]))
+def test_embeddings(data: Path, content: bytes) -> None:
+    Path("fuzzed.npy").write_bytes(content)
+    survives("explain", "fuzzed.npy", "--offline")
+
+
+@fuzzed(vocab=st.one_of(st.just(VOCAB), mutated([VOCAB])), options=st.one_of(st.just(OPTIONS), mutated([OPTIONS])))
+def test_vocabularies(data: Path, vocab: bytes, options: bytes) -> None:
+    from flip.published import load_vocabulary
+
+    Path("v.json").write_bytes(vocab)
+    Path("v.options.json").write_bytes(options)
+    survives("vocab", "test.sentences.txt", "-o", "v.json", "-q")
+    try:
+        assert load_vocabulary(Path("v.json")).tokenizer("the train was late")
+    except InputError:
+        survives("vocab", "test.sentences.txt", "-o", "v.json", "--force", "-q")
+        assert len(load_vocabulary(Path("v.json")))
+
+
+@fuzzed(content=mutated([MANIFEST]))
+def test_manifests(data: Path, content: bytes) -> None:
+    Path("fuzzed.yaml").write_bytes(content)
+    for name in ("test", "train,dev"):
+        survives("eval", "--model", "run", "--data", "fuzzed.yaml", "--dataset", name, "--sim-threshold", "-1")
+        survives("eval", "--model", "run", "--data", "fuzzed.yaml", "--dataset", name)
+
+
+@fuzzed(content=mutated([TRAIN_CONFIG]))
+def test_training_configurations(data: Path, content: bytes) -> None:
+    Path("fuzzed.yaml").write_bytes(content)
+    survives("train", "--config", "fuzzed.yaml", "--data", "nothing.yaml", "-o", "trained")
+
+
+@fuzzed(content=mutated([VOCAB_CONFIG]))
+def test_vocabulary_configurations(data: Path, content: bytes) -> None:
+    Path("fuzzed.yaml").write_bytes(content)
+    survives("vocab", "test.sentences.txt", "--config", "fuzzed.yaml", "-o", "w.json", "--force")
+
+
+@fuzzed(
+    content=mutated([b'device = "cpu"\nseed = 1\n[vocab]\ntext = ["test.sentences.txt"]\nngram = [1, 2]\nmin_df = 1\n'])
+)
+def test_settings(data: Path, content: bytes) -> None:
+    Path("flip.toml").write_bytes(content)
+    try:
+        survives("vocab", "-o", "u.json", "--force")
+    finally:
+        Path("flip.toml").unlink()
+
+
+@fuzzed(which=st.sampled_from(["journal", "vectors"]), mutate=mutated([b"x" * 64]), place=PLACES, force=st.booleans())
+def test_journals(data: Path, which: str, mutate: bytes, place: float, force: bool) -> None:
+    """Whatever is damaged, the next run ends with the right rows, with --force and without."""
+    output = Path("j/o.npy")
+    records = [Record(where="", text=text) for text in TEXTS]
+    with pytest.raises(KeyboardInterrupt):
+        embed(records, output, Counting(stop_after=24), batch_size=8, force=True)
+    path = Path(f"j/.o.npy.{which}.partial")
+    content = path.read_bytes()
+    at = int(place * len(content))
+    path.write_bytes(content[:at] + mutate.replace(b"x", b"") + content[at + 5 :])
+    embed(records, output, Counting(), batch_size=8, force=force)
+    np.testing.assert_array_equal(np.load(output), vectors(TEXTS))
+    output.unlink()
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.sentences.txt"])
+def test_descriptions_of_embeddings(data: Path, name: str) -> None:
+    @fuzzed(content=mutated([b"x"]), place=PLACES)
+    def check(content: bytes, place: float) -> None:
+        shutil.rmtree("d", ignore_errors=True)
+        Path("d").mkdir()
+        for path in Path().glob("test.*"):
+            shutil.copy(path, Path("d") / path.name.replace("test", "a"))
+        whole = (Path("d") / name).read_bytes()
+        at = int(place * len(whole))
+        (Path("d") / name).write_bytes(whole[:at] + content + whole[at + 3 :])
+        Path("d/d.yaml").write_text(
+            "test: {embeddings: [{id: m, file: a.npy}], texts: [{id: t, file: a.sentences.txt}]}"
+        )
+        survives("eval", "--model", "run", "--data", "d/d.yaml")
+        survives("explain", "d/a.npy", "--model", "run", "--offline", "-q")
+
+    check()
+
+
+RUN = ("config.json", "vocab.json", "model.safetensors", "options.json", "log.jsonl", "state.safetensors")
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_run_folders(data: Path, name: str) -> None:
+    whole = (data / "run" / name).read_bytes()
+
+    @fuzzed(edit=mutated([b""]), place=PLACES, near_start=st.booleans(), cut=st.sampled_from([0, 1, 5, 10**9]))
+    def check(edit: bytes, place: float, near_start: bool, cut: int) -> None:
+        at = int(place * (min(len(whole), 1500) if near_start else len(whole)))
+        (data / "run" / name).write_bytes(whole[:at] + edit + whole[at + cut :])
+        survives("explain", "test.npy", "--model", "run", "--offline", "-q")
+        if name in ("options.json", "log.jsonl", "state.safetensors"):
+            survives("train", "--data", "datasets.yaml", "--vocab", "vocab.json", "-o", "run", "--resume", "-q")
+
+    try:
+        check()
+    finally:
+        (data / "run" / name).write_bytes(whole)
+
+
+_VALUES = st.one_of(
+    st.sampled_from(["0", "-1", "1e30", "inf", "nan", str(10**30), str(2**63), "", " ", "a,b", "1,2", "x" * 5000,
+                     "\ud800", "a\x01b", "/dev/null", ".", "..", "1/0", "0/0", "[1]", "{}", "full", "auto", "cuda:99",
+                     "-", "%s"]),
+    st.text(st.characters(blacklist_characters="\0"), max_size=12),
+)  # fmt: skip
+_FLAGS = {
+    "explain": ["--topn", "--bias-weight", "--min-probability", "--encoder", "--language", "--asr", "--device",
+                "--seed"],
+    "vocab": ["--max-features", "--min-df", "--max-df", "--tokenizer", "--strip-accents", "--words", "--min-pmi",
+              "--unigrams", "--bigrams", "--min-count", "--data", "--config", "--text-id", "--seed"],
+    "embed": ["--split", "--clips", "--shard", "--augment", "--batch-size", "--dtype", "--precision", "--prompt",
+              "--dimensions", "--dataset", "--language"],
+    "train": ["--split", "--augment", "--recipe", "--rank", "--alpha", "--lr", "--schedule", "--warm-up",
+              "--batch-size", "--epochs", "--patience", "--check-every", "--l1", "--weight-decay", "--dtype", "--vocab", "--seed"],
+    "eval": ["--metrics", "--topn", "--tokens", "--method", "--compare", "--entities", "--dataset", "--text", "--plot",
+             "--sim-threshold", "--model"],
+    "pull": ["--revision", "--include"],
+}  # fmt: skip
+_GIVEN = {
+    "explain": ["test.npy", "--offline"],
+    "vocab": ["test.sentences.txt", "--force", "-o", "f.json"],
+    "embed": ["nothing.txt", "--offline"],
+    "train": ["nothing.txt", "-o", "f"],
+    "eval": ["--model", "run", "--data", "datasets.yaml", "--offline"],
+    "pull": ["a/b", "--offline"],
+}
+
+
+@fuzzed(flag=st.sampled_from([(command, flag) for command, flags in _FLAGS.items() for flag in flags]), value=_VALUES)
+def test_flag_values(data: Path, flag: tuple[str, str], value: str) -> None:
+    survives(flag[0], *_GIVEN[flag[0]], f"{flag[1]}={value}")
