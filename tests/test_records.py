@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from flip.errors import InputError
-from flip.records import is_input_file, read_records, read_texts, scan_records
+from flip.records import read_records, read_texts, scan_records
+from flip.sniffing import is_input_file
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -88,7 +89,6 @@ def test_npy_rows(tmp_path: Path) -> None:
     [
         ("one\ntwo\n", ["one", "two"]),
         ('\n{"text": "one"}\n{"text": "two"}\n', ["", "one", "two"]),
-        ("{not json\n", ["{not json"]),
     ],
 )
 def test_standard_input_is_text_or_jsonl_by_its_first_line(

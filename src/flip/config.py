@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from flip.encoders.base import DEFAULT_ENCODER, EncoderOptions
 from flip.errors import InputError, UsageError
+from flip.files import without_mark
 from flip.recipes import DevMetric, Init, Precision, Reduction, Schedule, TargetKind
 from flip.tokenize import Accents, TokenizerName
 
@@ -168,7 +170,13 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """No .env file and no secrets folder."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, _Toml(settings_cls)
+
+
+class _Toml(TomlConfigSettingsSource):
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        """As its base does it, and with a byte order mark."""
+        return tomllib.loads(without_mark(file_path.read_bytes()).decode())
 
 
 def load_settings(section: str, shared: dict[str, Any], own: dict[str, Any]) -> Settings:

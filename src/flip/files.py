@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from flip.errors import InputError
+from flip.sniffing import byte_order_mark
 
 _UMASK = os.umask(0o022)
 os.umask(_UMASK)
@@ -60,8 +62,8 @@ def read_json(path: Path) -> Any:
     with os_errors(path, "read"):
         content = path.read_bytes()
     try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError as error:
+        return orjson.loads(without_mark(content))
+    except (orjson.JSONDecodeError, UnicodeError) as error:
         raise InputError(f"{path}: not valid JSON: {error}") from error
 
 
@@ -72,9 +74,33 @@ def read_yaml(path: Path) -> Any:
     with os_errors(path, "read"):
         content = path.read_bytes()
     try:
-        return yaml.safe_load(content)
+        return yaml.load(content, Loader=_yaml_loader())  # a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid YAML: {error}") from error
+
+
+def without_mark(content: bytes) -> bytes:
+    """UTF-8 of a whole file, without the byte order mark that editors and PowerShell put before it."""
+    encoding = byte_order_mark(content)
+    return content if encoding is None else content.decode(encoding).encode()
+
+
+def _yaml_loader() -> Any:
+    """YAML 1.2's booleans: in 1.1 `no`, the code of Norwegian, is false, and so are `off` and `n`."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    Loader.add_implicit_resolver(
+        "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+    )
+    return Loader
 
 
 def sha256(path: Path) -> str:

@@ -23,6 +23,7 @@ class Batch:
     """A line of the journal: `count` inputs from `start` on.
 
     truncated: how many were cut.  failed: index -> why it has no vector.  transcripts: index -> what was heard.
+    warnings: what of recordings could not be decoded.
     """
 
     start: int
@@ -30,6 +31,7 @@ class Batch:
     truncated: int = 0
     failed: dict[int, str] = field(default_factory=dict)
     transcripts: dict[int, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     @classmethod
     def parse(cls, line: bytes) -> Batch | None:
@@ -61,6 +63,7 @@ class Journal:
         self.truncated = 0
         self.failed: dict[int, str] = {}
         self.transcripts: dict[int, str] = {}
+        self.warnings: list[str] = []
         lines = self._lines.read_bytes().splitlines() if self._lines.is_file() else []
         if lines and self._slots.is_file() and orjson.loads(lines[0]) == description:
             batches = [batch for line in lines[1:] if (batch := Batch.parse(line))]
@@ -101,3 +104,4 @@ class Journal:
         self.truncated += batch.truncated
         self.failed |= batch.failed
         self.transcripts |= batch.transcripts
+        self.warnings += batch.warnings

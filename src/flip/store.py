@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 _ROWS = 65_536  # rows looked at or copied at a time
 
 
-def open_embeddings(path: Path) -> NDArray[np.floating[Any]]:
+def open_embeddings(path: Path, name: str | None = None) -> NDArray[np.floating[Any]]:
     """Memory-maps a `.npy` file of shape (n, d), float32 or float16.
+
+    Args:
+        path: the file.
+        name: what messages call it, where that is not its path.
 
     Raises:
         InputError: missing, not a `.npy` file, truncated, or of another shape or type.
@@ -26,10 +30,12 @@ def open_embeddings(path: Path) -> NDArray[np.floating[Any]]:
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError) as error:
-            raise InputError(f"{path}: not a readable .npy file: {error}", "re-create it with `flip embed`") from error
+            raise InputError(
+                f"{name or path}: not a readable .npy file: {error}", "re-create it with `flip embed`"
+            ) from error
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype not in (np.float32, np.float16):
         found = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "an archive"
-        raise InputError(f"{path}: expected float32 or float16 of shape (rows, dimension), found {found}")
+        raise InputError(f"{name or path}: expected float32 or float16 of shape (rows, dimension), found {found}")
     return array
 
 
@@ -44,7 +50,7 @@ def read_similarities(path: Path) -> NDArray[np.floating[Any]]:
             array = np.load(path, allow_pickle=False)
         except (ValueError, EOFError) as error:
             raise InputError(f"{path}: not a readable .npy file: {error}") from error
-    if not isinstance(array, np.ndarray) or array.size != len(array) or array.dtype.kind != "f":
+    if not isinstance(array, np.ndarray) or array.ndim == 0 or array.size != len(array) or array.dtype.kind != "f":
         raise InputError(f"{path}: expected one number for each row")
     return array.reshape(-1)
 
@@ -102,8 +108,11 @@ def embeddings_json(path: Path) -> Path:
 
 def read_description(path: Path) -> dict[str, Any]:
     """What OUT.json says of OUT.npy; empty where there is none, or it is not ours."""
-    about = read_json(embeddings_json(path)) if embeddings_json(path).is_file() else None
-    return about if isinstance(about, dict) and "encoder" in about else {}
+    try:
+        about = read_json(embeddings_json(path)) if embeddings_json(path).is_file() else None
+    except InputError:  # what is no JSON is not ours: rows.json may hold the rows' own data
+        return {}
+    return about if isinstance(about, dict) and isinstance(about.get("encoder"), str) else {}
 
 
 def sentences_path(path: Path) -> Path:
@@ -135,7 +144,7 @@ def require_finite(embeddings: NDArray[np.floating[Any]], where: str) -> None:
 
 
 def read_sentences(path: Path) -> list[str]:
-    """Lines of a UTF-8 text file, line i for row i, blank ones kept."""
-    from flip.records import read_texts
+    """Lines of a text file, line i for row i, blank ones kept."""
+    from flip.records import read_lines
 
-    return list(read_texts([path]))
+    return list(read_lines(path))
