@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError
-from flip.recordings import open_recording, require_av
+from flip.recordings import opened_recording, require_av, wave_note
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +24,8 @@ _WINDOW = SAMPLE_RATE // 10
 _RATES = 4_000, 384_000  # samples a second: no recording has others, and a header with millions costs gigabytes
 _MOST_CHANNELS = 64  # FFmpeg's filters know no more
 _CANCELLED = 0.01  # of the energy that the mean of unrelated channels has
-_EXACT = frozenset({"wav", "w64", "flac", "aiff", "au", "caf", "mov"})  # formats that say how long they are
+# Formats that say how long they are, and how many seconds may be missing; that of the last counts what AAC begins with.
+_EXACT = {"w64": 0.05, "flac": 0.05, "aiff": 0.05, "au": 0.05, "caf": 0.05, "mov": 0.25}
 _notes: ContextVar[list[str] | None] = ContextVar("notes", default=None)
 
 
@@ -100,10 +102,12 @@ def _decode(path: Path) -> Iterator[NDArray[np.float32]]:
     """Mono samples at 16 kHz, as far as a file can be decoded; what could not is noted."""
     av = require_av()
     try:
-        with open_recording(path) as container:
+        with opened_recording(path) as container:
             if not container.streams.audio:
                 raise InputError(f"{path}: no audio in this file", "give a recording, such as .wav, .flac or .mp3")
             yield from _Decoding(path, container).pieces()
+        if wave := wave_note(path):
+            note(f"{path}: {wave}")
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
@@ -199,17 +203,27 @@ class _Decoding:
             )
 
     def _note_losses(self) -> None:
-        seconds = self.samples / SAMPLE_RATE
+        seconds, said = self.samples / SAMPLE_RATE, self._said()
+        losses = []
         if self.lost:
             parts = "1 damaged part" if self.lost == 1 else f"{self.lost} damaged parts"
-            note(f"{self.path}: {parts} left out ({self.lost_bytes} bytes); {seconds:.1f} s were decoded")
-        elif self.stream.duration and set(self.container.format.name.split(",")) & _EXACT:
-            said = float(self.stream.duration * self.stream.time_base)
-            if said - seconds > max(0.5, 0.05 * said):
-                note(f"{self.path}: {seconds:.1f} s of {said:.1f} s were decoded; the file is cut short")
+            losses.append(f"{parts} left out ({self.lost_bytes} bytes)")
+        if said:
+            losses.append(f"{seconds:.2f} s of {said:.2f} s are there")
+        elif self.lost:
+            losses.append(f"{seconds:.2f} s were decoded")
         if self.cancelled > SAMPLE_RATE // 10:
-            number = 1 + (self.channel or 0)
-            note(
-                f"{self.path}: its channels cancel each other out for {self.cancelled / SAMPLE_RATE:.1f} s; "
-                f"channel {number} was taken there"
+            losses.append(
+                f"its channels cancel each other out for {self.cancelled / SAMPLE_RATE:.1f} s, where channel "
+                f"{1 + (self.channel or 0)} was taken"
             )
+        if losses:
+            note(f"{self.path}: {'; '.join(losses)}")
+
+    def _said(self) -> float | None:
+        """The length in seconds that the file gives itself, where there is less of it."""
+        missing = min((_EXACT.get(name, math.inf) for name in self.container.format.name.split(",")), default=math.inf)
+        if not self.stream.duration or math.isinf(missing):
+            return None
+        said = float(self.stream.duration * self.stream.time_base)
+        return said if said - self.samples / SAMPLE_RATE > missing else None

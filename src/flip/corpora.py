@@ -14,6 +14,7 @@ from flip.records import read_records, read_texts
 from flip.sniffing import unpacked_name
 from flip.sources import lines_of
 from flip.splitting import split_rows
+from flip.tables import EmptyTableError
 
 PARTS = ("train", "dev", "test")
 TEXT = "text"  # id of a text that is the only one
@@ -44,10 +45,15 @@ def read_release(folder: Path, clips: Path | None = None) -> dict[str, Part]:
     parts = {}
     for part in PARTS:
         path = folder / f"{part}.tsv"
-        records = list(read_records(path, clips))
+        try:
+            records = list(read_records(path, clips))
+        except EmptyTableError:
+            records = []
         kept = [record for record in records if record.text]
         if not kept:
-            raise InputError(f"{path}: no sentence", "each of train.tsv, dev.tsv and test.tsv needs one at least")
+            raise InputError(
+                f"{path}: no sentence", f"split one file instead: flip embed {folder / 'train.tsv'} --dataset DIR"
+            )
         recordings = [record.audio for record in kept if record.audio]
         parts[part] = Part({TEXT: [str(record.text) for record in kept]}, len(records) - len(kept), recordings)
     return parts

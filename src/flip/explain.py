@@ -67,8 +67,8 @@ class Explainer:
         """One output record for each input record, in order, as soon as it can be had.
 
         `{"id", "text"|"audio"|"row", "via"?, "transcript"?, "language"?, "warnings"?, "keywords", "truncated"?}`, or
-        `{"id", ..., "error"}` for a bad record. The warnings say what of a recording could not be decoded. The id is the
-        record's own, or its number in the stream from 1. A blank line has no keywords.
+        `{"id", ..., "error"}` for a bad record. The warnings say what of a recording could not be decoded. The id is
+        the record's own, or its number in the stream from 1. A blank line has no keywords.
         """
 
         def embedded() -> Iterator[tuple[int, list[Record | InputError], _Embedded]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -54,28 +56,59 @@ def require_av() -> Any:
     return av
 
 
-def open_recording(path: Path) -> Any:
+@contextmanager
+def opened_recording(path: Path) -> Iterator[Any]:
     """A PyAV container of a file.
 
     FFmpeg sees the bytes of one open file and not its name, so that it cannot open another, and it looks for nothing
     but formats that hold their own sound.
 
     Raises:
-        InputError: missing, or no regular file.
+        InputError: missing, no regular file, or a format that is not opened.
         UnavailableError: PyAV is not installed.
         av.FFmpegError: not a recording.
     """
     av = require_av()
-    if (file := _KEPT.get(path)) is None:
-        if not path.exists():
-            raise InputError(f"{path}: no such file", "check the path, relative to the working directory")
-        if not path.is_file():
-            raise InputError(f"{path}: not readable audio: no regular file", "folders and devices are not opened")
-        file = path.open("rb")
-    file.seek(0)
-    # Tags may be in any encoding, and are not needed.
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
-    return av.open(_Bytes(file), options=options, metadata_errors="ignore")
+    with _opened(path) as file:
+        try:
+            # Tags may be in any encoding, and are not needed.
+            container = av.open(_Bytes(file), options=options, metadata_errors="ignore")
+        except av.ArgumentError as error:  # what it says of a format that is not among these
+            raise InputError(
+                f"{path}: not readable audio: a playlist, or another format that is not opened",
+                "name the recordings themselves, or convert it to .wav or .flac",
+            ) from error
+        with container:
+            yield container
+
+
+def wave_note(path: Path) -> str | None:
+    """What FFmpeg does not say of a WAV: that it is cut short, or that another one follows and is not read."""
+    with _opened(path) as file:
+        head = file.read(12)
+        size = int.from_bytes(head[4:8], "little")
+        if head[:4] != b"RIFF" or head[8:] != b"WAVE" or size in (0, 0xFFFFFFFF):  # the latter two are of streams
+            return None
+        there = file.seek(0, 2) - 8
+        file.seek(8 + size + size % 2)
+        if there < size - 1:
+            return f"cut short: {there} of {size} bytes are there"
+        return "another recording follows in this file and was left out" if file.read(4) == b"RIFF" else None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    if kept := _KEPT.get(path):
+        kept.seek(0)
+        yield kept
+        return
+    if not path.exists():
+        raise InputError(f"{path}: no such file", "check the path, relative to the working directory")
+    if not path.is_file():
+        raise InputError(f"{path}: not readable audio: no regular file", "folders and devices are not opened")
+    with path.open("rb") as file:
+        yield file
 
 
 class _Bytes:

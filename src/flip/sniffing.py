@@ -63,6 +63,8 @@ _REFUSED = {
     b"GIF89a": ("a picture", "flip reads text, JSON lines, recordings and .npy"),
     b"SQLite format 3\x00": ("an SQLite database", 'take its text out first: sqlite3 {file} "SELECT ..." | flip ...'),
     b"\x89HDF": ("an HDF5 file", "save its matrix with numpy.save"),
+    b"#EXTM3U": ("a playlist", "name the recordings themselves"),
+    b"ffconcat version": ("a playlist", "name the recordings themselves"),
     b"7z\xbc\xaf": ("a 7z archive", "unpack it first: 7z x {file}"),
 }  # fmt: skip
 

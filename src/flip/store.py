@@ -35,7 +35,10 @@ def open_embeddings(path: Path, name: str | None = None) -> NDArray[np.floating[
             ) from error
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype not in (np.float32, np.float16):
         found = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "an archive"
-        raise InputError(f"{name or path}: expected float32 or float16 of shape (rows, dimension), found {found}")
+        raise InputError(
+            f"{name or path}: expected float32 or float16 of shape (rows, dimension), found {found}",
+            'in Python: numpy.save(path, numpy.atleast_2d(u).astype("float32"))',
+        )
     return array
 
 

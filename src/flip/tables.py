@@ -12,6 +12,10 @@ from flip.sources import decoded
 _COLUMNS_HINT = {"\t": "is it a TSV?"} | dict.fromkeys(",;", "a cell that holds the separator needs quotation marks")
 
 
+class EmptyTableError(InputError):
+    """A table is a header and nothing else."""
+
+
 def table_rows(
     lines: Iterable[bytes], name: str, first: int = 1, needed: Sequence[str] = ()
 ) -> Iterator[tuple[str, dict[str, str] | InputError]]:
@@ -59,7 +63,7 @@ def table_rows(
         except InputError as error:
             yield where, error
     if not rows:
-        raise InputError(f"{name}: a header, and no row below it", "is the file complete?")
+        raise EmptyTableError(f"{name}: a header, and no row below it", "is the file complete?")
 
 
 def _header(line: str, name: str, where: str) -> tuple[str, list[str]]:
