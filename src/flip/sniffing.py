@@ -150,14 +150,14 @@ def is_input_file(name: str) -> bool:
     or `~/` may have white space before such an ending. All else is a sentence.
     """
     try:
-        if name == STDIN or Path(name).exists():
+        if name == STDIN or (name and Path(name).exists()):
             return True
     except (OSError, ValueError):  # too long for a path, or a null byte: a sentence
         return False
     known = Path(name).suffix.lower() in FILE_SUFFIXES
     if any(c.isspace() for c in name):
         return known and name.startswith(("/", "./", "../", "~/"))
-    return bool(name) and (known or "/" in name)
+    return known or "/" in name
 
 
 def recoding_hint(name: str, line: bytes) -> str:
