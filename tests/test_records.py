@@ -190,9 +190,9 @@ def test_a_folder_gives_its_recordings_and_names_what_is_passed_over(tmp_path: P
     notes: list[str] = []
     found = [record.audio for record in read_records(tmp_path, on_note=notes.append)]
     assert found == [tmp_path / name for name in ("a.mp4", "b.WAV", "no ending", "sub/c.mkv")]
-    assert notes == [f"{tmp_path}: 2 files are no recordings: notes.txt, sub/x.pdf; passed over"]
+    assert notes == [f"{tmp_path}: 2 passed over, not recordings: notes.txt, sub/x.pdf"]
     for audio in found:
         assert audio is not None
         audio.unlink()
-    with pytest.raises(InputError, match="no recording in this folder; 2 files are no recordings: notes.txt"):
+    with pytest.raises(InputError, match="no recording in this folder; 2 passed over, not recordings: notes.txt"):
         list(read_records(tmp_path))

@@ -133,13 +133,13 @@ def _recordings(folder: Path, on_note: Callable[[str], None] | None) -> Iterator
     found = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES or is_audio(_head(path))]
     passed = [str(path.relative_to(folder)) for path in files if path not in set(found)]
     more = ", ..." if len(passed) > _SHOWN else ""
-    names = f"{len(passed)} files are no recordings: {', '.join(passed[:_SHOWN])}{more}"
+    names = f"{len(passed)} passed over, not recordings: {', '.join(passed[:_SHOWN])}{more}"
     if not found:
         raise InputError(
             f"{folder}: no recording in this folder" + (f"; {names}" if passed else ""), "name text files one by one"
         )
     if passed and on_note:
-        on_note(f"{folder}: {names}; passed over")
+        on_note(f"{folder}: {names}")
     for path in found:
         yield Record(where=str(path), audio=path)
 
