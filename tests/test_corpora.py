@@ -165,8 +165,8 @@ def test_what_does_not_fit_is_said(release: Path, bitext: tuple[str, str], fails
     Path("bad.tsv").write_text("a\tb\nc\n")
     with pytest.raises(InputError, match=r"bad\.tsv, line 2: 1 columns, expected 2"):
         read_aligned(["bad.tsv"], "0.8,0.1,0.1", 0)
-    (release / "dev.tsv").write_text("path\ttext\n")
-    with pytest.raises(InputError, match=r"dev\.tsv: no column 'sentence'"):
+    (release / "dev.tsv").write_text("path\twords\n")
+    with pytest.raises(InputError, match=r"dev\.tsv, line 1: no column 'sentence'"):
         read_release(release)
     (release / "dev.tsv").write_text(HEADER + "\nc\tp\n")
     with pytest.raises(InputError, match=r"dev\.tsv, line 2: 2 columns, the header has 10"):

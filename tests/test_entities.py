@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,15 @@ def write(path: Path, *lines: str) -> Path:
 
 def entities(tmp_path: Path, *lines: str):
     return match_entities(read_entities(write(tmp_path / "e.jsonl", *lines)), TEXTS, WORDS)
+
+
+def test_a_byte_order_mark_and_compression_are_no_obstacle(tmp_path: Path) -> None:
+    line = b'{"text": "Ada went.", "entity_names": ["Ada"]}\n'
+    for content in (b"\xef\xbb\xbf" + line + b"\n", line.decode().encode("utf-16"), gzip.compress(line)):
+        (tmp_path / "e.jsonl").write_bytes(content)
+        [row] = read_entities(tmp_path / "e.jsonl")
+        assert (row.text, row.names) == ("Ada went.", ("Ada",))
+        assert row.where == f"{tmp_path}/e.jsonl, line 1"
 
 
 def test_strict_and_partial_recall_by_hand(tmp_path: Path) -> None:

@@ -190,6 +190,8 @@ def test_what_cannot_be_kept_is_named(tmp_path: Path) -> None:
     assert read.own["rank"] == "full"
     assert read.own["alpha"] == pytest.approx(0.3)  # theirs is the weight of the target's own embedding
     assert read.own["patience"] == 3
+    path.write_text(path.read_text().replace("early_stopping: false", "early_stopping: no"))  # as YAML 1.1 writes it
+    assert read_train_config(path).own == read.own
     assert set(read.ignored) == {
         "compute.verbose", "training.num_workers", "data.validation.sim_threshold", "data.validation.target_text",
         "regularization.l1_method", "resume.model_checkpoint", "new.key",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,7 +23,7 @@ from pydantic_settings import (
 
 from flip.encoders.base import DEFAULT_ENCODER, EncoderOptions
 from flip.errors import InputError, UsageError
-from flip.files import is_stream
+from flip.files import is_stream, without_mark
 from flip.recipes import DevMetric, Init, Precision, Reduction, Schedule, TargetKind
 from flip.tokenize import LONGEST_NGRAM, Accents, TokenizerName, TokenSource, is_ngram
 from flip.trust import require_trust
@@ -212,7 +213,13 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """No .env file and no secrets folder."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, _Toml(settings_cls)
+
+
+class _Toml(TomlConfigSettingsSource):
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        """As its base does it, and with a byte order mark."""
+        return tomllib.loads(without_mark(file_path.read_bytes()).decode())
 
 
 def load_settings(section: str, shared: dict[str, Any], own: dict[str, Any], *, trust: bool = False) -> Settings:
@@ -269,7 +276,7 @@ def _require_files(section: str, values: dict[str, Any], flags: dict[str, Any]) 
 
 def _brought_by_file(settings: Settings, flags: dict[str, Any]) -> dict[str, Any]:
     """Of encoder and base_url, what neither a flag nor the environment says."""
-    file = TomlConfigSettingsSource(Settings)()
+    file = _Toml(Settings)()
     environment = EnvSettingsSource(Settings)()
 
     def brought(*path: str) -> bool:

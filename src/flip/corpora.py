@@ -10,9 +10,11 @@ from pathlib import Path
 
 from flip.augmentation import augment
 from flip.errors import InputError, UsageError
-from flip.files import os_errors
-from flip.records import read_inputs, read_texts
+from flip.records import read_records, read_texts
+from flip.sniffing import unpacked_name
+from flip.sources import lines_of
 from flip.splitting import split_rows
+from flip.tables import EmptyTableError
 
 PARTS = ("train", "dev", "test")
 TEXT = "text"  # id of a text that is the only one
@@ -42,8 +44,16 @@ def read_release(folder: Path, clips: Path | None = None) -> dict[str, Part]:
     """
     parts = {}
     for part in PARTS:
-        records = list(read_inputs(folder / f"{part}.tsv", clips))
+        path = folder / f"{part}.tsv"
+        try:
+            records = list(read_records(path, clips))
+        except EmptyTableError:
+            records = []
         kept = [record for record in records if record.text]
+        if not kept:
+            raise InputError(
+                f"{path}: no sentence", f"split one file instead: flip embed {folder / 'train.tsv'} --dataset DIR"
+            )
         recordings = [record.audio for record in kept if record.audio]
         parts[part] = Part({TEXT: [str(record.text) for record in kept]}, len(records) - len(kept), recordings)
     return parts
@@ -65,7 +75,7 @@ def read_aligned(inputs: Sequence[str], split: str, seed: int) -> dict[str, Part
         InputError: the files have not the same number of lines, or a line of the TSV not the same number of columns.
     """
     if len(inputs) == 2:
-        ids = [Path(name).suffix.removeprefix(".") or Path(name).name for name in inputs]
+        ids = [Path(unpacked_name(name)).suffix.removeprefix(".") or Path(name).name for name in inputs]
         if ids[0] == ids[1] or "txt" in ids:
             ids = [Path(name).stem for name in inputs]
         rows = _lines_of_two(inputs)
@@ -125,25 +135,22 @@ def _lines_of_two(inputs: Sequence[str]) -> Iterator[tuple[str, ...]]:
         yield row
 
 
-def _cells(path: Path) -> Iterator[list[str]]:
-    """The cells of each line of a TSV; no quoting, as these corpora have none."""
-    with os_errors(path, "read"), path.open(encoding="utf-8", errors="strict", newline="\n") as file:
-        try:
-            for line in file:
-                yield [cell.strip() for cell in line.rstrip("\r\n").removeprefix("\ufeff").split("\t")]
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not valid UTF-8", "convert the file first, for example with `iconv`") from error
+def _cells(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """(where, cells) of each line of a TSV that is not blank; no quoting, as these corpora have none."""
+    for where, line in lines_of(path):
+        if line.strip():
+            yield where, [cell.strip() for cell in line.rstrip("\r\n").split("\t")]
 
 
 def _tsv_ids(path: Path) -> list[str]:
     """`europarl-v10.de-en.tsv` -> de, en."""
-    named = re.search(r"(?:^|[^A-Za-z])([a-z]{2,3})[-_]([a-z]{2,3})$", path.stem)
+    named = re.search(r"(?:^|[^A-Za-z])([a-z]{2,3})[-_]([a-z]{2,3})$", Path(unpacked_name(path.name)).stem)
     return list(named.groups()) if named else ["src", "tgt"]
 
 
 def _tsv_pairs(path: Path) -> Iterator[tuple[str, ...]]:
     columns = (0, 1)
-    for number, cells in enumerate(_cells(path), start=1):
+    for number, (where, cells) in enumerate(_cells(path), start=1):
         if number == 1 and {"src", "tgt"} <= set(cells):
             columns = (cells.index("src"), cells.index("tgt"))
             width = len(cells)
@@ -152,7 +159,7 @@ def _tsv_pairs(path: Path) -> Iterator[tuple[str, ...]]:
             width = 2
         if len(cells) != width:
             raise InputError(
-                f"{path}, line {number}: {len(cells)} columns, expected {width}",
+                f"{where}: {len(cells)} columns, expected {width}",
                 "a TSV of pairs has two columns, or a header with src and tgt",
             )
         yield cells[columns[0]], cells[columns[1]]

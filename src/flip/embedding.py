@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flip import audio
 from flip.encoders.base import EncoderOptions, encode
 from flip.encoders.identity import describe
 from flip.errors import FlipError, InputError, UsageError
@@ -40,7 +41,8 @@ class Embedded:
     """What was written.
 
     blank: input lines dropped.  resumed: inputs that an earlier run had done.  fresh: False where there was nothing to
-    do.  failed: inputs that could not be read, each {"input", "audio", "error"}; they have no row.
+    do.  failed: inputs that could not be read, each {"input", "audio", "error"}; they have no row.  warnings: of what
+    could be decoded only in part.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class Embedded:
     resumed: int
     fresh: bool
     failed: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def embed(
@@ -117,7 +120,8 @@ def _embed(
             spool.remove()
             Journal.remove_beside(target)
             rows, cut, failed = known["rows"], known["truncated"], known.get("failed", [])
-            return Embedded(target, rows, encoder.dimension, spool.blank, cut, spool.total, False, failed)
+            lost = known.get("warnings", [])
+            return Embedded(target, rows, encoder.dimension, spool.blank, cut, spool.total, False, failed, lost)
         if target.exists() and not force:
             raise InputError(
                 f"{target} exists and was made of other input, weights or options",
@@ -146,7 +150,9 @@ def _embed(
                 journal.remove()
                 spool.remove()
         rows, failed = work.finish(target, description)
-    return Embedded(target, rows, encoder.dimension, spool.blank, journal.truncated, resumed, True, failed)
+    return Embedded(
+        target, rows, encoder.dimension, spool.blank, journal.truncated, resumed, True, failed, journal.warnings
+    )
 
 
 def _known(target: Path, force: bool) -> dict[str, Any]:
@@ -235,6 +241,8 @@ class _Work:
         about["device"] = self.encoder.device
         if failed:
             about["failed"] = failed
+        if journal.warnings:
+            about["warnings"] = journal.warnings
         if weights := getattr(self.encoder, "weights", None):
             about.setdefault("weights", weights)
         if self.transcriber is not None:
@@ -299,6 +307,11 @@ class _Work:
         """The vectors of a batch; a recording that cannot be read fails alone."""
         start, items = numbered
         batch = Batch(start, len(items))
+        with audio.noted() as batch.warnings:
+            return batch, self._vectors(batch, items)
+
+    def _vectors(self, batch: Batch, items: list[dict[str, Any]]) -> np.ndarray:
+        start = batch.start
         vectors = np.zeros((len(items), self.encoder.dimension), np.float32)
         ready: dict[int, str | Path] = {}
         for i, item in enumerate(items):
@@ -313,13 +326,14 @@ class _Work:
             except InputError:
                 if not any(isinstance(item, Path) for item in inputs):
                     raise
+                batch.warnings.clear()  # said again by those that can be read
                 found, cut = self._one_by_one(ready, batch)
                 inputs = list(ready.values())
         if ready:
             self._check(found, inputs, start)
             vectors[list(ready)] = found
             batch.truncated = sum(cut)
-        return batch, vectors
+        return vectors
 
     def _prepared(self, item: dict[str, Any], index: int, batch: Batch) -> str | Path:
         """What the encoder reads of an input."""

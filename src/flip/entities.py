@@ -11,8 +11,8 @@ import numpy as np
 
 from flip.bags import Bags, bags_of_indices
 from flip.errors import InputError
-from flip.files import os_errors
 from flip.metrics import Estimate, hits, precision_recall
+from flip.sources import lines_of
 from flip.tokenize import normalize, published_tokens
 
 if TYPE_CHECKING:
@@ -66,12 +66,9 @@ def read_entities(path: Path) -> list[EntityRow]:
     import orjson
 
     rows = []
-    with os_errors(path, "read"):
-        lines = path.read_bytes().splitlines()
-    for number, line in enumerate(lines, start=1):
+    for where, line in lines_of(path):
         if not line.strip():
             continue
-        where = f"{path}, line {number}"
         try:
             fields = orjson.loads(line)
         except orjson.JSONDecodeError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from flip import audio
 from flip.contrast import SIDES, Contrast
 from flip.encoders import EncoderOptions, load_encoder
 from flip.encoders.base import encode
@@ -71,8 +72,9 @@ class Explainer:
         """One output record for each input record, in order, as soon as it can be had.
 
         `{"id", "text"|"audio"|"row", "via"?, "transcript"?, "language"?, "warnings"?, "keywords", "truncated"?}`, or
-        `{"id", ..., "error"}` for a bad record. The id is the record's own, or its number in the stream from 1. A blank
-        line has no keywords.
+        `{"id", ..., "error"}` for a bad record. The warnings say what of a recording could not be decoded, and
+        why words may be untrue. The id is the record's own, or its number in the stream from 1. A blank line has no
+        keywords.
         """
 
         def embedded() -> Iterator[tuple[int, list[Record | InputError], _Embedded]]:
@@ -249,13 +251,19 @@ class Explainer:
                     vectors[i] = self._checked(record.embedding, record.where)
                 elif record.audio is None:
                     texts[i] = record.text or ""
-                elif "speech" in self.encoder.modalities:
-                    # One at a time, so that a damaged recording is an error of its own.
-                    vectors[i] = self.encoder.encode([record.audio])[0]
                 else:
-                    heard = self.transcriber.transcribe(record.audio)
-                    texts[i] = heard.text
-                    extras[i] = {"via": self.transcriber.name, "transcript": heard.text, "language": heard.language}
+                    with audio.noted() as warnings:
+                        if "speech" in self.encoder.modalities:
+                            # One at a time, so that a damaged recording is an error of its own.
+                            vectors[i] = self.encoder.encode([record.audio])[0]
+                        else:
+                            heard = self.transcriber.transcribe(record.audio)
+                            texts[i] = heard.text
+                            extras[i] = {
+                                "via": self.transcriber.name, "transcript": heard.text, "language": heard.language
+                            }  # fmt: skip
+                    if warnings:
+                        extras.setdefault(i, {})["warnings"] = warnings
             except InputError as error:
                 errors[i] = error.message
         texts = {i: text for i, text in texts.items() if text}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flip.errors import InputError
+from flip.sniffing import byte_order_mark
 
 _UMASK = os.umask(0o022)
 os.umask(_UMASK)
@@ -138,8 +139,8 @@ def read_json(path: Path) -> Any:
     with os_errors(path, "read"):
         content = path.read_bytes()
     try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError as error:
+        return orjson.loads(without_mark(content))
+    except (orjson.JSONDecodeError, UnicodeError) as error:
         raise InputError(f"{path}: not valid JSON: {error}") from error
 
 
@@ -153,7 +154,7 @@ def read_yaml(path: Path) -> Any:
     with os_errors(path, "read"):
         content = path.read_bytes()
     try:
-        loader = yaml.SafeLoader(content)
+        loader = _yaml_loader()(content)
         node = loader.get_single_node()
         _require_bounded(path, node, len(content) + _ALIASED_NODES)
         return None if node is None else loader.construct_document(node)
@@ -175,6 +176,30 @@ def _require_bounded(path: Path, root: Any, most: int) -> None:
             raise InputError(f"{path}: its aliases (*name) stand for more than can be read", "write them out")
         if isinstance(value, list):  # of nodes, or of pairs of nodes
             waiting += [node for item in value for node in (item if isinstance(item, tuple) else (item,))]
+
+
+def without_mark(content: bytes) -> bytes:
+    """UTF-8 of a whole file, without the byte order mark that editors and PowerShell put before it."""
+    encoding = byte_order_mark(content)
+    return content if encoding is None else content.decode(encoding).encode()
+
+
+def _yaml_loader() -> Any:
+    """YAML 1.2's booleans: in 1.1 `no`, the code of Norwegian, is false, and so are `off` and `n`."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    Loader.add_implicit_resolver(
+        "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+    )
+    return Loader
 
 
 def sha256(path: Path) -> str:

@@ -28,7 +28,7 @@ class Batch:
     """A line of the journal: `count` inputs from `start` on.
 
     truncated: how many were cut.  failed: index -> why it has no vector.  transcripts: index -> what was heard.
-    checksum: of the vectors.
+    warnings: what of recordings could not be decoded.  checksum: of the vectors.
     """
 
     start: int
@@ -36,6 +36,7 @@ class Batch:
     truncated: int = 0
     failed: dict[int, str] = field(default_factory=dict)
     transcripts: dict[int, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     checksum: int = 0
 
@@ -69,6 +70,7 @@ class Journal:
         self.truncated = 0
         self.failed: dict[int, str] = {}
         self.transcripts: dict[int, str] = {}
+        self.warnings: list[str] = []
         head = orjson.dumps(description) + b"\n"
         for batch in self._left(head, (total, dimension), np.dtype(dtype)):
             self._note(batch)
@@ -147,6 +149,7 @@ class Journal:
         self.truncated += batch.truncated
         self.failed |= batch.failed
         self.transcripts |= batch.transcripts
+        self.warnings += batch.warnings
 
 
 def _checksum(vectors: np.ndarray) -> int:

@@ -19,6 +19,8 @@ from flip.vocabulary import Vocabulary, options_path
 _SUFFIXES = (".yaml", ".yml")
 _TOKENIZERS = {"latin": "latin", "indic": "whitespace"}
 
+_NO = (False, "no", "off")  # the latter are strings to YAML 1.2, as languages need
+
 # Keys that have one setting of ours.
 _TRAIN = {
     "data.dev_datasets_yaml": "dev_data",
@@ -108,10 +110,10 @@ def read_train_config(path: Path) -> PublishedConfig:
     if kind == "LoLM":
         own["rank"] = "full"
     _weigh_first(path, own)
-    if take("training.early_stopping") is False and "epochs" in own:
+    if take("training.early_stopping") in _NO and "epochs" in own:
         own["patience"] = own["epochs"]
     if (half := take("training.half_precision")) is not None:
-        own["precision"] = "bfloat16" if half else "float32"
+        own["precision"] = "float32" if half in _NO else "bfloat16"
     for key in ("embedding_pair", "target_text", "sim_threshold"):
         # One selection serves both parts.
         if flat.get(f"data.validation.{key}") == _dig(tree, f"data.train.{key}"):

@@ -1,4 +1,4 @@
-"""Input records: text lines, JSONL, rows of `.npy` files, audio paths, from files or standard input.
+"""Input records: text lines, JSON, tables, rows of `.npy` files, recordings, from files, folders or standard input.
 
 A record that cannot be read is an InputError that names file and line. Readers for training raise it; `explain`
 asks for it to be yielded in the record's place, so that its stream can go on.
@@ -6,25 +6,23 @@ asks for it to be yielded in the record's place, so that its stream can go on.
 
 from __future__ import annotations
 
-import io
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from flip.errors import InputError
-from flip.files import os_errors
+from flip.sniffing import AUDIO_SUFFIXES, JSONL_SUFFIXES, STDIN, TextKind, ending, is_audio, text_kind
+from flip.sources import ChunkStream, Source, decoded, lines_of, opened, require_one_stdin
+from flip.tables import table_rows
 
 if TYPE_CHECKING:
     import numpy as np
 
-JSONL_SUFFIXES = frozenset({".jsonl", ".ndjson"})
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".webm"})
-FILE_SUFFIXES = JSONL_SUFFIXES | AUDIO_SUFFIXES | {".txt", ".npy", ".json", ".tsv"}
-STDIN = "-"
-
-_JSONL_HINT = 'each line is an object such as {"id": "a1", "text": "hello"}'
+_JSONL_HINT = 'each record is an object such as {"id": "a1", "text": "hello"}'
+_LINE = 1 << 16  # of a first line, as much as tells what it is
+_SHOWN = 5  # names of files that are passed over
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class Record:
     where: file and line or row, for messages.
     text: the sentence, or what is said in the recording, where that is known.
     row: the row number from 0, when the record is a row of a `.npy` file.
-    embedding: vector of shape (d,), not checked for NaN yet.
+    embedding: vector of shape (d,), not checked for NaN yet; it stands for the text or the recording beside it.
     origin_known: whether something says which encoder made the embedding.
     """
 
@@ -56,109 +54,46 @@ class Record:
         return {} if self.text is None else {"text": self.text}
 
 
-def is_input_file(name: str) -> bool:
-    """Whether a command-line argument means a file: it exists, or it has no white space and ends like a known one."""
-    try:
-        if Path(name).is_file():
-            return True
-    except (OSError, ValueError):  # too long for a path, or a null byte: a sentence
-        return False
-    return not any(c.isspace() for c in name) and Path(name).suffix.lower() in FILE_SUFFIXES
+def read_records(
+    source: str | Path, clips: Path | None = None, on_note: Callable[[str], None] | None = None
+) -> Iterator[Record]:
+    """Yields the records of a file, a pipe, a folder, or of standard input for `-`.
 
-
-def stdin_bytes() -> BinaryIO:
-    """Standard input as bytes, on a file object of its own.
-
-    A thread that waits inside sys.stdin's buffer would abort the interpreter at exit.
-    """
-    try:
-        return open(sys.stdin.fileno(), "rb", closefd=False)
-    except (OSError, AttributeError, ValueError):
-        buffer = getattr(sys.stdin, "buffer", None)
-        return buffer if buffer is not None else io.BytesIO(sys.stdin.read().encode())
-
-
-def read_records(source: str | Path) -> Iterator[Record]:
-    """Yields the records of a file, or of standard input for `-`.
+    What it is, `flip.sniffing` says: text (one sentence a line), JSON lines or a JSON array (objects with "text",
+    "audio" or "embedding"), a TSV or CSV with a column `text` or `sentence`, `.npy` (embeddings, one a row), or a
+    recording. A folder gives its recordings, sorted by path.
 
     Args:
-        source: a text file (one sentence a line), `.jsonl` (objects with "text", "audio" or "embedding"), `.npy`
-            (embeddings, one a row), or an audio file (one record). Standard input is text or JSONL, by its first line.
+        source: which.
+        clips: folder of the recordings that a table names in its column `path`: they are the records then, with what is
+            said in them.
+        on_note: told of files in a folder that are passed over.
 
     Raises:
         InputError: at the first record that cannot be read.
     """
-    for item in scan_records(source):
+    for item in scan_records(source, clips, on_note):
         if isinstance(item, InputError):
             raise item
         yield item
 
 
-def scan_records(source: str | Path) -> Iterator[Record | InputError]:
+def scan_records(
+    source: str | Path, clips: Path | None = None, on_note: Callable[[str], None] | None = None
+) -> Iterator[Record | InputError]:
     """Like `read_records`, but a bad record is yielded as the error that it is, and reading goes on."""
-    if source == STDIN:
-        yield from _lines(stdin_bytes(), "stdin", jsonl=None, folder=Path())
+    if source != STDIN and Path(source).is_dir():
+        yield from _recordings(Path(source), on_note)
         return
-    path = Path(source)
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        from flip.store import open_embeddings
-
-        for row, vector in enumerate(open_embeddings(path)):
-            yield Record(where=f"{path}, row {row}", row=row, embedding=vector)
-    elif suffix in AUDIO_SUFFIXES:
-        with os_errors(path, "read"):
-            path.stat()
-        yield Record(where=str(path), audio=path)
-    else:
-        with os_errors(path, "read"), path.open("rb") as file:
-            # What a .json file holds, one object a line or text, its first line tells.
-            jsonl = None if suffix == ".json" else suffix in JSONL_SUFFIXES
-            yield from _lines(file, str(path), jsonl=jsonl, folder=path.parent)
-
-
-def read_inputs(source: str | Path, clips: Path | None = None) -> Iterator[Record]:
-    """Like `read_records`, and folders of recordings and Common Voice's TSV files besides.
-
-    Args:
-        source: as there; a folder gives its recordings, sorted by path; a TSV with columns `path` and `sentence` gives
-            the sentences, or with `clips` the recordings and what is said in them.
-        clips: folder of the recordings that a TSV names.
-
-    Raises:
-        InputError: at the first record that cannot be read.
-    """
-    path = Path(source)
-    if source != STDIN and path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
-        if not found:
-            raise InputError(f"{path}: no recording in this folder", f"one of {', '.join(sorted(AUDIO_SUFFIXES))}")
-        for audio in found:
-            yield Record(where=str(audio), audio=audio)
-    elif path.suffix.lower() == ".tsv":
-        yield from _tsv(path, clips)
-    else:
-        yield from read_records(source)
-
-
-def _tsv(path: Path, clips: Path | None) -> Iterator[Record]:
-    """Common Voice: tabs, no quoting, a header with `path` and `sentence` among others."""
     if clips is not None and not clips.is_dir():
         raise InputError(f"{clips}: no such folder", "--clips names the folder of the recordings")
-    with os_errors(path, "read"), path.open("rb") as file:
-        header = _decode(file.readline().removeprefix(b"\xef\xbb\xbf"), f"{path}, line 1").rstrip("\r\n").split("\t")
-        wanted = ("sentence",) if clips is None else ("path", "sentence")
-        for column in wanted:
-            if column not in header:
-                raise InputError(f"{path}: no column {column!r}", f"it has: {', '.join(header)}")
-        for number, line in enumerate(file, start=2):
-            where = f"{path}, line {number}"
-            fields = _decode(line, where).rstrip("\r\n").split("\t")
-            if len(fields) != len(header):
-                raise InputError(f"{where}: {len(fields)} columns, the header has {len(header)}", "is it a TSV?")
-            row = dict(zip(header, fields, strict=True))
-            audio = clips / row["path"] if clips is not None else None
-            yield Record(where=where, audio=audio, text=row["sentence"].strip())
+    with opened(source) as found:
+        if found.kind == "audio":
+            yield Record(where=found.name, audio=_recording(found, source))
+        elif found.kind == "npy":
+            yield from _rows(found)
+        else:
+            yield from _scan_text(found, clips)
 
 
 def read_texts(sources: Iterable[str | Path]) -> Iterator[str]:
@@ -166,78 +101,180 @@ def read_texts(sources: Iterable[str | Path]) -> Iterator[str]:
 
     Raises:
         InputError: a record is unreadable or has no text.
+        UsageError: standard input is named twice.
     """
+    sources = list(sources)
+    require_one_stdin(sources)
     for source in sources:
         for record in read_records(source):
             if record.text is None:
-                raise InputError(f"{record.where}: no text", 'this command reads text lines or JSONL with "text"')
+                raise InputError(
+                    f"{record.where}: no text",
+                    'this command reads text lines, JSON with "text", or a TSV or CSV with text',
+                )
             yield record.text
 
 
-def _lines(file: BinaryIO, name: str, jsonl: bool | None, folder: Path) -> Iterator[Record | InputError]:
-    for number, line in enumerate(file, start=1):
-        where = f"{name}, line {number}"
-        if number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-        if jsonl is None and line.strip():
-            jsonl = _looks_like_jsonl(line)
+def read_lines(path: Path) -> Iterator[str]:
+    """Yields the lines of a text whose line i belongs to row i: as they are, whatever they look like.
+
+    Only a name that ends in `.jsonl` makes records of them.
+
+    Raises:
+        InputError: a line is unreadable.
+    """
+    if ending(path.name) in JSONL_SUFFIXES:
+        yield from read_texts([path])
+        return
+    for _, line in lines_of(path):
+        yield line.strip()
+
+
+def _recordings(folder: Path, on_note: Callable[[str], None] | None) -> Iterator[Record]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    found = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES or is_audio(_head(path))]
+    passed = [str(path.relative_to(folder)) for path in files if path not in set(found)]
+    more = ", ..." if len(passed) > _SHOWN else ""
+    names = f"{len(passed)} passed over, not recordings: {', '.join(passed[:_SHOWN])}{more}"
+    if not found:
+        raise InputError(
+            f"{folder}: no recording in this folder" + (f"; {names}" if passed else ""), "name text files one by one"
+        )
+    if passed and on_note:
+        on_note(f"{folder}: {names}")
+    for path in found:
+        yield Record(where=str(path), audio=path)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(512)
+    except OSError:  # it is named among those passed over
+        return b""
+
+
+def _recording(found: Source, source: str | Path) -> Path:
+    """The file itself; a pipe or a compressed file is kept, under the name that it was given by."""
+    if found.path is not None:
+        return found.path
+    from flip.recordings import keep
+
+    return keep(Path(source), found.file)
+
+
+def _rows(found: Source) -> Iterator[Record]:
+    """Rows of a matrix; one that comes in a pipe is put into a file first."""
+    import shutil
+    from tempfile import NamedTemporaryFile
+
+    from flip.store import open_embeddings
+
+    with NamedTemporaryFile(suffix=".npy") as copy:
+        if found.path is None:
+            shutil.copyfileobj(found.file, copy)
+            copy.flush()
+        for row, vector in enumerate(open_embeddings(found.path or Path(copy.name), found.name)):
+            yield Record(where=f"{found.name}, row {row}", row=row, embedding=vector)
+
+
+def _scan_text(found: Source, clips: Path | None) -> Iterator[Record | InputError]:
+    number = 1
+    while (line := found.file.readline(_LINE)) and not line.strip():
+        yield Record(where=f"{found.name}, line {number}", text="")
+        number += 1
+    if not line:
+        return
+    kind: TextKind = text_kind(line, found.name)
+    if clips is not None and kind != "table":
+        raise InputError(f"{found.name}: no table with the columns path and sentence", "--clips belongs to such a TSV")
+    if kind == "json":
+        yield from _json(found, line)
+        return
+    if not line.endswith(b"\n"):
+        line += found.file.readline()
+    lines = chain([line], found.file)
+    if kind == "table":
+        needed = ("path", "sentence") if clips else ()
+        yield from _table(table_rows(lines, found.name, number, needed), clips)
+        return
+    for at, line in enumerate(lines, start=number):
+        where = f"{found.name}, line {at}"
         try:
-            yield _parse(line, where, bool(jsonl), folder)
+            text = decoded(line, where, found.name).strip()
+            yield _parsed(text, where, found.folder) if kind == "jsonl" and text else Record(where=where, text=text)
         except InputError as error:
             yield error
 
 
-def _looks_like_jsonl(line: bytes) -> bool:
-    import orjson
-
-    try:
-        return isinstance(orjson.loads(line), dict)
-    except orjson.JSONDecodeError:
-        return False
-
-
-def _decode(line: bytes, where: str) -> str:
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{where}: not valid UTF-8 (byte {error.start + 1} is 0x{line[error.start]:02x})",
-            "convert the file first, for example with `iconv -f latin1 -t utf-8`",
-        ) from error
+def _table(
+    rows: Iterator[tuple[str, dict[str, str] | InputError]], clips: Path | None
+) -> Iterator[Record | InputError]:
+    for where, row in rows:
+        if isinstance(row, InputError):
+            yield row
+            continue
+        text = row["sentence"] if clips or "text" not in row else row["text"]
+        yield Record(where, row.get("id") or None, text.strip(), clips / row["path"] if clips else None)
 
 
-def _parse(line: bytes, where: str, jsonl: bool, folder: Path) -> Record:
-    text = _decode(line, where).strip()
-    if not jsonl or not text:
-        return Record(where=where, text=text)
-    return _parse_object(text, where, folder)
+def _json(found: Source, start: bytes) -> Iterator[Record | InputError]:
+    """The elements of an array, or objects of several lines each, one after the other, without reading them all."""
+    import ijson
+
+    array = start.lstrip().startswith(b"[")
+    stream = ChunkStream(chain([start], iter(lambda: found.file.read1(_LINE), b"")))
+    elements = ijson.items(stream, "item" if array else "", multiple_values=not array, use_float=True)
+    number = 0
+    while True:
+        number += 1
+        where = f"{found.name}, record {number}"
+        try:
+            element = next(elements)
+            if array and isinstance(element, str):
+                yield Record(where=where, text=element.strip())
+            else:
+                yield _record(element, where, found.folder)
+        except StopIteration:
+            return
+        except InputError as error:
+            yield error
+        except (ijson.JSONError, UnicodeDecodeError) as error:  # where the next record begins is not known
+            yield InputError(f"{where}: not valid JSON: {str(error).splitlines()[0]}", _JSONL_HINT)
+            return
 
 
-def _parse_object(line: str, where: str, folder: Path) -> Record:
+def _parsed(line: str, where: str, folder: Path) -> Record:
     import orjson
 
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise InputError(f"{where}: not valid JSON: {error}", _JSONL_HINT) from error
+    return _record(fields, where, folder)
+
+
+def _record(fields: Any, where: str, folder: Path) -> Record:
     if not isinstance(fields, dict):
         raise InputError(f"{where}: not a JSON object", _JSONL_HINT)
     record_id = fields.get("id")
     if not isinstance(record_id, str | int | None):
         raise InputError(f'{where}: "id" is neither a string nor an integer', _JSONL_HINT)
     text = fields["text"].strip() if isinstance(fields.get("text"), str) else None
-    if isinstance(audio := fields.get("audio"), str):
-        return Record(where=where, id=record_id, audio=folder / audio, text=text)
-    if text is not None:
-        return Record(where=where, id=record_id, text=text)
-    if isinstance(values := fields.get("embedding"), list):
-        import numpy as np
+    audio = folder / fields["audio"] if isinstance(fields.get("audio"), str) else None
+    embedding = None if fields.get("embedding") is None else _embedding(fields["embedding"], where)
+    if text is None and audio is None and embedding is None:
+        raise InputError(f'{where}: no "text", "audio" or "embedding" field', _JSONL_HINT)
+    return Record(where, record_id, text, audio, embedding=embedding)
 
-        try:
-            embedding = np.array(values, dtype=np.float32)
-        except (TypeError, ValueError):
-            embedding = np.empty(0, np.float32)
-        if embedding.ndim != 1 or not embedding.size:
-            raise InputError(f'{where}: "embedding" is not a list of numbers', _JSONL_HINT)
-        return Record(where=where, id=record_id, embedding=embedding)
-    raise InputError(f'{where}: no "text", "audio" or "embedding" field', _JSONL_HINT)
+
+def _embedding(values: Any, where: str) -> np.ndarray:
+    import numpy as np
+
+    try:
+        embedding = np.array(values if isinstance(values, list) else [], dtype=np.float32)
+    except (TypeError, ValueError):
+        embedding = np.empty(0, np.float32)
+    if embedding.ndim != 1 or not embedding.size:
+        raise InputError(f'{where}: "embedding" is not a list of numbers', _JSONL_HINT)
+    return embedding

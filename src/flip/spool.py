@@ -13,6 +13,7 @@ import orjson
 
 from flip.errors import InputError
 from flip.files import replacing
+from flip.recordings import kept_digest
 
 if TYPE_CHECKING:
     from flip.records import Record
@@ -43,12 +44,14 @@ class Spool:
         modalities: set[str] = set()
         with replacing(path) as temporary, temporary.open("wb") as file:
             for record in records:
-                if record.embedding is not None:
+                if record.embedding is not None and record.text is None and record.audio is None:
                     raise InputError(f"{record.where}: is an embedding already", "give text or audio")
                 if not record.text and record.audio is None:
                     blank += 1
                     continue
                 item = {"text": record.text} | ({"audio": str(record.audio)} if record.audio else {})
+                if record.audio and (digest := kept_digest(record.audio)):
+                    item["sha256"] = digest
                 file.write(orjson.dumps(item) + b"\n")
                 modalities.add("text" if record.audio is None else "speech")
                 total += 1

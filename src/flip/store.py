@@ -17,18 +17,25 @@ if TYPE_CHECKING:
 _ROWS = 65_536  # rows looked at or copied at a time
 
 
-def open_embeddings(path: Path) -> NDArray[np.floating[Any]]:
+def open_embeddings(path: Path, name: str | None = None) -> NDArray[np.floating[Any]]:
     """Opens a `.npy` file of shape (n, d), float32 or float16; rows are read when they are asked for.
 
     They are not mapped: where a mapped file is cut short, reading it ends the process. Here it is an InputError.
 
+    Args:
+        path: the file.
+        name: what messages call it, where that is not its path.
+
     Raises:
         InputError: missing, not a `.npy` file, truncated, or of another shape or type.
     """
-    array = _mapped(path)
+    array = _mapped(path, name)
     if not isinstance(array, np.memmap) or array.ndim != 2 or array.dtype not in (np.float32, np.float16):
         found = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "an archive"
-        raise InputError(f"{path}: expected float32 or float16 of shape (rows, dimension), found {found}")
+        raise InputError(
+            f"{name or path}: expected float32 or float16 of shape (rows, dimension), found {found}",
+            'in Python: numpy.save(path, numpy.atleast_2d(u).astype("float32"))',
+        )
     if not array.flags.c_contiguous:  # column by column, as no program of this kind writes
         return np.array(array, order="C")
     return cast("NDArray[np.floating[Any]]", _FileRows(path, array))
@@ -46,7 +53,7 @@ def read_similarities(path: Path) -> NDArray[np.floating[Any]]:
     return np.array(array).reshape(-1)
 
 
-def _mapped(path: Path) -> Any:
+def _mapped(path: Path, name: str | None = None) -> Any:
     """What a `.npy` file says that it holds, checked against its size; nothing of it is read."""
     with os_errors(path, "read"):
         try:
@@ -54,7 +61,9 @@ def _mapped(path: Path) -> Any:
         except OSError:
             raise
         except Exception as error:  # a damaged header raises whatever numpy happened to do with it
-            raise InputError(f"{path}: not a readable .npy file: {error}", "re-create it with `flip embed`") from error
+            raise InputError(
+                f"{name or path}: not a readable .npy file: {error}", "re-create it with `flip embed`"
+            ) from error
 
 
 def create_embeddings(path: Path, dtype: np.dtype[Any], shape: tuple[int, int]) -> None:
@@ -171,8 +180,11 @@ def embeddings_json(path: Path) -> Path:
 
 def read_description(path: Path) -> dict[str, Any]:
     """What OUT.json says of OUT.npy; empty where there is none, or it is not ours."""
-    about = read_json(embeddings_json(path)) if embeddings_json(path).is_file() else None
-    return about if isinstance(about, dict) and "encoder" in about else {}
+    try:
+        about = read_json(embeddings_json(path)) if embeddings_json(path).is_file() else None
+    except InputError:  # what is no JSON is not ours: rows.json may hold the rows' own data
+        return {}
+    return about if isinstance(about, dict) and isinstance(about.get("encoder"), str) else {}
 
 
 def sentences_path(path: Path) -> Path:
@@ -204,7 +216,7 @@ def require_finite(embeddings: NDArray[np.floating[Any]], where: str) -> None:
 
 
 def read_sentences(path: Path) -> list[str]:
-    """Lines of a UTF-8 text file, line i for row i, blank ones kept."""
-    from flip.records import read_texts
+    """Lines of a text file, line i for row i, blank ones kept."""
+    from flip.records import read_lines
 
-    return list(read_texts([path]))
+    return list(read_lines(path))

@@ -17,7 +17,7 @@ import pytest
 
 from flip.cli.app import main
 from flip.errors import InputError
-from flip.records import read_inputs
+from flip.records import read_records
 from sound import tone, write_audio
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "audio.wav"
@@ -45,16 +45,19 @@ def common_voice(folder: Path) -> tuple[Path, Path]:
 
 def test_common_voice_as_text_and_as_speech(tmp_path: Path) -> None:
     tsv, clips = common_voice(tmp_path)
-    assert [record.text for record in read_inputs(tsv)] == ['Yesterday the "children" played.', "A tone.", "Nothing."]
-    records = list(read_inputs(tsv, clips))
+    assert [record.text for record in read_records(tsv)] == ['Yesterday the "children" played.', "A tone.", "Nothing."]
+    records = list(read_records(tsv, clips))
     assert [record.audio for record in records] == [clips / name for name in ("a.wav", "b.mp3", "c.mp3")]
     assert records[1].text == "A tone."
+    tsv.write_text("path\twords\na\tb\n")
+    with pytest.raises(InputError, match="line 1: no column 'sentence' or 'text' in the header"):
+        list(read_records(tsv))
     tsv.write_text("path\ttext\na\tb\n")
-    with pytest.raises(InputError, match="no column 'sentence'"):
-        list(read_inputs(tsv))
+    with pytest.raises(InputError, match="line 1: no column 'sentence' in the header"):
+        list(read_records(tsv, clips))
     tsv.write_text("path\tsentence\na\n")
     with pytest.raises(InputError, match="line 2: 1 columns, the header has 2"):
-        list(read_inputs(tsv))
+        list(read_records(tsv))
 
 
 def test_common_voice_through_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -218,7 +218,7 @@ def test_audio_from_standard_input(
     checkpoint: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = orjson.dumps({"audio": str(EXAMPLE)}) + b"\n"
-    monkeypatch.setattr("flip.records.stdin_bytes", lambda: io.BytesIO(line))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(line)))
     code, [record], _ = explain(capsys, "-", "-m", checkpoint)
     assert code == 0
     assert record["audio"] == str(EXAMPLE)

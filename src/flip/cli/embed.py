@@ -40,7 +40,7 @@ def embed(
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="Text, JSONL with text or audio, recordings or folders of them, a Common Voice TSV; "
+            help="Text, JSON with text or audio, a TSV or CSV with text, recordings or folders of them; "
             "`-` is standard input.",
             show_default=False,
         ),
@@ -144,7 +144,7 @@ def embed(
         with interruptible(_how_to_go_on):
             embed_dataset(settings, languages, out, dry_run=dry_run)
         return
-    jobs = _jobs(settings.embed, languages)
+    jobs = _jobs(settings.embed, languages, out)
     _require_inputs_apart(jobs)
     model = options.load_encoder(settings.encoder, settings, out)
     if dry_run:
@@ -169,11 +169,10 @@ class _Job:
     language: str | None
 
 
-def _jobs(own: EmbedSettings, languages: list[str]) -> list[_Job]:
+def _jobs(own: EmbedSettings, languages: list[str], out: Output) -> list[_Job]:
     """What to embed into which file."""
     from flip.errors import UsageError
-    from flip.files import is_stream
-    from flip.records import STDIN
+    from flip.sources import is_stream, require_one_stdin
 
     if not own.inputs:
         raise UsageError("no input", "name text files, `-` for standard input, or [embed] inputs in flip.toml")
@@ -181,26 +180,39 @@ def _jobs(own: EmbedSettings, languages: list[str]) -> list[_Job]:
         raise UsageError(
             "--augment belongs to --dataset", "add --dataset DIR, which splits off what is not to be learned from"
         )
-    if own.pair and (len(own.inputs) != 2 or own.output is not None or STDIN in own.inputs):
+    require_one_stdin(own.inputs)
+    streams = [name for name in own.inputs if is_stream(name)]
+    if own.pair and (len(own.inputs) != 2 or own.output is not None or streams):
         raise UsageError("--pair takes two files", "each is written to INPUT.npy, so there is no -o")
     if len(languages) > 1 and len(languages) != len(own.inputs):
         raise UsageError(f"--language names {len(languages)} languages for {len(own.inputs)} inputs")
     if own.output is not None:
-        if is_stream(own.output):
+        if is_stream(str(own.output)):
             raise UsageError(f"{own.output} is no regular file", "embeddings are three files side by side: -o OUT.npy")
         if len(languages) > 1:
             raise UsageError("one output has one language", "leave -o out, and each input is written to INPUT.npy")
-        return [_Job(own.output.with_suffix(".npy"), own.inputs, _read(own.inputs, own.clips), None)]
-    if STDIN in own.inputs:
-        raise UsageError("standard input needs a name for its output", "add -o OUT.npy")
-    outputs = [Path(name).with_suffix(".npy") for name in own.inputs]
-    if len(set(outputs)) < len(outputs):  # train.en, train.de
+        output = own.output if own.output.suffix == ".npy" else own.output.with_name(own.output.name + ".npy")
+        return [_Job(output, own.inputs, _read(own.inputs, own.clips, out), None)]
+    if streams:
+        what = "standard input" if streams[0] == "-" else f"{streams[0]}, a pipe,"
+        raise UsageError(f"{what} needs a name for its output", "add -o OUT.npy")
+    outputs = [_beside(Path(name)) for name in own.inputs]
+    if len(set(outputs)) < len(outputs):  # a.txt, a.jsonl
         outputs = [Path(name).with_name(Path(name).name + ".npy") for name in own.inputs]
     jobs = []
     for i, (name, path) in enumerate(zip(own.inputs, outputs, strict=True)):
-        records = _paired(own, i) if own.pair else _read([name], own.clips)
+        records = _paired(own, i, out) if own.pair else _read([name], own.clips, out)
         jobs.append(_Job(path, [name], records, languages[i] if len(languages) > 1 else None))
     return jobs
+
+
+def _beside(path: Path) -> Path:
+    """INPUT.npy: in the place of an ending that is known, after one that is part of the name, as in europarl.en."""
+    from flip.sniffing import FILE_SUFFIXES, unpacked_name
+
+    bare = Path(unpacked_name(str(path)))
+    known = bare.suffix.lower() in FILE_SUFFIXES and not path.is_dir()
+    return bare.with_suffix(".npy") if known else bare.with_name(bare.name + ".npy")
 
 
 def _require_inputs_apart(jobs: list[_Job]) -> None:
@@ -218,21 +230,21 @@ def _require_inputs_apart(jobs: list[_Job]) -> None:
                 )
 
 
-def _read(sources: list[str], clips: Path | None) -> Iterator[Record]:
-    from flip.records import read_inputs
+def _read(sources: list[str], clips: Path | None, out: Output) -> Iterator[Record]:
+    from flip.records import read_records
 
     for source in sources:
-        yield from read_inputs(source, clips)
+        yield from read_records(source, clips, lambda message: out.note(f"note: {message}"))
 
 
-def _paired(own: EmbedSettings, side: int) -> Iterator[Record]:
+def _paired(own: EmbedSettings, side: int, out: Output) -> Iterator[Record]:
     """One side of two aligned inputs, blank where either side is, so that both keep the same lines."""
     from itertools import zip_longest
 
     from flip.errors import InputError
     from flip.records import Record
 
-    for pair in zip_longest(*(_read([name], own.clips) for name in own.inputs)):
+    for pair in zip_longest(*(_read([name], own.clips, out) for name in own.inputs)):
         if None in pair:
             short = own.inputs[pair.index(None)]
             raise InputError(f"{short} has fewer lines than the other of the pair", "line i belongs to line i")
@@ -275,6 +287,9 @@ def _report(done: Embedded, model: Encoder, out: Output) -> None:
         out.note(f"note: {path}: {done.blank} blank lines dropped")
     if done.truncated:
         out.note(f"note: {path}: {done.truncated} sentences were longer than {model.name} reads, and were cut")
+    if done.warnings:
+        shown = "; ".join(done.warnings[:3])
+        out.note(f"note: {path}: {len(done.warnings)} recordings were decoded only in part: {shown}")
     if done.failed:
         shown = "; ".join(item["error"] for item in done.failed[:3])
         fail(f"{path}: {len(done.failed)} inputs have no row: {shown}", "all are listed in the .json beside it")

@@ -88,6 +88,11 @@ def _report(datasets: dict[str, Dataset], encoder: str, out: Output) -> int:
         for embedding in data.embeddings:
             if cut := embedding.source.get("truncated"):
                 out.note(f"note: {embedding.file}: {cut} sentences were longer than {encoder} reads, and were cut")
+        for embedding in data.embeddings:
+            if lost := embedding.source.get("warnings"):
+                out.note(
+                    f"note: {embedding.file}: {len(lost)} recordings were decoded only in part: {'; '.join(lost[:3])}"
+                )
     failed = [item for data in datasets.values() for item in data.embeddings[-1].source.get("failed", [])]
     if failed:
         shown = "; ".join(item["error"] for item in failed[:3])
@@ -98,8 +103,10 @@ def _report(datasets: dict[str, Dataset], encoder: str, out: Output) -> int:
 def _read(settings: Settings) -> dict[str, Part]:
     from flip.corpora import read_aligned, read_plain, read_release
     from flip.errors import UsageError
+    from flip.sources import require_one_stdin
 
     own = settings.embed
+    require_one_stdin(own.inputs)
     folders = [name for name in own.inputs if Path(name).is_dir()]
     if not own.inputs:
         raise UsageError("no corpus", "name a release folder, text files, or with --pair two aligned files")

@@ -13,6 +13,7 @@ from flip.cli import options
 from flip.cli.output import Output, fail, guarded
 
 if TYPE_CHECKING:
+    from flip.checkpoint import Checkpoint
     from flip.errors import InputError
     from flip.records import Record
 
@@ -31,8 +32,8 @@ def explain(
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="A sentence, or a file: text, JSONL with text, audio or embedding, a recording, .npy. "
-            "`-` or a pipe is standard input.",
+            help="A sentence, or a file: text, JSON with text, audio or embedding, a TSV or CSV with text, .npy, "
+            "a recording or a folder of them. `-` or a pipe is standard input.",
             show_default=False,
         ),
     ] = None,
@@ -78,11 +79,14 @@ def explain(
     from flip.config import load_settings
     from flip.errors import UsageError
     from flip.explain import Explainer
+    from flip.sources import require_one_stdin
 
     if bias is not None and bias_weight is not None:
         raise UsageError("--bias and --bias-weight exclude each other")
     if not inputs and sys.stdin.isatty():
         raise UsageError("nothing to explain", 'give a sentence, a file, or a pipe: flip explain "Hello, world."')
+    if not text:
+        require_one_stdin([*(inputs or ["-"]), *([against] if against else [])])
     settings = load_settings(
         "explain",
         {
@@ -118,11 +122,12 @@ def explain(
         bias_weight=own.bias_weight,
         min_probability=own.min_probability,
     )
-    d = checkpoint.model.dimension
+    unreadable: list[InputError] = []  # the first, whose hint is shown
     vouched = options.vouched(encoder, checkpoint)
-    sources = _records(inputs or ["-"], text, d, about, vouched)
+    sources = _records(inputs or ["-"], text, checkpoint, vouched, unreadable, out)
     if against is not None:
-        results: Iterator[dict[str, Any]] = explainer.pairs(sources, _records([against], text, d, about, vouched))
+        others = _records([against], text, checkpoint, vouched, unreadable, out)
+        results: Iterator[dict[str, Any]] = explainer.pairs(sources, others)
     else:
         results = explainer.stream(sources, own.batch_size)
     total, failed, first_error = 0, 0, ""
@@ -144,31 +149,44 @@ def explain(
         if times > 1:
             out.note(f"note: {times} of {total} records: {warning}")
     if failed:
-        fail(f"{failed} of {total} records could not be explained; first: {first_error}")
+        hint = next((error.hint for error in unreadable if error.message == first_error), None)
+        fail(f"{failed} of {total} records could not be explained; first: {first_error}", hint)
         raise typer.Exit(3)
 
 
 def _records(
-    inputs: list[str], force_text: bool, d: int, trained: dict[str, Any], vouched: bool
+    inputs: list[str],
+    force_text: bool,
+    checkpoint: Checkpoint,
+    vouched: bool,
+    unreadable: list[InputError],
+    out: Output,
 ) -> Iterator[Record | InputError]:
     from dataclasses import replace
 
     from flip.dataset import EmbeddingFile
     from flip.encoders.identity import require_dimension, require_same_encoder
-    from flip.records import STDIN, Record, is_input_file, scan_records
+    from flip.errors import InputError
+    from flip.records import Record, scan_records
+    from flip.sniffing import STDIN, is_input_file
+    from flip.sources import holds_embeddings
 
     for name in inputs:
-        if force_text or (name != STDIN and not is_input_file(name)):
+        if force_text or not is_input_file(name):
             yield Record(where="sentence", text=name.strip())
             continue
+        if name != STDIN and not Path(name).exists():
+            raise InputError(f"{name}: no such file", "check the path; --text explains it as a sentence")
         known = vouched
-        if name.lower().endswith(".npy"):
+        if holds_embeddings(name):
             file = EmbeddingFile(name, Path(name))
             known = known or bool(file.source)
-            require_same_encoder(file.source, trained, name)
-            require_dimension(file.open().shape[1], d, name, trained.get("name"))
-        for record in scan_records(name):
-            if not known and isinstance(record, Record) and record.embedding is not None:
+            require_same_encoder(file.source, checkpoint.trained_on, name)
+            require_dimension(file.open().shape[1], checkpoint.model.dimension, name, checkpoint.encoder)
+        for record in scan_records(name, on_note=lambda message: out.note(f"note: {message}")):
+            if isinstance(record, InputError):
+                unreadable += [record] if not unreadable else []
+            elif record.embedding is not None and not known:
                 record = replace(record, origin_known=False)
             yield record
 
@@ -200,5 +218,7 @@ def _draw(out: Output, result: dict[str, Any]) -> None:
         for word in words:
             table.add_row(*(Text(v) if isinstance(v, str) else f"{v:.3f}" for v in word.values()))
         out.show(table)
+    for warning in result.get("warnings", []):
+        out.show(Text(f"  {warning}", style="yellow"))
     if result.get("truncated"):
         out.show(Text("  truncated: longer than the encoder reads", style="yellow"))

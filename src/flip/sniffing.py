@@ -1,0 +1,216 @@
+"""What an input is: by its first bytes, and where these do not tell, by its name. The one place that decides it."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import shlex
+from pathlib import Path
+from typing import Literal
+
+from flip.errors import InputError
+
+STDIN = "-"
+Kind = Literal["text", "audio", "npy"]
+TextKind = Literal["text", "jsonl", "json", "table"]
+Packing = Literal["gzip", "bzip2", "xz", "zstd"]
+
+JSONL_SUFFIXES = frozenset({".jsonl", ".ndjson"})
+TABLE_SUFFIXES = frozenset({".tsv", ".csv"})
+AUDIO_SUFFIXES = frozenset(
+    {
+        ".wav", ".flac", ".mp3", ".m4a", ".ogg", ".oga", ".opus", ".webm", ".mp4", ".m4v", ".mov", ".mkv", ".mka",
+        ".avi", ".aac", ".ac3", ".aif", ".aiff", ".aifc", ".amr", ".au", ".caf", ".wma", ".3gp", ".mp2", ".mpg",
+        ".mpeg", ".w64", ".wv", ".ape", ".tta",
+    }
+)  # fmt: skip
+PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz", ".zst"})
+# What ends like this is a file, whether it is there or not; the last ones are refused with a hint.
+FILE_SUFFIXES = (
+    JSONL_SUFFIXES | TABLE_SUFFIXES | AUDIO_SUFFIXES | PACKED_SUFFIXES
+    | {".txt", ".npy", ".json", ".npz", ".pdf", ".zip", ".docx", ".xlsx", ".parquet"}
+)  # fmt: skip
+TEXT_COLUMNS = ("text", "sentence")
+
+ENOUGH = 16  # bytes that tell all of the formats below but MPEG's transport stream
+
+_PACKED: dict[Packing, bytes] = {
+    "gzip": rb"\x1f\x8b\x08",
+    "bzip2": rb"BZh[1-9]1AY&SY",
+    "xz": rb"\xfd7zXZ\x00",
+    "zstd": rb"\x28\xb5\x2f\xfd",
+}
+_BOMS = {  # the longer first: UTF-16's is the start of UTF-32's
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_AUDIO = re.compile(
+    rb"(RIFF|RIFX|RF64|BW64)....(WAVE|AVI )|riff\x2e\x91\xcf\x11|fLaC[\x00\x80]|ID3[\x02-\x04]|OggS\x00|FORM....AIF[FC]"
+    rb"|\x00...(ftyp|moov|mdat|wide|free|skip)|\x1a\x45\xdf\xa3|\xff[\xf0\xf1\xf8\xf9]"  # MP4, Matroska, ADTS
+    rb"|\xff[\xe2\xe3\xf2-\xf5\xfa-\xfd][\x00-\xef]"  # MPEG layers II and III
+    rb"|caff\x00\x01|#!AMR|\.snd\x00|FLV\x01|\x00\x00\x01\xba|\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+    re.DOTALL,
+)
+_REFUSED = {
+    b"%PDF-": ("a PDF", "take its text out first: pdftotext {file} - | flip ..."),
+    b"PK\x03\x04": ("a ZIP archive", "unpack it first: unzip {file}"),
+    b"PAR1\x15": ("a Parquet file", "write its column of text as CSV first, say with DuckDB"),
+    b"\x89PNG": ("a picture", "flip reads text, JSON lines, recordings and .npy"),
+    b"\xff\xd8\xff": ("a picture", "flip reads text, JSON lines, recordings and .npy"),
+    b"GIF89a": ("a picture", "flip reads text, JSON lines, recordings and .npy"),
+    b"SQLite format 3\x00": ("an SQLite database", 'take its text out first: sqlite3 {file} "SELECT ..." | flip ...'),
+    b"\x89HDF": ("an HDF5 file", "save its matrix with numpy.save"),
+    b"#EXTM3U": ("a playlist", "name the recordings themselves"),
+    b"ffconcat version": ("a playlist", "name the recordings themselves"),
+    b"7z\xbc\xaf": ("a 7z archive", "unpack it first: 7z x {file}"),
+}  # fmt: skip
+
+
+def unpacked_name(name: str) -> str:
+    """A name without the `.gz` or the like of a compressed file."""
+    return name[: -len(suffix)] if (suffix := Path(name).suffix).lower() in PACKED_SUFFIXES else name
+
+
+def ending(name: str) -> str:
+    """The ending of a name in lower case, that of a compressed file without `.gz` and the like."""
+    return Path(unpacked_name(name)).suffix.lower()
+
+
+def packing(head: bytes) -> Packing | None:
+    """How bytes are compressed; None where they are not."""
+    return next((kind for kind, magic in _PACKED.items() if re.match(magic, head)), None)
+
+
+def byte_order_mark(head: bytes) -> str | None:
+    """The encoding that the first bytes name, as Python calls it; None where they name none."""
+    return next((encoding for mark, encoding in _BOMS.items() if head.startswith(mark)), None)
+
+
+def is_audio(head: bytes) -> bool:
+    """Whether bytes begin like a recording, or like a film that may have sound."""
+    transport = head[:1] == head[188:189] == b"\x47" and b"\0" in head[:188]
+    return transport or _AUDIO.match(head) is not None
+
+
+def kind_of(head: bytes, name: str) -> Kind:
+    """What uncompressed bytes are.
+
+    Args:
+        head: the first of them, at least `ENOUGH` where there are as many, or a whole line.
+        name: of the file, as it was given; "stdin" of standard input.
+
+    Raises:
+        InputError: something that flip does not read, with the command that makes it readable.
+    """
+    if head.startswith(b"\x93NUMPY"):
+        return "npy"
+    if byte_order_mark(head):
+        return "text"
+    if is_audio(head):
+        return "audio"
+    for magic, (what, hint) in _REFUSED.items():
+        if head.startswith(magic):
+            if magic == b"PK\x03\x04" and (ending(name) == ".npz" or b".npy" in head[:80]):
+                what, hint = "an archive of arrays (.npz)", _npz_hint(name)
+            raise InputError(f"{name}: {what}, which flip does not read", hint.replace("{file}", shlex.quote(name)))
+    if ending(name) == ".npy":
+        return "npy"
+    if ending(name) in AUDIO_SUFFIXES:
+        return "audio"
+    if b"\0" in head:
+        raise _with_nul(head, name)
+    return "text"
+
+
+def text_kind(line: bytes, name: str) -> TextKind:
+    """How a text is to be read, by its first line that is not blank, or as much of it as there is.
+
+    Lines that start like a JSON object are JSON lines, even where the first is bad; a line that opens an object and
+    does not close it belongs to JSON over several lines.
+    """
+    line, suffix = line.strip(), ending(name)
+    if line.startswith(b"{"):
+        return "json" if _is_open(line) else "jsonl"
+    if line.startswith(b"[") and (suffix in JSONL_SUFFIXES | {".json"} or _opens_array(line)):
+        return "json"
+    if suffix in JSONL_SUFFIXES:
+        return "jsonl"
+    if suffix in TABLE_SUFFIXES or _is_header(line):
+        return "table"
+    return "text"
+
+
+def is_input_file(name: str) -> bool:
+    """Whether a command-line argument means a file or a folder: it is there, or it looks like a path.
+
+    A path has no white space and a slash or the ending of a file that flip reads; one that starts with `/`, `./`, `../`
+    or `~/` may have white space before such an ending. All else is a sentence.
+    """
+    try:
+        if name == STDIN or (name and Path(name).exists()):
+            return True
+    except (OSError, ValueError):  # too long for a path, or a null byte: a sentence
+        return False
+    known = Path(name).suffix.lower() in FILE_SUFFIXES
+    if any(c.isspace() for c in name):
+        return known and name.startswith(("/", "./", "../", "~/"))
+    return known or "/" in name
+
+
+def recoding_hint(name: str, line: bytes) -> str:
+    """The command that makes UTF-8 of a file, for a line that is not."""
+    # Windows text of western Europe has its quotation marks at 0x80 to 0x9f, where Latin-1 has nothing.
+    encoding = "ENCODING" if set(line) & {0x81, 0x8D, 0x8F, 0x90, 0x9D} else "CP1252"
+    of_what = "find its encoding with `file -i`" if encoding == "ENCODING" else "text of Windows in western Europe"
+    return f"{of_what}: {_iconv(encoding, name)}"
+
+
+def _iconv(encoding: str, name: str) -> str:
+    if name == "stdin":
+        return f"... | iconv -f {encoding} -t UTF-8 | flip ..."
+    path = Path(name)
+    return f"iconv -f {encoding} -t UTF-8 {shlex.quote(name)} > {shlex.quote(f'{path.stem}.utf8{path.suffix}')}"
+
+
+def _npz_hint(name: str) -> str:
+    out = shlex.quote(str(Path(name).with_suffix(".npy")))
+    code = "import sys, numpy; z = numpy.load(sys.argv[1]); numpy.save(sys.argv[2], z[z.files[0]])"
+    return f"save its matrix alone: python -c '{code}' {shlex.quote(name)} {out}"
+
+
+def _with_nul(head: bytes, name: str) -> InputError:
+    """What to say of NUL bytes: text of UTF-16 has them at every other place."""
+    odd, even = head[1::2].count(0), head[::2].count(0)
+    if max(odd, even) > len(head) // 5 and min(odd, even) <= len(head) // 50:
+        encoding = "UTF-16LE" if odd > even else "UTF-16BE"
+        return InputError(
+            f"{name}: NUL bytes, as {encoding} without a byte order mark has them", _iconv(encoding, name)
+        )
+    return InputError(f"{name}: NUL bytes: binary data, no text", "flip reads text, JSON lines, recordings and .npy")
+
+
+def _is_header(line: bytes) -> bool:
+    """Whether a line is the header of a table with a column of text, and no sentence: all of its cells are names."""
+    for mark, cell in ((b"\t", rb"[^\t]+"), (b",", rb"\w[\w.-]*"), (b";", rb"\w[\w.-]*")):
+        cells = [one.strip(b'"').lower() for one in line.split(mark)]
+        if len(cells) > 1 and all(re.fullmatch(cell, one) for one in cells):
+            return any(column.encode() in cells for column in TEXT_COLUMNS)
+    return False
+
+
+def _is_open(line: bytes) -> bool:
+    """Whether a line of JSON goes on: it ends where a value must follow, and closes fewer brackets than it opens."""
+    bare = re.sub(rb'"(?:[^"\\]|\\.)*"', b"", line)
+    opened = sum(bare.count(mark) for mark in (b"{", b"["))
+    closed = sum(bare.count(mark) for mark in (b"}", b"]"))
+    return opened > closed and line.endswith((b"{", b"[", b",", b":"))
+
+
+def _opens_array(line: bytes) -> bool:
+    """Whether `[` is JSON: of objects, strings, lists or numbers, or alone in its line; not "[laughs] Hello"."""
+    if re.match(rb'\[\s*(\{|$|\[\s*[-\d"]|"(?:[^"\\]|\\.)*"\s*[,\]]|\]$)', line):
+        return True
+    return re.fullmatch(rb"\[\s*-?\d[\d.eE+-]*(\s*,\s*-?\d[\d.eE+-]*)+\s*[,\]]?", line) is not None
