@@ -16,7 +16,7 @@ from flip.files import read_json, write_json
 from flip.locating import CONFIG_FILE, DEFAULT_MODEL, MODEL_FILE, VOCAB_FILE, infer_encoder, locate
 from flip.model import FactorizedLogLinear, LogLinear, Model
 from flip.spread import Spread
-from flip.tensors import read_safetensors, saving
+from flip.tensors import narrowed, read_safetensors, saving
 from flip.tokenize import Tokenizer
 from flip.vocabulary import Vocabulary
 
@@ -161,8 +161,11 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, dtype: type[np.floatin
     model = checkpoint.model
     tensors = {"E": model.W} if isinstance(model, LogLinear) else {"E1": model.A, "E2": model.B}
     tensors["b"] = model.b[:, None]
+    cast = {
+        key: np.ascontiguousarray(narrowed(value, dtype, f"{folder / MODEL_FILE}, {key}"))
+        for key, value in tensors.items()
+    }
     write_json(folder / VOCAB_FILE, checkpoint.vocabulary.index)
     write_json(folder / CONFIG_FILE, checkpoint.config)
-    cast = {key: np.ascontiguousarray(value, dtype) for key, value in tensors.items()}
     with saving(folder / MODEL_FILE, sum(value.nbytes for value in cast.values())) as temporary:
         save_file(cast, temporary)

@@ -27,6 +27,7 @@ from flip.shards import Shard, rows_of_shards
 from flip.similarity import finish_dropping
 from flip.spool import Spool
 from flip.store import audio_path, embeddings_json, open_embeddings, read_description, sentences_path
+from flip.tensors import narrowed
 
 if TYPE_CHECKING:
     from flip.encoders.base import Encoder
@@ -331,7 +332,7 @@ class _Work:
                 inputs = list(ready.values())
         if ready:
             self._check(found, inputs, start)
-            vectors[list(ready)] = found
+            vectors[list(ready)] = narrowed(found, self.journal.dtype, f"embeddings of {self.encoder.name}")
             batch.truncated = sum(cut)
         return vectors
 
@@ -367,9 +368,6 @@ class _Work:
         return np.stack(rows) if rows else np.zeros((0, self.encoder.dimension), np.float32), cut
 
     def _check(self, found: np.ndarray, batch: Sequence[str | Path], start: int) -> None:
-        expected = (len(batch), self.encoder.dimension)
-        if found.shape != expected:
-            raise InputError(f"encoder {self.encoder.name} gave shape {found.shape} for a batch, expected {expected}")
         bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
         if len(bad):
             raise InputError(

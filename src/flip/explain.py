@@ -255,7 +255,7 @@ class Explainer:
                     with audio.noted() as warnings:
                         if "speech" in self.encoder.modalities:
                             # One at a time, so that a damaged recording is an error of its own.
-                            vectors[i] = self.encoder.encode([record.audio])[0]
+                            vectors[i] = encode(self.encoder, [record.audio])[0][0]
                         else:
                             heard = self.transcriber.transcribe(record.audio)
                             texts[i] = heard.text

@@ -67,6 +67,7 @@ class Journal:
         self._lines, self._slots = self._beside(target)
         total = int(description["inputs"])
         self.done = np.zeros(total, bool)
+        self.dtype = np.dtype(dtype)
         self.truncated = 0
         self.failed: dict[int, str] = {}
         self.transcripts: dict[int, str] = {}

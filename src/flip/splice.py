@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flip.encoders.base import encode
 from flip.metrics import Ranking, accuracy, hits
 from flip.spans import span_words
 
@@ -174,7 +175,7 @@ def embed_concepts(
     """(|words|, d) embeddings of concepts, each encoded as a sentence of its own."""
     parts = []
     for start in range(0, len(words), batch):
-        parts.append(encoder.encode(words[start : start + batch]))
+        parts.append(encode(encoder, words[start : start + batch])[0])
         if on_rows:
             on_rows(min(start + batch, len(words)), len(words))
     return np.concatenate(parts)

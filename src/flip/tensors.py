@@ -12,6 +12,8 @@ import numpy as np
 from flip.errors import InputError
 from flip.files import os_errors, replacing, reserve
 
+_LOST = 0.01  # of the norm, at the most
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -40,6 +42,21 @@ def read_safetensors(path: Path) -> dict[str, NDArray[np.float32]]:
             ) from error
         start, header = _header(path)
         return {name: _read(path, start, name, header[name]) for name in names}
+
+
+def narrowed(values: NDArray[np.floating[Any]], dtype: Any, what: str) -> NDArray[np.floating[Any]]:
+    """Values in a smaller type, where it keeps them.
+
+    Raises:
+        InputError: some are too large for it, or so small that most of them is lost.
+    """
+    kept = np.asarray(values).astype(dtype, copy=False)
+    if kept.dtype == np.float16:
+        lost = np.linalg.norm(values - kept.astype(np.float32)) if np.isfinite(kept).all() else np.inf
+        if np.isfinite(values).all() and lost > _LOST * np.linalg.norm(values):
+            size = float(np.abs(values).max())
+            raise InputError(f"{what}: values up to {size:.3g} do not fit into float16", "take --dtype float32")
+    return kept
 
 
 @contextmanager

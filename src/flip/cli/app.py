@@ -10,6 +10,7 @@ import typer
 from flip import __version__
 from flip.cli import embed, eval, explain, pull, train, vocab
 from flip.cli.output import fail_to_print, forget_stdout
+from flip.cli.terminal import show_what_can_be_shown
 
 app = typer.Typer(
     name="flip",
@@ -55,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     Args:
         argv: arguments without the program's name; those of the process by default.
     """
+    show_what_can_be_shown()
     try:
         app(args=argv, prog_name="flip")
         code = 0

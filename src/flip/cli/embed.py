@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flip.cli import options
-from flip.cli.output import Output, fail, guarded, interruptible
+from flip.cli.output import Output, fail, guarded, interruptible, shown
 
 if TYPE_CHECKING:
     from flip.config import EmbedSettings, Settings
@@ -339,13 +339,12 @@ def _print_encoders(out: Output) -> None:
             out.record(row)
         return
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=None, padding=(0, 2))
     for column in ("encoder", "modalities", "dimension", "licence", "runs now"):
         table.add_column(column, justify="right" if column == "dimension" else "left")
     for row in rows():
         cells = (row["encoder"], row["modalities"], row["dimension"] or "its own", row["licence"])
-        table.add_row(*(Text(str(cell)) for cell in cells), Text(row["missing"] or "yes"))
-    table.add_row(Text("module:factory, FILE.py:factory"), Text("your own"))
+        table.add_row(*(shown(str(cell)) for cell in cells), shown(row["missing"] or "yes"))
+    table.add_row(shown("module:factory, FILE.py:factory"), shown("your own"))
     out.show(table)

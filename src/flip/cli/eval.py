@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flip.cli import options
-from flip.cli.output import Output, guarded
+from flip.cli.output import Output, guarded, shown
 
 if TYPE_CHECKING:
     from flip.checkpoint import Checkpoint
@@ -269,13 +269,12 @@ def _write_details(path: Path, measured: list[Measured], topn: int, out: Output)
 
 def _draw(out: Output, result: dict[str, Any], own: EvalSettings) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     from flip.report import IN_PERCENT, comparison_rows, summary_rows
 
     title = f"{result['model']} on {result['dataset']} / {result['embedding']}"
-    out.show(Text(f"{title}: {result['n']} sentences, {result['skipped']} skipped", style="bold"))
-    out.show(Text(IN_PERCENT, style="dim"))
+    out.show(shown(f"{title}: {result['n']} sentences, {result['skipped']} skipped", style="bold"))
+    out.show(shown(IN_PERCENT, style="dim"))
     for heading, rows in (
         (("metric", "with b", "without b"), summary_rows(result, own.topn)),
         (("compared with", "accuracy", "difference", "Jaccard"), comparison_rows(result)),
@@ -286,5 +285,5 @@ def _draw(out: Output, result: dict[str, Any], own: EvalSettings) -> None:
         for i, column in enumerate(heading):
             table.add_column(column, justify="right" if i else "left")
         for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
+            table.add_row(*(shown(cell) for cell in row))
         out.show(table)

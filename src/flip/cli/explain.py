@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flip.cli import options
-from flip.cli.output import Output, fail, guarded
+from flip.cli.output import Output, fail, guarded, shown
 
 if TYPE_CHECKING:
     from flip.checkpoint import Checkpoint
@@ -173,7 +174,10 @@ def _records(
 
     for name in inputs:
         if force_text or not is_input_file(name):
-            yield Record(where="sentence", text=name.strip())
+            try:  # in the locale C, Python takes the bytes of a word in UTF-8 for something else
+                yield Record(where="sentence", text=os.fsencode(name).decode().strip())
+            except UnicodeError as error:
+                raise InputError(f"{name}: the sentence is not valid UTF-8", "is the terminal set to UTF-8?") from error
             continue
         if name != STDIN and not Path(name).exists():
             raise InputError(f"{name}: no such file", "check the path; --text explains it as a sentence")
@@ -193,21 +197,20 @@ def _records(
 
 def _draw(out: Output, result: dict[str, Any]) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     title = str(result.get("text") or result.get("audio") or f"row {result.get('row')}" if len(result) > 2 else "")
-    out.show(Text(title, style="bold"))
+    out.show(shown(title, style="bold"))
     if "against" in result:
         other = result["against"]
-        out.show(Text(str(other.get("text") or other.get("audio") or f"row {other.get('row')}"), style="bold"))
+        out.show(shown(str(other.get("text") or other.get("audio") or f"row {other.get('row')}"), style="bold"))
     if "error" in result:
-        out.show(Text(f"  {result['error']}", style="red"))
+        out.show(shown(f"  {result['error']}", style="red"))
         return
     if "via" in result:
-        out.show(Text(f"  {result['transcript'] or '(no speech)'}  ({result['via']})", style="italic"))
+        out.show(shown(f"  {result['transcript'] or '(no speech)'}  ({result['via']})", style="italic"))
     if "cosine" in result:
         parts = f"cosine {result['cosine']:.2f}: {result['by_words']:.2f} by these words, {result['rest']:.2f} not"
-        out.show(Text(f"  {parts}"))
+        out.show(shown(f"  {parts}"))
     sides = {key: result[key] for key in ("keywords", "shared", "only_input", "only_against") if key in result}
     for side, words in sides.items():
         columns = list(words[0]) if words else ["word"]
@@ -216,9 +219,9 @@ def _draw(out: Output, result: dict[str, Any]) -> None:
             table.add_column(column.replace("_", " "), justify="left" if column == "word" else "right", style="dim")
         table.columns[0].style = "green"
         for word in words:
-            table.add_row(*(Text(v) if isinstance(v, str) else f"{v:.3f}" for v in word.values()))
+            table.add_row(*(shown(v) if isinstance(v, str) else f"{v:.3f}" for v in word.values()))
         out.show(table)
     for warning in result.get("warnings", []):
-        out.show(Text(f"  {warning}", style="yellow"))
+        out.show(shown(f"  {warning}", style="yellow"))
     if result.get("truncated"):
-        out.show(Text("  truncated: longer than the encoder reads", style="yellow"))
+        out.show(shown("  truncated: longer than the encoder reads", style="yellow"))

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from flip.cli.terminal import escape_json, visible, visible_lines
 from flip.errors import FlipError, InputError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.text import Text
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -51,18 +53,25 @@ class Output:
         """One JSON line on stdout, at once."""
         import orjson
 
-        self._print(orjson.dumps(fields).decode())
+        try:
+            line = orjson.dumps(fields).decode()
+        except TypeError:  # a name that is no text, as a file of another encoding may have
+            line = orjson.dumps(_printable(fields)).decode()
+        self._print(escape_json(line) if sys.stdout.isatty() else line)
 
     def result(self, fields: dict[str, Any], *lines: str) -> None:
         """A result: `lines` for a person (plain text), `fields` as JSON for a program."""
         if self.human:
-            self._print("\n".join(lines))
+            self._print("\n".join(map(visible, lines)))
         else:
             self.record(fields)
 
     def _print(self, text: str) -> None:
         try:
-            sys.stdout.write(text + "\n")
+            if sys.stdout.isatty() or not hasattr(sys.stdout, "buffer"):
+                sys.stdout.write(text + "\n")
+            else:  # a file or a pipe is UTF-8, whatever the locale
+                sys.stdout.buffer.write(text.encode() + b"\n")
             sys.stdout.flush()
         except OSError as error:
             if self.stream:
@@ -72,7 +81,7 @@ class Output:
                 _Process.unwritten = str(_unwritable(error))
 
     def show(self, renderable: RenderableType) -> None:
-        """A rich table or text on stdout; user text must come in it as `Text`, never as markup."""
+        """A rich table or text on stdout; what a user or a server wrote must come in it as `shown`, never as markup."""
         self._console(stderr=False).print(renderable)
 
     def note(self, message: str) -> None:
@@ -100,6 +109,22 @@ class Output:
         return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
 
 
+def shown(value: object, style: str = "") -> Text:
+    """For `Output.show`: as it is, without markup, and without characters that a terminal would obey."""
+    from rich.text import Text
+
+    return Text(visible(str(value)), style)
+
+
+def _printable(value: Any) -> Any:
+    """Fields with what is no UTF-8 in their strings written out."""
+    if isinstance(value, dict):
+        return {str(_printable(key)): _printable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_printable(item) for item in value]
+    return visible(value) if isinstance(value, str) and not value.isprintable() else value
+
+
 def fail(message: str, hint: str | None = None) -> None:
     """An error for a person: what and where, and the next step."""
     _say(f"error: {message}" + (f"\nhint:  {hint}" if hint else ""))
@@ -113,7 +138,7 @@ def fail_to_print(reason: str) -> int:
 
 def _say(text: str) -> None:
     with suppress(OSError):  # a closed or full stderr has nobody to be told
-        print(text, file=sys.stderr, flush=True)
+        print(visible_lines(text), file=sys.stderr, flush=True)
 
 
 def _unwritable(error: OSError) -> OSError | OutputError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flip.cli import options
-from flip.cli.output import Output, guarded
+from flip.cli.output import Output, guarded, shown
 
 if TYPE_CHECKING:
     from flip.hub import Listing, Source
@@ -97,14 +97,13 @@ def _show(out: Output, source: Source, listing: Listing) -> None:
     else:
         from rich.filesize import decimal
         from rich.table import Table
-        from rich.text import Text
 
         table = Table(box=None, padding=(0, 2))
         table.add_column("file")
         table.add_column("size", justify="right")
         for file in listing.files:
-            table.add_row(Text(file.path), decimal(file.size or 0))
-        table.add_row(Text(f"{len(listing.files)} files", style="bold"), Text(decimal(listing.size), style="bold"))
+            table.add_row(shown(file.path), decimal(file.size or 0))
+        table.add_row(shown(f"{len(listing.files)} files", style="bold"), shown(decimal(listing.size), style="bold"))
         out.show(table)
     if listing.left:
         out.note(f"note: {listing.left} other files in this folder would not be taken")

@@ -105,10 +105,24 @@ def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[NDArray[np.fl
 
     Returns:
         The vectors (n, d), and which inputs are longer than it reads; an encoder says so in a method `truncated`.
+
+    Raises:
+        InputError: it gave no numbers of that shape.
     """
+    import numpy as np
+
     longest = getattr(encoder, "longest", LONGEST)
     given = [item[:longest] if isinstance(item, str) else item for item in batch]
-    vectors = encoder.encode(given)
+    found: Any = encoder.encode(given)
+    if hasattr(found, "detach"):  # a torch tensor, maybe on a GPU
+        found = found.detach().cpu()
+    try:
+        vectors = np.asarray(found, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"encoder {encoder.name} gave no matrix of numbers for a batch: {error}") from error
+    if vectors.shape != (len(batch), encoder.dimension):
+        expected = (len(batch), encoder.dimension)
+        raise InputError(f"encoder {encoder.name} gave shape {vectors.shape} for a batch, expected {expected}")
     method: Callable[[Sequence[str | Path]], Sequence[bool]] | None = getattr(encoder, "truncated", None)
     cut = [False] * len(batch) if method is None else method(given)
     return vectors, [one or item != kept for one, item, kept in zip(cut, batch, given, strict=True)]
