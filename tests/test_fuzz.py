@@ -34,7 +34,8 @@ pytestmark = pytest.mark.slow
 _ODD = [
     b"", b"\0", b"\xff", b"\xef\xbb\xbf", b"{", b"]", b"[[[[[[[[" * 200, b'"', b"-1", b"1e999", b"NaN", b"null",
     b"true", b"1" * 5000, b"99999999999999999999", b"0.5", b"[]", b"{}", b'""', b"a", b"../x", b"&a [*a]", b"*a",
-    b"!!python/none x", b"2020-13-45", b": ", b"- ", b"\n", b"\r", "\u2028".encode(), b"\xed\xa0\x80", b"/dev/null", b"'", b",", b"\t",
+    b"!!python/none x", b"2020-13-45", b": ", b"- ", b"\n", b"\r", "\u2028".encode(), b"\xed\xa0\x80", b"/dev/null",
+    b"'", b",", b"\t",
 ]  # fmt: skip
 
 
@@ -278,7 +279,8 @@ _FLAGS = {
     "embed": ["--split", "--clips", "--shard", "--augment", "--batch-size", "--dtype", "--precision", "--prompt",
               "--dimensions", "--dataset", "--language"],
     "train": ["--split", "--augment", "--recipe", "--rank", "--alpha", "--lr", "--schedule", "--warm-up",
-              "--batch-size", "--epochs", "--patience", "--check-every", "--l1", "--weight-decay", "--dtype", "--vocab", "--seed"],
+              "--batch-size", "--epochs", "--patience", "--check-every", "--l1", "--weight-decay", "--dtype", "--vocab",
+              "--seed"],
     "eval": ["--metrics", "--topn", "--tokens", "--method", "--compare", "--entities", "--dataset", "--text", "--plot",
              "--sim-threshold", "--model"],
     "pull": ["--revision", "--include"],

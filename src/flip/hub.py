@@ -205,7 +205,7 @@ def _remove_orphans(place: Path, listing: Listing) -> None:
     """Deletes what killed processes left of files that are there now, and of any others a day ago."""
     there = {file.sha256 or file.blob for file in listing.files}
     for folder in (place / "blobs", place / ".cache" / "huggingface" / "download"):
-        for path in folder.rglob("*.incomplete"):
+        for path in (*folder.rglob("*.incomplete"), *folder.rglob("tmp_*")):
             with suppress(FileNotFoundError):
                 if there & set(path.name.split(".")) or path.stat().st_mtime < time.time() - _DAY:
                     path.unlink()
