@@ -51,6 +51,7 @@ def test_tabs_are_read_without_quoting(tmp_path: Path) -> None:
         ("a.csv", b"1,Hello\n2,There\n", "line 1: no column 'sentence' or 'text' in the header"),
         ("a.tsv", b"path\tsentence\n", "a header, and no row below it"),
         ("a.tsv", b"path\tsentence\n\n\n", "a header, and no row below it"),
+        ("a.tsv", b"path\tsentence\ra\tone\r", "line 1: no header of a table"),
         ("a.csv", b"id,text\n1,a,b\n", "line 2: 3 columns, the header has 2"),
         ("a.csv", b"id,text\n1,caf\xe9\n", "line 2: not valid UTF-8"),
         ("a.csv", b'id,text\n1,"never closed\n' + b"x" * 200_000, "line 2: not valid CSV: field larger"),

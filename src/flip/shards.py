@@ -92,4 +92,4 @@ def rows_of_shards(output: Path, description: dict[str, Any], spool: Spool) -> I
             row += 1
             if (line := next(lines)) and not item["text"]:
                 heard[i] = line
-        yield Batch(start, stop - start, about["truncated"], failed, heard), vectors
+        yield Batch(start, stop - start, about["truncated"], failed, heard, about.get("warnings", [])), vectors

@@ -69,12 +69,17 @@ def table_rows(
 def _header(line: str, name: str, where: str) -> tuple[str, list[str]]:
     """What separates the cells, and the names of the columns."""
     marks = "\t" if ending(name) == ".tsv" else "\t,;"
-    headers = {mark: [cell.strip().lower() for cell in next(csv.reader([line], delimiter=mark), [])] for mark in marks}
+    try:
+        headers = {mark: [cell.strip().lower() for cell in next(csv.reader([line], delimiter=mark))] for mark in marks}
+    except csv.Error as error:
+        raise InputError(
+            f"{where}: no header of a table: {error}", "are its lines ended by carriage returns?"
+        ) from error
     for mark, header in headers.items():
         if set(header) & set(TEXT_COLUMNS):
             return mark, header
     columns = max(headers.values(), key=len)
     raise InputError(
         f"{where}: no column {' or '.join(map(repr, reversed(TEXT_COLUMNS)))} in the header",
-        f"it has: {', '.join(columns)}; name the column of the sentences, or give that column alone as text",
+        f"it has: {', '.join(columns)}; rename that of the sentences, or give it alone: cut -f2 FILE | flip ... -",
     )
