@@ -93,6 +93,20 @@ def test_round_trip_with_options(tmp_path: Path) -> None:
     assert Vocabulary.load(tmp_path / "v.json").tokenizer == Tokenizer()
 
 
+def test_surfaces_are_how_people_write_the_words(tmp_path: Path) -> None:
+    texts = ["The state-of-the-art train to Boston, today's best.", "In Boston, new trains.", "A train — Boston's."]
+    built = build_vocabulary(texts, Tokenizer())
+    assert built.surface("boston") == "Boston"
+    assert built.surface("bostons") == "Boston's"
+    assert built.surface("stateoftheart") == "state-of-the-art"
+    assert built.surface("train") == "train"
+    assert "train" not in built.surfaces
+    built.save(tmp_path / "v.json")
+    assert Vocabulary.load(tmp_path / "v.json").surfaces == built.surfaces
+    pairs = build_vocabulary(texts, Tokenizer(ngram=(2, 2)))
+    assert pairs.surface("to boston") == "to Boston"
+
+
 def test_indices_in_any_order(tmp_path: Path) -> None:
     (tmp_path / "v.json").write_text('{"zz": 1, "aa": 2, "mm": 0}')
     assert Vocabulary.load(tmp_path / "v.json").words == ("mm", "zz", "aa")

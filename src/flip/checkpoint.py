@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from flip.model import FactorizedLogLinear, LogLinear, Model
 from flip.spread import Spread
 from flip.tensors import narrowed, read_safetensors, saving
 from flip.tokenize import Tokenizer
-from flip.vocabulary import Vocabulary
+from flip.vocabulary import Vocabulary, read_surfaces
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,8 @@ def load_checkpoint(
     model = load_model(files.model)
     tokenizer = Tokenizer.from_dict(config["tokenizer"], str(files.config)) if "tokenizer" in config else None
     vocabulary = Vocabulary.load(files.vocab, tokenizer)
+    if "surfaces" in config:
+        vocabulary = replace(vocabulary, surfaces=read_surfaces(config.pop("surfaces"), str(files.config)))
     inferred = None if "encoder" in config else infer_encoder(files.model.absolute(), model.dimension)
     return Checkpoint(model, vocabulary, config, str(name or DEFAULT_MODEL), inferred)
 
@@ -166,6 +168,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, dtype: type[np.floatin
         for key, value in tensors.items()
     }
     write_json(folder / VOCAB_FILE, checkpoint.vocabulary.index)
-    write_json(folder / CONFIG_FILE, checkpoint.config)
+    surfaces = {"surfaces": dict(checkpoint.vocabulary.surfaces)} if checkpoint.vocabulary.surfaces else {}
+    write_json(folder / CONFIG_FILE, checkpoint.config | surfaces)
     with saving(folder / MODEL_FILE, sum(value.nbytes for value in cast.values())) as temporary:
         save_file(cast, temporary)

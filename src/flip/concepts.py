@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from flip.errors import InputError
+from flip.surfaces import SurfaceCounter
 from flip.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -44,8 +45,10 @@ def build_concepts(
     words: Counter[str] = Counter()
     pairs: Counter[tuple[str, str]] = Counter()
     total = 0
+    written = SurfaceCounter()
     for text in texts:
         total += bool(text)
+        written.add([text])
         tokens = tokenizer.words(text)
         words.update(tokens)
         pairs.update(pairwise(tokens))
@@ -62,7 +65,8 @@ def build_concepts(
     chosen = _most_frequent(frequent, unigrams) + _most_frequent(bound, bigrams)
     if not chosen:
         raise InputError(f"nothing occurs {min_count} times in {total} sentences", "relax --min-count or --min-pmi")
-    return Vocabulary(tuple(sorted(chosen)), replace(tokenizer, ngram=(1, 2)))
+    surfaces = written.surfaces(tokenizer, {part for words in chosen for part in words.split(" ")})
+    return Vocabulary(tuple(sorted(chosen)), replace(tokenizer, ngram=(1, 2)), surfaces)
 
 
 def _most_frequent(counts: dict[str, int], size: int) -> list[str]:

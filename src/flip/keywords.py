@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.checkpoint import Checkpoint
+    from flip.vocabulary import Vocabulary
 
 _CHUNK = 64
 
@@ -21,17 +22,20 @@ _CHUNK = 64
 class Keyword:
     """A word, its ranking score z (bias weighted), and the probability that it is in the sentence (full bias).
 
+    surface: how people write the word.
     probability is None for multinomial checkpoints, whose scores are not those of independent words.
     """
 
     word: str
     score: float
     probability: float | None
+    surface: str
 
     def to_dict(self) -> dict[str, Any]:
         """As in output records: four decimals are more than the training data support."""
         fields: dict[str, Any] = {"word": self.word, "score": round(self.score, 4)}
-        return fields if self.probability is None else fields | {"probability": round(self.probability, 4)}
+        likely = {} if self.probability is None else {"probability": round(self.probability, 4)}
+        return fields | likely | {"surface": self.surface}
 
 
 def top_k(z: NDArray[np.float32], k: int) -> NDArray[np.int64]:
@@ -80,21 +84,26 @@ def top_keywords(
     """
     if not np.isfinite(embeddings).all():
         raise InputError("an embedding holds NaN or infinity", "leave such rows out")
-    model, words = checkpoint.model, checkpoint.vocabulary.words
+    model, vocabulary = checkpoint.model, checkpoint.vocabulary
     weight = checkpoint.bias_weight if bias_weight is None else bias_weight
     z = model.scores(embeddings, weight)
     found = top_k(z, topn)
     scores = np.take_along_axis(z, found, axis=1)
     if not checkpoint.calibrated:
         return [
-            [Keyword(words[w], float(s), None) for w, s in zip(*row, strict=True)]
+            [_keyword(vocabulary, *pair, None) for pair in zip(*row, strict=True)]
             for row in zip(found, scores, strict=True)
         ]
     probabilities = sigmoid(scores + (1 - weight) * model.b[found])
     return [
-        [Keyword(words[w], float(s), float(p)) for w, s, p in zip(*row, strict=True) if p >= min_probability]
+        [_keyword(vocabulary, w, s, float(p)) for w, s, p in zip(*row, strict=True) if p >= min_probability]
         for row in zip(found, scores, probabilities, strict=True)
     ]
+
+
+def _keyword(vocabulary: Vocabulary, index: int, score: float, probability: float | None) -> Keyword:
+    word = vocabulary.words[index]
+    return Keyword(word, float(score), probability, vocabulary.surface(word))
 
 
 def sigmoid(z: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:

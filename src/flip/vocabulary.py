@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -15,6 +15,7 @@ from flip.errors import InputError, UsageError
 from flip.files import is_stream, read_json, write_json
 from flip.locks import held
 from flip.scripts import scripts, unsegmented
+from flip.surfaces import SurfaceCounter
 from flip.tokenize import Tokenizer
 
 _CHUNK = 4096  # sentences counted at a time; memory stays that of the counters
@@ -22,14 +23,18 @@ _CHUNK = 4096  # sentences counted at a time; memory stays that of the counters
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Words in index order, with the tokenizer that finds them in text.
+    """Words in index order, with the tokenizer that finds them in text, and how people write them.
+
+    surfaces: word -> its most frequent form in text, where that is another, see `flip.surfaces`.
 
     Saved as two files: `vocab.json` maps word to index, as published; `vocab.options.json` beside it holds the
-    tokenizer's options (in a checkpoint folder, config.json does), and the hash of the words that they belong to.
+    tokenizer's options and the surfaces (in a checkpoint folder, config.json does), and the hash of the words that they
+    belong to.
     """
 
     words: tuple[str, ...]
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
+    surfaces: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __len__(self) -> int:
         return len(self.words)
@@ -49,6 +54,12 @@ class Vocabulary:
         """What to do where its words are clauses, since their script has no spaces; None where they are words."""
         return None if self.tokenizer.name == "unicode" else unsegmented(self.words)
 
+    def surface(self, word: str) -> str:
+        """How people write a word; of an n-gram, each of its words."""
+        if word in self.surfaces:
+            return self.surfaces[word]
+        return " ".join(self.surfaces.get(part, part) for part in word.split(" ")) if " " in word else word
+
     def lookup(self, tokens: Iterable[str]) -> list[int]:
         """Indices of the tokens that are in the vocabulary, in order, with repetitions."""
         index = self.index
@@ -58,7 +69,8 @@ class Vocabulary:
     def options(self) -> dict[str, Any]:
         """What the options file holds."""
         digest = hashlib.sha256("\n".join(self.words).encode("utf-8", "surrogatepass")).hexdigest()
-        return {"tokenizer": self.tokenizer.to_dict() | {"ngram": list(self.tokenizer.ngram)}, "words": digest}
+        tokenizer = self.tokenizer.to_dict() | {"ngram": list(self.tokenizer.ngram)}
+        return {"tokenizer": tokenizer, "words": digest, "surfaces": dict(sorted(self.surfaces.items()))}
 
     def save(self, path: Path) -> None:
         """Writes the options file, then `path`; only `path` where that is a device or a pipe.
@@ -97,7 +109,8 @@ class Vocabulary:
         stored = read_json(options) if options.is_file() else {}
         if not isinstance(stored, dict):
             raise InputError(f"{options}: not a JSON object", "`flip vocab` writes it")
-        found = cls(tuple(words), Tokenizer.from_dict(stored.get("tokenizer", {}), str(options)))
+        cut = Tokenizer.from_dict(stored.get("tokenizer", {}), str(options))
+        found = cls(tuple(words), cut, read_surfaces(stored.get("surfaces"), str(options)))
         if stored.get("words", found.options["words"]) != found.options["words"]:
             raise InputError(
                 f"{path} and {options.name} do not belong together",
@@ -105,6 +118,21 @@ class Vocabulary:
                 f'remove "words" from {options.name}',
             )
         return found
+
+
+def read_surfaces(stored: Any, where: str) -> dict[str, str]:
+    """What was stored of surfaces; None is none. `where` names the file.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if stored is None:
+        return {}
+    if not isinstance(stored, dict) or not all(isinstance(form, str) for form in stored.values()):
+        raise InputError(
+            f'{where}: "surfaces" is no object of word -> form', "remove it; the words themselves are shown"
+        )
+    return stored
 
 
 def options_path(vocab: Path) -> Path:
@@ -137,6 +165,7 @@ def build_vocabulary(
     """
     min_df, max_df = frequency_bound(min_df), frequency_bound(max_df)
     term_counts: Counter[str] = Counter()
+    written = SurfaceCounter()
     sentence_counts: Counter[str] = Counter()
     every = isinstance(max_df, float) and max_df == 1
     by_sentence = not every or min_df > 1 or (isinstance(min_df, float) and min_df > 0)
@@ -144,6 +173,7 @@ def build_vocabulary(
     total = 0
     for chunk in _chunks(texts, _CHUNK):
         total += len(chunk)
+        written.add(chunk)
         if unigrams and not by_sentence:
             term_counts.update(tokenizer.unigrams(chunk))
             continue
@@ -169,7 +199,9 @@ def build_vocabulary(
         )
     if max_features is not None and len(kept) > max_features:
         kept = sorted(kept)[:max_features]
-    return Vocabulary(tuple(sorted(word for _, word in kept)), tokenizer)
+    chosen = tuple(sorted(word for _, word in kept))
+    parts = {part for word in chosen for part in word.split(" ")}
+    return Vocabulary(chosen, tokenizer, written.surfaces(tokenizer, parts))
 
 
 def frequency_bound(value: str | int | float) -> int | float:
