@@ -146,7 +146,7 @@ class EvalSettings(_Section):
     data: Path | None = None
     dataset: str = "test"
     text: str | None = None
-    metrics: str = "accuracy,pr"
+    metrics: str = "accuracy,content,pr"
     tokens: TokenSource = "vocabulary"
     topn: int = AtLeastOne
     method: Literal["flip", "splice"] = "flip"

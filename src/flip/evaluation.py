@@ -10,6 +10,7 @@ import numpy as np
 
 from flip.bags import bags_of_words
 from flip.comparison import Recovered, compare_recovered
+from flip.content import content_recall, content_words
 from flip.entities import EntityRow, entity_metrics, match_entities
 from flip.errors import InputError, UsageError
 from flip.keywords import sigmoid
@@ -24,6 +25,7 @@ from flip.metrics import (
     rank,
     ranking_metrics,
     references,
+    word_shares,
 )
 from flip.probabilities import calibration, perplexity, sparsity, threshold_f1
 from flip.spans import span_words
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from flip.tokenize import TokenSource
 
 METRIC_NAMES = (
-    "accuracy", "pr", "curve", "span", "entities", "jaccard", "perplexity", "calibration", "sparsity",
+    "accuracy", "pr", "curve", "content", "span", "entities", "jaccard", "perplexity", "calibration", "sparsity",
 )  # fmt: skip
 _CHOICES = f"one or more of {', '.join(METRIC_NAMES)}, or all"
 _SHOWN = "shown"  # the ranking of `flip explain`, made in the same pass
@@ -127,11 +129,12 @@ def evaluate_dataset(
     if not refs.words.sizes.any():
         missing["accuracy"] = "no sentence has a word of the vocabulary"
     spans = span_words(texts, vocabulary, options.tokens) if "span" in chosen else None
+    content = content_words(texts, vocabulary, options.tokens) if "content" in chosen else None
     entities = None
     if "entities" in chosen and options.entities is not None:
         entities = match_entities(options.entities, data.texts, vocabulary, options.tokens)
     depth = max(depth_for(refs, options.topn), int(spans.sizes.max(initial=1)) if spans else 1)
-    weights = {**BIAS_WEIGHTS} | ({_SHOWN: checkpoint.bias_weight} if "calibration" in chosen else {})
+    weights = {**BIAS_WEIGHTS} | ({_SHOWN: checkpoint.bias_weight} if {"calibration", "content"} & {*chosen} else {})
     ranker = splice or _model_ranker(checkpoint, weights, options.device)
     rankings = {name: ranker(name, view, depth) for name, view in data.embeddings.items()}
     shown = {name: ranking.pop(_SHOWN) for name, ranking in rankings.items() if _SHOWN in ranking}
@@ -139,6 +142,10 @@ def evaluate_dataset(
     for name, view in data.embeddings.items():
         ranking = rankings[name]
         metrics = ranking_metrics(ranking, refs, size, metrics=chosen, topn=options.topn)
+        if "accuracy" in chosen:
+            metrics |= word_shares(ranking, refs, size)
+        if content is not None:
+            metrics |= content_recall(shown.get(name) or ranking["no_bias"], content, size, options.topn)
         if spans is not None:
             metrics["span_accuracy"] = {
                 side: Estimate.of(accuracy(hits(ranked.words, spans, size), spans)).to_dict()

@@ -257,6 +257,24 @@ def ranking_metrics(
     return result
 
 
+def word_shares(ranking: Mapping[str, Ranking], refs: References, vocabulary_size: int) -> dict[str, Any]:
+    """`known_words`, the share of a sentence's distinct words that the vocabulary has, and `all_words`, that found.
+
+    Found are those among the top k, k the number of its known words: accuracy counts the same words, over k alone.
+    Sentences without a word are left out.
+    """
+    counted = refs.tokens > 0
+    m = refs.tokens[counted]
+    result: dict[str, Any] = {"known_words": Estimate.of(refs.words.sizes[counted] / m).to_dict()}
+    result["all_words"] = {
+        side: Estimate.of(
+            within(hits(ranked.words, refs.words, vocabulary_size), refs.words).sum(axis=1)[counted] / m
+        ).to_dict()
+        for side, ranked in ranking.items()
+    }
+    return result
+
+
 def depth_for(refs: References, topn: int) -> int:
     """How many words of a ranking the metrics need."""
     return max(topn, DEPTH, int(refs.words.sizes.max(initial=1)))

@@ -96,8 +96,9 @@ def test_no_word_of_the_vocabulary_anywhere_is_said(flip: Flip, two_views: Path,
 def test_the_defaults_are_those_of_the_contract(flip: Flip, two_views: Path, run_folder: Path) -> None:
     clean, _ = flip("eval", "--model", run_folder, "--data", two_views).records
     assert set(clean) >= {"dataset", "embedding", "model", "n", "skipped", "metrics"}
-    assert set(clean["metrics"]) == {"accuracy", "precision", "recall", "f1", "average_precision"}
-    assert all(set(sides) == {"bias", "no_bias"} for sides in clean["metrics"].values())
+    by_side = {"accuracy", "precision", "recall", "f1", "average_precision", "all_words"}
+    assert set(clean["metrics"]) == by_side | {"known_words", "content_recall", "content_recall_known"}
+    assert all(set(clean["metrics"][name]) == {"bias", "no_bias"} for name in by_side)
 
 
 def test_models_are_compared(flip: Flip, two_views: Path, run_folder: Path, smaller: Path) -> None:

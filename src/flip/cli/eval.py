@@ -40,9 +40,9 @@ def evaluate(
     metrics: Annotated[
         str | None,
         typer.Option(
-            help="Separated by commas: accuracy, pr, curve, span, entities, jaccard, perplexity, calibration, "
+            help="Separated by commas: accuracy, pr, curve, content, span, entities, jaccard, perplexity, calibration, "
             "sparsity; or all.",
-            show_default="accuracy,pr",
+            show_default="accuracy,content,pr",
         ),
     ] = None,
     tokens: Annotated[
