@@ -46,3 +46,11 @@ def test_no_text_is_blank_and_the_seed_decides(sentences: list[str], n: int, see
     assert all(text.strip() for text in found)
     assert found == augment(sentences, n, seed)
     assert n or not found
+
+
+def test_taught_words_come_alone_and_four_times_as_often_among_others() -> None:
+    made = augment(["The train to Boston was late today.", "A cat sat on the mat."], 2, seed=0, teach=["Kubernetes"])
+    assert made.count("kubernetes") == 1
+    assert sum("Kubernetes" in text for text in made) == 2 * 2 * 3
+    assert sum("kubernetes" in text for text in made) == 1 + 2 * 2
+    assert augment(["One two three."], 2, seed=0) == augment(["One two three."], 2, seed=0, teach=[])

@@ -73,6 +73,14 @@ def test_only_given_words() -> None:
     assert built.words == ("cat", "dog")
 
 
+def test_taught_words_are_in_whether_they_occur_or_not() -> None:
+    built = build_vocabulary(
+        ["The cat sat"], Tokenizer(), min_df=1, max_features=2, teach=["Kubernetes", "the", "New York"]
+    )
+    assert built.words == ("cat", "kubernetes", "new", "sat", "the", "york")
+    assert (built.surface("kubernetes"), built.surface("york")) == ("Kubernetes", "York")
+
+
 def test_text_is_read_once_and_lazily(sentences: list[str]) -> None:
     assert build_vocabulary(iter(sentences), Tokenizer()) == build_vocabulary(sentences, Tokenizer())
 

@@ -15,8 +15,10 @@ import numpy as np
 
 from flip.tokenize import unicode_words
 
+_PLACES_OF_TAUGHT = 4  # times as many places in other sentences as a word has that the corpus knows
 
-def augment(sentences: Sequence[str], times: int, seed: int) -> list[str]:
+
+def augment(sentences: Sequence[str], times: int, seed: int, teach: Sequence[str] = ()) -> list[str]:
     """Random crops of the sentences, then their distinct words alone, then these in the places of other words.
 
     Words are bounded as in UAX #29, which needs no spaces; what stands between the words of a crop is kept. A sentence
@@ -28,6 +30,8 @@ def augment(sentences: Sequence[str], times: int, seed: int) -> list[str]:
             uniform lengths) and teach more. Each word, in lower case, comes once alone, so many times in the place of
             a random word of a random sentence, and as often in a crop of two words or more. 0 gives nothing.
         seed: of all that is random.
+        teach: words to be learned though the sentences have few of them or none, as they are written. Each comes once
+            alone too, and four times as often in other places, in sentences and in crops.
 
     >>> augment(["Trains run late."], 1, seed=1)
     ['late', 'late', 'run', 'trains', 'Trains run late.', 'run run late.', 'trains run late.']
@@ -52,7 +56,8 @@ def augment(sentences: Sequence[str], times: int, seed: int) -> list[str]:
             crops.append(sentence[spans[first][0] : spans[first + length - 1][1]])
             if length > 1:
                 longer.append(crops[-1])
-    words = sorted(known)
+    taught = sorted({text for line in teach for text in word.findall(line)})
+    words = sorted(known.union(text.lower() for text in taught))
 
     def among_others(new: str, texts: list[str]) -> str:
         text = texts[rng.integers(len(texts))]
@@ -61,4 +66,5 @@ def augment(sentences: Sequence[str], times: int, seed: int) -> list[str]:
         return text[:start] + new + text[stop:]
 
     pools = [texts for texts in (whole, longer) if texts]
-    return crops + words + [among_others(new, texts) for texts in pools * times for new in words]
+    places = words + taught * (_PLACES_OF_TAUGHT - 1)
+    return crops + words + [among_others(new, texts) for texts in pools * times for new in places]

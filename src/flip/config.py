@@ -67,6 +67,7 @@ class VocabSettings(_Section):
     strip_accents: Accents = "none"
     normalize: bool = True
     words: Path | None = None
+    teach: Path | None = None
     concepts: bool = False
     unigrams: int = Field(default=6500, ge=0)
     bigrams: int = Field(default=3500, ge=0)
@@ -91,6 +92,7 @@ class EmbedSettings(_Section):
     shard: str | None = None
     pair: bool = False
     augment: int = Field(default=0, ge=0, le=_MOST_CROPS)
+    teach: Path | None = None
     batch_size: int | None = Field(default=None, ge=1)  # what the encoder likes best
     dtype: Literal["auto", "float32", "float16"] = "auto"  # of the file; auto is float32
     force: bool = False
@@ -111,6 +113,7 @@ class TrainSettings(_Section):
     split: str = "0.9,0.05,0.05"
     # 2; none for the recipe of the paper, or with an API's encoder
     augment: int | None = Field(default=None, ge=0, le=_MOST_CROPS)
+    teach: Path | None = None  # words to learn beside those of the corpus, one a line
     recipe: Literal["flip", "paper"] = "flip"
     rank: Annotated[int, Field(ge=1)] | Literal["full"] | None = None  # 512, or the dimension where that is less
     alpha: float = Field(default=0.5, ge=0, le=1)

@@ -95,7 +95,7 @@ def read_plain(inputs: Sequence[str], split: str, seed: int) -> dict[str, Part]:
     return _split([TEXT], ((text,) for text in read_texts(inputs)), split, seed)
 
 
-def augmented(part: Part, times: int, seed: int) -> Part:
+def augmented(part: Part, times: int, seed: int, teach: Sequence[str] = ()) -> Part:
     """Further sentences made of those of a part with one text, see `flip.augmentation`.
 
     Raises:
@@ -104,7 +104,7 @@ def augmented(part: Part, times: int, seed: int) -> Part:
     if len(part.texts) > 1 or part.recordings:
         raise UsageError("--augment needs a corpus of one text", "aligned texts and recordings cannot be cropped alike")
     ((name, sentences),) = part.texts.items()
-    return Part({name: augment(sentences, times, seed)})
+    return Part({name: augment(sentences, times, seed, teach)})
 
 
 def _split(ids: list[str], rows: Iterator[tuple[str, ...]], split: str, seed: int) -> dict[str, Part]:

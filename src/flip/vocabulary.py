@@ -148,6 +148,7 @@ def build_vocabulary(
     min_df: int | float = 1,
     max_df: int | float = 1.0,
     words: Iterable[str] | None = None,
+    teach: Iterable[str] = (),
 ) -> Vocabulary:
     """Builds a vocabulary, indices in alphabetical order, as scikit-learn's CountVectorizer does.
 
@@ -158,6 +159,8 @@ def build_vocabulary(
         min_df, max_df: bounds on the sentences that contain a word: their number (int), or their share (float from 0
             to 1), as in scikit-learn: 1 is one sentence, 1.0 is all of them.
         words: only these, each cut with the tokenizer first; a word that never occurs in `texts` is left out.
+
+        teach: these too, each cut with the tokenizer, whether they occur or not.
 
     Raises:
         UsageError: a bound is negative, or a share above 1.
@@ -199,7 +202,9 @@ def build_vocabulary(
         )
     if max_features is not None and len(kept) > max_features:
         kept = sorted(kept)[:max_features]
-    chosen = tuple(sorted(word for _, word in kept))
+    taught = list(teach)
+    written.add(taught)
+    chosen = tuple(sorted({word for _, word in kept} | {token for line in taught for token in tokenizer(line)}))
     parts = {part for word in chosen for part in word.split(" ")}
     return Vocabulary(chosen, tokenizer, written.surfaces(tokenizer, parts))
 

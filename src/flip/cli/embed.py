@@ -97,6 +97,7 @@ def embed(
     base_url: options.BaseUrl = None,
     task_type: Annotated[str | None, typer.Option(help="Gemini's, such as SEMANTIC_SIMILARITY.")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Requests at the same time.", show_default="4")] = None,
+    teach: options.Teach = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count requests and tokens of an API; ask and pay nothing.")
     ] = False,
@@ -133,7 +134,7 @@ def embed(
         },
         {
             "inputs": inputs, "output": output, "dataset": dataset, "split": split, "clips": clips, "pair": pair,
-            "shard": shard, "augment": augment,
+            "shard": shard, "augment": augment, "teach": teach,
             "batch_size": batch_size, "dtype": dtype, "force": force,
         },
         trust=trust,
@@ -176,9 +177,10 @@ def _jobs(own: EmbedSettings, languages: list[str], out: Output) -> list[_Job]:
 
     if not own.inputs:
         raise UsageError("no input", "name text files, `-` for standard input, or [embed] inputs in flip.toml")
-    if own.augment:
+    if own.augment or own.teach:
         raise UsageError(
-            "--augment belongs to --dataset", "add --dataset DIR, which splits off what is not to be learned from"
+            f"{'--augment' if own.augment else '--teach'} belongs to --dataset",
+            "add --dataset DIR, which splits off what is not to be learned from",
         )
     require_one_stdin(own.inputs)
     streams = [name for name in own.inputs if is_stream(name)]

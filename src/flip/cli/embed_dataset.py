@@ -24,6 +24,7 @@ def embed_dataset(settings: Settings, languages: list[str], out: Output, *, dry_
     from flip.corpora import augmented
     from flip.corpus import MANIFEST, prepare_corpus
     from flip.errors import InputError, UsageError
+    from flip.records import read_texts
     from flip.shards import Shard
 
     own = settings.embed
@@ -40,7 +41,10 @@ def embed_dataset(settings: Settings, languages: list[str], out: Output, *, dry_
         raise InputError(f"{folder / MANIFEST} exists", "--force replaces the dataset; what has not changed is kept")
     parts = _read(settings)
     if own.augment:
-        parts["augmented"] = augmented(parts["train"], own.augment, settings.seed)
+        teach = list(read_texts([own.teach])) if own.teach else []
+        parts["augmented"] = augmented(parts["train"], own.augment, settings.seed, teach)
+    elif own.teach:
+        raise UsageError("--teach makes sentences to learn from", "add --augment 2")
     texts = list(parts["train"].texts)
     if len(languages) > 1 and len(languages) != len(texts):
         raise UsageError(f"--language names {len(languages)} languages for {len(texts)} texts: {', '.join(texts)}")

@@ -51,6 +51,12 @@ Offline = Annotated[bool | None, typer.Option("--offline", help="Never use the n
 NoDevice = Annotated[str | None, typer.Option("--device", hidden=True)]
 NoSeed = Annotated[int | None, typer.Option("--seed", hidden=True)]
 NoOffline = Annotated[bool | None, typer.Option("--offline", hidden=True)]
+Teach = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Words to learn though the corpus has few of them or none, one a line; with --augment."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress, only results and errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines on a terminal too.")]

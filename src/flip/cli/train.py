@@ -74,6 +74,7 @@ def train(
             show_default="2; 0 for an API's encoder or the recipe paper",
         ),
     ] = None,
+    teach: options.Teach = None,
     encoder: options.EncoderName = None,
     encode_batch: Annotated[
         int | None,
@@ -204,7 +205,7 @@ def train(
             "shuffle": shuffle, "check_every": check_every, "dev_metric": dev_metric,
             "alpha": alpha, "lr": lr, "batch_size": batch_size, "epochs": epochs, "patience": patience, "l1": l1,
             "weight_decay": weight_decay, "precision": precision, "calibrate": calibrate, "augment": augment,
-            "dtype": dtype, "resume": resume, "force": force,
+            "teach": teach, "dtype": dtype, "resume": resume, "force": force,
             "text_license": text_license, "embedding_pair": embedding_pair, "sim_threshold": sim_threshold,
         }),
         trust=trust,
@@ -221,7 +222,7 @@ def train(
             "--embedding-pair": embedding_pair, "--sim-threshold": sim_threshold,
         },
         {
-            "--split": split, "--augment": settings.train.augment, "--encoder": encoder,
+            "--split": split, "--augment": settings.train.augment, "--teach": teach, "--encoder": encoder,
             "--encoder-batch-size": encode_batch,
         },
     )  # fmt: skip

@@ -72,6 +72,7 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
     from flip.corpus import MANIFEST, prepare_corpus
     from flip.dataset import load_dataset
     from flip.encoders.identity import describe
+    from flip.errors import UsageError
     from flip.published import load_vocabulary
     from flip.records import read_texts
     from flip.runs import DATA
@@ -82,8 +83,12 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
     assert own.output is not None
     encoder = options.load_encoder(settings.encoder, settings, out)
     parts = read_plain(own.corpus, own.split, settings.seed)
-    if times := _augmentation(own, encoder):
-        parts["augmented"] = augmented(parts["train"], times, settings.seed)
+    teach = list(read_texts([own.teach])) if own.teach else []
+    times = _augmentation(own, encoder)
+    if teach and not times:
+        raise UsageError("--teach makes sentences to learn from, which --augment 0 leaves out", "add --augment 2")
+    if times:
+        parts["augmented"] = augmented(parts["train"], times, settings.seed, teach)
     blank = sum(part.dropped for part in parts.values())
     with out.progress("embedding") as on_rows:
         datasets = prepare_corpus(
@@ -109,6 +114,7 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
             min_df=v.min_df,
             max_df=v.max_df,
             words=read_texts([v.words]) if v.words else None,
+            teach=teach,
         )
     if not own.vocab and (advice := vocabulary.unsegmented):
         out.note(f"note: {advice} (in flip.toml: [vocab] tokenizer)")

@@ -61,6 +61,10 @@ def vocab(
         typer.Option("--normalize/--no-normalize", help="Lower-case, strip punctuation.", show_default="normalize"),
     ] = None,
     words: Annotated[Path | None, typer.Option(help="Only the words of this file, one a line.")] = None,
+    teach: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also the words of this file, one a line."),
+    ] = None,
     concepts: Annotated[
         bool | None,
         typer.Option("--concepts", help="SpLiCE's vocabulary: frequent words and bound pairs.", show_default=False),
@@ -114,6 +118,7 @@ def vocab(
                 "strip_accents": strip_accents,
                 "normalize": normalize,
                 "words": words,
+                "teach": teach,
                 "concepts": concepts,
                 "unigrams": unigrams,
                 "bigrams": bigrams,
@@ -130,6 +135,8 @@ def vocab(
     texts = _texts(own)
     if own.concepts and own.words:
         raise UsageError("--concepts and --words exclude each other")
+    if own.concepts and own.teach:
+        raise UsageError("--concepts and --teach exclude each other")
     cutter = Tokenizer(own.tokenizer, own.strip_accents, own.ngram, own.normalize)
     if own.concepts:
         vocabulary = build_concepts(
@@ -149,6 +156,7 @@ def vocab(
             min_df=own.min_df,
             max_df=own.max_df,
             words=read_texts([own.words]) if own.words else None,
+            teach=read_texts([own.teach]) if own.teach else (),
         )
     if own.output.is_file() and not own.force and not _may_write(own.output, vocabulary):
         raise InputError(f"{own.output} exists and differs", "--force replaces it, -o names another")
