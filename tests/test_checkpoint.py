@@ -277,3 +277,52 @@ def test_unknown_models_name_what_there_is() -> None:
     with pytest.raises(UnavailableError) as raised:
         load_checkpoint("nothing")
     assert "minilm-en" in str(raised.value.hint)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_int8_keeps_the_scores_and_is_a_quarter_of_the_size(tmp_path: Path, full: bool) -> None:
+    rng = np.random.default_rng(0)
+    A, B = rng.normal(size=(500, 64)).astype(np.float32), rng.normal(size=(64, 96)).astype(np.float32)
+    A[3] = 0
+    b = rng.normal(size=500).astype(np.float32)
+    model = LogLinear(A @ B, b) if full else FactorizedLogLinear(A, B, b)
+    vocabulary = Vocabulary(tuple(f"w{i:03}" for i in range(500)))
+    u = rng.normal(size=(20, 96)).astype(np.float32)
+    save_checkpoint(tmp_path / "whole", Checkpoint(model, vocabulary))
+    save_checkpoint(tmp_path / "small", Checkpoint(model, vocabulary), "int8")
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "small")]
+    assert sizes[1] < 0.35 * sizes[0]
+    small = load_checkpoint(tmp_path / "small")
+    error = small.model.scores(u) - model.scores(u)
+    assert np.abs(error).std() < 0.01 * model.scores(u).std()
+    assert np.array_equal(small.model.b, b)
+    save_checkpoint(tmp_path / "again", small)
+    assert np.array_equal(load_checkpoint(tmp_path / "again").model.scores(u), small.model.scores(u))
+
+
+def test_int8_without_scales_is_refused(tmp_path: Path, tensors: dict[str, np.ndarray]) -> None:
+    wrong = tensors | {"E1": np.ones((WORDS, 8), np.int8)}
+    with pytest.raises(InputError, match="has no scale for each row"):
+        load_checkpoint(published(tmp_path, wrong))
+
+
+def test_values_that_float16_loses_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    vocabulary = Vocabulary(("aa", "bb"))
+    for value in (1e6, 1e-9):
+        model = LogLinear(np.full((2, 4), value, np.float32), np.zeros(2, np.float32))
+        with pytest.raises(InputError, match="do not fit into float16"):
+            save_checkpoint(tmp_path / "run", Checkpoint(model, vocabulary), "float16")
+        assert not (tmp_path / "run").exists()
+
+
+def test_the_bundled_model_is_written_for_other_programs(
+    here: Path, flip: Callable[..., Any], fails: Callable[..., str]
+) -> None:
+    from safetensors.numpy import load_file
+
+    assert "needs no download" in fails(2, "pull", "minilm-en")
+    assert flip("pull", "minilm-en", "-o", "bundled").records[0]["folder"] == "bundled"
+    assert all(tensor.dtype == np.float32 for tensor in load_file("bundled/model.safetensors").values())
+    ours, theirs = (flip("explain", "The train to Boston was late.", *model).records[0]["keywords"]
+                    for model in ((), ("-m", "bundled")))  # fmt: skip
+    assert [keyword["word"] for keyword in ours] == [keyword["word"] for keyword in theirs]

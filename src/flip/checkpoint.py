@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from flip.files import read_json, write_json
 from flip.locating import CONFIG_FILE, DEFAULT_MODEL, MODEL_FILE, VOCAB_FILE, infer_encoder, locate
 from flip.model import FactorizedLogLinear, LogLinear, Model
 from flip.spread import Spread
-from flip.tensors import narrowed, read_safetensors, saving
+from flip.tensors import SCALE, narrowed, quantized, read_safetensors, saving
 from flip.tokenize import Tokenizer
 from flip.vocabulary import Vocabulary, read_surfaces
 
@@ -156,17 +156,33 @@ def load_model(path: Path) -> Model:
     return LogLinear(matrices[0], b) if "E" in tensors else FactorizedLogLinear(matrices[0], matrices[1], b)
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint, dtype: type[np.floating[Any]] = np.float32) -> None:
-    """Writes the three files into `folder`, the model last, each atomically."""
+SavedType = Literal["float32", "float16", "int8"]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, dtype: SavedType = "float32") -> None:
+    """Writes the three files into `folder`, the model last, each atomically.
+
+    Args:
+        folder: is made where it is not there.
+        checkpoint: what to write.
+        dtype: of the matrices. In int8, A (or W) has a scale for each word, and B is float16. Other programs do not
+            read that; loaded and saved again, it is what they read.
+
+    Raises:
+        InputError: the values do not fit into the type, or the disk is full.
+    """
     from safetensors.numpy import save_file
 
     model = checkpoint.model
     tensors = {"E": model.W} if isinstance(model, LogLinear) else {"E1": model.A, "E2": model.B}
     tensors["b"] = model.b[:, None]
-    cast = {
-        key: np.ascontiguousarray(narrowed(value, dtype, f"{folder / MODEL_FILE}, {key}"))
-        for key, value in tensors.items()
-    }
+    cast: dict[str, Any] = {}
+    if dtype == "int8":
+        output = next(iter(tensors))
+        cast[output], cast[output + SCALE] = quantized(tensors.pop(output))
+    for key, value in tensors.items():
+        kept = "float32" if key == "b" and dtype == "int8" else "float16" if dtype == "int8" else dtype
+        cast[key] = np.ascontiguousarray(narrowed(value, kept, f"{folder / MODEL_FILE}, {key}"))
     write_json(folder / VOCAB_FILE, checkpoint.vocabulary.index)
     surfaces = {"surfaces": dict(checkpoint.vocabulary.surfaces)} if checkpoint.vocabulary.surfaces else {}
     write_json(folder / CONFIG_FILE, checkpoint.config | surfaces)

@@ -136,7 +136,7 @@ class TrainSettings(_Section):
     patience: int | None = Field(default=None, ge=1)
     precision: Precision | None = None
     calibrate: bool | None = None
-    dtype: Literal["float32", "float16"] = "float32"  # of the saved model
+    dtype: Literal["float32", "float16", "int8"] = "float32"  # of the saved model
     text_license: str | None = None  # for the model card
     resume: bool = False
     force: bool = False

@@ -59,7 +59,7 @@ def locate(
         return _complete(path, vocab)
     if path.is_dir():
         return _complete(_model_in(path), vocab)
-    if (BUNDLED / name / MODEL_FILE).is_file():
+    if is_bundled(name):
         return _complete(BUNDLED / name / MODEL_FILE, vocab)
     if path.suffix != ".safetensors" and (source := _on_hub(name)):
         folder = source.cached()
@@ -73,6 +73,11 @@ def locate(
         f"no model {name!r}",
         f"a checkpoint folder, a .safetensors file, a bundled model ({bundled or 'none'}), or OWNER/NAME on the hub",
     )
+
+
+def is_bundled(name: str) -> bool:
+    """Whether a model of this name comes with the package."""
+    return (BUNDLED / name / MODEL_FILE).is_file()
 
 
 def infer_encoder(path: Path, dimension: int) -> str | None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.bags import Bags
+    from flip.checkpoint import SavedType
     from flip.recipes import Precision
     from flip.training import Epoch, Trainer
     from flip.vocabulary import Vocabulary
@@ -73,7 +74,7 @@ def train_run(
     config: dict[str, Any],
     *,
     resume: bool = False,
-    dtype: type[np.floating[Any]] = np.float32,
+    dtype: SavedType = "float32",
     on_step: Callable[[int, int], None] | None = None,
 ) -> Iterator[Epoch]:
     """Trains in `folder`; after each epoch the best model, the state and the log are there, each replaced atomically.

@@ -12,6 +12,7 @@ import numpy as np
 from flip.errors import InputError
 from flip.files import os_errors, replacing, reserve
 
+SCALE = "_scale"  # ends the name of the tensor with the scales of the rows of another
 _LOST = 0.01  # of the norm, at the most
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ def read_safetensors(path: Path) -> dict[str, NDArray[np.float32]]:
     """All tensors of a file as float32.
 
     What is stored as float32 is mapped, not read: pages are loaded when they are used, and shared between processes.
-    Writing to it changes the copy in memory only.
+    Writing to it changes the copy in memory only. Rows of 8-bit integers are multiplied by their scales, which
+    `quantized` makes.
 
     Raises:
         InputError: missing, truncated, tampered with, or tensors that are not floating-point numbers.
@@ -41,7 +43,13 @@ def read_safetensors(path: Path) -> dict[str, NDArray[np.float32]]:
                 "download or train the checkpoint again",
             ) from error
         start, header = _header(path)
-        return {name: _read(path, start, name, header[name]) for name in names}
+        tensors = {name: _read(path, start, name, header[name]) for name in names}
+        for name in [name for name in names if header[name]["dtype"] == "I8"]:
+            scale = tensors.pop(name + SCALE, None)
+            if scale is None or scale.shape != (*tensors[name].shape[:-1], 1):
+                raise InputError(f"{path}: {name} is of type I8 and has no scale for each row")
+            tensors[name] *= scale
+        return tensors
 
 
 def narrowed(values: NDArray[np.floating[Any]], dtype: Any, what: str) -> NDArray[np.floating[Any]]:
@@ -50,13 +58,21 @@ def narrowed(values: NDArray[np.floating[Any]], dtype: Any, what: str) -> NDArra
     Raises:
         InputError: some are too large for it, or so small that most of them is lost.
     """
-    kept = np.asarray(values).astype(dtype, copy=False)
+    with np.errstate(over="ignore"):
+        kept = np.asarray(values).astype(dtype, copy=False)
     if kept.dtype == np.float16:
         lost = np.linalg.norm(values - kept.astype(np.float32)) if np.isfinite(kept).all() else np.inf
         if np.isfinite(values).all() and lost > _LOST * np.linalg.norm(values):
             size = float(np.abs(values).max())
             raise InputError(f"{what}: values up to {size:.3g} do not fit into float16", "take --dtype float32")
     return kept
+
+
+def quantized(values: NDArray[np.floating[Any]]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """A matrix (n, d) as 8-bit integers (n, d) times the scale of each row (n, 1), which is its largest entry / 127."""
+    scale = np.abs(values).max(axis=1, keepdims=True).astype(np.float32) / 127
+    rounded = np.rint(values / np.where(scale > 0, scale, 1))
+    return rounded.astype(np.int8), scale
 
 
 @contextmanager
@@ -88,9 +104,9 @@ def _header(path: Path) -> tuple[int, dict[str, Any]]:
 
 def _read(path: Path, start: int, name: str, entry: dict[str, Any]) -> NDArray[np.float32]:
     # numpy has no bfloat16: it is the upper half of a float32.
-    stored = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "BF16": "<u2"}.get(entry["dtype"])
+    stored = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "BF16": "<u2", "I8": "<i1"}.get(entry["dtype"])
     if stored is None:
-        raise InputError(f"{path}: {name} is of type {entry['dtype']}", "expected F32, F16, BF16 or F64")
+        raise InputError(f"{path}: {name} is of type {entry['dtype']}", "expected F32, F16, BF16, F64 or I8")
     shape = tuple(entry["shape"])
     if 0 in shape:
         return np.empty(shape, np.float32)

@@ -50,11 +50,12 @@ def pull(
 
     Only .safetensors, .json, .npy, .txt and .yaml files are taken, and each is checked against the size and hash that
     the hub lists. Given again, it keeps complete files; one that was broken off starts again. HF_ENDPOINT, HF_HOME and
-    HF_TOKEN are respected.
+    HF_TOKEN are respected. The name of a bundled model writes that as float32, for other programs.
     """
     from flip import hub
     from flip.config import load_settings
     from flip.errors import UsageError
+    from flip.locating import is_bundled
 
     settings = load_settings(
         "pull",
@@ -63,6 +64,9 @@ def pull(
     )
     own = settings.pull
     out = Output(as_json=as_json, quiet=quiet)
+    if is_bundled(repo):
+        _export(repo, own.output, out)
+        return
     source = hub.Source.parse(repo, dataset)
     patterns = include or []
     if dry_run:
@@ -87,6 +91,17 @@ def pull(
         out.note(f"use it with: flip explain --model {pulled.folder if own.output else repo}")
     fields = {"repo": repo, "folder": str(pulled.folder), "files": pulled.files, "commit": pulled.commit}
     out.result(fields, str(pulled.folder))
+
+
+def _export(name: str, folder: Path | None, out: Output) -> None:
+    """Writes the bundled model as the published programs read it: float32, in three files."""
+    from flip.checkpoint import load_checkpoint, save_checkpoint
+    from flip.errors import UsageError
+
+    if folder is None:
+        raise UsageError(f"{name} comes with flip, and needs no download", f"-o FOLDER writes it as float32: -o {name}")
+    save_checkpoint(folder, load_checkpoint(name))
+    out.result({"repo": name, "folder": str(folder)}, str(folder))
 
 
 def _show(out: Output, source: Source, listing: Listing) -> None:

@@ -169,7 +169,7 @@ def train(
         str | None, typer.Option(help="Licence of the sentences, for the model card (README.md).", show_default=False)
     ] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="Of the saved model: float32 or float16.", show_default="float32")
+        str | None, typer.Option(help="Of the saved model: float32, float16 or int8.", show_default="float32")
     ] = None,
     resume: Annotated[
         bool | None, typer.Option("--resume", help="Go on with the run in RUN.", show_default=False)
@@ -258,7 +258,6 @@ def _train(settings: Settings, out: Output) -> None:
 
 
 def _train_on(given: Given, settings: Settings, folder: Path, device: torch.device, group: Group, out: Output) -> None:
-    import numpy as np
 
     from flip.bags import bags_of_words
     from flip.calibration import choose_bias_weight
@@ -307,10 +306,9 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
         | ({"license": own.text_license} if own.text_license else {})
         | {"train_sentences": given.whole, "dev_sentences": len(dev_references)},
     }
-    weights = np.float16 if own.dtype == "float16" else np.float32
     with out.progress("training") as on_step:
         for epoch in train_run(
-            folder, trainer, given.vocabulary, description, resume=own.resume, dtype=weights, on_step=on_step
+            folder, trainer, given.vocabulary, description, resume=own.resume, dtype=own.dtype, on_step=on_step
         ):
             score = "" if epoch.score is None else f"  dev {config.dev_metric} {epoch.score:.4f}"
             out.note(f"epoch {epoch.epoch}/{epoch.epochs}  loss {epoch.loss:.3f}{score}  {epoch.seconds:.1f} s")
@@ -329,7 +327,7 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
         metrics["test"] = evaluate(best, *tested, device=run_on)
     description["metrics"] = metrics
     checkpoint = Checkpoint(best, given.vocabulary, description, str(folder))
-    save_checkpoint(folder, checkpoint, weights)
+    save_checkpoint(folder, checkpoint, own.dtype)
     write_card(folder, checkpoint)
     last = "test" if "test" in metrics else "dev"
     accuracy = metrics[last]["accuracy"]
