@@ -6,17 +6,20 @@ tests/test_fuzz.py` runs so many. Hypothesis prints how to repeat a failure, and
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from copy import deepcopy
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +41,12 @@ _ODD = [
     b"'", b",", b"\t",
 ]  # fmt: skip
 
+
+_ODD_VALUES: list[object] = [
+    None, True, False, 0, -1, 7, 1.5, 1e300, 10**30, float("nan"), float("inf"), "", " ", "x", "1",
+    "/dev/null", "\0", "\ud800", [], [None], [[]], [1, "x"], ["a", "b"], {}, {"a": 1}, {"": None},
+    {"id": "m", "file": "test.npy"}, [{"id": 1, "file": 2}],
+]  # fmt: skip
 
 # Shares of a length; not st.floats, which needs the subnormal numbers that training switches off.
 PLACES = st.integers(0, 9_999).map(lambda i: i / 10_000)
@@ -61,7 +70,22 @@ def mutated(seeds: list[bytes]) -> st.SearchStrategy[bytes]:
         st.sampled_from([0, 1, 1, 2, 4, 9, 40]),
         st.one_of(st.sampled_from(_ODD), st.integers(-1, 255), st.binary(max_size=3)),
     )
-    return st.builds(change, st.sampled_from(seeds), st.lists(edit, min_size=1, max_size=4))
+    changed = st.builds(change, st.sampled_from(seeds), st.lists(edit, min_size=1, max_size=4))
+    trees = [seed for seed in seeds if b"{" in seed[:99] or b": " in seed[:99]]
+    return changed | st.builds(of_other_types, st.sampled_from(trees), st.data()) if trees else changed
+
+
+def of_other_types(content: bytes, data: st.DataObject) -> bytes:
+    """JSON or YAML of which one or two values, anywhere in the tree, are replaced by ones that do not belong there."""
+    tree = yaml.safe_load(content)
+    for _ in range(data.draw(st.integers(1, 2))):
+        parent, key, node = None, None, tree
+        while isinstance(node, dict | list) and node and (parent is None or data.draw(st.integers(0, 3))):
+            parent, key = node, data.draw(st.sampled_from(list(node) if isinstance(node, dict) else range(len(node))))
+            node = node[key]
+        if parent is not None:
+            parent[key] = deepcopy(data.draw(st.sampled_from(_ODD_VALUES)))
+    return json.dumps(tree).encode()
 
 
 def fuzzed(**strategies: st.SearchStrategy[object]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -226,15 +250,18 @@ def test_journals(data: Path, which: str, mutate: bytes, place: float, force: bo
 
 @pytest.mark.parametrize("name", ["a.json", "a.sentences.txt"])
 def test_descriptions_of_embeddings(data: Path, name: str) -> None:
-    @fuzzed(content=mutated([b"x"]), place=PLACES)
-    def check(content: bytes, place: float) -> None:
+    @fuzzed(content=mutated([b"x"]), place=PLACES, more=st.data())
+    def check(content: bytes, place: float, more: st.DataObject) -> None:
         shutil.rmtree("d", ignore_errors=True)
         Path("d").mkdir()
         for path in Path().glob("test.*"):
             shutil.copy(path, Path("d") / path.name.replace("test", "a"))
         whole = (Path("d") / name).read_bytes()
         at = int(place * len(whole))
-        (Path("d") / name).write_bytes(whole[:at] + content + whole[at + 3 :])
+        changed = whole[:at] + content + whole[at + 3 :]
+        if name == "a.json" and more.draw(st.booleans()):
+            changed = of_other_types(whole, more)
+        (Path("d") / name).write_bytes(changed)
         Path("d/d.yaml").write_text(
             "test: {embeddings: [{id: m, file: a.npy}], texts: [{id: t, file: a.sentences.txt}]}"
         )
@@ -251,10 +278,21 @@ RUN = ("config.json", "vocab.json", "model.safetensors", "options.json", "log.js
 def test_run_folders(data: Path, name: str) -> None:
     whole = (data / "run" / name).read_bytes()
 
-    @fuzzed(edit=mutated([b""]), place=PLACES, near_start=st.booleans(), cut=st.sampled_from([0, 1, 5, 10**9]))
-    def check(edit: bytes, place: float, near_start: bool, cut: int) -> None:
+    @fuzzed(
+        edit=mutated([b""]),
+        place=PLACES,
+        near_start=st.booleans(),
+        cut=st.sampled_from([0, 1, 5, 10**9]),
+        more=st.data(),
+    )
+    def check(edit: bytes, place: float, near_start: bool, cut: int, more: st.DataObject) -> None:
         at = int(place * (min(len(whole), 1500) if near_start else len(whole)))
-        (data / "run" / name).write_bytes(whole[:at] + edit + whole[at + cut :])
+        content = whole[:at] + edit + whole[at + cut :]
+        if name in ("config.json", "options.json") and more.draw(st.booleans()):
+            content = of_other_types(whole, more)
+        elif name == "log.jsonl" and more.draw(st.booleans()):
+            content = of_other_types(whole.splitlines()[0], more) + b"\n"
+        (data / "run" / name).write_bytes(content)
         survives("explain", "test.npy", "--model", "run", "--offline", "-q")
         if name in ("options.json", "log.jsonl", "state.safetensors"):
             survives("train", "--data", "datasets.yaml", "--vocab", "vocab.json", "-o", "run", "--resume", "-q")

@@ -255,11 +255,11 @@ def write_manifest(path: Path, datasets: dict[str, Dataset]) -> None:
 
 
 def _dataset(name: str, entry: Any, manifest: Path) -> Dataset:
-    def items(key: str) -> list[dict[str, Any]]:
+    def items(key: str, names: Sequence[str] = ("id", "file")) -> list[dict[str, Any]]:
         found = entry.get(key) or [] if isinstance(entry, dict) else None
-        if not isinstance(found, list) or not all(isinstance(i, dict) and "id" in i and "file" in i for i in found):
+        if not isinstance(found, list) or not all(_has(item, names) for item in found):
             raise InputError(
-                f"{manifest}: dataset {name!r}: {key} must be a list of objects with id and file",
+                f"{manifest}: dataset {name!r}: {key} must be a list of objects with {' and '.join(names)}",
                 "for example `texts: [{id: en, file: test.txt, language: eng_Latn}]`",
             )
         return found
@@ -268,9 +268,6 @@ def _dataset(name: str, entry: Any, manifest: Path) -> Dataset:
         path = Path(file)
         return path if path.exists() else manifest.parent / path
 
-    similarities = entry.get("sim_scores") or [] if isinstance(entry, dict) else []
-    if not isinstance(similarities, list) or not all(isinstance(i, dict) and "file" in i for i in similarities):
-        raise InputError(f"{manifest}: dataset {name!r}: sim_scores must be a list of objects with file and pair")
     return Dataset(
         name,
         tuple(
@@ -278,5 +275,16 @@ def _dataset(name: str, entry: Any, manifest: Path) -> Dataset:
             for i in items("embeddings")
         ),
         tuple(TextFile(str(i["id"]), located(i["file"]), i.get("language")) for i in items("texts")),
-        tuple(SimilarityFile(located(i["file"]), tuple(map(str, i.get("pair") or ()))) for i in similarities),
+        tuple(
+            SimilarityFile(located(i["file"]), tuple(map(str, i.get("pair") or ())))
+            for i in items("sim_scores", ["file"])
+        ),
+    )
+
+
+def _has(item: Any, names: Sequence[str]) -> bool:
+    """Whether an object of a manifest has these fields, and all that it has are of their types."""
+    types = {"id": str | int, "file": str, "modality": str | None, "language": str | None, "pair": list | None}
+    return isinstance(item, dict) and all(
+        isinstance(item.get(key), kind) for key, kind in types.items() if key in item or key in names
     )

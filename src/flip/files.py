@@ -37,6 +37,10 @@ def os_errors(path: Path, doing: str) -> Iterator[None]:
         raise InputError(
             f"{path}: cannot {doing}: {reason}", "check free space and permissions, or name another path"
         ) from error
+    except ValueError as error:
+        if not isinstance(error, UnicodeEncodeError) and "null" not in str(error):
+            raise
+        raise InputError(f"{str(path)!r} is no name that a file can have", "check the path") from error
 
 
 def is_stream(path: Path) -> bool:

@@ -145,7 +145,7 @@ def read_vocab_config(path: Path) -> PublishedConfig:
     if (folder := tree.pop("output_dir", None)) and "name" in tree:
         own["output"] = str(Path(str(folder)) / str(tree.pop("name")) / "vocab.json")
     known = {"token_pattern", "strip_accents"} | ({"lowercase"} if tree.get("lowercase", True) else set())
-    return PublishedConfig({}, own, tuple(sorted(tree.keys() - known)))
+    return PublishedConfig({}, own, tuple(sorted(map(str, tree.keys() - known))))
 
 
 def load_vocabulary(path: Path) -> Vocabulary:
@@ -185,7 +185,7 @@ def _weigh_first(path: Path, own: dict[str, Any]) -> None:
 
 def _tokenizer(path: Path, tree: dict[str, Any]) -> Tokenizer:
     pattern = tree.get("token_pattern", "latin")
-    if pattern not in _TOKENIZERS:
+    if not isinstance(pattern, str) or pattern not in _TOKENIZERS:
         raise InputError(f"{path}: token_pattern is {pattern!r}", f"one of {', '.join(_TOKENIZERS)}")
     options = {
         "name": _TOKENIZERS[pattern],
