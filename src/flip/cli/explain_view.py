@@ -175,8 +175,8 @@ def _columns(rows: Iterable[tuple[RenderableType, ...]]) -> RenderableType:
         table.add_column(width=_BAR) if isinstance(cell, Bar) else table.add_column(justify="right")
     for row in rows:
         table.add_row(*row)
-    return Padding(table, (0, 0, 0, 4))
+    return Padding(table, (0, 0, 0, 4), expand=False)
 
 
 def _indented(text: Text) -> RenderableType:
-    return Padding(text, (0, 0, 0, 2))
+    return Padding(text, (0, 0, 0, 2), expand=False)
