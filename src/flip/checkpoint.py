@@ -85,6 +85,11 @@ class Checkpoint:
         """The probability from which words are taken for the best F1 on dev; None where not known."""
         return self.config.get("threshold")
 
+    @property
+    def likely(self) -> float:
+        """The probability from which the model is taken to say a word: the threshold, 0.5 where it is not known."""
+        return 0.5 if self.threshold is None else self.threshold
+
 
 def load_checkpoint(
     name: str | Path | None = None,

@@ -45,6 +45,7 @@ AtLeastOne = Field(default=10, ge=1)
 
 
 _MOST_CROPS = 1000
+_OF_A_UNION = re.compile(r"constrained-|literal\[")  # what pydantic adds to a setting that may be of several kinds
 _OUTPUTS = {"output", "details", "plot", "report"}
 
 
@@ -165,7 +166,8 @@ class ExplainSettings(_Section):
     vocab: Path | None = None
     topn: int = AtLeastOne
     bias_weight: float | None = None  # None: the checkpoint's own, chosen on dev
-    min_probability: float = Field(default=0.0, ge=0, le=1)
+    # auto: the checkpoint's threshold; None: auto on a terminal and on a page, 0 in JSON
+    min_probability: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] | None = None
     batch_size: int = Field(default=64, ge=1)
 
 
@@ -249,7 +251,7 @@ def load_settings(section: str, shared: dict[str, Any], own: dict[str, Any], *, 
         return settings
     except ValidationError as error:
         first = error.errors()[0]
-        path = [str(part) for part in first["loc"]]
+        path = [part for part in map(str, first["loc"]) if not _OF_A_UNION.match(part)]
         name = ".".join(path)
         message = first["msg"].removeprefix("Value error, ")
         near = _near_match(error)
@@ -313,4 +315,6 @@ def _near_match(error: ValidationError) -> str | None:
             allowed = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
             if near := difflib.get_close_matches(str(problem["input"]), allowed, n=1):
                 return f"did you mean {near[0]!r}?"
+            if problem is not problems[0]:
+                return f"{problem['ctx']['expected']} is allowed too"
     return None

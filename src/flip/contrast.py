@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from flip.model import Array
 
 _ALIKE = 1.0  # log-odds: nearer than this, a word is said about as much by one as by the other
-_LIKELY = 0.5  # where the checkpoint has no threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,7 @@ class PairedWord:
     score, against_score: ranking scores z; z(u) - z(v) = A B (u - v) is free of the bias.
     probability, against_probability: of the word in either; None for multinomial checkpoints.
     share: what the word adds to the cosine of u and v, see `Contrast`.
+    surface: how people write the word.
     """
 
     word: str
@@ -38,6 +38,7 @@ class PairedWord:
     probability: float | None
     against_probability: float | None
     share: float
+    surface: str
 
     def to_dict(self) -> dict[str, Any]:
         """As in output records."""
@@ -115,8 +116,10 @@ class Contrast:
 
         def paired(w: int) -> PairedWord:
             one, other = (None, None) if p is None else (float(p[0, w]), float(p[1, w]))
-            word = self.checkpoint.vocabulary.words[w]
-            return PairedWord(word, float(z[0, w]), float(z[1, w]), one, other, float(shares[w]))
+            vocabulary = self.checkpoint.vocabulary
+            word = vocabulary.words[w]
+            scores = float(z[0, w]), float(z[1, w])
+            return PairedWord(word, *scores, one, other, float(shares[w]), vocabulary.surface(word))
 
         def words(indices: Iterable[int], key: Callable[[int], float]) -> list[PairedWord]:
             return [paired(w) for w in sorted(indices, key=key, reverse=True)]
@@ -135,8 +138,7 @@ class Contrast:
 
     def _says(self, w: int, z: Array, p: Array | None, side: int) -> bool:
         """Whether an embedding says a keyword of the other too."""
-        threshold = self.checkpoint.threshold or _LIKELY
-        return bool((p is not None and p[side, w] >= threshold) or z[side, w] >= z[1 - side, w] - _ALIKE)
+        return bool((p is not None and p[side, w] >= self.checkpoint.likely) or z[side, w] >= z[1 - side, w] - _ALIKE)
 
     def _shares(self, words: list[int], u: Array, v: Array) -> Array:
         if not words:

@@ -17,7 +17,8 @@ from flip.encoders.base import encode
 from flip.encoders.catalog import require_harmless
 from flip.encoders.identity import require_dimension, require_encoder_of
 from flip.errors import InputError, UsageError
-from flip.keywords import top_keywords
+from flip.keywords import Scores
+from flip.reading import Reader
 from flip.records import Record
 from flip.scripts import unknown_script
 from flip.streaming import one_ahead, ready_batches
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from flip.checkpoint import Checkpoint
     from flip.encoders.base import Encoder
     from flip.encoders.cascade import Transcriber
+    from flip.keywords import Keyword
     from flip.model import Array
 
     # Vectors, extra fields of the output and errors of a batch, by position; a blank line is in none of them.
@@ -71,10 +73,15 @@ class Explainer:
     def stream(self, records: Iterable[Record | InputError], batch_size: int = 64) -> Iterator[dict[str, Any]]:
         """One output record for each input record, in order, as soon as it can be had.
 
-        `{"id", "text"|"audio"|"row", "via"?, "transcript"?, "language"?, "warnings"?, "keywords", "truncated"?}`, or
-        `{"id", ..., "error"}` for a bad record. The warnings say what of a recording could not be decoded, and
-        why words may be untrue. The id is the record's own, or its number in the stream from 1. A blank line has no
-        keywords.
+        `{"id", "text"|"audio"|"row", "via"?, "transcript"?, "language"?, "warnings"?, "keywords", "words"?, "unknown"?,
+        "truncated"?}`, or `{"id", ..., "error"}` for a bad record. The warnings say what of a recording could not be
+        decoded, and why words may be untrue. The id is the record's own, or its number in the stream from 1. A blank
+        line has no keywords.
+
+        Where there is a text, or a transcript, `in_text` of a keyword says whether it is in it; `words` are the words
+        of the text in order, `{"word", "surface", "probability", "rank"}`: surface is how it stands in the text, rank
+        that of its score among all words from 1. Both are None for a word that the vocabulary lacks; `unknown` lists
+        these.
         """
 
         def embedded() -> Iterator[tuple[int, list[Record | InputError], _Embedded]]:
@@ -99,22 +106,46 @@ class Explainer:
         self, records: Sequence[Record | InputError], number: int, embedded: _Embedded
     ) -> list[dict[str, Any]]:
         vectors, extras, errors = embedded
-        rows = sorted(vectors)
-        words = self._keywords(np.stack([vectors[i] for i in rows])) if rows else []
-        by_row = dict(zip(rows, words, strict=True))
+        rows = {i: row for row, i in enumerate(sorted(vectors))}
+        scores = Scores(self.checkpoint, np.stack([vectors[i] for i in rows]), self.bias_weight) if rows else None
+        keywords = scores.keywords(self.topn, self.min_probability) if scores else []
         results = []
         for i, record in enumerate(records):
             if i in errors:
                 results.append(_head(record, number + i) | {"error": errors[i]})
+                continue
+            extra = extras.get(i, {})
+            cut = {"truncated": extra.pop("truncated")} if "truncated" in extra else {}
+            found = keywords[rows[i]] if i in rows else []
+            if unsure := self._of_unknown_origin(record):
+                found = [replace(keyword, probability=None) for keyword in found]
+            text = extra.get("transcript", _content(record).get("text"))
+            if text is None:
+                words = {"keywords": [keyword.to_dict() for keyword in found]}
             else:
-                extra = extras.get(i, {})
-                cut = {"truncated": extra.pop("truncated")} if "truncated" in extra else {}
-                keywords = by_row.get(i, [])
-                if self._of_unknown_origin(record):
-                    keywords = [replace(keyword, probability=None) for keyword in keywords]
-                found = {"keywords": [keyword.to_dict() for keyword in keywords]}
-                results.append(_head(record, number + i) | extra | found | cut)
+                words = self._words(text, found, scores, rows.get(i), unsure)
+            results.append(_head(record, number + i) | extra | words | cut)
         return results
+
+    def _words(
+        self, text: str, keywords: list[Keyword], scores: Scores | None, row: int | None, unsure: bool
+    ) -> dict[str, Any]:
+        """`keywords`, and beside them `words` and `unknown` of a text; with `unsure` without probabilities."""
+        index = self.checkpoint.vocabulary.index
+        said = [(piece.text, word) for piece in self.reader.pieces(text) for word in piece.words]
+        known = list({index[word] for _, word in said if word in index})
+        found = dict(zip(known, scores.of_words(row, known), strict=True)) if scores and row is not None else {}
+        words = []
+        for surface, word in said:
+            probability, rank = found.get(index.get(word, -1), (None, None))
+            likely = None if probability is None or unsure else round(probability, 4)
+            words.append({"word": word, "surface": surface, "probability": likely, "rank": rank})
+        in_text = {word for _, word in said} if self.checkpoint.vocabulary.longest == 1 else self.reader.ngrams(text)
+        return {
+            "keywords": [keyword.to_dict() | {"in_text": keyword.word in in_text} for keyword in keywords],
+            "words": words,
+            "unknown": list(dict.fromkeys(word for _, word in said if word not in index)),
+        }
 
     def pairs(
         self,
@@ -195,6 +226,11 @@ class Explainer:
         return found
 
     @cached_property
+    def reader(self) -> Reader:
+        """Cuts texts into the words of the vocabulary."""
+        return Reader(self.checkpoint.vocabulary)
+
+    @cached_property
     def _contrast(self) -> Contrast:
         return Contrast(self.checkpoint, self.topn, self.bias_weight, self.min_probability)
 
@@ -219,15 +255,6 @@ class Explainer:
         stored = self.checkpoint.trained_on.get("options", {})
         name = require_harmless(self.checkpoint.require_encoder(), self.checkpoint.name)
         return load_encoder(name, EncoderOptions().over(stored))
-
-    def _keywords(self, vectors: Array) -> list[Any]:
-        return top_keywords(
-            self.checkpoint,
-            vectors,
-            topn=self.topn,
-            bias_weight=self.bias_weight,
-            min_probability=self.min_probability,
-        )
 
     def _require_fit(self, records: Sequence[Record | InputError]) -> None:
         """Raises an InputError where the encoder of what has to be embedded is not that of the checkpoint."""

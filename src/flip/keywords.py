@@ -82,23 +82,48 @@ def top_keywords(
     Raises:
         InputError: an embedding holds NaN or infinity.
     """
-    if not np.isfinite(embeddings).all():
-        raise InputError("an embedding holds NaN or infinity", "leave such rows out")
-    model, vocabulary = checkpoint.model, checkpoint.vocabulary
-    weight = checkpoint.bias_weight if bias_weight is None else bias_weight
-    z = model.scores(embeddings, weight)
-    found = top_k(z, topn)
-    scores = np.take_along_axis(z, found, axis=1)
-    if not checkpoint.calibrated:
+    return Scores(checkpoint, embeddings, bias_weight).keywords(topn, min_probability)
+
+
+class Scores:
+    """The ranking scores of all words for n embeddings, computed once; arguments as of `top_keywords`."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, embeddings: NDArray[np.floating[Any]], bias_weight: float | None = None
+    ) -> None:
+        if not np.isfinite(embeddings).all():
+            raise InputError("an embedding holds NaN or infinity", "leave such rows out")
+        self._checkpoint = checkpoint
+        weight = checkpoint.bias_weight if bias_weight is None else bias_weight
+        self._z = checkpoint.model.scores(embeddings, weight)
+        self._missing = np.float32(1 - weight)  # of b, to full scores
+
+    def keywords(self, topn: int, min_probability: float = 0.0) -> list[list[Keyword]]:
+        """As `top_keywords`."""
+        vocabulary = self._checkpoint.vocabulary
+        found = top_k(self._z, topn)
+        scores = np.take_along_axis(self._z, found, axis=1)
+        if not self._checkpoint.calibrated:
+            return [
+                [_keyword(vocabulary, *pair, None) for pair in zip(*row, strict=True)]
+                for row in zip(found, scores, strict=True)
+            ]
+        probabilities = self._probabilities(found, scores)
         return [
-            [_keyword(vocabulary, *pair, None) for pair in zip(*row, strict=True)]
-            for row in zip(found, scores, strict=True)
+            [_keyword(vocabulary, w, s, float(p)) for w, s, p in zip(*row, strict=True) if p >= min_probability]
+            for row in zip(found, scores, probabilities, strict=True)
         ]
-    probabilities = sigmoid(scores + (1 - weight) * model.b[found])
-    return [
-        [_keyword(vocabulary, w, s, float(p)) for w, s, p in zip(*row, strict=True) if p >= min_probability]
-        for row in zip(found, scores, probabilities, strict=True)
-    ]
+
+    def of_words(self, row: int, words: list[int]) -> list[tuple[float | None, int]]:
+        """Of each of the words, for one embedding: its probability, and its rank from 1; equal scores share a rank."""
+        z = self._z[row]
+        ranks = [1 + int(np.count_nonzero(z > z[w])) for w in words]
+        if not self._checkpoint.calibrated:
+            return [(None, rank) for rank in ranks]
+        return list(zip(self._probabilities(np.array(words, np.int64), z[words]).tolist(), ranks, strict=True))
+
+    def _probabilities(self, words: NDArray[np.int64], scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        return sigmoid(scores + self._missing * self._checkpoint.model.b[words])
 
 
 def _keyword(vocabulary: Vocabulary, index: int, score: float, probability: float | None) -> Keyword:

@@ -46,12 +46,10 @@ class Record:
 
     @property
     def content(self) -> dict[str, Any]:
-        """What is repeated in output records: the text, the audio path or the row."""
-        if self.row is not None:
-            return {"row": self.row}
-        if self.audio is not None:
+        """What is repeated in output records: the text, the audio path, or the row, with its text where it is known."""
+        if self.audio is not None and self.row is None:
             return {"audio": str(self.audio)}
-        return {} if self.text is None else {"text": self.text}
+        return ({} if self.row is None else {"row": self.row}) | ({} if self.text is None else {"text": self.text})
 
 
 def read_records(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from flip.bags import Bags, bags_of_indices
@@ -24,16 +24,18 @@ def span_words(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource
         tokens: `vocabulary` or `published`, as for `flip.metrics.references`.
     """
     split = published_tokens if tokens == "published" else vocabulary.tokenizer.words
-    longest = max((word.count(" ") + 1 for word in vocabulary.words), default=1)
-    return bags_of_indices(set(_spans(split(text), vocabulary.index, longest)) for text in texts)
+    longest = vocabulary.longest
+    cut = (spans(split(text), vocabulary.index, longest) for text in texts)
+    return bags_of_indices({found for _, found in one if found is not None} for one in cut)
 
 
-def _spans(tokens: list[str], index: dict[str, int], longest: int) -> Iterable[int]:
+def spans(tokens: Sequence[str], index: dict[str, int], longest: int) -> Iterator[tuple[int, int | None]]:
+    """Cuts tokens into spans: how many tokens, and the index of the n-gram; a token that starts none has None."""
     start = 0
     while start < len(tokens):
-        for n in range(longest, 0, -1):
+        for n in range(min(longest, len(tokens) - start), 0, -1):
             found = index.get(" ".join(tokens[start : start + n]))
             if found is not None:
-                yield found
                 break
+        yield (n if found is not None else 1), found
         start += n if found is not None else 1

@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from flip.errors import InputError
@@ -142,6 +143,23 @@ class Tokenizer:
             return words
         low, high = self.ngram
         return [" ".join(words[i : i + n]) for n in range(low, high + 1) for i in range(len(words) - n + 1)]
+
+    def runs(self, form: str) -> list[str]:
+        """What stands between two spaces, cut where one of its words may end; joined, the runs are the form again.
+
+        >>> Tokenizer().runs("wait…stop-now"), Tokenizer("unicode").runs("今天。")
+        (['wait', '…', 'stop-now'], ['今', '天。'])
+        """
+        if self.name == "unicode":
+            starts = [match.start() for match in unicode_words().finditer(form)]
+            return [form[start:stop] for start, stop in pairwise([0, *starts[1:], len(form)])]
+        return ["".join(run) for _, run in groupby(form, self._separates)]
+
+    def _separates(self, character: str) -> bool:
+        """Whether words of a form end at a character."""
+        if self.normalize:
+            return _REMOVED[ord(character)] == " "
+        return not (character.isalnum() or character == "_" or unicodedata.category(character).startswith("M"))
 
     def unigrams(self, texts: Iterable[str]) -> list[str]:
         """The unigrams of many texts in one pass, several times faster than one call each."""

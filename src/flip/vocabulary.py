@@ -45,6 +45,11 @@ class Vocabulary:
         return {word: i for i, word in enumerate(self.words)}
 
     @cached_property
+    def longest(self) -> int:
+        """Words of its longest n-gram."""
+        return max((word.count(" ") + 1 for word in self.words), default=1)
+
+    @cached_property
     def scripts(self) -> frozenset[str]:
         """The writing systems of its words, see `flip.scripts`."""
         return frozenset(scripts("".join({*"".join(self.words)})))

@@ -9,6 +9,7 @@ import typer
 
 from flip import __version__
 from flip.cli import embed, eval, explain, pull, train, vocab
+from flip.cli.help import PanelCommand, brief
 from flip.cli.output import fail_to_print, forget_stdout
 from flip.cli.terminal import show_what_can_be_shown
 
@@ -18,7 +19,8 @@ app = typer.Typer(
     epilog="""\b
 Examples:
   flip explain "The train to Boston was late."
-  flip train sents.txt -o run
+  cat sents.txt | flip explain > words.jsonl
+  flip train sents.txt -o run && flip explain --model run "Any sentence."
 """,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -42,12 +44,16 @@ def root(
     """Show which words a sentence embedding carries."""
 
 
-app.command("vocab", epilog=vocab.EPILOG)(vocab.vocab)
-app.command("embed", epilog=embed.EPILOG)(embed.embed)
-app.command("train", epilog=train.EPILOG)(train.train)
-app.command("eval", epilog=eval.EPILOG)(eval.evaluate)
-app.command("explain", epilog=explain.EPILOG)(explain.explain)
-app.command("pull", epilog=pull.EPILOG)(pull.pull)
+# In the order of the help, where each has one line.
+for _name, _command, _class, _epilog, _line in (
+    ("explain", explain.explain, PanelCommand, explain.EPILOG, "Show the words that an embedding carries."),
+    ("train", train.train, brief(*train.BASIC), train.EPILOG, "Learn a model from sentences."),
+    ("eval", eval.evaluate, PanelCommand, eval.EPILOG, "Measure how much of its sentences a model recovers."),
+    ("embed", embed.embed, PanelCommand, embed.EPILOG, "Turn sentences and recordings into embeddings."),
+    ("vocab", vocab.vocab, PanelCommand, vocab.EPILOG, "Choose the words that a model is to know."),
+    ("pull", pull.pull, PanelCommand, pull.EPILOG, "Download a checkpoint or data."),
+):
+    app.command(_name, cls=_class, epilog=_epilog, short_help=_line)(_command)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -51,7 +51,11 @@ def embed(
     ] = None,
     dataset: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write train, dev and test of a corpus there, with a datasets.yaml."),
+        typer.Option(
+            metavar="DIR",
+            help="Write train, dev and test of a corpus there, with a datasets.yaml.",
+            rich_help_panel="Output",
+        ),
     ] = None,
     split: Annotated[
         str | None,

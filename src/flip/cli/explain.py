@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flip.cli import options
-from flip.cli.output import Output, fail, guarded, shown
+from flip.cli.output import Output, fail, guarded
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from flip.checkpoint import Checkpoint
     from flip.errors import InputError
+    from flip.explain import Explainer
     from flip.records import Record
 
 EPILOG = """\b
@@ -25,6 +28,8 @@ Examples:
   flip explain speech.wav --json
   flip explain embeddings.npy --model run --bias
 """
+
+_WORDS_OF_A_SENTENCE = 64  # among the best at the most
 
 
 @guarded
@@ -49,8 +54,14 @@ def explain(
     ] = None,
     bias: Annotated[bool | None, typer.Option("--bias/--no-bias", help="W = 1 or W = 0.", show_default=False)] = None,
     min_probability: Annotated[
-        float | None, typer.Option(help="Leave out words less probable than this.", show_default="0")
+        str | None,
+        typer.Option(
+            metavar="P|auto",
+            help="Leave out words less probable than this; auto is the threshold of the checkpoint.",
+            show_default="auto on a terminal, 0 in JSON",
+        ),
     ] = None,
+    show_all: Annotated[bool, typer.Option("--all", help="On a terminal, list the improbable words too.")] = False,
     against: Annotated[
         str | None,
         typer.Option(metavar="INPUT", help="Explain a pair: shared words, and those on one side only."),
@@ -69,7 +80,9 @@ def explain(
     offline: options.Offline = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show tracebacks, and on a terminal the scores of words.")
+    ] = False,
 ) -> None:
     """Show the words that an embedding carries.
 
@@ -112,6 +125,9 @@ def explain(
     out = Output(as_json=as_json, quiet=quiet, stream=True)
     checkpoint = options.load_checkpoint(own.model, own.vocab, settings.offline, out)
     about = checkpoint.trained_on
+    least = _least(own.min_probability, checkpoint, for_people=out.human)
+    # A screen shows what is improbable apart, and the words of a sentence beside the topn others.
+    apart = out.human and against is None
     explainer = Explainer(
         checkpoint,
         # An encoder from flip.toml or the environment is that of `flip embed`; only the flag speaks for the input here.
@@ -119,10 +135,11 @@ def explain(
             options.encoder_name(encoder, checkpoint, out), settings, out, about.get("options")
         ),
         lambda: options.load_transcriber(settings),
-        topn=own.topn,
+        topn=own.topn + _WORDS_OF_A_SENTENCE if apart else own.topn,
         bias_weight=own.bias_weight,
-        min_probability=own.min_probability,
+        min_probability=0.0 if apart or show_all else least,
     )
+    draw = _drawing(explainer, topn=own.topn, least=least, every=show_all, scores=verbose) if out.human else None
     unreadable: list[InputError] = []  # the first, whose hint is shown
     vouched = options.vouched(encoder, checkpoint)
     sources = _records(inputs or ["-"], text, checkpoint, vouched, unreadable, out)
@@ -142,8 +159,8 @@ def explain(
             warned[warning] += 1
             if warned[warning] == 1:
                 out.note(f"note: record {result['id']}: {warning}")
-        if out.human:
-            _draw(out, result)
+        if draw:
+            out.show(draw(result))
         else:
             out.record(result)
     for warning, times in warned.items():
@@ -195,33 +212,14 @@ def _records(
             yield record
 
 
-def _draw(out: Output, result: dict[str, Any]) -> None:
-    from rich.table import Table
+def _drawing(explainer: Explainer, **options: Any) -> Callable[[dict[str, Any]], RenderableType]:
+    from flip.cli.explain_view import View
 
-    title = str(result.get("text") or result.get("audio") or f"row {result.get('row')}" if len(result) > 2 else "")
-    out.show(shown(title, style="bold"))
-    if "against" in result:
-        other = result["against"]
-        out.show(shown(str(other.get("text") or other.get("audio") or f"row {other.get('row')}"), style="bold"))
-    if "error" in result:
-        out.show(shown(f"  {result['error']}", style="red"))
-        return
-    if "via" in result:
-        out.show(shown(f"  {result['transcript'] or '(no speech)'}  ({result['via']})", style="italic"))
-    if "cosine" in result:
-        parts = f"cosine {result['cosine']:.2f}: {result['by_words']:.2f} by these words, {result['rest']:.2f} not"
-        out.show(shown(f"  {parts}"))
-    sides = {key: result[key] for key in ("keywords", "shared", "only_input", "only_against") if key in result}
-    for side, words in sides.items():
-        columns = list(words[0]) if words else ["word"]
-        table = Table(box=None, padding=(0, 2), title=None if side == "keywords" else side.replace("_", " "))
-        for column in columns:
-            table.add_column(column.replace("_", " "), justify="left" if column == "word" else "right", style="dim")
-        table.columns[0].style = "green"
-        for word in words:
-            table.add_row(*(shown(v) if isinstance(v, str) else f"{v:.3f}" for v in word.values()))
-        out.show(table)
-    for warning in result.get("warnings", []):
-        out.show(shown(f"  {warning}", style="yellow"))
-    if result.get("truncated"):
-        out.show(shown("  truncated: longer than the encoder reads", style="yellow"))
+    return View(explainer, **options).draw
+
+
+def _least(setting: float | str | None, checkpoint: Checkpoint, *, for_people: bool) -> float:
+    """The probability below which words are left out, or shown apart."""
+    if setting == "auto" or (setting is None and for_people):
+        return checkpoint.likely
+    return float(setting or 0)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flip.cli import options
+from flip.cli.help import HelpAll
 from flip.cli.output import INTERRUPTED, Output, guarded, interruptible
 from flip.cli.train_data import Given, prepare, require_source, views_of
 
@@ -28,6 +29,11 @@ Examples:
   flip train --data datasets.yaml --train train --dev dev --vocab vocab.json -o run --rank 256
   torchrun --nproc-per-node 2 -m flip train --data datasets.yaml --vocab vocab.json -o run
 """
+
+# What --help shows; --help-all shows the rest.
+BASIC = (
+    "--output", "--data", "--vocab", "--encoder", "--augment", "--recipe", "--rank", "--epochs", "--resume", "--device",
+)  # fmt: skip
 
 
 @guarded
@@ -182,6 +188,7 @@ def train(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
+    help_all: Annotated[bool, HelpAll] = False,
 ) -> None:
     """Learn a model from sentences, or from embeddings and their texts.
 

@@ -1,0 +1,144 @@
+"""The screen of `flip explain`, drawn in memory."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from flip import Explainer, load_checkpoint
+from flip.cli.explain_view import View, bar
+from flip.records import Record
+from tests.conftest import Flip
+
+EISEN = "Eisen was born in Brooklyn, New York and was raised on Staten Island."
+
+
+@pytest.fixture(scope="module")
+def explainer(minilm: Any) -> Explainer:
+    return Explainer(load_checkpoint(), lambda: minilm, topn=74)
+
+
+def screen(
+    explainer: Explainer, *records: dict[str, Any], width: int = 100, encoding: str = "utf-8", **options: Any
+) -> str:
+    """What a terminal without styles shows."""
+    options = {"topn": 10, "least": explainer.checkpoint.likely, "every": False, "scores": False} | options
+    view = View(explainer, **options)
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
+    console = Console(file=file, width=width, markup=False, highlight=False, emoji=False)
+    for record in records:
+        console.print(view.draw(record))
+    file.flush()
+    return file.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+
+
+def test_the_text_stands_first_with_four_states_that_need_no_colour(explainer: Explainer) -> None:
+    shown = screen(explainer, explainer.text(EISEN), explainer.text("A train.")).splitlines()
+    assert shown[0] == "[Eisen?] was~ born in [Brooklyn?], New York and was~ (raised) on~ [Staten?] Island~."
+    assert shown[1].split("  ")[1:5] == ["kept: 32% or more", "faint~", "(lost)", "[not in vocabulary?]"]
+    assert sum("32% or more" in line and "kept" in line for line in shown) == 1
+    assert [line.split()[0] for line in shown[3:6]] == ["east", "where", "borough"]
+    assert [line.split()[-1] for line in shown[3:6]] == ["80%", "68%", "58%"]
+    assert shown[6].startswith("  7 less likely words: city, late, ")
+    assert shown[6].endswith("; all with --all")
+
+
+def test_all_and_scores(explainer: Explainer) -> None:
+    shown = screen(explainer, explainer.text(EISEN), every=True, scores=True)
+    assert "less likely" not in shown
+    line = next(line for line in shown.splitlines() if "exalted" in line)
+    assert line.split()[-2:] == ["5%", "3.71"]
+
+
+@pytest.mark.parametrize("width", [30, 60, 200])
+@pytest.mark.parametrize("text", [EISEN * 5, "東京は大きい。" * 20, "a" * 500, "👩‍🚀 नमस्ते hello", "x", " "])
+def test_nothing_is_wider_than_the_terminal(explainer: Explainer, width: int, text: str) -> None:
+    shown = screen(explainer, explainer.text(text), width=width, every=True, scores=True)
+    assert max(map(cell_len, shown.splitlines())) <= width
+
+
+def test_a_vector_has_a_list_and_one_that_nothing_vouches_for_has_ranks(explainer: Explainer) -> None:
+    (u,) = explainer.encoder.encode([EISEN])
+    record = Record("", row=3, embedding=u)
+    known, unknown = explainer.batch([record, replace(record, origin_known=False)])
+    shown = screen(explainer, known).splitlines()
+    assert [line.strip() for line in shown[:2]] == ["row 3", "says"]
+    assert "york" in shown[2] and "96%" in shown[2]
+    shown = screen(explainer, unknown).splitlines()
+    assert shown[2].split() == ["york", "1."]
+    assert "%" not in "".join(shown)
+    (marked,) = explainer.batch([replace(record, text=EISEN, origin_known=False)])
+    shown = screen(explainer, marked).splitlines()
+    assert "kept (by rank)" in shown[1]
+    assert "New York" in shown[0]
+
+
+def test_a_recording_shows_what_was_heard_word_by_word(explainer: Explainer) -> None:
+    heard = explainer.text("The train was late.") | {"audio": "a.wav", "via": "whisper"}
+    heard["transcript"] = heard.pop("text")
+    shown = screen(explainer, heard).splitlines()
+    assert [line.strip() for line in shown[:3]] == ["a.wav", "heard (whisper):", "The train was~ late."]
+    silent = {"id": 1, "audio": "a.wav", "via": "whisper", "transcript": "", "keywords": [], "words": [], "unknown": []}
+    assert "no speech (whisper)" in screen(explainer, silent)
+
+
+def test_a_pair_has_both_texts_the_cosine_and_three_lists(explainer: Explainer) -> None:
+    (pair,) = Explainer(explainer.checkpoint, lambda: explainer.encoder, min_probability=0.32).pairs(
+        [Record("", text="The train was late.")], [Record("", text="The flight was late.")]
+    )
+    lines = [line.strip() for line in screen(explainer, pair).splitlines()]
+    assert lines[:2] == ["The train was late.", "The flight was late."]
+    assert lines[2].startswith("cosine 0.5")
+    sides = [lines.index(name) for name in ("both say", "only the first", "only the second")]
+    assert sides == sorted(sides)
+    assert lines[sides[1] + 1].startswith("train")
+    assert "of the cosine" in lines[sides[1] + 1]
+
+
+def test_errors_warnings_and_what_is_blank(explainer: Explainer) -> None:
+    shown = screen(explainer, {"id": 1, "error": "line 1: not valid [JSON]"}, explainer.text(""))
+    assert "line 1: not valid [JSON]" in shown
+    assert "(blank)" in shown
+    record = explainer.text("A cat.") | {"warnings": ["odd"], "truncated": True}
+    assert "odd" in screen(explainer, record)
+    assert "truncated" in screen(explainer, record)
+
+
+def test_a_terminal_of_ascii_has_bars_too(explainer: Explainer) -> None:
+    shown = screen(explainer, explainer.text(EISEN), encoding="ascii")
+    assert "east     #############" in shown
+    assert "\\u" not in shown
+
+
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_bars_grow_and_are_never_longer_than_their_place(ascii_only: bool) -> None:
+    lengths = [len(bar(share / 100, ascii_only=ascii_only)) for share in range(101)]
+    assert lengths == sorted(lengths)
+    assert (lengths[0], lengths[1], lengths[-1]) == (0, 1, 16)
+
+
+@pytest.mark.parametrize(("value", "words"), [("0", 10), ("0.9", 1), ("auto", 6), (None, 10)])
+def test_minimum_probability_of_json(flip: Flip, here: Any, value: str | None, words: int) -> None:
+    done = flip("explain", EISEN, *(["--min-probability", value] if value else []))
+    assert len(done.records[0]["keywords"]) == words
+
+
+@pytest.mark.parametrize(("value", "said"), [("abc", "'auto' is allowed too"), ("1.5", "less than or equal to 1")])
+def test_a_minimum_that_is_none(fails: Callable[..., str], here: Any, value: str, said: str) -> None:
+    err = fails(2, "explain", "A cat.", "--min-probability", value)
+    assert "--min-probability" in err
+    assert said in err
+
+
+def test_auto_from_the_environment_and_from_flip_toml(flip: Flip, here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "flip.toml").write_text('[explain]\nmin_probability = "auto"\n')
+    assert len(flip("explain", EISEN).records[0]["keywords"]) == 6
+    monkeypatch.setitem(os.environ, "FLIP_EXPLAIN__MIN_PROBABILITY", "0.9")
+    assert len(flip("explain", EISEN).records[0]["keywords"]) == 1
