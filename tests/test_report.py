@@ -124,6 +124,8 @@ def test_it_fits_a_phone_in_both_colour_schemes(report: Path, chromium: Any, sch
 def test_summary_rows_are_percent_but_for_losses() -> None:
     metrics = {
         "accuracy": {"bias": {"mean": 0.5, "se": 0.01, "n": 9}, "no_bias": {"mean": float("nan"), "se": 0, "n": 0}},
+        "content_recall": {"mean": 0.6, "se": 0.01, "n": 9},
+        "known_words": {"mean": 0.9, "se": 0.01, "n": 9},
         "precision": {"no_bias": {"mean": 0.25, "se": 0.0, "n": 9}},
         "perplexity": {"mean": 93.5, "se": 2.0, "n": 9},
         "threshold_f1": {"mean": 0.75, "se": 0.01, "n": 9, "threshold": 0.3},
@@ -131,12 +133,15 @@ def test_summary_rows_are_percent_but_for_losses() -> None:
         "sparsity": {"value": 0.125},
         "curve": {},
     }
-    assert summary_rows({"metrics": metrics}, 7) == [
-        ("accuracy", "50.00 ± 1.00", "-"),
-        ("precision at 7", "-", "25.00 ± 0.00"),
-        ("perplexity", "93.50 ± 2.00", ""),
-        ("F1 of the words above a probability (0.30)", "75.00 ± 1.00", ""),
-        ("log loss of the words shown", "0.2521 ± 0.0032", ""),
-        ("sparsity of A", "12.50", ""),
+    frequent = {"content_recall": {"mean": 0.05, "se": 0.0, "n": 9}}
+    assert summary_rows({"metrics": metrics, "most_frequent_words": frequent}, 7) == [
+        ("accuracy over known words", "50.00 ± 1.00", "-", ""),
+        ("content-word recall at 7", "60.00 ± 1.00", "", "5.00 ± 0.00"),
+        ("words known", "90.00 ± 1.00", "", ""),
+        ("precision at 7", "-", "25.00 ± 0.00", ""),
+        ("perplexity", "93.50 ± 2.00", "", ""),
+        ("F1 of the words above a probability (0.30)", "75.00 ± 1.00", "", ""),
+        ("log loss of the words shown", "0.2521 ± 0.0032", "", ""),
+        ("sparsity of A", "12.50", "", ""),
     ]
     assert comparison_rows({"metrics": metrics}) == []

@@ -10,12 +10,13 @@ import numpy as np
 
 from flip.bags import bags_of_words
 from flip.comparison import Recovered, compare_recovered
-from flip.content import content_recall, content_words
+from flip.content import ContentWords, content_recall, content_words
 from flip.entities import EntityRow, entity_metrics, match_entities
 from flip.errors import InputError, UsageError
 from flip.keywords import sigmoid
 from flip.metrics import (
     BIAS_WEIGHTS,
+    METRICS,
     Estimate,
     Ranking,
     References,
@@ -171,6 +172,7 @@ def evaluate_dataset(
             "skipped": data.lines - len(texts) + int((refs.words.sizes == 0).sum()),
             "device": options.device,
             "metrics": metrics,
+            "most_frequent_words": _most_frequent(checkpoint, refs, content, chosen, options.topn),
         }
         if entities is not None:
             result["entity_rows"] = {"rows": entities.rows, "unmatched": entities.unmatched}
@@ -216,6 +218,20 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, A
                 "misses": [words[w] for w in reference if w not in top],
             }
         yield record
+
+
+def _most_frequent(
+    checkpoint: Checkpoint, refs: References, content: ContentWords | None, chosen: Sequence[str], topn: int
+) -> dict[str, Any]:
+    """The metrics of the words of the highest b, the same for every sentence: what can be had without its embedding."""
+    best = np.argsort(-checkpoint.model.b, kind="stable")[: depth_for(refs, topn)]
+    ranked = Ranking(np.broadcast_to(best, (len(refs), len(best))), np.empty((0, 0), np.float32))
+    ranking, size = {"": ranked}, len(checkpoint.vocabulary)
+    sides = ranking_metrics(ranking, refs, size, metrics=[name for name in METRICS if name in chosen], topn=topn)
+    if "accuracy" in chosen:
+        sides["all_words"] = word_shares(ranking, refs, size)["all_words"]
+    found = {name: value[""] for name, value in sides.items()}
+    return found if content is None else found | content_recall(ranked, content, size, topn)
 
 
 def _model_ranker(checkpoint: Checkpoint, weights: Mapping[str, float], device: str) -> Ranker:

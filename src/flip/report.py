@@ -15,8 +15,18 @@ if TYPE_CHECKING:
 
 Result = dict[str, Any]
 
-_AT_N = ("precision", "recall", "f1", "entity_recall_strict", "entity_recall_partial", "entity_precision", "entity_f1")
+_AT_N = (
+    "precision", "recall", "f1", "content_recall", "content_recall_known", "entity_recall_strict",
+    "entity_recall_partial", "entity_precision", "entity_f1",
+)  # fmt: skip
 _NAMES = {
+    "accuracy": "accuracy over known words",
+    "all_words": "share of all words",
+    "known_words": "words known",
+    "content_recall": "content-word recall",
+    "content_recall_known": "content-word recall, known words,",
+    "precision": "precision",
+    "recall": "recall",
     "f1": "F1",
     "average_precision": "average precision at 50",
     "span_accuracy": "span-aware accuracy",
@@ -32,10 +42,14 @@ _NAMES = {
 _DECIMALS = {"perplexity": 2, "log_loss": 4}  # of what is no fraction
 _CURVES = ("curve", "entity_curve")
 IN_PERCENT = "Percent ± standard error; losses and perplexity as they are."
+COLUMNS = ("metric", "with b", "without b", "most frequent words")
 
 
-def summary_rows(result: Result, topn: int) -> list[tuple[str, str, str]]:
-    """(metric, with b, without b) as text, fractions in percent with standard error; curves are left to the plots."""
+def summary_rows(result: Result, topn: int) -> list[tuple[str, ...]]:
+    """COLUMNS as text, fractions in percent with standard error; curves are left to the plots.
+
+    The last column is what the words of the highest b reach, whatever the sentence.
+    """
     rows = []
     for key, value in result["metrics"].items():
         if key in _CURVES:
@@ -43,12 +57,14 @@ def summary_rows(result: Result, topn: int) -> list[tuple[str, str, str]]:
         name = _NAMES.get(key, key) + (f" at {topn}" if key in _AT_N else "")
         if value.get("n") and "threshold" in value:
             name += f" ({value['threshold']:.2f})"
+        frequent = _estimate(result["most_frequent_words"][key]) if key in result["most_frequent_words"] else ""
         if "value" in value:
-            rows.append((name, f"{100 * value['value']:.2f}", ""))
+            sides = [f"{100 * value['value']:.2f}", ""]
         elif "mean" in value:
-            rows.append((name, _estimate(value, _DECIMALS.get(key)), ""))
+            sides = [_estimate(value, _DECIMALS.get(key)), ""]
         else:
-            rows.append((name, *(_estimate(value.get(side)) for side in ("bias", "no_bias"))))
+            sides = [_estimate(value.get(side)) for side in ("bias", "no_bias")]
+        rows.append((name, *sides, frequent))
     return rows
 
 
@@ -84,6 +100,7 @@ def write_report(path: Path, measured: Sequence[Measured], topn: int) -> None:
             title=" and ".join(dict.fromkeys(f"{r['model']} on {r['dataset']}" for r in results)),
             results=[(r, summary_rows(r, topn), comparison_rows(r)) for r in results],
             in_percent=IN_PERCENT,
+            columns=COLUMNS,
             plots=inline_svgs(results),
             sentences=[record for one in measured for record in sentence_details(one, topn)],
         )

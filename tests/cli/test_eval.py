@@ -101,6 +101,21 @@ def test_the_defaults_are_those_of_the_contract(flip: Flip, two_views: Path, run
     assert all(set(clean["metrics"][name]) == {"bias", "no_bias"} for name in by_side)
 
 
+def test_the_baseline_is_what_the_words_of_the_highest_b_reach(flip: Flip, two_views: Path, run_folder: Path) -> None:
+    checkpoint = load_checkpoint(run_folder)
+    frequent = [checkpoint.vocabulary.words[w] for w in np.argsort(-checkpoint.model.b)]
+    shares = []
+    for line in (run_folder.parent / "test.sentences.txt").read_text().splitlines():
+        known = set(checkpoint.vocabulary.tokenizer(line)) & set(frequent)
+        if known:
+            shares.append(len(known & set(frequent[: len(known)])) / len(known))
+    for record in flip("eval", "--model", run_folder, "--data", two_views).records:
+        metrics, frequent = record["metrics"], record["most_frequent_words"]
+        assert frequent["accuracy"]["mean"] == pytest.approx(np.mean(shares))
+        assert 0 < frequent["accuracy"]["mean"] < metrics["accuracy"]["bias"]["mean"]
+        assert frequent["content_recall"]["mean"] < metrics["content_recall"]["mean"]
+
+
 def test_models_are_compared(flip: Flip, two_views: Path, run_folder: Path, smaller: Path) -> None:
     done = flip("eval", "--model", run_folder, "--data", two_views, "--compare", smaller)
     assert done.code == 0, done.err

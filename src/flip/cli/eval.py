@@ -270,13 +270,13 @@ def _write_details(path: Path, measured: list[Measured], topn: int, out: Output)
 def _draw(out: Output, result: dict[str, Any], own: EvalSettings) -> None:
     from rich.table import Table
 
-    from flip.report import IN_PERCENT, comparison_rows, summary_rows
+    from flip.report import COLUMNS, IN_PERCENT, comparison_rows, summary_rows
 
     title = f"{result['model']} on {result['dataset']} / {result['embedding']}"
     out.show(shown(f"{title}: {result['n']} sentences, {result['skipped']} skipped", style="bold"))
     out.show(shown(IN_PERCENT, style="dim"))
     for heading, rows in (
-        (("metric", "with b", "without b"), summary_rows(result, own.topn)),
+        (COLUMNS, summary_rows(result, own.topn)),
         (("compared with", "accuracy", "difference", "Jaccard"), comparison_rows(result)),
     ):
         if not rows:
