@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from flip.bags import bags_of_indices
-from flip.calibration import calibrate, choose_bias_weight
-from flip.keywords import sigmoid
+from flip.calibration import calibrate, choose_bias_weight, function_words
+from flip.checkpoint import Checkpoint
+from flip.keywords import sigmoid, top_keywords
 from flip.metrics import References, rank
 from flip.model import FactorizedLogLinear, LogLinear
 from flip.probabilities import calibration
+from flip.vocabulary import Vocabulary
 
 N, SIZE, D = 600, 40, 8
 
@@ -91,3 +93,26 @@ def test_the_bias_weight_is_the_one_that_finds_the_content_words() -> None:
 def words(refs: References, rows: range) -> list[list[int]]:
     bags = refs.words
     return [bags.words[bags.indptr[i] : bags.indptr[i + 1]].tolist() for i in rows]
+
+
+def test_function_words_are_ranked_last_unless_a_weight_is_given() -> None:
+    words = ("boston", "the", "train", "was")
+    model = LogLinear(np.array([[2.0], [9.0], [3.0], [8.0]], np.float32), np.zeros(4, np.float32))
+    checkpoint = Checkpoint(model, Vocabulary(words), {"objective": "bernoulli", "function_words": "english"})
+    u = np.ones((1, 1), np.float32)
+    (shown,) = top_keywords(checkpoint, u, topn=3)
+    assert [(word.word, word.score) for word in shown] == [("train", 3.0), ("boston", 2.0), ("the", 9.0)]
+    (ranked,) = top_keywords(checkpoint, u, topn=3, bias_weight=0.0)
+    assert [word.word for word in ranked] == ["the", "was", "train"]
+    evaluated = rank(model, u, 3, bias_weights={"a": 0.0, "b": 0.0}, last={"b": checkpoint.function_words})
+    assert evaluated["a"].words.tolist() == [[1, 3, 2]]
+    assert evaluated["b"].words.tolist() == [[2, 0, 1]]
+    assert evaluated["b"].scores.tolist() == [[3.0, 2.0, 9.0]]
+
+
+def test_the_language_is_told_by_the_most_frequent_words() -> None:
+    english, german = ("and", "of", "the", "zebra"), ("das", "der", "und", "zebra")
+    bags = bags_of_indices([[0, 1, 2], [0, 1, 2], [0, 1, 3]] * 4)
+    padded = [tuple(sorted((*words, *(f"zz{i}" for i in range(36))))) for words in (english, german)]
+    assert function_words(Vocabulary(padded[0]), bags) == "english"
+    assert function_words(Vocabulary(padded[1]), bags) is None

@@ -127,6 +127,7 @@ def main() -> None:
         "objective": "bernoulli",
         "recipe": "flip",
         "tokenizer": TOKENIZER.to_dict(),
+        "function_words": "english",
         "training": trainer.config.to_dict(),
         "data": {
             "corpus": sorted({source.file for source in SOURCES}),
@@ -137,7 +138,8 @@ def main() -> None:
     }
     save_checkpoint(args.output, Checkpoint(trainer.best, vocabulary, description), "int8")
     model = load_checkpoint(args.output).model  # what is saved is what is measured
-    description["bias_weight"] = choose_bias_weight(model, dev_u, dev, bags)
+    last = Checkpoint(model, vocabulary, description).function_words
+    description["bias_weight"] = choose_bias_weight(model, dev_u, dev, bags, last)
     ranked = rank(model, dev_u, DEPTH, bias_weights={"bias": 1.0})["bias"]
     description["threshold"] = threshold_f1(ranked, dev, len(vocabulary))["threshold"]
     checkpoint = Checkpoint(model, vocabulary, description, args.output.name)

@@ -9,6 +9,7 @@ import numpy as np
 from flip.bags import bags_of_indices
 from flip.keywords import sigmoid
 from flip.metrics import References, hits, rank, top_words
+from flip.stopwords import ENGLISH, Language
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
     from flip.bags import Bags
     from flip.model import Model
+    from flip.vocabulary import Vocabulary
 
-_WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0)
+_WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _STOP_WORDS = 100
 _TOPN = 10  # words that are shown
 _POOL = 50  # of these they are taken: other scores rank other words first
@@ -71,29 +73,42 @@ def _loss(theta: NDArray[np.float64], f: NDArray[np.float64], y: NDArray[np.bool
     return float(np.logaddexp(0, z).sum() - z[y].sum() + ((theta - _PRIOR) ** 2).sum() / 2)
 
 
+def function_words(vocabulary: Vocabulary, train: Bags) -> Language | None:
+    """The language whose function words are to be ranked last: where they are half of the 100 most frequent words."""
+    frequent = _frequent(train, len(vocabulary))
+    english = sum(vocabulary.words[word] in ENGLISH for word in frequent)
+    return "english" if frequent and 2 * english >= len(frequent) else None
+
+
 def choose_bias_weight(
-    model: Model, embeddings: NDArray[np.floating[Any]], references: References, train: Bags, device: str = "cpu"
+    model: Model,
+    embeddings: NDArray[np.floating[Any]],
+    references: References,
+    train: Bags,
+    function_words: NDArray[np.int64] | None = None,
+    device: str = "cpu",
 ) -> float:
     """The weight of b in the ranking score that finds most content words among the top 10 on dev.
 
-    The bias lifts frequent words (Kesiraju et al. 2026, section 4.6). Content words are all but the 100 most frequent
-    of the training data, which needs no list of stop words and so no language.
+    The bias lifts frequent words (Kesiraju et al. 2026, section 4.6). Content words are all but the function words;
+    where there is no list of these, all but the 100 most frequent of the training data, which needs no language.
 
     Args:
         model: of the raw embedding.
         embeddings: (n, d) of dev.
         references: of the same sentences.
         train: bags of the training sentences.
+        function_words: indices of words that are ranked last.
         device: that the scores are computed on.
 
     Returns:
         One of a few weights from 0 to 1; 0 where dev has no content word.
     """
-    frequency = train.document_frequency(model.vocabulary_size)
-    frequent = set(np.argsort(-frequency, kind="stable")[: min(_STOP_WORDS, len(frequency) // 10)].tolist())
+    listed = [] if function_words is None else function_words.tolist()
+    left_out = set(listed or _frequent(train, model.vocabulary_size))
     bags = references.words
     content = bags_of_indices(
-        [word for word in bags.words[start:stop].tolist() if word not in frequent]
+        [word for word in bags.words[start:stop].tolist() if word not in left_out]
         for start, stop in zip(bags.indptr, bags.indptr[1:], strict=False)
     )
     counted = content.sizes > 0
@@ -101,8 +116,14 @@ def choose_bias_weight(
         return 0.0
 
     def recall(weight: float) -> float:
-        top = top_words(model, embeddings, _TOPN, bias_weight=weight, device=device)
+        top = top_words(model, embeddings, _TOPN, bias_weight=weight, last=function_words, device=device)
         found = hits(top, content, model.vocabulary_size).sum(axis=1)
         return float((found[counted] / content.sizes[counted]).mean())
 
     return max(_WEIGHTS, key=recall)
+
+
+def _frequent(train: Bags, size: int) -> list[int]:
+    """The 100 most frequent words, of a small vocabulary a tenth."""
+    frequency = train.document_frequency(size)
+    return [int(word) for word in np.argsort(-frequency, kind="stable")[: min(_STOP_WORDS, size // 10)]]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,9 +16,13 @@ from flip.files import read_json, write_json
 from flip.locating import CONFIG_FILE, DEFAULT_MODEL, MODEL_FILE, VOCAB_FILE, infer_encoder, locate
 from flip.model import FactorizedLogLinear, LogLinear, Model
 from flip.spread import Spread
+from flip.stopwords import ENGLISH
 from flip.tensors import SCALE, narrowed, quantized, read_safetensors, saving
 from flip.tokenize import Tokenizer
 from flip.vocabulary import Vocabulary, read_surfaces
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,12 @@ class Checkpoint:
     def bias_weight(self) -> float:
         """The weight of b that ranks content words best on dev (paper, section 4.6); 0 where not known."""
         return float(self.config.get("bias_weight", 0.0))
+
+    @cached_property
+    def function_words(self) -> NDArray[np.int64]:
+        """Indices of the function words of its language, which are ranked last; none where no language is stored."""
+        listed = ENGLISH if self.config.get("function_words") == "english" else frozenset()
+        return np.array(sorted(self.vocabulary.lookup(listed)), np.int64)
 
     @cached_property
     def spread(self) -> Spread | None:

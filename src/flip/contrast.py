@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError
-from flip.keywords import sigmoid, top_k
+from flip.keywords import BEHIND_ALL, sigmoid, top_k
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -78,7 +78,8 @@ SIDES = ("shared", "only_input", "only_against")
 class Contrast:
     """Compares pairs of embeddings with one checkpoint.
 
-    A keyword is among the `topn` words with the highest ranking scores and not less probable than `min_probability`. A
+    A keyword is among the `topn` words that `flip.keywords.top_keywords` ranks first, and not less probable than
+    `min_probability`. A
     keyword of one embedding is shared where the other says it too: as a keyword of its own, with a probability at or
     above the checkpoint's threshold, or with nearly the same score.
 
@@ -90,7 +91,7 @@ class Contrast:
 
     checkpoint: Checkpoint
     topn: int = 10
-    bias_weight: float = 0.0
+    bias_weight: float | None = None
     min_probability: float = 0.0
 
     def __call__(self, u: Array, v: Array) -> Pair:
@@ -104,8 +105,9 @@ class Contrast:
         if not np.isfinite(both).all() or not lengths.all():
             raise InputError("an embedding is zero, or holds NaN or infinity", "leave such rows out")
         model = self.checkpoint.model
-        z = model.scores(both.astype(np.float32), self.bias_weight)
-        p = sigmoid(z + (1 - self.bias_weight) * model.b) if self.checkpoint.calibrated else None
+        weight = self.checkpoint.bias_weight if self.bias_weight is None else self.bias_weight
+        z = model.scores(both.astype(np.float32), weight)
+        p = sigmoid(z + (1 - weight) * model.b) if self.checkpoint.calibrated else None
         mine, others = (self._keywords(z, p, side) for side in (0, 1))
         listed = sorted(mine | others)
         shared = [
@@ -133,7 +135,10 @@ class Contrast:
         )
 
     def _keywords(self, z: Array, p: Array | None, side: int) -> set[int]:
-        best = top_k(z[side : side + 1], self.topn)[0]
+        ranked = z[side : side + 1].copy()
+        if self.bias_weight is None:
+            ranked[:, self.checkpoint.function_words] -= BEHIND_ALL
+        best = top_k(ranked, self.topn)[0]
         return {int(w) for w in best if p is None or p[side, w] >= self.min_probability}
 
     def _says(self, w: int, z: Array, p: Array | None, side: int) -> bool:

@@ -235,7 +235,9 @@ def _most_frequent(
 
 
 def _model_ranker(checkpoint: Checkpoint, weights: Mapping[str, float], device: str) -> Ranker:
-    return lambda name, view, depth: rank(checkpoint.model, view, depth, bias_weights=weights, device=device)
+    return lambda name, view, depth: rank(
+        checkpoint.model, view, depth, bias_weights=weights, last={_SHOWN: checkpoint.function_words}, device=device
+    )
 
 
 def _with_full_bias(shown: Ranking, checkpoint: Checkpoint, topn: int) -> Ranking:

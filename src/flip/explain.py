@@ -59,7 +59,7 @@ class Explainer:
         """
         self.checkpoint = checkpoint
         self.topn, self.min_probability = topn, min_probability
-        self.bias_weight = checkpoint.bias_weight if bias_weight is None else bias_weight
+        self.bias_weight = bias_weight
         self._load = load or self._load_own
         self._load_transcriber = load_transcriber or _default_transcriber
         self._encoder: Encoder | None = None

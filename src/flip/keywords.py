@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from flip.vocabulary import Vocabulary
 
 _CHUNK = 64
+BEHIND_ALL = 1e4  # more than two scores can differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ def top_keywords(
         checkpoint: model and vocabulary.
         embeddings: (n, d), raw vectors of the encoder that the model was trained on.
         topn: how many at the most.
-        bias_weight: W in the ranking score A(Bu) + W b (eq. 5 has 1); None takes the checkpoint's own.
+        bias_weight: W in the ranking score A(Bu) + W b (eq. 5 has 1); None takes the checkpoint's own, and puts the
+            function words of its language last.
         min_probability: words with a lower probability are left out; ignored for multinomial checkpoints.
 
     Returns:
@@ -97,11 +99,15 @@ class Scores:
         weight = checkpoint.bias_weight if bias_weight is None else bias_weight
         self._z = checkpoint.model.scores(embeddings, weight)
         self._missing = np.float32(1 - weight)  # of b, to full scores
+        self._last = checkpoint.function_words if bias_weight is None else checkpoint.function_words[:0]
 
     def keywords(self, topn: int, min_probability: float = 0.0) -> list[list[Keyword]]:
         """As `top_keywords`."""
         vocabulary = self._checkpoint.vocabulary
+        kept = self._z[:, self._last]
+        self._z[:, self._last] = kept - BEHIND_ALL
         found = top_k(self._z, topn)
+        self._z[:, self._last] = kept
         scores = np.take_along_axis(self._z, found, axis=1)
         if not self._checkpoint.calibrated:
             return [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.bags import Bags, bags_of_indices
+from flip.keywords import BEHIND_ALL
 from flip.tokenize import published_tokens
 
 if TYPE_CHECKING:
@@ -107,9 +108,15 @@ def rank(
     k: int,
     *,
     bias_weights: Mapping[str, float] = BIAS_WEIGHTS,
+    last: Mapping[str, NDArray[np.int64]] | None = None,
     device: str = "cpu",
 ) -> dict[str, Ranking]:
     """The min(k, |V|) words with the largest scores A(Bu) + W b of each embedding (n, d), for each W in one pass.
+
+    Args:
+        model, embeddings, k, device: what to rank, how many, and where.
+        bias_weights: W by name.
+        last: by name, words that are ranked behind all others; their scores are as they would be.
 
     Returns:
         A ranking under each name of `bias_weights`.
@@ -123,7 +130,17 @@ def rank(
     for block, z, b in score_blocks(model, embeddings, device):
         biased = torch.empty_like(z) if biased is None else biased[: len(z)]
         for name, weight in bias_weights.items():
-            scores, words = _topk(torch.add(z, b, alpha=weight, out=biased) if weight else z, k)
+            behind = None if last is None else last.get(name)
+            if behind is None or not len(behind):
+                scores, words = _topk(torch.add(z, b, alpha=weight, out=biased) if weight else z, k)
+            else:
+                columns = torch.from_numpy(behind).to(device)
+                ranked = torch.add(z, b, alpha=weight, out=biased)
+                kept = ranked[:, columns]
+                ranked[:, columns] = kept - BEHIND_ALL
+                _, words = _topk(ranked, k)
+                ranked[:, columns] = kept
+                scores = ranked.gather(1, words)
             found[name].words[block] = words.cpu().numpy()
             found[name].scores[block] = scores.cpu().numpy()
     return found
@@ -148,10 +165,17 @@ def _topk(z: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def top_words(
-    model: Model, embeddings: NDArray[np.floating[Any]], k: int, *, bias_weight: float = 1.0, device: str = "cpu"
+    model: Model,
+    embeddings: NDArray[np.floating[Any]],
+    k: int,
+    *,
+    bias_weight: float = 1.0,
+    last: NDArray[np.int64] | None = None,
+    device: str = "cpu",
 ) -> NDArray[np.int64]:
     """(n, min(k, |V|)) indices of the words with the largest scores of each embedding (n, d), best first."""
-    return rank(model, embeddings, k, bias_weights={"": bias_weight}, device=device)[""].words
+    behind = None if last is None else {"": last}
+    return rank(model, embeddings, k, bias_weights={"": bias_weight}, last=behind, device=device)[""].words
 
 
 def hits(top: NDArray[np.int64], words: Bags, vocabulary_size: int) -> NDArray[np.bool_]:

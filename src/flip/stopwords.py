@@ -8,6 +8,9 @@ it, see `flip.calibration`.
 
 from __future__ import annotations
 
+from typing import Literal
+
+Language = Literal["english"]  # those that there is a list for
 ENGLISH = frozenset(
     """
     a an the this that these those such

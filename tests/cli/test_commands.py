@@ -157,6 +157,7 @@ def test_what_config_json_measures_is_the_model_as_it_is_saved(flip: Flip, quick
         dev.embeddings[0].open(),
         of_dev,
         bags_of_words(load_dataset(quickstart / "datasets.yaml", "train").sentences(), saved.vocabulary),
+        saved.function_words,
     )
     assert saved.config["bias_weight"] == expected
 

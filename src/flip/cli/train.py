@@ -267,7 +267,7 @@ def _train(settings: Settings, out: Output) -> None:
 def _train_on(given: Given, settings: Settings, folder: Path, device: torch.device, group: Group, out: Output) -> None:
 
     from flip.bags import bags_of_words
-    from flip.calibration import choose_bias_weight
+    from flip.calibration import choose_bias_weight, function_words
     from flip.card import write_card
     from flip.checkpoint import Checkpoint, load_model, save_checkpoint
     from flip.dataset import require_same_dimension
@@ -325,7 +325,10 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
     run_on = str(device)
     # What is saved is what is measured: float16, and after --resume the same as without.
     best = load_model(folder / MODEL_FILE)
-    description["bias_weight"] = choose_bias_weight(best, dev_views[0], dev_references, bags, run_on)
+    if language := function_words(given.vocabulary, bags):
+        description["function_words"] = language
+    listed = Checkpoint(best, given.vocabulary, description).function_words
+    description["bias_weight"] = choose_bias_weight(best, dev_views[0], dev_references, bags, listed, run_on)
     if config.objective == "bernoulli":
         ranked = rank(best, dev_views[0], DEPTH, bias_weights={"bias": 1.0}, device=run_on)["bias"]
         description["threshold"] = threshold_f1(ranked, dev_references, len(given.vocabulary))["threshold"]
