@@ -19,6 +19,7 @@ import numpy as np
 
 from flip.metrics import Ranking, accuracy, hits
 from flip.spans import span_words
+from flip.whitening import fit_whitening
 
 if TYPE_CHECKING:
     import torch
@@ -210,7 +211,7 @@ def tune_splice(
         concepts: (|V|, d) embeddings of the words of the vocabulary.
         train, dev: (n, d) embeddings of sentences.
     """
-    dictionary = Dictionary.of(concepts, train.mean(axis=0, dtype=np.float64))
+    dictionary = Dictionary.of(concepts, fit_whitening([train], "centred").m)
     spans = span_words(dev_texts[:_DEV_ROWS], vocabulary, tokens)
     penalty, score = choose_penalty(dictionary, dev[:_DEV_ROWS], spans, device, on_penalty)
     return TunedSplice(dictionary, penalty, score, device)
