@@ -261,7 +261,7 @@ def load_settings(section: str, shared: dict[str, Any], own: dict[str, Any], *, 
         raise InputError(
             f"{CONFIG_FILE} or environment, setting {name}: {message}", near or "see `flip --help` for what there is"
         ) from error
-    except ValueError as error:  # tomllib.TOMLDecodeError, or an environment variable that is not JSON
+    except (ValueError, RecursionError) as error:  # not TOML, brackets too deep, or a variable that is not JSON
         raise InputError(f"{CONFIG_FILE} or environment: {error}") from error
 
 

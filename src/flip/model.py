@@ -43,7 +43,7 @@ class FactorizedLogLinear:
 
     def project(self, u: Array) -> Array:
         """Embeddings (n, d) to the space in which words are rows of `output`: Bu, (n, r)."""
-        return u.astype(np.float32, copy=False) @ self.B.T
+        return np.asarray(u, np.float32) @ self.B.T
 
     def scores(self, u: Array, bias_weight: float = 1.0) -> Array:
         """(n, |V|) scores z = bias_weight * b + A(Bu) of embeddings u, (n, d)."""
@@ -83,7 +83,7 @@ class LogLinear:
 
     def project(self, u: Array) -> Array:
         """Embeddings (n, d) as they are."""
-        return u.astype(np.float32, copy=False)
+        return np.asarray(u, np.float32)
 
     def scores(self, u: Array, bias_weight: float = 1.0) -> Array:
         """(n, |V|) scores z = bias_weight * b + Wu of embeddings u, (n, d)."""
