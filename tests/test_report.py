@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +9,13 @@ import numpy as np
 import pytest
 
 from flip.report import comparison_rows, summary_rows
+from tests.browser import needs_browser
 from tests.conftest import Flip
 
 NASTY = "<script>window.broken = 1</script> The cat & the dog"
 CLOSING = '</script><img src=x onerror="window.broken = 2"> {{data}} {{plots}}'
 NAME = r"b<i> {{data}} $\frac{1$"  # no markup, no field, no mathematics
 SENTENCES = ["The train to Boston was late.", "A cat sat on the mat.", NASTY, CLOSING, "Zebras like rain."]
-
-browser_missing = not (shutil.which("chromium") and shutil.which("chromedriver"))
-needs_browser = pytest.mark.skipif(browser_missing, reason="needs Debian's chromium and chromium-driver")
 
 
 @pytest.fixture
@@ -34,21 +30,6 @@ def report(flip: Flip, here: Path, run_folder: Path, minilm) -> Path:
     done = flip("eval", "--model", run_folder, "--data", "d.yaml", "--metrics", "all", "--report", "r.html")
     assert done.code == 0, done.err
     return here / "r.html"
-
-
-@pytest.fixture
-def chromium(tmp_path: Path) -> Iterator[Any]:
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or ""
-    for flag in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking", "disable-sync"):
-        options.add_argument(f"--{flag}")
-    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
 
 
 def test_the_file_is_self_contained_and_holds_user_text_as_text(report: Path) -> None:

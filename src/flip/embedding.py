@@ -68,6 +68,7 @@ def embed(
     shard: Shard | None = None,
     force: bool = False,
     on_rows: Callable[[int, int], None] | None = None,
+    on_resume: Callable[[int], None] | None = None,
 ) -> Embedded:
     """Writes OUT.npy (n, d), OUT.sentences.txt and OUT.json, and OUT.audio.txt where there are recordings.
 
@@ -84,6 +85,7 @@ def embed(
         shard: embed only this part of the inputs, into a file of its own; without it, parts that are done are joined.
         force: replace an output that was made of something else.
         on_rows: called with (inputs done, inputs in all).
+        on_resume: called before the first of them with the number of inputs that an earlier run has done, if any.
 
     Raises:
         UsageError: the output is a device or a pipe.
@@ -95,7 +97,9 @@ def embed(
         raise UsageError(f"{target} is no regular file", "embeddings are three files side by side: name OUT.npy")
     with held(target):
         finish_dropping(target)
-        return _embed(records, output, target, encoder, transcriber, batch_size, dtype, shard, force, on_rows)
+        return _embed(
+            records, output, target, encoder, transcriber, batch_size, dtype, shard, force, on_rows, on_resume
+        )
 
 
 def _embed(
@@ -109,6 +113,7 @@ def _embed(
     shard: Shard | None,
     force: bool,
     on_rows: Callable[[int, int], None] | None,
+    on_resume: Callable[[int], None] | None,
 ) -> Embedded:
     with os_errors(target, "write"):
         spool = Spool.write(records, target.with_name(f".{target.name}.input.partial"), shard)
@@ -143,6 +148,8 @@ def _embed(
                 if not journal.done[batch.start : batch.start + batch.count].any():
                     journal.write(batch, vectors)
         resumed = int(journal.done.sum())
+        if resumed and on_resume:
+            on_resume(resumed)
         work = _Work(spool, journal, encoder, transcriber)
         try:
             work.run(batch_size, on_rows)

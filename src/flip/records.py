@@ -7,8 +7,8 @@ asks for it to be yielded in the record's place, so that its stream can go on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +92,30 @@ def scan_records(
             yield from _rows(found)
         else:
             yield from _scan_text(found, clips)
+
+
+def with_texts(rows: Iterable[Record | InputError], texts: Iterable[str], where: str) -> Iterator[Record | InputError]:
+    """The rows of a `.npy` file with the sentence of each; `where` names what the sentences come from.
+
+    Raises:
+        InputError: there are more rows or more sentences; at the end, when the others have been given.
+    """
+    for number, (row, text) in enumerate(zip_longest(rows, texts)):
+        if row is None or text is None:
+            require_as_many(number + (row is not None), number + (text is not None), where)
+        elif isinstance(row, InputError):
+            yield row
+        else:
+            yield replace(row, text=text)
+
+
+def require_as_many(rows: int, sentences: int, where: str) -> None:
+    """Raises an InputError where these differ; `where` names what the sentences come from."""
+    if rows != sentences:
+        raise InputError(
+            f"{where} has {'more' if sentences > rows else 'fewer'} sentences than the {rows} rows of embeddings",
+            "line i belongs to row i, as in the NAME.sentences.txt that `flip embed` writes",
+        )
 
 
 def read_texts(sources: Iterable[str | Path]) -> Iterator[str]:

@@ -140,6 +140,15 @@ def train_run(
         yield epoch
 
 
+def kept_epoch(folder: Path) -> int:
+    """The epoch whose model is kept in `folder`, from 1: that of the best check."""
+    import orjson
+
+    with os_errors(folder / LOG, "read"):
+        lines = [orjson.loads(line) for line in (folder / LOG).read_bytes().splitlines()]
+    return max((int(line["epoch"]) for line in lines if line["best"]), default=len(lines))
+
+
 def precision_of(folder: Path) -> Precision:
     """In which the run in `folder` is trained, where a probe chose it: on a busy machine it may choose otherwise."""
     precision: Precision = read_json(folder / STARTED)["training"]["precision"]

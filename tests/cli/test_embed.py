@@ -160,7 +160,7 @@ def test_an_api_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     server.faults = []
     code, [result], err = run(capsys, *argv)
     assert (code, result["rows"], result["device"]) == (0, 1000, "api")
-    assert f"went on at row {paid}" in err
+    assert f"goes on at row {paid}" in err
     assert sorted(server.embedded) == sorted(sentences)
     rows = np.load(tmp_path / "a.npy")
     np.testing.assert_allclose(rows, np.array([vector(s, 8) for s in sentences], np.float32), atol=1e-6)

@@ -278,6 +278,7 @@ def _embed(job: _Job, model: Encoder, settings: Settings, out: Output) -> Embedd
             shard=Shard.parse(own.shard),
             force=own.force,
             on_rows=on_rows,
+            on_resume=lambda row: out.note(f"note: {job.output}: goes on at row {row}"),
         )
 
 
@@ -285,8 +286,6 @@ def _report(done: Embedded, model: Encoder, out: Output) -> None:
     path = done.path
     if not done.fresh:
         out.note(f"note: {path} is up to date")
-    elif done.resumed:
-        out.note(f"note: {path}: went on at row {done.resumed}")
     if not done.rows:
         out.note(f"note: {path} is empty: there are more parts than inputs")
     if done.blank:

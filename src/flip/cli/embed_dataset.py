@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,26 @@ if TYPE_CHECKING:
     from flip.config import Settings
     from flip.corpora import Part
     from flip.dataset import Dataset
+
+
+@contextmanager
+def progress_of_parts(parts: dict[str, Part], pair: bool, out: Output) -> Iterator[Callable[[str, int, int], None]]:
+    """Yields update(name, done, total) for `flip.corpus.prepare_corpus`: one bar for all, which says what it counts."""
+    rows = {
+        part: len(next(iter(content.texts.values())))
+        * (len(content.texts) * (pair or not content.recordings) + bool(content.recordings))
+        for part, content in parts.items()
+    }
+    made = rows.get("augmented", 0)
+    more = f" + {made:,} crops and words, --augment 0 leaves them out" if made else ""
+    seen: dict[str, int] = {}
+    with out.progress(f"embedding {sum(rows.values()) - made:,} sentences{more}") as on_rows:
+
+        def update(name: str, done: int, total: int) -> None:
+            seen[name] = done
+            on_rows(sum(seen.values()), sum(rows.values()))
+
+        yield update
 
 
 def embed_dataset(settings: Settings, languages: list[str], out: Output, *, dry_run: bool) -> None:
@@ -54,7 +76,7 @@ def embed_dataset(settings: Settings, languages: list[str], out: Output, *, dry_
             for text, sentences in part.texts.items():
                 plan_requests(sentences, f"{name} {text}", model, out)
         return
-    with out.progress("embedding") as on_rows:
+    with progress_of_parts(parts, own.pair, out) as on_rows:
         datasets = prepare_corpus(
             parts,
             folder,
@@ -66,7 +88,7 @@ def embed_dataset(settings: Settings, languages: list[str], out: Output, *, dry_
             languages=dict(zip(texts, languages, strict=True)) if len(languages) > 1 else None,
             dtype=np.float16 if own.dtype == "float16" else np.float32,
             force=own.force,
-            on_rows=lambda name, done, total: on_rows(done, total),
+            on_rows=on_rows,
         )
     if dropped := sum(part.dropped for part in parts.values()):
         out.note(f"note: {dropped} rows with a blank line dropped")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,11 +16,8 @@ from flip.cli import options
 from flip.cli.output import Output, fail, guarded
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from flip.checkpoint import Checkpoint
     from flip.errors import InputError
-    from flip.explain import Explainer
     from flip.records import Record
 
 EPILOG = """\b
@@ -27,6 +26,7 @@ Examples:
   cat sents.txt | flip explain --topn 10 > keywords.jsonl
   flip explain speech.wav --json
   flip explain embeddings.npy --model run --bias
+  flip explain u.npy --sentences u.sentences.txt --html u.html
 """
 
 _WORDS_OF_A_SENTENCE = 64  # among the best at the most
@@ -66,6 +66,12 @@ def explain(
         str | None,
         typer.Option(metavar="INPUT", help="Explain a pair: shared words, and those on one side only."),
     ] = None,
+    sentences: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The texts of the rows of a .npy, one a line.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML page in place of results.")
+    ] = None,
     text: Annotated[bool, typer.Option("--text", help="Every INPUT is a sentence, whatever it looks like.")] = False,
     encoder: Annotated[
         str | None, typer.Option("--encoder", help="Encoder of the input.", show_default="the checkpoint's own")
@@ -88,8 +94,6 @@ def explain(
 
     One record a line in, one a line out, in order. With the bundled model nothing is downloaded.
     """
-    from collections import Counter
-
     from flip.config import load_settings
     from flip.errors import UsageError
     from flip.explain import Explainer
@@ -100,7 +104,8 @@ def explain(
     if not inputs and sys.stdin.isatty():
         raise UsageError("nothing to explain", 'give a sentence, a file, or a pipe: flip explain "Hello, world."')
     if not text:
-        require_one_stdin([*(inputs or ["-"]), *([against] if against else [])])
+        require_one_stdin([*(inputs or ["-"]), *(name for name in (against, sentences) if name)])
+    _require_page(html, inputs or [], against, sentences)
     settings = load_settings(
         "explain",
         {
@@ -125,9 +130,9 @@ def explain(
     out = Output(as_json=as_json, quiet=quiet, stream=True)
     checkpoint = options.load_checkpoint(own.model, own.vocab, settings.offline, out)
     about = checkpoint.trained_on
-    least = _least(own.min_probability, checkpoint, for_people=out.human)
-    # A screen shows what is improbable apart, and the words of a sentence beside the topn others.
-    apart = out.human and against is None
+    least = _least(own.min_probability, checkpoint, for_people=out.human or html is not None)
+    # A screen and a page show what is improbable apart, and the words of a sentence beside the topn others.
+    apart = (out.human or html is not None) and against is None
     explainer = Explainer(
         checkpoint,
         # An encoder from flip.toml or the environment is that of `flip embed`; only the flag speaks for the input here.
@@ -139,37 +144,82 @@ def explain(
         bias_weight=own.bias_weight,
         min_probability=0.0 if apart or show_all else least,
     )
-    draw = _drawing(explainer, topn=own.topn, least=least, every=show_all, scores=verbose) if out.human else None
     unreadable: list[InputError] = []  # the first, whose hint is shown
     vouched = options.vouched(encoder, checkpoint)
-    sources = _records(inputs or ["-"], text, checkpoint, vouched, unreadable, out)
+    sources = _records(inputs or ["-"], text, checkpoint, vouched, unreadable, out, sentences)
     if against is not None:
         others = _records([against], text, checkpoint, vouched, unreadable, out)
         results: Iterator[dict[str, Any]] = explainer.pairs(sources, others)
     else:
         results = explainer.stream(sources, own.batch_size)
-    total, failed, first_error = 0, 0, ""
-    warned: Counter[str] = Counter()
-    for result in results:
-        total += 1
-        if "error" in result:
-            failed += 1
-            first_error = first_error or result["error"]
-        for warning in [*result.get("warnings", ()), *result.get("against", {}).get("warnings", ())]:
-            warned[warning] += 1
-            if warned[warning] == 1:
-                out.note(f"note: record {result['id']}: {warning}")
-        if draw:
-            out.show(draw(result))
-        else:
+    tally = _Tally()
+    results = tally.counting(results, out)
+    if html is not None:
+        from flip.page import write_page
+
+        with out.progress("explaining") as on_rows:
+            write_page(html, results, explainer, least=least, topn=own.topn, on_record=lambda n: on_rows(n, None))
+        fields = {"html": str(html), "records": tally.records, "failed": tally.failed}
+        out.result(fields, f"{html}: {tally.records} record{'s' * (tally.records != 1)}")
+    elif out.human:
+        from flip.cli.explain_view import View
+
+        view = View(explainer, topn=own.topn, least=least, every=show_all, scores=verbose)
+        for result in results:
+            out.show(view.draw(result))
+    else:
+        for result in results:
             out.record(result)
-    for warning, times in warned.items():
-        if times > 1:
-            out.note(f"note: {times} of {total} records: {warning}")
-    if failed:
-        hint = next((error.hint for error in unreadable if error.message == first_error), None)
-        fail(f"{failed} of {total} records could not be explained; first: {first_error}", hint)
-        raise typer.Exit(3)
+    tally.report(unreadable, out)
+
+
+@dataclass
+class _Tally:
+    """What is said of all records after the last."""
+
+    records: int = 0
+    failed: int = 0
+    first_error: str = ""
+    warned: Counter[str] = field(default_factory=Counter)
+
+    def counting(self, results: Iterator[dict[str, Any]], out: Output) -> Iterator[dict[str, Any]]:
+        """The same results; a warning is said when it comes first."""
+        for result in results:
+            self.records += 1
+            if "error" in result:
+                self.failed += 1
+                self.first_error = self.first_error or result["error"]
+            for warning in [*result.get("warnings", ()), *result.get("against", {}).get("warnings", ())]:
+                self.warned[warning] += 1
+                if self.warned[warning] == 1:
+                    out.note(f"note: record {result['id']}: {warning}")
+            yield result
+
+    def report(self, unreadable: list[InputError], out: Output) -> None:
+        """Says how often each warning came; ends the command where a record failed."""
+        for warning, times in self.warned.items():
+            if times > 1:
+                out.note(f"note: {times} of {self.records} records: {warning}")
+        if self.failed:
+            hint = next((error.hint for error in unreadable if error.message == self.first_error), None)
+            fail(f"{self.failed} of {self.records} records could not be explained; first: {self.first_error}", hint)
+            raise typer.Exit(3)
+
+
+def _require_page(html: Path | None, inputs: list[str], against: str | None, sentences: str | None) -> None:
+    """Raises a UsageError where --html or --sentences does not fit the inputs."""
+    from flip.errors import UsageError
+    from flip.sources import holds_embeddings
+
+    if sentences is not None and (len(inputs) != 1 or not holds_embeddings(inputs[0])):
+        raise UsageError("--sentences needs one .npy as INPUT", "flip explain u.npy --sentences u.sentences.txt")
+    if html is None:
+        return
+    if against is not None:
+        raise UsageError("--html shows single texts, and --against pairs", "leave one of them out")
+    for name in (*inputs, sentences):
+        if name and Path(name).exists() and html.exists() and html.samefile(name):
+            raise UsageError(f"{name} is an input, and --html would write over it", "name another file")
 
 
 def _records(
@@ -179,13 +229,14 @@ def _records(
     vouched: bool,
     unreadable: list[InputError],
     out: Output,
+    sentences: str | None = None,
 ) -> Iterator[Record | InputError]:
     from dataclasses import replace
 
     from flip.dataset import EmbeddingFile
     from flip.encoders.identity import require_dimension, require_same_encoder
     from flip.errors import InputError
-    from flip.records import Record, scan_records
+    from flip.records import Record, read_texts, require_as_many, scan_records, with_texts
     from flip.sniffing import STDIN, is_input_file
     from flip.sources import holds_embeddings
 
@@ -203,19 +254,17 @@ def _records(
             file = EmbeddingFile(name, Path(name))
             known = known or bool(file.source)
             require_same_encoder(file.source, checkpoint.trained_on, name)
-            require_dimension(file.open().shape[1], checkpoint.model.dimension, name, checkpoint.encoder)
-        for record in scan_records(name, on_note=lambda message: out.note(f"note: {message}")):
+            rows, dimension = file.open().shape
+            require_dimension(dimension, checkpoint.model.dimension, name, checkpoint.encoder)
+            if sentences and Path(sentences).is_file():
+                require_as_many(rows, sum(1 for _ in read_texts([sentences])), sentences)
+        records = scan_records(name, on_note=lambda message: out.note(f"note: {message}"))
+        for record in with_texts(records, read_texts([sentences]), sentences) if sentences else records:
             if isinstance(record, InputError):
                 unreadable += [record] if not unreadable else []
             elif record.embedding is not None and not known:
                 record = replace(record, origin_known=False)
             yield record
-
-
-def _drawing(explainer: Explainer, **options: Any) -> Callable[[dict[str, Any]], RenderableType]:
-    from flip.cli.explain_view import View
-
-    return View(explainer, **options).draw
 
 
 def _least(setting: float | str | None, checkpoint: Checkpoint, *, for_people: bool) -> float:

@@ -16,7 +16,7 @@ _OTHERS = "Output"  # also what is written, and said
 _PANELS = {
     "Input": "--against --asr --augment --base-url --clips --config --data --dataset --dev --dimensions "
     "--embedding-pair --encoder --encoder-batch-size --entities --extra --include --language --list-encoders --pair "
-    "--prompt --revision --shard --sim-threshold --sonar-backend --split --task-type --teach --text "
+    "--prompt --revision --sentences --shard --sim-threshold --sonar-backend --split --task-type --teach --text "
     "--text-id --tokens --train --trust --weights",
     "Words": "--bigrams --concepts --max-df --max-features --min-count --min-df --min-pmi --ngram --normalize "
     "--strip-accents --tokenizer --unigrams --words",

@@ -90,8 +90,8 @@ class Output:
             _say(message)
 
     @contextmanager
-    def progress(self, label: str) -> Iterator[Callable[[int, int], None]]:
-        """Yields update(done, total): a bar on a stderr that is a terminal, else nothing."""
+    def progress(self, label: str) -> Iterator[Callable[[int, int | None], None]]:
+        """Yields update(done, total), total None where unknown: a bar on a stderr that is a terminal, else nothing."""
         if self.quiet or not sys.stderr.isatty():
             yield lambda done, total: None
             return

@@ -274,7 +274,7 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
     from flip.locating import MODEL_FILE
     from flip.metrics import DEPTH, evaluate, rank, references
     from flip.probabilities import threshold_f1
-    from flip.runs import precision_of, train_run
+    from flip.runs import kept_epoch, precision_of, train_run
     from flip.spread import Spread
     from flip.training import DevData, Trainer, TrainingData
 
@@ -341,10 +341,15 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
     write_card(folder, checkpoint)
     last = "test" if "test" in metrics else "dev"
     accuracy = metrics[last]["accuracy"]
+    kept = kept_epoch(folder)
+    gainless = trainer.epoch < (trainer.config.epochs or 0)
+    why = f"{trainer.config.patience} checks on dev without a gain" if gainless else "all passes done"
     fields = {
         "run": str(folder),
         "words": len(given.vocabulary),
         "epochs": trainer.epoch,
+        "kept_epoch": kept,
+        "stopped": "patience" if gainless else "epochs",
         "seconds": round(seconds, 1),
         "device": run_on,
         "dataset": last,
@@ -353,6 +358,7 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
     out.result(
         fields,
         f"{folder}: {len(given.vocabulary)} words, {trainer.epoch} epochs in {seconds:.0f} s on {run_on}",
+        f"kept epoch {kept}, the best on dev; stopped: {why}",
         f"{last} accuracy {100 * accuracy['bias']['mean']:.1f} with b, {100 * accuracy['no_bias']['mean']:.1f} without",
         f'try: flip explain --model {folder} "Any sentence."',
     )

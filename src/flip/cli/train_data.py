@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flip.cli import options
+from flip.cli.embed_dataset import progress_of_parts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +91,7 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
     if times:
         parts["augmented"] = augmented(parts["train"], times, settings.seed, teach)
     blank = sum(part.dropped for part in parts.values())
-    with out.progress("embedding") as on_rows:
+    with progress_of_parts(parts, False, out) as on_rows:
         datasets = prepare_corpus(
             parts,
             own.output / DATA,
@@ -98,7 +99,7 @@ def _from_corpus(settings: Settings, out: Output) -> Given:
             sources=own.corpus,
             batch_size=settings.embed.batch_size,
             force=True,  # RUN/data is ours
-            on_rows=lambda part, done, total: on_rows(done, total),
+            on_rows=on_rows,
         )
     if blank:
         out.note(f"note: {blank} blank lines dropped")
