@@ -1,0 +1,63 @@
+"""The console sessions of the READMEs: `$ command` and what it prints. `python tests/console.py FILE` renews a file."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+_BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+
+
+def sessions(text: str) -> Iterator[tuple[str, str]]:
+    """(command, output) of each command in the console blocks of a Markdown text."""
+    for block in _BLOCK.findall(text):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            yield command, output
+
+
+def run(command: str, folder: Path) -> str:
+    """What a command prints on standard output, with this environment's flip."""
+    here = str(Path(sys.executable).parent)
+    environment = os.environ | {"PATH": f"{here}:{os.environ['PATH']}", "FLIP": f"{sys.executable} -m flip"}
+    script = f'flip() {{ "{sys.executable}" -m flip "$@"; }}\n{command}'
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise AssertionError(f"{command}: exit code {done.returncode}: {done.stderr}")
+    return done.stdout
+
+
+def shortened(output: str) -> str:
+    """Output as it is printed in a README: long records without what is beside the keywords."""
+    lines = []
+    for line in output.splitlines():
+        line = re.sub(r'"score":[-\d.]+,|"against_score":[-\d.]+,', "", line)
+        line = re.sub(r',"words":\[.*?\],"unknown":\[.*?\]', ',"words":[...],"unknown":[...]', line)
+        lines.append(line)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def masked(text: str) -> str:
+    """Text without its digits, which may differ a little between machines."""
+    return re.sub(r"\d+(\.\d+)?", "0", text)
+
+
+def renew(path: Path) -> None:
+    """Writes the true output below each command."""
+
+    def block(match: re.Match[str]) -> str:
+        commands = [command for command, _ in sessions(match[0])]
+        return "```console\n" + "".join(f"$ {c}\n{shortened(run(c, path.parent))}" for c in commands) + "```"
+
+    path.write_text(_BLOCK.sub(block, path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        renew(Path(name))

@@ -1,0 +1,62 @@
+"""The READMEs tell the truth: their console sessions, their picture, their links, and every --help."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from console import masked, run, sessions, shortened
+
+ROOT = Path(__file__).parents[1]
+READMES = sorted(
+    path for path in [ROOT / "README.md", *ROOT.glob("examples/**/README.md"), *ROOT.glob("tests/**/README.md")]
+)
+SESSIONS = [(path, *session) for path in READMES for session in sessions(path.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize(("readme", "command", "output"), SESSIONS, ids=[command[:60] for _, command, _ in SESSIONS])
+def test_what_is_printed_there_is_printed_here(readme: Path, command: str, output: str, tmp_path: Path) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    assert masked(shortened(run(command, tmp_path))) == masked(output)
+
+
+def test_the_picture_is_what_the_first_command_shows(tmp_path: Path) -> None:
+    (sentence,) = re.findall(r"install '\.\[offline\]' && flip explain \"(.*?)\"", (ROOT / "README.md").read_text())
+    script = ROOT / "examples" / "explain" / "screen.py"
+    drawn = subprocess.run([sys.executable, str(script), sentence], capture_output=True, text=True, check=True).stdout
+    kept = (ROOT / "examples" / "explain" / "screen.svg").read_text(encoding="utf-8")
+
+    def words(svg: str) -> list[str]:
+        return [masked(text) for text in re.findall(r"<text[^>]*>(.*?)</text>", svg) if not re.search("[█▏-▉]", text)]
+
+    assert words(drawn) == words(kept), f"python {script.relative_to(ROOT)} {sentence!r} > examples/explain/screen.svg"
+
+
+@pytest.mark.parametrize("readme", READMES, ids=[str(path.relative_to(ROOT)) for path in READMES])
+def test_links_lead_somewhere(readme: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", readme.read_text(encoding="utf-8")):
+        assert "://" in target or (readme.parent / target).exists(), target
+
+
+def test_the_first_readme_is_read_in_a_minute() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 110
+
+
+def test_options_that_the_readmes_name_are_there() -> None:
+    known = set()
+    for command in ("explain", "train", "eval", "embed", "vocab", "pull"):
+        every = "--help-all" if command == "train" else "--help"
+        shown = subprocess.run(
+            [sys.executable, "-m", "flip", command, every], capture_output=True, text=True, check=True
+        )
+        known |= set(re.findall(r"--[a-z][a-z0-9-]*", shown.stdout))
+    for readme in READMES:
+        for line in re.findall(
+            r"\bflip (?:explain|train|eval|embed|vocab|pull) [^\n`]*", readme.read_text(encoding="utf-8")
+        ):
+            named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", line.split(" -- ")[0].split("#")[0]))
+            assert named <= known, (readme.name, line, named - known)
