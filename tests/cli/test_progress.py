@@ -104,17 +104,19 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Gives stderr; no fixture, as pytest puts its own in the place of stderr when a test begins."""
+    terminal = Terminal()
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    return sys.stderr  # type: ignore[return-value]
+    monkeypatch.setattr(sys, "stderr", terminal)
+    return terminal
 
 
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"  # the cursor
 
 
-def test_a_spinner_says_what_is_done_and_makes_room_for_what_is_printed(terminal: Terminal) -> None:
+def test_a_spinner_says_what_is_done_and_makes_room_for_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_a_terminal(monkeypatch)
     out = Output()
     with out.working("transcribing \x1b[2Ja.wav"):
         assert "transcribing \\x1b[2Ja.wav" in terminal.getvalue()
@@ -127,7 +129,9 @@ def test_a_spinner_says_what_is_done_and_makes_room_for_what_is_printed(terminal
     assert terminal.getvalue().count(HIDDEN) == terminal.getvalue().count(SHOWN) == 2
 
 
-def test_an_interrupted_command_leaves_no_spinner(terminal: Terminal) -> None:
+def test_an_interrupted_command_leaves_no_spinner(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_a_terminal(monkeypatch)
+
     @guarded
     def command() -> None:
         Output().working("transcribing a.wav").__enter__()  # as in a thread that goes on
@@ -140,7 +144,8 @@ def test_an_interrupted_command_leaves_no_spinner(terminal: Terminal) -> None:
     assert text.rindex("error: interrupted") > text.rindex(SHOWN)
 
 
-def test_no_spinner_where_nobody_looks(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_spinner_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_a_terminal(monkeypatch)
     with Output(quiet=True).working("transcribing a.wav"):
         pass
     assert terminal.getvalue() == ""

@@ -122,7 +122,7 @@ class Output:
         )
         with _Process.screen:
             _end_spinner()
-            live.start()
+            live.start(refresh=True)
             _Process.spinner = live
         try:
             yield
