@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -52,14 +53,17 @@ class Explainer:
         topn: int = 10,
         bias_weight: float | None = None,
         min_probability: float = 0.0,
+        working: Callable[[str], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         """Options are those of `flip.keywords.top_keywords`; `load` gives the encoder, by default the checkpoint's own.
 
         `load_transcriber` gives what transcribes audio for an encoder that reads only text, by default whisper tiny.en.
+        `working` is entered, maybe in another thread, while a recording is worked on, and told with what.
         """
         self.checkpoint = checkpoint
         self.topn, self.min_probability = topn, min_probability
         self.bias_weight = bias_weight
+        self._working = working
         self._load = load or self._load_own
         self._load_transcriber = load_transcriber or _default_transcriber
         self._encoder: Encoder | None = None
@@ -279,8 +283,10 @@ class Explainer:
                 elif record.audio is None:
                     texts[i] = record.text or ""
                 else:
-                    with audio.noted() as warnings:
-                        if "speech" in self.encoder.modalities:
+                    hears = "speech" in self.encoder.modalities
+                    doing = f"{'embedding' if hears else 'transcribing'} {record.audio.name}"
+                    with audio.noted() as warnings, self._working(doing):
+                        if hears:
                             # One at a time, so that a damaged recording is an error of its own.
                             vectors[i] = encode(self.encoder, [record.audio])[0][0]
                         else:

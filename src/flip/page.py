@@ -66,7 +66,8 @@ def _frame(explainer: Explainer) -> tuple[str, str]:
         Environment(loader=PackageLoader("flip", ""), autoescape=True)
         .get_template("page.html")
         .render(
-            title=f"What embeddings keep: {checkpoint.name}",
+            # The page is made to be shown around, and must not name the folders of this machine.
+            title=f"What embeddings keep: {name.name if (name := Path(checkpoint.name)).is_absolute() else name}",
             style=style,
             style_hash=_sha256(style),
             script=script,

@@ -46,8 +46,10 @@ def test_the_text_stands_first_with_four_states_that_need_no_colour(explainer: E
     assert sum("32% or more" in line and "kept" in line for line in shown) == 1
     assert [line.split()[0] for line in shown[3:6]] == ["east", "where", "borough"]
     assert [line.split()[-1] for line in shown[3:6]] == ["80%", "68%", "58%"]
-    assert shown[6].startswith("  7 less likely words: city, late, ")
-    assert shown[6].endswith("; all with --all")
+    unlikely = "  7 less likely words (all with --all): "
+    assert shown[6].rstrip() == f"{unlikely}city, late, north, obrien, slightly, joseph, exalted"
+    narrow = screen(explainer, explainer.text(EISEN), width=60).splitlines()
+    assert narrow[-2].rstrip() == f"{unlikely}city, late, ..."
 
 
 def test_all_and_scores(explainer: Explainer) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
+import typer
 
 from flip.cli.embed_dataset import progress_of_parts
-from flip.cli.output import Output
+from flip.cli.output import Output, guarded
 from flip.corpora import Part
 from flip.embedding import embed
 from flip.records import Record
@@ -93,3 +97,59 @@ def test_embedding_says_at_its_start_where_it_goes_on(tmp_path: Path) -> None:
         encoder.broken = False
     run()
     assert said == [(2, 4), 2, (4, 4)]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Gives stderr; no fixture, as pytest puts its own in the place of stderr when a test begins."""
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    return terminal
+
+
+HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"  # the cursor
+
+
+def test_a_spinner_says_what_is_done_and_makes_room_for_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_a_terminal(monkeypatch)
+    out = Output()
+    with out.working("transcribing \x1b[2Ja.wav"):
+        assert "transcribing \\x1b[2Ja.wav" in terminal.getvalue()
+        assert SHOWN not in terminal.getvalue()
+        out.note("a note")
+        assert terminal.getvalue().endswith("a note\n")
+        assert SHOWN in terminal.getvalue()
+    with out.working("embedding b.wav"):
+        pass
+    assert terminal.getvalue().count(HIDDEN) == terminal.getvalue().count(SHOWN) == 2
+
+
+def test_an_interrupted_command_leaves_no_spinner(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_a_terminal(monkeypatch)
+
+    @guarded
+    def command() -> None:
+        Output().working("transcribing a.wav").__enter__()  # as in a thread that goes on
+        raise KeyboardInterrupt
+
+    with pytest.raises(typer.Exit):
+        command()
+    text = terminal.getvalue()
+    assert text.rindex(SHOWN) > text.rindex(HIDDEN)
+    assert text.rindex("error: interrupted") > text.rindex(SHOWN)
+
+
+def test_no_spinner_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_a_terminal(monkeypatch)
+    with Output(quiet=True).working("transcribing a.wav"):
+        pass
+    assert terminal.getvalue() == ""
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with Output().working("transcribing a.wav"):
+        pass
+    assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -143,6 +144,7 @@ def explain(
         topn=own.topn + _WORDS_OF_A_SENTENCE if apart else own.topn,
         bias_weight=own.bias_weight,
         min_probability=0.0 if apart or show_all else least,
+        working=nullcontext if html else out.working,  # a page has a bar
     )
     unreadable: list[InputError] = []  # the first, whose hint is shown
     vouched = options.vouched(encoder, checkpoint)

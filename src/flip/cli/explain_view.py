@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flip.cli.output import shown
+from flip.cli.terminal import visible
 from flip.reading import Mark, Reading, State, read
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ _FORMS: dict[State, tuple[str, str]] = {
 }  # fmt: skip
 _BAR, _WIDEST = 16, 30  # cells of a bar, and of a word beside it
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
-_UNLIKELY = 12  # words that are named
 _SIDES = {"shared": "both say", "only_input": "only the first", "only_against": "only the second"}
 
 
@@ -83,7 +83,7 @@ class View:
         else:
             parts.append(_indented(Text(f"says no {'other ' * of_text}word with {self._least:.0%} or more")))
         if reading.unlikely and not self._every:
-            parts.append(_indented(_unlikely(reading.unlikely)))
+            parts.append(_indented(Unlikely([word["surface"] for word in reading.unlikely])))
         return parts
 
     def _list(self, words: Iterable[dict[str, Any]]) -> RenderableType:
@@ -101,11 +101,12 @@ class View:
     def _pair(self, record: dict[str, Any]) -> list[RenderableType]:
         cosine = f"cosine {record['cosine']:.2f}: {record['by_words']:.2f} by these words, {record['rest']:.2f} not"
         parts: list[RenderableType] = [_title(record), _title(record["against"]), _indented(shown(cosine))]
+        widest = max((cell_len(word["surface"]) for side in _SIDES for word in record[side]), default=0)
         for side, name in _SIDES.items():
             if not record[side]:
                 parts.append(_indented(Text(f"{name}: no word", "dim")))
                 continue
-            parts += [_indented(Text(name)), _columns(self._paired(side, word) for word in record[side])]
+            parts += [_indented(Text(name)), _columns((self._paired(side, word) for word in record[side]), widest)]
         return parts
 
     def _paired(self, side: str, word: dict[str, Any]) -> tuple[RenderableType, ...]:
@@ -126,6 +127,24 @@ class Bar:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield Text(bar(self._share, ascii_only=options.ascii_only), self._style, no_wrap=True)
+
+
+class Unlikely:
+    """Names as many improbable words as one line has room for."""
+
+    def __init__(self, words: list[str]) -> None:
+        self._words = words
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        count = len(self._words)
+        line = f"{count} less likely word{'s' * (count > 1)} (all with --all): "
+        for i, word in enumerate(map(visible, self._words)):
+            more = "" if i == count - 1 else ", ..."
+            if cell_len(line + word + more) > options.max_width:
+                line += "..."
+                break
+            line += word + ("" if i == count - 1 else ", ")
+        yield Text(line, "dim")
 
 
 def bar(share: float, *, ascii_only: bool = False) -> str:
@@ -156,20 +175,14 @@ def _marked(marks: list[Mark]) -> Text:
     return text
 
 
-def _unlikely(words: list[dict[str, Any]]) -> Text:
-    named = ", ".join(word["surface"] for word in words[:_UNLIKELY])
-    more = ", ..." if len(words) > _UNLIKELY else ""
-    return shown(f"{len(words)} less likely word{'s' * (len(words) > 1)}: {named}{more}; all with --all", "dim")
-
-
 def _percent(probability: float) -> Text:
     return Text(f"{probability:.0%}" if probability >= 0.01 else "<1%", justify="right")
 
 
-def _columns(rows: Iterable[tuple[RenderableType, ...]]) -> RenderableType:
+def _columns(rows: Iterable[tuple[RenderableType, ...]], widest: int = 0) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     rows = list(rows)
-    widest = max(cell_len(str(row[0])) for row in rows)
+    widest = max(widest, *(cell_len(str(row[0])) for row in rows))
     table.add_column(width=min(widest, _WIDEST), overflow="fold")
     for cell in rows[0][1:]:
         table.add_column(width=_BAR) if isinstance(cell, Bar) else table.add_column(justify="right")
@@ -178,5 +191,5 @@ def _columns(rows: Iterable[tuple[RenderableType, ...]]) -> RenderableType:
     return Padding(table, (0, 0, 0, 4), expand=False)
 
 
-def _indented(text: Text) -> RenderableType:
+def _indented(text: RenderableType) -> RenderableType:
     return Padding(text, (0, 0, 0, 2), expand=False)

@@ -19,6 +19,7 @@ from flip.errors import FlipError, InputError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.live import Live
     from rich.text import Text
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -36,6 +37,8 @@ class _Process:
 
     stopped: int | None = None  # the signal that told it to end
     unwritten: str | None = None  # why results could not be printed, of a command that went on
+    spinner: Live | None = None
+    screen = threading.RLock()  # held by who draws or ends a spinner, or prints beside it
 
 
 class Output:
@@ -68,6 +71,7 @@ class Output:
 
     def _print(self, text: str) -> None:
         try:
+            _end_spinner()
             if sys.stdout.isatty() or not hasattr(sys.stdout, "buffer"):
                 sys.stdout.write(text + "\n")
             else:  # a file or a pipe is UTF-8, whatever the locale
@@ -82,6 +86,7 @@ class Output:
 
     def show(self, renderable: RenderableType) -> None:
         """A rich table or text on stdout; what a user or a server wrote must come in it as `shown`, never as markup."""
+        _end_spinner()
         self._console(stderr=False).print(renderable)
 
     def note(self, message: str) -> None:
@@ -101,6 +106,30 @@ class Output:
         with Progress(*columns, TimeRemainingColumn(), console=self._console(stderr=True), transient=True) as bar:
             task = bar.add_task(label, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    @contextmanager
+    def working(self, what: str) -> Iterator[None]:
+        """A spinner that says what is being done, on a stderr that is a terminal, until the end or what is printed."""
+        if self.quiet or not sys.stderr.isatty():
+            yield
+            return
+        from rich.live import Live
+        from rich.spinner import Spinner
+
+        spinner = Spinner("line", shown(what))
+        live = Live(
+            spinner, console=self._console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
+        )
+        with _Process.screen:
+            _end_spinner()
+            live.start(refresh=True)
+            _Process.spinner = live
+        try:
+            yield
+        finally:
+            with _Process.screen:
+                if _Process.spinner is live:
+                    _end_spinner()
 
     @staticmethod
     def _console(*, stderr: bool) -> Console:
@@ -136,7 +165,16 @@ def fail_to_print(reason: str) -> int:
     return InputError.exit_code
 
 
+def _end_spinner() -> None:
+    """Leaves its line empty, and the cursor as it was."""
+    with _Process.screen:
+        if _Process.spinner is not None:
+            spinner, _Process.spinner = _Process.spinner, None
+            spinner.stop()
+
+
 def _say(text: str) -> None:
+    _end_spinner()
     with suppress(OSError):  # a closed or full stderr has nobody to be told
         print(visible_lines(text), file=sys.stderr, flush=True)
 
@@ -195,6 +233,7 @@ def guarded(command: Command) -> Command:
             code = _report(error, verbose)
         else:
             code = 0
+        _end_spinner()
         if _Process.unwritten and not code:
             code = fail_to_print(_Process.unwritten)
         if code:
