@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from flip.shards import Shard
 
 
+_ENDS = 1 << 16  # bytes of a recording's start and end that tell it from another of the same name
+
+
 @dataclass(frozen=True)
 class Spool:
     """total: inputs.  blank: those that were dropped.  sha256: of the file, which stands for the inputs.
@@ -50,9 +53,12 @@ class Spool:
                     blank += 1
                     continue
                 item = {"text": record.text} | ({"audio": str(record.audio)} if record.audio else {})
-                if record.audio and (digest := kept_digest(record.audio)):
+                if record.audio and (digest := kept_digest(record.audio) or _digest(record.audio)):
                     item["sha256"] = digest
-                file.write(orjson.dumps(item) + b"\n")
+                try:
+                    file.write(orjson.dumps(item) + b"\n")
+                except TypeError as error:
+                    raise InputError(f"{record.where}: no valid UTF-8, in the text or the name", "rename it") from error
                 modalities.add("text" if record.audio is None else "speech")
                 total += 1
         if shard:
@@ -72,3 +78,16 @@ class Spool:
     def remove(self) -> None:
         """Deletes the file."""
         self.path.unlink(missing_ok=True)
+
+
+def _digest(recording: Path) -> str | None:
+    """Of the size, the start and the end of a file; None where it cannot be read, which embedding it will say."""
+    try:
+        with recording.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            start = file.read(_ENDS)
+            file.seek(max(0, size - _ENDS))
+            return hashlib.sha256(b"%d %s %s" % (size, start, file.read())).hexdigest()
+    except OSError:
+        return None

@@ -81,6 +81,12 @@ def test_a_folder_of_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (code, result["rows"]) == (0, 1)
     assert "children played football" in (tmp_path / "o.sentences.txt").read_text()
     assert (tmp_path / "o.audio.txt").read_text() == f"{tmp_path}/in/a.wav\n"
+    code, _, err = run(capsys, str(tmp_path / "in"), "-o", str(tmp_path / "o.npy"))
+    assert (code, "up to date" in err) == (0, True)
+    write_audio(tmp_path / "in" / "a.wav", tone(1, 16_000)[None], 16_000)  # another recording of the same name
+    code, _, err = run(capsys, str(tmp_path / "in"), "-o", str(tmp_path / "o.npy"))
+    assert code == 3
+    assert "was made of other input" in err
     (tmp_path / "empty").mkdir()
     code, _, err = run(capsys, str(tmp_path / "empty"), "-o", str(tmp_path / "p.npy"))
     assert code == 3
