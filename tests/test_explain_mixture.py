@@ -142,6 +142,8 @@ def test_vectors_that_nothing_names_have_no_probability(run: Callable[..., Path]
         assert said.code == 0
         assert "nothing says which encoder made this vector" in said.err
         assert all("probability" not in word for word in said.records[0]["keywords"])
+        pair = flip("explain", source, "-m", run(), "--against", "A garden.").records[0]
+        assert "probability" not in str(pair) and pair["cosine"]
         vouched = flip("explain", source, "-m", run(), "--encoder", "minilm")
         assert vouched.err == ""
         assert all("probability" in word for word in vouched.records[0]["keywords"])

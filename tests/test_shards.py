@@ -68,3 +68,10 @@ def test_shard_names() -> None:
         with pytest.raises(UsageError, match="--shard"):
             Shard.parse(wrong)
     assert [Shard(i, 3).span(10) for i in (1, 2, 3)] == [(0, 3), (3, 6), (6, 10)]
+
+
+def test_an_empty_number_of_torchrun_is_none_and_a_word_is_an_error() -> None:
+    assert Shard.parse(None, {"WORLD_SIZE": "", "RANK": ""}) is None
+    assert Shard.parse(None, {"WORLD_SIZE": "4", "RANK": "2"}) == Shard(3, 4)
+    with pytest.raises(UsageError, match="WORLD_SIZE is 'many' in the environment"):
+        Shard.parse(None, {"WORLD_SIZE": "many"})

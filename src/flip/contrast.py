@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,14 @@ class Pair:
     shared: list[PairedWord]
     only_input: list[PairedWord]
     only_against: list[PairedWord]
+
+    def without_probabilities(self) -> Pair:
+        """The same, for vectors of which nothing says that the probabilities hold."""
+        shared, only_input, only_against = (
+            [replace(word, probability=None, against_probability=None) for word in getattr(self, name)]
+            for name in SIDES
+        )
+        return Pair(self.cosine, self.by_words, shared, only_input, only_against)
 
     def to_dict(self) -> dict[str, Any]:
         """As in output records."""

@@ -206,7 +206,10 @@ class Explainer:
                 yield head | {side: [] for side in SIDES}
             else:
                 try:
-                    yield head | self._contrast(vectors[i], other_vectors[j]).to_dict()
+                    pair = self._contrast(vectors[i], other_vectors[j])
+                    if self._of_unknown_origin(record) or self._of_unknown_origin(against[i]):
+                        pair = pair.without_probabilities()
+                    yield head | pair.to_dict()
                 except InputError as error:
                     yield head | {"error": error.message}
 
