@@ -134,6 +134,7 @@ def test_embeddings_with_their_sentences(flip: Flip, fails: Callable[..., str], 
     err = fails(3, "explain", "u.npy", "--sentences", "short.txt")
     assert "short.txt has fewer sentences than the 5 rows" in err
     assert "--sentences needs one .npy" in fails(2, "explain", "u.txt", "--sentences", "u.txt")
+    assert "--sentences needs one .npy" in fails(2, "explain", "a word " * 500, "--sentences", "u.txt")
     assert "would write over it" in fails(2, "explain", "u.txt", "--html", "u.txt")
     assert "pairs" in fails(2, "explain", "u.txt", "--html", "o.html", "--against", "a cat")
 
@@ -143,6 +144,13 @@ def test_a_record_that_failed_is_on_the_page_too(fails: Callable[..., str], here
     err = fails(3, "explain", "in.jsonl", "--html", "o.html")
     assert "1 of 2 records" in err
     assert data(Path("o.html").read_text(), "records")[1]["error"]
+
+
+def test_one_long_sentence(flip: Flip, here: Path) -> None:
+    assert flip("explain", "The train was late. " * 300, "--html", "o.html").records[0]["records"] == 1
+    assert flip("explain", "The train was late. " * 300, "--html", "o.html").code == 0  # written over
+    (row,) = data(Path("o.html").read_text(encoding="utf-8"), "records")
+    assert row["notes"] == ["truncated: longer than the encoder reads"]
 
 
 def shown(chromium: Any, column: int) -> list[str]:

@@ -128,7 +128,7 @@ def explain(
         trust=trust,
     )
     own = settings.explain
-    out = Output(as_json=as_json, quiet=quiet, stream=True)
+    out = Output(as_json=as_json, quiet=quiet, stream=html is None)
     checkpoint = options.load_checkpoint(own.model, own.vocab, settings.offline, out)
     about = checkpoint.trained_on
     least = _least(own.min_probability, checkpoint, for_people=out.human or html is not None)
@@ -143,7 +143,7 @@ def explain(
         lambda: options.load_transcriber(settings),
         topn=own.topn + _WORDS_OF_A_SENTENCE if apart else own.topn,
         bias_weight=own.bias_weight,
-        min_probability=0.0 if apart or show_all else least,
+        min_probability=0.0 if apart or (show_all and out.human) else least,
         working=nullcontext if html else out.working,  # a page has a bar
     )
     unreadable: list[InputError] = []  # the first, whose hint is shown
@@ -211,16 +211,18 @@ class _Tally:
 def _require_page(html: Path | None, inputs: list[str], against: str | None, sentences: str | None) -> None:
     """Raises a UsageError where --html or --sentences does not fit the inputs."""
     from flip.errors import UsageError
+    from flip.sniffing import is_input_file
     from flip.sources import holds_embeddings
 
-    if sentences is not None and (len(inputs) != 1 or not holds_embeddings(inputs[0])):
+    files = [name for name in inputs if is_input_file(name)]
+    if sentences is not None and not (len(inputs) == len(files) == 1 and holds_embeddings(files[0])):
         raise UsageError("--sentences needs one .npy as INPUT", "flip explain u.npy --sentences u.sentences.txt")
     if html is None:
         return
     if against is not None:
         raise UsageError("--html shows single texts, and --against pairs", "leave one of them out")
-    for name in (*inputs, sentences):
-        if name and Path(name).exists() and html.exists() and html.samefile(name):
+    for name in (*files, *([sentences] if sentences else [])):
+        if Path(name).exists() and html.exists() and html.samefile(name):
             raise UsageError(f"{name} is an input, and --html would write over it", "name another file")
 
 
