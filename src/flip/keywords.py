@@ -122,11 +122,12 @@ class Scores:
 
     def of_words(self, row: int, words: list[int]) -> list[tuple[float | None, int]]:
         """Of each of the words, for one embedding: its probability, and its rank from 1; equal scores share a rank."""
-        z = self._z[row]
-        ranks = [1 + int(np.count_nonzero(z > z[w])) for w in words]
+        z, indices = self._z[row], np.array(words, np.int64)
+        scores = z[indices]
+        ranks = [1 + int(np.count_nonzero(z > score)) for score in scores]
         if not self._checkpoint.calibrated:
             return [(None, rank) for rank in ranks]
-        return list(zip(self._probabilities(np.array(words, np.int64), z[words]).tolist(), ranks, strict=True))
+        return list(zip(self._probabilities(indices, scores).tolist(), ranks, strict=True))
 
     def _probabilities(self, words: NDArray[np.int64], scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
         return sigmoid(scores + self._missing * self._checkpoint.model.b[words])

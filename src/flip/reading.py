@@ -77,15 +77,12 @@ class Reader:
         """
         pieces: list[Piece] = []
         for chunk in _CHUNK.findall(text):
-            pieces += [Piece(chunk)] if chunk.isspace() else self._pieces_of(chunk)
+            pieces += self._cut(chunk) if len(chunk) <= _LONGEST_FORM else self._cut_form(chunk)
         return self._joined(pieces) if self._vocabulary.longest > 1 else pieces
 
     def ngrams(self, text: str) -> set[str]:
         """All words and n-grams of the text, as long as those of the vocabulary."""
         return set(replace(self._vocabulary.tokenizer, ngram=(1, self._vocabulary.longest))(text))
-
-    def _pieces_of(self, form: str) -> list[Piece]:
-        return self._cut(form) if len(form) <= _LONGEST_FORM else self._cut_form(form)
 
     def _cut_form(self, form: str) -> list[Piece]:
         words = self._vocabulary.tokenizer.words
