@@ -71,7 +71,7 @@ SOURCES = (
 )
 TEST, DEV = 1_000, 300  # sentences of each source that is held out
 WORDS = 32_000
-EPOCHS = 2
+EPOCHS = 3
 FEWEST = 7  # sentences that have a word
 FEWEST_FUSED = 150  # of a word that is written with a hyphen or a point inside
 TOKENIZER = Tokenizer()
@@ -122,7 +122,7 @@ def main() -> None:
 
     order = np.random.default_rng(0).permutation(whole)  # sources follow each other in the files
     u[:whole], bags = u[order], reordered(bags, np.concatenate([order, np.arange(whole, len(u))]))
-    config = TrainConfig(rank=None, batch_size=2_000, epochs=EPOCHS)
+    config = TrainConfig(rank=u.shape[1], batch_size=2_000, epochs=EPOCHS)
     trainer = Trainer(TrainingData((u,), bags, whole), DevData((dev_u,), dev), len(vocabulary), config)
     for epoch in trainer.fit():
         print(f"epoch {epoch.epoch}: dev accuracy {epoch.accuracy:.4f}, {epoch.seconds:.0f} s", flush=True)
@@ -131,7 +131,7 @@ def main() -> None:
         "encoder": describe(encoder),
         "dimension": u.shape[1],
         "embeddings": Spread.of((u,), whole).to_dict(),
-        "rank": "full",
+        "rank": trainer.best.rank,
         "objective": "bernoulli",
         "recipe": "flip",
         "tokenizer": TOKENIZER.to_dict(),

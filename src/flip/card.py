@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 CARD_FILE = "README.md"
 _MARK = "<!-- Written by `flip train`, which replaces this file as long as this line is in it. -->"
+_AT_TEN = ("precision", "recall", "f1")
 _MISSING = "not stated: fill this in before you publish"
 _ENCODER_LICENSES = {
     "minilm": "Apache-2.0 (sentence-transformers/all-MiniLM-L6-v2)",
@@ -120,9 +121,11 @@ def _metrics(metrics: dict[str, Any]) -> str:
     rows = ["| data | metric | with b | without b | sentences |", "|---|---|---|---|---|"]
     for part, values in metrics.items():
         for metric, sides in values.items():
-            cells = [f"{100 * sides[side]['mean']:.1f} ± {100 * sides[side]['se']:.1f}" for side in ("bias", "no_bias")]
-            label = metric if metric == "accuracy" else f"{metric} at 10"
-            rows.append(f"| {part} | {label} | {cells[0]} | {cells[1]} | {sides['bias']['n']:,} |")
+            with_b = sides.get("bias", sides)
+            cells = [f"{100 * one['mean']:.1f} ± {100 * one['se']:.1f}" if one else "" for one in
+                     (with_b, sides.get("no_bias"))]  # fmt: skip
+            label = f"{metric} at 10" if metric in _AT_TEN else metric.replace("_", " ")
+            rows.append(f"| {part} | {label} | {cells[0]} | {cells[1]} | {with_b['n']:,} |")
     if len(rows) == 2:
         return "None."
     return "\n".join(rows) + "\n\nAccuracy: the share of a sentence's k distinct known words that are among the top k."
