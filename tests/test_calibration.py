@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from flip.bags import bags_of_indices
-from flip.calibration import calibrate, choose_bias_weight, function_words
+from flip.calibration import calibrate, choose_bias_weight, language_of
 from flip.checkpoint import Checkpoint
 from flip.keywords import sigmoid, top_keywords
 from flip.metrics import References, rank
@@ -114,5 +114,5 @@ def test_the_language_is_told_by_the_most_frequent_words() -> None:
     english, german = ("and", "of", "the", "zebra"), ("das", "der", "und", "zebra")
     bags = bags_of_indices([[0, 1, 2], [0, 1, 2], [0, 1, 3]] * 4)
     padded = [tuple(sorted((*words, *(f"zz{i}" for i in range(36))))) for words in (english, german)]
-    assert function_words(Vocabulary(padded[0]), bags) == "english"
-    assert function_words(Vocabulary(padded[1]), bags) is None
+    assert language_of(Vocabulary(padded[0]), bags) == "english"
+    assert language_of(Vocabulary(padded[1]), bags) is None

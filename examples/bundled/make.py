@@ -30,6 +30,7 @@ from flip.probabilities import threshold_f1
 from flip.recipes import TrainConfig
 from flip.records import Record, read_lines
 from flip.spread import Spread
+from flip.stopwords import function_words
 from flip.store import open_embeddings
 from flip.surfaces import SurfaceCounter
 from flip.tokenize import Tokenizer, normalize, unicode_words
@@ -122,8 +123,9 @@ def main() -> None:
 
     order = np.random.default_rng(0).permutation(whole)  # sources follow each other in the files
     u[:whole], bags = u[order], reordered(bags, np.concatenate([order, np.arange(whole, len(u))]))
+    last = function_words(vocabulary, "english")
     config = TrainConfig(rank=u.shape[1], batch_size=2_000, epochs=EPOCHS)
-    trainer = Trainer(TrainingData((u,), bags, whole), DevData((dev_u,), dev), len(vocabulary), config)
+    trainer = Trainer(TrainingData((u,), bags, whole), DevData((dev_u,), dev, last), len(vocabulary), config)
     for epoch in trainer.fit():
         print(f"epoch {epoch.epoch}: dev accuracy {epoch.accuracy:.4f}, {epoch.seconds:.0f} s", flush=True)
 
@@ -146,7 +148,6 @@ def main() -> None:
     }
     save_checkpoint(args.output, Checkpoint(trainer.best, vocabulary, description), "int8")
     model = load_checkpoint(args.output).model  # what is saved is what is measured
-    last = Checkpoint(model, vocabulary, description).function_words
     description["bias_weight"] = choose_bias_weight(model, dev_u, dev, bags, last)
     ranked = rank(model, dev_u, DEPTH, bias_weights={"bias": 1.0})["bias"]
     description["threshold"] = threshold_f1(ranked, dev, len(vocabulary))["threshold"]

@@ -29,31 +29,39 @@ _NEWTON_STEPS = 20  # a handful is enough; the ten best words change only in the
 
 
 def calibrate(
-    model: Model, views: Sequence[NDArray[np.floating[Any]]], references: References, device: str = "cpu"
+    model: Model,
+    views: Sequence[NDArray[np.floating[Any]]],
+    references: References,
+    function_words: NDArray[np.int64] | None = None,
+    device: str = "cpu",
 ) -> Model:
     """A model whose probabilities hold for the words that it ranks first: z' = x A(Bu) + y b + c 1, as A, B and b.
 
-    x, y and c maximise the Bernoulli likelihood of the ten best words of each dev sentence. Platt (1999) does so for
-    one score; here b has a slope of its own, because training on few occurrences ranks rare words too low. Newton's
+    x, y and c maximise the Bernoulli likelihood of the ten words of each dev sentence that are shown. Platt (1999) does
+    so for one score; here b has a slope of its own, because training on few occurrences ranks rare words too low. Newton's
     method, with a unit Gaussian prior around x = y = 1, c = 0 for a dev set that says too little.
 
     Args:
         model: of the raw embedding, trained with the Bernoulli objective.
         views: embeddings (n, d) of dev, of one kind or several.
         references: of the same sentences.
+        function_words: indices of words that are shown behind all others.
         device: that the scores are computed on.
 
     Returns:
         The calibrated model; `model` itself where more score would make a word less probable.
     """
-    pools = [rank(model, view, _POOL, bias_weights={"bias": 1.0}, device=device)["bias"] for view in views]
+    last = None if function_words is None else {"bias": function_words}
+    pools = [rank(model, view, _POOL, bias_weights={"bias": 1.0}, last=last, device=device)["bias"] for view in views]
     right = np.concatenate([hits(pool.words, references.words, model.vocabulary_size) for pool in pools])
     scores = np.concatenate([pool.scores for pool in pools]).astype(np.float64)
     b = model.b[np.concatenate([pool.words for pool in pools])].astype(np.float64)
     features = np.stack([scores - b, b, np.ones_like(b)], axis=2)  # (n, 50, 3)
+    behind = np.isin(np.concatenate([pool.words for pool in pools]), [] if function_words is None else function_words)
     theta = _PRIOR.copy()
     for _ in range(_NEWTON_STEPS):
-        best = np.argpartition(-(features @ theta), min(_TOPN, features.shape[1]) - 1, axis=1)[:, :_TOPN]
+        ranked = np.where(behind, -np.inf, features @ theta)
+        best = np.argpartition(-ranked, min(_TOPN, features.shape[1]) - 1, axis=1)[:, :_TOPN]
         f = np.take_along_axis(features, best[:, :, None], axis=1).reshape(-1, 3)
         y = np.take_along_axis(right, best, axis=1).ravel()
         p = sigmoid(f @ theta)
@@ -73,7 +81,7 @@ def _loss(theta: NDArray[np.float64], f: NDArray[np.float64], y: NDArray[np.bool
     return float(np.logaddexp(0, z).sum() - z[y].sum() + ((theta - _PRIOR) ** 2).sum() / 2)
 
 
-def function_words(vocabulary: Vocabulary, train: Bags) -> Language | None:
+def language_of(vocabulary: Vocabulary, train: Bags) -> Language | None:
     """The language whose function words are to be ranked last: where they are half of the 100 most frequent words."""
     frequent = _frequent(train, len(vocabulary))
     english = sum(vocabulary.words[word] in ENGLISH for word in frequent)

@@ -16,7 +16,7 @@ from flip.files import read_json, write_json
 from flip.locating import CONFIG_FILE, DEFAULT_MODEL, MODEL_FILE, VOCAB_FILE, infer_encoder, locate
 from flip.model import FactorizedLogLinear, LogLinear, Model
 from flip.spread import Spread
-from flip.stopwords import ENGLISH
+from flip.stopwords import function_words
 from flip.tensors import SCALE, narrowed, quantized, read_safetensors, saving
 from flip.tokenize import Tokenizer
 from flip.vocabulary import Vocabulary, read_surfaces
@@ -82,8 +82,7 @@ class Checkpoint:
     @cached_property
     def function_words(self) -> NDArray[np.int64]:
         """Indices of the function words of its language, which are ranked last; none where no language is stored."""
-        listed = ENGLISH if self.config.get("function_words") == "english" else frozenset()
-        return np.array(sorted(self.vocabulary.lookup(listed)), np.int64)
+        return function_words(self.vocabulary, self.config.get("function_words"))
 
     @cached_property
     def spread(self) -> Spread | None:

@@ -8,7 +8,14 @@ it, see `flip.calibration`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from flip.vocabulary import Vocabulary
 
 Language = Literal["english"]  # those that there is a list for
 ENGLISH = frozenset(
@@ -33,3 +40,8 @@ ENGLISH = frozenset(
     isnt arent wasnt werent havent hasnt hadnt dont doesnt didnt cant couldnt wont wouldnt shouldnt mustnt aint
     """.split()  # noqa: SIM905
 )
+
+
+def function_words(vocabulary: Vocabulary, language: str | None) -> NDArray[np.int64]:
+    """Indices of a language's function words in a vocabulary, ascending; none for a language without a list."""
+    return np.array(sorted(vocabulary.lookup(ENGLISH if language == "english" else ())), np.int64)

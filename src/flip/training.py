@@ -60,10 +60,14 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class DevData:
-    """Sentences to check on: as many embedding matrices as the training data have, and their references."""
+    """Sentences to check on: as many embedding matrices as the training data have, and their references.
+
+    function_words: indices of words that are shown behind all others, and so not calibrated.
+    """
 
     views: tuple[NDArray[np.floating[Any]], ...]
     references: References
+    function_words: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         _require_rows(self.views, len(self.references))
@@ -335,7 +339,7 @@ class Trainer:
         model = self._folded()
         if not self.config.calibrate:
             return model
-        return calibrate(model, self._dev_views, self.dev.references, device=str(self.device))
+        return calibrate(model, self._dev_views, self.dev.references, self.dev.function_words, device=str(self.device))
 
     def _dev_scores(self, model: Model) -> tuple[float, float]:
         words, device = self.dev.references.words, str(self.device)

@@ -267,7 +267,7 @@ def _train(settings: Settings, out: Output) -> None:
 def _train_on(given: Given, settings: Settings, folder: Path, device: torch.device, group: Group, out: Output) -> None:
 
     from flip.bags import bags_of_words
-    from flip.calibration import choose_bias_weight, function_words
+    from flip.calibration import choose_bias_weight, language_of
     from flip.card import write_card
     from flip.checkpoint import Checkpoint, load_model, save_checkpoint
     from flip.dataset import require_same_dimension
@@ -276,6 +276,7 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
     from flip.probabilities import threshold_f1
     from flip.runs import kept_epoch, precision_of, train_run
     from flip.spread import Spread
+    from flip.stopwords import function_words
     from flip.training import DevData, Trainer, TrainingData
 
     own = settings.train
@@ -291,10 +292,12 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
     config = _ingredients(own, views[0].shape[1], settings.seed, out)
     if own.resume and config.precision == "auto":
         config = replace(config, precision=precision_of(folder))
+    language = language_of(given.vocabulary, bags)
+    last = function_words(given.vocabulary, language)
     started = time.perf_counter()
     trainer = Trainer(
         TrainingData(views, bags, given.whole),
-        DevData(dev_views, dev_references),
+        DevData(dev_views, dev_references, last),
         len(given.vocabulary),
         config,
         device,
@@ -308,6 +311,7 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
         "objective": config.objective,
         "recipe": config.recipe,
         "tokenizer": given.vocabulary.tokenizer.to_dict(),
+        "function_words": language,
         "training": trainer.config.to_dict(),
         "data": given.description
         | ({"license": own.text_license} if own.text_license else {})
@@ -325,10 +329,7 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
     run_on = str(device)
     # What is saved is what is measured: float16, and after --resume the same as without.
     best = load_model(folder / MODEL_FILE)
-    if language := function_words(given.vocabulary, bags):
-        description["function_words"] = language
-    listed = Checkpoint(best, given.vocabulary, description).function_words
-    description["bias_weight"] = choose_bias_weight(best, dev_views[0], dev_references, bags, listed, run_on)
+    description["bias_weight"] = choose_bias_weight(best, dev_views[0], dev_references, bags, last, run_on)
     if config.objective == "bernoulli":
         ranked = rank(best, dev_views[0], DEPTH, bias_weights={"bias": 1.0}, device=run_on)["bias"]
         description["threshold"] = threshold_f1(ranked, dev_references, len(given.vocabulary))["threshold"]
@@ -339,8 +340,8 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
     checkpoint = Checkpoint(best, given.vocabulary, description, str(folder))
     save_checkpoint(folder, checkpoint, own.dtype)
     write_card(folder, checkpoint)
-    last = "test" if "test" in metrics else "dev"
-    accuracy = metrics[last]["accuracy"]
+    part = "test" if "test" in metrics else "dev"
+    accuracy = metrics[part]["accuracy"]
     kept = kept_epoch(folder)
     gainless = trainer.epoch < (trainer.config.epochs or 0)
     why = f"{trainer.config.patience} checks on dev without a gain" if gainless else "all passes done"
@@ -352,14 +353,14 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
         "stopped": "patience" if gainless else "epochs",
         "seconds": round(seconds, 1),
         "device": run_on,
-        "dataset": last,
+        "dataset": part,
         "accuracy": accuracy,
     }
     out.result(
         fields,
         f"{folder}: {len(given.vocabulary)} words, {trainer.epoch} epochs in {seconds:.0f} s on {run_on}",
         f"kept epoch {kept}, the best on dev; stopped: {why}",
-        f"{last} accuracy {100 * accuracy['bias']['mean']:.1f} with b, {100 * accuracy['no_bias']['mean']:.1f} without",
+        f"{part} accuracy {100 * accuracy['bias']['mean']:.1f} with b, {100 * accuracy['no_bias']['mean']:.1f} without",
         f'try: flip explain --model {folder} "Any sentence."',
     )
 
