@@ -38,8 +38,8 @@ def calibrate(
     """A model whose probabilities hold for the words that it ranks first: z' = x A(Bu) + y b + c 1, as A, B and b.
 
     x, y and c maximise the Bernoulli likelihood of the ten words of each dev sentence that are shown. Platt (1999) does
-    so for one score; here b has a slope of its own, because training on few occurrences ranks rare words too low. Newton's
-    method, with a unit Gaussian prior around x = y = 1, c = 0 for a dev set that says too little.
+    so for one score; here b has a slope of its own, because training on few occurrences ranks rare words too low.
+    Newton's method, with a unit Gaussian prior around x = y = 1, c = 0 for a dev set that says too little.
 
     Args:
         model: of the raw embedding, trained with the Bernoulli objective.
