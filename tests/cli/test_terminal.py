@@ -99,7 +99,7 @@ def test_arguments_and_names_that_are_not_utf8(tmp_path: Path) -> None:
     Path(os.fsdecode(name)).write_text("The cat sat.\n")
     done = subprocess.run([*FLIP, "explain", name], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert orjson.loads(done.stdout)["keywords"][0]["word"] == "cat"
+    assert orjson.loads(done.stdout)["keywords"][0]["word"] in ("cat", "sat")
     done = subprocess.run([*FLIP, "explain", b"The caf\xe9 was closed."], capture_output=True, check=False)
     assert done.returncode == 3
     assert b"not valid UTF-8" in done.stderr

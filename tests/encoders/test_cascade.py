@@ -48,7 +48,7 @@ def test_the_example_is_explained(checkpoint: str, capsys: pytest.CaptureFixture
     code, [record], err = explain(capsys, str(EXAMPLE), "-m", checkpoint)
     assert code == 0
     assert err == ""
-    assert list(record) == ["id", "audio", "via", "transcript", "language", "keywords"]
+    assert list(record) == ["id", "audio", "via", "transcript", "language", "keywords", "words", "unknown"]
     assert record["audio"] == str(EXAMPLE)
     assert (record["via"], record["language"]) == ("whisper tiny.en", "en")
     assert recall(record["transcript"], SAID) >= 0.9
