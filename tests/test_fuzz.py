@@ -71,7 +71,8 @@ def mutated(seeds: list[bytes]) -> st.SearchStrategy[bytes]:
         st.one_of(st.sampled_from(_ODD), st.integers(-1, 255), st.binary(max_size=3)),
     )
     changed = st.builds(change, st.sampled_from(seeds), st.lists(edit, min_size=1, max_size=4))
-    trees = [seed for seed in seeds if b"{" in seed[:99] or b": " in seed[:99]]
+    text = [seed for seed in seeds if not seed.startswith(b"\x93NUMPY")]  # whose header is a dictionary too
+    trees = [seed for seed in text if b"{" in seed[:99] or b": " in seed[:99]]
     return changed | st.builds(of_other_types, st.sampled_from(trees), st.data()) if trees else changed
 
 

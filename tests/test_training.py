@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from flip import runs, training
+from flip import runs, tensors, training
 from flip.bags import Bags, bags_of_indices
 from flip.checkpoint import load_model
 from flip.errors import FlipError, InputError, UsageError
@@ -372,6 +372,7 @@ def test_no_line_of_the_log_is_lost_where_a_kill_falls_between_two_files(tmp_pat
 
     with monkeypatch.context() as patched:
         patched.setattr(runs, "replacing", killed)
+        patched.setattr(tensors, "replacing", killed)
         with pytest.raises(KeyboardInterrupt):
             next(train_run(tmp_path, trainer(), words(), {}, resume=True))
     assert [epoch.epoch for epoch in train_run(tmp_path, trainer(), words(), {}, resume=True)] == [3, 4, 5, 6]

@@ -61,8 +61,10 @@ def normalize(text: str) -> str:
     if text.isascii():
         return " ".join(text.lower().translate(_PUBLISHED).split())
     # Lower-casing the Turkish İ gives an i and a combining dot, which no Turkish word is spelled with.
-    lower = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).replace("İ", "i").lower())
-    return _BLANKS.sub(" ", lower.translate(_REMOVED)).strip()
+    lower = unicodedata.normalize("NFC", text).replace("İ", "i").lower()
+    # Once more: what was removed may have stood between a letter and its mark.
+    bare = unicodedata.normalize("NFC", lower.translate(_REMOVED))
+    return _BLANKS.sub(" ", bare).strip()
 
 
 def strip_accents(text: str, accents: Accents) -> str:
