@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -236,3 +237,15 @@ def test_pickled_npy_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match="not a readable .npy file"):
         open_embeddings(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("scale", [1e6, 1e-9])
+def test_vectors_that_float16_loses_are_an_error_and_nothing_is_written(tmp_path: Path, scale: float) -> None:
+    class Scaled(Counting):
+        def encode(self, batch: Any) -> np.ndarray:
+            return (scale * super().encode(batch)).astype(np.float32)
+
+    with pytest.raises(InputError, match="do not fit into float16"):
+        embed(records(TEXTS), tmp_path / "o.npy", Scaled(), dtype=np.float16)
+    assert not (tmp_path / "o.npy").exists()
+    assert not (tmp_path / "o.json").exists()

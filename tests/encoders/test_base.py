@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
-from flip.encoders import Encoder, load_encoder
+from flip.encoders import Encoder, encode, load_encoder
 from flip.encoders.identity import require_dimension
 from flip.errors import InputError, UnavailableError, UsageError
 
@@ -68,3 +71,29 @@ def test_one_input_in_the_place_of_a_list_is_refused(batch: str | Path) -> None:
 def test_what_is_no_string_is_refused() -> None:
     with pytest.raises(InputError, match="reads text, not int"):
         load_encoder("minilm").encode([3])  # type: ignore[list-item]
+
+
+class Loose:
+    """An encoder whose answers are no float32 matrices of numpy."""
+
+    name, revision, dimension, modalities, device = "loose", "1", 2, frozenset({"text"}), "cpu"
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def encode(self, batch: Any) -> Any:
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", [[[1, 2.5]], [np.array([1, 2.5])], np.array([[1, 2.5]]), torch.tensor([[1, 2.5]])])
+def test_lists_float64_and_tensors_are_embeddings(answer: Any) -> None:
+    vectors, cut = encode(Loose(answer), ["a"])
+    assert vectors.dtype == np.float32
+    assert vectors.tolist() == [[1, 2.5]]
+    assert cut == [False]
+
+
+@pytest.mark.parametrize("answer", [[1.0, 2.0], [[1.0]], [[1.0, 2.0], [3.0]], "no", None, [["a", "b"]]])
+def test_what_is_no_matrix_of_the_right_shape_is_an_error(answer: Any) -> None:
+    with pytest.raises(InputError, match="encoder loose gave"):
+        encode(Loose(answer), ["a"])
