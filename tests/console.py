@@ -6,9 +6,11 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
@@ -48,16 +50,18 @@ def masked(text: str) -> str:
     return re.sub(r"\d+(\.\d+)?", "0", text)
 
 
-def renew(path: Path) -> None:
+def renew(path: Path, folder: Path) -> None:
     """Writes the true output below each command."""
 
     def block(match: re.Match[str]) -> str:
         commands = [command for command, _ in sessions(match[0])]
-        return "```console\n" + "".join(f"$ {c}\n{shortened(run(c, path.parent))}" for c in commands) + "```"
+        return "```console\n" + "".join(f"$ {c}\n{shortened(run(c, folder))}" for c in commands) + "```"
 
     path.write_text(_BLOCK.sub(block, path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
-        renew(Path(name))
+        with tempfile.TemporaryDirectory() as scratch:
+            (Path(scratch) / "examples").symlink_to(EXAMPLES)
+            renew(Path(name), Path(scratch))

@@ -11,19 +11,34 @@ from flip.vocabulary import Vocabulary
 
 
 def problem(seed: int = 0, n: int = 20, size: int = 300, d: int = 48) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Concepts, sentences near some of them, and sentences of training; the two kinds have means of their own."""
     rng = np.random.default_rng(seed)
-    concepts = rng.normal(size=(size, d)).astype(np.float32)
+    concepts = (rng.normal(size=(size, d)) + 0.2).astype(np.float32)
     u = rng.normal(size=(n, d)).astype(np.float32) + concepts[:n]
-    return concepts, u, rng.normal(size=d).astype(np.float32) * 0.1
+    return concepts, u, (rng.normal(size=(200, d)) - 0.1).astype(np.float32)
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def test_each_side_is_centred_by_its_own_mean() -> None:
+    """As SpLiCE's code has it: unit norm, less the mean of the kind, unit norm again."""
+    concepts, u, train = problem()
+    dictionary = Dictionary.of(concepts, train)
+    assert np.allclose(dictionary.D, unit(unit(concepts) - unit(concepts).mean(axis=0)), atol=1e-6)
+    assert np.allclose(dictionary.m, unit(train).mean(axis=0), atol=1e-6)
+    scaled = Dictionary.of(5 * concepts, 3 * train)
+    assert np.allclose(scaled.D, dictionary.D, atol=1e-6)
+    assert np.array_equal(decompose(scaled, 7 * u, 0.2, 5).words, decompose(dictionary, u, 0.2, 5).words)
 
 
 @pytest.mark.parametrize("penalty", [0.3, 0.1])
 def test_weights_equal_those_of_the_positive_lasso(penalty: float) -> None:
-    concepts, u, mean = problem()
-    dictionary = Dictionary.of(concepts, mean)
+    concepts, u, train = problem()
+    dictionary = Dictionary.of(concepts, train)
     found = decompose(dictionary, u, penalty, 100)
-    target = (u - mean).astype(np.float64)
-    target /= np.linalg.norm(target, axis=1, keepdims=True)
+    target = unit(unit(u.astype(np.float64)) - dictionary.m)
     D = dictionary.D.astype(np.float64)
     for i, row in enumerate(target):
         lasso = Lasso(alpha=penalty / len(row), positive=True, fit_intercept=False, tol=1e-7, max_iter=100_000)
@@ -36,26 +51,27 @@ def test_weights_equal_those_of_the_positive_lasso(penalty: float) -> None:
 
 
 def test_weights_fall_and_words_end_where_they_are_zero() -> None:
-    concepts, u, mean = problem()
-    found = decompose(Dictionary.of(concepts, mean), u, 0.3, 100)
+    concepts, u, train = problem()
+    found = decompose(Dictionary.of(concepts, train), u, 0.3, 100)
     assert (np.diff(found.scores, axis=1) <= 0).all()
     assert ((found.words >= 0) == (found.scores > 0)).all()
     assert not (np.diff((found.words >= 0).astype(int), axis=1) > 0).any()
 
 
 def test_a_sum_of_concepts_is_taken_apart() -> None:
-    concepts, _, mean = problem(size=60, d=200)
-    D = Dictionary.of(concepts, mean).D
-    u = (0.7 * D[3] + 0.5 * D[40])[None] + mean
-    found = decompose(Dictionary.of(concepts, mean), u, 0.1, 10)
+    concepts, _, _ = problem(size=60, d=200)
+    dictionary = Dictionary(Dictionary.of(concepts, concepts).D, np.zeros(200, np.float32))
+    u = (0.7 * dictionary.D[3] + 0.5 * dictionary.D[40])[None]
+    found = decompose(dictionary, u, 0.1, 10)
     assert found.words[0, :3].tolist() == [3, 40, -1]
 
 
 def test_a_large_penalty_or_the_mean_itself_gives_no_concept() -> None:
-    concepts, u, mean = problem()
-    dictionary = Dictionary.of(concepts, mean)
+    concepts, u, train = problem()
+    dictionary = Dictionary.of(concepts, train)
     assert (decompose(dictionary, u, 1.0, 5).words == -1).all()
-    assert (decompose(dictionary, mean[None], 0.1, 5).words == -1).all()
+    zero = Dictionary(dictionary.D, unit(u[:1])[0])
+    assert (decompose(zero, u[:1], 0.1, 5).words == -1).all()
 
 
 def test_no_word_is_no_hit() -> None:
@@ -64,14 +80,14 @@ def test_no_word_is_no_hit() -> None:
 
 
 def test_one_concept() -> None:
-    concepts, u, mean = problem(size=20)
-    assert decompose(Dictionary.of(concepts[:1], mean), u[:1], 0.1, 5).words.shape == (1, 1)
+    concepts, u, train = problem(size=20)
+    assert decompose(Dictionary.of(concepts[:1], train), u[:1], 0.1, 5).words.shape == (1, 1)
 
 
 def test_the_penalty_is_the_best_on_dev() -> None:
-    concepts, u, mean = problem(n=30, size=60)
+    concepts, u, train = problem(n=30, size=60)
     words = bags_of_indices([[i, (i + 1) % 60] for i in range(30)])
-    dictionary = Dictionary.of(concepts, mean)
+    dictionary = Dictionary.of(concepts, train)
     penalty, score = choose_penalty(dictionary, u, words)
     top = {p: decompose(dictionary, u, p, 2).words for p in PENALTIES}
     scores = {p: float(accuracy(hits(found, words, 60), words).mean()) for p, found in top.items()}

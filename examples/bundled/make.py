@@ -43,7 +43,7 @@ class Source:
 
     lines: how many, from where the source before it in the same file ended; None is all that are left.
     weight: in the choice of words, and of sentences for others to be put into.
-    share: of its sentences that are learned from; above 1, how often each is in a pass.
+    times: how often each of its sentences is in a pass.
     held_out: whether sentences are kept aside to measure on.
     """
 
@@ -51,26 +51,26 @@ class Source:
     file: str
     lines: int | None
     weight: float
-    share: float
+    times: int
     held_out: bool
     credit: str
 
 
 SOURCES = (
-    Source("textbooks", "general_en.txt.xz", 269_830, 1.2, 0.5, True, "OpenStax textbooks (CC BY 4.0)"),
-    Source("novels", "general_en.txt.xz", 140_129, 0.8, 0.5, True, "Standard Ebooks (CC0)"),
-    Source("office", "general_en.txt.xz", 82_453, 1.0, 0.7, True, "digital.gov and 18F (CC0)"),
-    Source("medicine", "general_en.txt.xz", 110_636, 0.6, 0.4, True, "MedQuAD (CC BY 4.0)"),
+    Source("textbooks", "general_en.txt.xz", 269_830, 1.2, 1, True, "OpenStax textbooks (CC BY 4.0)"),
+    Source("novels", "general_en.txt.xz", 140_129, 0.8, 1, True, "Standard Ebooks (CC0)"),
+    Source("office", "general_en.txt.xz", 82_453, 1.0, 1, True, "digital.gov and 18F (CC0)"),
+    Source("medicine", "general_en.txt.xz", 110_636, 0.6, 1, True, "MedQuAD (CC BY 4.0)"),
     Source("chat", "general_en.txt.xz", 57_626, 1.2, 1, True, "Topical-Chat (CDLA-Sharing 1.0)"),
     Source("examples", "general_en.txt.xz", 36_093, 0.5, 1, False, "Open English WordNet (CC BY 4.0)"),
     Source("news", "general_en.txt.xz", 9_437, 1.2, 4, True, "Wikinews (CC BY 2.5)"),
     Source("factbook", "general_en.txt.xz", 3_136, 0.3, 1, False, "The World Factbook (public domain)"),
-    Source("bookings", "general_en.txt.xz", 9_676, 0.3, 0.5, False, "Taskmaster (CC BY 4.0)"),
+    Source("bookings", "general_en.txt.xz", 9_676, 0.3, 1, False, "Taskmaster (CC BY 4.0)"),
     Source("voice", "common_voice_en.txt", None, 1.2, 1, True, "Mozilla Common Voice sentences (CC0)"),
     Source("ljspeech", "ljspeech_en.txt", None, 0.3, 1, False, "LJ Speech (public domain)"),
-    Source("definitions", "definitions_en.txt.xz", None, 0.3, 0.5, False, "Open English WordNet (CC BY 4.0)"),
+    Source("definitions", "definitions_en.txt.xz", None, 0.3, 1, False, "Open English WordNet (CC BY 4.0)"),
 )
-TEST, DEV = 1_000, 300  # sentences of each source that is held out
+TEST, DEV = 1_000, 1_000  # sentences of each source that is held out
 WORDS = 32_000
 EPOCHS = 3
 FEWEST = 7  # sentences that have a word
@@ -89,14 +89,11 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     texts = read_sources(args.texts, args.limit)
     parts = split(texts)
-    everything = {name: parts[name]["train"] for name in texts}
+    learned = {name: parts[name]["train"] for name in texts}
     taught = [*read_lines(args.teach), *places(), *people()]
     teach = list(dict.fromkeys(word for line in taught for word in TOKENIZER(line) if word.isascii()))
-    vocabulary = choose_words(everything, teach)
+    vocabulary = choose_words(learned, teach)
     print(f"{len(vocabulary):,} words", flush=True)
-    for source in SOURCES:
-        parts[source.name]["train"] = some(everything[source.name], source.share)
-    learned = {name: parts[name]["train"] for name in texts}
     further = made_of(learned, vocabulary, set(teach))
     encoder = load_encoder("minilm")
 
@@ -110,7 +107,7 @@ def main() -> None:
     rows = [
         (views[source.name, "train"], learned[source.name])
         for source in SOURCES
-        for _ in range(max(1, round(source.share)))
+        for _ in range(source.times)
     ]
     whole = sum(len(sentences) for _, sentences in rows)
     rows += [(embedded(name, sentences), sentences) for name, sentences in further.items()]
@@ -189,12 +186,6 @@ def split(texts: dict[str, list[str]]) -> dict[str, dict[str, list[str]]]:
         rows = {"train": sorted(kept), "dev": sorted(dev), "test": sorted(test)}
         parts[source.name] = {part: [lines[i] for i in chosen] for part, chosen in rows.items()}
     return parts
-
-
-def some(lines: list[str], share: float) -> list[str]:
-    """A random share of the lines, in their order."""
-    kept = np.random.default_rng(0).permutation(len(lines))[: round(min(share, 1.0) * len(lines))]
-    return [lines[i] for i in sorted(kept)]
 
 
 def choose_words(texts: dict[str, list[str]], teach: Iterable[str]) -> Vocabulary:

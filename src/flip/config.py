@@ -168,7 +168,7 @@ class ExplainSettings(_Section):
     bias_weight: float | None = None  # None: the checkpoint's own, chosen on dev
     # auto: the checkpoint's threshold; None: auto on a terminal and on a page, 0 in JSON
     min_probability: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] | None = None
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: int = Field(default=256, ge=1)
 
 
 class PullSettings(_Section):

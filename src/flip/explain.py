@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     _Embedded = tuple[dict[int, Array], dict[int, dict[str, Any]], dict[int, str]]
 
 
+BATCH = 256  # records at a time at the most: scoring few of them reads the whole matrix as well
+
+
 class Explainer:
     """Explains records with one checkpoint. The encoder is loaded when the first text needs it.
 
@@ -74,7 +77,7 @@ class Explainer:
         """The record of one sentence."""
         return self.batch([Record(where="sentence", text=sentence)])[0]
 
-    def stream(self, records: Iterable[Record | InputError], batch_size: int = 64) -> Iterator[dict[str, Any]]:
+    def stream(self, records: Iterable[Record | InputError], batch_size: int = BATCH) -> Iterator[dict[str, Any]]:
         """One output record for each input record, in order, as soon as it can be had.
 
         `{"id", "text"|"audio"|"row", "via"?, "transcript"?, "language"?, "warnings"?, "keywords", "words"?, "unknown"?,
@@ -155,7 +158,7 @@ class Explainer:
         self,
         left: Iterable[Record | InputError],
         right: Iterable[Record | InputError],
-        batch_size: int = 64,
+        batch_size: int = BATCH,
     ) -> Iterator[dict[str, Any]]:
         """Explains pairs: the i-th record of `left` against the i-th of `right`, or all against its only one.
 
@@ -217,9 +220,16 @@ class Explainer:
         """Whether the vector is explained at the user's word; a model of unknown origin takes every vector so."""
         return isinstance(record, Record) and not record.origin_known and self.checkpoint.encoder is not None
 
-    def _warnings(self, record: Record | InputError, vector: Array, transcript: str | None) -> list[str]:
+    def _far(self, vectors: dict[int, Array]) -> list[bool]:
+        """Which vectors lie far outside those of the training."""
+        spread = self.checkpoint.spread
+        if spread is None or not vectors:
+            return [False] * len(vectors)
+        return list(spread.far(np.stack(list(vectors.values()))).tolist())
+
+    def _warnings(self, record: Record | InputError, far: bool, transcript: str | None) -> list[str]:
         """What a reader of the record's words has to know."""
-        found, spread = [], self.checkpoint.spread
+        found = []
         if name := unknown_script(transcript or _content(record).get("text", ""), self.checkpoint.vocabulary.scripts):
             found.append(f"the model has no word in {name} script, and may say nothing true of it")
         if self._of_unknown_origin(record):
@@ -228,7 +238,7 @@ class Explainer:
                 f"nothing says which encoder made this vector; the model knows {encoder} only, so there are no "
                 f"probabilities (--encoder {encoder} vouches for it)"
             )
-        if spread is not None and spread.far(vector[None])[0]:
+        if far:
             found.append("the vector lies far outside those of the training: another encoder, scale or normalisation?")
         return found
 
@@ -309,8 +319,8 @@ class Explainer:
                 vectors[i] = vector
                 if cut:
                     extras.setdefault(i, {})["truncated"] = True
-        for i, vector in vectors.items():
-            if warnings := self._warnings(records[i], vector, extras.get(i, {}).get("transcript")):
+        for i, far in zip(vectors, self._far(vectors), strict=True):
+            if warnings := self._warnings(records[i], far, extras.get(i, {}).get("transcript")):
                 extras.setdefault(i, {}).setdefault("warnings", []).extend(warnings)
         return vectors, extras, errors
 

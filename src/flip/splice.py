@@ -1,6 +1,7 @@
 """SpLiCE (Bhalla et al. 2024), the baseline of table 6: a sentence as a sparse sum of concept embeddings, not learned.
 
-With u and the rows of D centred by the mean of the training embeddings and normalised,
+With u and the rows of D of norm 1, centred (u by the mean of the training embeddings, D by the mean of the concepts)
+and normalised again, as SpLiCE's own code does,
 
     w(u) = argmin_{w >= 0}  1/2 ||u - D^T w||^2 + penalty * ||w||_1
 
@@ -20,7 +21,6 @@ import numpy as np
 from flip.encoders.base import encode
 from flip.metrics import Ranking, accuracy, hits
 from flip.spans import span_words
-from flip.whitening import fit_whitening
 
 if TYPE_CHECKING:
     import torch
@@ -43,15 +43,15 @@ _VIOLATION = 1e-5  # of the optimality conditions
 
 @dataclass(frozen=True)
 class Dictionary:
-    """Concepts to decompose into.  D: (|C|, d), rows of norm 1.  m: (d,), the mean of the training embeddings."""
+    """Concepts to decompose into.  D: (|C|, d), rows of norm 1.  m: (d,), the mean of training embeddings of norm 1."""
 
     D: Array
     m: Array
 
     @classmethod
-    def of(cls, concepts: Array, mean: Array) -> Dictionary:
-        """From the encoder's embeddings (|C|, d) of the concepts."""
-        return cls(_normalised(concepts, mean), mean.astype(np.float32))
+    def of(cls, concepts: Array, train: NDArray[np.floating[Any]]) -> Dictionary:
+        """From the encoder's embeddings of the concepts, (|C|, d), and of training sentences, (n, d)."""
+        return cls(_centred(concepts, _mean(concepts)), _mean(train))
 
 
 def decompose(
@@ -76,7 +76,7 @@ def decompose(
     found = Ranking(np.full((n, k), -1, np.int64), np.zeros((n, k), np.float32))
     for start in range(0, n, _ROWS):
         rows = slice(start, start + _ROWS)
-        u = torch.from_numpy(_normalised(np.asarray(embeddings[rows]), dictionary.m)).to(device)
+        u = torch.from_numpy(_centred(np.asarray(embeddings[rows]), dictionary.m)).to(device)
         for part, concepts, weights in _solve(u, D, penalty):
             top = weights.topk(min(k, weights.shape[1]), dim=1)
             words = concepts.gather(1, top.indices).where(top.values > 0, -1)
@@ -111,11 +111,22 @@ def choose_penalty(
     return best
 
 
-def _normalised(u: NDArray[np.floating[Any]], m: NDArray[np.floating[Any]]) -> Array:
-    """u - m with rows of norm 1; a row that equals m stays zero."""
-    centred = u.astype(np.float32) - m.astype(np.float32)
-    norms = np.linalg.norm(centred, axis=1, keepdims=True)
-    return np.asarray(centred / np.where(norms > 0, norms, 1), np.float32)
+def _mean(embeddings: NDArray[np.floating[Any]]) -> Array:
+    """The mean of the rows, each of norm 1."""
+    total = np.zeros(embeddings.shape[1])
+    for start in range(0, len(embeddings), _ROWS):
+        total += _normalised(np.asarray(embeddings[start : start + _ROWS], np.float32)).sum(axis=0)
+    return (total / max(len(embeddings), 1)).astype(np.float32)
+
+
+def _centred(u: NDArray[np.floating[Any]], m: Array) -> Array:
+    """Rows of norm 1 less m, at norm 1; a row that equals m stays zero."""
+    return _normalised(_normalised(u.astype(np.float32)) - m)
+
+
+def _normalised(u: Array) -> Array:
+    norms = np.linalg.norm(u, axis=1, keepdims=True)
+    return np.asarray(u / np.where(norms > 0, norms, 1), np.float32)
 
 
 def _solve(u: torch.Tensor, D: torch.Tensor, penalty: float) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
@@ -207,13 +218,13 @@ def tune_splice(
     device: str = "cpu",
     on_penalty: Callable[[int, int], None] | None = None,
 ) -> TunedSplice:
-    """Centres the concepts by the mean of `train` and chooses the penalty on the first 1000 sentences of dev.
+    """Centres as SpLiCE does and chooses the penalty on the first 1000 sentences of dev.
 
     Args:
         concepts: (|V|, d) embeddings of the words of the vocabulary.
         train, dev: (n, d) embeddings of sentences.
     """
-    dictionary = Dictionary.of(concepts, fit_whitening([train], "centred").m)
+    dictionary = Dictionary.of(concepts, train)
     spans = span_words(dev_texts[:_DEV_ROWS], vocabulary, tokens)
     penalty, score = choose_penalty(dictionary, dev[:_DEV_ROWS], spans, device, on_penalty)
     return TunedSplice(dictionary, penalty, score, device)

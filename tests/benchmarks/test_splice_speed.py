@@ -22,12 +22,12 @@ def test_splice_against_scikit_learns_lasso() -> None:
     D = (rng.normal(size=(concepts, d)) + centre).astype(np.float32)
     chosen = rng.integers(0, concepts, (1024, 8))
     u = (D[chosen].sum(axis=1) - 7 * centre + rng.normal(size=(1024, d))).astype(np.float32)
-    dictionary = Dictionary.of(D, centre)
+    dictionary = Dictionary.of(D, u)
     decompose(dictionary, u[:8], penalty, 50)
     started = time.perf_counter()
     found = decompose(dictionary, u, penalty, 50)
     fast = (time.perf_counter() - started) / len(u)
-    target = u - centre.astype(np.float32)
+    target = u / np.linalg.norm(u, axis=1, keepdims=True) - dictionary.m
     target /= np.linalg.norm(target, axis=1, keepdims=True)
     X = np.asfortranarray(dictionary.D.T)
 

@@ -70,3 +70,12 @@ def test_truncation_is_told_for_each_text(minilm: Encoder) -> None:
 def test_audio_is_refused(minilm: Encoder) -> None:
     with pytest.raises(InputError, match="reads text, not audio"):
         minilm.encode([Path("a.wav")])
+
+
+def test_a_sentence_is_cut_where_its_word_pieces_are_more_than_256(minilm: Encoder) -> None:
+    """Punctuation is a piece a character, and a Hangul syllable is up to three."""
+    fits = ["!" * 254, "short", "한" * 84, "é" * 254, "word " * 254]
+    too_long = ["!" * 255, "각 " * 90, "水" * 255, "a" + " a" * 254, "word " * 255]
+    assert minilm.truncated(fits) == [False] * 5  # type: ignore[attr-defined]
+    assert minilm.truncated(too_long) == [True] * 5  # type: ignore[attr-defined]
+    assert minilm.truncated(["short", too_long[0], "x"]) == [False, True, False]  # type: ignore[attr-defined]

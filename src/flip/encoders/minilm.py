@@ -100,7 +100,12 @@ class MiniLM:
     def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
         """Which sentences have more than 256 word pieces, of which only the first 256 are read."""
         texts = read_texts(batch, self.name)
-        return [bool(encoding.overflowing) for encoding in self._tokenizer.encode_batch(texts)]
+        cut = np.zeros(len(texts), bool)
+        # A word piece has a character of its own; but a character that is not ASCII may be several pieces.
+        doubtful = [i for i, text in enumerate(texts) if len(text) > _MAX_TOKENS - 2 or not text.isascii()]
+        encodings = self._tokenizer.encode_batch([texts[i] for i in doubtful])
+        cut[doubtful] = [bool(encoding.overflowing) for encoding in encodings]
+        return list(map(bool, cut))
 
     def _run(self, encodings: list[Encoding]) -> NDArray[np.float32]:
         longest = max(len(e.ids) for e in encodings)
