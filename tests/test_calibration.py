@@ -6,10 +6,11 @@ import pytest
 from flip.bags import bags_of_indices
 from flip.calibration import calibrate, choose_bias_weight, language_of
 from flip.checkpoint import Checkpoint
-from flip.keywords import sigmoid, top_keywords
+from flip.keywords import top_keywords
 from flip.metrics import References, rank
 from flip.model import FactorizedLogLinear, LogLinear
 from flip.probabilities import calibration
+from flip.ranking import sigmoid
 from flip.vocabulary import Vocabulary
 
 N, SIZE, D = 600, 40, 8

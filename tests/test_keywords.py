@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from flip.checkpoint import Checkpoint, load_checkpoint
 from flip.contrast import Contrast
-from flip.keywords import sigmoid, top_k, top_keywords
+from flip.keywords import top_keywords
 from flip.model import LogLinear
+from flip.ranking import sigmoid, top_k
 from flip.vocabulary import Vocabulary
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from flip import load_checkpoint
 from flip.checkpoint import Checkpoint
 from flip.content import content_recall, content_words
-from flip.keywords import BEHIND_ALL, top_k
 from flip.metrics import Ranking, rank
+from flip.ranking import BEHIND_ALL, top_k
 from flip.store import open_embeddings, read_sentences
 
 TOPN = 10

@@ -104,11 +104,7 @@ def main() -> None:
         return open_embeddings(path)
 
     views = {(name, part): embedded(f"{name}.{part}", parts[name][part]) for name in texts for part in parts[name]}
-    rows = [
-        (views[source.name, "train"], learned[source.name])
-        for source in SOURCES
-        for _ in range(source.times)
-    ]
+    rows = [(views[source.name, "train"], learned[source.name]) for source in SOURCES for _ in range(source.times)]
     whole = sum(len(sentences) for _, sentences in rows)
     rows += [(embedded(name, sentences), sentences) for name, sentences in further.items()]
     u = np.concatenate([np.asarray(view[:]) for view, _ in rows])

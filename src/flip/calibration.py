@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.bags import bags_of_indices
-from flip.keywords import sigmoid
 from flip.metrics import References, hits, rank, top_words
+from flip.ranking import sigmoid
 from flip.stopwords import ENGLISH, Language
 
 if TYPE_CHECKING:

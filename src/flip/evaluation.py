@@ -13,7 +13,6 @@ from flip.comparison import Recovered, compare_recovered
 from flip.content import ContentWords, content_recall, content_words
 from flip.entities import EntityRow, entity_metrics, match_entities
 from flip.errors import InputError, UsageError
-from flip.keywords import sigmoid
 from flip.metrics import (
     BIAS_WEIGHTS,
     METRICS,
@@ -29,6 +28,7 @@ from flip.metrics import (
     word_shares,
 )
 from flip.probabilities import calibration, perplexity, sparsity, threshold_f1
+from flip.ranking import sigmoid
 from flip.spans import span_words
 from flip.store import finite_rows
 

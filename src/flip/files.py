@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import glob
 import hashlib
@@ -16,11 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from flip.errors import InputError
-from flip.sniffing import byte_order_mark
 
 _UMASK = os.umask(0o022)
 os.umask(_UMASK)
 _OPEN_FILE = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/[^/]+/fd/\d+")
+_BOMS = {  # the longer first: UTF-16's is the start of UTF-32's
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 # Nodes that the aliases of a YAML file may add; a file of less than 1 kB can stand for billions.
 _ALIASED_NODES = 10_000
 
@@ -180,6 +187,11 @@ def _require_bounded(path: Path, root: Any, most: int) -> None:
             raise InputError(f"{path}: its aliases (*name) stand for more than can be read", "write them out")
         if isinstance(value, list):  # of nodes, or of pairs of nodes
             waiting += [node for item in value for node in (item if isinstance(item, tuple) else (item,))]
+
+
+def byte_order_mark(head: bytes) -> str | None:
+    """The encoding that the first bytes name, as Python calls it; None where they name none."""
+    return next((encoding for mark, encoding in _BOMS.items() if head.startswith(mark)), None)
 
 
 def without_mark(content: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""From scores to keywords: exact top-k and probabilities."""
+"""From scores to keywords: words, probabilities and ranks."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError
+from flip.ranking import BEHIND_ALL, sigmoid, top_k
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.checkpoint import Checkpoint
     from flip.vocabulary import Vocabulary
-
-_CHUNK = 64
-BEHIND_ALL = 1e4  # more than two scores can differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +35,6 @@ class Keyword:
         fields: dict[str, Any] = {"word": self.word, "score": round(self.score, 4)}
         likely = {} if self.probability is None else {"probability": round(self.probability, 4)}
         return fields | likely | {"surface": self.surface}
-
-
-def top_k(z: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Column indices of the k largest entries of each row of z (n, m), best first; ties by the lower index.
-
-    Exact: the k best lie in the k chunks of columns with the largest maxima, so only those are looked into.
-    """
-    n, m = z.shape
-    k = min(k, m)
-    chunks = m // _CHUNK
-    if chunks > 4 * k:
-        whole = z[:, : chunks * _CHUNK].reshape(n, chunks, _CHUNK)
-        best = np.argpartition(-whole.max(axis=2), k - 1, axis=1)[:, :k]
-        candidates = (np.sort(best)[:, :, None] * _CHUNK + np.arange(_CHUNK)).reshape(n, -1)
-        rest = np.broadcast_to(np.arange(chunks * _CHUNK, m), (n, m - chunks * _CHUNK))
-        candidates = np.concatenate([candidates, rest], axis=1)
-    else:
-        candidates = np.broadcast_to(np.arange(m), (n, m))
-    scores = np.take_along_axis(z, candidates, axis=1)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(candidates, order, axis=1)
 
 
 def top_keywords(
@@ -136,8 +113,3 @@ class Scores:
 def _keyword(vocabulary: Vocabulary, index: int, score: float, probability: float | None) -> Keyword:
     word = vocabulary.words[index]
     return Keyword(word, float(score), probability, vocabulary.surface(word))
-
-
-def sigmoid(z: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """1 / (1 + exp(-z)), without overflow for large -z."""
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * z)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.bags import Bags, bags_of_indices
-from flip.keywords import BEHIND_ALL
+from flip.ranking import BEHIND_ALL
 from flip.tokenize import published_tokens
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.keywords import sigmoid
 from flip.metrics import DEPTH, Estimate, hits, score_blocks
+from flip.ranking import sigmoid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

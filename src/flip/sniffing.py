@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 import shlex
 from pathlib import Path
 from typing import Literal
 
 from flip.errors import InputError
+from flip.files import byte_order_mark
 
 STDIN = "-"
 Kind = Literal["text", "audio", "npy"]
@@ -39,13 +39,6 @@ _PACKED: dict[Packing, bytes] = {
     "bzip2": rb"BZh[1-9]1AY&SY",
     "xz": rb"\xfd7zXZ\x00",
     "zstd": rb"\x28\xb5\x2f\xfd",
-}
-_BOMS = {  # the longer first: UTF-16's is the start of UTF-32's
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
 }
 _AUDIO = re.compile(
     rb"(RIFF|RIFX|RF64|BW64)....(WAVE|AVI )|riff\x2e\x91\xcf\x11|fLaC[\x00\x80]|ID3[\x02-\x04]|OggS\x00|FORM....AIF[FC]"
@@ -82,11 +75,6 @@ def ending(name: str) -> str:
 def packing(head: bytes) -> Packing | None:
     """How bytes are compressed; None where they are not."""
     return next((kind for kind, magic in _PACKED.items() if re.match(magic, head)), None)
-
-
-def byte_order_mark(head: bytes) -> str | None:
-    """The encoding that the first bytes name, as Python calls it; None where they name none."""
-    return next((encoding for mark, encoding in _BOMS.items() if head.startswith(mark)), None)
 
 
 def is_audio(head: bytes) -> bool:

@@ -18,8 +18,8 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from flip import files
 from flip.errors import InputError, UsageError
-from flip.files import os_errors
-from flip.sniffing import ENOUGH, STDIN, Kind, Packing, byte_order_mark, kind_of, packing, recoding_hint
+from flip.files import byte_order_mark, os_errors
+from flip.sniffing import ENOUGH, STDIN, Kind, Packing, kind_of, packing, recoding_hint
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
