@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
+from flip.data.published_configs import load_vocabulary
 from flip.errors import InputError
-from flip.published import load_vocabulary
-from flip.store import open_embeddings, read_description, sentences_path
+from flip.inputs.embedding_files import open_embeddings, read_description, sentences_path
 from hub_server import hub_server
 from processes import ENVIRONMENT, FLIP, finished, started
 
@@ -143,11 +143,11 @@ def test_embed(start: Path, tmp_path: Path) -> None:
 PAIR = """
 import sys
 from pathlib import Path
-sys.path[:0] = [{tests!r}, {encoders!r}]
-from flip.embedding import embed
-from flip.records import Record
-from flip.similarity import keep_common_rows, write_similarities
-from test_embedding import Counting
+sys.path[:0] = [{root!r}]
+from flip.embedding.job import embed
+from flip.inputs.records import Record
+from flip.data.pairs import keep_common_rows, write_similarities
+from tests.embedding.test_job import Counting
 
 for side, bad in (("x", 3), ("y", 7)):
     names = [f"{{side}}{{i}}{{'bad' * (i == bad)}}.wav" for i in range(40)]
@@ -159,7 +159,7 @@ write_similarities(Path("x.npy"), Path("y.npy"), Path("s.npy"))
 
 def test_a_pair_of_which_both_sides_lose_rows(start: Path, tmp_path: Path) -> None:
     tests = Path(__file__).parent
-    (start / "pair.py").write_text(PAIR.format(tests=str(tests), encoders=str(tests / "encoders")))
+    (start / "pair.py").write_text(PAIR.format(root=str(tests.parent)))
     Killing(start, tmp_path, ["pair.py"]).check(rows_belong_to_lines)
 
 

@@ -14,7 +14,7 @@ from console import run
 from tests.conftest import QUICKSTART, ROOT
 
 HEADER = "client_id\tpath\tsentence\tup_votes"
-FROM_THE_HUB = "needs the published files, which tests/test_hub.py serves on loopback"
+FROM_THE_HUB = "needs the published files, which tests/hub/test_pull.py serves on loopback"
 
 
 def blocks() -> list[tuple[Path, str]]:

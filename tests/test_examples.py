@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flip.config import load_settings
+from flip.cli.settings import load_settings
 from tests.conftest import QUICKSTART, ROOT
 
 PAPER = ROOT / "examples" / "paper"

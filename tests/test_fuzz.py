@@ -24,10 +24,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flip.cli.app import main
-from flip.embedding import embed
+from flip.embedding.job import embed
 from flip.errors import InputError
-from flip.records import Record
-from test_embedding import TEXTS, Counting, vectors
+from flip.inputs.records import Record
+from tests.embedding.test_job import TEXTS, Counting, vectors
 
 CASES = int(os.environ.get("FLIP_FUZZ_CASES", "25"))
 SECONDS, BYTES = 20, 2**30  # of one case: four times what one is to take on a machine that does nothing else; of all
@@ -190,7 +190,7 @@ def test_embeddings(data: Path, content: bytes) -> None:
 
 @fuzzed(vocab=st.one_of(st.just(VOCAB), mutated([VOCAB])), options=st.one_of(st.just(OPTIONS), mutated([OPTIONS])))
 def test_vocabularies(data: Path, vocab: bytes, options: bytes) -> None:
-    from flip.published import load_vocabulary
+    from flip.data.published_configs import load_vocabulary
 
     Path("v.json").write_bytes(vocab)
     Path("v.options.json").write_bytes(options)

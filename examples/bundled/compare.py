@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from flip import load_checkpoint
-from flip.checkpoint import Checkpoint
-from flip.content import content_recall, content_words
-from flip.metrics import Ranking, rank
-from flip.ranking import BEHIND_ALL, top_k
-from flip.store import open_embeddings, read_sentences
+from flip.evaluation.content import content_recall, content_words
+from flip.evaluation.metrics import Ranking, rank
+from flip.inputs.embedding_files import open_embeddings, read_sentences
+from flip.model.checkpoint import Checkpoint
+from flip.model.ranking import BEHIND_ALL, top_k
 
 TOPN = 10
 

@@ -18,23 +18,23 @@ from typing import Any
 import numpy as np
 
 from flip import Vocabulary, load_encoder
-from flip.bags import bags_of_words
-from flip.calibration import choose_bias_weight
-from flip.card import write_card
-from flip.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from flip.embedding import embed
+from flip.embedding.job import embed
 from flip.encoders.identity import describe
-from flip.evaluation import EvaluationData, EvaluationOptions, evaluate_dataset
-from flip.metrics import DEPTH, rank, references
-from flip.probabilities import threshold_f1
-from flip.recipes import TrainConfig
-from flip.records import Record, read_lines
-from flip.spread import Spread
-from flip.stopwords import function_words
-from flip.store import open_embeddings
-from flip.surfaces import SurfaceCounter
-from flip.tokenize import Tokenizer, normalize, unicode_words
-from flip.training import DevData, Trainer, TrainingData
+from flip.evaluation.evaluate import EvaluationData, EvaluationOptions, evaluate_dataset
+from flip.evaluation.metrics import DEPTH, rank, references
+from flip.evaluation.probabilities import threshold_f1
+from flip.inputs.embedding_files import open_embeddings
+from flip.inputs.records import Record, read_lines
+from flip.model.card import write_card
+from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from flip.model.spread import Spread
+from flip.text.bags import bags_of_words
+from flip.text.stopwords import function_words
+from flip.text.surfaces import SurfaceCounter
+from flip.text.tokenize import Tokenizer, normalize, unicode_words
+from flip.training.calibration import choose_bias_weight
+from flip.training.recipes import TrainConfig
+from flip.training.trainer import DevData, Trainer, TrainingData
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,7 @@ def people() -> list[str]:
 
 def reordered(bags: Any, order: Any) -> Any:
     """Bags in another order."""
-    from flip.bags import Bags
+    from flip.text.bags import Bags
 
     sizes = bags.sizes[order]
     indptr = np.concatenate([[0], np.cumsum(sizes)])

@@ -11,33 +11,33 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Checkpoint": "checkpoint",
-    "Dataset": "dataset",
-    "DevData": "training",
+    "Checkpoint": "model.checkpoint",
+    "Dataset": "data.manifest",
+    "DevData": "training.trainer",
     "Encoder": "encoders",
-    "Explainer": "explain",
-    "FactorizedLogLinear": "model",
+    "Explainer": "explain.explainer",
+    "FactorizedLogLinear": "model.linear",
     "FlipError": "errors",
     "InputError": "errors",
-    "LogLinear": "model",
-    "References": "metrics",
-    "Tokenizer": "tokenize",
-    "TrainConfig": "recipes",
-    "Trainer": "training",
-    "TrainingData": "training",
+    "LogLinear": "model.linear",
+    "References": "evaluation.metrics",
+    "Tokenizer": "text.tokenize",
+    "TrainConfig": "training.recipes",
+    "Trainer": "training.trainer",
+    "TrainingData": "training.trainer",
     "UnavailableError": "errors",
     "UsageError": "errors",
-    "Vocabulary": "vocabulary",
-    "augment": "augmentation",
-    "bags_of_words": "bags",
-    "build_vocabulary": "vocabulary",
-    "evaluate": "metrics",
-    "load_checkpoint": "checkpoint",
-    "load_dataset": "dataset",
+    "Vocabulary": "text.vocabulary",
+    "augment": "data.augmentation",
+    "bags_of_words": "text.bags",
+    "build_vocabulary": "text.vocabulary",
+    "evaluate": "evaluation.metrics",
+    "load_checkpoint": "model.checkpoint",
+    "load_dataset": "data.manifest",
     "load_encoder": "encoders",
-    "references": "metrics",
-    "save_checkpoint": "checkpoint",
-    "top_keywords": "keywords",
+    "references": "evaluation.metrics",
+    "save_checkpoint": "model.checkpoint",
+    "top_keywords": "explain.keywords",
 }
 
 __all__ = [
@@ -72,20 +72,20 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from flip.augmentation import augment
-    from flip.bags import bags_of_words
-    from flip.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-    from flip.dataset import Dataset, load_dataset
+    from flip.data.augmentation import augment
+    from flip.data.manifest import Dataset, load_dataset
     from flip.encoders import Encoder, load_encoder
     from flip.errors import FlipError, InputError, UnavailableError, UsageError
-    from flip.explain import Explainer
-    from flip.keywords import top_keywords
-    from flip.metrics import References, evaluate, references
-    from flip.model import FactorizedLogLinear, LogLinear
-    from flip.recipes import TrainConfig
-    from flip.tokenize import Tokenizer
-    from flip.training import DevData, Trainer, TrainingData
-    from flip.vocabulary import Vocabulary, build_vocabulary
+    from flip.evaluation.metrics import References, evaluate, references
+    from flip.explain.explainer import Explainer
+    from flip.explain.keywords import top_keywords
+    from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from flip.model.linear import FactorizedLogLinear, LogLinear
+    from flip.text.bags import bags_of_words
+    from flip.text.tokenize import Tokenizer
+    from flip.text.vocabulary import Vocabulary, build_vocabulary
+    from flip.training.recipes import TrainConfig
+    from flip.training.trainer import DevData, Trainer, TrainingData
 
 
 def __getattr__(name: str) -> Any:

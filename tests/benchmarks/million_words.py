@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from flip.bags import Bags
-from flip.metrics import References
-from flip.recipes import TrainConfig
-from flip.runs import train_run
-from flip.training import DevData, Trainer, TrainingData
-from flip.vocabulary import Vocabulary
+from flip.evaluation.metrics import References
+from flip.text.bags import Bags
+from flip.text.vocabulary import Vocabulary
+from flip.training.recipes import TrainConfig
+from flip.training.run_folder import train_run
+from flip.training.trainer import DevData, Trainer, TrainingData
 
 WORDS, RANK, BATCH, D, SENTENCES = 1_000_000, 64, 4096, 384, 2 * 4096
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from flip.checkpoint import load_checkpoint
+from flip.model.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.benchmark
 WORDS, D = 100_000, 1024

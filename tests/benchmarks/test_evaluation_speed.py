@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flip.checkpoint import Checkpoint
-from flip.entities import EntityRow
-from flip.evaluation import EvaluationData, EvaluationOptions, evaluate_dataset
-from flip.model import FactorizedLogLinear
-from flip.tokenize import Tokenizer, normalize
-from flip.vocabulary import Vocabulary
+from flip.evaluation.entities import EntityRow
+from flip.evaluation.evaluate import EvaluationData, EvaluationOptions, evaluate_dataset
+from flip.model.checkpoint import Checkpoint
+from flip.model.linear import FactorizedLogLinear
+from flip.text.tokenize import Tokenizer, normalize
+from flip.text.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.benchmark
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from flip.checkpoint import load_checkpoint
 from flip.encoders import Encoder
-from flip.explain import Explainer
-from flip.records import Record
+from flip.explain.explainer import Explainer
+from flip.inputs.records import Record
+from flip.model.checkpoint import load_checkpoint
 from tests.benchmarks.conftest import seconds
 from tests.encoders.test_minilm import official_folder
 
@@ -85,14 +85,14 @@ def test_stream_memory(tmp_path: Path) -> None:
 def test_vocabulary(corpus: list[str], tmp_path: Path) -> None:
     """A process of its own for each side, so that its peak is its own; the baseline keeps no text either."""
     ours = """
-from flip.records import read_texts
-from flip.tokenize import Tokenizer
-from flip.vocabulary import build_vocabulary
+from flip.inputs.records import read_texts
+from flip.text.tokenize import Tokenizer
+from flip.text.vocabulary import build_vocabulary
 words = list(build_vocabulary(read_texts([sys.argv[1]]), Tokenizer(), max_features=None).words)
 """
     theirs = """
 from sklearn.feature_extraction.text import CountVectorizer
-from flip.tokenize import normalize
+from flip.text.tokenize import normalize
 lines = open(sys.argv[1], encoding="utf-8")
 words = sorted(CountVectorizer(token_pattern=r"(?u)\\b\\w\\w+\\b", preprocessor=normalize).fit(lines).vocabulary_)
 """

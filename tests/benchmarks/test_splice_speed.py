@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Lasso
 
-from flip.splice import Dictionary, decompose
+from flip.evaluation.splice import Dictionary, decompose
 
 pytestmark = pytest.mark.benchmark
 

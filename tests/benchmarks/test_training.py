@@ -18,15 +18,15 @@ import numpy as np
 import pytest
 import torch
 
-from flip.bags import Bags, bags_of_words
+from flip.data.splitting import split_rows
 from flip.encoders import Encoder
-from flip.metrics import References, evaluate, references
-from flip.recipes import TrainConfig
-from flip.runs import train_run
-from flip.splitting import split_rows
-from flip.tokenize import Tokenizer
-from flip.training import DevData, Trainer, TrainingData
-from flip.vocabulary import Vocabulary, build_vocabulary
+from flip.evaluation.metrics import References, evaluate, references
+from flip.text.bags import Bags, bags_of_words
+from flip.text.tokenize import Tokenizer
+from flip.text.vocabulary import Vocabulary, build_vocabulary
+from flip.training.recipes import TrainConfig
+from flip.training.run_folder import train_run
+from flip.training.trainer import DevData, Trainer, TrainingData
 
 pytestmark = pytest.mark.benchmark
 GIB = 2**30

@@ -10,12 +10,12 @@ import numpy as np
 import orjson
 import pytest
 
-from flip.bags import bags_of_words
-from flip.calibration import choose_bias_weight
-from flip.checkpoint import load_checkpoint
-from flip.dataset import load_dataset
-from flip.metrics import evaluate, references
-from flip.stopwords import ENGLISH
+from flip.data.manifest import load_dataset
+from flip.evaluation.metrics import evaluate, references
+from flip.model.checkpoint import load_checkpoint
+from flip.text.bags import bags_of_words
+from flip.text.stopwords import ENGLISH
+from flip.training.calibration import choose_bias_weight
 from tests.conftest import QUICKSTART, Flip
 
 

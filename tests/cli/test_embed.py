@@ -17,7 +17,7 @@ import pytest
 
 from flip.cli.app import main
 from flip.errors import InputError
-from flip.records import read_records
+from flip.inputs.records import read_records
 from sound import tone, write_audio
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "audio.wav"

@@ -8,8 +8,8 @@ import numpy as np
 import orjson
 import pytest
 
-from flip.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from flip.model import FactorizedLogLinear
+from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from flip.model.linear import FactorizedLogLinear
 from tests.conftest import Flip
 
 Fails = Callable[..., str]

@@ -226,7 +226,7 @@ def test_byte_order_marks_in_settings_vocabularies_and_entities(flip: Flip, here
 
 def test_recordings_of_all_kinds(flip: Flip, here: Path) -> None:
     pytest.importorskip("faster_whisper", reason="the extra `offline` is not installed")
-    from flip import audio
+    from flip.inputs import audio
     from sound import write_audio
     from tests.conftest import ROOT
 

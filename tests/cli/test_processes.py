@@ -201,7 +201,7 @@ def test_a_full_disk_is_an_error_that_says_what_is_needed(texts: Path, small_dis
 
 def test_an_embedding_file_that_is_cut_short_while_it_is_read(tmp_path: Path) -> None:
     from flip.errors import InputError
-    from flip.store import open_embeddings
+    from flip.inputs.embedding_files import open_embeddings
 
     np.save(tmp_path / "a.npy", np.ones((1000, 64), np.float32))
     rows = open_embeddings(tmp_path / "a.npy")

@@ -15,10 +15,10 @@ import typer
 
 from flip.cli.embed_dataset import progress_of_parts
 from flip.cli.output import Output, guarded
-from flip.corpora import Part
-from flip.embedding import embed
-from flip.records import Record
-from flip.runs import kept_epoch
+from flip.data.corpora import Part
+from flip.embedding.job import embed
+from flip.inputs.records import Record
+from flip.training.run_folder import kept_epoch
 from tests.conftest import Flip
 
 

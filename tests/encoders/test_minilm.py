@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flip.checkpoint import load_checkpoint
 from flip.encoders import Encoder, encode
 from flip.errors import InputError
-from flip.explain import Explainer
+from flip.explain.explainer import Explainer
 from flip.files import sha256
+from flip.model.checkpoint import load_checkpoint
 
 OFFICIAL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -52,7 +52,7 @@ def test_one_by_one_or_in_batches_gives_the_same_vectors_and_keywords(minilm: En
     single = np.concatenate([minilm.encode([text]) for text in texts])
     assert np.abs(batch - single).max() < 1e-6
     explainer = Explainer(load_checkpoint(), lambda: minilm)
-    from flip.records import Record
+    from flip.inputs.records import Record
 
     together = explainer.batch([Record(where="", text=text) for text in texts])
     for text, record in zip(texts, together, strict=True):

@@ -15,8 +15,7 @@ import torch
 from official_sonar import GOLDEN, LANGUAGES, LONGEST, SENTENCES
 from safetensors.torch import load_file, save_file
 
-from flip.checkpoint import Checkpoint
-from flip.embedding import embed
+from flip.embedding.job import embed
 from flip.encoders import EncoderOptions, load_encoder
 from flip.encoders.identity import common_encoder, describe
 from flip.encoders.sonar import Sonar, official
@@ -26,11 +25,12 @@ from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder
 from flip.encoders.sonar.port import Port, _groups
 from flip.encoders.sonar.tokenizer import SonarTokenizer
 from flip.errors import InputError, UnavailableError, UsageError
-from flip.explain import Explainer
+from flip.explain.explainer import Explainer
 from flip.files import read_json, sha256
-from flip.model import LogLinear
-from flip.records import Record
-from flip.vocabulary import Vocabulary
+from flip.inputs.records import Record
+from flip.model.checkpoint import Checkpoint
+from flip.model.linear import LogLinear
+from flip.text.vocabulary import Vocabulary
 from sound import tone, write_audio
 
 pytest.importorskip("sentencepiece", reason="sentencepiece is not installed")
@@ -265,7 +265,7 @@ def test_long_recordings_are_a_weighted_mean(tmp_path: Path, monkeypatch: pytest
     rng = np.random.default_rng(0)
     wave = 0.1 * rng.standard_normal(5 * 16_000)
     path = write_audio(tmp_path / "long.wav", wave[None], 16_000, "pcm_f32le")
-    from flip import audio
+    from flip.inputs import audio
 
     blocks = list(audio.blocks(path, 2.0))
     assert len(blocks) > 2

@@ -13,10 +13,10 @@ from flip.cli import options
 from flip.cli.output import Output, fail, guarded, interruptible, shown
 
 if TYPE_CHECKING:
-    from flip.config import EmbedSettings, Settings
-    from flip.embedding import Embedded
+    from flip.cli.settings import EmbedSettings, Settings
+    from flip.embedding.job import Embedded
     from flip.encoders import Encoder
-    from flip.records import Record
+    from flip.inputs.records import Record
 
 EPILOG = """\b
 Examples:
@@ -119,7 +119,7 @@ def embed(
     Writes OUT.npy, OUT.sentences.txt (the lines that were embedded; blank ones are dropped) and OUT.json, and
     OUT.audio.txt for recordings. An interrupted run goes on where it stopped when the same command is given again.
     """
-    from flip.config import load_settings
+    from flip.cli.settings import load_settings
 
     out = Output(as_json=as_json, quiet=quiet)
     if list_encoders:
@@ -177,7 +177,7 @@ class _Job:
 def _jobs(own: EmbedSettings, languages: list[str], out: Output) -> list[_Job]:
     """What to embed into which file."""
     from flip.errors import UsageError
-    from flip.sources import is_stream, require_one_stdin
+    from flip.inputs.sources import is_stream, require_one_stdin
 
     if not own.inputs:
         raise UsageError("no input", "name text files, `-` for standard input, or [embed] inputs in flip.toml")
@@ -214,7 +214,7 @@ def _jobs(own: EmbedSettings, languages: list[str], out: Output) -> list[_Job]:
 
 def _beside(path: Path) -> Path:
     """INPUT.npy: in the place of an ending that is known, after one that is part of the name, as in europarl.en."""
-    from flip.sniffing import FILE_SUFFIXES, unpacked_name
+    from flip.inputs.sniffing import FILE_SUFFIXES, unpacked_name
 
     bare = Path(unpacked_name(str(path)))
     known = bare.suffix.lower() in FILE_SUFFIXES and not path.is_dir()
@@ -224,7 +224,7 @@ def _beside(path: Path) -> Path:
 def _require_inputs_apart(jobs: list[_Job]) -> None:
     """Raises a UsageError where an output would be written over an input."""
     from flip.errors import UsageError
-    from flip.store import audio_path, embeddings_json, sentences_path
+    from flip.inputs.embedding_files import audio_path, embeddings_json, sentences_path
 
     inputs = {Path(source).resolve(): source for job in jobs for source in job.sources}
     for job in jobs:
@@ -237,7 +237,7 @@ def _require_inputs_apart(jobs: list[_Job]) -> None:
 
 
 def _read(sources: list[str], clips: Path | None, out: Output) -> Iterator[Record]:
-    from flip.records import read_records
+    from flip.inputs.records import read_records
 
     for source in sources:
         yield from read_records(source, clips, lambda message: out.note(f"note: {message}"))
@@ -248,7 +248,7 @@ def _paired(own: EmbedSettings, side: int, out: Output) -> Iterator[Record]:
     from itertools import zip_longest
 
     from flip.errors import InputError
-    from flip.records import Record
+    from flip.inputs.records import Record
 
     for pair in zip_longest(*(_read([name], own.clips, out) for name in own.inputs)):
         if None in pair:
@@ -261,9 +261,9 @@ def _paired(own: EmbedSettings, side: int, out: Output) -> Iterator[Record]:
 def _embed(job: _Job, model: Encoder, settings: Settings, out: Output) -> Embedded:
     import numpy as np
 
-    from flip.embedding import embed as write
+    from flip.embedding.job import embed as write
+    from flip.embedding.shards import Shard
     from flip.encoders.base import in_language
-    from flip.shards import Shard
 
     own = settings.embed
     model = in_language(model, job.language)
@@ -312,7 +312,7 @@ def _report(done: Embedded, model: Encoder, out: Output) -> None:
 
 
 def _compare(paths: list[Path], out: Output) -> None:
-    from flip.similarity import keep_common_rows, write_similarities
+    from flip.data.pairs import keep_common_rows, write_similarities
 
     first, second = paths
     if dropped := keep_common_rows(paths):

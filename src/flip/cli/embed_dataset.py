@@ -13,14 +13,14 @@ from flip.cli import options
 from flip.cli.output import Output, fail
 
 if TYPE_CHECKING:
-    from flip.config import Settings
-    from flip.corpora import Part
-    from flip.dataset import Dataset
+    from flip.cli.settings import Settings
+    from flip.data.corpora import Part
+    from flip.data.manifest import Dataset
 
 
 @contextmanager
 def progress_of_parts(parts: dict[str, Part], pair: bool, out: Output) -> Iterator[Callable[[str, int, int], None]]:
-    """Yields update(name, done, total) for `flip.corpus.prepare_corpus`: one bar for all, which says what it counts."""
+    """Yields update(name, done, total) for `prepare_corpus`: one bar for all, which says what it counts."""
     rows = {
         part: len(next(iter(content.texts.values())))
         * (len(content.texts) * (pair or not content.recordings) + bool(content.recordings))
@@ -43,11 +43,11 @@ def embed_dataset(settings: Settings, languages: list[str], out: Output, *, dry_
     import numpy as np
 
     from flip.cli.embed import plan_requests
-    from flip.corpora import augmented
-    from flip.corpus import MANIFEST, prepare_corpus
+    from flip.data.corpora import augmented
+    from flip.embedding.corpus import MANIFEST, prepare_corpus
+    from flip.embedding.shards import Shard
     from flip.errors import InputError, UsageError
-    from flip.records import read_texts
-    from flip.shards import Shard
+    from flip.inputs.records import read_texts
 
     own = settings.embed
     folder = own.dataset
@@ -127,9 +127,9 @@ def _report(datasets: dict[str, Dataset], encoder: str, out: Output) -> int:
 
 
 def _read(settings: Settings) -> dict[str, Part]:
-    from flip.corpora import read_aligned, read_plain, read_release
+    from flip.data.corpora import read_aligned, read_plain, read_release
     from flip.errors import UsageError
-    from flip.sources import require_one_stdin
+    from flip.inputs.sources import require_one_stdin
 
     own = settings.embed
     require_one_stdin(own.inputs)

@@ -11,10 +11,10 @@ from flip.cli import options
 from flip.cli.output import Output, guarded, shown
 
 if TYPE_CHECKING:
-    from flip.checkpoint import Checkpoint
-    from flip.config import EvalSettings, Settings
-    from flip.dataset import Dataset, EmbeddingFile
-    from flip.evaluation import EvaluationData, Measured, Ranker
+    from flip.cli.settings import EvalSettings, Settings
+    from flip.data.manifest import Dataset, EmbeddingFile
+    from flip.evaluation.evaluate import EvaluationData, Measured, Ranker
+    from flip.model.checkpoint import Checkpoint
 
 EPILOG = """\b
 Examples:
@@ -84,7 +84,7 @@ def evaluate(
     verbose: options.Verbose = False,
 ) -> None:
     """Measure how much of its sentences a model recovers, with the bias (eq. 5) and without."""
-    from flip.config import load_settings
+    from flip.cli.settings import load_settings
 
     settings = load_settings(
         "eval",
@@ -112,13 +112,13 @@ def evaluate(
 
 
 def _evaluate(settings: Settings, out: Output) -> None:
-    from flip.checkpoint import find_checkpoint
-    from flip.dataset import load_dataset
+    from flip.data.manifest import load_dataset
     from flip.device import torch_device
-    from flip.entities import read_entities
     from flip.errors import UsageError
-    from flip.evaluation import EvaluationData, EvaluationOptions, evaluate_dataset
-    from flip.plots import draw_plots, require_matplotlib
+    from flip.evaluation.entities import read_entities
+    from flip.evaluation.evaluate import EvaluationData, EvaluationOptions, evaluate_dataset
+    from flip.evaluation.plots import draw_plots, require_matplotlib
+    from flip.model.checkpoint import find_checkpoint
 
     own = settings.eval
     if own.method == "splice" and own.compare:
@@ -164,7 +164,7 @@ def _evaluate(settings: Settings, out: Output) -> None:
         draw_plots(results, own.plot)
         out.note(f"wrote {own.plot}")
     if own.report:
-        from flip.report import write_report
+        from flip.evaluation.report import write_report
 
         write_report(own.report, measured, own.topn)
         out.note(f"wrote {own.report}")
@@ -204,10 +204,10 @@ def _splice(
     checkpoint: Checkpoint, manifest: Path, evaluated: EvaluationData, settings: Settings, out: Output
 ) -> tuple[Ranker, dict[str, dict[str, Any]]]:
     """Builds the dictionary and tunes the penalty on dev, for each embedding; says what was chosen."""
-    from flip.dataset import load_dataset
+    from flip.data.manifest import load_dataset
     from flip.device import torch_device
     from flip.encoders.identity import require_encoder_of
-    from flip.splice import embed_concepts, tune_splice
+    from flip.evaluation.splice import embed_concepts, tune_splice
 
     train, dev = (load_dataset(manifest, name) for name in (settings.train.train, settings.train.dev))
     device = str(torch_device(settings.device))
@@ -238,7 +238,7 @@ def _splice(
 
 def _view(data: Dataset, embedding: str) -> Any:
     """The embedding of that id, or the first; its rows must be finite."""
-    from flip.store import require_finite
+    from flip.inputs.embedding_files import require_finite
 
     file = next((file for file in data.embeddings if file.id == embedding), data.embeddings[0])
     view = file.open()
@@ -257,7 +257,7 @@ def _explain_gaps(result: dict[str, Any], out: Output) -> None:
 def _write_details(path: Path, measured: list[Measured], topn: int, out: Output) -> None:
     import orjson
 
-    from flip.evaluation import sentence_details
+    from flip.evaluation.evaluate import sentence_details
     from flip.files import replacing
 
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -270,7 +270,7 @@ def _write_details(path: Path, measured: list[Measured], topn: int, out: Output)
 def _draw(out: Output, result: dict[str, Any], own: EvalSettings) -> None:
     from rich.table import Table
 
-    from flip.report import COLUMNS, IN_PERCENT, comparison_rows, summary_rows
+    from flip.evaluation.report import COLUMNS, IN_PERCENT, comparison_rows, summary_rows
 
     title = f"{result['model']} on {result['dataset']} / {result['embedding']}"
     out.show(shown(f"{title}: {result['n']} sentences, {result['skipped']} skipped", style="bold"))

@@ -17,9 +17,9 @@ from flip.cli import options
 from flip.cli.output import Output, fail, guarded
 
 if TYPE_CHECKING:
-    from flip.checkpoint import Checkpoint
     from flip.errors import InputError
-    from flip.records import Record
+    from flip.inputs.records import Record
+    from flip.model.checkpoint import Checkpoint
 
 EPILOG = """\b
 Examples:
@@ -95,10 +95,10 @@ def explain(
 
     One record a line in, one a line out, in order. With the bundled model nothing is downloaded.
     """
-    from flip.config import load_settings
+    from flip.cli.settings import load_settings
     from flip.errors import UsageError
-    from flip.explain import Explainer
-    from flip.sources import require_one_stdin
+    from flip.explain.explainer import Explainer
+    from flip.inputs.sources import require_one_stdin
 
     if bias is not None and bias_weight is not None:
         raise UsageError("--bias and --bias-weight exclude each other")
@@ -157,7 +157,7 @@ def explain(
     tally = _Tally()
     results = tally.counting(results, out)
     if html is not None:
-        from flip.page import write_page
+        from flip.explain.page import write_page
 
         with out.progress("explaining") as on_rows:
             write_page(html, results, explainer, least=least, topn=own.topn, on_record=lambda n: on_rows(n, None))
@@ -211,8 +211,8 @@ class _Tally:
 def _require_page(html: Path | None, inputs: list[str], against: str | None, sentences: str | None) -> None:
     """Raises a UsageError where --html or --sentences does not fit the inputs."""
     from flip.errors import UsageError
-    from flip.sniffing import is_input_file
-    from flip.sources import holds_embeddings
+    from flip.inputs.sniffing import is_input_file
+    from flip.inputs.sources import holds_embeddings
 
     files = [name for name in inputs if is_input_file(name)]
     if sentences is not None and not (len(inputs) == len(files) == 1 and holds_embeddings(files[0])):
@@ -237,12 +237,12 @@ def _records(
 ) -> Iterator[Record | InputError]:
     from dataclasses import replace
 
-    from flip.dataset import EmbeddingFile
+    from flip.data.manifest import EmbeddingFile
     from flip.encoders.identity import require_dimension, require_same_encoder
     from flip.errors import InputError
-    from flip.records import Record, read_texts, require_as_many, scan_records, with_texts
-    from flip.sniffing import STDIN, is_input_file
-    from flip.sources import holds_embeddings
+    from flip.inputs.records import Record, read_texts, require_as_many, scan_records, with_texts
+    from flip.inputs.sniffing import STDIN, is_input_file
+    from flip.inputs.sources import holds_embeddings
 
     for name in inputs:
         if force_text or not is_input_file(name):

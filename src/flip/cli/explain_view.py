@@ -13,12 +13,12 @@ from rich.text import Text
 
 from flip.cli.output import shown
 from flip.cli.terminal import visible
-from flip.reading import Mark, Reading, State, read
+from flip.explain.reading import Mark, Reading, State, read
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-    from flip.explain import Explainer
+    from flip.explain.explainer import Explainer
 
 # Told apart by signs too, as terminals and readers may know no colours.
 _FORMS: dict[State, tuple[str, str]] = {
@@ -30,7 +30,10 @@ _SIDES = {"shared": "both say", "only_input": "only the first", "only_against": 
 
 
 class View:
-    """Draws records. topn, least: see `flip.reading.read`.  every: improbable words too.  scores: those as well."""
+    """Draws records.
+
+    topn, least: see `flip.explain.reading.read`.  every: improbable words too.  scores: those as well.
+    """
 
     def __init__(self, explainer: Explainer, *, topn: int, least: float, every: bool, scores: bool) -> None:
         self._explainer, self._topn, self._least = explainer, topn, least

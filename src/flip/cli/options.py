@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from flip.checkpoint import Checkpoint
     from flip.cli.output import Output
-    from flip.config import Settings
+    from flip.cli.settings import Settings
+    from flip.data.published_configs import PublishedConfig
     from flip.encoders import Encoder
-    from flip.encoders.cascade import Transcriber
-    from flip.published import PublishedConfig
+    from flip.encoders.transcriber import Transcriber
+    from flip.model.checkpoint import Checkpoint
 
 Device = Annotated[
     str | None,
@@ -81,7 +81,7 @@ ModelVocab = Annotated[
 
 def load_checkpoint(model: str | None, vocab: Path | None, offline: bool, out: Output) -> Checkpoint:
     """Loads a checkpoint; says so before one is downloaded."""
-    from flip import checkpoint
+    from flip.model import checkpoint
 
     return checkpoint.load_checkpoint(
         model, vocab, offline=offline, on_pull=lambda name: out.note(f"note: pulling {name} from the hub")
@@ -95,7 +95,7 @@ def given(flags: dict[str, Any]) -> dict[str, Any]:
 
 def published_config(path: Path | None, command: str, out: Output) -> PublishedConfig:
     """The settings of a published configuration, empty where none is named; says which keys have no effect."""
-    from flip.published import PublishedConfig, read_train_config, read_vocab_config
+    from flip.data.published_configs import PublishedConfig, read_train_config, read_vocab_config
 
     if path is None:
         return PublishedConfig({}, {}, ())
@@ -163,7 +163,7 @@ def load_encoder(name: str, settings: Settings, out: Output, stored: dict[str, A
 
 def load_transcriber(settings: Settings, language: str | None = None) -> Transcriber:
     """Loads what transcribes recordings for an encoder of text; `language` where it is not that of the settings."""
-    from flip.encoders.cascade import Transcriber
+    from flip.encoders.transcriber import Transcriber
 
     options = settings.encoder_options
     spoken = language or options.language

@@ -12,7 +12,7 @@ from flip.cli import options
 from flip.cli.output import Output, guarded, shown
 
 if TYPE_CHECKING:
-    from flip.hub import Listing, Source
+    from flip.hub.pull import Listing, Source
 
 EPILOG = """\b
 Examples:
@@ -52,10 +52,10 @@ def pull(
     the hub lists. Given again, it keeps complete files; one that was broken off starts again. HF_ENDPOINT, HF_HOME and
     HF_TOKEN are respected. The name of a bundled model writes that as float32, for other programs.
     """
-    from flip import hub
-    from flip.config import load_settings
+    from flip.cli.settings import load_settings
     from flip.errors import UsageError
-    from flip.locating import is_bundled
+    from flip.hub import pull as hub
+    from flip.model.locate import is_bundled
 
     settings = load_settings(
         "pull",
@@ -95,8 +95,8 @@ def pull(
 
 def _export(name: str, folder: Path | None, out: Output) -> None:
     """Writes the bundled model as the published programs read it: float32, in three files."""
-    from flip.checkpoint import load_checkpoint, save_checkpoint
     from flip.errors import UsageError
+    from flip.model.checkpoint import load_checkpoint, save_checkpoint
 
     if folder is None:
         raise UsageError(f"{name} comes with flip, and needs no download", f"-o FOLDER writes it as float32: -o {name}")

@@ -19,9 +19,9 @@ from flip.cli.train_data import Given, prepare, require_source, views_of
 if TYPE_CHECKING:
     import torch
 
-    from flip.config import Settings, TrainSettings
-    from flip.distributed import Group
-    from flip.recipes import TrainConfig
+    from flip.cli.settings import Settings, TrainSettings
+    from flip.training.distributed import Group
+    from flip.training.recipes import TrainConfig
 
 EPILOG = """\b
 Examples:
@@ -194,8 +194,8 @@ def train(
 
     With a CORPUS it does everything: a seeded split, the vocabulary, embeddings, training, and the test accuracy.
     """
-    from flip.config import load_settings
-    from flip.distributed import process_number
+    from flip.cli.settings import load_settings
+    from flip.training.distributed import process_number
 
     out = Output(as_json=as_json, quiet=quiet or process_number() > 0)
     published = options.published_config(config, "train", out)
@@ -244,10 +244,10 @@ def train(
 def _train(settings: Settings, out: Output) -> None:
     import torch
 
-    from flip.distributed import joined, own_device
     from flip.errors import UsageError
-    from flip.recipes import choose
-    from flip.runs import open_run
+    from flip.training.distributed import joined, own_device
+    from flip.training.recipes import choose
+    from flip.training.run_folder import open_run
 
     own = settings.train
     if own.output is None:
@@ -266,18 +266,18 @@ def _train(settings: Settings, out: Output) -> None:
 
 def _train_on(given: Given, settings: Settings, folder: Path, device: torch.device, group: Group, out: Output) -> None:
 
-    from flip.bags import bags_of_words
-    from flip.calibration import choose_bias_weight, language_of
-    from flip.card import write_card
-    from flip.checkpoint import Checkpoint, load_model, save_checkpoint
-    from flip.dataset import require_same_dimension
-    from flip.locating import MODEL_FILE
-    from flip.metrics import DEPTH, evaluate, rank, references
-    from flip.probabilities import threshold_f1
-    from flip.runs import kept_epoch, precision_of, train_run
-    from flip.spread import Spread
-    from flip.stopwords import function_words
-    from flip.training import DevData, Trainer, TrainingData
+    from flip.data.manifest import require_same_dimension
+    from flip.evaluation.metrics import DEPTH, evaluate, rank, references
+    from flip.evaluation.probabilities import threshold_f1
+    from flip.model.card import write_card
+    from flip.model.checkpoint import Checkpoint, load_model, save_checkpoint
+    from flip.model.locate import MODEL_FILE
+    from flip.model.spread import Spread
+    from flip.text.bags import bags_of_words
+    from flip.text.stopwords import function_words
+    from flip.training.calibration import choose_bias_weight, language_of
+    from flip.training.run_folder import kept_epoch, precision_of, train_run
+    from flip.training.trainer import DevData, Trainer, TrainingData
 
     own = settings.train
     bags = bags_of_words(given.train.sentences(own.text), given.vocabulary)
@@ -366,7 +366,7 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
 
 
 def _ingredients(own: TrainSettings, d: int, seed: int, out: Output) -> TrainConfig:
-    from flip.recipes import choose
+    from flip.training.recipes import choose
 
     rank = None if own.rank == "full" else min(512, d) if own.rank is None else own.rank
     if rank is not None and rank > d:
@@ -376,7 +376,7 @@ def _ingredients(own: TrainSettings, d: int, seed: int, out: Output) -> TrainCon
 
 def _started(folder: Path) -> int | None:
     """When the run in a folder began, in nanoseconds; None where there is none."""
-    from flip.runs import STARTED
+    from flip.training.run_folder import STARTED
 
     path = folder / STARTED
     return path.stat().st_mtime_ns if path.is_file() else None

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.cli.output import Output
-    from flip.config import Settings, TrainSettings
-    from flip.dataset import Dataset
+    from flip.cli.settings import Settings, TrainSettings
+    from flip.data.manifest import Dataset
     from flip.encoders.base import Encoder
-    from flip.vocabulary import Vocabulary
+    from flip.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,16 @@ def prepare(settings: Settings, out: Output) -> Given:
 
 
 def _from_corpus(settings: Settings, out: Output) -> Given:
-    from flip.corpora import augmented, read_plain
-    from flip.corpus import MANIFEST, prepare_corpus
-    from flip.dataset import load_dataset
+    from flip.data.corpora import augmented, read_plain
+    from flip.data.manifest import load_dataset
+    from flip.data.published_configs import load_vocabulary
+    from flip.embedding.corpus import MANIFEST, prepare_corpus
     from flip.encoders.identity import describe
     from flip.errors import UsageError
-    from flip.published import load_vocabulary
-    from flip.records import read_texts
-    from flip.runs import DATA
-    from flip.tokenize import Tokenizer
-    from flip.vocabulary import build_vocabulary
+    from flip.inputs.records import read_texts
+    from flip.text.tokenize import Tokenizer
+    from flip.text.vocabulary import build_vocabulary
+    from flip.training.run_folder import DATA
 
     own, v = settings.train, settings.vocab
     assert own.output is not None
@@ -137,10 +137,10 @@ def _augmentation(own: TrainSettings, encoder: Encoder) -> int:
 
 
 def _from_manifest(settings: Settings) -> Given:
-    from flip.dataset import load_dataset, load_manifest
+    from flip.data.manifest import load_dataset, load_manifest
+    from flip.data.published_configs import load_vocabulary
     from flip.encoders.identity import UNKNOWN, common_encoder
     from flip.errors import InputError, UsageError
-    from flip.published import load_vocabulary
 
     own = settings.train
     assert own.data is not None
@@ -197,8 +197,8 @@ def views_of(data: Dataset) -> tuple[NDArray[np.floating[Any]], ...]:
     Raises:
         InputError: they have other dimensions, or one is not finite.
     """
-    from flip.dataset import require_same_dimension
-    from flip.store import require_finite
+    from flip.data.manifest import require_same_dimension
+    from flip.inputs.embedding_files import require_finite
 
     views = [(file.file, file.open()) for file in data.embeddings]
     require_same_dimension(views)

@@ -12,8 +12,8 @@ from flip.cli import options
 from flip.cli.output import Output, guarded
 
 if TYPE_CHECKING:
-    from flip.config import VocabSettings
-    from flip.vocabulary import Vocabulary
+    from flip.cli.settings import VocabSettings
+    from flip.text.vocabulary import Vocabulary
 
 EPILOG = """\b
 Examples:
@@ -90,12 +90,12 @@ def vocab(
 
     Writes word -> index, alphabetically, and the options beside it (vocab.options.json).
     """
-    from flip.concepts import build_concepts
-    from flip.config import load_settings
+    from flip.cli.settings import load_settings
     from flip.errors import InputError, UsageError
-    from flip.records import read_texts
-    from flip.tokenize import Tokenizer
-    from flip.vocabulary import build_vocabulary
+    from flip.inputs.records import read_texts
+    from flip.text.concepts import build_concepts
+    from flip.text.tokenize import Tokenizer
+    from flip.text.vocabulary import build_vocabulary
 
     out = Output(as_json=as_json, quiet=quiet)
     published = options.published_config(config, "vocab", out)
@@ -170,7 +170,7 @@ def vocab(
 def _may_write(path: Path, vocabulary: Vocabulary) -> bool:
     """Whether a vocabulary is this one, or was to become this one when its run was killed."""
     from flip.files import read_json
-    from flip.vocabulary import options_path
+    from flip.text.vocabulary import options_path
 
     stored = read_json(options_path(path)) if options_path(path).is_file() else None
     if not isinstance(stored, dict):
@@ -181,9 +181,9 @@ def _may_write(path: Path, vocabulary: Vocabulary) -> bool:
 
 def _texts(own: VocabSettings) -> Iterable[str]:
     """The sentences to choose words from: those of files, or of a dataset."""
-    from flip.dataset import load_dataset
+    from flip.data.manifest import load_dataset
     from flip.errors import UsageError
-    from flip.records import read_texts
+    from flip.inputs.records import read_texts
 
     if own.text:
         return read_texts(own.text)

@@ -49,10 +49,13 @@ CATALOG = (
         ("language", "precision", "weights", "sonar_backend"),
     ),
     Entry(
-        "labse", "flip.encoders.st", "SentenceTransformers", "text", 768, "Apache-2.0",
+        "labse", "flip.encoders.sentence_transformers", "SentenceTransformers", "text", 768, "Apache-2.0",
         _ST_OPTIONS, "sentence-transformers/LaBSE",
     ),
-    Entry("st:MODEL", "flip.encoders.st", "SentenceTransformers", "text", None, "the model's own", _ST_OPTIONS),
+    Entry(
+        "st:MODEL", "flip.encoders.sentence_transformers", "SentenceTransformers", "text", None, "the model's own",
+        _ST_OPTIONS,
+    ),
     Entry(
         "gemini", "flip.encoders.gemini", "Gemini", "text", 768, "paid API",
         ("dimensions", "task_type", "base_url", "concurrency", "keyless"), "gemini-embedding-001", remote=True,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.encoders.base import EncoderOptions, read_texts
-from flip.encoders.weights import WeightFile, is_local, resolve
 from flip.errors import UnavailableError
+from flip.hub.weights import WeightFile, is_local, resolve
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

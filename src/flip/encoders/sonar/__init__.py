@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from flip import audio
 from flip.encoders.base import EncoderOptions, require_batch
 from flip.encoders.languages import known
 from flip.encoders.sonar.languages import SPEECH, TEXT
 from flip.errors import InputError, UnavailableError, UsageError
+from flip.inputs import audio
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +51,7 @@ class Backend(Protocol):
 def missing(model: str) -> str | None:
     """None where it would run now, else what to install or get."""
     from flip.encoders.sonar import port
-    from flip.encoders.weights import cached
+    from flip.hub.weights import cached
 
     if find_spec("sonar") and find_spec("fairseq2"):
         return None

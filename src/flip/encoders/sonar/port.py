@@ -16,8 +16,8 @@ from flip.encoders.sonar.fbank import fbank
 from flip.encoders.sonar.languages import TEXT
 from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder
 from flip.encoders.sonar.tokenizer import SonarTokenizer
-from flip.encoders.weights import Resolved, WeightFile, WeightFolder, hashed, resolve, resolve_folder
 from flip.errors import UnavailableError
+from flip.hub.weights import Resolved, WeightFile, WeightFolder, hashed, resolve, resolve_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,0 +1,70 @@
+"""Further sentences to embed and learn from, made of the training sentences themselves.
+
+An encoder can be asked about any text, so a corpus of n sentences need not give n examples. A word that occurs in few
+sentences is learned from its company in them; what parts it from that company are shorter runs of the same sentences,
+the word alone, and the word among others. Random cropping is known from contrastive training of encoders (Izacard et
+al. 2022, arXiv:2112.09118), random words in place of others from machine translation (Wang et al. 2018,
+arXiv:1808.07512).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from flip.text.tokenize import unicode_words
+
+_PLACES_OF_TAUGHT = 4  # times as many places in other sentences as a word has that the corpus knows
+
+
+def augment(sentences: Sequence[str], times: int, seed: int, teach: Sequence[str] = ()) -> list[str]:
+    """Random crops of the sentences, then their distinct words alone, then these in the places of other words.
+
+    Words are bounded as in UAX #29, which needs no spaces; what stands between the words of a crop is kept. A sentence
+    of one word is not cropped, and gives no place.
+
+    Args:
+        sentences: to crop.
+        times: crops of each sentence, of 1 to n - 1 of its n words. Short crops are more frequent (the smaller of two
+            uniform lengths) and teach more. Each word, in lower case, comes once alone, so many times in the place of
+            a random word of a random sentence, and as often in a crop of two words or more. 0 gives nothing.
+        seed: of all that is random.
+        teach: words to be learned though the sentences have few of them or none, as they are written. Each comes once
+            alone too, and four times as often in other places, in sentences and in crops.
+
+    >>> augment(["Trains run late."], 1, seed=1)
+    ['late', 'late', 'run', 'trains', 'Trains run late.', 'run run late.', 'trains run late.']
+    """
+    if not times:
+        return []
+    word = unicode_words()
+    rng = np.random.default_rng(seed)
+    whole: list[str] = []
+    crops: list[str] = []
+    longer: list[str] = []  # crops of two words or more
+    known: set[str] = set()
+    for sentence in sentences:
+        spans = [match.span() for match in word.finditer(sentence)]
+        known.update(sentence[start:stop].lower() for start, stop in spans)
+        if len(spans) < 2:
+            continue
+        whole.append(sentence)
+        for _ in range(times):
+            length = int(rng.integers(1, len(spans), size=2).min())
+            first = int(rng.integers(0, len(spans) - length + 1))
+            crops.append(sentence[spans[first][0] : spans[first + length - 1][1]])
+            if length > 1:
+                longer.append(crops[-1])
+    taught = sorted({text for line in teach for text in word.findall(line)})
+    words = sorted(known.union(text.lower() for text in taught))
+
+    def among_others(new: str, texts: list[str]) -> str:
+        text = texts[rng.integers(len(texts))]
+        spans = [match.span() for match in word.finditer(text)]
+        start, stop = spans[rng.integers(len(spans))]
+        return text[:start] + new + text[stop:]
+
+    pools = [texts for texts in (whole, longer) if texts]
+    places = words + taught * (_PLACES_OF_TAUGHT - 1)
+    return crops + words + [among_others(new, texts) for texts in pools * times for new in places]

@@ -1,0 +1,296 @@
+"""`datasets.yaml`, the published manifest: names, and for each the embeddings and texts that belong together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.errors import InputError
+from flip.files import read_yaml, replacing
+from flip.inputs.embedding_files import (
+    open_embeddings,
+    read_description,
+    read_sentences,
+    read_similarities,
+    select_rows,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class EmbeddingFile:
+    """One `.npy` of a dataset."""
+
+    id: str
+    file: Path
+    modality: str = "text"
+    language: str | None = None
+    rows: Rows | None = field(default=None, compare=False)  # those of the file that are used; None is all
+    following: EmbeddingFile | None = None  # of the next dataset, where several are joined
+
+    def open(self) -> NDArray[np.floating[Any]]:
+        """Memory-maps the rows, shape (n, d).
+
+        Raises:
+            InputError: a file cannot be read, or two that are joined have other dimensions.
+        """
+        files = self._files()
+        parts = [(open_embeddings(one.file), one.rows) for one in files]
+        require_same_dimension([(one.file, matrix) for one, (matrix, _) in zip(files, parts, strict=True)])
+        return select_rows(parts)
+
+    def _files(self) -> list[EmbeddingFile]:
+        return [self, *(self.following._files() if self.following else [])]
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """What the `.json` beside the `.npy` says of encoder and revision; empty where there is none."""
+        return read_description(self.file)
+
+    @property
+    def sources(self) -> list[dict[str, Any]]:
+        """The same of each file, where several datasets are joined."""
+        return [one.source for one in self._files()]
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """One text of a dataset: line i belongs to row i of its embeddings."""
+
+    id: str
+    file: Path
+    language: str | None = None
+    rows: Rows | None = field(default=None, compare=False)
+    following: TextFile | None = None
+
+    def read(self) -> list[str]:
+        """The lines that are used."""
+        lines = read_sentences(self.file)
+        used = lines if self.rows is None else [lines[i] for i in self.rows if i < len(lines)]
+        return used + (self.following.read() if self.following else [])
+
+
+@dataclass(frozen=True)
+class SimilarityFile:
+    """A `.npy` of one similarity for each row: that of two embeddings of the same sentence."""
+
+    file: Path
+    pair: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Aligned embeddings and texts under one name of a manifest."""
+
+    name: str
+    embeddings: tuple[EmbeddingFile, ...]
+    texts: tuple[TextFile, ...]
+    similarities: tuple[SimilarityFile, ...] = ()
+
+    def text(self, text_id: str | None = None) -> TextFile:
+        """The text called `text_id`, or the only one there is.
+
+        Raises:
+            InputError: no such text, or several and none named.
+        """
+        known = ", ".join(text.id for text in self.texts) or "none"
+        if text_id is None and len(self.texts) == 1:
+            return self.texts[0]
+        for text in self.texts:
+            if text.id == text_id:
+                return text
+        asked = "several texts" if text_id is None else f"no text {text_id!r}"
+        raise InputError(f"dataset {self.name!r} has {asked} (it has: {known})", "choose one with --text")
+
+    def sentences(self, text_id: str | None = None) -> list[str]:
+        """Lines of a text, checked to be as many as the rows of every embedding file.
+
+        Raises:
+            InputError: the counts differ, with both in the message.
+        """
+        text = self.text(text_id)
+        lines = text.read()
+        for embedding in self.embeddings:
+            if len(rows := embedding.open()) != len(lines):
+                raise InputError(
+                    f"{embedding.file} has {len(rows)} rows but {text.file} has {len(lines)} lines",
+                    "line i must belong to row i; `flip embed` writes both",
+                )
+        return lines
+
+    def with_embeddings(self, ids: Sequence[str]) -> Dataset:
+        """Only these embeddings, in this order.
+
+        Raises:
+            InputError: there is no such embedding.
+        """
+        known = {embedding.id: embedding for embedding in self.embeddings}
+        if missing := [name for name in ids if name not in known]:
+            raise InputError(f"dataset {self.name!r} has no embedding {missing[0]!r}", f"it has: {', '.join(known)}")
+        return replace(self, embeddings=tuple(known[name] for name in ids))
+
+    def above(self, threshold: float) -> Dataset:
+        """Only the rows whose similarity is above the threshold, as the published training selects them.
+
+        The similarities are those of the dataset's embeddings where there are two, else the first of the manifest.
+
+        Raises:
+            InputError: the manifest has no such similarities, or not one for each row; or no row is left.
+        """
+        ids = {embedding.id for embedding in self.embeddings}
+        matching = [one for one in self.similarities if len(ids) != 2 or set(one.pair) == ids]
+        if not matching:
+            raise InputError(
+                f"dataset {self.name!r} has no sim_scores for {' and '.join(sorted(ids)) or 'it'}",
+                "leave --sim-threshold out, or add `sim_scores: [{file: scores.npy, pair: [ID, ID]}]` to the manifest",
+            )
+        path = matching[0].file
+        scores = read_similarities(path)
+        for embedding in self.embeddings:
+            if len(embedding.open()) != len(scores):
+                raise InputError(
+                    f"{path} has {len(scores)} scores but {embedding.file} has {len(embedding.open())} rows"
+                )
+        rows = np.flatnonzero(scores > threshold)
+        if not len(rows):
+            raise InputError(f"{path}: no similarity is above {threshold}", "lower --sim-threshold")
+        return replace(
+            self,
+            embeddings=tuple(replace(embedding, rows=rows) for embedding in self.embeddings),
+            texts=tuple(replace(text, rows=rows) for text in self.texts),
+        )
+
+
+def load_manifest(path: Path) -> dict[str, Dataset]:
+    """Reads a manifest; files are looked up from the working directory, then from the manifest's folder.
+
+    Raises:
+        InputError: not YAML, or not of the schema in DESIGN's section on files.
+    """
+    tree = read_yaml(path)
+    if not isinstance(tree, dict) or not tree:
+        raise InputError(f"{path}: no datasets", "expected NAME: {embeddings: [...], texts: [...]}")
+    return {str(name): _dataset(str(name), entry, path) for name, entry in tree.items()}
+
+
+def load_dataset(
+    manifest: Path,
+    name: str,
+    *,
+    embeddings: Sequence[str] | None = None,
+    sim_threshold: float | None = None,
+) -> Dataset:
+    """A dataset of a manifest, or several under one name.
+
+    Args:
+        manifest: datasets.yaml.
+        name: which; several, separated by commas, follow each other.
+        embeddings: the ids of those that are used, in this order; None is all.
+        sim_threshold: see `Dataset.above`; None is all rows.
+
+    Raises:
+        InputError: no such dataset, embedding or similarities.
+    """
+    datasets = load_manifest(manifest)
+    parts = []
+    for part in name.split(",") if name not in datasets else [name]:
+        if part.strip() not in datasets:
+            raise InputError(f"{manifest}: no dataset {part.strip()!r}", f"it has: {', '.join(datasets)}")
+        found = datasets[part.strip()]
+        found = found if embeddings is None else found.with_embeddings(embeddings)
+        parts.append(found if sim_threshold is None else found.above(sim_threshold))
+    return _joined(name, parts)
+
+
+def require_same_dimension(files: Sequence[tuple[Path, NDArray[np.floating[Any]]]]) -> None:
+    """Raises an InputError where embeddings that are used together have other dimensions than the first."""
+    for path, matrix in files[1:]:
+        if matrix.shape[1] != files[0][1].shape[1]:
+            raise InputError(
+                f"{path} has {matrix.shape[1]} dimensions, {files[0][0]} has {files[0][1].shape[1]}",
+                "what is used together must be made by the same encoder",
+            )
+
+
+def _joined(name: str, parts: list[Dataset]) -> Dataset:
+    """Datasets with the same embeddings and texts, one after the other."""
+    joined = parts[-1]
+    for part in reversed(parts[:-1]):
+        for ours, theirs in ((part.embeddings, joined.embeddings), (part.texts, joined.texts)):
+            if [item.id for item in ours] != [item.id for item in theirs]:
+                raise InputError(
+                    f"datasets {part.name!r} and {joined.name!r} have other embeddings or texts",
+                    "datasets that are used together need the same ids in the same order",
+                )
+        joined = Dataset(
+            part.name,
+            tuple(replace(a, following=b) for a, b in zip(part.embeddings, joined.embeddings, strict=True)),
+            tuple(replace(a, following=b) for a, b in zip(part.texts, joined.texts, strict=True)),
+        )
+    return replace(joined, name=name)
+
+
+def write_manifest(path: Path, datasets: dict[str, Dataset]) -> None:
+    """Writes a manifest with paths relative to it."""
+    import yaml
+
+    def entry(item: EmbeddingFile | TextFile) -> dict[str, str]:
+        keys = ("id", "file", "modality", "language")
+        fields = {key: getattr(item, key) for key in keys if getattr(item, key, None) is not None}
+        return fields | {"file": os.path.relpath(item.file, path.parent)}
+
+    def described(data: Dataset) -> dict[str, Any]:
+        similarities = [
+            {"file": os.path.relpath(one.file, path.parent), "pair": list(one.pair)} for one in data.similarities
+        ]
+        parts = {"embeddings": [entry(e) for e in data.embeddings], "texts": [entry(t) for t in data.texts]}
+        return parts | ({"sim_scores": similarities} if similarities else {})
+
+    tree = {name: described(data) for name, data in datasets.items()}
+    with replacing(path) as temporary:
+        temporary.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _dataset(name: str, entry: Any, manifest: Path) -> Dataset:
+    def items(key: str, names: Sequence[str] = ("id", "file")) -> list[dict[str, Any]]:
+        found = entry.get(key) or [] if isinstance(entry, dict) else None
+        if not isinstance(found, list) or not all(_has(item, names) for item in found):
+            raise InputError(
+                f"{manifest}: dataset {name!r}: {key} must be a list of objects with {' and '.join(names)}",
+                "for example `texts: [{id: en, file: test.txt, language: eng_Latn}]`",
+            )
+        return found
+
+    def located(file: str) -> Path:
+        path = Path(file)
+        return path if path.exists() else manifest.parent / path
+
+    return Dataset(
+        name,
+        tuple(
+            EmbeddingFile(str(i["id"]), located(i["file"]), i.get("modality", "text"), i.get("language"))
+            for i in items("embeddings")
+        ),
+        tuple(TextFile(str(i["id"]), located(i["file"]), i.get("language")) for i in items("texts")),
+        tuple(
+            SimilarityFile(located(i["file"]), tuple(map(str, i.get("pair") or ())))
+            for i in items("sim_scores", ["file"])
+        ),
+    )
+
+
+def _has(item: Any, names: Sequence[str]) -> bool:
+    """Whether an object of a manifest has these fields, and all that it has are of their types."""
+    types = {"id": str | int, "file": str, "modality": str | None, "language": str | None, "pair": list | None}
+    return isinstance(item, dict) and all(
+        isinstance(item.get(key), kind) for key, kind in types.items() if key in item or key in names
+    )

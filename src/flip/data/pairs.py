@@ -1,0 +1,95 @@
+"""Pairs of embedding files: the same rows in both, and how near they are (`sim_scores` of a dataset)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from flip.errors import InputError
+from flip.files import os_errors, replacing, write_json
+from flip.inputs.embedding_files import (
+    audio_path,
+    copy_rows,
+    embeddings_json,
+    open_embeddings,
+    read_description,
+    sentences_path,
+)
+from flip.locks import held
+
+_ROWS = 65_536
+
+
+def keep_common_rows(paths: Sequence[Path]) -> int:
+    """Drops from embedding files of aligned inputs each row whose input failed in another of them.
+
+    Returns:
+        How many inputs have no row, in none of the files.
+
+    Raises:
+        InputError: no row is left.
+    """
+    with ExitStack() as locks:
+        for path in paths:
+            locks.enter_context(held(path))
+            finish_dropping(path)
+        about = {path: read_description(path) for path in paths}
+        failed = {item["input"]: item for one in about.values() for item in one.get("failed", [])}
+        for path, one in about.items():
+            own = {item["input"]: item for item in one.get("failed", [])}
+            inputs = [i for i in range(one["inputs"]) if i not in own]
+            dropping = [row for row, i in enumerate(inputs) if i in failed]
+            if not dropping:
+                continue
+            if len(dropping) == len(inputs):
+                raise InputError(f"{path}: no row is left: every other of the pair failed", "see the .json beside it")
+            others = {i: failed[i] | {"error": f"the other of the pair: {failed[i]['error']}"} for i in failed}
+            merged = [item for _, item in sorted((others | own).items())]
+            rows = len(inputs) - len(dropping)
+            write_json(embeddings_json(path), one | {"rows": rows, "failed": merged, "dropping": dropping})
+            finish_dropping(path)
+    return len(failed)
+
+
+def finish_dropping(path: Path) -> None:
+    """Drops the rows that the description of an embedding file says are to be dropped, as far as they still are there.
+
+    Each file is replaced as a whole, and tells by its length whether that was done: killed at any moment, the next run
+    does the rest.
+    """
+    about = read_description(path) if path.exists() else {}
+    if "dropping" not in about:
+        return
+    dropping = np.array(about.pop("dropping"), np.int64)
+    before = about["rows"] + len(dropping)
+    rows = np.setdiff1d(np.arange(before), dropping)
+    if len(open_embeddings(path)) == before:
+        copy_rows(path, rows, path)
+    for lines in filter(Path.is_file, (sentences_path(path), audio_path(path))):
+        content = lines.read_text(encoding="utf-8").split("\n")
+        if len(content) == before + 1:
+            with replacing(lines) as temporary:
+                temporary.write_text("".join(f"{content[row]}\n" for row in rows), encoding="utf-8")
+    write_json(embeddings_json(path), about)
+
+
+def write_similarities(first: Path, second: Path, output: Path) -> float:
+    """Writes the cosine of row i of `first` and row i of `second`, float32 of shape (n,); returns their mean.
+
+    Raises:
+        InputError: the files have other numbers of rows or dimensions.
+    """
+    a, b = open_embeddings(first), open_embeddings(second)
+    if a.shape != b.shape:
+        raise InputError(f"{first} is {a.shape[0]} x {a.shape[1]}, {second} is {b.shape[0]} x {b.shape[1]}")
+    scores = np.empty(len(a), np.float32)
+    for start in range(0, len(a), _ROWS):
+        x, y = (np.asarray(m[start : start + _ROWS], np.float32) for m in (a, b))
+        norms = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
+        scores[start : start + _ROWS] = (x * y).sum(axis=1) / np.maximum(norms, np.finfo(np.float32).tiny)
+    with os_errors(output, "write"), replacing(output) as temporary, temporary.open("wb") as file:
+        np.save(file, scores)
+    return float(scores.mean())

@@ -1,0 +1,79 @@
+"""Seeded splits of a corpus, with equal sentences always on one side."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from flip.errors import InputError, UsageError
+from flip.text.tokenize import normalize
+
+_HINT = "three parts: fractions that sum to 1, such as 0.9,0.05,0.05, or counts of dev and test, such as rest,2000,3000"
+
+
+def split_sizes(spec: str, n: int) -> tuple[int, int]:
+    """Sentences in dev and test for `TRAIN,DEV,TEST`, fractions or (with `rest` for train) counts.
+
+    Raises:
+        UsageError: not of that form, or nothing would be left to train on.
+    """
+    parts = [part.strip() for part in spec.split(",")]
+    if len(parts) != 3:
+        raise UsageError(f"--split {spec!r} has {len(parts)} parts", _HINT)
+    if parts[0] == "rest" and all(re.fullmatch(r"\d+", part) for part in parts[1:]):
+        dev, test = int(parts[1]), int(parts[2])
+    else:
+        try:
+            fractions = [float(part) for part in parts]
+        except ValueError as error:
+            raise UsageError(f"--split {spec!r}: not numbers", _HINT) from error
+        if abs(sum(fractions) - 1) > 1e-6 or min(fractions) < 0:
+            raise UsageError(f"--split {spec!r}: fractions do not sum to 1", _HINT)
+        dev, test = round(fractions[1] * n), round(fractions[2] * n)
+    if dev < 1 or test < 1 or dev + test >= n:
+        raise UsageError(f"--split {spec!r} of {n} sentences gives {n - dev - test}, {dev}, {test}", _HINT)
+    return dev, test
+
+
+def split_rows(texts: Sequence[tuple[str, ...]], spec: str, seed: int) -> dict[str, list[int]]:
+    """Splits rows of one sentence, or of aligned sentences, into `train`, `dev` and `test`: row numbers, ascending.
+
+    Rows of which any sentence is equal after normalisation stay together: dev and test are filled in random order with
+    those that fit, so that they have the asked size wherever that is possible.
+
+    Raises:
+        UsageError: see `split_sizes`.
+        InputError: fewer than three groups of rows that may be parted.
+    """
+    groups = _groups(texts)
+    if len(groups) < 3:
+        raise InputError(f"{len(groups)} different sentences cannot be split in three", "give a larger corpus")
+    wanted = dict(zip(("dev", "test"), split_sizes(spec, len(texts)), strict=True))
+    parts: dict[str, list[int]] = {"train": [], "dev": [], "test": []}
+    for g in np.random.default_rng(seed).permutation(len(groups)):
+        fits = [part for part, size in wanted.items() if len(parts[part]) + len(groups[g]) <= size]
+        parts[fits[0] if fits else "train"].extend(groups[g])
+    return {part: sorted(rows) for part, rows in parts.items()}
+
+
+def _groups(texts: Sequence[tuple[str, ...]]) -> list[list[int]]:
+    """Rows that share a sentence on any side, directly or through others, by their first row."""
+    parent = list(range(len(texts)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    first: dict[tuple[int, str], int] = {}
+    for i, sides in enumerate(texts):
+        for side, text in enumerate(sides):
+            a, b = root(i), root(first.setdefault((side, normalize(text)), i))
+            parent[max(a, b)] = min(a, b)
+    groups: dict[int, list[int]] = {}
+    for i in range(len(texts)):
+        groups.setdefault(root(i), []).append(i)
+    return list(groups.values())

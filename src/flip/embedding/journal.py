@@ -1,0 +1,157 @@
+"""What is done of an embedding file that is being made, on the disk: an interrupted run goes on from there.
+
+Hidden beside the output lie the vectors, one slot for each input, and a journal with a line for each batch that is
+done, in whatever order they came back. A slot counts only when its line is there and neither was damaged; what an API
+was paid for is on the disk before the next request.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import zlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from flip.errors import InputError
+from flip.files import replacing
+from flip.inputs.embedding_files import copy_rows, create_embeddings, open_embeddings
+
+
+@dataclass
+class Batch:
+    """A line of the journal: `count` inputs from `start` on.
+
+    truncated: how many were cut.  failed: index -> why it has no vector.  transcripts: index -> what was heard.
+    warnings: what of recordings could not be decoded.  checksum: of the vectors.
+    """
+
+    start: int
+    count: int
+    truncated: int = 0
+    failed: dict[int, str] = field(default_factory=dict)
+    transcripts: dict[int, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    checksum: int = 0
+
+    @classmethod
+    def parse(cls, line: bytes) -> Batch | None:
+        """None for a line that is damaged, or was being written when the run was killed."""
+        checksum, _, content = line.partition(b" ")
+        if checksum != b"%08x" % zlib.crc32(content):
+            return None
+        fields = orjson.loads(content)
+        indexed = {key: {int(i): text for i, text in fields[key].items()} for key in ("failed", "transcripts")}
+        return cls(**fields | indexed)
+
+    def to_line(self) -> bytes:
+        """As it is written: a checksum, and JSON."""
+        content = orjson.dumps(asdict(self), option=orjson.OPT_NON_STR_KEYS)
+        return b"%08x %s\n" % (zlib.crc32(content), content)
+
+
+class Journal:
+    """The vectors and the journal of one output; `done` (inputs,) says which inputs have been dealt with."""
+
+    def __init__(
+        self, target: Path, description: dict[str, Any], dimension: int, dtype: type[np.floating[Any]]
+    ) -> None:
+        """Takes up what lies beside `target`, if it belongs to the same description; else starts anew."""
+        self._target = target
+        self._lines, self._slots = self._beside(target)
+        total = int(description["inputs"])
+        self.done = np.zeros(total, bool)
+        self.dtype = np.dtype(dtype)
+        self.truncated = 0
+        self.failed: dict[int, str] = {}
+        self.transcripts: dict[int, str] = {}
+        self.warnings: list[str] = []
+        head = orjson.dumps(description) + b"\n"
+        for batch in self._left(head, (total, dimension), np.dtype(dtype)):
+            self._note(batch)
+            head += batch.to_line()
+        if not self.done.any():
+            self._lines.unlink(missing_ok=True)  # killed after the next line, no journal must speak for empty slots
+            try:
+                create_embeddings(self._slots, np.dtype(dtype), (total, dimension))
+            except InputError:
+                self.remove()
+                raise
+        with replacing(self._lines) as temporary:
+            temporary.write_bytes(head)
+
+    def _left(self, head: bytes, shape: tuple[int, int], dtype: np.dtype[Any]) -> list[Batch]:
+        """The batches that an earlier run of the same description did."""
+        lines = self._lines.read_bytes().splitlines(keepends=True) if self._lines.is_file() else []
+        if lines[:1] != [head]:
+            return []
+        try:
+            slots = open_embeddings(self._slots)
+        except InputError:
+            return []
+        if slots.shape != shape or slots.dtype != dtype:
+            return []
+        batches = [batch for line in lines[1:] if (batch := Batch.parse(line.rstrip(b"\n")))]
+        return [one for one in batches if one.checksum == _checksum(slots[one.start : one.start + one.count])]
+
+    def write(self, batch: Batch, vectors: np.ndarray) -> None:
+        """Puts the vectors (count, d) of a batch in their slots, then its line into the journal."""
+        slots = np.lib.format.open_memmap(self._slots, "r+")
+        slots[batch.start : batch.start + batch.count] = vectors
+        slots.flush()
+        batch.checksum = _checksum(slots[batch.start : batch.start + batch.count])
+        with self._lines.open("ab") as file:
+            file.write(batch.to_line())
+        self._note(batch)
+
+    def keep_mode_of(self, replaced: Path) -> None:
+        """The vectors are to have the permissions of the file that they will replace."""
+        shutil.copymode(replaced, self._slots)
+
+    def deliver(self) -> None:
+        """Moves the vectors to their place, without the slots of inputs that failed."""
+        mode = self._slots.stat().st_mode
+        target = Path(os.path.realpath(self._target))
+        if self.failed:
+            copy_rows(self._slots, np.array([i for i in range(len(self.done)) if i not in self.failed]), target)
+        else:
+            try:
+                self._slots.replace(target)
+            except OSError as error:
+                if error.errno != errno.EXDEV:  # a link to another disk
+                    raise
+                with replacing(target) as temporary:
+                    shutil.copyfile(self._slots, temporary)
+        target.chmod(mode)
+        self.remove()
+
+    def remove(self) -> None:
+        """Deletes both files."""
+        self.remove_beside(self._target)
+
+    @classmethod
+    def remove_beside(cls, target: Path) -> None:
+        """Deletes what a run that was killed at its very end left."""
+        for path in cls._beside(target):
+            path.unlink(missing_ok=True)
+
+    @staticmethod
+    def _beside(target: Path) -> tuple[Path, Path]:
+        return target.with_name(f".{target.name}.journal.partial"), target.with_name(f".{target.name}.vectors.partial")
+
+    def _note(self, batch: Batch) -> None:
+        self.done[batch.start : batch.start + batch.count] = True
+        self.truncated += batch.truncated
+        self.failed |= batch.failed
+        self.transcripts |= batch.transcripts
+        self.warnings += batch.warnings
+
+
+def _checksum(vectors: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(vectors).data.cast("B")) if vectors.size else 0

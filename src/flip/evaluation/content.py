@@ -1,0 +1,57 @@
+"""Content words: what a sentence is about, and how much of it is among the words that are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.evaluation.metrics import Estimate, hits
+from flip.text.bags import Bags, bags_of_indices
+from flip.text.stopwords import ENGLISH
+from flip.text.tokenize import published_tokens
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from flip.evaluation.metrics import Ranking
+    from flip.text.tokenize import TokenSource
+    from flip.text.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class ContentWords:
+    """The distinct content words of n sentences. words: those that the vocabulary has.  tokens: (n,) all of them."""
+
+    words: Bags
+    tokens: NDArray[np.int64]
+
+
+def content_words(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource = "vocabulary") -> ContentWords:
+    """The words of each text that are no function words (`flip.text.stopwords`); in other languages all words.
+
+    Args:
+        texts: n sentences.
+        vocabulary, tokens: as for `flip.evaluation.metrics.references`.
+    """
+    split = published_tokens if tokens == "published" else vocabulary.tokenizer.words
+    distinct = [{token for token in split(text) if token.lower() not in ENGLISH} for text in texts]
+    words = bags_of_indices(vocabulary.lookup(sorted(found)) for found in distinct)
+    return ContentWords(words, np.array([len(found) for found in distinct], np.int64))
+
+
+def content_recall(shown: Ranking, content: ContentWords, vocabulary_size: int, topn: int) -> dict[str, Any]:
+    """`content_recall` and `content_recall_known`: the share of a sentence's content words among its `topn` best.
+
+    The first is of all its content words, the second of those that the vocabulary has. Sentences without one are left
+    out of either mean.
+
+    Args:
+        shown: as deep as `topn`, ranked as `flip explain` does.
+        content: of the same sentences.
+    """
+    found = hits(shown.words[:, :topn], content.words, vocabulary_size).sum(axis=1)
+    shares = {"content_recall": content.tokens, "content_recall_known": content.words.sizes}
+    return {name: Estimate.of(found[count > 0] / count[count > 0]).to_dict() for name, count in shares.items()}

@@ -1,0 +1,115 @@
+"""From scores to keywords: words, probabilities and ranks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.errors import InputError
+from flip.model.ranking import BEHIND_ALL, sigmoid, top_k
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from flip.model.checkpoint import Checkpoint
+    from flip.text.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Keyword:
+    """A word, its ranking score z (bias weighted), and the probability that it is in the sentence (full bias).
+
+    surface: how people write the word.
+    probability is None for multinomial checkpoints, whose scores are not those of independent words.
+    """
+
+    word: str
+    score: float
+    probability: float | None
+    surface: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in output records: four decimals are more than the training data support."""
+        fields: dict[str, Any] = {"word": self.word, "score": round(self.score, 4)}
+        likely = {} if self.probability is None else {"probability": round(self.probability, 4)}
+        return fields | likely | {"surface": self.surface}
+
+
+def top_keywords(
+    checkpoint: Checkpoint,
+    embeddings: NDArray[np.floating[Any]],
+    *,
+    topn: int = 10,
+    bias_weight: float | None = None,
+    min_probability: float = 0.0,
+) -> list[list[Keyword]]:
+    """The keywords of each embedding, best first.
+
+    Args:
+        checkpoint: model and vocabulary.
+        embeddings: (n, d), raw vectors of the encoder that the model was trained on.
+        topn: how many at the most.
+        bias_weight: W in the ranking score A(Bu) + W b (eq. 5 has 1); None takes the checkpoint's own, and puts the
+            function words of its language last.
+        min_probability: words with a lower probability are left out; ignored for multinomial checkpoints.
+
+    Returns:
+        n lists of at most `topn` keywords.
+
+    Raises:
+        InputError: an embedding holds NaN or infinity.
+    """
+    return Scores(checkpoint, embeddings, bias_weight).keywords(topn, min_probability)
+
+
+class Scores:
+    """The ranking scores of all words for n embeddings, computed once; arguments as of `top_keywords`."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, embeddings: NDArray[np.floating[Any]], bias_weight: float | None = None
+    ) -> None:
+        if not np.isfinite(embeddings).all():
+            raise InputError("an embedding holds NaN or infinity", "leave such rows out")
+        self._checkpoint = checkpoint
+        weight = checkpoint.bias_weight if bias_weight is None else bias_weight
+        self._z = checkpoint.model.scores(embeddings, weight)
+        self._missing = np.float32(1 - weight)  # of b, to full scores
+        self._last = checkpoint.function_words if bias_weight is None else checkpoint.function_words[:0]
+
+    def keywords(self, topn: int, min_probability: float = 0.0) -> list[list[Keyword]]:
+        """As `top_keywords`."""
+        vocabulary = self._checkpoint.vocabulary
+        kept = self._z[:, self._last]
+        self._z[:, self._last] = kept - BEHIND_ALL
+        found = top_k(self._z, topn)
+        self._z[:, self._last] = kept
+        scores = np.take_along_axis(self._z, found, axis=1)
+        if not self._checkpoint.calibrated:
+            return [
+                [_keyword(vocabulary, *pair, None) for pair in zip(*row, strict=True)]
+                for row in zip(found, scores, strict=True)
+            ]
+        probabilities = self._probabilities(found, scores)
+        return [
+            [_keyword(vocabulary, w, s, float(p)) for w, s, p in zip(*row, strict=True) if p >= min_probability]
+            for row in zip(found, scores, probabilities, strict=True)
+        ]
+
+    def of_words(self, row: int, words: list[int]) -> list[tuple[float | None, int]]:
+        """Of each of the words, for one embedding: its probability, and its rank from 1; equal scores share a rank."""
+        z, indices = self._z[row], np.array(words, np.int64)
+        scores = z[indices]
+        ranks = [1 + int(np.count_nonzero(z > score)) for score in scores]
+        if not self._checkpoint.calibrated:
+            return [(None, rank) for rank in ranks]
+        return list(zip(self._probabilities(indices, scores).tolist(), ranks, strict=True))
+
+    def _probabilities(self, words: NDArray[np.int64], scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        return sigmoid(scores + self._missing * self._checkpoint.model.b[words])
+
+
+def _keyword(vocabulary: Vocabulary, index: int, score: float, probability: float | None) -> Keyword:
+    word = vocabulary.words[index]
+    return Keyword(word, float(score), probability, vocabulary.surface(word))

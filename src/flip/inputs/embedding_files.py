@@ -1,0 +1,222 @@
+"""Embedding files: `.npy` that are read row by row, aligned sentences, and a JSON that says where they come from."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from flip.errors import InputError
+from flip.files import os_errors, read_json, replacing, reserve
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_ROWS = 65_536  # rows looked at or copied at a time
+
+
+def open_embeddings(path: Path, name: str | None = None) -> NDArray[np.floating[Any]]:
+    """Opens a `.npy` file of shape (n, d), float32 or float16; rows are read when they are asked for.
+
+    They are not mapped: where a mapped file is cut short, reading it ends the process. Here it is an InputError.
+
+    Args:
+        path: the file.
+        name: what messages call it, where that is not its path.
+
+    Raises:
+        InputError: missing, not a `.npy` file, truncated, or of another shape or type.
+    """
+    array = _mapped(path, name)
+    if not isinstance(array, np.memmap) or array.ndim != 2 or array.dtype not in (np.float32, np.float16):
+        found = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "an archive"
+        raise InputError(
+            f"{name or path}: expected float32 or float16 of shape (rows, dimension), found {found}",
+            'in Python: numpy.save(path, numpy.atleast_2d(u).astype("float32"))',
+        )
+    if not array.flags.c_contiguous:  # column by column, as no program of this kind writes
+        return np.array(array, order="C")
+    return cast("NDArray[np.floating[Any]]", _FileRows(path, array))
+
+
+def read_similarities(path: Path) -> NDArray[np.floating[Any]]:
+    """Reads a `.npy` file of shape (n,), or (n, 1).
+
+    Raises:
+        InputError: missing, not a `.npy` file, or of another shape or type.
+    """
+    array = _mapped(path)
+    if not isinstance(array, np.ndarray) or not array.ndim or array.size != len(array) or array.dtype.kind != "f":
+        raise InputError(f"{path}: expected one number for each row")
+    return np.array(array).reshape(-1)
+
+
+def _mapped(path: Path, name: str | None = None) -> Any:
+    """What a `.npy` file says that it holds, checked against its size; nothing of it is read."""
+    with os_errors(path, "read"):
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except OSError:
+            raise
+        except Exception as error:  # a damaged header raises whatever numpy happened to do with it
+            raise InputError(
+                f"{name or path}: not a readable .npy file: {error}", "re-create it with `flip embed`"
+            ) from error
+
+
+def create_embeddings(path: Path, dtype: np.dtype[Any], shape: tuple[int, int]) -> None:
+    """Makes a `.npy` file of zeros to be written through a map, and takes the disk for all of it.
+
+    Raises:
+        InputError: there is no room, see `flip.files.reserve`.
+    """
+    with path.open("wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        start = file.tell()
+    reserve(path, start + shape[0] * shape[1] * dtype.itemsize)
+
+
+class _FileRows:
+    """As much of an array as `select_rows` gives, read from a `.npy` file."""
+
+    ndim = 2
+
+    def __init__(self, path: Path, mapped: np.memmap[Any, np.dtype[np.floating[Any]]]) -> None:
+        self._path, self._start = path, mapped.offset
+        self.shape: tuple[int, int] = (mapped.shape[0], mapped.shape[1])
+        self.dtype = mapped.dtype
+        self._file = path.open("rb", buffering=0)
+        self._seeking = threading.Lock()
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> NDArray[np.floating[Any]]:
+        if isinstance(key, int | np.integer):
+            row: NDArray[np.floating[Any]] = self._read(range(len(self))[key], 1)[0]
+            return row
+        if isinstance(key, slice) and key.step in (None, 1):
+            start, stop, _ = key.indices(len(self))
+            return self._read(start, max(0, stop - start))
+        rows = np.arange(len(self))[key]
+        ends = np.append(np.flatnonzero(np.diff(rows) != 1) + 1, len(rows))  # of runs of rows that follow each other
+        found = np.empty((len(rows), self.shape[1]), self.dtype)
+        first = 0
+        for end in ends if len(rows) else ():
+            found[first:end] = self._read(int(rows[first]), int(end) - first)
+            first = end
+        return found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.floating[Any]]:
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+    def _read(self, first: int, count: int) -> NDArray[np.floating[Any]]:
+        rows = np.empty((count, self.shape[1]), self.dtype)
+        waiting = rows.data.cast("B") if rows.size else memoryview(b"")
+        with self._seeking, os_errors(self._path, "read"):
+            self._file.seek(self._start + first * self.shape[1] * self.dtype.itemsize)
+            while waiting:
+                done = self._file.readinto(waiting)
+                if not done:
+                    raise InputError(f"{self._path} was cut short while it was read", "make it again")
+                waiting = waiting[done:]
+        return rows
+
+
+def select_rows(parts: list[tuple[NDArray[np.floating[Any]], NDArray[np.int64] | None]]) -> NDArray[np.floating[Any]]:
+    """Rows of one or several matrices, one after the other; None is all rows.
+
+    What is not the whole of one matrix is read when it is asked for, so that mapped files need not fit into memory.
+    """
+    if len(parts) == 1 and parts[0][1] is None:
+        return parts[0][0]
+    return cast("NDArray[np.floating[Any]]", _SelectedRows(parts))
+
+
+class _SelectedRows:
+    """As much of an array as reading row by row takes: its shape, its type, and `[rows]`."""
+
+    def __init__(self, parts: list[tuple[NDArray[np.floating[Any]], NDArray[np.int64] | None]]) -> None:
+        self._matrices = [matrix for matrix, _ in parts]
+        chosen = [np.arange(len(matrix)) if rows is None else rows for matrix, rows in parts]
+        self._rows = np.concatenate(chosen)
+        self._part = np.repeat(np.arange(len(parts)), [len(rows) for rows in chosen])
+        self.shape = (len(self._rows), self._matrices[0].shape[1])
+        self.dtype = np.result_type(*(matrix.dtype for matrix in self._matrices))
+        self.ndim = 2
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> NDArray[np.floating[Any]]:
+        rows, part = np.atleast_1d(self._rows[key]), np.atleast_1d(self._part[key])
+        found = np.empty((len(rows), self.shape[1]), self.dtype)
+        for i in np.unique(part):
+            found[part == i] = self._matrices[i][rows[part == i]]
+        return found if np.ndim(self._rows[key]) else found[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.floating[Any]]:
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+
+def copy_rows(source: Path, rows: NDArray[np.int64], output: Path) -> None:
+    """Writes some rows of an embedding file to `output`, atomically; it may be the same file."""
+    matrix = open_embeddings(source)
+    with replacing(output) as temporary:
+        create_embeddings(temporary, matrix.dtype, (len(rows), matrix.shape[1]))
+        copy = np.lib.format.open_memmap(temporary, "r+")
+        for start in range(0, len(rows), _ROWS):
+            copy[start : start + _ROWS] = matrix[rows[start : start + _ROWS]]
+        copy.flush()
+
+
+def embeddings_json(path: Path) -> Path:
+    """`OUT.npy` -> `OUT.json`."""
+    return path.with_suffix(".json")
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """What OUT.json says of OUT.npy; empty where there is none, or it is not ours."""
+    try:
+        about = read_json(embeddings_json(path)) if embeddings_json(path).is_file() else None
+    except InputError:  # what is no JSON is not ours: rows.json may hold the rows' own data
+        return {}
+    return about if isinstance(about, dict) and isinstance(about.get("encoder"), str) else {}
+
+
+def sentences_path(path: Path) -> Path:
+    """`OUT.npy` -> `OUT.sentences.txt`."""
+    return path.with_suffix(".sentences.txt")
+
+
+def audio_path(path: Path) -> Path:
+    """`OUT.npy` -> `OUT.audio.txt`, the recordings of the rows."""
+    return path.with_suffix(".audio.txt")
+
+
+def finite_rows(embeddings: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    """(n,) which rows have neither NaN nor infinity."""
+    finite = np.ones(len(embeddings), bool)
+    for start in range(0, len(embeddings), _ROWS):
+        finite[start : start + _ROWS] = np.isfinite(embeddings[start : start + _ROWS]).all(axis=1)
+    return finite
+
+
+def require_finite(embeddings: NDArray[np.floating[Any]], where: str) -> None:
+    """Raises an InputError that names the first row with NaN or infinity and counts the others."""
+    bad = np.flatnonzero(~finite_rows(embeddings))
+    if len(bad):
+        raise InputError(
+            f"{where}, row {bad[0]}: NaN or infinity ({len(bad)} such rows, counted from 0)",
+            "re-embed these sentences, or remove the rows and their lines of text",
+        )
+
+
+def read_sentences(path: Path) -> list[str]:
+    """Lines of a text file, line i for row i, blank ones kept."""
+    from flip.inputs.records import read_lines
+
+    return list(read_lines(path))

@@ -1,0 +1,302 @@
+"""Input records: text lines, JSON, tables, rows of `.npy` files, recordings, from files, folders or standard input.
+
+A record that cannot be read is an InputError that names file and line. Readers for training raise it; `explain`
+asks for it to be yielded in the record's place, so that its stream can go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flip.errors import InputError
+from flip.inputs.sniffing import AUDIO_SUFFIXES, JSONL_SUFFIXES, STDIN, TextKind, ending, is_audio, text_kind
+from flip.inputs.sources import ChunkStream, Source, decoded, lines_of, opened, require_one_stdin
+from flip.inputs.tables import table_rows
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_JSONL_HINT = 'each record is an object such as {"id": "a1", "text": "hello"}'
+_LINE = 1 << 16  # of a first line, as much as tells what it is
+_SHOWN = 5  # names of files that are passed over
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One input: a text, a recording or an embedding; a blank line is the empty text.
+
+    where: file and line or row, for messages.
+    text: the sentence, or what is said in the recording, where that is known.
+    row: the row number from 0, when the record is a row of a `.npy` file.
+    embedding: vector of shape (d,), not checked for NaN yet; it stands for the text or the recording beside it.
+    origin_known: whether something says which encoder made the embedding.
+    """
+
+    where: str
+    id: str | int | None = None
+    text: str | None = None
+    audio: Path | None = None
+    row: int | None = None
+    embedding: np.ndarray | None = None
+    origin_known: bool = True
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What is repeated in output records: the text, the audio path, or the row, with its text where it is known."""
+        if self.audio is not None and self.row is None:
+            return {"audio": str(self.audio)}
+        return ({} if self.row is None else {"row": self.row}) | ({} if self.text is None else {"text": self.text})
+
+
+def read_records(
+    source: str | Path, clips: Path | None = None, on_note: Callable[[str], None] | None = None
+) -> Iterator[Record]:
+    """Yields the records of a file, a pipe, a folder, or of standard input for `-`.
+
+    What it is, `sniffing` says: text (one sentence a line), JSON lines or a JSON array (objects with "text", "audio" or
+    "embedding"), a TSV or CSV with a column `text` or `sentence`, `.npy` (embeddings, one a row), or a
+    recording. A folder gives its recordings, sorted by path.
+
+    Args:
+        source: which.
+        clips: folder of the recordings that a table names in its column `path`: they are the records then, with what is
+            said in them.
+        on_note: told of files in a folder that are passed over.
+
+    Raises:
+        InputError: at the first record that cannot be read.
+    """
+    for item in scan_records(source, clips, on_note):
+        if isinstance(item, InputError):
+            raise item
+        yield item
+
+
+def scan_records(
+    source: str | Path, clips: Path | None = None, on_note: Callable[[str], None] | None = None
+) -> Iterator[Record | InputError]:
+    """Like `read_records`, but a bad record is yielded as the error that it is, and reading goes on."""
+    if source != STDIN and Path(source).is_dir():
+        yield from _recordings(Path(source), on_note)
+        return
+    if clips is not None and not clips.is_dir():
+        raise InputError(f"{clips}: no such folder", "--clips names the folder of the recordings")
+    with opened(source) as found:
+        if found.kind == "audio":
+            yield Record(where=found.name, audio=_recording(found, source))
+        elif found.kind == "npy":
+            yield from _rows(found)
+        else:
+            yield from _scan_text(found, clips)
+
+
+def with_texts(rows: Iterable[Record | InputError], texts: Iterable[str], where: str) -> Iterator[Record | InputError]:
+    """The rows of a `.npy` file with the sentence of each; `where` names what the sentences come from.
+
+    Raises:
+        InputError: there are more rows or more sentences; at the end, when the others have been given.
+    """
+    for number, (row, text) in enumerate(zip_longest(rows, texts)):
+        if row is None or text is None:
+            require_as_many(number + (row is not None), number + (text is not None), where)
+        elif isinstance(row, InputError):
+            yield row
+        else:
+            yield replace(row, text=text)
+
+
+def require_as_many(rows: int, sentences: int, where: str) -> None:
+    """Raises an InputError where these differ; `where` names what the sentences come from."""
+    if rows != sentences:
+        raise InputError(
+            f"{where} has {'more' if sentences > rows else 'fewer'} sentences than the {rows} rows of embeddings",
+            "line i belongs to row i, as in the NAME.sentences.txt that `flip embed` writes",
+        )
+
+
+def read_texts(sources: Iterable[str | Path]) -> Iterator[str]:
+    """Yields the text of every record of the sources, blank lines as empty strings.
+
+    Raises:
+        InputError: a record is unreadable or has no text.
+        UsageError: standard input is named twice.
+    """
+    sources = list(sources)
+    require_one_stdin(sources)
+    for source in sources:
+        for record in read_records(source):
+            if record.text is None:
+                raise InputError(
+                    f"{record.where}: no text",
+                    'this command reads text lines, JSON with "text", or a TSV or CSV with text',
+                )
+            yield record.text
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """Yields the lines of a text whose line i belongs to row i: as they are, whatever they look like.
+
+    Only a name that ends in `.jsonl` makes records of them.
+
+    Raises:
+        InputError: a line is unreadable.
+    """
+    if ending(path.name) in JSONL_SUFFIXES:
+        yield from read_texts([path])
+        return
+    for _, line in lines_of(path):
+        yield line.strip()
+
+
+def _recordings(folder: Path, on_note: Callable[[str], None] | None) -> Iterator[Record]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    found = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES or is_audio(_head(path))]
+    passed = [str(path.relative_to(folder)) for path in files if path not in set(found)]
+    more = ", ..." if len(passed) > _SHOWN else ""
+    names = f"{len(passed)} passed over, not recordings: {', '.join(passed[:_SHOWN])}{more}"
+    if not found:
+        raise InputError(
+            f"{folder}: no recording in this folder" + (f"; {names}" if passed else ""), "name text files one by one"
+        )
+    if passed and on_note:
+        on_note(f"{folder}: {names}")
+    for path in found:
+        yield Record(where=str(path), audio=path)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(512)
+    except OSError:  # it is named among those passed over
+        return b""
+
+
+def _recording(found: Source, source: str | Path) -> Path:
+    """The file itself; a pipe or a compressed file is kept, under the name that it was given by."""
+    if found.path is not None:
+        return found.path
+    from flip.inputs.recordings import keep
+
+    return keep(Path(source), found.file)
+
+
+def _rows(found: Source) -> Iterator[Record]:
+    """Rows of a matrix; one that comes in a pipe is put into a file first."""
+    import shutil
+    from tempfile import NamedTemporaryFile
+
+    from flip.inputs.embedding_files import open_embeddings
+
+    with NamedTemporaryFile(suffix=".npy") as copy:
+        if found.path is None:
+            shutil.copyfileobj(found.file, copy)
+            copy.flush()
+        for row, vector in enumerate(open_embeddings(found.path or Path(copy.name), found.name)):
+            yield Record(where=f"{found.name}, row {row}", row=row, embedding=vector)
+
+
+def _scan_text(found: Source, clips: Path | None) -> Iterator[Record | InputError]:
+    number = 1
+    while (line := found.file.readline(_LINE)) and not line.strip():
+        yield Record(where=f"{found.name}, line {number}", text="")
+        number += 1
+    if not line:
+        return
+    kind: TextKind = text_kind(line, found.name)
+    if clips is not None and kind != "table":
+        raise InputError(f"{found.name}: no table with the columns path and sentence", "--clips belongs to such a TSV")
+    if kind == "json":
+        yield from _json(found, line)
+        return
+    if not line.endswith(b"\n"):
+        line += found.file.readline()
+    lines = chain([line], found.file)
+    if kind == "table":
+        needed = ("path", "sentence") if clips else ()
+        yield from _table(table_rows(lines, found.name, number, needed), clips)
+        return
+    for at, line in enumerate(lines, start=number):
+        where = f"{found.name}, line {at}"
+        try:
+            text = decoded(line, where, found.name).strip()
+            yield _parsed(text, where, found.folder) if kind == "jsonl" and text else Record(where=where, text=text)
+        except InputError as error:
+            yield error
+
+
+def _table(
+    rows: Iterator[tuple[str, dict[str, str] | InputError]], clips: Path | None
+) -> Iterator[Record | InputError]:
+    for where, row in rows:
+        if isinstance(row, InputError):
+            yield row
+            continue
+        text = row["sentence"] if clips or "text" not in row else row["text"]
+        yield Record(where, row.get("id") or None, text.strip(), clips / row["path"] if clips else None)
+
+
+def _json(found: Source, start: bytes) -> Iterator[Record | InputError]:
+    """The elements of an array, or objects of several lines each, one after the other, without reading them all."""
+    import ijson
+
+    array = start.lstrip().startswith(b"[")
+    stream = ChunkStream(chain([start], iter(lambda: found.file.read1(_LINE), b"")))
+    elements = ijson.items(stream, "item" if array else "", multiple_values=not array, use_float=True)
+    number = 0
+    while True:
+        number += 1
+        where = f"{found.name}, record {number}"
+        try:
+            element = next(elements)
+            if array and isinstance(element, str):
+                yield Record(where=where, text=element.strip())
+            else:
+                yield _record(element, where, found.folder)
+        except StopIteration:
+            return
+        except InputError as error:
+            yield error
+        except (ijson.JSONError, UnicodeDecodeError) as error:  # where the next record begins is not known
+            yield InputError(f"{where}: not valid JSON: {str(error).splitlines()[0]}", _JSONL_HINT)
+            return
+
+
+def _parsed(line: str, where: str, folder: Path) -> Record:
+    import orjson
+
+    try:
+        fields = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"{where}: not valid JSON: {error}", _JSONL_HINT) from error
+    return _record(fields, where, folder)
+
+
+def _record(fields: Any, where: str, folder: Path) -> Record:
+    if not isinstance(fields, dict):
+        raise InputError(f"{where}: not a JSON object", _JSONL_HINT)
+    record_id = fields.get("id")
+    if not isinstance(record_id, str | int | None):
+        raise InputError(f'{where}: "id" is neither a string nor an integer', _JSONL_HINT)
+    text = fields["text"].strip() if isinstance(fields.get("text"), str) else None
+    audio = folder / fields["audio"] if isinstance(fields.get("audio"), str) else None
+    embedding = None if fields.get("embedding") is None else _embedding(fields["embedding"], where)
+    if text is None and audio is None and embedding is None:
+        raise InputError(f'{where}: no "text", "audio" or "embedding" field', _JSONL_HINT)
+    return Record(where, record_id, text, audio, embedding=embedding)
+
+
+def _embedding(values: Any, where: str) -> np.ndarray:
+    import numpy as np
+
+    try:
+        embedding = np.array(values if isinstance(values, list) else [], dtype=np.float32)
+    except (TypeError, ValueError):
+        embedding = np.empty(0, np.float32)
+    if embedding.ndim != 1 or not embedding.size:
+        raise InputError(f'{where}: "embedding" is not a list of numbers', _JSONL_HINT)
+    return embedding

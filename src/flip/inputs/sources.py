@@ -1,0 +1,240 @@
+"""Inputs opened: files, standard input, pipes; decompressed, in UTF-8, and with what they are.
+
+A stream is read as it comes: what tells its kind is looked at as soon as it is there, and given on.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from flip import files
+from flip.errors import InputError, UsageError
+from flip.files import byte_order_mark, os_errors
+from flip.inputs.sniffing import ENOUGH, STDIN, Kind, Packing, kind_of, packing, recoding_hint
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_CHUNK = 1 << 16
+_STDIN_NAMES = frozenset({STDIN, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
+_UNPACKING = {"gzip": "gzip -dc", "bzip2": "bzip2 -dc", "xz": "xz -dc", "zstd": "zstd -dc"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input that is open.
+
+    name: for messages.  kind: what it is.  file: its bytes from the first on, decompressed; text is UTF-8 without a
+    byte order mark.  path: where the same bytes lie on the disk, if they do.  folder: what relative names in it start
+    from.
+    """
+
+    name: str
+    kind: Kind
+    file: io.BufferedReader
+    path: Path | None
+    folder: Path
+
+
+class ChunkStream(io.RawIOBase):
+    """A stream of byte strings; a read gives what one of them has, and does not wait for more."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks, self._left = chunks, memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        while not self._left:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._left = memoryview(chunk)
+        view = memoryview(buffer).cast("B")
+        count = min(len(view), len(self._left))
+        view[:count], self._left = self._left[:count], self._left[count:]
+        return count
+
+
+@contextmanager
+def opened(source: str | Path) -> Iterator[Source]:
+    """Opens an input and finds out what it is.
+
+    Args:
+        source: a file, a pipe such as `<(command)`, or `-` for standard input.
+
+    Raises:
+        InputError: missing, unreadable, a device, or something that flip does not read.
+    """
+    name, path = ("stdin", None) if str(source) == STDIN else (str(source), Path(source))
+    with _os_errors(path):
+        raw = _standard_input() if path is None else _open(path)
+        with raw:
+            folder = path.parent if path is not None and path.is_file() else Path()
+            chunks = _chunks(raw.read)
+            head, chunks = _peek(chunks)
+            stored = path if path is not None and path.is_file() else None
+            if packed := packing(head):
+                head, chunks = _peek(_unpacked(packed, chunks, name))
+                stored = None
+                if again := packing(head):
+                    raise InputError(f"{name}: {again} inside {packed}", f"{_UNPACKING[packed]} it first")
+            kind = kind_of(head, name)
+            if kind == "text" and (encoding := byte_order_mark(head)):
+                chunks = _in_utf8(encoding, chunks, name)
+            yield Source(name, kind, io.BufferedReader(ChunkStream(chunks), _CHUNK), stored, folder)
+
+
+def is_stream(name: str) -> bool:
+    """Whether an argument is read only once and names no place to write beside: standard input, a pipe, a device."""
+    return name == STDIN or files.is_stream(Path(name))
+
+
+def holds_embeddings(name: str) -> bool:
+    """Whether an argument is a file on the disk that is a `.npy`, by its content or by its name."""
+    path = Path(name)
+    if name == STDIN or not path.is_file():
+        return False
+    with os_errors(path, "read"), path.open("rb") as file:
+        head = file.read(ENOUGH)
+    return head.startswith(b"\x93NUMPY") or (path.suffix.lower() == ".npy" and packing(head) is None)
+
+
+def require_one_stdin(names: Iterable[str | Path]) -> None:
+    """Raises a UsageError where standard input is named twice: the second would find nothing."""
+    if sum(str(name) in _STDIN_NAMES for name in names) > 1:
+        raise UsageError("standard input can be read only once", "give the other input as a file")
+
+
+def decoded(line: bytes, where: str, name: str) -> str:
+    """A line of text.
+
+    Args:
+        line: of `Source.file`.
+        where: file and line, for messages.
+        name: the file, for the command in the hint.
+
+    Raises:
+        InputError: not UTF-8, or it has a NUL byte.
+    """
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{where}: not valid UTF-8 (byte {error.start + 1} is 0x{line[error.start]:02x})", recoding_hint(name, line)
+        ) from error
+    if "\0" in text:
+        raise InputError(f"{where}: a NUL byte", "is it text? NUL bytes are in UTF-16 and in binary data")
+    return text
+
+
+def lines_of(path: str | Path) -> Iterator[tuple[str, str]]:
+    """(where, line) of a text of any of the encodings and compressions, for formats that are no records.
+
+    Raises:
+        InputError: no text, or a line is not UTF-8.
+    """
+    with opened(path) as source:
+        if source.kind != "text":
+            raise InputError(f"{path}: {source.kind}, no text", "a text file is needed here")
+        for number, line in enumerate(source.file, start=1):
+            where = f"{source.name}, line {number}"
+            yield where, decoded(line, where, source.name)
+
+
+def _standard_input() -> IO[bytes]:
+    """Standard input on a file object of its own: a thread inside sys.stdin's buffer would abort the interpreter."""
+    try:
+        return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
+    except (OSError, AttributeError, ValueError):
+        buffer = getattr(sys.stdin, "buffer", None)
+        return io.BytesIO(sys.stdin.read().encode() if buffer is None else buffer.read())
+
+
+def _open(path: Path) -> IO[bytes]:
+    mode = path.stat().st_mode
+    usual = stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or str(path) in _STDIN_NAMES | {os.devnull}
+    if not usual and not stat.S_ISDIR(mode):  # to open a folder says what is wrong
+        raise InputError(f"{path}: neither a file nor a pipe", "devices and sockets are not opened")
+    return path.open("rb", buffering=0)
+
+
+@contextmanager
+def _os_errors(path: Path | None) -> Iterator[None]:
+    with os_errors(Path("stdin") if path is None else path, "read"):
+        yield
+
+
+def _chunks(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    while chunk := read(_CHUNK):
+        yield chunk
+
+
+def _peek(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first bytes, as many as tell what it is, and all of the stream."""
+    head = b""
+    while len(head) < ENOUGH and b"\n" not in head and (chunk := next(chunks, None)) is not None:
+        head += chunk
+    return head, chain([head], chunks)
+
+
+def _unpacked(packed: Packing, chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
+    raw = ChunkStream(chunks)
+    try:
+        yield from _chunks(_decompressor(packed, raw, name).read1)
+    except InputError:
+        raise
+    except Exception as error:  # each of the four has an error of its own
+        raise InputError(
+            f"{name}: damaged {packed} data: {str(error).lower()}",
+            "the file is not complete, or was changed: get it again",
+        ) from error
+
+
+def _decompressor(packed: Packing, raw: ChunkStream, name: str) -> Any:
+    if packed == "gzip":
+        import gzip
+
+        return gzip.GzipFile(fileobj=cast("IO[bytes]", raw))
+    if packed == "bzip2":
+        import bz2
+
+        return bz2.BZ2File(cast("IO[bytes]", raw))
+    if packed == "xz":
+        import lzma
+
+        return lzma.LZMAFile(cast("IO[bytes]", raw))
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd.ZstdFile(raw)
+
+
+def _in_utf8(encoding: str, chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
+    """UTF-8 of text in the encoding that its byte order mark names."""
+    import codecs
+
+    if encoding == "utf-8-sig":
+        first = next(chunks)
+        yield from chain([first.removeprefix(codecs.BOM_UTF8)], chunks)
+        return
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        for chunk in chunks:
+            yield decoder.decode(chunk).encode()
+        yield decoder.decode(b"", final=True).encode()
+    except UnicodeError as error:
+        raise InputError(
+            f"{name}: begins as {encoding.upper()} and is not valid {encoding.upper()}", "write it again as UTF-8"
+        ) from error

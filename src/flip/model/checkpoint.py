@@ -1,0 +1,204 @@
+"""Checkpoint folders: model.safetensors, vocab.json, config.json; the only place that knows the names E1 and E2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from flip.encoders.identity import UNKNOWN
+from flip.errors import InputError, UsageError
+from flip.files import read_json, write_json
+from flip.model.linear import FactorizedLogLinear, LogLinear, Model
+from flip.model.locate import CONFIG_FILE, DEFAULT_MODEL, MODEL_FILE, VOCAB_FILE, infer_encoder, locate
+from flip.model.spread import Spread
+from flip.model.tensors import SCALE, narrowed, quantized, read_safetensors, saving
+from flip.text.stopwords import function_words
+from flip.text.tokenize import Tokenizer
+from flip.text.vocabulary import Vocabulary, read_surfaces
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model with its vocabulary and what config.json says of it (empty where there is none)."""
+
+    model: Model
+    vocabulary: Vocabulary
+    config: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+    inferred_encoder: str | None = None  # where there is no word of it in config.json, but the folder's name has one
+
+    def __post_init__(self) -> None:
+        if self.model.vocabulary_size != len(self.vocabulary):
+            raise InputError(
+                f"{self.name or 'checkpoint'}: the model has {self.model.vocabulary_size} words, "
+                f"the vocabulary {len(self.vocabulary)}",
+                "use the vocab.json that the model was trained with",
+            )
+
+    @property
+    def encoder(self) -> str | None:
+        """Name of the encoder that it was trained on; None where that is not known."""
+        name = self.trained_on.get("name")
+        return self.inferred_encoder if name in (None, UNKNOWN) else name
+
+    @property
+    def trained_on(self) -> dict[str, Any]:
+        """What config.json says of the encoder, see `flip.encoders.identity.describe`; empty where it does not."""
+        return self.config.get("encoder") or {}
+
+    def require_encoder(self) -> str:
+        """Name of the encoder; a UsageError where it is not known."""
+        if self.encoder is None:
+            raise UsageError(
+                f"{self.name} does not say which encoder it belongs to",
+                f"name the one that its {self.model.dimension}-dimensional embeddings come from: --encoder NAME, or "
+                "FLIP_ENCODER=NAME",
+            )
+        return self.encoder
+
+    @property
+    def objective(self) -> str:
+        """`bernoulli` or `multinomial`; published folders do not say, and are multinomial."""
+        return str(self.config.get("objective", "multinomial"))
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether sigmoid(z) is the probability of a word: for Bernoulli models."""
+        return self.objective == "bernoulli"
+
+    @cached_property
+    def bias_weight(self) -> float:
+        """The weight of b that ranks content words best on dev (paper, section 4.6); 0 where not known."""
+        return float(self.config.get("bias_weight", 0.0))
+
+    @cached_property
+    def function_words(self) -> NDArray[np.int64]:
+        """Indices of the function words of its language, which are ranked last; none where no language is stored."""
+        return function_words(self.vocabulary, self.config.get("function_words"))
+
+    @cached_property
+    def spread(self) -> Spread | None:
+        """Where the training embeddings lie; None where it is not stored."""
+        return Spread.from_dict(self.config.get("embeddings"), self.model.dimension)
+
+    @property
+    def threshold(self) -> float | None:
+        """The probability from which words are taken for the best F1 on dev; None where not known."""
+        return self.config.get("threshold")
+
+    @property
+    def likely(self) -> float:
+        """The probability from which the model is taken to say a word: the threshold, 0.5 where it is not known."""
+        return 0.5 if self.threshold is None else self.threshold
+
+
+def load_checkpoint(
+    name: str | Path | None = None,
+    vocab: Path | None = None,
+    *,
+    offline: bool = False,
+    on_pull: Callable[[str], None] | None = None,
+) -> Checkpoint:
+    """Loads a checkpoint: a folder, a file with its vocabulary, a bundled one, or one on the hub.
+
+    Args:
+        name, vocab, offline, on_pull: see `flip.model.locate.locate`.
+
+    Raises:
+        UnavailableError: there is no such checkpoint.
+        InputError: its files are damaged, or do not belong together.
+    """
+    files = locate(name, vocab, offline=offline, on_pull=on_pull)
+    config = _config(files.config) if files.config else {}
+    model = load_model(files.model)
+    tokenizer = Tokenizer.from_dict(config["tokenizer"], str(files.config)) if "tokenizer" in config else None
+    vocabulary = Vocabulary.load(files.vocab, tokenizer)
+    if "surfaces" in config:
+        vocabulary = replace(vocabulary, surfaces=read_surfaces(config.pop("surfaces"), str(files.config)))
+    inferred = None if "encoder" in config else infer_encoder(files.model.absolute(), model.dimension)
+    return Checkpoint(model, vocabulary, config, str(name or DEFAULT_MODEL), inferred)
+
+
+def find_checkpoint(name: str | Path | None = None) -> Path:
+    """The folder in which the model of a checkpoint lies; asks nobody."""
+    return locate(name, offline=True).folder
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """config.json; what has another type than ours is another program's, and left out."""
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: not a JSON object")
+    if isinstance(config.get("encoder"), str):
+        config["encoder"] = {"name": config["encoder"]}
+    types: dict[str, Any] = {
+        "encoder": dict, "tokenizer": dict, "data": dict, "objective": str, "bias_weight": (int, float),
+        "threshold": float,
+    }  # fmt: skip
+    return {key: value for key, value in config.items() if isinstance(value, types.get(key, object))}
+
+
+def load_model(path: Path) -> Model:
+    """Reads E1, E2, b (or E, b), with or without torch.compile's `_orig_mod.` prefix, any float type, as float32.
+
+    Raises:
+        InputError: missing, truncated or tampered with, other tensors, or shapes that do not fit.
+    """
+    tensors = {key.removeprefix("_orig_mod."): value for key, value in read_safetensors(path).items()}
+    b = tensors.get("b")
+    if b is None or not ({"E1", "E2"} <= tensors.keys() or "E" in tensors):
+        raise InputError(f"{path}: expected tensors E1, E2, b or E, b; found {', '.join(tensors) or 'none'}")
+    b = b.reshape(-1)
+    if not np.isfinite(b).all():
+        raise InputError(f"{path}: b holds NaN or infinity", "the training diverged; take an earlier checkpoint")
+    if "E" in tensors:
+        matrices, shapes_fit = [tensors["E"]], tensors["E"].ndim == 2 and len(tensors["E"]) == len(b)
+    else:
+        A, B = matrices = [tensors["E1"], tensors["E2"]]
+        shapes_fit = A.ndim == B.ndim == 2 and A.shape == (len(b), B.shape[0])
+    if not shapes_fit:
+        shapes = ", ".join(f"{key} {tuple(value.shape)}" for key, value in tensors.items())
+        raise InputError(f"{path}: shapes do not fit together: {shapes}", "E1 is |V| x r, E2 is r x d, b is |V| x 1")
+    return LogLinear(matrices[0], b) if "E" in tensors else FactorizedLogLinear(matrices[0], matrices[1], b)
+
+
+SavedType = Literal["float32", "float16", "int8"]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, dtype: SavedType = "float32") -> None:
+    """Writes the three files into `folder`, the model last, each atomically.
+
+    Args:
+        folder: is made where it is not there.
+        checkpoint: what to write.
+        dtype: of the matrices. In int8, A (or W) has a scale for each word, and B is float16. Other programs do not
+            read that; loaded and saved again, it is what they read.
+
+    Raises:
+        InputError: the values do not fit into the type, or the disk is full.
+    """
+    from safetensors.numpy import save_file
+
+    model = checkpoint.model
+    tensors = {"E": model.W} if isinstance(model, LogLinear) else {"E1": model.A, "E2": model.B}
+    tensors["b"] = model.b[:, None]
+    cast: dict[str, Any] = {}
+    if dtype == "int8":
+        output = next(iter(tensors))
+        cast[output], cast[output + SCALE] = quantized(tensors.pop(output))
+    for key, value in tensors.items():
+        kept = "float32" if key == "b" and dtype == "int8" else "float16" if dtype == "int8" else dtype
+        cast[key] = np.ascontiguousarray(narrowed(value, kept, f"{folder / MODEL_FILE}, {key}"))
+    write_json(folder / VOCAB_FILE, checkpoint.vocabulary.index)
+    surfaces = {"surfaces": dict(checkpoint.vocabulary.surfaces)} if checkpoint.vocabulary.surfaces else {}
+    write_json(folder / CONFIG_FILE, checkpoint.config | surfaces)
+    with saving(folder / MODEL_FILE, sum(value.nbytes for value in cast.values())) as temporary:
+        save_file(cast, temporary)

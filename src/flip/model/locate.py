@@ -1,0 +1,136 @@
+"""Where the files of a checkpoint lie: our own folders, published ones, single files, the hub's cache."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flip.errors import InputError, UnavailableError, UsageError
+from flip.hub import pull as hub
+
+MODEL_FILE, VOCAB_FILE, CONFIG_FILE = hub.CHECKPOINT_FILES
+BUNDLED = Path(__file__).parent / "bundled"
+DEFAULT_MODEL = "minilm-en"
+
+# Dimensions of the encoders of Kesiraju et al. 2026, and of the default one.
+_DIMENSIONS = {"minilm": 384, "sonar": 1024, "labse": 768, "gemini": 768}
+
+
+@dataclass(frozen=True)
+class CheckpointFiles:
+    """The three files; config is None where there is none."""
+
+    model: Path
+    vocab: Path
+    config: Path | None
+
+    @property
+    def folder(self) -> Path:
+        """Where the model lies."""
+        return self.model.parent
+
+
+def locate(
+    name: str | Path | None = None,
+    vocab: Path | None = None,
+    *,
+    offline: bool = False,
+    on_pull: Callable[[str], None] | None = None,
+) -> CheckpointFiles:
+    """Finds the files of a checkpoint; one on the hub is taken from the cache, or pulled.
+
+    Args:
+        name: a folder with model.safetensors; the folder that published training writes (`checkpoints/*.safetensors`,
+            and vocab.json beside `checkpoints`); a `.safetensors` file; the name of a bundled model (None is the
+            default one); or OWNER/NAME[/SUBFOLDER] on the hub.
+        vocab: the vocabulary, where it does not lie beside the model or one folder up.
+        offline: never ask the hub.
+        on_pull: called with the name before something is downloaded.
+
+    Raises:
+        UnavailableError: there is no such folder, file or bundled model, and the hub does not have it either.
+        InputError: the folder holds no model, or several; or there is no vocabulary.
+    """
+    name = str(DEFAULT_MODEL if name is None else name)
+    path = Path(name)
+    if path.is_file():
+        return _complete(path, vocab)
+    if path.is_dir():
+        return _complete(_model_in(path), vocab)
+    if is_bundled(name):
+        return _complete(BUNDLED / name / MODEL_FILE, vocab)
+    if path.suffix != ".safetensors" and (source := _on_hub(name)):
+        folder = source.cached()
+        if folder is None or not all((folder / file).is_file() for file in (MODEL_FILE, VOCAB_FILE)):
+            if on_pull and not offline:
+                on_pull(name)
+            folder = _pulled(source, name, offline, progress=on_pull is not None)
+        return _complete(folder / MODEL_FILE, vocab)
+    bundled = ", ".join(sorted(folder.name for folder in BUNDLED.glob("*") if folder.is_dir()))
+    raise UnavailableError(
+        f"no model {name!r}",
+        f"a checkpoint folder, a .safetensors file, a bundled model ({bundled or 'none'}), or OWNER/NAME on the hub",
+    )
+
+
+def is_bundled(name: str) -> bool:
+    """Whether a model of this name comes with the package."""
+    return (BUNDLED / name / MODEL_FILE).is_file()
+
+
+def infer_encoder(path: Path, dimension: int) -> str | None:
+    """The encoder that a path names, where it has this dimension; a dimension alone says nothing.
+
+    >>> infer_encoder(Path("FLiP-en-sonar/rank-512"), 1024), infer_encoder(Path("run"), 1024)
+    ('sonar', None)
+    """
+    named = re.split(r"[^a-z0-9]+", str(path).lower())
+    possible = [name for name, d in _DIMENSIONS.items() if d == dimension and name in named]
+    return possible[0] if len(possible) == 1 else None
+
+
+def _model_in(folder: Path) -> Path:
+    """The model of a folder. Published training saves several; the one that was best on dev is meant."""
+    if (folder / MODEL_FILE).is_file():
+        return folder / MODEL_FILE
+    found = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("checkpoints/*.safetensors"))
+    best = [path for path in found if "best" in path.name] if len(found) > 1 else found
+    if len(best) == 1:
+        return best[0]
+    if not found:
+        raise InputError(f"{folder}: no {MODEL_FILE} in this folder", "train one with `flip train`")
+    raise InputError(
+        f"{folder} holds {len(found)} models: {', '.join(path.name for path in found[:8])}",
+        f"name one of them: --model {found[0]}",
+    )
+
+
+def _complete(model: Path, vocab: Path | None) -> CheckpointFiles:
+    """Adds vocabulary and configuration, from the model's folder or the one above."""
+    if model.suffix != ".safetensors":
+        raise InputError(f"{model}: not a .safetensors file", "pickled checkpoints (.pt, .pkl) are not read")
+    folders = (model.parent, model.parent.parent) if model.name != MODEL_FILE else (model.parent,)
+
+    def beside(file: str) -> Path | None:
+        return next((folder / file for folder in folders if (folder / file).is_file()), None)
+
+    vocab = vocab or beside(VOCAB_FILE)
+    if vocab is None:
+        raise InputError(f"{model}: no {VOCAB_FILE} beside it", "name the vocabulary: --vocab FILE.json")
+    return CheckpointFiles(model, vocab, beside(CONFIG_FILE))
+
+
+def _pulled(source: hub.Source, name: str, offline: bool, progress: bool) -> Path:
+    try:
+        return hub.pull(source, offline=offline, progress=progress).folder
+    except UnavailableError as error:
+        raise UnavailableError(f"there is no folder {name!r} here; {error.message}", error.hint) from error
+
+
+def _on_hub(name: str) -> hub.Source | None:
+    try:
+        return hub.Source.parse(name)
+    except UsageError:
+        return None

@@ -1,0 +1,62 @@
+"""Where the training embeddings lie, so that vectors of another kind can be told from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from flip.model.linear import Array
+
+_ROWS = 20_000
+_FAR = 2.0  # times the farthest training embedding
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation of each dimension, both (d,), and the distance of the farthest training embedding.
+
+    The distance of u is sqrt(mean(((u - mean) / scale)^2)), about 1 for an embedding like those of the training. It
+    sees another normalisation or scale, and most other encoders; a rotation of the vectors it need not see.
+    """
+
+    mean: Array
+    scale: Array
+    farthest: float
+
+    @classmethod
+    def of(cls, views: Sequence[NDArray[np.floating[Any]]], rows: int) -> Spread:
+        """Of the first `rows` rows of each embedding matrix (n, d), up to 20,000 of each, evenly spaced."""
+        step = max(1, rows // _ROWS)
+        u = np.concatenate([np.asarray(view[:rows:step], np.float64) for view in views])
+        spread = cls(u.mean(axis=0), np.maximum(u.std(axis=0), 1e-6), 0.0)
+        return cls(spread.mean, spread.scale, float(spread.distances(u).max()))
+
+    def distances(self, u: Array) -> Array:
+        """(n,) distances of embeddings (n, d)."""
+        return np.asarray(np.sqrt(np.square((u - self.mean) / self.scale).mean(axis=1)))
+
+    def far(self, u: Array) -> NDArray[np.bool_]:
+        """(n,) which embeddings (n, d) lie more than twice as far out as any of the training."""
+        return np.asarray(self.distances(u) > _FAR * self.farthest)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in config.json, rounded."""
+        short = [[float(f"{x:.5g}") for x in values] for values in (self.mean, self.scale)]
+        return {"mean": short[0], "scale": short[1], "farthest": float(f"{self.farthest:.5g}")}
+
+    @classmethod
+    def from_dict(cls, fields: Any, dimension: int) -> Spread | None:
+        """What `to_dict` wrote; None where it is something else, as in another program's config.json."""
+        try:
+            mean, scale = (np.array(fields[key], np.float64) for key in ("mean", "scale"))
+            spread = cls(mean, scale, float(fields["farthest"]))
+        except (TypeError, KeyError, ValueError):
+            return None
+        whole = mean.shape == scale.shape == (dimension,) and np.isfinite([mean, scale]).all()
+        return spread if whole and (scale > 0).all() and spread.farthest > 0 else None

@@ -1,0 +1,60 @@
+"""Bags of words: the sparse targets x of the model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from flip.text.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Bags:
+    """n bags in compressed sparse rows: words[indptr[i]:indptr[i+1]] are the distinct words of bag i, ascending.
+
+    indptr: (n + 1,) int64.  words: (nnz,) int32.  counts: (nnz,) float32, how often each occurs.
+    """
+
+    indptr: NDArray[np.int64]
+    words: NDArray[np.int32]
+    counts: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """(n,) number of distinct words of each bag."""
+        return np.diff(self.indptr)
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """(nnz,) the bag that each entry belongs to."""
+        return np.repeat(np.arange(len(self)), self.sizes)
+
+    def document_frequency(self, vocabulary_size: int) -> NDArray[np.int64]:
+        """(|V|,) number of bags that contain each word."""
+        return np.bincount(self.words, minlength=vocabulary_size)
+
+
+def bags_of_indices(lists: Iterable[Iterable[int]]) -> Bags:
+    """Bags of word indices, one list a sentence."""
+    indptr, words, counts = [0], [], []
+    for indices in lists:
+        for word, count in sorted(Counter(indices).items()):
+            words.append(word)
+            counts.append(count)
+        indptr.append(len(words))
+    return Bags(np.array(indptr), np.array(words, np.int32), np.array(counts, np.float32))
+
+
+def bags_of_words(texts: Iterable[str], vocabulary: Vocabulary) -> Bags:
+    """Bags of the in-vocabulary tokens of each text, cut by the vocabulary's tokenizer."""
+    return bags_of_indices(vocabulary.lookup(vocabulary.tokenizer(text)) for text in texts)

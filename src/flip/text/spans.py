@@ -1,0 +1,41 @@
+"""Spans: references for vocabularies that hold n-grams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from flip.text.bags import Bags, bags_of_indices
+from flip.text.tokenize import published_tokens
+
+if TYPE_CHECKING:
+    from flip.text.tokenize import TokenSource
+    from flip.text.vocabulary import Vocabulary
+
+
+def span_words(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource = "vocabulary") -> Bags:
+    """Distinct spans of each text: greedy, left to right, the longest n-gram of the vocabulary that starts here.
+
+    The span-aware accuracy of Kesiraju et al. 2026 (section 3.4, table 6; there n <= 2) is the accuracy
+    on these bags. A token that starts no n-gram of the vocabulary is passed over; one inside a longer span is not
+    counted again: "new york city" is {"new york", "city"}, not {"new", "york", "city"}.
+
+    Args:
+        tokens: `vocabulary` or `published`, as for `flip.evaluation.metrics.references`.
+    """
+    split = published_tokens if tokens == "published" else vocabulary.tokenizer.words
+    longest = vocabulary.longest
+    cut = (spans(split(text), vocabulary.index, longest) for text in texts)
+    return bags_of_indices({found for _, found in one if found is not None} for one in cut)
+
+
+def spans(tokens: Sequence[str], index: dict[str, int], longest: int) -> Iterator[tuple[int, int | None]]:
+    """Cuts tokens into spans: how many tokens, and the index of the n-gram; a token that starts none has None."""
+    start = 0
+    while start < len(tokens):
+        for n in range(min(longest, len(tokens) - start), 0, -1):
+            found = index.get(" ".join(tokens[start : start + n]))
+            if found is not None:
+                break
+        yield (n if found is not None else 1), found
+        start += n if found is not None else 1

@@ -1,0 +1,242 @@
+"""Vocabularies: which words a model knows, in which order, and how text is cut into them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from flip.errors import InputError, UsageError
+from flip.files import is_stream, read_json, write_json
+from flip.locks import held
+from flip.text.scripts import scripts, unsegmented
+from flip.text.surfaces import SurfaceCounter
+from flip.text.tokenize import Tokenizer
+
+_CHUNK = 4096  # sentences counted at a time; memory stays that of the counters
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Words in index order, with the tokenizer that finds them in text, and how people write them.
+
+    surfaces: word -> its most frequent form in text, where that is another, see `flip.text.surfaces`.
+
+    Saved as two files: `vocab.json` maps word to index, as published; `vocab.options.json` beside it holds the
+    tokenizer's options and the surfaces (in a checkpoint folder, config.json does), and the hash of the words that they
+    belong to.
+    """
+
+    words: tuple[str, ...]
+    tokenizer: Tokenizer = field(default_factory=Tokenizer)
+    surfaces: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Word to index."""
+        return {word: i for i, word in enumerate(self.words)}
+
+    @cached_property
+    def longest(self) -> int:
+        """Words of its longest n-gram."""
+        return max((word.count(" ") + 1 for word in self.words), default=1)
+
+    @cached_property
+    def scripts(self) -> frozenset[str]:
+        """The writing systems of its words, see `flip.text.scripts`."""
+        return frozenset(scripts("".join({*"".join(self.words)})))
+
+    @property
+    def unsegmented(self) -> str | None:
+        """What to do where its words are clauses, since their script has no spaces; None where they are words."""
+        return None if self.tokenizer.name == "unicode" else unsegmented(self.words)
+
+    def surface(self, word: str) -> str:
+        """How people write a word; of an n-gram, each of its words."""
+        if word in self.surfaces:
+            return self.surfaces[word]
+        return " ".join(self.surfaces.get(part, part) for part in word.split(" ")) if " " in word else word
+
+    def lookup(self, tokens: Iterable[str]) -> list[int]:
+        """Indices of the tokens that are in the vocabulary, in order, with repetitions."""
+        index = self.index
+        return [i for token in tokens if (i := index.get(token)) is not None]
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        """What the options file holds."""
+        digest = hashlib.sha256("\n".join(self.words).encode("utf-8", "surrogatepass")).hexdigest()
+        tokenizer = self.tokenizer.to_dict() | {"ngram": list(self.tokenizer.ngram)}
+        return {"tokenizer": tokenizer, "words": digest, "surfaces": dict(sorted(self.surfaces.items()))}
+
+    def save(self, path: Path) -> None:
+        """Writes the options file, then `path`; only `path` where that is a device or a pipe.
+
+        Killed between the two, the options belong to no vocabulary, which `load` says, and the next call mends.
+        """
+        with held(path):
+            if not is_stream(path):
+                write_json(options_path(path), self.options)
+            write_json(path, self.index)
+
+    @classmethod
+    def load(cls, path: Path, tokenizer: Tokenizer | None = None) -> Vocabulary:
+        """Reads word -> index in any order.
+
+        Args:
+            path: the vocabulary file.
+            tokenizer: how to cut text; by default what the options file beside `path` says, or `latin`.
+
+        Raises:
+            InputError: the file is missing, its indices are not 0..|V|-1, each once, or its options are of other words.
+        """
+        index = read_json(path)
+        if not isinstance(index, dict) or not index:
+            raise InputError(f"{path}: not a vocabulary", "expected a JSON object of word -> index")
+        words = [""] * len(index)
+        for word, i in index.items():
+            if not word.strip():
+                raise InputError(f"{path}: a word is empty, or blank", "remove it, and count the others from 0")
+            if type(i) is not int or not 0 <= i < len(words) or words[i]:
+                raise InputError(f"{path}: {word!r} has index {i}", f"indices must be 0..{len(words) - 1}, each once")
+            words[i] = word
+        if tokenizer is not None:
+            return cls(tuple(words), tokenizer)
+        options = options_path(path)
+        stored = read_json(options) if options.is_file() else {}
+        if not isinstance(stored, dict):
+            raise InputError(f"{options}: not a JSON object", "`flip vocab` writes it")
+        cut = Tokenizer.from_dict(stored.get("tokenizer", {}), str(options))
+        found = cls(tuple(words), cut, read_surfaces(stored.get("surfaces"), str(options)))
+        if stored.get("words", found.options["words"]) != found.options["words"]:
+            raise InputError(
+                f"{path} and {options.name} do not belong together",
+                "give the `flip vocab` command that was interrupted again; or, where you changed the words yourself, "
+                f'remove "words" from {options.name}',
+            )
+        return found
+
+
+def read_surfaces(stored: Any, where: str) -> dict[str, str]:
+    """What was stored of surfaces; None is none. `where` names the file.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if stored is None:
+        return {}
+    if not isinstance(stored, dict) or not all(isinstance(form, str) for form in stored.values()):
+        raise InputError(
+            f'{where}: "surfaces" is no object of word -> form', "remove it; the words themselves are shown"
+        )
+    return stored
+
+
+def options_path(vocab: Path) -> Path:
+    """`vocab.json` -> `vocab.options.json`."""
+    return vocab.with_name(f"{vocab.stem}.options.json")
+
+
+def build_vocabulary(
+    texts: Iterable[str],
+    tokenizer: Tokenizer,
+    *,
+    max_features: int | None = 100_000,
+    min_df: int | float = 1,
+    max_df: int | float = 1.0,
+    words: Iterable[str] | None = None,
+    teach: Iterable[str] = (),
+) -> Vocabulary:
+    """Builds a vocabulary, indices in alphabetical order, as scikit-learn's CountVectorizer does.
+
+    Args:
+        texts: sentences, read once and not kept: memory grows with the vocabulary only.
+        tokenizer: how to cut them.
+        max_features: the most frequent words are kept; of equally frequent ones the alphabetically first.
+        min_df, max_df: bounds on the sentences that contain a word: their number (int), or their share (float from 0
+            to 1), as in scikit-learn: 1 is one sentence, 1.0 is all of them.
+        words: only these, each cut with the tokenizer first; a word that never occurs in `texts` is left out.
+
+        teach: these too, each cut with the tokenizer, whether they occur or not.
+
+    Raises:
+        UsageError: a bound is negative, or a share above 1.
+        InputError: there is no text, or no word is left.
+    """
+    min_df, max_df = frequency_bound(min_df), frequency_bound(max_df)
+    term_counts: Counter[str] = Counter()
+    written = SurfaceCounter()
+    sentence_counts: Counter[str] = Counter()
+    every = isinstance(max_df, float) and max_df == 1
+    by_sentence = not every or min_df > 1 or (isinstance(min_df, float) and min_df > 0)
+    unigrams = tokenizer.ngram == (1, 1)
+    total = 0
+    for chunk in _chunks(texts, _CHUNK):
+        total += len(chunk)
+        written.add(chunk)
+        if unigrams and not by_sentence:
+            term_counts.update(tokenizer.unigrams(chunk))
+            continue
+        for text in chunk:
+            tokens = tokenizer(text)
+            term_counts.update(tokens)
+            if by_sentence:
+                sentence_counts.update(set(tokens))
+    if not total:
+        raise InputError("no text to build a vocabulary from", "the input has no line that is not blank")
+    low = min_df if isinstance(min_df, int) else min_df * total
+    high = max_df if isinstance(max_df, int) else max_df * total
+    allowed = None if words is None else {token for word in words for token in tokenizer(word)}
+    kept = [
+        (-count, word)
+        for word, count in term_counts.items()
+        if (not by_sentence or low <= sentence_counts[word] <= high) and (allowed is None or word in allowed)
+    ]
+    if not kept:
+        raise InputError(
+            f"no word is left of {len(term_counts)} in {total} sentences",
+            "relax --min-df, --max-df or --words, or choose another --tokenizer",
+        )
+    if max_features is not None and len(kept) > max_features:
+        kept = sorted(kept)[:max_features]
+    taught = list(teach)
+    written.add(taught)
+    chosen = tuple(sorted({word for _, word in kept} | {token for line in taught for token in tokenizer(line)}))
+    parts = {part for word in chosen for part in word.split(" ")}
+    return Vocabulary(chosen, tokenizer, written.surfaces(tokenizer, parts))
+
+
+def frequency_bound(value: str | int | float) -> int | float:
+    """A number of sentences (an integer), or a share of them (written with a point or an exponent).
+
+    >>> frequency_bound("1"), frequency_bound("1.0"), frequency_bound("1e-3")
+    (1, 1.0, 0.001)
+
+    Raises:
+        UsageError: neither.
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        if isinstance(value, str):
+            value = float(value) if set(value) & set(".eE") else int(value)
+        if value >= 0 and (not isinstance(value, float) or value <= 1):
+            return value
+    except (TypeError, ValueError):
+        pass
+    raise UsageError(f"{value!r} bounds no frequency", "2 is a number of sentences, 0.01 a share of them, at most 1.0")
+
+
+def _chunks(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Lists of up to `size` texts, blank ones left out."""
+    filled = (text for text in texts if text)
+    while chunk := list(islice(filled, size)):
+        yield chunk

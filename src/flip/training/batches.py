@@ -1,0 +1,154 @@
+"""The batches of a pass: read ahead in blocks of random chunks of rows, conditioned, shared among processes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from flip.training.distributed import ALONE, Group
+from flip.training.objectives import Targets
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from flip.text.bags import Bags
+    from flip.training.whitening import Whitening
+
+    View = NDArray[np.floating[Any]]
+
+# A block is read at a time and shuffled within. It is made of chunks of contiguous rows from all over the data, so
+# that data that lie one after the other, such as sentences and then those made of them, come mixed.
+_BLOCK_ROWS = 65_536
+_CHUNK_ROWS = 512
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of n sentences; of these, the m that belong to this process.
+
+    views: conditioned embeddings (m, d), each with its weight in the loss.
+    """
+
+    views: list[tuple[Tensor, float]]
+    targets: Targets
+    n: int
+
+
+class Batches:
+    """The batches of every pass over some sentences. Their order depends on seed and pass alone."""
+
+    def __init__(
+        self,
+        views: Sequence[tuple[View, float]],
+        bags: Bags,
+        whitening: Whitening,
+        *,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        device: torch.device,
+        group: Group = ALONE,
+    ) -> None:
+        """Views are (n, d) with their weights, mapped from a file or not; `bags` are their targets."""
+        self.weights = [weight for _, weight in views]
+        self.batch_size, self.shuffle, self.seed, self.device, self.group = batch_size, shuffle, seed, device, group
+        self._m, self._C = (torch.from_numpy(x).to(device) for x in (whitening.m, whitening.C))
+        self._sizes = bags.sizes
+        self._indptr, self._words, self._values = (
+            torch.from_numpy(x).to(device) for x in (bags.indptr, bags.words.astype(np.int64), bags.counts)
+        )
+        self._rows = len(bags)
+        self._views = [view for view, _ in views]
+        self._resident = self._to_device() if self._fits_device() else None
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether all rows are kept on the device."""
+        return self._resident is not None
+
+    def __len__(self) -> int:
+        """Batches in a pass."""
+        return math.ceil(self._rows / self.batch_size)
+
+    def of_pass(self, number: int) -> Iterator[Batch]:
+        """The batches of pass `number`, from 0."""
+        order = np.random.default_rng((self.seed, number))
+        blocks = self._blocks(order)
+        for block, held in zip(blocks, self._read_ahead(blocks), strict=True):
+            inner = order.permutation(len(block)) if self.shuffle else np.arange(len(block))
+            rows = block[inner]
+            on_device = torch.from_numpy(rows).to(self.device)
+            # Where in `held` a row is.
+            places = on_device if self.is_resident else torch.from_numpy(inner).to(self.device)
+            for first in range(0, len(rows), self.batch_size):
+                n = min(self.batch_size, len(rows) - first)
+                own = slice(first + self.group.rank * n // self.group.size,
+                            first + (self.group.rank + 1) * n // self.group.size)  # fmt: skip
+                views = [(u[places[own]], w) for u, w in zip(held, self.weights, strict=True)]
+                if not self.is_resident:
+                    views = [(self._conditioned(u), w) for u, w in views]
+                # The number of entries is summed here, not on the device, which the host need not wait for then.
+                entries = int(self._sizes[rows[own]].sum())
+                yield Batch(views, self._targets(on_device[own], entries), n)
+
+    def _blocks(self, order: np.random.Generator) -> list[NDArray[np.int64]]:
+        """The rows of each block, as they are read; each block but the last is a whole number of batches."""
+        rows = np.arange(self._rows)
+        if self.shuffle:
+            chunks = np.array_split(rows, range(_CHUNK_ROWS, self._rows, _CHUNK_ROWS))
+            rows = np.concatenate([chunks[i] for i in order.permutation(len(chunks))])
+        size = max(1, _BLOCK_ROWS // self.batch_size) * self.batch_size
+        return np.array_split(rows, range(size, self._rows, size))
+
+    def _conditioned(self, u: Tensor) -> Tensor:
+        return (u.float() - self._m) @ self._C
+
+    def _targets(self, rows: Tensor, entries: int) -> Targets:
+        sizes = self._indptr[rows + 1] - self._indptr[rows]
+        ends = sizes.cumsum(0)
+        row = torch.repeat_interleave(torch.arange(len(rows), device=self.device), sizes, output_size=entries)
+        entry = torch.arange(entries, device=self.device) + (self._indptr[rows] - ends + sizes)[row]
+        return Targets.of(self._words[entry], row, self._values[entry], len(rows))
+
+    def _read_ahead(self, blocks: list[NDArray[np.int64]]) -> Iterator[list[Tensor]]:
+        """The views of each block on the device, or all there is; while one is in use, a thread reads the next."""
+        if self._resident is not None:
+            yield from [self._resident] * len(blocks)
+            return
+        with ThreadPoolExecutor(1, "flip-reader") as reader:
+            reading = reader.submit(self._read, blocks[0])
+            for following in [*blocks[1:], None]:
+                block = reading.result()
+                if following is not None:
+                    reading = reader.submit(self._read, following)
+                yield [u.to(self.device, non_blocking=True) for u in block]
+
+    def _read(self, rows: NDArray[np.int64]) -> list[Tensor]:
+        """Copies the rows from the files into memory, from which a GPU fetches them by itself."""
+        runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+        slices = [slice(int(run[0]), int(run[-1]) + 1) for run in runs]
+        read = [torch.from_numpy(np.concatenate([view[part] for part in slices])) for view in self._views]
+        return [u.pin_memory() for u in read] if self.device.type == "cuda" else read
+
+    def _fits_device(self) -> bool:
+        """Whether a GPU has room for all rows in half of what is free; the rest is for the parameters and a step."""
+        if self.device.type != "cuda":
+            return False
+        needed = sum(4 * math.prod(view.shape) for view in self._views)
+        return needed < torch.cuda.mem_get_info(self.device)[0] / 2
+
+    def _to_device(self) -> list[Tensor]:
+        """All rows, conditioned, in float32."""
+        resident = [torch.empty(view.shape, device=self.device) for view in self._views]
+        for start in range(0, self._rows, _BLOCK_ROWS):
+            rows = np.arange(start, min(start + _BLOCK_ROWS, self._rows))
+            for u, block in zip(resident, self._read(rows), strict=True):
+                u[rows[0] : rows[-1] + 1] = self._conditioned(block.to(self.device))
+        return resident

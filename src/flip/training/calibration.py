@@ -1,0 +1,137 @@
+"""What is fitted on dev, and stored with the model: the scale of its probabilities, and the weight of b in ranking."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.evaluation.metrics import References, hits, rank, top_words
+from flip.model.ranking import sigmoid
+from flip.text.bags import bags_of_indices
+from flip.text.stopwords import ENGLISH, Language
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from flip.model.linear import Model
+    from flip.text.bags import Bags
+    from flip.text.vocabulary import Vocabulary
+
+_WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+_STOP_WORDS = 100
+_TOPN = 10  # words that are shown
+_POOL = 50  # of these they are taken: other scores rank other words first
+_PRIOR = np.array([1.0, 1.0, 0.0])  # the mean of x, y and c: the model as it is
+_NEWTON_STEPS = 20  # a handful is enough; the ten best words change only in the first ones
+
+
+def calibrate(
+    model: Model,
+    views: Sequence[NDArray[np.floating[Any]]],
+    references: References,
+    function_words: NDArray[np.int64] | None = None,
+    device: str = "cpu",
+) -> Model:
+    """A model whose probabilities hold for the words that it ranks first: z' = x A(Bu) + y b + c 1, as A, B and b.
+
+    x, y and c maximise the Bernoulli likelihood of the ten words of each dev sentence that are shown. Platt (1999) does
+    so for one score; here b has a slope of its own, because training on few occurrences ranks rare words too low.
+    Newton's method, with a unit Gaussian prior around x = y = 1, c = 0 for a dev set that says too little.
+
+    Args:
+        model: of the raw embedding, trained with the Bernoulli objective.
+        views: embeddings (n, d) of dev, of one kind or several.
+        references: of the same sentences.
+        function_words: indices of words that are shown behind all others.
+        device: that the scores are computed on.
+
+    Returns:
+        The calibrated model; `model` itself where more score would make a word less probable.
+    """
+    last = None if function_words is None else {"bias": function_words}
+    pools = [rank(model, view, _POOL, bias_weights={"bias": 1.0}, last=last, device=device)["bias"] for view in views]
+    right = np.concatenate([hits(pool.words, references.words, model.vocabulary_size) for pool in pools])
+    scores = np.concatenate([pool.scores for pool in pools]).astype(np.float64)
+    b = model.b[np.concatenate([pool.words for pool in pools])].astype(np.float64)
+    features = np.stack([scores - b, b, np.ones_like(b)], axis=2)  # (n, 50, 3)
+    behind = np.isin(np.concatenate([pool.words for pool in pools]), [] if function_words is None else function_words)
+    theta = _PRIOR.copy()
+    for _ in range(_NEWTON_STEPS):
+        ranked = np.where(behind, -np.inf, features @ theta)
+        best = np.argpartition(-ranked, min(_TOPN, features.shape[1]) - 1, axis=1)[:, :_TOPN]
+        f = np.take_along_axis(features, best[:, :, None], axis=1).reshape(-1, 3)
+        y = np.take_along_axis(right, best, axis=1).ravel()
+        p = sigmoid(f @ theta)
+        step = np.linalg.solve((f * (p * (1 - p))[:, None]).T @ f + np.eye(3), f.T @ (p - y) + theta - _PRIOR)
+        while np.abs(step).max() > 1e-6 and _loss(theta - step, f, y) > _loss(theta, f, y):
+            step /= 2
+        theta -= step
+        if np.abs(step).max() <= 1e-6:
+            break
+    if theta[0] <= 0:
+        return model
+    return model.rescaled(float(theta[0]), (theta[1] * model.b + theta[2]).astype(np.float32))
+
+
+def _loss(theta: NDArray[np.float64], f: NDArray[np.float64], y: NDArray[np.bool_]) -> float:
+    z = f @ theta
+    return float(np.logaddexp(0, z).sum() - z[y].sum() + ((theta - _PRIOR) ** 2).sum() / 2)
+
+
+def language_of(vocabulary: Vocabulary, train: Bags) -> Language | None:
+    """The language whose function words are to be ranked last: where they are half of the 100 most frequent words."""
+    frequent = _frequent(train, len(vocabulary))
+    english = sum(vocabulary.words[word] in ENGLISH for word in frequent)
+    return "english" if frequent and 2 * english >= len(frequent) else None
+
+
+def choose_bias_weight(
+    model: Model,
+    embeddings: NDArray[np.floating[Any]],
+    references: References,
+    train: Bags,
+    function_words: NDArray[np.int64] | None = None,
+    device: str = "cpu",
+) -> float:
+    """The weight of b in the ranking score that finds most content words among the top 10 on dev.
+
+    The bias lifts frequent words (Kesiraju et al. 2026, section 4.6). Content words are all but the function words;
+    where there is no list of these, all but the 100 most frequent of the training data, which needs no language.
+
+    Args:
+        model: of the raw embedding.
+        embeddings: (n, d) of dev.
+        references: of the same sentences.
+        train: bags of the training sentences.
+        function_words: indices of words that are ranked last.
+        device: that the scores are computed on.
+
+    Returns:
+        One of a few weights from 0 to 1; 0 where dev has no content word.
+    """
+    listed = [] if function_words is None else function_words.tolist()
+    left_out = set(listed or _frequent(train, model.vocabulary_size))
+    bags = references.words
+    content = bags_of_indices(
+        [word for word in bags.words[start:stop].tolist() if word not in left_out]
+        for start, stop in zip(bags.indptr, bags.indptr[1:], strict=False)
+    )
+    counted = content.sizes > 0
+    if not counted.any():
+        return 0.0
+
+    def recall(weight: float) -> float:
+        top = top_words(model, embeddings, _TOPN, bias_weight=weight, last=function_words, device=device)
+        found = hits(top, content, model.vocabulary_size).sum(axis=1)
+        return float((found[counted] / content.sizes[counted]).mean())
+
+    return max(_WEIGHTS, key=recall)
+
+
+def _frequent(train: Bags, size: int) -> list[int]:
+    """The 100 most frequent words, of a small vocabulary a tenth."""
+    frequency = train.document_frequency(size)
+    return [int(word) for word in np.argsort(-frequency, kind="stable")[: min(_STOP_WORDS, size // 10)]]

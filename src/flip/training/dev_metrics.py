@@ -1,0 +1,53 @@
+"""What a check on dev measures while a model is trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.evaluation.metrics import accuracy, hits, top_words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from flip.model.linear import Model
+    from flip.text.bags import Bags
+
+    View = NDArray[np.floating[Any]]
+
+
+def dev_accuracy(model: Model, views: Sequence[View], words: Bags, device: str = "cpu") -> float:
+    """Mean accuracy with b (Kesiraju et al. 2026, section 4.2) over sentences and views, as a share.
+
+    Args:
+        model: of the raw embedding.
+        views: one or two embedding matrices (n, d) of the same n sentences.
+        words: of the sentences; at least one has a word.
+        device: where to compute.
+    """
+    return float(np.mean([accuracy(_hits(model, u, words, 1, 1.0, device), words).mean() for u in views]))
+
+
+def dev_recall(model: Model, views: Sequence[View], words: Bags, device: str = "cpu") -> float:
+    """Mean recall at the top 2k words of each sentence of k, without b: what the published training chooses by.
+
+    Arguments as for `dev_accuracy`.
+    """
+    k = words.sizes
+    counted = np.flatnonzero(k)
+
+    def of_view(u: View) -> float:
+        hit = _hits(model, u, words, 2, 0.0, device)
+        reach = np.minimum(2 * k[counted], hit.shape[1])
+        return float((np.cumsum(hit, axis=1)[counted, reach - 1] / k[counted]).mean())
+
+    return float(np.mean([of_view(u) for u in views]))
+
+
+def _hits(model: Model, u: View, words: Bags, times: int, bias_weight: float, device: str) -> NDArray[np.bool_]:
+    """Of the first `times` k words, for the largest k of a sentence."""
+    top = top_words(model, u, times * int(words.sizes.max()), bias_weight=bias_weight, device=device)
+    return hits(top, words, model.vocabulary_size)

@@ -1,0 +1,57 @@
+"""The parameters that training starts from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from flip.text.bags import Bags
+    from flip.training.recipes import TrainConfig
+
+
+def initial_parameters(config: TrainConfig, bags: Bags, size: int, d: int) -> tuple[Tensor, Tensor, Tensor | None]:
+    """A, b and B of a model of `size` words for conditioned embeddings of d dimensions, float32.
+
+    `prior` predicts the frequency of each word whatever the sentence: A is 0, B orthonormal, b holds log-odds
+    (Bernoulli) or log-frequencies (multinomial). `xavier` is the published start (Glorot and Bengio 2010).
+
+    Args:
+        config: its init, rank, objective and seed count here.
+        bags: of the training sentences, with the values that are trained on.
+        size: of the vocabulary.
+        d: of the embeddings.
+
+    Returns:
+        A (size, rank), b (size,), and B (rank, d); at full rank A (size, d), and None for B.
+    """
+    # From d on a rank adds no power: W itself is trained, with two matrix products a step instead of three. But what is
+    # written at a rank above d is not W itself, so that it would not keep the zeros of L1.
+    full = config.rank is None or (config.init == "prior" and (config.rank == d or (config.rank > d and not config.l1)))
+    rank = d if full or config.rank is None else config.rank
+    if config.init == "xavier":
+        generator = torch.Generator().manual_seed(config.seed)
+        A = torch.nn.init.xavier_uniform_(torch.empty(size, rank), generator=generator)
+        b = torch.nn.init.xavier_uniform_(torch.empty(size, 1), generator=generator)[:, 0].clone()
+        B = torch.nn.init.xavier_uniform_(torch.empty(rank, d), generator=generator)
+        return A, b, None if full else B
+    A = torch.zeros(size, rank)
+    Q = orthonormal(max(d, rank), min(d, rank), config.seed)
+    B = torch.from_numpy(Q.T.copy() if rank <= d else Q)
+    if config.objective == "bernoulli":
+        present = torch.from_numpy(bags.document_frequency(size)).double()
+        b = torch.logit((present + 0.5) / (len(bags) + 1)).float()
+    else:
+        counts = np.bincount(bags.words, weights=bags.counts, minlength=size) + 0.5
+        b = torch.from_numpy(np.log(counts / counts.sum())).float()
+    return A, b, None if full else B
+
+
+def orthonormal(rows: int, columns: int, seed: int) -> NDArray[np.float32]:
+    """A random matrix (rows, columns) with orthonormal columns; rows >= columns."""
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(rows, columns)))[0].astype(np.float32)

@@ -1,0 +1,121 @@
+"""The ingredients of training, each with a name, and the two recipes that combine them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from flip.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flip.training.objectives import Objective
+    from flip.training.whitening import Inputs
+
+Recipe = Literal["flip", "paper"]
+TargetKind = Literal["presence", "counts"]
+Init = Literal["prior", "xavier"]
+Schedule = Literal["cosine", "plateau"]
+Reduction = Literal["mean", "sum"]
+DevMetric = Literal["accuracy", "recall"]
+Precision = Literal["auto", "float32", "bfloat16"]
+# Passes at least, and steps at least: a small corpus is passed over more often.
+_FEWEST_EPOCHS = 5
+_FEWEST_STEPS = 350
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Every ingredient of training. The defaults are the recipe `flip`; `PAPER` is the published one.
+
+    None stands for a value that depends on the data; `resolved` fills it in.
+    """
+
+    recipe: Recipe = "flip"
+    objective: Objective = "bernoulli"
+    targets: TargetKind | None = None  # None: counts for multinomial; bernoulli takes presence alone
+    inputs: Inputs = "whitened"  # conditioning of the embeddings, folded back into B and b afterwards
+    rank: int | None = 512  # None is full rank, LiP
+    alpha: float = 0.5  # weight of the first of two embeddings of the same sentences
+    lr: float = 8e-3
+    schedule: Schedule = "cosine"  # zero just after the last step; plateau halves after every 2 checks without a gain
+    warm_up: float = 0.05  # share of all steps over which the learning rate rises to lr
+    batch_size: int | None = None
+    epochs: int | None = None
+    patience: int = 5  # checks on dev without a gain before stopping
+    check_every: int = 1  # passes from one check on dev to the next
+    dev_metric: DevMetric = "accuracy"  # accuracy has b; recall at top 2k has not
+    l1: float = 0.0  # on A, proximal
+    weight_decay: float = 0.0  # on A and B, decoupled
+    init: Init = "prior"  # prior: A = 0, b = log-odds or log-frequency of each word
+    reduction: Reduction = "mean"  # of the loss over a batch
+    shuffle: bool = True
+    precision: Precision = "auto"
+    calibrate: bool | None = None  # on dev, see flip.training.calibration; None: where the objective is bernoulli
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuses what does not go together.
+
+        Raises:
+            UsageError: bernoulli with counts, multinomial calibrated, or zeros that could not be saved.
+        """
+        if self.l1 and self.rank is None and self.inputs == "whitened":
+            raise UsageError(
+                "--l1 with --rank full on whitened embeddings: the matrix of the raw embedding has no zeros",
+                "--inputs centred, or a rank, whose A keeps them",
+            )
+        if self.objective == "multinomial" and self.calibrate:
+            raise UsageError(
+                "--calibrate with --objective multinomial: its scores are no probabilities of single words",
+                "--no-calibrate, or --objective bernoulli",
+            )
+        if self.objective == "bernoulli" and self.targets == "counts":
+            raise UsageError(
+                "--targets counts with --objective bernoulli: a word is present or not, and a count above 1 leaves "
+                "the loss without a minimum",
+                "--targets presence, or --objective multinomial",
+            )
+
+    def resolved(self, n: int) -> TrainConfig:
+        """With targets and calibration as the objective has them, and with batch size and epochs for n sentences."""
+        targets = self.targets or ("counts" if self.objective == "multinomial" else "presence")
+        batch = self.batch_size or max(64, min(1000, n // 32))
+        steps = math.ceil(n / batch)
+        epochs = self.epochs or max(_FEWEST_EPOCHS, math.ceil(_FEWEST_STEPS / steps))
+        calibrate = self.objective == "bernoulli" if self.calibrate is None else self.calibrate
+        return replace(self, targets=targets, batch_size=batch, epochs=epochs, calibrate=calibrate)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in config.json and log.jsonl."""
+        return asdict(self) | {"rank": "full" if self.rank is None else self.rank}
+
+
+PAPER = TrainConfig(
+    recipe="paper",
+    objective="multinomial",
+    inputs="raw",
+    lr=5e-3,
+    schedule="plateau",
+    warm_up=0.0,
+    batch_size=6000,
+    epochs=100,
+    patience=5,
+    check_every=3,
+    dev_metric="recall",
+    l1=1e-4,
+    init="xavier",
+    reduction="sum",
+    shuffle=False,
+    precision="float32",
+    calibrate=False,
+)
+RECIPES: dict[Recipe, TrainConfig] = {"flip": TrainConfig(), "paper": PAPER}
+
+
+def choose(recipe: Recipe, rank: int | None, chosen: Mapping[str, Any]) -> TrainConfig:
+    """A recipe at a rank, with its other ingredients overridden by those of `chosen` that are not None."""
+    names = {field.name for field in fields(TrainConfig)} - {"recipe", "rank"}
+    return replace(RECIPES[recipe], rank=rank, **{name: chosen[name] for name in names if chosen.get(name) is not None})

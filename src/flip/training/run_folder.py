@@ -1,0 +1,185 @@
+"""The folder of a training run: the best model, the last state, the log; always complete, whenever it is killed."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.errors import InputError, UsageError
+from flip.files import os_errors, read_json, replacing, write_json
+from flip.locks import held, lock_of
+from flip.model.checkpoint import Checkpoint, load_model, save_checkpoint
+from flip.model.locate import CONFIG_FILE, MODEL_FILE, VOCAB_FILE
+from flip.model.tensors import saving
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from flip.model.checkpoint import SavedType
+    from flip.text.bags import Bags
+    from flip.text.vocabulary import Vocabulary
+    from flip.training.recipes import Precision
+    from flip.training.trainer import Epoch, Trainer
+
+DATA, LOG, STATE, STARTED = "data", "log.jsonl", "state.safetensors", "options.json"
+_OWN = (STARTED, STATE, LOG, MODEL_FILE, VOCAB_FILE, CONFIG_FILE)
+# What a process that was killed while it wrote has left: our own temporary files, and those of safetensors.
+_LEFT = (*(f".{name}.*.partial" for name in _OWN), ".tmp" + 6 * "[0-9A-Za-z]")
+_SAMPLED_ROWS = 1_000  # that tell embeddings apart
+
+
+@contextmanager
+def open_run(folder: Path, *, resume: bool = False, force: bool = False) -> Iterator[None]:
+    """Makes the folder of a run ready, and holds it for this process until the block ends.
+
+    A run that is in it stays until `train_run` begins another.
+
+    A folder that holds nothing but `data/` (a corpus that was split and embedded) counts as new.
+
+    Raises:
+        UsageError: --resume and --force together, or nothing to resume.
+        InputError: it holds a run, or something else, and neither was asked for; another process holds it; or it cannot
+            be written.
+    """
+    if resume and force:
+        raise UsageError("--resume and --force exclude each other")
+    if resume and not (folder / STARTED).is_file():
+        raise UsageError(f"{folder}: no run to resume", "leave --resume out to start one")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file", "-o names the folder of the run")
+    with held(folder / STARTED, folder):
+        with os_errors(folder, "write"):
+            left = {path for pattern in _LEFT for path in folder.glob(pattern) if path.is_file()}
+            others = {path for path in folder.iterdir() if path.name not in (DATA, lock_of(folder / STARTED).name)}
+            if others - left and not resume and not force:
+                raise InputError(
+                    f"{folder} exists and is not empty",
+                    "--resume goes on with the run in it, --force starts it anew (its data/ is kept), -o names another",
+                )
+            for path in left:
+                path.unlink(missing_ok=True)
+        yield
+
+
+def train_run(
+    folder: Path,
+    trainer: Trainer,
+    vocabulary: Vocabulary,
+    config: dict[str, Any],
+    *,
+    resume: bool = False,
+    dtype: SavedType = "float32",
+    on_step: Callable[[int, int], None] | None = None,
+) -> Iterator[Epoch]:
+    """Trains in `folder`; after each epoch the best model, the state and the log are there, each replaced atomically.
+
+    Of several processes that train together, all call it with the same `folder`, and the first writes.
+
+    Args:
+        folder: that `open_run` holds.
+        trainer: at its start.
+        vocabulary: saved with the model.
+        config: config.json of the checkpoint.
+        resume: go on after the last complete epoch.
+        dtype: of the saved model.
+        on_step: see `Trainer.fit`.
+
+    Raises:
+        UsageError: the run was started with other options, data or vocabulary.
+    """
+    import orjson
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    started = {
+        "training": trainer.config.to_dict(),
+        "rows": trainer.n,
+        "whole": trainer.train.whole,
+        "words": len(vocabulary),
+        "data": _bags_digest(trainer.train.bags),
+        "dev": _bags_digest(trainer.dev.references.words),
+        "embeddings": _views_digest(trainer.train.views),
+        "dev embeddings": _views_digest(trainer.dev.views),
+        "vocabulary": _digest("\n".join(vocabulary.words).encode()),
+    }
+    log: list[dict[str, Any]] = []
+    if resume:
+        _require_same(read_json(folder / STARTED), started, folder)
+        if (folder / STATE).is_file():
+            with safe_open(folder / STATE, framework="pt") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                trainer.restore(tensors, file.metadata(), load_model(folder / MODEL_FILE))
+        if (folder / LOG).is_file():
+            lines = [orjson.loads(line) for line in (folder / LOG).read_bytes().splitlines()]
+            log = [line for line in lines if line["epoch"] <= trainer.epoch]
+    if not trainer.group.is_first:
+        yield from trainer.fit(on_step)
+        return
+    if not resume:
+        with os_errors(folder, "write"):
+            for name in _OWN:
+                (folder / name).unlink(missing_ok=True)
+        write_json(folder / STARTED, started)
+    where = {"device": str(trainer.device), "precision": trainer.config.precision}
+    for epoch in trainer.fit(on_step):
+        if epoch.best or trainer.best_score == -math.inf:  # before the first check each is the best that is known
+            save_checkpoint(folder, Checkpoint(trainer.best, vocabulary, config, str(folder)), dtype)
+        # The state last: what is ahead of it is made again on --resume, what lay behind it would be lost.
+        log.append(epoch.to_dict() | where)
+        with replacing(folder / LOG) as temporary:
+            temporary.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in log))
+        tensors, progress = trainer.state()
+        with saving(folder / STATE, sum(tensor.nbytes for tensor in tensors.values())) as temporary:
+            save_file(tensors, temporary, metadata=progress)
+        yield epoch
+
+
+def kept_epoch(folder: Path) -> int:
+    """The epoch whose model is kept in `folder`, from 1: that of the best check."""
+    import orjson
+
+    with os_errors(folder / LOG, "read"):
+        lines = [orjson.loads(line) for line in (folder / LOG).read_bytes().splitlines()]
+    return max((int(line["epoch"]) for line in lines if line["best"]), default=len(lines))
+
+
+def precision_of(folder: Path) -> Precision:
+    """In which the run in `folder` is trained, where a probe chose it: on a busy machine it may choose otherwise."""
+    precision: Precision = read_json(folder / STARTED)["training"]["precision"]
+    return precision
+
+
+def _bags_digest(bags: Bags) -> str:
+    return _digest(bags.indptr.data, bags.words.data, bags.counts.data)
+
+
+def _views_digest(views: Sequence[NDArray[np.floating[Any]]]) -> str:
+    rows = [view[:: max(1, len(view) // _SAMPLED_ROWS)] for view in views]
+    return _digest(*(part for sample in rows for part in (repr(sample.shape).encode(), sample.tobytes())))
+
+
+def _digest(*parts: bytes | memoryview) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _require_same(before: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
+    def flat(options: dict[str, Any]) -> dict[str, Any]:
+        training: dict[str, Any] = options.get("training", {})
+        return training | {key: value for key, value in options.items() if key != "training"}
+
+    old, new = flat(before), flat(now)
+    changed = [f"{key} {old.get(key)} -> {value}" for key, value in new.items() if old.get(key) != value]
+    if changed:
+        raise UsageError(
+            f"{folder} was started with other options: {', '.join(changed)}",
+            "give the same options to resume, or --force to start anew",
+        )

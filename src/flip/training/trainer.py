@@ -1,0 +1,361 @@
+"""Training: one loop for every recipe. `Trainer.fit` yields an Epoch at a time; the command line draws.
+
+A step over a batch of n costs three matrix products of n * |V| * r (see objectives.py); the rest stays small beside
+them. Master weights, gradients and optimizer state are float32; the products take `precision`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from flip.device import matmul_dtype
+from flip.errors import FlipError, InputError
+from flip.evaluation.metrics import References
+from flip.model.linear import FactorizedLogLinear, LogLinear, Model
+from flip.training.batches import Batch, Batches
+from flip.training.calibration import calibrate
+from flip.training.dev_metrics import dev_accuracy, dev_recall
+from flip.training.distributed import ALONE, Group
+from flip.training.initialization import initial_parameters, orthonormal
+from flip.training.objectives import OBJECTIVES, Gradients
+from flip.training.recipes import Precision, TrainConfig
+from flip.training.whitening import Whitening, fit_whitening
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from flip.text.bags import Bags
+
+# What changes from epoch to epoch beside the tensors.
+_PROGRESS = ("epoch", "best_score", "checks_without_gain", "lr_scale")
+_PRECISIONS: dict[torch.dtype, Precision] = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Sentences to learn from: one or two embedding matrices (n, d) of them, and their bags of words.
+
+    whole: the first so many are whole sentences, and the whitening is theirs: those that `flip.data.augmentation` makes
+        of them vary otherwise. None is all.
+    """
+
+    views: tuple[NDArray[np.floating[Any]], ...]
+    bags: Bags
+    whole: int | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.bags):
+            raise InputError("no sentence to train on")
+        _require_rows(self.views, len(self.bags))
+
+
+@dataclass(frozen=True)
+class DevData:
+    """Sentences to check on: as many embedding matrices as the training data have, and their references.
+
+    function_words: indices of words that are shown behind all others, and so not calibrated.
+    """
+
+    views: tuple[NDArray[np.floating[Any]], ...]
+    references: References
+    function_words: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        _require_rows(self.views, len(self.references))
+        if not len(self.references.words.words):
+            raise InputError("no sentence of dev has a word of the vocabulary", "give other sentences to check on")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the data gave.
+
+    loss: mean over every eighth step, a sentence.
+    score, accuracy: the dev metric, and accuracy with b, on dev (the mean of both embeddings); None without a check.
+    seconds: of the pass and its check; those of the first count the making of the Trainer in.
+    """
+
+    epoch: int
+    epochs: int
+    loss: float
+    score: float | None
+    accuracy: float | None
+    best: bool
+    lr: float
+    sparsity: float
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """A line of log.jsonl."""
+        return asdict(self)
+
+
+class Trainer:
+    """Trains one model. `best` is the model of the best check so far, of the raw embedding.
+
+    >>> import numpy as np
+    >>> from flip import DevData, References, TrainConfig, Trainer, TrainingData
+    >>> from flip.text.bags import bags_of_indices
+    >>> word = np.arange(64) % 8
+    >>> u = np.eye(8, dtype=np.float32)[word] + np.random.default_rng(0).normal(scale=0.1, size=(64, 8))
+    >>> bags = bags_of_indices([i] for i in word)
+    >>> dev = DevData((u,), References(bags, bags.sizes))
+    >>> trainer = Trainer(TrainingData((u,), bags), dev, vocabulary_size=8, config=TrainConfig(rank=8))
+    >>> for epoch in trainer.fit():
+    ...     pass
+    >>> bool(trainer.best_score > 0.9)
+    True
+    """
+
+    def __init__(
+        self,
+        train: TrainingData,
+        dev: DevData,
+        vocabulary_size: int,
+        config: TrainConfig | None = None,
+        device: torch.device | str = "cpu",
+        group: Group = ALONE,
+    ) -> None:
+        """Fits the whitening and initialises the factors.
+
+        Args:
+            train: n sentences to learn from.
+            dev: sentences to check on.
+            vocabulary_size: |V|; the bags of both hold words below it.
+            config: the ingredients, by default those of the recipe `flip`; `self.config` is filled in for the data.
+            device: where to compute.
+            group: processes that train together; each makes a Trainer of the same data, and all of them run `fit`.
+
+        Raises:
+            FlipError: another process of the group ended.
+        """
+        started = time.perf_counter()
+        # Where a model is sure, probabilities fall below 1e-38, and a CPU takes a hundred times as long to multiply
+        # such numbers. They become 0, in this thread and in those that torch starts after this.
+        torch.set_flush_denormal(True)
+        self.device, self.group, self.train, self.dev = torch.device(device), group, train, dev
+        self.n, self.epoch = len(train.bags), 0
+        wanted = (config or TrainConfig()).resolved(self.n)
+        # A probe, and sums whose order depends on the number of threads: one process decides for all.
+        self.dtype = group.from_first(lambda: matmul_dtype(self.device, wanted.precision))
+        self.config = config = replace(wanted, precision=_PRECISIONS[self.dtype])
+        used = self._used(train.views)
+        self._dev_views = [view for view, _ in self._used(dev.views)]
+        bags = train.bags
+        if config.targets == "presence":
+            bags = replace(bags, counts=np.ones_like(bags.counts))
+        self.whitening: Whitening = group.from_first(
+            lambda: fit_whitening([u for u, _ in used], config.inputs, rows=train.whole)
+        )
+        A, b, B = initial_parameters(config, bags, vocabulary_size, train.views[0].shape[1])
+        self.A, self.b, self.B = A.to(self.device), b.to(self.device), None if B is None else B.to(self.device)
+        self.parameters = [self.A, self.b] if self.B is None else [self.A, self.b, self.B]
+        group.copy_from_first_(self.parameters)
+        decayed = [p for p in self.parameters if p is not self.b]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": [self.b], "weight_decay": 0.0}],
+            lr=self.config.lr,
+            fused=True,
+        )
+        for p in self.parameters:
+            p.grad = torch.zeros_like(p)
+        assert config.batch_size is not None
+        self.batches = Batches(
+            used,
+            bags,
+            self.whitening,
+            batch_size=config.batch_size,
+            shuffle=config.shuffle,
+            seed=config.seed,
+            device=self.device,
+            group=group,
+        )
+        self.lr_scale = 1.0  # lowered by the plateau schedule
+        self.best: Model = self.model()
+        self.best_score = -math.inf
+        self.checks_without_gain = 0
+        self._setup_seconds = time.perf_counter() - started
+
+    def model(self) -> Model:
+        """The current model of the raw embedding: whitening folded in, float32, on the CPU."""
+        return deepcopy(self._folded())
+
+    def _folded(self) -> Model:
+        """The same, but of the parameters' own memory where that can be: it changes with the next step."""
+        A, b = self.A.cpu().numpy(), self.b.cpu().numpy()
+        if self.B is not None:
+            B, folded_b = self.whitening.fold(A, self.B.cpu().numpy(), b)
+            return FactorizedLogLinear(A, B, folded_b)
+        rank, d = self.config.rank, A.shape[1]
+        if rank is None:
+            W, folded_b = self.whitening.fold_full(A, b)
+            return LogLinear(W, folded_b)
+        # Q has orthonormal columns, so that (A Q^T)(Q C) = A C: the same model at the rank that was asked for.
+        Q = np.eye(d, dtype=np.float32) if rank == d else orthonormal(rank, d, self.config.seed)
+        B, folded_b = self.whitening.fold(A, np.eye(d, dtype=np.float32), b)
+        return FactorizedLogLinear(A if rank == d else A @ Q.T, Q @ B, folded_b)
+
+    def fit(self, on_step: Callable[[int, int], None] | None = None) -> Iterator[Epoch]:
+        """Yields one Epoch after each pass, until the last one or until dev stops gaining.
+
+        Args:
+            on_step: called with (steps done, steps in all) after each step.
+
+        Raises:
+            FlipError: the loss became NaN or infinite; `best` still holds the best model before.
+        """
+        config = self.config
+        assert config.epochs is not None
+        steps = len(self.batches)
+        while self.epoch < config.epochs and self.checks_without_gain < config.patience:
+            started = time.perf_counter()
+            losses = []
+            for i, batch in enumerate(self.batches.of_pass(self.epoch)):
+                step = self.epoch * steps + i
+                lr = self._rate(step, steps * config.epochs)
+                # The value costs a pass over the scores: every eighth step is enough for a log.
+                loss = self._step(batch, lr, with_value=i % 8 == 0)
+                if loss is not None:
+                    losses.append(loss)
+                    # A GPU would have to be waited for.
+                    if self.device.type == "cpu":
+                        self._require_finite()
+                if on_step:
+                    on_step(step + 1, steps * config.epochs)
+            loss_of_steps = torch.stack(losses)
+            self.group.sum_([loss_of_steps])
+            mean_loss = float(loss_of_steps.mean())
+            self._require_finite(mean_loss)
+            self.epoch += 1
+            due = self.epoch % config.check_every == 0 or self.epoch == config.epochs
+            score, with_b, best = self._check() if due else (None, None, False)
+            if self.best_score == -math.inf:
+                self.best = self.model()  # the best that is known, until the first check
+            sparsity = float((self.A == 0).float().mean())
+            seconds = time.perf_counter() - started + self._setup_seconds
+            self._setup_seconds = 0.0
+            yield Epoch(self.epoch, config.epochs, mean_loss, score, with_b, best, lr, sparsity, seconds)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """All that `restore` needs to go on after the last complete epoch, but for `best`: tensors and text."""
+        tensors = {"A": self.A, "b": self.b} | ({} if self.B is None else {"B": self.B})
+        for i, p in enumerate(self.parameters):
+            tensors |= {f"adam.{i}.{key}": value for key, value in self.optimizer.state[p].items()}
+        progress = {key: repr(getattr(self, key)) for key in _PROGRESS}
+        return {key: value.contiguous() for key, value in tensors.items()}, progress
+
+    def restore(self, tensors: dict[str, Tensor], progress: dict[str, str], best: Model) -> None:
+        """Takes up what `state` gave; the epochs that follow equal those of an uninterrupted run."""
+        for key, value in (("A", self.A), ("b", self.b), ("B", self.B)):
+            if value is not None:
+                value.copy_(tensors[key])
+        for i, p in enumerate(self.parameters):
+            prefix = f"adam.{i}."
+            self.optimizer.state[p] = {
+                key.removeprefix(prefix): value.to(self.device)
+                for key, value in tensors.items()
+                if key.startswith(prefix)
+            }
+        for key in _PROGRESS:
+            setattr(self, key, type(getattr(self, key))(progress[key]))
+        self.best = best
+
+    def _used(self, views: Sequence[NDArray[np.floating[Any]]]) -> list[tuple[NDArray[np.floating[Any]], float]]:
+        """The views with their weights in L = alpha L(first) + (1 - alpha) L(second); weight 0 is not even read."""
+        if len(views) == 1:
+            return [(views[0], 1.0)]
+        first, second = views
+        weighted = [(first, self.config.alpha), (second, 1 - self.config.alpha)]
+        return [(view, weight) for view, weight in weighted if weight > 0]
+
+    def _step(self, batch: Batch, lr: float, with_value: bool) -> Tensor | None:
+        objective = OBJECTIVES[self.config.objective]
+        scale = 1 / batch.n if self.config.reduction == "mean" else 1.0
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        for gradient in gradients:
+            gradient.zero_()
+        assert self.A.grad is not None and self.b.grad is not None
+        total = None
+        for u, weight in batch.views:
+            h = u if self.B is None else u @ self.B.T
+            grad = Gradients(self.A.grad, self.b.grad, None if self.B is None else torch.zeros_like(h))
+            value = objective(h.to(self.dtype), self.A, self.b, batch.targets, grad, weight * scale, with_value)
+            if self.B is not None:
+                assert self.B.grad is not None and grad.H is not None
+                self.B.grad.addmm_(grad.H.T, u)
+            if value is not None:
+                total = value if total is None else total + value
+        self.group.sum_(gradients)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        if self.config.l1:
+            soft_threshold_(self.A, lr * self.config.l1)
+        return None if total is None else total / (scale * batch.n)
+
+    def _rate(self, step: int, steps: int) -> float:
+        config = self.config
+        warm_up = math.floor(config.warm_up * steps)
+        if step < warm_up:
+            return config.lr * (step + 1) / warm_up
+        if config.schedule == "plateau":
+            return config.lr * self.lr_scale
+        return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+
+    def _require_finite(self, loss: float = 0.0) -> None:
+        # The gradients are summed over all processes, so that in each of them b is the same.
+        if not math.isfinite(loss) or not torch.isfinite(self.b).all():
+            raise FlipError(
+                f"training diverged in epoch {self.epoch + 1}: the loss is no longer finite",
+                "what complete epochs gave is kept; start anew with a lower --lr",
+            )
+
+    def _check(self) -> tuple[float, float, bool]:
+        """Score and accuracy of the current model on dev; keeps it where it has the best score so far."""
+        model = self._checked_model()
+        score, with_b = self.group.from_first(lambda: self._dev_scores(model))
+        best = score > self.best_score
+        if best:
+            self.best, self.best_score, self.checks_without_gain = deepcopy(model), score, 0
+        else:
+            self.checks_without_gain += 1
+            if self.checks_without_gain % 2 == 0:
+                self.lr_scale /= 2
+        return score, with_b, best
+
+    def _checked_model(self) -> Model:
+        """What a check measures and keeps, in the first process; the others only learn its score."""
+        if not self.group.is_first:
+            return self.best
+        model = self._folded()
+        if not self.config.calibrate:
+            return model
+        return calibrate(model, self._dev_views, self.dev.references, self.dev.function_words, device=str(self.device))
+
+    def _dev_scores(self, model: Model) -> tuple[float, float]:
+        words, device = self.dev.references.words, str(self.device)
+        with_b = dev_accuracy(model, self._dev_views, words, device)
+        if self.config.dev_metric == "accuracy":
+            return with_b, with_b
+        return dev_recall(model, self._dev_views, words, device), with_b
+
+
+def _require_rows(views: tuple[NDArray[np.floating[Any]], ...], n: int) -> None:
+    if any(len(u) != n for u in views):
+        raise InputError(f"{[len(u) for u in views]} embeddings for {n} sentences")
+
+
+def soft_threshold_(A: Tensor, threshold: float) -> None:
+    """Proximal step of the L1 norm, in place: entries within `threshold` of zero become exactly zero."""
+    for start in range(0, len(A), 8192):
+        block = A[start : start + 8192]
+        block.copy_(torch.nn.functional.softshrink(block, threshold))

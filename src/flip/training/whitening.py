@@ -1,0 +1,83 @@
+"""Conditioning of the inputs: fit on the training embeddings, train on u' = C(u - m), fold C and m into the model.
+
+Sentence embeddings are badly conditioned, and first-order training on the raw vectors crawls. What is saved is an
+ordinary model of the raw embedding: A B' C (u - m) + b' = A (B'C) u + (b' - A B'C m).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from flip.model.linear import Array
+
+Inputs = Literal["whitened", "centred", "raw"]
+_ROWS = 16_384
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """u' = C (u - m).  m: (d,), C: (d, d), symmetric."""
+
+    m: Array
+    C: Array
+
+    def apply(self, u: Array) -> Array:
+        """(n, d) raw embeddings to (n, d) conditioned ones."""
+        return (u - self.m) @ self.C
+
+    def fold(self, output: Array, B: Array, b: Array) -> tuple[Array, Array]:
+        """B (r, d) and b (|V|,) of a model trained on u' -> B and b of the same model on u; `output` is A, (|V|, r)."""
+        folded = B @ self.C
+        return folded, b - output @ (folded @ self.m)
+
+    def fold_full(self, W: Array, b: Array) -> tuple[Array, Array]:
+        """The same for a full-rank W, (|V|, d)."""
+        folded = W @ self.C
+        return folded, b - folded @ self.m
+
+
+def fit_whitening(
+    views: Sequence[NDArray[np.floating[Any]]],
+    inputs: Inputs = "whitened",
+    floor: float = 1e-4,
+    rows: int | None = None,
+) -> Whitening:
+    """Fits mean and symmetric inverse square root of the covariance, block by block, in float64.
+
+    Args:
+        views: embedding matrices (n, d), usually one; the moments are those of all rows together.
+        inputs: `whitened`; `centred` leaves C at the identity; `raw` leaves m at zero as well.
+        floor: eigenvalues below this share of their mean are raised to it, so that directions in which the encoder
+            hardly varies are not blown up. Where none varies, C is the identity.
+        rows: only the first so many of each view; None is all.
+    """
+    d = views[0].shape[1]
+    ends = [len(u) if rows is None else min(rows, len(u)) for u in views]
+    total = sum(ends)
+    if inputs == "raw":
+        return Whitening(np.zeros(d, np.float32), np.eye(d, dtype=np.float32))
+    blocks = [
+        (u, slice(start, min(start + _ROWS, end)))
+        for u, end in zip(views, ends, strict=True)
+        for start in range(0, end, _ROWS)
+    ]
+    m = sum(u[block].sum(axis=0, dtype=np.float64) for u, block in blocks) / total
+    if inputs == "centred":
+        return Whitening(m.astype(np.float32), np.eye(d, dtype=np.float32))
+    covariance = np.zeros((d, d))
+    for u, block in blocks:
+        centred = u[block] - m
+        covariance += centred.T @ centred
+    values, vectors = np.linalg.eigh(covariance / total)
+    if values.mean() <= 0:  # all rows are the same
+        return Whitening(m.astype(np.float32), np.eye(d, dtype=np.float32))
+    C = (vectors / np.sqrt(np.maximum(values, floor * values.mean()))) @ vectors.T
+    return Whitening(m.astype(np.float32), C.astype(np.float32))

@@ -1,0 +1,180 @@
+"""From published corpora to a datasets.yaml with embeddings, in one command each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flip.data.corpora import read_aligned, read_plain, read_release
+from flip.data.manifest import load_manifest
+from flip.errors import InputError, UsageError
+from flip.model.checkpoint import load_checkpoint
+from flip.text.tokenize import normalize
+
+Flip = Callable[..., Any]
+HEADER = "client_id\tpath\tsentence\tup_votes\tdown_votes\tage\tgender\taccents\tlocale\tsegment"
+
+
+@pytest.fixture
+def release(here: Path, sentences: list[str]) -> Path:
+    """A Common Voice release folder: quotes in the text are not quoting, and one sentence is blank."""
+    folder = here / "cv-corpus" / "en"
+    (folder / "clips").mkdir(parents=True)
+    for part, start, count in (("train", 0, 300), ("dev", 300, 40), ("test", 340, 50)):
+        lines = [*sentences[start : start + count - 2], '"Quoted" start, he said', ""]
+        rows = [f"c{i}\tclip_{i}.mp3\t{line}\t2\t0\t\t\t\ten\t" for i, line in enumerate(lines)]
+        (folder / f"{part}.tsv").write_text("\n".join([HEADER, *rows]) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def bitext(here: Path, sentences: list[str]) -> tuple[str, str]:
+    """Two aligned files; the other language is the words backwards. Blank lines on either side, and repetitions."""
+    english = [*sentences[:400], *sentences[:20], "only here", ""]
+    other = [" ".join(reversed(line.split())) for line in english[:-2]] + ["", "nur hier"]
+    other[3] = other[5]  # two English sentences with one translation
+    for language, lines in (("en", english), ("xx", other)):
+        (here / f"europarl.{language}").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return "europarl.en", "europarl.xx"
+
+
+def test_a_common_voice_release_folder(release: Path, flip: Flip) -> None:
+    done = flip("embed", release, "--dataset", "data")
+    assert done.code == 0, done.err
+    assert done.records[0]["rows"] == {"train": 299, "dev": 39, "test": 49}
+    assert "3 rows with a blank line dropped" in done.err
+    datasets = load_manifest(Path("data/datasets.yaml"))
+    assert datasets["test"].sentences()[-1] == '"Quoted" start, he said'
+    assert datasets["train"].embeddings[0].source["encoder"] == "minilm"
+    assert flip("vocab", "--data", "data/datasets.yaml", "-o", "v.json").code == 0
+    assert flip("train", "--data", "data/datasets.yaml", "--vocab", "v.json", "-o", "run", "--epochs", 1).code == 0
+
+
+def test_two_aligned_files(bitext: tuple[str, str], flip: Flip, minilm: Any) -> None:
+    done = flip("embed", *bitext, "--pair", "--dataset", "data", "--split", "rest,30,40", "--dtype", "float16")
+    assert done.code == 0, done.err
+    assert "2 rows with a blank line dropped" in done.err
+    assert done.records[0]["rows"] == {"train": 350, "dev": 30, "test": 40}
+    assert done.records[0]["texts"] == ["en", "xx"]
+    test = load_manifest(Path("data/datasets.yaml"))["test"]
+    assert [e.id for e in test.embeddings] == ["en", "xx"] and test.embeddings[1].language == "xx"
+    english, other = test.sentences("en"), test.sentences("xx")
+    assert other[0] == " ".join(reversed(english[0].split()))
+    u = test.embeddings[1].open()
+    assert u.dtype == np.float16
+    assert np.allclose(u[7], minilm.encode([other[7]])[0], atol=2e-3)
+    assert flip("vocab", "--data", "data/datasets.yaml", "--text-id", "en", "-o", "v.json").code == 0
+    trained = flip(
+        "train", "--data", "data/datasets.yaml", "--text", "en", "--vocab", "v.json", "-o", "run", "--epochs", 1
+    )
+    assert trained.code == 0, trained.err
+
+
+def test_a_pair_has_its_similarities_in_the_manifest(bitext: tuple[str, str], flip: Flip) -> None:
+    command = ("embed", *bitext, "--pair", "--dataset", "data", "--split", "rest,30,40", "--language", "eng,deu_Latn")
+    assert flip(*command).code == 0
+    datasets = load_manifest(Path("data/datasets.yaml"))
+    assert [e.language for e in datasets["dev"].embeddings] == ["eng", "deu_Latn"]
+    assert [e.source["language"] for e in datasets["dev"].embeddings] == ["eng", "deu_Latn"]
+    for part, rows in (("train", 350), ("dev", 30), ("test", 40)):
+        a, b = (np.asarray(e.open()) for e in datasets[part].embeddings)
+        [scores] = datasets[part].similarities
+        assert scores.pair == ("en", "xx")
+        assert np.load(scores.file).shape == (rows,)
+        np.testing.assert_allclose(np.load(scores.file), (a * b).sum(1), atol=1e-5)
+    assert flip(*command[:-1], "a,b,c", "--force").code == 2
+
+
+def test_equal_sentences_on_either_side_stay_together(bitext: tuple[str, str]) -> None:
+    for seed in range(5):
+        parts = read_aligned(bitext, "0.8,0.1,0.1", seed)
+        for side in ("en", "xx"):
+            seen = {part: {normalize(text) for text in parts[part].texts[side]} for part in parts}
+            assert sum(map(len, seen.values())) == len(set.union(*seen.values()))
+    assert read_aligned(bitext, "0.8,0.1,0.1", 3) == read_aligned(bitext, "0.8,0.1,0.1", 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "ids"),
+    [
+        ("europarl-v10.de-en.tsv", "", ["de", "en"]),
+        ("en-hi.tsv", "idx\tsrc\ttgt\n", ["en", "hi"]),
+        ("samanantar.tsv", "idx\tsrc\ttgt\n", ["src", "tgt"]),
+    ],
+)
+def test_one_tsv_with_both_sides(here: Path, name: str, header: str, ids: list[str]) -> None:
+    lines = [f"{i}\t" * bool(header) + f"left {i} word\tright {i}" for i in range(50)]
+    (here / name).write_text(header + "\n".join(lines) + "\n")
+    parts = read_aligned([name], "0.8,0.1,0.1", 0)
+    assert list(parts["train"].texts) == ids
+    pairs = [pair for part in parts.values() for pair in zip(*part.texts.values(), strict=True)]
+    assert sorted(pairs) == sorted((f"left {i} word", f"right {i}") for i in range(50))
+
+
+def test_plain_text(here: Path, sentences: list[str], flip: Flip) -> None:
+    (here / "a.txt").write_text("\n".join(sentences[:200]))
+    done = flip("embed", "a.txt", "--dataset", "data", "--split", "0.8,0.1,0.1", "--seed", 7)
+    assert done.records[0]["rows"] == {"train": 160, "dev": 20, "test": 20}
+    assert (
+        load_manifest(Path("data/datasets.yaml"))["dev"].sentences()
+        == read_plain(["a.txt"], "0.8,0.1,0.1", 7)["dev"].texts["text"]
+    )
+    before = Path("data/train.npy").stat().st_mtime_ns
+    again = ("embed", "a.txt", "--dataset", "data", "--split", "0.8,0.1,0.1", "--seed", 7)
+    assert flip(*again).code == 3
+    assert flip(*again, "--force").code == 0
+    assert Path("data/train.npy").stat().st_mtime_ns == before
+
+
+def test_a_dataset_writes_over_nothing_that_is_not_its_own(
+    here: Path, sentences: list[str], fails: Callable[..., str]
+) -> None:
+    (here / "train.sentences.txt").write_text("\n".join(sentences[:200]))
+    before = (here / "train.sentences.txt").read_bytes()
+    command = ("embed", "train.sentences.txt", "--split", "0.8,0.1,0.1", "--dataset")
+    assert "train.sentences.txt is an input" in fails(2, *command, ".", "--force")
+    assert (here / "train.sentences.txt").read_bytes() == before
+    np.save(here / "train.npy", np.ones((1, 384), np.float32))
+    (here / "a.txt").write_bytes(before)
+    assert "train.npy exists and was made of other input" in fails(3, "embed", "a.txt", "--dataset", ".")
+    assert np.load(here / "train.npy").shape == (1, 384)
+
+
+def test_augmented_sentences_become_a_dataset_to_train_on(here: Path, sentences: list[str], flip: Flip) -> None:
+    (here / "a.txt").write_text("\n".join(sentences[:200]))
+    done = flip("embed", "a.txt", "--dataset", "data", "--split", "0.8,0.1,0.1", "--augment", 2)
+    assert done.code == 0, done.err
+    rows = done.records[0]["rows"]
+    assert (rows["train"], rows["augmented"] > 300) == (160, True)
+    assert flip("vocab", "data/train.sentences.txt", "-o", "v.json").code == 0
+    trained = ("train", "--data", "data/datasets.yaml", "--vocab", "v.json", "-o", "run", "--epochs", 1)
+    assert flip(*trained, "--extra", "augmented").code == 0
+    assert load_checkpoint("run").config["data"]["train"] == "train,augmented"
+
+
+def test_what_does_not_fit_is_said(release: Path, bitext: tuple[str, str], fails: Callable[..., str]) -> None:
+    Path("short.xx").write_text("one\n")
+    with pytest.raises(InputError, match=r"short\.xx has fewer lines"):
+        read_aligned([bitext[0], "short.xx"], "0.8,0.1,0.1", 0)
+    with pytest.raises(UsageError, match="3 inputs are no pair"):
+        read_aligned(["a", "b", "c"], "0.8,0.1,0.1", 0)
+    Path("bad.tsv").write_text("a\tb\nc\n")
+    with pytest.raises(InputError, match=r"bad\.tsv, line 2: 1 columns, expected 2"):
+        read_aligned(["bad.tsv"], "0.8,0.1,0.1", 0)
+    (release / "dev.tsv").write_text("path\twords\n")
+    with pytest.raises(InputError, match=r"dev\.tsv, line 1: no column 'sentence'"):
+        read_release(release)
+    (release / "dev.tsv").write_text(HEADER + "\nc\tp\n")
+    with pytest.raises(InputError, match=r"dev\.tsv, line 2: 2 columns, the header has 10"):
+        read_release(release)
+    (release / "dev.tsv").unlink()
+    assert "dev.tsv: no such file" in fails(3, "embed", release, "--dataset", "d")
+    assert "is a folder" in fails(2, "embed", release, "a.txt", "--dataset", "d")
+    assert "exclude each other" in fails(2, "embed", "a.txt", "--dataset", "d", "-o", "x.npy")
+    assert "3 inputs are no pair" in fails(2, "embed", "a", "b", "c", "--pair", "--dataset", "d")
+    augmenting = fails(2, "embed", *bitext, "--pair", "--dataset", "d", "--augment", 1)
+    assert "--augment needs a corpus of one text" in augmenting

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flip import load_checkpoint
+from flip.explain.explainer import Explainer
+from flip.explain.reading import Reader, Reading, read
+from flip.inputs.records import Record
+from flip.model.checkpoint import Checkpoint
+from flip.model.linear import LogLinear
+from flip.text.tokenize import Tokenizer
+from flip.text.vocabulary import Vocabulary
+
+
+class Counting:
+    """Embeds a text as the counts of aa, bb and cc."""
+
+    name, revision, dimension, modalities, device = "counting", "1", 3, frozenset({"text"}), "cpu"
+
+    def encode(self, batch: list[str]) -> np.ndarray:
+        return np.array([[text.lower().split().count(w) for w in ("aa", "bb", "cc")] for text in batch], np.float32)
+
+
+def explainer(b: float = -2, words: tuple[str, ...] = ("aa", "bb", "cc"), **config: Any) -> Explainer:
+    model = LogLinear(4 * np.eye(3, dtype=np.float32), np.full(3, b, np.float32))
+    vocabulary = Vocabulary(words, Tokenizer(ngram=(1, 2)))
+    return Explainer(Checkpoint(model, vocabulary, {"objective": "bernoulli"} | config), Counting)
+
+
+def reading(record: dict[str, Any], explain: Explainer, **options: Any) -> Reading:
+    return read(record, explain.reader, **{"likely": 0.5, "least": 0.5, "topn": 10} | options)
+
+
+def pieces(text: str, tokenizer: Tokenizer, *words: str) -> list[tuple[str, ...]]:
+    found = Reader(Vocabulary(words or ("x",), tokenizer)).pieces(text)
+    assert "".join(piece.text for piece in found) == text
+    return [(piece.text, *piece.words) for piece in found if piece.words]
+
+
+@pytest.mark.parametrize(
+    ("text", "tokenizer", "expected"),
+    [
+        ("“Don’t,” he said.", Tokenizer(), [("Don’t", "dont"), ("he", "he"), ("said", "said")]),
+        ("I am  3.5 km—away", Tokenizer(), [("am", "am"), ("3.5", "35"), ("km—away", "kmaway")]),
+        ("schöne\tSache", Tokenizer(), [("schöne", "schöne"), ("Sache", "sache")]),
+        ("今天很好。", Tokenizer("unicode"), [("今", "今"), ("天", "天"), ("很", "很"), ("好", "好")]),
+        ("東京、大阪", Tokenizer(), [("東京", "東京"), ("大阪", "大阪")]),
+        ("State-of-the-art.", Tokenizer(normalize=False),
+         [("State", "State"), ("of", "of"), ("the", "the"), ("art", "art")]),
+        ("Café ok", Tokenizer(strip_accents="ascii"), [("Café", "cafe"), ("ok", "ok")]),
+        ("👍 yes!", Tokenizer("whitespace"), [("👍", "👍"), ("yes", "yes")]),
+        ("\x1b[2J", Tokenizer(), [("2J", "2j")]),
+        ("", Tokenizer(), []),
+    ],
+)  # fmt: skip
+def test_words_stand_beside_what_is_written(text: str, tokenizer: Tokenizer, expected: list[tuple[str, ...]]) -> None:
+    assert pieces(text, tokenizer) == expected
+
+
+@pytest.mark.parametrize("tokenizer", [Tokenizer(), Tokenizer("unicode"), Tokenizer(normalize=False)])
+@pytest.mark.parametrize(
+    "text", ["Ünïcödé, İzmir…\u200bΟΔΟΣ ½ ﬁn", "हिन्दी में।", "a_b  don't/won't 1,000.5", "我今天去了北京，很好。" * 40]
+)
+def test_they_are_the_words_of_the_whole_text(text: str, tokenizer: Tokenizer) -> None:
+    found = [word for piece in Reader(Vocabulary(("x",), tokenizer)).pieces(text) for word in piece.words]
+    assert found == tokenizer.words(text)
+
+
+def test_the_longest_ngram_of_the_vocabulary_is_one_word() -> None:
+    found = pieces("In New  York, new!", Tokenizer(ngram=(1, 2)), "new york", "new", "york")
+    assert found == [("In", "in"), ("New  York", "new york"), ("new", "new")]
+
+
+def test_a_form_of_many_characters_is_cut_in_linear_time() -> None:
+    assert len(pieces("東京、" * 20_000, Tokenizer())) == 20_000
+
+
+def test_words_of_a_record_have_probability_and_rank() -> None:
+    record = explainer().text("Bb, aa bb Dd?")
+    at = {word["word"]: word for word in record["words"]}
+    assert [word["surface"] for word in record["words"]] == ["Bb", "aa", "bb", "Dd"]
+    keywords = {word["word"]: word for word in record["keywords"]}
+    assert [at[w]["rank"] for w in ("aa", "bb")] == [1, 1]  # "Bb," is none for this encoder: equal scores
+    assert at["aa"]["probability"] == keywords["aa"]["probability"] == 0.8808
+    assert (at["dd"]["probability"], at["dd"]["rank"], record["unknown"]) == (None, None, ["dd"])
+    assert {word: keywords[word]["in_text"] for word in keywords} == {"aa": True, "bb": True, "cc": False}
+
+
+def test_probability_is_of_the_full_bias_and_rank_of_the_score() -> None:
+    model = LogLinear(4 * np.eye(3, dtype=np.float32), np.array([0, 0, 9], np.float32))
+    config = {"objective": "bernoulli", "bias_weight": 0.0}
+    record = Explainer(Checkpoint(model, Vocabulary(("aa", "bb", "cc")), config), Counting).text("aa cc cc bb bb bb")
+    at = {word["word"]: word for word in record["words"]}
+    assert [at[w]["rank"] for w in ("aa", "bb", "cc")] == [3, 1, 2]
+    assert at["cc"]["probability"] == pytest.approx(1 / (1 + np.exp(-17)), abs=1e-4)
+    for keyword in record["keywords"]:
+        assert keyword["probability"] == at[keyword["word"]]["probability"]
+
+
+def test_blank_text_and_vectors() -> None:
+    explain = explainer()
+    blank, vector, row = explain.batch([
+        Record("", text=""),
+        Record("", row=0, embedding=np.ones(3, np.float32)),
+        Record("", row=1, text="aa", embedding=np.ones(3, np.float32)),
+    ])  # fmt: skip
+    assert (blank["keywords"], blank["words"], blank["unknown"]) == ([], [], [])
+    assert "words" not in vector
+    assert "in_text" not in vector["keywords"][0]
+    assert (row["row"], row["text"], row["words"][0]["rank"]) == (1, "aa", 1)
+
+
+@pytest.mark.parametrize(
+    ("probability", "rank", "state"),
+    [(0.5, 99, "kept"), (0.49, 99, "faint"), (0.17, 99, "faint"), (0.16, 99, "lost"), (0.01, 6, "faint"),
+     (0.01, 7, "lost"), (None, None, "unknown"), (None, 2, "kept"), (None, 3, "faint"), (None, 7, "lost")],
+)  # fmt: skip
+def test_states(probability: float | None, rank: int | None, state: str) -> None:
+    words = [{"word": "aa", "surface": "aa", "probability": probability, "rank": rank}]
+    words.append({"word": "bb", "surface": "bb", "probability": 1.0, "rank": 1})
+    if rank is None:
+        words.append({"word": "cc", "surface": "cc", "probability": 1.0, "rank": 1})
+    text = " ".join(word["word"] for word in words)
+    found = reading({"text": text, "words": words, "keywords": []}, explainer())
+    assert found.marks[0].state == state
+
+
+def test_words_of_the_text_are_no_others_and_the_improbable_are_apart() -> None:
+    explain = explainer(b=-4)
+    record = explain.text("bb bb")
+    assert record["keywords"][0]["word"] == "bb"
+    found = reading(record | {"keywords": [
+        *record["keywords"][:1],
+        {"word": "x", "probability": 0.5, "score": 1.0, "in_text": False},
+        {"word": "y", "probability": 0.4, "score": 0.9, "in_text": False},
+        {"word": "z", "probability": 0.9, "score": 0.8, "in_text": False},
+    ]}, explain)  # fmt: skip
+    assert [word["word"] for word in found.others] == ["z", "x"]
+    assert [word["word"] for word in found.unlikely] == ["y"]
+    assert [(mark.text, mark.state) for mark in found.marks] == [("bb", "kept"), (" ", None), ("bb", "kept")]
+
+
+def test_a_multinomial_model_has_ranks_only() -> None:
+    explain = explainer(objective="multinomial")
+    record = explain.text("aa aa bb")
+    assert [word["probability"] for word in record["words"]] == [None] * 3
+    found = reading(record, explain)
+    assert [mark.state for mark in found.marks if mark.state] == ["kept"] * 3
+    assert [word["word"] for word in found.others] == ["cc"]
+
+
+def test_the_first_command_of_the_readme_answers_with_nothing_improbable() -> None:
+    explain = Explainer(load_checkpoint(), topn=74)
+    record = explain.text("Eisen was born in Brooklyn, New York and was raised on Staten Island.")
+    likely = explain.checkpoint.likely
+    found = read(record, explain.reader, likely=likely, least=likely, topn=10)
+    assert all(word["probability"] >= likely for word in found.others)
+    assert found.unlikely
+    assert all(word["probability"] < likely for word in found.unlikely)
+    kept = {mark.text for mark in found.marks if mark.state == "kept"}
+    assert {"New", "York", "born"} <= kept
+    assert "Staten" in {mark.text for mark in found.marks if mark.state == "unknown"}

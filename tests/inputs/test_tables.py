@@ -1,0 +1,90 @@
+"""TSV and CSV by their header."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flip.errors import InputError
+from flip.inputs.records import Record, read_records, scan_records
+
+
+def read(path: Path, content: str | bytes) -> list[Record]:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return list(read_records(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.tsv", "client_id\tpath\tsentence\tlocale\nx\ta.mp3\tThe cat sat.\ten\ny\tb.mp3\tA dog ran.\ten\n"),
+        ("a.tsv", "id\ttext\n1\tThe cat sat.\n2\tA dog ran."),
+        ("a.csv", 'id,text\n1,The cat sat.\n2,"A dog ran."\n'),
+        ("a.csv", "text;label\nThe cat sat.;1\nA dog ran.;0\n"),
+        ("a.csv", "text\nThe cat sat.\nA dog ran.\n"),
+        ("a.csv", "Title, Text\nx,The cat sat.\ny,A dog ran.\n"),
+        ("a.csv", "\ufeffID\tSentence\r\n1\tThe cat sat.\r\n2\tA dog ran.\r\n"),
+        ("no ending", "path\tsentence\na\tThe cat sat.\nb\tA dog ran.\n\n"),
+        ("a.txt", "path\tsentence\na\tThe cat sat.\n\nb\tA dog ran.\n \n"),
+    ],
+)
+def test_the_column_of_text_is_read(name: str, content: str, tmp_path: Path) -> None:
+    assert [record.text for record in read(tmp_path / name, content)] == ["The cat sat.", "A dog ran."]
+
+
+def test_quoted_cells_may_hold_separators_and_lines(tmp_path: Path) -> None:
+    first, second = read(tmp_path / "a.csv", 'id,text\nx,"One, two,\nthree ""four""."\ny,Five\n')
+    assert (first.id, first.text) == ("x", 'One, two,\nthree "four".')
+    assert (second.id, second.where) == ("y", f"{tmp_path / 'a.csv'}, line 4")
+
+
+def test_tabs_are_read_without_quoting(tmp_path: Path) -> None:
+    [record] = read(tmp_path / "a.tsv", 'path\tsentence\na\t"The "cat" sat.\n')
+    assert record.text == '"The "cat" sat.'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.tsv", b"path\twords\na\tb\n", "line 1: no column 'sentence' or 'text' in the header"),
+        ("a.csv", b"1,Hello\n2,There\n", "line 1: no column 'sentence' or 'text' in the header"),
+        ("a.tsv", b"path\tsentence\n", "a header, and no row below it"),
+        ("a.tsv", b"path\tsentence\n\n\n", "a header, and no row below it"),
+        ("a.tsv", b"path\tsentence\ra\tone\r", "line 1: no header of a table"),
+        ("a.csv", b"id,text\n1,a,b\n", "line 2: 3 columns, the header has 2"),
+        ("a.csv", b"id,text\n1,caf\xe9\n", "line 2: not valid UTF-8"),
+        ("a.csv", b'id,text\n1,"never closed\n' + b"x" * 200_000, "line 2: not valid CSV: field larger"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(name: str, content: bytes, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / name, content)
+    assert message in caught.value.message
+    assert caught.value.message.startswith(str(tmp_path / name))
+    assert caught.value.hint
+
+
+def test_a_bad_row_is_an_error_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_bytes(b"path\tsentence\na\tone\nb\nc\tcaf\xe9\nd\tfour\n")
+    one, short, latin, four = scan_records(path)
+    assert isinstance(one, Record) and isinstance(four, Record)
+    assert (one.text, four.text) == ("one", "four")
+    assert isinstance(short, InputError) and "line 3: 1 columns" in short.message
+    assert isinstance(latin, InputError) and "line 4: not valid UTF-8" in latin.message
+
+
+def test_clips_need_a_table_with_paths(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("path\tsentence\na.mp3\tone\n")
+    [record] = read_records(path, tmp_path)
+    assert (record.audio, record.text) == (tmp_path / "a.mp3", "one")
+    path.write_text("sentence\tlocale\none\ten\n")
+    with pytest.raises(InputError, match="no column 'path' in the header"):
+        list(read_records(path, tmp_path))
+    path.with_suffix(".txt").write_text("one\n")
+    with pytest.raises(InputError, match="no table with the columns path and sentence"):
+        list(read_records(path.with_suffix(".txt"), tmp_path))
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        list(read_records(path, Path("nowhere")))

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+from sklearn.feature_extraction.text import CountVectorizer
+
+from flip.errors import InputError, UsageError
+from flip.text.tokenize import Tokenizer, normalize
+from flip.text.vocabulary import Vocabulary, build_vocabulary, options_path
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"min_df": 2},
+        {"min_df": 0.002, "max_df": 0.3},
+        {"max_df": 50},
+        {"ngram": (1, 2), "min_df": 3},
+        {"ngram": (2, 2)},
+    ],
+)
+def test_equals_count_vectorizer(sentences: list[str], options: dict) -> None:
+    options = dict(options)
+    ngram = options.pop("ngram", (1, 1))
+    ours = build_vocabulary(sentences, Tokenizer(ngram=ngram), max_features=None, **options)
+    theirs = CountVectorizer(token_pattern=r"(?u)\b\w\w+\b", preprocessor=normalize, ngram_range=ngram, **options)
+    theirs.fit(sentences)
+    assert ours.index == {word: int(i) for word, i in theirs.vocabulary_.items()}
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_df": 1}, {"min_df": 1.0}, {"min_df": 1, "max_df": 1.0}, {"min_df": 0.5}, {"max_df": 2}]
+)
+def test_integers_count_sentences_and_decimals_are_shares_as_in_count_vectorizer(options: dict) -> None:
+    texts = ["the cat sat", "the dog sat", "the bird flew"]
+    theirs = CountVectorizer(token_pattern=r"(?u)\b\w\w+\b", **options).fit(texts)
+    assert list(build_vocabulary(texts, Tokenizer(), **options).words) == sorted(theirs.vocabulary_)
+
+
+@pytest.mark.parametrize("bound", [2.0, -1, -0.5, float("nan"), True, "x", "1.5", None])
+def test_what_bounds_no_frequency_is_refused(bound: object) -> None:
+    with pytest.raises(UsageError, match="bounds no frequency"):
+        build_vocabulary(["one two"], Tokenizer(), max_df=bound)  # type: ignore[arg-type]
+
+
+def test_a_vocabulary_of_clauses_says_what_to_do() -> None:
+    chinese = ["我今天很高兴。", "他昨天去了北京。"]
+    assert "--tokenizer unicode" in (build_vocabulary(chinese, Tokenizer()).unsegmented or "")
+    assert build_vocabulary(chinese, Tokenizer("unicode")).unsegmented is None
+    assert "segmenter" in (build_vocabulary(["สวัสดีชาวโลก"], Tokenizer()).unsegmented or "")
+    assert build_vocabulary(["나는 오늘 행복하다", "हिन्दी भाषा"], Tokenizer()).unsegmented is None
+
+
+def test_accents_as_count_vectorizer_strips_them() -> None:
+    texts = ["Çà et là, déjà vu", "naïve café ﬁn"]
+    for accents in ("ascii", "unicode"):
+        theirs = CountVectorizer(token_pattern=r"(?u)\b\w\w+\b", strip_accents=accents).fit(map(normalize, texts))
+        ours = build_vocabulary(texts, Tokenizer(strip_accents=accents))
+        assert list(ours.words) == sorted(theirs.vocabulary_)
+
+
+def test_the_most_frequent_words_are_kept_ties_alphabetically() -> None:
+    texts = ["bb bb aa", "cc aa bb", "dd cc ee"]
+    assert build_vocabulary(texts, Tokenizer(), max_features=3).words == ("aa", "bb", "cc")
+    assert build_vocabulary(texts, Tokenizer(), max_features=4).words == ("aa", "bb", "cc", "dd")
+
+
+def test_only_given_words() -> None:
+    built = build_vocabulary(["The cat sat", "a dog ran"], Tokenizer(), words=["Cat!", "dog", "zebra"])
+    assert built.words == ("cat", "dog")
+
+
+def test_taught_words_are_in_whether_they_occur_or_not() -> None:
+    built = build_vocabulary(
+        ["The cat sat"], Tokenizer(), min_df=1, max_features=2, teach=["Kubernetes", "the", "New York"]
+    )
+    assert built.words == ("cat", "kubernetes", "new", "sat", "the", "york")
+    assert (built.surface("kubernetes"), built.surface("york")) == ("Kubernetes", "York")
+
+
+def test_text_is_read_once_and_lazily(sentences: list[str]) -> None:
+    assert build_vocabulary(iter(sentences), Tokenizer()) == build_vocabulary(sentences, Tokenizer())
+
+
+def test_nothing_to_build_from() -> None:
+    with pytest.raises(InputError, match="no text"):
+        build_vocabulary(["", ""], Tokenizer())
+    with pytest.raises(InputError, match="no word is left of 2 in 1 sentences"):
+        build_vocabulary(["one two"], Tokenizer(), min_df=2)
+
+
+def test_round_trip_with_options(tmp_path: Path) -> None:
+    vocabulary = Vocabulary(("aa", "bb"), Tokenizer("whitespace", "ascii", (1, 2)))
+    vocabulary.save(tmp_path / "v.json")
+    assert Vocabulary.load(tmp_path / "v.json") == vocabulary
+    assert orjson.loads((tmp_path / "v.json").read_bytes()) == {"aa": 0, "bb": 1}
+    options_path(tmp_path / "v.json").unlink()
+    assert Vocabulary.load(tmp_path / "v.json").tokenizer == Tokenizer()
+
+
+def test_surfaces_are_how_people_write_the_words(tmp_path: Path) -> None:
+    texts = ["The state-of-the-art train to Boston, today's best.", "In Boston, new trains.", "A train — Boston's."]
+    built = build_vocabulary(texts, Tokenizer())
+    assert built.surface("boston") == "Boston"
+    assert built.surface("bostons") == "Boston's"
+    assert built.surface("stateoftheart") == "state-of-the-art"
+    assert built.surface("train") == "train"
+    assert "train" not in built.surfaces
+    built.save(tmp_path / "v.json")
+    assert Vocabulary.load(tmp_path / "v.json").surfaces == built.surfaces
+    pairs = build_vocabulary(texts, Tokenizer(ngram=(2, 2)))
+    assert pairs.surface("to boston") == "to Boston"
+
+
+def test_indices_in_any_order(tmp_path: Path) -> None:
+    (tmp_path / "v.json").write_text('{"zz": 1, "aa": 2, "mm": 0}')
+    assert Vocabulary.load(tmp_path / "v.json").words == ("mm", "zz", "aa")
+
+
+@pytest.mark.parametrize("content", ['{"a": 0, "b": 2}', '{"a": 0, "b": 0}', '{"a": "x"}', "[]", "{}", "not json"])
+def test_a_damaged_vocabulary_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "v.json").write_text(content)
+    with pytest.raises(InputError, match="v.json"):
+        Vocabulary.load(tmp_path / "v.json")
