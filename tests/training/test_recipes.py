@@ -11,7 +11,9 @@ from flip.training.recipes import PAPER, TrainConfig, choose
 def test_single_ingredients_override_a_recipe() -> None:
     chosen = choose("paper", 128, {"lr": 0.1, "l1": None, "shuffle": True, "seed": 4, "another setting": 1})
     assert chosen == replace(PAPER, rank=128, lr=0.1, shuffle=True, seed=4)
-    assert choose("flip", None, {}) == replace(TrainConfig(), rank=None)
+    assert choose("flip", "full", {}) == replace(TrainConfig(), rank=None)
+    assert [choose("flip", None, {}, d).rank for d in (384, 1024, None)] == [384, 512, 512]
+    assert choose("flip", 1024, {}, 384).rank == 1024
 
 
 @pytest.mark.parametrize(

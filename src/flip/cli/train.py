@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
-from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flip.cli import options
 from flip.cli.help import HelpAll
 from flip.cli.output import INTERRUPTED, Output, guarded, interruptible
-from flip.cli.train_data import Given, prepare, require_source, views_of
+from flip.cli.train_data import prepare, require_source
 
 if TYPE_CHECKING:
-    import torch
-
     from flip.cli.settings import Settings, TrainSettings
-    from flip.training.distributed import Group
+    from flip.training.pipeline import Trained
     from flip.training.recipes import TrainConfig
 
 EPILOG = """\b
@@ -246,132 +242,68 @@ def _train(settings: Settings, out: Output) -> None:
 
     from flip.errors import UsageError
     from flip.training.distributed import joined, own_device
+    from flip.training.pipeline import train as training
     from flip.training.recipes import choose
-    from flip.training.run_folder import open_run
 
     own = settings.train
     if own.output is None:
         raise UsageError("no folder for the run", "add -o RUN, or [train] output in flip.toml")
     # What does not go together is refused before anything is prepared.
-    choose(own.recipe, None if own.rank == "full" else 1, vars(own))
+    metric = choose(own.recipe, own.rank, vars(own)).dev_metric
     torch.set_flush_denormal(True)  # as Trainer does, but before an encoder makes torch start its threads
     device = own_device(settings.device)
     before = _started(own.output)
-    run = open_run(own.output, resume=own.resume, force=own.force)
-    with ExitStack() as opened, interruptible(lambda: _how_to_go_on(own, before)), joined(device) as group:
-        group.from_first(partial(opened.enter_context, run))
-        given = group.from_first(partial(prepare, settings, out))
-        _train_on(given, settings, own.output, device, group, out)
-
-
-def _train_on(given: Given, settings: Settings, folder: Path, device: torch.device, group: Group, out: Output) -> None:
-
-    from flip.data.manifest import require_same_dimension
-    from flip.evaluation.metrics import DEPTH, evaluate, rank, references
-    from flip.evaluation.probabilities import threshold_f1
-    from flip.model.card import write_card
-    from flip.model.checkpoint import Checkpoint, load_model, save_checkpoint
-    from flip.model.locate import MODEL_FILE
-    from flip.model.spread import Spread
-    from flip.text.bags import bags_of_words
-    from flip.text.stopwords import function_words
-    from flip.training.calibration import choose_bias_weight, language_of
-    from flip.training.run_folder import kept_epoch, precision_of, train_run
-    from flip.training.trainer import DevData, Trainer, TrainingData
-
-    own = settings.train
-    bags = bags_of_words(given.train.sentences(own.text), given.vocabulary)
-    dev_references = references(given.dev.sentences(own.text), given.vocabulary)
-    views, dev_views = views_of(given.train), views_of(given.dev)
-    tested = None
-    if given.test is not None:
-        tested = views_of(given.test)[0], references(given.test.sentences(own.text), given.vocabulary)
-    require_same_dimension(
-        [(data.embeddings[0].file, data.embeddings[0].open()) for data in (given.train, given.dev, given.test) if data]
-    )
-    config = _ingredients(own, views[0].shape[1], settings.seed, out)
-    if own.resume and config.precision == "auto":
-        config = replace(config, precision=precision_of(folder))
-    language = language_of(given.vocabulary, bags)
-    last = function_words(given.vocabulary, language)
-    started = time.perf_counter()
-    trainer = Trainer(
-        TrainingData(views, bags, given.whole),
-        DevData(dev_views, dev_references, last),
-        len(given.vocabulary),
-        config,
-        device,
-        group,
-    )
-    description: dict[str, Any] = {
-        "encoder": given.encoder,
-        "dimension": views[0].shape[1],
-        "embeddings": Spread.of(views, given.whole).to_dict(),
-        "rank": trainer.best.rank,
-        "objective": config.objective,
-        "recipe": config.recipe,
-        "tokenizer": given.vocabulary.tokenizer.to_dict(),
-        "function_words": language,
-        "training": trainer.config.to_dict(),
-        "data": given.description
-        | ({"license": own.text_license} if own.text_license else {})
-        | {"train_sentences": given.whole, "dev_sentences": len(dev_references)},
-    }
-    with out.progress("training") as on_step:
-        for epoch in train_run(
-            folder, trainer, given.vocabulary, description, resume=own.resume, dtype=own.dtype, on_step=on_step
-        ):
-            score = "" if epoch.score is None else f"  dev {config.dev_metric} {epoch.score:.4f}"
+    with interruptible(lambda: _how_to_go_on(own, before)), joined(device) as group, ExitStack() as shown:
+        bar = cache(lambda: shown.enter_context(out.progress("training")))  # after the bars of the preparation
+        epochs = training(
+            partial(prepare, settings, out), own.output, partial(_ingredients, own, settings.seed, out),
+            device=device, group=group, resume=own.resume, force=own.force, dtype=own.dtype,
+            text_license=own.text_license, on_step=lambda done, total: bar()(done, total),
+        )  # fmt: skip
+        while True:
+            try:
+                epoch = next(epochs)
+            except StopIteration as end:
+                trained: Trained | None = end.value
+                break
+            score = "" if epoch.score is None else f"  dev {metric} {epoch.score:.4f}"
             out.note(f"epoch {epoch.epoch}/{epoch.epochs}  loss {epoch.loss:.3f}{score}  {epoch.seconds:.1f} s")
-    seconds = time.perf_counter() - started
-    if not group.is_first:
-        return
-    run_on = str(device)
-    # What is saved is what is measured: float16, and after --resume the same as without.
-    best = load_model(folder / MODEL_FILE)
-    description["bias_weight"] = choose_bias_weight(best, dev_views[0], dev_references, bags, last, run_on)
-    if config.objective == "bernoulli":
-        ranked = rank(best, dev_views[0], DEPTH, bias_weights={"bias": 1.0}, device=run_on)["bias"]
-        description["threshold"] = threshold_f1(ranked, dev_references, len(given.vocabulary))["threshold"]
-    metrics = {"dev": evaluate(best, dev_views[0], dev_references, device=run_on)}
-    if tested is not None:
-        metrics["test"] = evaluate(best, *tested, device=run_on)
-    description["metrics"] = metrics
-    checkpoint = Checkpoint(best, given.vocabulary, description, str(folder))
-    save_checkpoint(folder, checkpoint, own.dtype)
-    write_card(folder, checkpoint)
-    part = "test" if "test" in metrics else "dev"
-    accuracy = metrics[part]["accuracy"]
-    kept = kept_epoch(folder)
-    gainless = trainer.epoch < (trainer.config.epochs or 0)
-    why = f"{trainer.config.patience} checks on dev without a gain" if gainless else "all passes done"
+    if trained:
+        _report(trained, own.output, out)
+
+
+def _report(trained: Trained, folder: Path, out: Output) -> None:
+    why = f"{trained.config.patience} checks on dev without a gain" if trained.gainless else "all passes done"
+    words = len(trained.checkpoint.vocabulary)
+    accuracy = trained.accuracy
     fields = {
         "run": str(folder),
-        "words": len(given.vocabulary),
-        "epochs": trainer.epoch,
-        "kept_epoch": kept,
-        "stopped": "patience" if gainless else "epochs",
-        "seconds": round(seconds, 1),
-        "device": run_on,
-        "dataset": part,
+        "words": words,
+        "epochs": trained.epochs,
+        "kept_epoch": trained.kept,
+        "stopped": "patience" if trained.gainless else "epochs",
+        "seconds": round(trained.seconds, 1),
+        "device": trained.device,
+        "dataset": trained.part,
         "accuracy": accuracy,
     }
     out.result(
         fields,
-        f"{folder}: {len(given.vocabulary)} words, {trainer.epoch} epochs in {seconds:.0f} s on {run_on}",
-        f"kept epoch {kept}, the best on dev; stopped: {why}",
-        f"{part} accuracy {100 * accuracy['bias']['mean']:.1f} with b, {100 * accuracy['no_bias']['mean']:.1f} without",
+        f"{folder}: {words} words, {trained.epochs} epochs in {trained.seconds:.0f} s on {trained.device}",
+        f"kept epoch {trained.kept}, the best on dev; stopped: {why}",
+        f"{trained.part} accuracy {100 * accuracy['bias']['mean']:.1f} with b, "
+        f"{100 * accuracy['no_bias']['mean']:.1f} without",
         f'try: flip explain --model {folder} "Any sentence."',
     )
 
 
-def _ingredients(own: TrainSettings, d: int, seed: int, out: Output) -> TrainConfig:
+def _ingredients(own: TrainSettings, seed: int, out: Output, d: int) -> TrainConfig:
     from flip.training.recipes import choose
 
-    rank = None if own.rank == "full" else min(512, d) if own.rank is None else own.rank
-    if rank is not None and rank > d:
-        out.note(f"note: rank {rank} is more than the {d} dimensions of the embeddings: it adds no power")
-    return choose(own.recipe, rank, vars(own) | {"seed": seed})
+    config = choose(own.recipe, own.rank, vars(own) | {"seed": seed}, d)
+    if config.rank is not None and config.rank > d:
+        out.note(f"note: rank {config.rank} is more than the {d} dimensions of the embeddings: it adds no power")
+    return config
 
 
 def _started(folder: Path) -> int | None:

@@ -115,7 +115,19 @@ PAPER = TrainConfig(
 RECIPES: dict[Recipe, TrainConfig] = {"flip": TrainConfig(), "paper": PAPER}
 
 
-def choose(recipe: Recipe, rank: int | None, chosen: Mapping[str, Any]) -> TrainConfig:
-    """A recipe at a rank, with its other ingredients overridden by those of `chosen` that are not None."""
+def choose(
+    recipe: Recipe, rank: int | Literal["full"] | None, chosen: Mapping[str, Any], d: int | None = None
+) -> TrainConfig:
+    """A recipe, with its ingredients overridden by those of `chosen` that are not None.
+
+    Args:
+        recipe: flip or paper.
+        rank: of the factors; "full" is LiP, None the recipe's own, but not more than d.
+        chosen: ingredients by name.
+        d: dimensions of the embeddings, where they are known.
+    """
+    base = RECIPES[recipe]
+    own = base.rank if d is None or base.rank is None else min(base.rank, d)
     names = {field.name for field in fields(TrainConfig)} - {"recipe", "rank"}
-    return replace(RECIPES[recipe], rank=rank, **{name: chosen[name] for name in names if chosen.get(name) is not None})
+    overridden = {name: chosen[name] for name in names if chosen.get(name) is not None}
+    return replace(base, rank=None if rank == "full" else rank or own, **overridden)
