@@ -2,42 +2,59 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from flip.cli import options
+from flip.cli import loading
 from flip.cli.embed_dataset import progress_of_parts
 
 if TYPE_CHECKING:
+    from flip.cli.options import TrainSettings
     from flip.cli.output import Output
-    from flip.cli.settings import Settings, TrainSettings
+    from flip.cli.settings import Settings
     from flip.encoders.base import Encoder
     from flip.training.material import Material
 
 
-def require_source(settings: Settings, of_data: dict[str, Any], of_corpus: dict[str, Any]) -> None:
-    """Raises a UsageError where there is not one source, or where an option of the other was given.
+_OF_DATA = ("train", "extra", "dev", "text", "embedding_pair", "sim_threshold")
+_OF_CORPUS = ("split", "augment", "teach", "encoder", "encoder_batch_size")
+_INSTEAD = {
+    "extra": "--augment N makes further sentences of a CORPUS",
+    "augment": "flip embed CORPUS --dataset DIR --augment N embeds more; then --data DIR/datasets.yaml "
+    "--extra augmented",
+}
+
+
+def require_source(settings: Settings, *also: str) -> None:
+    """Sees to it that there is one source, and that no option of the other was given.
+
+    What the command line names wins over the other in flip.toml.
 
     Args:
         settings: with `corpus` or `data`.
-        of_data: options that only --data has, by their flags; None where one was not given.
-        of_corpus: those that only a CORPUS has.
+        also: options that the command line names beside those of `flip train`'s own settings.
+
+    Raises:
+        UsageError: both or none, or an option of the other.
     """
     from flip.errors import UsageError
 
-    own = settings.train
+    own, named = settings.train, settings.named | set(also)
+    if "corpus" in named:
+        own.data = own.data if "data" in named else None
+        own.extra = own.extra if "extra" in named else None
+    elif "data" in named:
+        own.corpus, own.augment = [], own.augment if "augment" in named else None
     if bool(own.corpus) == bool(own.data):
         raise UsageError(
             "give either a CORPUS or --data",
             "flip train sents.txt -o RUN, or flip train --data datasets.yaml -o RUN",
         )
-    wrong = [flag for flag, given in (of_data if own.corpus else of_corpus).items() if given is not None]
-    if wrong:
-        hint = {
-            "--extra": "--augment N makes further sentences of a CORPUS",
-            "--augment": "flip embed CORPUS --dataset DIR --augment N embeds more; then --data DIR/datasets.yaml "
-            "--extra augmented",
-        }.get(wrong[0], "flip train --help says what each is of")
-        raise UsageError(f"{wrong[0]} is of {'--data' if own.corpus else 'a CORPUS'}", hint)
+    in_file = {name for name in ("extra", "augment") if getattr(own, name) is not None}
+    for name in _OF_DATA if own.corpus else _OF_CORPUS:
+        if name in named | in_file:
+            hint = _INSTEAD.get(name, "flip train --help says what each is of")
+            flag = name.replace("_", "-")
+            raise UsageError(f"--{flag} is of {'--data' if own.corpus else 'a CORPUS'}", hint)
 
 
 def prepare(settings: Settings, out: Output) -> Material:
@@ -57,7 +74,7 @@ def _from_corpus(settings: Settings, out: Output) -> Material:
 
     own, v = settings.train, settings.vocab
     assert own.output is not None
-    encoder = options.load_encoder(settings.encoder, settings, out)
+    encoder = loading.load_encoder(settings.encoder, settings, out)
     parts = read_plain(own.corpus, own.split, settings.seed)
     teach = list(read_texts([own.teach])) if own.teach else []
     times = _augmentation(own, encoder)
