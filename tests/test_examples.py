@@ -19,6 +19,8 @@ import pytest
 from flip.cli.settings import load_settings
 from tests.conftest import QUICKSTART, ROOT
 
+pytestmark = pytest.mark.slow
+
 PAPER = ROOT / "examples" / "paper"
 
 

@@ -65,8 +65,6 @@ def train(
 
 
 def _train(settings: Settings, out: Output) -> None:
-    import torch
-
     from flip.errors import UsageError
     from flip.training.distributed import joined, own_device
     from flip.training.pipeline import train as training
@@ -77,7 +75,6 @@ def _train(settings: Settings, out: Output) -> None:
         raise UsageError("no folder for the run", "add -o RUN, or [train] output in flip.toml")
     # What does not go together is refused before anything is prepared.
     metric = choose(own.recipe, own.rank, vars(own)).dev_metric
-    torch.set_flush_denormal(True)  # as Trainer does, but before an encoder makes torch start its threads
     device = own_device(settings.device)
     before = _started(own.output)
     with interruptible(lambda: _how_to_go_on(own, before)), joined(device) as group, ExitStack() as shown:

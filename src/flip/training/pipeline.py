@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flip.device import flush_denormals
 from flip.evaluation.metrics import DEPTH, References, evaluate, rank, references
 from flip.evaluation.probabilities import threshold_f1
 from flip.model.card import write_card
@@ -91,6 +92,7 @@ def train(
         UsageError, InputError: as `open_run`, `prepare` and `train_run` do.
         FlipError: the training diverged; what complete epochs gave is kept.
     """
+    flush_denormals()  # before an encoder makes torch start its threads
     with ExitStack() as opened:
         group.from_first(partial(opened.enter_context, open_run(folder, resume=resume, force=force)))
         material = group.from_first(prepare)

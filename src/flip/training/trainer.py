@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from flip.device import matmul_dtype
+from flip.device import flush_denormals, matmul_dtype
 from flip.errors import FlipError, InputError
 from flip.evaluation.metrics import References
 from flip.model.linear import FactorizedLogLinear, LogLinear, Model
@@ -139,9 +139,7 @@ class Trainer:
             FlipError: another process of the group ended.
         """
         started = time.perf_counter()
-        # Where a model is sure, probabilities fall below 1e-38, and a CPU takes a hundred times as long to multiply
-        # such numbers. They become 0, in this thread and in those that torch starts after this.
-        torch.set_flush_denormal(True)
+        flush_denormals()
         self.device, self.group, self.train, self.dev = torch.device(device), group, train, dev
         self.n, self.epoch = len(train.bags), 0
         wanted = (config or TrainConfig()).resolved(self.n)
