@@ -128,7 +128,7 @@ def test_the_table_on_a_terminal(
 
 
 def test_the_table_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("st", "openai", "gemini"):
+    for module in ("sentence_transformers", "openai", "gemini"):
         monkeypatch.setattr(f"flip.encoders.{module}.find_spec", lambda name: None)
     missing = {row["encoder"]: row["missing"] for row in table()}
     assert missing["labse"] == missing["st:MODEL"] == "pip install 'flip-interpret[st]'"

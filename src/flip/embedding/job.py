@@ -20,7 +20,7 @@ from flip.data.pairs import finish_dropping
 from flip.embedding.journal import Batch, Journal
 from flip.embedding.shards import Shard, rows_of_shards
 from flip.embedding.spool import Spool
-from flip.encoders.base import EncoderOptions, encode
+from flip.encoders.base import adapted, encode
 from flip.encoders.identity import describe
 from flip.errors import FlipError, InputError, UsageError
 from flip.files import is_stream, os_errors, replacing, write_json
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from flip.encoders.base import Encoder
     from flip.encoders.transcriber import Transcriber
     from flip.inputs.records import Record
-
-_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def embed(
     Args:
         records: with text or audio; blank texts are dropped and counted. Read once, not kept.
         output: OUT.npy.
-        encoder: what embeds them.
+        encoder: what embeds them: an `Encoder`, or a function of a list of sentences.
         transcriber: gives what transcribes recordings where the encoder reads only text.
         batch_size: inputs encoded at a time, by default what the encoder likes.
         dtype: of the file, float32 or float16.
@@ -92,6 +90,7 @@ def embed(
         InputError: nothing to embed, an output of something else or one that another process writes, NaN from the
             encoder, or the disk.
     """
+    encoder = adapted(encoder)
     target = shard.path(output) if shard else output
     if is_stream(target):
         raise UsageError(f"{target} is no regular file", "embeddings are three files side by side: name OUT.npy")
@@ -190,7 +189,7 @@ def _describe(encoder: Encoder, dtype: str, spool: Spool) -> dict[str, Any]:
     description["encoder"] = description.pop("name")
     description |= {"dtype": dtype, "inputs": spool.total, "input": f"sha256:{spool.sha256}"}
     # A repeated run with another language or whisper model is another one; vectors of two languages go together.
-    given = getattr(encoder, "options", EncoderOptions()).given()
+    given = encoder.options.given()
     return description | {key: given[key] for key in ("language", "asr") if key in given}
 
 
@@ -207,8 +206,7 @@ class _Work:
 
     def run(self, batch_size: int | None, on_rows: Callable[[int, int], None] | None) -> None:
         """Embeds what is not done yet, as many batches side by side as the encoder allows."""
-        size = getattr(self.encoder, "batch_size", _BATCH)
-        concurrency = getattr(self.encoder, "concurrency", None)
+        size, concurrency = self.encoder.batch_size, self.encoder.concurrency
         if batch_size:
             size = batch_size if concurrency is None else min(batch_size, size)
         batches = self._batches(size)
@@ -251,8 +249,8 @@ class _Work:
             about["failed"] = failed
         if journal.warnings:
             about["warnings"] = journal.warnings
-        if weights := getattr(self.encoder, "weights", None):
-            about.setdefault("weights", weights)
+        if self.encoder.weights:
+            about.setdefault("weights", self.encoder.weights)
         if self.transcriber is not None:
             about["via"] = {"name": self.transcriber.name, "revision": self.transcriber.revision}
         write_json(embeddings_json(target), about)
@@ -304,8 +302,8 @@ class _Work:
                     record(future.result())
                     waiting.remove(future)
         finally:
-            if waiting and (stop := getattr(self.encoder, "stop", None)):
-                stop()
+            if waiting:
+                self.encoder.stop()
             pool.shutdown(cancel_futures=True)
             for future in waiting:
                 if not future.cancelled() and future.exception() is None:

@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.base import encode
+from flip.encoders.base import adapted, encode
 from flip.encoders.catalog import require_harmless
 from flip.encoders.identity import require_dimension, require_encoder_of
 from flip.errors import InputError, UsageError
@@ -255,7 +255,7 @@ class Explainer:
     def encoder(self) -> Encoder:
         """Loaded at the first use."""
         if self._encoder is None:
-            encoder = self._load()
+            encoder = adapted(self._load())
             d = self.checkpoint.model.dimension
             require_dimension(encoder.dimension, d, f"encoder {encoder.name}", self.checkpoint.encoder)
             self._encoder = encoder

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from flip.encoders.base import EncoderOptions, require_batch
+from flip.encoders.base import Encoder, EncoderOptions, require_batch
 from flip.encoders.languages import known
 from flip.encoders.sonar.languages import SPEECH, TEXT
 from flip.errors import InputError, UnavailableError, UsageError
@@ -80,7 +80,7 @@ def _backend(options: EncoderOptions, device: str, offline: bool) -> Backend:
     return port.Port(device, options.precision, folder=options.weights, offline=offline)
 
 
-class Sonar:
+class Sonar(Encoder):
     """The encoder of text and speech.
 
     A sentence is read up to 514 tokens. A recording longer than 80 seconds is cut in pauses, and its vector is the
@@ -92,7 +92,6 @@ class Sonar:
     revision = "basic"
     dimension = 1024
     modalities = frozenset({"text", "speech"})
-    batch_size = 256
 
     def __init__(self, backend: Backend, options: EncoderOptions) -> None:
         """`options.language` is that of all inputs, English by default."""
@@ -101,7 +100,7 @@ class Sonar:
         self.device = backend.device
 
     @property
-    def weights(self) -> dict[str, str]:
+    def weights(self) -> dict[str, str]:  # type: ignore[override]
         """Hash or name of the weights of each part, `text` or `speech eng`, that was used so far."""
         return self._backend.weights
 
