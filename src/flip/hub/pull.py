@@ -125,7 +125,7 @@ def list_files(source: Source, *, revision: str | None = None, include: Sequence
         ask = HfApi().dataset_info if source.dataset else HfApi().model_info
         info = ask(source.repo, revision=revision, files_metadata=True)
     except Exception as error:  # the client passes on what its HTTP library raises, and that differs by version
-        raise _translated(error, source, revision) from error
+        raise translated(error, source, revision) from error
     prefix = f"{source.subfolder}/" if source.subfolder else ""
     siblings = [s for s in info.siblings or () if s.rfilename.startswith(prefix)]
     wanted = [s for s in siblings if _wanted(s.rfilename.removeprefix(prefix), source, include)]
@@ -223,7 +223,7 @@ def _fetch(source: Source, path: str, revision: str | None, output: Path | None)
         except Exception as error:  # see list_files
             # huggingface_hub < 1 gives up at the first broken connection; asked again, it goes on where it stopped.
             if type(error).__name__ != "ChunkedEncodingError" or attempt + 1 == _ATTEMPTS:
-                raise _translated(error, source, revision, path) from error
+                raise translated(error, source, revision, path) from error
     raise AssertionError
 
 
@@ -279,8 +279,8 @@ def _hint(paths: list[str], source: Source, include: Sequence[str]) -> str:
     return "check the folder" if source.dataset else "is it a dataset? then add --dataset"
 
 
-def _translated(error: Exception, source: Source, revision: str | None, path: str | None = None) -> FlipError:
-    """What the client raised, as an error that says what to do."""
+def translated(error: Exception, source: Source, revision: str | None, path: str | None = None) -> FlipError:
+    """What the client raised, as an error that says what to do.  path: of the file that was asked for, if any."""
     from huggingface_hub import errors
 
     what = f"{source.repo}/{path}" if path else source.repo
