@@ -252,6 +252,8 @@ def _explain_gaps(result: dict[str, Any], out: Output) -> None:
     rows = result.get("entity_rows", {})
     if rows.get("unmatched"):
         out.note(f"note: {rows['unmatched']} of {rows['rows']} entity rows belong to no sentence")
+    if rows.get("nameless"):
+        out.note(f"note: {rows['nameless']} of {rows['rows']} entity rows have no entity_names")
 
 
 def _write_details(path: Path, measured: list[Measured], topn: int, out: Output) -> None:

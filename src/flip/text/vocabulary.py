@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -43,6 +43,11 @@ class Vocabulary:
     def index(self) -> dict[str, int]:
         """Word to index."""
         return {word: i for i, word in enumerate(self.words)}
+
+    @cached_property
+    def cased(self) -> bool:
+        """Whether a word of it has a capital."""
+        return any(word != word.lower() for word in self.words)
 
     @cached_property
     def longest(self) -> int:
@@ -93,7 +98,8 @@ class Vocabulary:
 
         Args:
             path: the vocabulary file.
-            tokenizer: how to cut text; by default what the options file beside `path` says, or `latin`.
+            tokenizer: how to cut text; by default what the options file beside `path` says, or `latin`, which leaves
+                capitals as they are where a word has one.
 
         Raises:
             InputError: the file is missing, its indices are not 0..|V|-1, each once, or its options are of other words.
@@ -110,11 +116,14 @@ class Vocabulary:
             words[i] = word
         if tokenizer is not None:
             return cls(tuple(words), tokenizer)
+        unsaid = cls(tuple(words))
+        if unsaid.cased:
+            unsaid = replace(unsaid, tokenizer=Tokenizer(lowercase=False))
         options = options_path(path)
         stored = read_json(options) if options.is_file() else {}
         if not isinstance(stored, dict):
             raise InputError(f"{options}: not a JSON object", "`flip vocab` writes it")
-        cut = Tokenizer.from_dict(stored.get("tokenizer", {}), str(options))
+        cut = Tokenizer.from_dict(stored["tokenizer"], str(options)) if "tokenizer" in stored else unsaid.tokenizer
         found = cls(tuple(words), cut, read_surfaces(stored.get("surfaces"), str(options)))
         if stored.get("words", found.options["words"]) != found.options["words"]:
             raise InputError(
