@@ -32,6 +32,7 @@ class Repository:
     served: dict[str, bytes] = field(default_factory=dict)  # other content than the listed one
     drops: dict[str, list[int]] = field(default_factory=dict)  # after how many bytes the next answers break off
     status: dict[str, list[int]] = field(default_factory=dict)  # the next answers, "" is the listing
+    card: dict[str, object] = field(default_factory=dict)  # what README.md says on top
 
     def etag(self, path: str) -> str:
         return sha256(self.files[path]) if path.endswith(LARGE_FILES) else git_hash(self.files[path])
@@ -165,6 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "private": False,
                 "tags": [],
                 "siblings": repository.listing(),
+                "cardData": repository.card,
             }
             self._send(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.int64]
 
+_UNKNOWN = "und"  # ISO 639-3, undetermined
+
 
 @dataclass(frozen=True)
 class EmbeddingFile:
@@ -239,14 +241,17 @@ def _joined(name: str, parts: list[Dataset]) -> Dataset:
     return replace(joined, name=name)
 
 
-def write_manifest(path: Path, datasets: dict[str, Dataset]) -> None:
-    """Writes a manifest with paths relative to it."""
+def write_manifest(path: Path, datasets: dict[str, Dataset], *, header: str = "") -> None:
+    """Writes a manifest with paths relative to it, below a header of comments.
+
+    Every entry has a language, which the published training needs: `und` where it is not known.
+    """
     import yaml
 
     def entry(item: EmbeddingFile | TextFile) -> dict[str, str]:
-        keys = ("id", "file", "modality", "language")
-        fields = {key: getattr(item, key) for key in keys if getattr(item, key, None) is not None}
-        return fields | {"file": os.path.relpath(item.file, path.parent)}
+        modality = {"modality": item.modality} if isinstance(item, EmbeddingFile) else {}
+        named = {"id": item.id, "file": os.path.relpath(item.file, path.parent)}
+        return named | modality | {"language": item.language or _UNKNOWN}
 
     def described(data: Dataset) -> dict[str, Any]:
         similarities = [
@@ -257,7 +262,8 @@ def write_manifest(path: Path, datasets: dict[str, Dataset]) -> None:
 
     tree = {name: described(data) for name, data in datasets.items()}
     with replacing(path) as temporary:
-        temporary.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        content = header + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+        temporary.write_text(content, encoding="utf-8")
 
 
 def _dataset(name: str, entry: Any, manifest: Path) -> Dataset:
@@ -274,13 +280,16 @@ def _dataset(name: str, entry: Any, manifest: Path) -> Dataset:
         path = Path(file)
         return path if path.exists() else manifest.parent / path
 
+    def spoken(item: dict[str, Any]) -> str | None:
+        return None if item.get("language") == _UNKNOWN else item.get("language")
+
     return Dataset(
         name,
         tuple(
-            EmbeddingFile(str(i["id"]), located(i["file"]), i.get("modality", "text"), i.get("language"))
+            EmbeddingFile(str(i["id"]), located(i["file"]), i.get("modality", "text"), spoken(i))
             for i in items("embeddings")
         ),
-        tuple(TextFile(str(i["id"]), located(i["file"]), i.get("language")) for i in items("texts")),
+        tuple(TextFile(str(i["id"]), located(i["file"]), spoken(i)) for i in items("texts")),
         tuple(
             SimilarityFile(located(i["file"]), tuple(map(str, i.get("pair") or ())))
             for i in items("sim_scores", ["file"])
