@@ -67,6 +67,7 @@ class VocabSettings(_Section):
     tokenizer: TokenizerName = "latin"
     strip_accents: Accents = "none"
     normalize: bool = True
+    lowercase: bool = True
     words: Path | None = None
     teach: Path | None = None
     concepts: bool = False
@@ -135,6 +136,7 @@ class TrainSettings(_Section):
     batch_size: int | None = Field(default=None, ge=1)
     epochs: int | None = Field(default=None, ge=1)
     patience: int | None = Field(default=None, ge=1)
+    early_stopping: bool | None = None
     precision: Precision | None = None
     calibrate: bool | None = None
     dtype: Literal["float32", "float16", "int8"] = "float32"  # of the saved model

@@ -124,7 +124,7 @@ def train(
     schedule: Annotated[
         str | None,
         typer.Option(
-            help="Of the rate: cosine to 0, or plateau, halved after 2 checks without a gain.",
+            help="Of the rate: cosine to 0, or plateau, halved after patience // 2 + 1 checks without a gain.",
             show_default="cosine; paper plateau",
         ),
     ] = None,
@@ -148,7 +148,12 @@ def train(
         int | None, typer.Option(help="Passes at most.", show_default="5, more for small data; paper 100")
     ] = None,
     patience: Annotated[
-        int | None, typer.Option(help="Checks on dev without a gain before stopping.", show_default="5")
+        int | None,
+        typer.Option(help="Checks on dev without a gain before stopping; paper: 1 more.", show_default="5"),
+    ] = None,
+    early_stopping: Annotated[
+        bool | None,
+        typer.Option("--early-stopping/--no-early-stopping", help="Stop by --patience.", show_default="early-stopping"),
     ] = None,
     check_every: Annotated[
         int | None, typer.Option(help="Passes from one check on dev to the next.", show_default="1; paper 3")
@@ -161,7 +166,7 @@ def train(
     ] = None,
     l1: Annotated[float | None, typer.Option(help="L1 on A, proximal.", show_default="0; paper 0.0001")] = None,
     weight_decay: Annotated[
-        float | None, typer.Option(help="Decoupled weight decay on A and B.", show_default="0")
+        float | None, typer.Option(help="Decoupled weight decay on A and B; paper: on b too.", show_default="0")
     ] = None,
     precision: Annotated[
         str | None,
@@ -211,6 +216,7 @@ def train(
             "targets": targets, "init": init, "reduction": reduction, "schedule": schedule, "warm_up": warm_up,
             "shuffle": shuffle, "check_every": check_every, "dev_metric": dev_metric,
             "alpha": alpha, "lr": lr, "batch_size": batch_size, "epochs": epochs, "patience": patience, "l1": l1,
+            "early_stopping": early_stopping,
             "weight_decay": weight_decay, "precision": precision, "calibrate": calibrate, "augment": augment,
             "teach": teach, "dtype": dtype, "resume": resume, "force": force,
             "text_license": text_license, "embedding_pair": embedding_pair, "sim_threshold": sim_threshold,
@@ -273,15 +279,17 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
     from flip.model.checkpoint import Checkpoint, load_model, save_checkpoint
     from flip.model.locate import MODEL_FILE
     from flip.model.spread import Spread
-    from flip.text.bags import bags_of_words
     from flip.text.stopwords import function_words
+    from flip.training import targets
     from flip.training.calibration import choose_bias_weight, language_of
     from flip.training.run_folder import kept_epoch, precision_of, train_run
+    from flip.training.targets import training_bags
     from flip.training.trainer import DevData, Trainer, TrainingData
 
     own = settings.train
-    bags = bags_of_words(given.train.sentences(own.text), given.vocabulary)
+    bags = training_bags(given.train.sentences(own.text), given.vocabulary, own.recipe)
     dev_references = references(given.dev.sentences(own.text), given.vocabulary)
+    checked = targets.dev_references(given.dev.sentences(own.text), given.vocabulary, own.recipe)
     views, dev_views = views_of(given.train), views_of(given.dev)
     tested = None
     if given.test is not None:
@@ -296,8 +304,8 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
     last = function_words(given.vocabulary, language)
     started = time.perf_counter()
     trainer = Trainer(
-        TrainingData(views, bags, given.whole),
-        DevData(dev_views, dev_references, last),
+        TrainingData(views, bags, given.whole, given.train.parts),
+        DevData(dev_views, checked, last),
         len(given.vocabulary),
         config,
         device,
@@ -344,7 +352,7 @@ def _train_on(given: Given, settings: Settings, folder: Path, device: torch.devi
     accuracy = metrics[part]["accuracy"]
     kept = kept_epoch(folder)
     gainless = trainer.epoch < (trainer.config.epochs or 0)
-    why = f"{trainer.config.patience} checks on dev without a gain" if gainless else "all passes done"
+    why = f"{trainer.config.last_check} checks on dev without a gain" if gainless else "all passes done"
     fields = {
         "run": str(folder),
         "words": len(given.vocabulary),

@@ -50,6 +50,11 @@ class EmbeddingFile:
         require_same_dimension([(one.file, matrix) for one, (matrix, _) in zip(files, parts, strict=True)])
         return select_rows(parts)
 
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """Rows of each file."""
+        return tuple(len(open_embeddings(one.file)) if one.rows is None else len(one.rows) for one in self._files())
+
     def _files(self) -> list[EmbeddingFile]:
         return [self, *(self.following._files() if self.following else [])]
 
@@ -128,6 +133,11 @@ class Dataset:
                     "line i must belong to row i; `flip embed` writes both",
                 )
         return lines
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """Rows of each of the datasets that are joined in it."""
+        return self.embeddings[0].parts
 
     def with_embeddings(self, ids: Sequence[str]) -> Dataset:
         """Only these embeddings, in this order.

@@ -85,7 +85,7 @@ class Ranking:
 
 
 def without_repetitions(ranking: Ranking, same: Sequence[int] | None) -> Ranking:
-    """The ranking in words that the references tell apart, see `flip.text.references.ReferenceReader.same`."""
+    """The ranking in words that the references tell apart: `same` is that of a `flip.text.references.ReferenceReader`."""
     if same is None:
         return ranking
     words = np.where(ranking.words >= 0, np.asarray(same)[ranking.words], -1)

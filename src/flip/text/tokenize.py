@@ -92,6 +92,7 @@ def published_tokens(text: str) -> list[str]:
     return text.lower().translate(_PUBLISHED).split()
 
 
+_PUBLISHED_WORDS = re.compile(r"\b\w\w+\b")
 _ASCII_WORDS = re.compile(r"\w\w+", re.ASCII)
 
 
@@ -149,7 +150,18 @@ class Tokenizer:
         return self._split(strip_accents(text, self.strip_accents))
 
     def __call__(self, text: str) -> list[str]:
-        words = self.words(text)
+        return self._ngrams(self.words(text))
+
+    def unstripped(self, text: str) -> list[str]:
+        """The n-grams that the published training counts: punctuation is not removed first, but parts words.
+
+        >>> Tokenizer()("Don't stop-now"), Tokenizer().unstripped("Don't stop-now")
+        (['dont', 'stopnow'], ['don', 'stop', 'now'])
+        """
+        text = strip_accents(text.lower() if self.lowers else text, self.strip_accents)
+        return self._ngrams(_PUBLISHED_WORDS.findall(text) if self.name == "latin" else self._split(text))
+
+    def _ngrams(self, words: list[str]) -> list[str]:
         if self.ngram == (1, 1):
             return words
         low, high = self.ngram
