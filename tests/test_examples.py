@@ -141,6 +141,14 @@ def test_tables_2_and_3_train_on_one_view_and_test_on_both(two_views: Path) -> N
     assert all(row[-1] == "212" for row in rows)
 
 
+def test_a_text_that_has_to_be_chosen_is_one_error(two_views: Path) -> None:
+    command = [sys.executable, PAPER / "table3.py", two_views]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=two_views.parent)
+    assert done.returncode and not done.stdout
+    assert done.stderr.startswith("error: dataset 'train' has several texts (it has: ")
+    assert done.stderr.endswith("hint:  choose one with --text\n") and "Traceback" not in done.stderr
+
+
 def test_tables_4_and_5_take_the_words_of_either_text(two_views: Path) -> None:
     _, _, *rows = cells(script(PAPER / "table5.py", two_views, "--rank", 16, "--", "--epochs", 2))
     assert [row[1:3] for row in rows] == [["en", "text"], ["xx", "speech"]]

@@ -70,7 +70,7 @@ def test_all_computes_what_the_inputs_allow_and_names_the_rest(
     assert "note: perplexity not computed: the model is Bernoulli" in done.err
     assert "note: 1 of 2 entity rows belong to no sentence" in done.err
     accuracy = clean["metrics"]["accuracy"]["bias"]
-    assert set(accuracy) == {"mean", "se", "n"}
+    assert set(accuracy) == {"mean", "se", "n", "std", "median", "min", "max"}
     assert clean["n"] == 212
     (other,) = clean["comparisons"]
     assert other["embedding"] == "noisy"

@@ -136,3 +136,33 @@ def test_every_entry_of_a_manifest_has_the_language_that_the_published_training_
     assert {entry["language"] for entry in (*tree["embeddings"], *tree["texts"])} == {"und"}
     read = load_manifest(here / "datasets.yaml")["train"]
     assert read.embeddings[0].language is None and read.texts[0].language is None
+
+
+def test_rows_and_sentences_that_the_published_evaluation_leaves_out(
+    hub: Hub, quickstart: Path, run_folder: Path, here: Path, flip: Flip
+) -> None:
+    files = release(quickstart)
+    similarity = np.load(io.BytesIO(files["test_sim_scores.npy"]))
+    similarity[:3] = [-0.1, 0.0, 0.1]
+    content = io.BytesIO()
+    np.save(content, similarity)
+    lines = files["test_transcript.txt"].decode().splitlines()
+    named = [json.dumps({"line_number": i, "entity_names": [line.split()[0]]}) for i, line in enumerate(lines, 1)]
+    hub.add(REPO, files | {"test_sim_scores.npy": content.getvalue()}, kind="datasets")
+    assert flip("pull", REPO, "--dataset", "-o", "data").code == 0
+    Path("e.jsonl").write_text("\n".join(named))
+    measured = ("eval", "--model", run_folder, "--data", "data/datasets.yaml", "--dataset", "test", "--json")
+    found = flip(*measured, "--entities", "e.jsonl")
+    assert found.code == 0, found.err
+    assert "3 rows whose sim_scores are too low left out" in found.err  # -0.1, 0.0 and NaN
+    assert found.records[0]["n"] == len(lines) - 3
+    assert found.records[0]["entity_rows"]["unmatched"] == 3  # the lines are still those of the file
+    spread = found.records[0]["metrics"]["accuracy"]["bias"]
+    assert spread["min"] <= spread["median"] <= spread["max"] and spread["std"] > spread["se"]
+    assert flip(*measured, "--sim-threshold", "-1").records[0]["n"] == len(lines) - 1
+    some = flip(*measured, "--min-tokens", 5, "--max-tokens", 7)
+    fitting = [5 <= len(line.split()) <= 7 and i not in (0, 1, 5) for i, line in enumerate(lines)]
+    assert some.records[0]["n"] == sum(fitting) > 0
+    assert "sentences that have not 5 to 7 words left out" in some.err
+    none = flip(*measured, "--min-tokens", 500)
+    assert (none.code, "no sentence has at least 500 words" in none.err) == (3, True)

@@ -11,17 +11,21 @@ import pytest
 import torch
 from official_sonar import GOLDEN, LANGUAGES, SENTENCES
 from safetensors.torch import load_file, save, save_file
+from test_sonar import fairseq_name
 
 from flip.encoders import EncoderOptions, load_encoder
 from flip.encoders.sonar import missing, tokenizer
 from flip.encoders.sonar.checkpoints import load_weights
+from flip.encoders.sonar.languages import SPEECH
 from flip.encoders.sonar.port import Port
 from flip.encoders.sonar.tokenizer import FastTokenizer, SonarTokenizer
 from flip.errors import InputError, UnavailableError
-from hub_server import Hub, hub_server, point_client_to
+from hub_server import Hub, hub_server, point_client_to, sha256
 
 WITH_TOKENIZER = "cointegrated/SONAR_200_text_encoder"
 WITHOUT = "cointegrated/SONAR_200_text_encoder_hf"
+# The languages whose cards name the first release; 36 others have a later one.
+V3 = set("arb cat cym dan deu est fin fra ind ita kor nld pes por ron spa swh tgl tur uzn".split())  # noqa: SIM905
 SPM = (GOLDEN / "tiny.model").read_bytes()
 
 
@@ -193,3 +197,51 @@ def test_a_folder_with_what_was_downloaded(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(UnavailableError, match=r"no \*\.model or tokenizer\.json"):
         Port("cpu", folder=tmp_path, languages=LANGUAGES, heads=4).text(["Tea?"], "eng_Latn")
+
+
+def speech_by_old_names(scale: float = 1.0) -> bytes:
+    """The tiny official encoder of speech as its first release names it."""
+    official = {
+        k.removeprefix("model."): v for k, v in load_file(GOLDEN / "speech.safetensors").items() if "model." in k
+    }
+    return pickled({"model": {fairseq_name(key): value * scale for key, value in official.items()}})
+
+
+@pytest.mark.parametrize("language", SPEECH)
+def test_speech_comes_from_the_file_that_the_official_cards_name(hub: Hub, language: str) -> None:
+    cards = {"spenc.eng.pt": {"eng"}, "spenc.v3ap.{}.pt": V3, "spenc.v5ap.{}.pt": {*SPEECH} - V3 - {"eng"}}
+    (named,) = (name.format(language) for name, languages in cards.items() if language in languages)
+    copies = {f"fairseq2_native/sonar_speech_encoder_{language}.pt": b"older"}
+    hub.add("facebook/SONAR", {"README.md": b"", named: b"weights"} | copies)
+    port = Port("cpu")
+    port.find(f"speech {language}")
+    assert port.weights == {f"speech {language}": f"sha256:{sha256(b'weights')}"}
+
+
+def test_speech_vectors_are_those_of_the_official_file(hub: Hub) -> None:
+    older = {"fairseq2_native/sonar_speech_encoder_hin.pt": speech_by_old_names(1.5)}
+    hub.add("facebook/SONAR", {"spenc.v5ap.hin.pt": speech_by_old_names()} | older)
+    golden = load_file(GOLDEN / "speech.safetensors")
+    found = Port("cpu").speech([golden[f"wave.{i}"].numpy() for i in range(3)], "hin")
+    np.testing.assert_allclose(found, golden["out"].numpy(), atol=1e-4)
+
+
+def test_copies_serve_where_they_are_the_same_and_never_where_they_are_older(hub: Hub) -> None:
+    hub.add("facebook/SONAR", {f"fairseq2_native/sonar_speech_encoder_{x}.pt": b"copy" for x in ("deu", "hin")})
+    Port("cpu").find("speech deu")
+    with pytest.raises(UnavailableError, match=r"facebook/SONAR/spenc\.v5ap\.hin\.pt is not") as caught:
+        Port("cpu").find("speech hin")
+    assert "CC-BY-NC-4.0" in str(caught.value.hint)
+    with pytest.raises(UnavailableError) as caught:
+        Port("cpu", offline=True).find("speech fra")
+    assert "(3 GB, MIT)" in str(caught.value.hint)
+
+
+def test_a_folder_as_the_hub_has_it_gives_the_file_of_the_cards(tmp_path: Path) -> None:
+    (tmp_path / "fairseq2_native").mkdir()
+    (tmp_path / "fairseq2_native" / "sonar_speech_encoder_hin.pt").write_bytes(b"older")
+    (tmp_path / "spenc.v3ap.hin.pt").write_bytes(b"older")
+    (tmp_path / "spenc.v5ap.hin.pt").write_bytes(b"weights")
+    port = Port("cpu", folder=tmp_path)
+    port.find("speech hin")
+    assert port.weights == {"speech hin": f"sha256:{sha256(b'weights')}"}

@@ -35,8 +35,10 @@ def evaluate(
     dataset: Annotated[str | None, typer.Option(help="Which of its datasets.", show_default="test")] = None,
     text: Annotated[str | None, typer.Option(help="Id of the text, where a dataset has several.")] = None,
     sim_threshold: Annotated[
-        float | None, typer.Option(help="Only rows whose sim_scores are above this.", show_default=False)
+        float | None, typer.Option(help="Only rows whose sim_scores, if any, are above this.", show_default="0")
     ] = None,
+    min_tokens: Annotated[int | None, typer.Option(help="Only sentences of so many words.", show_default=False)] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="And of no more than these.", show_default=False)] = None,
     metrics: Annotated[
         str | None,
         typer.Option(
@@ -59,6 +61,10 @@ def evaluate(
         str | None,
         typer.Option(help="flip, or splice: the model's words as concepts.", show_default="flip"),
     ] = None,
+    train_name: Annotated[
+        str | None, typer.Option("--train", help="splice: dataset to centre sentences by.", show_default="train")
+    ] = None,
+    dev: Annotated[str | None, typer.Option(help="splice: dataset to tune on.", show_default="dev")] = None,
     compare: Annotated[
         list[str] | None,
         typer.Option(metavar="RUN", help="Another model on the same embeddings; may be repeated."),
@@ -96,10 +102,14 @@ def evaluate(
             "dataset": dataset,
             "text": text,
             "sim_threshold": sim_threshold,
+            "min_tokens": min_tokens,
+            "max_tokens": max_tokens,
             "metrics": metrics,
             "tokens": tokens,
             "topn": topn,
             "method": method,
+            "train": train_name,
+            "dev": dev,
             "compare": compare,
             "entities": entities,
             "details": details,
@@ -121,22 +131,25 @@ def _evaluate(settings: Settings, out: Output) -> None:
     from flip.model.checkpoint import find_checkpoint
 
     own = settings.eval
+    if own.method == "flip" and (own.train or own.dev):
+        raise UsageError("--train and --dev are of --method splice", "--dataset NAME is what is measured")
     if own.method == "splice" and own.compare:
         raise UsageError("--compare needs --method flip", "evaluate both, one after the other")
     if own.plot or own.report:
         require_matplotlib()
     checkpoint = options.load_checkpoint(own.model, own.vocab, settings.offline, out)
     manifest = own.data or _own_manifest(find_checkpoint(own.model), checkpoint.config)
-    found = load_dataset(manifest, own.dataset, sim_threshold=own.sim_threshold)
+    found = load_dataset(manifest, own.dataset, sim_threshold=own.sim_threshold, similar=True)
     others = [options.load_checkpoint(name, None, settings.offline, out) for name in own.compare]
     for file in found.embeddings:
         for candidate in (checkpoint, *others):
             _require_fit(file, candidate)
         if checkpoint.encoder and not all(file.sources):
             out.note(f"note: {file.file} does not say which encoder made it; {checkpoint.encoder} is taken on trust")
-    evaluated = EvaluationData.of(found, own.text)
-    if unusable := evaluated.lines - len(evaluated.texts):
-        out.note(f"note: dataset {found.name}: {unusable} blank lines or rows with NaN left out")
+    evaluated = EvaluationData.of(found, own.text, min_tokens=own.min_tokens, max_tokens=own.max_tokens)
+    for what, count in evaluated.left_out.items():
+        if count:
+            out.note(f"note: dataset {found.name}: {count} {what} left out")
     measuring = EvaluationOptions(
         metrics=_chosen(own),
         topn=own.topn,
@@ -209,7 +222,9 @@ def _splice(
     from flip.encoders.identity import require_encoder_of
     from flip.evaluation.splice import embed_concepts, tune_splice
 
-    train, dev = (load_dataset(manifest, name) for name in (settings.train.train, settings.train.dev))
+    own, learned = settings.eval, settings.train
+    names = (own.train or learned.train, own.dev or learned.dev)
+    train, dev = (load_dataset(manifest, name, sim_threshold=own.sim_threshold, similar=True) for name in names)
     device = str(torch_device(settings.device))
     stored = (checkpoint.config.get("encoder") or {}).get("options")
     named = settings.encoder if "encoder" in settings.model_fields_set else None

@@ -146,7 +146,11 @@ class TrainSettings(_Section):
 
 
 class EvalSettings(_Section):
-    sim_threshold: float | None = None
+    sim_threshold: float | None = None  # 0 where there are sim_scores
+    min_tokens: int | None = Field(default=None, ge=0)
+    max_tokens: int | None = Field(default=None, ge=1)
+    train: str | None = None  # of SpLiCE: what [train] names
+    dev: str | None = None
     model: str | None = None
     vocab: Path | None = None
     data: Path | None = None

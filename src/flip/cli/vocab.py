@@ -60,7 +60,9 @@ def vocab(
         bool | None,
         typer.Option("--normalize/--no-normalize", help="Lower-case, strip punctuation.", show_default="normalize"),
     ] = None,
-    words: Annotated[Path | None, typer.Option(help="Only the words of this file, one a line.")] = None,
+    words: Annotated[
+        Path | None, typer.Option(help="The words of this file, one a line, whole and in this order.")
+    ] = None,
     teach: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Also the words of this file, one a line."),

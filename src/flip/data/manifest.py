@@ -85,6 +85,10 @@ class TextFile:
         used = lines if self.rows is None else [lines[i] for i in self.rows if i < len(lines)]
         return used + (self.following.read() if self.following else [])
 
+    def number(self, i: int) -> int:
+        """Which line of its file, from 0, the i-th that is used is; of all that is used, where several are joined."""
+        return i if self.rows is None or self.following else int(self.rows[i])
+
 
 @dataclass(frozen=True)
 class SimilarityFile:
@@ -102,6 +106,7 @@ class Dataset:
     embeddings: tuple[EmbeddingFile, ...]
     texts: tuple[TextFile, ...]
     similarities: tuple[SimilarityFile, ...] = ()
+    dissimilar: int = field(default=0, compare=False)  # rows that `above` left out
 
     def text(self, text_id: str | None = None) -> TextFile:
         """The text called `text_id`, or the only one there is.
@@ -158,11 +163,11 @@ class Dataset:
         Raises:
             InputError: the manifest has no such similarities, or not one for each row; or no row is left.
         """
-        ids = {embedding.id for embedding in self.embeddings}
-        matching = [one for one in self.similarities if len(ids) != 2 or set(one.pair) == ids]
+        matching = self._similarities()
         if not matching:
+            ids = sorted({embedding.id for embedding in self.embeddings})
             raise InputError(
-                f"dataset {self.name!r} has no sim_scores for {' and '.join(sorted(ids)) or 'it'}",
+                f"dataset {self.name!r} has no sim_scores for {' and '.join(ids) or 'it'}",
                 "leave --sim-threshold out, or add `sim_scores: [{file: scores.npy, pair: [ID, ID]}]` to the manifest",
             )
         path = matching[0].file
@@ -179,7 +184,16 @@ class Dataset:
             self,
             embeddings=tuple(replace(embedding, rows=rows) for embedding in self.embeddings),
             texts=tuple(replace(text, rows=rows) for text in self.texts),
+            dissimilar=len(scores) - len(rows),
         )
+
+    def similar(self) -> Dataset:
+        """The rows whose similarity is above 0, as the published evaluation takes them; all where there is none."""
+        return self.above(0.0) if self._similarities() else self
+
+    def _similarities(self) -> list[SimilarityFile]:
+        ids = {embedding.id for embedding in self.embeddings}
+        return [one for one in self.similarities if len(ids) != 2 or set(one.pair) == ids]
 
 
 def load_manifest(path: Path) -> dict[str, Dataset]:
@@ -200,6 +214,7 @@ def load_dataset(
     *,
     embeddings: Sequence[str] | None = None,
     sim_threshold: float | None = None,
+    similar: bool = False,
 ) -> Dataset:
     """A dataset of a manifest, or several under one name.
 
@@ -208,6 +223,7 @@ def load_dataset(
         name: which; several, separated by commas, follow each other.
         embeddings: the ids of those that are used, in this order; None is all.
         sim_threshold: see `Dataset.above`; None is all rows.
+        similar: without a threshold, see `Dataset.similar`.
 
     Raises:
         InputError: no such dataset, embedding or similarities.
@@ -219,7 +235,9 @@ def load_dataset(
             raise InputError(f"{manifest}: no dataset {part.strip()!r}", f"it has: {', '.join(datasets)}")
         found = datasets[part.strip()]
         found = found if embeddings is None else found.with_embeddings(embeddings)
-        parts.append(found if sim_threshold is None else found.above(sim_threshold))
+        if sim_threshold is not None:
+            found = found.above(sim_threshold)
+        parts.append(found.similar() if similar and sim_threshold is None else found)
     return _joined(name, parts)
 
 
@@ -247,6 +265,7 @@ def _joined(name: str, parts: list[Dataset]) -> Dataset:
             part.name,
             tuple(replace(a, following=b) for a, b in zip(part.embeddings, joined.embeddings, strict=True)),
             tuple(replace(a, following=b) for a, b in zip(part.texts, joined.texts, strict=True)),
+            dissimilar=part.dissimilar + joined.dissimilar,
         )
     return replace(joined, name=name)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from flip.model.ranking import sigmoid
 from flip.text.bags import bags_of_words
 from flip.text.references import ReferenceReader
 from flip.text.spans import span_words
+from flip.text.tokenize import published_tokens
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,17 +55,31 @@ Ranker = Callable[[str, "NDArray[np.floating[Any]]", int], dict[str, Ranking]]
 class EvaluationData:
     """The usable part of a dataset: sentences that are not blank and have no NaN in any of the embeddings.
 
-    embeddings: id -> (n, d).  texts: line (from 0) -> sentence, n of them.  lines: all lines.
+    embeddings: id -> (n, d).  texts: line of the file (from 0) -> sentence, n of them.
+    left_out: how many lines, by what they are.
     """
 
     name: str
     embeddings: Mapping[str, NDArray[np.floating[Any]]]
     texts: Mapping[int, str]
-    lines: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, dataset: Dataset, text_id: str | None = None) -> EvaluationData:
+    def of(
+        cls,
+        dataset: Dataset,
+        text_id: str | None = None,
+        *,
+        min_tokens: int | None = None,
+        max_tokens: int | None = None,
+    ) -> EvaluationData:
         """Reads a dataset; its embeddings stay memory-mapped where every row is usable.
+
+        Args:
+            dataset: see `flip.data.manifest.load_dataset`.
+            text_id: of the sentences.
+            min_tokens, max_tokens: only sentences of so many words, as the published evaluation counts them: split on
+                white space, repetitions too.
 
         Raises:
             InputError: no embeddings, no usable sentence, or counts that differ.
@@ -73,12 +89,25 @@ class EvaluationData:
         if not views:
             raise InputError(f"dataset {dataset.name!r} has no embeddings", "add them with `flip embed`")
         usable = np.logical_and.reduce([finite_rows(view) for view in views.values()])
-        texts = {i: text for i, text in enumerate(sentences) if text and usable[i]}
-        if not texts:
+        rows = [i for i, text in enumerate(sentences) if text and usable[i]]
+        left_out = {
+            "rows whose sim_scores are too low": dataset.dissimilar,
+            "blank lines or rows with NaN": len(sentences) - len(rows),
+        }
+        if not rows:
             raise InputError(f"dataset {dataset.name!r}: every line is blank, or has NaN in its embedding")
-        if len(texts) < len(sentences):
-            views = {name: view[list(texts)] for name, view in views.items()}
-        return cls(dataset.name, views, texts, len(sentences))
+        if min_tokens is not None or max_tokens is not None:
+            low, high = min_tokens or 0, math.inf if max_tokens is None else max_tokens
+            fitting = [i for i in rows if low <= len(published_tokens(sentences[i])) <= high]
+            wanted = f"{low} to {high} words" if max_tokens is not None else f"at least {low} words"
+            left_out[f"sentences that have not {wanted}"] = len(rows) - len(fitting)
+            if not fitting:
+                raise InputError(f"dataset {dataset.name!r}: no sentence has {wanted}", "--min-tokens, --max-tokens")
+            rows = fitting
+        if len(rows) < len(sentences):
+            views = {name: view[rows] for name, view in views.items()}
+        text = dataset.text(text_id)
+        return cls(dataset.name, views, {text.number(i): sentences[i] for i in rows}, left_out)
 
 
 @dataclass(frozen=True)
@@ -182,7 +211,7 @@ def evaluate_dataset(
             "method": "splice" if splice else "flip",
             "rank": checkpoint.model.rank,
             "n": len(texts),
-            "skipped": data.lines - len(texts) + int((refs.words.sizes == 0).sum()),
+            "skipped": sum(data.left_out.values()) + int((refs.words.sizes == 0).sum()),
             "device": options.device,
             "metrics": metrics,
             "most_frequent_words": _most_frequent(checkpoint, refs, content, chosen, options),

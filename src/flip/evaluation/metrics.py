@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,11 +45,15 @@ class References:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over n sentences and its standard error (0 for n = 1)."""
+    """A mean over n sentences and its standard error (0 for n = 1).
+
+    spread: std (of n - 1), median, min and max of the sentences' values, where each has one.
+    """
 
     mean: float
     se: float
     n: int
+    spread: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, values: NDArray[np.floating[Any]]) -> Estimate:
@@ -57,11 +61,13 @@ class Estimate:
         n = len(values)
         if not n:
             return cls(float("nan"), float("nan"), 0)
-        return cls(float(values.mean()), float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0, n)
+        std = float(values.std(ddof=1)) if n > 1 else 0.0
+        spread = {"median": float(np.median(values)), "min": float(values.min()), "max": float(values.max())}
+        return cls(float(values.mean()), float(std / np.sqrt(n)), n, {"std": std} | spread)
 
     def to_dict(self) -> dict[str, float | int]:
         """As in the JSON of `flip eval`."""
-        return {"mean": self.mean, "se": self.se, "n": self.n}
+        return {"mean": self.mean, "se": self.se, "n": self.n, **self.spread}
 
 
 def references(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource = "vocabulary") -> References:
@@ -85,7 +91,10 @@ class Ranking:
 
 
 def without_repetitions(ranking: Ranking, same: Sequence[int] | None) -> Ranking:
-    """The ranking in words that the references tell apart: `same` is that of a `flip.text.references.ReferenceReader`."""
+    """The ranking in words that the references tell apart.
+
+    same: of a `flip.text.references.ReferenceReader`.
+    """
     if same is None:
         return ranking
     words = np.where(ranking.words >= 0, np.asarray(same)[ranking.words], -1)

@@ -12,20 +12,22 @@ import torch
 from flip.device import torch_device
 from flip.encoders.sonar.checkpoints import load_weights
 from flip.encoders.sonar.fbank import fbank
-from flip.encoders.sonar.languages import TEXT
+from flip.encoders.sonar.languages import TEXT, speech_files, speech_licence
 from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder
 from flip.encoders.sonar.tokenizer import FastTokenizer, SonarTokenizer, best_first, load_tokenizer
 from flip.errors import UnavailableError
-from flip.hub.weights import Resolved, WeightFile, hashed, resolve, resolve_all
+from flip.hub.weights import Resolved, WeightFile, hashed, resolve_all
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
-_BY_HAND = "it needs the network once (3 GB, CC-BY-NC-4.0); or name a folder that holds it: --weights FOLDER"
+_BY_HAND = "it needs the network once (3 GB, {licence}); or name a folder that holds it: --weights FOLDER"
+_TEXT_LICENCE = "CC-BY-NC-4.0"
 # The first has a tokenizer, in both forms; the other one weights alone.
 _TEXT_REPOS = ("cointegrated/SONAR_200_text_encoder", "cointegrated/SONAR_200_text_encoder_hf")
+_SPEECH_REPO = "facebook/SONAR"
 _HEADS = 16
 # Units of work in a batch: tokens of text, and squared steps of speech, whose attention grows with the square.
 _TOKENS = {"cpu": 4_096, "cuda": 65_536, "mps": 16_384}
@@ -38,7 +40,8 @@ def text_files() -> list[list[WeightFile]]:
     tokenizers = [
         (repo, name) for name in best_first("sentencepiece.bpe.model", "tokenizer.json") for repo in _TEXT_REPOS
     ]
-    return [[WeightFile(repo, name, _BY_HAND) for repo, name in files] for files in (weights, tokenizers)]
+    install = _BY_HAND.format(licence=_TEXT_LICENCE)
+    return [[WeightFile(repo, name, install) for repo, name in files] for files in (weights, tokenizers)]
 
 
 class Port:
@@ -153,11 +156,13 @@ class Port:
         return hashed(weights)
 
     def _speech_file(self, language: str) -> Resolved:
-        name = f"sonar_speech_encoder_{language}"
+        names = speech_files(language)
         if self._folder is not None:
-            return hashed(_first(self._folder, f"{name}.safetensors", f"{name}.pt", f"spenc*.{language}.pt"))
-        file = WeightFile("facebook/SONAR", f"fairseq2_native/{name}.pt", install=_BY_HAND)
-        return resolve(file, offline=self._offline)
+            converted = f"sonar_speech_encoder_{language}"
+            others = (f"{converted}.safetensors", f"{converted}.pt", f"spenc*.{language}.pt")
+            return hashed(_first(self._folder, names[0], *others))
+        install = _BY_HAND.format(licence=speech_licence(language))
+        return resolve_all([[WeightFile(_SPEECH_REPO, name, install) for name in names]], offline=self._offline)[0]
 
     def _placed(self, module: Module) -> Module:
         return module.to(self._device, self._dtype)
