@@ -133,6 +133,10 @@ def test_splice(flip: Flip, here: Path, two_views: Path, run_folder: Path) -> No
     clean = done.records[0]
     assert clean["method"] == "splice"
     assert clean["splice"]["penalty"] > 0
+    named = ("eval", "--model", run_folder, "--data", two_views, "--metrics", "span", "--method", "splice")
+    other = flip(*named, "--train", "dev", "--dev", "test")
+    assert other.code == 0 and other.records[0]["splice"]["dev_accuracy"] != clean["splice"]["dev_accuracy"]
+    assert "no dataset 'none'" in flip(*named, "--dev", "none").err
     assert set(clean["metrics"]["accuracy"]) == {"no_bias"}
     assert 0.1 < clean["metrics"]["span_accuracy"]["no_bias"]["mean"] < 0.6
     assert set(clean["not_computed"]) == {"entities", "perplexity", "calibration", "sparsity"}
