@@ -37,8 +37,12 @@ def evaluate(
     sim_threshold: Annotated[
         float | None, typer.Option(help="Only rows whose sim_scores, if any, are above this.", show_default="0")
     ] = None,
-    min_tokens: Annotated[int | None, typer.Option(help="Only sentences of so many words.", show_default=False)] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="And of no more than these.", show_default=False)] = None,
+    min_tokens: Annotated[
+        int | None, typer.Option(help="Only sentences of so many words or more.", show_default=False)
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Only sentences of so many words or fewer.", show_default=False)
+    ] = None,
     metrics: Annotated[
         str | None,
         typer.Option(

@@ -147,7 +147,7 @@ def _missing(what: str, error: Exception, install: str) -> UnavailableError:
 
     repo, name = "/".join(what.split("/")[:2]), "/".join(what.split("/")[2:])
     said = translated(error, Source(repo), None, name or None)
-    return UnavailableError(f"{what} is not on this machine; {said.message}", f"{said.hint}; {install}")
+    return UnavailableError(f"{said.message}, and it is not on this machine", f"{said.hint}; {install}")
 
 
 def _from_cache(file: WeightFile) -> Resolved | None:

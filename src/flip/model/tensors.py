@@ -66,9 +66,8 @@ def read_pickled(path: Path) -> dict[str, NDArray[np.float32]]:
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
-            raise InputError(
-                f"{path}: holds more than tensors, which is not loaded", "take its .safetensors"
-            ) from error
+            said = f"{path}: damaged, or it holds more than tensors, which is not loaded"
+            raise InputError(said, "take its .safetensors") from error
         except (RuntimeError, EOFError, ValueError, KeyError) as error:
             raise InputError(f"{path}: damaged or not a checkpoint: {error}", "download it again") from error
     found = content.items() if isinstance(content, dict) else ()
