@@ -109,7 +109,7 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert rows["minilm"] == {
         "encoder": "minilm", "modalities": "text", "dimension": 384, "licence": "Apache-2.0", "missing": None,
     }  # fmt: skip
-    assert rows["sonar"]["licence"] == "CC-BY-NC-4.0"
+    assert rows["sonar"]["licence"] == "CC-BY-NC-4.0; speech in 20 languages MIT"
     assert rows["sonar"]["modalities"] == "text, speech"
 
 

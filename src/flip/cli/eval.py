@@ -37,22 +37,25 @@ def evaluate(settings: Settings, out: Output) -> None:
     from flip.model.checkpoint import find_checkpoint
 
     own = settings.eval
+    if own.method == "flip" and (own.train or own.dev):
+        raise UsageError("--train and --dev are of --method splice", "--dataset NAME is what is measured")
     if own.method == "splice" and own.compare:
         raise UsageError("--compare needs --method flip", "evaluate both, one after the other")
     if own.plot or own.report:
         require_matplotlib()
     checkpoint = loading.load_checkpoint(own.model, own.vocab, settings.offline, out)
     manifest = own.data or _own_manifest(find_checkpoint(own.model), checkpoint.config)
-    found = load_dataset(manifest, own.dataset, sim_threshold=own.sim_threshold)
+    found = load_dataset(manifest, own.dataset, sim_threshold=own.sim_threshold, similar=True)
     others = [loading.load_checkpoint(name, None, settings.offline, out) for name in own.compare]
     for file in found.embeddings:
         for candidate in (checkpoint, *others):
             _require_fit(file, candidate)
         if checkpoint.encoder and not all(file.sources):
             out.note(f"note: {file.file} does not say which encoder made it; {checkpoint.encoder} is taken on trust")
-    evaluated = EvaluationData.of(found, own.text)
-    if unusable := evaluated.lines - len(evaluated.texts):
-        out.note(f"note: dataset {found.name}: {unusable} blank lines or rows with NaN left out")
+    evaluated = EvaluationData.of(found, own.text, min_tokens=own.min_tokens, max_tokens=own.max_tokens)
+    for what, count in evaluated.left_out.items():
+        if count:
+            out.note(f"note: dataset {found.name}: {count} {what} left out")
     measuring = EvaluationOptions(
         metrics=_chosen(own),
         topn=own.topn,
@@ -125,7 +128,9 @@ def _splice(
     from flip.encoders.identity import require_encoder_of
     from flip.evaluation.splice import embed_concepts, tune_splice
 
-    train, dev = (load_dataset(manifest, name) for name in (settings.train.train, settings.train.dev))
+    own, learned = settings.eval, settings.train
+    names = (own.train or learned.train, own.dev or learned.dev)
+    train, dev = (load_dataset(manifest, name, sim_threshold=own.sim_threshold, similar=True) for name in names)
     device = str(torch_device(settings.device))
     stored = (checkpoint.config.get("encoder") or {}).get("options")
     named = settings.encoder if "encoder" in settings.model_fields_set else None
@@ -168,6 +173,8 @@ def _explain_gaps(result: dict[str, Any], out: Output) -> None:
     rows = result.get("entity_rows", {})
     if rows.get("unmatched"):
         out.note(f"note: {rows['unmatched']} of {rows['rows']} entity rows belong to no sentence")
+    if rows.get("nameless"):
+        out.note(f"note: {rows['nameless']} of {rows['rows']} entity rows have no entity_names")
 
 
 def _write_details(path: Path, measured: list[Measured], topn: int, out: Output) -> None:

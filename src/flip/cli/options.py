@@ -139,7 +139,8 @@ class VocabSettings(_Section):
     tokenizer: Annotated[TokenizerName, flag(f"What cuts words: {_words(TokenizerName)}.")] = "latin"
     strip_accents: Annotated[Accents, flag(f"Accents to take off: {_words(Accents)}.")] = "none"
     normalize: Annotated[bool, flag("Lower-case, and strip punctuation.", "--normalize/--no-normalize")] = True
-    words: Annotated[Path | None, flag("Only the words of this file, one a line.")] = None
+    lowercase: bool = True  # of the normalisation
+    words: Annotated[Path | None, flag("The words of this file, one a line, whole and in this order.")] = None
     teach: Annotated[Path | None, flag("Also the words of this file, one a line.", metavar="FILE")] = None
     concepts: Annotated[bool, flag("SpLiCE's vocabulary: frequent words and bound pairs.", "--concepts")] = False
     unigrams: Annotated[Count, flag("Words at most, with --concepts.")] = 6500
@@ -245,7 +246,7 @@ class TrainSettings(_Section):
     schedule: Annotated[
         Schedule | None,
         flag(
-            "The rate falls by a cosine to 0, or by plateau: it is halved after 2 checks without a gain.",
+            "The rate falls by a cosine to 0, or by plateau: it is halved after patience // 2 + 1 checks without a gain.",
             default=_recipes("schedule"),
         ),
     ] = None  # fmt: skip
@@ -264,7 +265,12 @@ class TrainSettings(_Section):
         None
     )
     patience: Annotated[
-        Natural | None, flag("Checks on dev without a gain before stopping.", default=_recipes("patience"))
+        Natural | None,
+        flag("Checks on dev without a gain before stopping; paper: 1 more.", default=_recipes("patience")),
+    ] = None
+    early_stopping: Annotated[
+        bool | None,
+        flag("Stop by --patience.", "--early-stopping/--no-early-stopping", default="early-stopping"),
     ] = None
     check_every: Annotated[
         Natural | None, flag("Passes from one check on dev to the next.", default=_recipes("check_every"))
@@ -275,7 +281,8 @@ class TrainSettings(_Section):
     ] = None
     l1: Annotated[NonNegative | None, flag("L1 penalty on A, proximal.", default=_recipes("l1"))] = None
     weight_decay: Annotated[
-        NonNegative | None, flag("Decoupled weight decay on A and B.", default=_recipes("weight_decay"))
+        NonNegative | None,
+        flag("Decoupled weight decay on A and B; paper: on b too.", default=_recipes("weight_decay")),
     ] = None
     precision: Annotated[
         Precision | None, flag(f"Matrix products in {_words(Precision)}.", default=_recipes("precision"))
@@ -304,7 +311,11 @@ class EvalSettings(_Section):
     data: Annotated[Path | None, flag("datasets.yaml.", default="the one the model was trained with")] = None
     dataset: Annotated[str, flag("Dataset to measure on.")] = "test"
     text: Annotated[str | None, _TEXT_ID] = None
-    sim_threshold: Annotated[float | None, _SIM_THRESHOLD] = None
+    sim_threshold: Annotated[float | None, flag("Only rows whose sim_scores, if any, are above this.", default="0")] = (
+        None
+    )
+    min_tokens: Annotated[Count | None, flag("Only sentences of so many words or more.")] = None
+    max_tokens: Annotated[Natural | None, flag("Only sentences of so many words or fewer.")] = None
     metrics: Annotated[str, flag(f"Separated by commas: {', '.join(METRICS)}; or all.")] = "accuracy,content,pr"
     tokens: Annotated[
         TokenSource,
@@ -312,6 +323,8 @@ class EvalSettings(_Section):
     ] = "vocabulary"
     topn: Annotated[Natural, flag("N of precision, recall and F1.", "--topn", "-n")] = 10
     method: Annotated[Literal["flip", "splice"], flag("flip, or splice: the model's words as concepts.")] = "flip"
+    train: Annotated[str | None, flag("Dataset to centre SpLiCE's sentences by.", default="train")] = None
+    dev: Annotated[str | None, flag("Dataset to tune SpLiCE on.", default="dev")] = None
     compare: Annotated[list[str], flag("Another model on the same embeddings; may be repeated.", metavar="RUN")] = (
         field(default_factory=list)
     )

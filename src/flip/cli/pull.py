@@ -40,10 +40,13 @@ def pull(
 ) -> None:
     """Download a checkpoint or data from the Hugging Face hub, and print the folder for --model or --data.
 
-    Only .safetensors, .json, .npy, .txt and .yaml files are taken, and each is checked against the size and hash that
-    the hub lists. Given again, it keeps complete files; one that was broken off starts again. HF_ENDPOINT, HF_HOME and
-    HF_TOKEN are respected. The name of a bundled model writes that as float32, for other programs.
+    Only .safetensors, .json, .jsonl, .npy, .txt and .yaml files are taken, and each is checked against the size and
+    hash that the hub lists. A dataset that comes without a datasets.yaml gets one, where its files have the published
+    names (*_text_embs.npy, *_speech_embs.npy, *_sim_scores.npy, *_transcript.txt). Given again, it keeps complete
+    files; one that was broken off starts again. HF_ENDPOINT, HF_HOME and HF_TOKEN are respected. The name of a bundled
+    model writes that as float32, for other programs.
     """
+    from flip.data.published_files import MANIFEST, complete_manifest
     from flip.errors import UsageError
     from flip.hub import pull as hub
     from flip.model.locate import is_bundled
@@ -74,6 +77,8 @@ def pull(
         ) from None
     if "model.safetensors" in pulled.files:
         out.note(f"use it with: flip explain --model {pulled.folder if own.output else repo}")
+    if dataset and (made := complete_manifest(pulled.folder, pulled.files, pulled.language)):
+        out.note(f"wrote {pulled.folder / MANIFEST}, of the files' names: {', '.join(made)}")
     fields = {"repo": repo, "folder": str(pulled.folder), "files": pulled.files, "commit": pulled.commit}
     out.result(fields, str(pulled.folder))
 

@@ -97,7 +97,7 @@ def _train(settings: Settings, out: Output) -> None:
 
 
 def _report(trained: Trained, folder: Path, out: Output) -> None:
-    why = f"{trained.config.patience} checks on dev without a gain" if trained.gainless else "all passes done"
+    why = f"{trained.config.last_check} checks on dev without a gain" if trained.gainless else "all passes done"
     words = len(trained.checkpoint.vocabulary)
     accuracy = trained.accuracy
     fields = {

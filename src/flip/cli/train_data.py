@@ -88,7 +88,7 @@ def _from_corpus(settings: Settings, out: Output) -> Material:
             return load_vocabulary(own.vocab)
         return build_vocabulary(
             sentences,
-            Tokenizer(v.tokenizer, v.strip_accents, v.ngram, v.normalize),
+            Tokenizer(v.tokenizer, v.strip_accents, v.ngram, v.normalize, v.lowercase),
             max_features=v.max_features,
             min_df=v.min_df,
             max_df=v.max_df,

@@ -44,7 +44,7 @@ def vocab(settings: Settings, out: Output) -> None:
         raise UsageError("--concepts and --words exclude each other")
     if own.concepts and own.teach:
         raise UsageError("--concepts and --teach exclude each other")
-    cutter = Tokenizer(own.tokenizer, own.strip_accents, own.ngram, own.normalize)
+    cutter = Tokenizer(own.tokenizer, own.strip_accents, own.ngram, own.normalize, own.lowercase)
     if own.concepts:
         vocabulary = build_concepts(
             texts,

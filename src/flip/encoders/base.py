@@ -160,6 +160,11 @@ def in_language(encoder: Encoder, language: str | None) -> Encoder:
     return other
 
 
+def language_of(encoder: Encoder) -> str | None:
+    """The language of its inputs, where it was told."""
+    return getattr(getattr(encoder, "options", None), "language", None)
+
+
 def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[NDArray[np.float32], list[bool]]:
     """Embeds a batch, each sentence cut to the characters that the encoder is given at most.
 

@@ -46,7 +46,8 @@ _ST_OPTIONS = ("precision", "prompt", "dimensions")
 CATALOG = (
     Entry("minilm", "flip.encoders.minilm", "MiniLM", "text", 384, "Apache-2.0"),
     Entry(
-        "sonar", "flip.encoders.sonar", "load", "text, speech", 1024, "CC-BY-NC-4.0",
+        "sonar", "flip.encoders.sonar", "load", "text, speech", 1024,
+        "CC-BY-NC-4.0; speech in 20 languages MIT",
         ("language", "precision", "weights", "sonar_backend"),
     ),
     Entry(

@@ -17,12 +17,12 @@ from flip.model.card import write_card
 from flip.model.checkpoint import Checkpoint, load_model, save_checkpoint
 from flip.model.locate import MODEL_FILE
 from flip.model.spread import Spread
-from flip.text.bags import bags_of_words
 from flip.text.stopwords import function_words
 from flip.training.calibration import choose_bias_weight, language_of
 from flip.training.distributed import ALONE
 from flip.training.material import views_of
 from flip.training.run_folder import kept_epoch, open_run, precision_of, train_run
+from flip.training.targets import dev_references, training_bags
 from flip.training.trainer import DevData, Trainer, TrainingData
 
 if TYPE_CHECKING:
@@ -99,14 +99,17 @@ def train(
         material.require_one_dimension()
         vocabulary, views, dev_views = material.vocabulary, views_of(material.train), views_of(material.dev)
         tested = None if material.test is None else (views_of(material.test)[0], _references(material, material.test))
-        bags = bags_of_words(material.train.sentences(material.text), vocabulary)
-        language = language_of(vocabulary, bags)
         config = configure(material.dimension)
+        bags = training_bags(material.train.sentences(material.text), vocabulary, config.recipe)
+        language = language_of(vocabulary, bags)
         if resume and config.precision == "auto":
             config = replace(config, precision=precision_of(folder))
-        dev = DevData(dev_views, _references(material, material.dev), function_words(vocabulary, language))
+        checked = dev_references(material.dev.sentences(material.text), vocabulary, config.recipe)
+        dev = DevData(dev_views, checked, function_words(vocabulary, language))
         started = time.perf_counter()
-        trainer = Trainer(TrainingData(views, bags, material.whole), dev, len(vocabulary), config, device, group)
+        trainer = Trainer(
+            TrainingData(views, bags, material.whole, material.train.parts), dev, len(vocabulary), config, device, group
+        )
         description = _described(material, trainer, language, text_license)
         yield from train_run(folder, trainer, vocabulary, description, resume=resume, dtype=dtype, on_step=on_step)
         seconds = time.perf_counter() - started
@@ -114,7 +117,7 @@ def train(
             return None
         # What is saved is what is measured: float16, and after --resume the same as without.
         best = load_model(folder / MODEL_FILE)
-        description |= _measured(best, dev, bags, tested, config, str(device))
+        description |= _measured(best, dev, _references(material, material.dev), bags, tested, config, str(device))
         checkpoint = Checkpoint(best, vocabulary, description, str(folder))
         save_checkpoint(folder, checkpoint, dtype)
         write_card(folder, checkpoint)
@@ -149,10 +152,16 @@ def _described(material: Material, trainer: Trainer, language: str | None, text_
 
 
 def _measured(
-    model: Any, dev: DevData, bags: Bags, tested: tuple[Any, References] | None, config: TrainConfig, device: str
+    model: Any,
+    dev: DevData,
+    refs: References,
+    bags: Bags,
+    tested: tuple[Any, References] | None,
+    config: TrainConfig,
+    device: str,
 ) -> dict[str, Any]:
     """What config.json says once the model is trained: the weight of b, the threshold, and accuracies."""
-    u, refs = dev.views[0], dev.references
+    u = dev.views[0]
     found: dict[str, Any] = {
         "bias_weight": choose_bias_weight(model, u, refs, bags, dev.function_words, device),
         "metrics": {"dev": evaluate(model, u, refs, device=device)},

@@ -20,7 +20,7 @@ from flip.device import flush_denormals, matmul_dtype
 from flip.errors import FlipError, InputError
 from flip.evaluation.metrics import References
 from flip.model.linear import FactorizedLogLinear, LogLinear, Model
-from flip.training.batches import Batch, Batches
+from flip.training.batches import Batch, Batches, batch_edges, published_edges
 from flip.training.calibration import calibrate
 from flip.training.dev_metrics import dev_accuracy, dev_recall
 from flip.training.distributed import ALONE, Group
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from flip.text.bags import Bags
 
 # What changes from epoch to epoch beside the tensors.
-_PROGRESS = ("epoch", "best_score", "checks_without_gain", "lr_scale")
+_PROGRESS = {"epoch", "best_score", "checks_without_gain", "lr_scale", "plateau_score", "checks_on_plateau"}
 _PRECISIONS: dict[torch.dtype, Precision] = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
@@ -46,11 +46,13 @@ class TrainingData:
 
     whole: the first so many are whole sentences, and the whitening is theirs: those that `flip.data.augmentation` makes
         of them vary otherwise. None is all.
+    parts: sentences of each dataset, where there are several.
     """
 
     views: tuple[NDArray[np.floating[Any]], ...]
     bags: Bags
     whole: int | None = None
+    parts: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.bags):
@@ -158,20 +160,23 @@ class Trainer:
         self.A, self.b, self.B = A.to(self.device), b.to(self.device), None if B is None else B.to(self.device)
         self.parameters = [self.A, self.b] if self.B is None else [self.A, self.b, self.B]
         group.copy_from_first_(self.parameters)
-        decayed = [p for p in self.parameters if p is not self.b]
+        on_b = config.weight_decay if config.is_paper else 0.0
         self.optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": [self.b], "weight_decay": 0.0}],
+            [{"params": [p], "weight_decay": on_b if p is self.b else config.weight_decay} for p in self.parameters],
             lr=self.config.lr,
             fused=True,
         )
         for p in self.parameters:
             p.grad = torch.zeros_like(p)
         assert config.batch_size is not None
+        published = config.is_paper and not config.shuffle
         self.batches = Batches(
             used,
             bags,
             self.whitening,
-            batch_size=config.batch_size,
+            edges=published_edges(train.parts or (self.n,), config.batch_size)
+            if published
+            else batch_edges(self.n, config.batch_size),
             shuffle=config.shuffle,
             seed=config.seed,
             device=self.device,
@@ -181,6 +186,7 @@ class Trainer:
         self.best: Model = self.model()
         self.best_score = -math.inf
         self.checks_without_gain = 0
+        self.plateau_score, self.checks_on_plateau = -math.inf, 0
         self._setup_seconds = time.perf_counter() - started
 
     def model(self) -> Model:
@@ -214,7 +220,7 @@ class Trainer:
         config = self.config
         assert config.epochs is not None
         steps = len(self.batches)
-        while self.epoch < config.epochs and self.checks_without_gain < config.patience:
+        while self.epoch < config.epochs and self.checks_without_gain < config.last_check:
             started = time.perf_counter()
             losses = []
             for i, batch in enumerate(self.batches.of_pass(self.epoch)):
@@ -263,7 +269,7 @@ class Trainer:
                 for key, value in tensors.items()
                 if key.startswith(prefix)
             }
-        for key in _PROGRESS:
+        for key in _PROGRESS & progress.keys():
             setattr(self, key, type(getattr(self, key))(progress[key]))
         self.best = best
 
@@ -326,9 +332,17 @@ class Trainer:
             self.best, self.best_score, self.checks_without_gain = deepcopy(model), score, 0
         else:
             self.checks_without_gain += 1
-            if self.checks_without_gain % 2 == 0:
-                self.lr_scale /= 2
+        self._lower_on_plateau(score)
         return score, with_b, best
+
+    def _lower_on_plateau(self, score: float) -> None:
+        """As torch's ReduceLROnPlateau with patience // 2: what is not a ten-thousandth above the best is no gain."""
+        if score > self.plateau_score * (1 + 1e-4):
+            self.plateau_score, self.checks_on_plateau = score, 0
+            return
+        self.checks_on_plateau += 1
+        if self.checks_on_plateau > self.config.patience // 2:
+            self.lr_scale, self.checks_on_plateau = self.lr_scale / 2, 0
 
     def _checked_model(self) -> Model:
         """What a check measures and keeps, in the first process; the others only learn its score."""

@@ -51,13 +51,12 @@ class Backend(Protocol):
 def missing(model: str) -> str | None:
     """None where it would run now, else what to install or get."""
     from flip.encoders.sonar import port
-    from flip.hub.weights import cached
+    from flip.hub.weights import is_local
 
     if find_spec("sonar") and find_spec("fairseq2"):
         return None
-    if find_spec("sentencepiece") is None:
-        return "pip install sentencepiece, or pip install 'flip-interpret[sonar]'"
-    return None if cached(port.TEXT_WEIGHTS) else port.TEXT_WEIGHTS.install
+    needs = port.text_files()
+    return None if all(any(map(is_local, files)) for files in needs) else needs[0][0].install
 
 
 def load(model: str, options: EncoderOptions, *, device: str, offline: bool) -> Sonar:
