@@ -246,7 +246,7 @@ class TrainSettings(_Section):
     schedule: Annotated[
         Schedule | None,
         flag(
-            "The rate falls by a cosine to 0, or by plateau: it is halved after patience // 2 + 1 checks without a gain.",
+            "The rate falls by a cosine to 0, or by plateau: halved after patience // 2 + 1 checks without a gain.",
             default=_recipes("schedule"),
         ),
     ] = None  # fmt: skip

@@ -20,18 +20,18 @@ from flip.data.pairs import finish_dropping
 from flip.embedding.journal import Batch, Journal
 from flip.embedding.shards import Shard, rows_of_shards
 from flip.embedding.spool import Spool
-from flip.encoders.base import adapted, encode
+from flip.encoders.base import adapted
 from flip.encoders.identity import describe
+from flip.encoders.mixed import encode_inputs
 from flip.errors import FlipError, InputError, UsageError
 from flip.files import is_stream, os_errors, replacing, write_json
-from flip.inputs import audio
 from flip.inputs.embedding_files import audio_path, embeddings_json, open_embeddings, read_description, sentences_path
 from flip.locks import held
 from flip.model.tensors import narrowed
 
 if TYPE_CHECKING:
     from flip.encoders.base import Encoder
-    from flip.encoders.transcriber import Transcriber
+    from flip.encoders.transcriber import Transcriber, Transcript
     from flip.inputs.records import Record
 
 
@@ -313,64 +313,27 @@ class _Work:
         """The vectors of a batch; a recording that cannot be read fails alone."""
         start, items = numbered
         batch = Batch(start, len(items))
-        with audio.noted() as batch.warnings:
-            return batch, self._vectors(batch, items)
-
-    def _vectors(self, batch: Batch, items: list[dict[str, Any]]) -> np.ndarray:
-        start = batch.start
+        inputs = [Path(item["audio"]) if "audio" in item else str(item["text"]) for item in items]
         vectors = np.zeros((len(items), self.encoder.dimension), np.float32)
-        ready: dict[int, str | Path] = {}
-        for i, item in enumerate(items):
-            try:
-                ready[i] = self._prepared(item, start + i, batch)
-            except InputError as error:
-                batch.failed[start + i] = error.message
-        if ready:
-            inputs = list(ready.values())
-            try:
-                found, cut = encode(self.encoder, inputs)
-            except InputError:
-                if not any(isinstance(item, Path) for item in inputs):
-                    raise
-                batch.warnings.clear()  # said again by those that can be read
-                found, cut = self._one_by_one(ready, batch)
-                inputs = list(ready.values())
-        if ready:
-            self._check(found, inputs, start)
-            vectors[list(ready)] = narrowed(found, self.journal.dtype, f"embeddings of {self.encoder.name}")
-            batch.truncated = sum(cut)
-        return vectors
+        for i, (item, one) in enumerate(zip(inputs, encode_inputs(self.encoder, inputs, self._hear), strict=True)):
+            batch.warnings += one.warnings
+            batch.truncated += one.truncated
+            if one.heard and one.heard.text:
+                batch.transcripts[start + i] = one.heard.text
+            if one.vector is None:
+                batch.failed[start + i] = one.error or f"{item}: no speech was recognised"
+            else:
+                vectors[i] = one.vector
+        self._check(vectors, inputs, start)
+        return batch, narrowed(vectors, self.journal.dtype, f"embeddings of {self.encoder.name}")
 
-    def _prepared(self, item: dict[str, Any], index: int, batch: Batch) -> str | Path:
-        """What the encoder reads of an input."""
-        if "audio" not in item:
-            return str(item["text"])
-        path = Path(item["audio"])
-        if "speech" in self.encoder.modalities:
-            return path
+    def _hear(self, path: Path) -> Transcript:
         with self.transcribing:
             if self.transcriber is None:
                 if self.load_transcriber is None:
                     raise InputError(f"{path}: {self.encoder.name} reads text, not audio")
                 self.transcriber = self.load_transcriber()
-            heard = self.transcriber.transcribe(path).text
-        if not heard:
-            raise InputError(f"{path}: no speech was recognised")
-        batch.transcripts[index] = heard
-        return heard
-
-    def _one_by_one(self, ready: dict[int, str | Path], batch: Batch) -> tuple[np.ndarray, list[bool]]:
-        """The vectors of those that can be read, and which were cut; the others are taken out of `ready`."""
-        rows, cut = [], []
-        for i, item in list(ready.items()):
-            try:
-                (vector,), (one,) = encode(self.encoder, [item])
-                rows.append(vector)
-                cut.append(one)
-            except InputError as error:
-                batch.failed[batch.start + i] = error.message
-                del ready[i]
-        return np.stack(rows) if rows else np.zeros((0, self.encoder.dimension), np.float32), cut
+            return self.transcriber.transcribe(path)
 
     def _check(self, found: np.ndarray, batch: Sequence[str | Path], start: int) -> None:
         bad = np.flatnonzero(~np.isfinite(found).all(axis=1))

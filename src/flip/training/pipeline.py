@@ -26,9 +26,13 @@ from flip.training.targets import dev_references, training_bags
 from flip.training.trainer import DevData, Trainer, TrainingData
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
+    from flip.data.manifest import Dataset
     from flip.model.checkpoint import SavedType
+    from flip.model.linear import Model
     from flip.text.bags import Bags
     from flip.training.distributed import Group
     from flip.training.material import Material
@@ -128,7 +132,7 @@ def train(
         )  # fmt: skip
 
 
-def _references(material: Material, data: Any) -> References:
+def _references(material: Material, data: Dataset) -> References:
     return references(data.sentences(material.text), material.vocabulary)
 
 
@@ -152,11 +156,11 @@ def _described(material: Material, trainer: Trainer, language: str | None, text_
 
 
 def _measured(
-    model: Any,
+    model: Model,
     dev: DevData,
     refs: References,
     bags: Bags,
-    tested: tuple[Any, References] | None,
+    tested: tuple[NDArray[np.floating[Any]], References] | None,
     config: TrainConfig,
     device: str,
 ) -> dict[str, Any]:
