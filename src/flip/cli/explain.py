@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flip.cli import options
+from flip.cli import explain_store, options
 from flip.cli.output import Output, fail, guarded
 
 if TYPE_CHECKING:
     from flip.errors import InputError
+    from flip.inputs.columns import Asked
     from flip.inputs.records import Record
     from flip.model.checkpoint import Checkpoint
 
@@ -40,6 +41,7 @@ def explain(
         typer.Argument(
             metavar="INPUT",
             help="A sentence, or a file: text, JSON with text, audio or embedding, a TSV or CSV with text, .npy, "
+            "a store of vectors (Parquet, Arrow, .npz, SQLite, DuckDB, FAISS, hf://datasets/OWNER/NAME/FILE), "
             "a recording or a folder of them. `-` or a pipe is standard input.",
             show_default=False,
         ),
@@ -70,6 +72,12 @@ def explain(
     sentences: Annotated[
         str | None, typer.Option(metavar="FILE", help="The texts of the rows of a .npy, one a line.")
     ] = None,
+    column: explain_store.Column = None,
+    id_column: explain_store.IdColumn = None,
+    text_column: explain_store.TextColumn = None,
+    table: explain_store.TableName = None,
+    scale: explain_store.Scale = None,
+    output: explain_store.OutputFile = None,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML page in place of results.")
     ] = None,
@@ -104,6 +112,8 @@ def explain(
         raise UsageError("--bias and --bias-weight exclude each other")
     if not inputs and sys.stdin.isatty():
         raise UsageError("nothing to explain", 'give a sentence, a file, or a pipe: flip explain "Hello, world."')
+    asked = explain_store.asked(column, id_column, text_column, table, scale)
+    job = explain_store.Job(output=output)
     if not text:
         require_one_stdin([*(inputs or ["-"]), *(name for name in (against, sentences) if name)])
     _require_page(html, inputs or [], against, sentences)
@@ -134,6 +144,12 @@ def explain(
     least = _least(own.min_probability, checkpoint, for_people=out.human or html is not None)
     # A screen and a page show what is improbable apart, and the words of a sentence beside the topn others.
     apart = (out.human or html is not None) and against is None
+    inputs = [explain_store.fetched(name, settings.offline, out) for name in inputs or ["-"]]
+    if job.wanted:
+        job.run(
+            inputs, asked, checkpoint, settings, out, least=least, encoder=encoder, against=against, lines=sentences
+        )
+        return
     explainer = Explainer(
         checkpoint,
         # An encoder from flip.toml or the environment is that of `flip embed`; only the flag speaks for the input here.
@@ -148,9 +164,9 @@ def explain(
     )
     unreadable: list[InputError] = []  # the first, whose hint is shown
     vouched = options.vouched(encoder, checkpoint)
-    sources = _records(inputs or ["-"], text, checkpoint, vouched, unreadable, out, sentences)
+    sources = _records(inputs, text, checkpoint, vouched, unreadable, out, sentences, asked)
     if against is not None:
-        others = _records([against], text, checkpoint, vouched, unreadable, out)
+        others = _records([against], text, checkpoint, vouched, unreadable, out, asked=asked)
         results: Iterator[dict[str, Any]] = explainer.pairs(sources, others)
     else:
         results = explainer.stream(sources, own.batch_size)
@@ -234,6 +250,7 @@ def _records(
     unreadable: list[InputError],
     out: Output,
     sentences: str | None = None,
+    asked: Asked | None = None,
 ) -> Iterator[Record | InputError]:
     from dataclasses import replace
 
@@ -262,7 +279,7 @@ def _records(
             require_dimension(dimension, checkpoint.model.dimension, name, checkpoint.encoder)
             if sentences and Path(sentences).is_file():
                 require_as_many(rows, sum(1 for _ in read_texts([sentences])), sentences)
-        records = scan_records(name, on_note=lambda message: out.note(f"note: {message}"))
+        records = scan_records(name, on_note=lambda message: out.note(f"note: {message}"), asked=asked)
         for record in with_texts(records, read_texts([sentences]), sentences) if sentences else records:
             if isinstance(record, InputError):
                 unreadable += [record] if not unreadable else []

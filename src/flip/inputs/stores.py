@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROWS = 4096  # read at a time
+_ABOUT = b"flip.encoder"
 _PEEK = 64  # rows that tell the dimension
 
 
@@ -47,7 +48,8 @@ class Store:
     """A store that is open.
 
     name: for messages.  kind: its format.  schema: of all columns, a `pyarrow.Schema`.  rows: None where they are not
-    known before the end.  dimension: None where there are no vectors.  about: what the `.json` beside it says.
+    known before the end.  dimension: None where there are no vectors.  about: of the encoder, what the `.json` beside a
+    `.npy` says, or the metadata that `described` added; empty where nothing does.
     """
 
     name: str
@@ -140,8 +142,25 @@ def store_of(found: Source, asked: Asked | None, beside: Path | None = None) -> 
         if chosen.vectors is not None and dimension is None:
             raise InputError(f"{found.name}: column {chosen.vectors!r} has no vector", "every row is empty")
         scale = _scale(table.schema, chosen.vectors, dimension, asked, found.name)
-        about = read_description(found.path) if found.path is not None else {}
+        about = _about(found, table)
         yield Store(found.name, found.kind, chosen, table.rows, dimension, about, table, scale)
+
+
+def described(schema: Any, about: dict[str, Any]) -> Any:
+    """A `pyarrow.Schema` that says which encoder made the vectors, where that is known."""
+    if not about:
+        return schema
+    return schema.with_metadata((schema.metadata or {}) | {_ABOUT: json.dumps(about).encode()})
+
+
+def _about(found: Source, table: Table) -> dict[str, Any]:
+    if found.kind == "npy":
+        return read_description(found.path) if found.path is not None else {}
+    try:
+        about = json.loads((table.schema.metadata or {}).get(_ABOUT, b"{}"))
+    except ValueError:  # not ours
+        return {}
+    return about if isinstance(about, dict) and isinstance(about.get("encoder"), str) else {}
 
 
 def _dimensions(table: Table, asked: Asked, name: str) -> dict[str, int | None]:

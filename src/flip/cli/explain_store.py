@@ -1,0 +1,215 @@
+"""`flip explain` on stores of vectors: words beside every row, and what is said of many rows at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flip.cli.output import Output, fail
+
+if TYPE_CHECKING:
+    from flip.cli.settings import Settings
+    from flip.explain.store_words import Counts
+    from flip.inputs.columns import Asked
+    from flip.inputs.stores import Store
+    from flip.model.checkpoint import Checkpoint
+
+_PANEL = "Store"
+Column = Annotated[
+    str | None,
+    typer.Option("--column", help="Its vectors.", show_default="the only one that can be", rich_help_panel=_PANEL),
+]
+IdColumn = Annotated[
+    str | None, typer.Option("--id-column", help="Its ids.", show_default="guessed by name", rich_help_panel=_PANEL)
+]
+TextColumn = Annotated[
+    str | None, typer.Option("--text-column", help="Its texts.", show_default="guessed by name", rich_help_panel=_PANEL)
+]
+TableName = Annotated[
+    str | None,
+    typer.Option(
+        "--table",
+        metavar="NAME",
+        help="Of a database, or a collection of llm.",
+        show_default="the only one with vectors",
+        rich_help_panel=_PANEL,
+    ),
+]
+Scale = Annotated[
+    float | None,
+    typer.Option(
+        "--scale",
+        help="What int8 values are multiplied with.",
+        show_default="what the store says",
+        rich_help_panel=_PANEL,
+    ),
+]
+OutputFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write the store with its words beside every row: .parquet, .arrow or .jsonl.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
+
+def asked(column: str | None, ids: str | None, texts: str | None, table: str | None, scale: float | None) -> Asked:
+    """What the flags say of a store."""
+    from flip.inputs.columns import Asked
+
+    return Asked(column, ids, texts, table, scale)
+
+
+def fetched(name: str, offline: bool, out: Output) -> str:
+    """An input; one of a dataset on the hub is downloaded first."""
+    if not name.startswith("hf://"):
+        return name
+    from flip.hub.dataset_file import dataset_file
+
+    out.note(f"note: {name} is taken from the hub")
+    return str(dataset_file(name, offline=offline))
+
+
+@dataclass(frozen=True)
+class _With:
+    """What a job works with."""
+
+    store: Store
+    checkpoint: Checkpoint
+    settings: Settings
+    out: Output
+    least: float
+    vouched: bool
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked of a store as a whole."""
+
+    output: Path | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is one."""
+        return self.output is not None
+
+    def run(
+        self,
+        inputs: list[str],
+        asked: Asked,
+        checkpoint: Checkpoint,
+        settings: Settings,
+        out: Output,
+        least: float,
+        encoder: str | None,
+        against: str | None,
+        lines: str | None,
+    ) -> None:
+        """Does it, and says which rows have no words; ends the command where some hold NaN."""
+        from flip.errors import UsageError
+        from flip.explain.store_words import Counts
+        from flip.inputs.stores import open_store
+
+        if len(inputs) != 1:
+            raise UsageError(f"{len(inputs)} inputs, and one store is worked on at a time", "leave the others out")
+        if against is not None:
+            raise UsageError("--against compares records, or two stores with --summary")
+        for path in (self.output,):
+            _require_apart(path, inputs)
+        counts = Counts()
+        with open_store(inputs[0], _fitting(asked, checkpoint), beside=Path(lines) if lines else None) as store:
+            _say_columns(store, out)
+            known = _vouched(store, checkpoint, encoder, out)
+            self._do(_With(store, checkpoint, settings, out, least, known, counts))
+            _report(store, counts, out)
+
+    def _do(self, job: _With) -> None:
+        if self.output is not None:
+            _write_words(self.output, job)
+
+
+def _write_words(path: Path, job: _With) -> None:
+    from flip.explain.store_output import writing
+    from flip.explain.store_words import WordColumns
+
+    own = job.settings.explain
+    least = job.least if job.vouched else 0.0
+    columns = WordColumns(job.checkpoint, own.topn, own.bias_weight, least, probabilities=job.vouched)
+    with job.out.progress("explaining") as on_rows, writing(path, columns.schema(job.store)) as writer:
+        for batch, _ in columns.batches(job.store, job.counts):
+            writer.write_batch(batch)
+            on_rows(job.counts.rows, job.store.rows)
+    fields = {"output": str(path), "rows": job.counts.rows, "without_vector": job.counts.missing}
+    job.out.result(fields, f"{path}: {job.counts.rows} rows")
+
+
+def _fitting(asked: Asked, checkpoint: Checkpoint) -> Asked:
+    from dataclasses import replace
+
+    return replace(asked, dimension=checkpoint.model.dimension)
+
+
+def _say_columns(store: Store, out: Output) -> None:
+    if store.note:
+        out.note(f"note: {store.note}")
+
+
+def _vouched(store: Store, checkpoint: Checkpoint, encoder: str | None, out: Output) -> bool:
+    """Whether something says that the vectors are of the checkpoint's encoder; a note where nothing does.
+
+    Raises:
+        InputError: they are of another, or of another dimension.
+    """
+    from flip.cli import options
+    from flip.encoders.identity import require_dimension, require_same_encoder
+    from flip.errors import InputError
+
+    if store.dimension is None:
+        raise InputError(f"{store.name}: no column of vectors", f"it has: {', '.join(store.schema.names)}")
+    require_dimension(store.dimension, checkpoint.model.dimension, store.name, checkpoint.encoder)
+    require_same_encoder(store.about, checkpoint.trained_on, store.name)
+    known = options.vouched(encoder, checkpoint) or bool(store.about) or checkpoint.encoder is None
+    if not known:
+        out.note(
+            f"note: nothing says which encoder made the vectors of {store.name}; {checkpoint.encoder} is taken on "
+            f"trust, without probabilities (--encoder {checkpoint.encoder} vouches for it)"
+        )
+    return known
+
+
+def _require_apart(path: Path | None, inputs: list[str]) -> None:
+    """Before anything is read: an output must have an ending that is known, and not be an input."""
+    from flip.errors import UsageError
+    from flip.explain.store_output import require_writable
+
+    if path is None:
+        return
+    require_writable(path)
+    for name in inputs:
+        if path.exists() and Path(name).exists() and path.samefile(name):
+            raise UsageError(f"{name} is an input, and {path} would be written over it", "name another file")
+
+
+def _report(store: Store, counts: Counts, out: Output) -> None:
+    """Says of how many rows nothing can be said, and why."""
+    if counts.missing:
+        out.note(f"note: {counts.missing} of {counts.rows} rows have no vector, and no words")
+    if counts.far:
+        out.note(
+            f"note: {counts.far} of {counts.rows} vectors lie far outside those of the training: another encoder, "
+            "scale or normalisation?"
+        )
+    if counts.bad:
+        fail(
+            f"{counts.bad} of {counts.rows} vectors hold NaN or infinity, and have no words; first: {store.name}, "
+            f"row {counts.first_bad}",
+            "embed these rows again",
+        )
+        raise typer.Exit(3)
