@@ -78,6 +78,9 @@ def explain(
     table: explain_store.TableName = None,
     scale: explain_store.Scale = None,
     output: explain_store.OutputFile = None,
+    group_by: explain_store.GroupBy = None,
+    clusters: explain_store.ClusterCount = None,
+    labels: explain_store.LabelFile = None,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML page in place of results.")
     ] = None,
@@ -113,7 +116,7 @@ def explain(
     if not inputs and sys.stdin.isatty():
         raise UsageError("nothing to explain", 'give a sentence, a file, or a pipe: flip explain "Hello, world."')
     asked = explain_store.asked(column, id_column, text_column, table, scale)
-    job = explain_store.Job(output=output)
+    job = explain_store.Job(output, group_by, clusters, labels)
     if not text:
         require_one_stdin([*(inputs or ["-"]), *(name for name in (against, sentences) if name)])
     _require_page(html, inputs or [], against, sentences)

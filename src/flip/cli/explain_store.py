@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flip.cli.output import Output, fail
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from flip.cli.settings import Settings
     from flip.explain.store_words import Counts
     from flip.inputs.columns import Asked
-    from flip.inputs.stores import Store
+    from flip.inputs.stores import Part, Store
     from flip.model.checkpoint import Checkpoint
 
 _PANEL = "Store"
@@ -58,6 +60,32 @@ OutputFile = Annotated[
     ),
 ]
 
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by",
+        metavar="COLUMN",
+        help="Show the words that part each group from the rest.",
+        rich_help_panel=_PANEL,
+    ),
+]
+ClusterCount = Annotated[
+    int | None,
+    typer.Option(
+        "--clusters",
+        metavar="K",
+        min=2,
+        help="The same for K groups that are found; -o writes the group of every row.",
+        rich_help_panel=_PANEL,
+    ),
+]
+LabelFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels", metavar="FILE", help="Write x, y and words of each group, for an atlas.", rich_help_panel=_PANEL
+    ),
+]
+
 
 def asked(column: str | None, ids: str | None, texts: str | None, table: str | None, scale: float | None) -> Asked:
     """What the flags say of a store."""
@@ -77,7 +105,7 @@ def fetched(name: str, offline: bool, out: Output) -> str:
 
 
 @dataclass(frozen=True)
-class _With:
+class With:
     """What a job works with."""
 
     store: Store
@@ -88,17 +116,29 @@ class _With:
     vouched: bool
     counts: Counts
 
+    def parts(self, columns: list[str] | None, *, again: bool = False) -> Iterator[tuple[Part, Any]]:
+        """The parts of the store, and which of their rows can be explained; counted where they are not read `again`."""
+        from flip.explain.read_ahead import one_ahead
+        from flip.explain.store_words import ROWS, Counts
+
+        counts = Counts() if again else self.counts
+        for part in one_ahead(self.store.parts(columns, ROWS)):
+            yield part, counts.usable(part, self.checkpoint)
+
 
 @dataclass(frozen=True)
 class Job:
     """What is asked of a store as a whole."""
 
     output: Path | None = None
+    group_by: str | None = None
+    clusters: int | None = None
+    labels: Path | None = None
 
     @property
     def wanted(self) -> bool:
         """Whether there is one."""
-        return self.output is not None
+        return any(value is not None for value in vars(self).values())
 
     def run(
         self,
@@ -121,21 +161,38 @@ class Job:
             raise UsageError(f"{len(inputs)} inputs, and one store is worked on at a time", "leave the others out")
         if against is not None:
             raise UsageError("--against compares records, or two stores with --summary")
-        for path in (self.output,):
+        self._require_sense()
+        for path in (self.output, self.labels):
             _require_apart(path, inputs)
         counts = Counts()
         with open_store(inputs[0], _fitting(asked, checkpoint), beside=Path(lines) if lines else None) as store:
             _say_columns(store, out)
             known = _vouched(store, checkpoint, encoder, out)
-            self._do(_With(store, checkpoint, settings, out, least, known, counts))
+            self._do(With(store, checkpoint, settings, out, least, known, counts))
             _report(store, counts, out)
 
-    def _do(self, job: _With) -> None:
-        if self.output is not None:
+    def _require_sense(self) -> None:
+        """Raises a UsageError where the options exclude each other."""
+        from flip.errors import UsageError
+
+        if self.group_by is not None and self.clusters is not None:
+            raise UsageError("--group-by has the groups that --clusters would find", "leave one of them out")
+        grouped = self.group_by is not None or self.clusters is not None
+        if self.labels is not None and not grouped:
+            raise UsageError("--labels names groups", "add --group-by COLUMN, or --clusters K")
+        if self.group_by is not None and self.output is not None:
+            raise UsageError("-o has the words of rows, and --group-by those of groups", "--labels FILE writes these")
+
+    def _do(self, job: With) -> None:
+        if self.group_by is not None or self.clusters is not None:
+            from flip.cli.explain_groups import explain_groups
+
+            explain_groups(job, self.group_by, self.clusters, self.labels, self.output)
+        elif self.output is not None:
             _write_words(self.output, job)
 
 
-def _write_words(path: Path, job: _With) -> None:
+def _write_words(path: Path, job: With) -> None:
     from flip.explain.store_output import writing
     from flip.explain.store_words import WordColumns
 
