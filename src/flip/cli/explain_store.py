@@ -86,6 +86,31 @@ LabelFile = Annotated[
     ),
 ]
 
+Find = Annotated[
+    str | None,
+    typer.Option(
+        "--find",
+        metavar="WORDS",
+        help="Show the rows that most probably carry all of these words, separated by commas; -o writes them.",
+        rich_help_panel=_PANEL,
+    ),
+]
+AnyWord = Annotated[
+    bool, typer.Option("--any", help="--find: any of the words, in place of all.", rich_help_panel=_PANEL)
+]
+Rows = Annotated[
+    int | None, typer.Option("--rows", min=1, help="--find: how many.", show_default="10", rich_help_panel=_PANEL)
+]
+Sparse = Annotated[
+    Path | None,
+    typer.Option(
+        "--sparse",
+        metavar="FILE",
+        help="Write each row as indices and weights of words, for the sparse index of a vector store.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
 
 def asked(column: str | None, ids: str | None, texts: str | None, table: str | None, scale: float | None) -> Asked:
     """What the flags say of a store."""
@@ -134,11 +159,15 @@ class Job:
     group_by: str | None = None
     clusters: int | None = None
     labels: Path | None = None
+    find: str | None = None
+    any_word: bool = False
+    rows: int | None = None
+    sparse: Path | None = None
 
     @property
     def wanted(self) -> bool:
         """Whether there is one."""
-        return any(value is not None for value in vars(self).values())
+        return any(value is not None and value is not False for value in vars(self).values())
 
     def run(
         self,
@@ -162,7 +191,7 @@ class Job:
         if against is not None:
             raise UsageError("--against compares records, or two stores with --summary")
         self._require_sense()
-        for path in (self.output, self.labels):
+        for path in (self.output, self.labels, self.sparse):
             _require_apart(path, inputs)
         counts = Counts()
         with open_store(inputs[0], _fitting(asked, checkpoint), beside=Path(lines) if lines else None) as store:
@@ -182,12 +211,26 @@ class Job:
             raise UsageError("--labels names groups", "add --group-by COLUMN, or --clusters K")
         if self.group_by is not None and self.output is not None:
             raise UsageError("-o has the words of rows, and --group-by those of groups", "--labels FILE writes these")
+        if self.find is None and (self.any_word or self.rows is not None):
+            raise UsageError(f"{'--any' if self.any_word else '--rows'} belongs to --find", '--find "train, delay"')
+        if sum((grouped, self.find is not None, self.sparse is not None)) > 1:
+            raise UsageError("--find, --sparse and groups are jobs of their own", "give them one after the other")
+        if self.sparse is not None and self.output is not None:
+            raise UsageError("--sparse names its output itself", "leave -o out, or give two commands")
 
     def _do(self, job: With) -> None:
         if self.group_by is not None or self.clusters is not None:
             from flip.cli.explain_groups import explain_groups
 
             explain_groups(job, self.group_by, self.clusters, self.labels, self.output)
+        elif self.find is not None:
+            from flip.cli.explain_find import find_rows
+
+            find_rows(job, self.find, any_word=self.any_word, most=self.rows or 10, output=self.output)
+        elif self.sparse is not None:
+            from flip.cli.explain_find import write_sparse
+
+            write_sparse(job, self.sparse)
         elif self.output is not None:
             _write_words(self.output, job)
 
