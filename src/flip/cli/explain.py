@@ -85,6 +85,7 @@ def explain(
     any_word: explain_store.AnyWord = False,
     rows: explain_store.Rows = None,
     sparse: explain_store.Sparse = None,
+    summary: explain_store.Summary = False,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML page in place of results.")
     ] = None,
@@ -120,7 +121,7 @@ def explain(
     if not inputs and sys.stdin.isatty():
         raise UsageError("nothing to explain", 'give a sentence, a file, or a pipe: flip explain "Hello, world."')
     asked = explain_store.asked(column, id_column, text_column, table, scale)
-    job = explain_store.Job(output, group_by, clusters, labels, find, any_word, rows, sparse)
+    job = explain_store.Job(output, group_by, clusters, labels, find, any_word, rows, sparse, summary)
     if not text:
         require_one_stdin([*(inputs or ["-"]), *(name for name in (against, sentences) if name)])
     _require_page(html, inputs or [], against, sentences)

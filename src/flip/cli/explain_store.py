@@ -111,6 +111,13 @@ Sparse = Annotated[
     ),
 ]
 
+Summary = Annotated[
+    bool,
+    typer.Option(
+        "--summary", help="--against another store: which words rose and fell, in all.", rich_help_panel=_PANEL
+    ),
+]
+
 
 def asked(column: str | None, ids: str | None, texts: str | None, table: str | None, scale: float | None) -> Asked:
     """What the flags say of a store."""
@@ -163,6 +170,7 @@ class Job:
     any_word: bool = False
     rows: int | None = None
     sparse: Path | None = None
+    summary: bool = False
 
     @property
     def wanted(self) -> bool:
@@ -188,8 +196,8 @@ class Job:
 
         if len(inputs) != 1:
             raise UsageError(f"{len(inputs)} inputs, and one store is worked on at a time", "leave the others out")
-        if against is not None:
-            raise UsageError("--against compares records, or two stores with --summary")
+        if self.summary != (against is not None):
+            raise UsageError("--summary compares two stores", "flip explain OLD --against NEW --summary")
         self._require_sense()
         for path in (self.output, self.labels, self.sparse):
             _require_apart(path, inputs)
@@ -197,7 +205,11 @@ class Job:
         with open_store(inputs[0], _fitting(asked, checkpoint), beside=Path(lines) if lines else None) as store:
             _say_columns(store, out)
             known = _vouched(store, checkpoint, encoder, out)
-            self._do(With(store, checkpoint, settings, out, least, known, counts))
+            job = With(store, checkpoint, settings, out, least, known, counts)
+            if against is not None:
+                self._compare(job, against, asked, encoder)
+            else:
+                self._do(job)
             _report(store, counts, out)
 
     def _require_sense(self) -> None:
@@ -213,10 +225,27 @@ class Job:
             raise UsageError("-o has the words of rows, and --group-by those of groups", "--labels FILE writes these")
         if self.find is None and (self.any_word or self.rows is not None):
             raise UsageError(f"{'--any' if self.any_word else '--rows'} belongs to --find", '--find "train, delay"')
-        if sum((grouped, self.find is not None, self.sparse is not None)) > 1:
-            raise UsageError("--find, --sparse and groups are jobs of their own", "give them one after the other")
+        if sum((grouped, self.find is not None, self.sparse is not None, self.summary)) > 1:
+            raise UsageError(
+                "--find, --sparse, --summary and groups are jobs of their own", "give them one after the other"
+            )
+        if self.summary and self.output is not None:
+            raise UsageError("--summary is printed", "leave -o out")
         if self.sparse is not None and self.output is not None:
             raise UsageError("--sparse names its output itself", "leave -o out, or give two commands")
+
+    @staticmethod
+    def _compare(old: With, against: str, asked: Asked, encoder: str | None) -> None:
+        from flip.cli.explain_drift import show_drift
+        from flip.explain.store_words import Counts
+        from flip.inputs.stores import open_store
+
+        with open_store(against, _fitting(asked, old.checkpoint)) as store:
+            _say_columns(store, old.out)
+            known = _vouched(store, old.checkpoint, encoder, old.out)
+            new = With(store, old.checkpoint, old.settings, old.out, old.least, known, Counts())
+            show_drift(old, new)
+            _report(store, new.counts, old.out)
 
     def _do(self, job: With) -> None:
         if self.group_by is not None or self.clusters is not None:
