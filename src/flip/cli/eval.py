@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flip.cli import options
+from flip.cli import eval_audit, explain_store, options
 from flip.cli.output import Output, guarded, shown
 
 if TYPE_CHECKING:
@@ -21,12 +21,14 @@ Examples:
   flip eval --model run
   flip eval --model run --data datasets.yaml --dataset test --metrics all --json
   flip eval --model run --compare smaller --metrics all --report report.html
+  flip eval store.parquet --audit terms.txt --limit 0.5
 """
 _PLOTTED = ("accuracy", "curve")
 
 
 @guarded
 def evaluate(
+    store: eval_audit.StoreName = None,
     model: options.Model = None,
     vocab: options.ModelVocab = None,
     data: Annotated[
@@ -75,6 +77,12 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write one HTML page: tables, plots, sentences.")
     ] = None,
+    audit: eval_audit.AuditFile = None,
+    limit: eval_audit.Limit = None,
+    column: explain_store.Column = None,
+    text_column: explain_store.TextColumn = None,
+    table: explain_store.TableName = None,
+    scale: explain_store.Scale = None,
     trust: options.Trust = False,
     device: options.Device = None,
     seed: options.NoSeed = None,
@@ -108,7 +116,12 @@ def evaluate(
         },
         trust=trust,
     )
-    _evaluate(settings, Output(as_json=as_json, quiet=quiet))
+    out = Output(as_json=as_json, quiet=quiet)
+    if store is not None or audit is not None or limit is not None:
+        asked = explain_store.asked(column, None, text_column, table, scale)
+        eval_audit.audit_store(store, audit, limit, asked, settings, out)
+    else:
+        _evaluate(settings, out)
 
 
 def _evaluate(settings: Settings, out: Output) -> None:

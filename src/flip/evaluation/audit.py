@@ -1,8 +1,8 @@
 """How well listed words, names and numbers can be read from stored vectors, and what hiding them costs in retrieval.
 
 What it proves: a term that is read here can be read by whoever has the vectors, with one matrix product. What it does
-not: that a term which is not read here is safe. Both readers are linear; others, trained inversion models above all, may
-read more, and context gives away what no single term does.
+not: that a term which is not read here is safe. Both readers are linear; others, trained inversion models above all,
+may read more, and context gives away what no single term does.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _RIDGE = 1e-2  # of the mean variance, added to each
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """recall at 1% false alarms, with its 95% interval (Wilson's), and precision at the rate of the term in the store."""
+    """recall at 1% false alarms, with its 95% interval (Wilson's), and precision at the term's rate in the store."""
 
     recall: float
     low: float
@@ -92,11 +92,11 @@ class _Side:
 class Audit:
     """Reads the vectors twice: `learn` from all, `choose`, then `test` all, then `result`.
 
-    Two readers give each row a score for each term, linear in the vector. The model's is the checkpoint's own z, the sum
-    over the words of a phrase: what anybody reads who has the encoder and no data. The probe's is a linear discriminant
-    (S + r I)^-1 (mean with the term - mean without) that is learned on one half of the rows and tested on the other,
-    for each form again: what somebody reads who has some such vectors with their texts. S and the means are sums, so
-    that no row is kept. A row is called when its score is above that of 99% of the rows without the term.
+    Two readers give each row a score for each term, linear in the vector. The model's is the checkpoint's own z, the
+    sum over the words of a phrase: what anybody reads who has the encoder and no data. The probe's is a linear
+    discriminant (S + r I)^-1 (mean with the term - mean without) that is learned on one half of the rows and tested on
+    the other, for each form again: what somebody reads who has some such vectors with their texts. S and the means are
+    sums, so that no row is kept. A row is called when its score is above that of 99% of the rows without the term.
     """
 
     checkpoint: Checkpoint
@@ -201,7 +201,8 @@ class Audit:
         for half in range(2):
             without, with_term = self._counts[f, half, reader].reshape(2, -1, _BINS)[:, t].astype(np.int64)
             alarms = np.cumsum(without[::-1])[::-1]  # rows without the term at or above each bin
-            bound = int(np.argmax(alarms <= FALSE_ALARMS * without.sum())) if without[-1] == 0 else _BINS
+            few = alarms <= FALSE_ALARMS * without.sum()
+            bound = int(np.argmax(few)) if few.any() else _BINS
             hits += int(with_term[bound:].sum())
             called += int(with_term[bound:].sum() + without[bound:].sum())
             having, lacking = having + int(with_term.sum()), lacking + int(without.sum())

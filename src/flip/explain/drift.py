@@ -60,7 +60,7 @@ class Moments:
         B: Floats | None = getattr(model, "B", None)
         inner = S if B is None else B @ S @ B.T
         output = model.output.astype(np.float64)
-        return np.maximum(np.einsum("wi,wi->w", output @ inner, output), 0)
+        return np.asarray(np.maximum(np.einsum("wi,wi->w", output @ inner, output), 0))
 
 
 @dataclass(frozen=True, slots=True)
