@@ -124,6 +124,17 @@ def test_what_cannot_be_written(fails: Fails, here: Path, vectors: np.ndarray, s
     assert not Path("w.parquet").exists()
 
 
+def test_options_that_would_do_nothing_are_refused(
+    fails: Fails, here: Path, vectors: np.ndarray, sentences: list
+) -> None:
+    store(here / "s.parquet", vectors, sentences[:40])
+    for flag in (["--html", "p.html"], ["--text"], ["--all"]):
+        assert "of a store as a whole" in fails(2, "explain", "s.parquet", "-o", "w.parquet", *flag)
+    (here / "a.txt").write_text("One sentence.\n")
+    assert "text, which has no columns" in fails(3, "explain", "a.txt", "--column", "v")
+    assert "no ids" in fails(3, "explain", "s.parquet", "--id-column", "day")
+
+
 def test_a_store_is_an_input_like_others(flip: Flip, here: Path, vectors: np.ndarray, sentences: list[str]) -> None:
     store(here / "s.parquet", vectors, sentences[:40])
     records = flip("explain", "s.parquet", "--topn", 2, "--encoder", "minilm").records

@@ -29,6 +29,10 @@ Examples:
   flip explain speech.wav --json
   flip explain embeddings.npy --model run --bias
   flip explain u.npy --sentences u.sentences.txt --html u.html
+  flip explain store.parquet -o words.parquet
+  flip explain store.parquet --group-by topic
+  flip explain store.parquet --find "train, late"
+  flip explain old.parquet --against new.parquet --summary
 """
 
 _WORDS_OF_A_SENTENCE = 64  # among the best at the most
@@ -125,6 +129,9 @@ def explain(
     if not text:
         require_one_stdin([*(inputs or ["-"]), *(name for name in (against, sentences) if name)])
     _require_page(html, inputs or [], against, sentences)
+    job.require_alone(
+        {"--html": html is not None, "--text": text, "--all": show_all, "--language": language is not None}
+    )
     settings = load_settings(
         "explain",
         {

@@ -70,7 +70,14 @@ def _by_column(job: With, column: str) -> Labels:
     kind = job.store.schema.field(column).type
     if arrow().types.is_nested(kind):
         raise InputError(f"{job.store.name}: column {column!r} is {kind}", "group by a column of single values")
-    return lambda part, usable: [None if value != value else value for value in part.column(column)]  # NaN is no label
+    return lambda part, usable: [_label(value) for value in part.column(column)]
+
+
+def _label(value: Any) -> Any:
+    """What JSON can hold; NaN, which is not the same as itself, is no label."""
+    if value is None or value != value:
+        return None
+    return value if isinstance(value, str | int | float) else str(value)
 
 
 def _by_cluster(job: With, k: int) -> Labels:

@@ -177,6 +177,13 @@ class Job:
         """Whether there is one."""
         return any(value is not None and value is not False for value in vars(self).values())
 
+    def require_alone(self, others: dict[str, bool]) -> None:
+        """Raises a UsageError where an option is given that does nothing for a store as a whole."""
+        from flip.errors import UsageError
+
+        if self.wanted and (given := [flag for flag, used in others.items() if used]):
+            raise UsageError(f"{given[0]} shows single records, and this is of a store as a whole", "leave it out")
+
     def run(
         self,
         inputs: list[str],

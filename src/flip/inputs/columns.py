@@ -33,6 +33,11 @@ class Asked:
     scale: float | None = None
     dimension: int | None = None
 
+    @property
+    def named(self) -> bool:
+        """Whether anything is said of columns, which only a store has."""
+        return any(value is not None for value in (self.vectors, self.ids, self.texts, self.table, self.scale))
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -97,6 +102,8 @@ def choose(asked: Asked, schema: Any, dimensions: dict[str, int | None], name: s
         guessed.append(f"ids from {ids!r}")
     if texts is None and (texts := _named([key for key in strings if key != ids], _TEXTS)):
         guessed.append(f"texts from {texts!r}")
+    if ids is not None and ids not in whole:
+        raise InputError(f"{name}: column {ids!r} is {schema.field(ids).type}, no ids", "ids are integers or text")
     if texts is not None and texts not in strings:
         raise InputError(f"{name}: column {texts!r} is {schema.field(texts).type}, no text", "see --text-column")
     return Chosen(vectors, ids, texts, tuple(guessed))

@@ -95,6 +95,8 @@ def scan_records(
     if clips is not None and not clips.is_dir():
         raise InputError(f"{clips}: no such folder", "--clips names the folder of the recordings")
     with opened(source) as found:
+        if asked is not None and asked.named and found.kind in ("text", "audio", "npy"):
+            raise InputError(f"{found.name}: {found.kind}, which has no columns", "leave the options of a store out")
         if found.kind == "audio":
             yield Record(where=found.name, audio=_recording(found, source))
         elif found.kind == "npy":
