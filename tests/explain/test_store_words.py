@@ -157,7 +157,7 @@ print([line for line in open("/proc/self/status") if line.startswith("VmHWM")][0
 
 
 def test_memory_does_not_grow_with_the_store(here: Path) -> None:
-    """Peak of the process for 4,000 and for 40,000 rows in one row group; the vectors alone are 61 MB then."""
+    """Peak of the process for 20,000 and for 100,000 rows in one row group; the vectors alone are 154 MB then."""
     rng = np.random.default_rng(0)
     shapes = ((300, 16), (16, 384), (300,))
     model = FactorizedLogLinear(*(rng.normal(size=shape).astype(np.float32) for shape in shapes))
@@ -166,9 +166,9 @@ def test_memory_does_not_grow_with_the_store(here: Path) -> None:
     (here / "run").mkdir()
     save_checkpoint(here / "run", replace(bundled, model=model, vocabulary=words))
     peaks = []
-    for rows in (4_000, 40_000):
+    for rows in (20_000, 100_000):
         u = rng.normal(size=(rows, 384)).astype(np.float32)
         pq.write_table(pa.table({"v": pa.FixedSizeListArray.from_arrays(pa.array(u.reshape(-1)), 384)}), "big.parquet")
         done = subprocess.run([sys.executable, "-c", PEAK, "big.parquet"], capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout.split()[-1]) / 1024)
-    assert peaks[1] - peaks[0] < 45, peaks
+    assert peaks[1] - peaks[0] < 70, peaks
