@@ -202,6 +202,9 @@ def test_what_makes_no_sense_is_said(fails: Fails, topics: Path) -> None:
     assert "no column 'nothing'" in fails(3, "explain", topics, "--group-by", "nothing")
     assert "group by a column of single values" in fails(3, "explain", topics, "--group-by", "v")
     assert "leave one of them out" in fails(2, "explain", topics, "--group-by", "kind", "--clusters", 3)
+    assert "are both l.parquet" in fails(
+        2, "explain", topics, "--clusters", 2, "--labels", "l.parquet", "-o", "l.parquet"
+    )
     assert "add --group-by" in fails(2, "explain", topics, "--labels", "l.parquet")
     assert "120 vectors for 500 clusters" in fails(3, "explain", topics, "--clusters", 500)
     assert ".parquet" in fails(2, "explain", topics, "--clusters", 2, "--labels", "l.csv")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flip.cli import eval_audit, explain_store, options
+from flip.cli import eval_audit, explain_store, options, store_options
 from flip.cli.output import Output, guarded, shown
 
 if TYPE_CHECKING:
@@ -79,10 +79,10 @@ def evaluate(
     ] = None,
     audit: eval_audit.AuditFile = None,
     limit: eval_audit.Limit = None,
-    column: explain_store.Column = None,
-    text_column: explain_store.TextColumn = None,
-    table: explain_store.TableName = None,
-    scale: explain_store.Scale = None,
+    column: store_options.Column = None,
+    text_column: store_options.TextColumn = None,
+    table: store_options.TableName = None,
+    scale: store_options.Scale = None,
     trust: options.Trust = False,
     device: options.Device = None,
     seed: options.NoSeed = None,

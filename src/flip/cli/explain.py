@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flip.cli import explain_store, options
+from flip.cli import explain_store, options, store_options
 from flip.cli.output import Output, fail, guarded
 
 if TYPE_CHECKING:
@@ -76,20 +76,20 @@ def explain(
     sentences: Annotated[
         str | None, typer.Option(metavar="FILE", help="The texts of the rows of a .npy, one a line.")
     ] = None,
-    column: explain_store.Column = None,
-    id_column: explain_store.IdColumn = None,
-    text_column: explain_store.TextColumn = None,
-    table: explain_store.TableName = None,
-    scale: explain_store.Scale = None,
-    output: explain_store.OutputFile = None,
-    group_by: explain_store.GroupBy = None,
-    clusters: explain_store.ClusterCount = None,
-    labels: explain_store.LabelFile = None,
-    find: explain_store.Find = None,
-    any_word: explain_store.AnyWord = False,
-    rows: explain_store.Rows = None,
-    sparse: explain_store.Sparse = None,
-    summary: explain_store.Summary = False,
+    column: store_options.Column = None,
+    id_column: store_options.IdColumn = None,
+    text_column: store_options.TextColumn = None,
+    table: store_options.TableName = None,
+    scale: store_options.Scale = None,
+    output: store_options.OutputFile = None,
+    group_by: store_options.GroupBy = None,
+    clusters: store_options.ClusterCount = None,
+    labels: store_options.LabelFile = None,
+    find: store_options.Find = None,
+    any_word: store_options.AnyWord = False,
+    rows: store_options.Rows = None,
+    sparse: store_options.Sparse = None,
+    summary: store_options.Summary = False,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML page in place of results.")
     ] = None,

@@ -20,6 +20,7 @@ def find_rows(job: With, terms: str, *, any_word: bool, most: int, output: Path 
     from flip.explain.find import Finder, terms_of
 
     asked = terms_of(terms, job.checkpoint)
+    schema = job.store.extended(*_added(job)) if output is not None else None
     finder = Finder(job.checkpoint, asked, "any" if any_word else "all", most)
     chosen = job.store.chosen
     columns = None if output is not None else [name for name in (chosen.ids, chosen.texts) if name is not None]
@@ -29,7 +30,7 @@ def find_rows(job: With, terms: str, *, any_word: bool, most: int, output: Path 
             on_rows(job.counts.rows, job.store.rows)
     found = finder.result()
     if output is not None:
-        _write(output, job, found)
+        _write(output, schema, job, found)
     for one in found:
         fields: dict[str, Any] = {"row": one.row}
         for key, name in (("id", chosen.ids), ("text", chosen.texts)):
@@ -49,19 +50,20 @@ def _row(part: Part, i: int) -> Any:
     return part.table.slice(i, 1)
 
 
-def _write(path: Path, job: With, found: list[Found]) -> None:
-    from flip.errors import InputError
+def _added(job: With) -> list[Any]:
+    from flip.inputs.columns import arrow
+
+    return [arrow().field("probability", arrow().float32())] if job.vouched else []
+
+
+def _write(path: Path, schema: Any, job: With, found: list[Found]) -> None:
     from flip.explain.store_output import writing
     from flip.inputs.columns import arrow
 
     pa = arrow()
-    if job.vouched and "probability" in job.store.schema.names:
-        raise InputError(f"{job.store.name} has a column 'probability' already", "rename it, or leave -o out")
-    added = [pa.field("probability", pa.float32())] if job.vouched else []
-    schema = pa.schema([*job.store.schema, *added], metadata=job.store.schema.metadata)
     with writing(path, schema) as writer:
         for one in found:
-            columns = [*one.kept.columns, *([pa.array([one.probability], pa.float32())] if added else [])]
+            columns = [*one.kept.columns, *(pa.array([one.probability], field.type) for field in _added(job))]
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
 
 

@@ -26,6 +26,7 @@ def explain_groups(
     """Prints one record for each group; writes a table of labels, and the store with the cluster of every row."""
     from flip.explain.groups import GroupWords
 
+    schema = _with_clusters(job) if output is not None else None
     read = [column] if column is not None else []
     labelled = _by_column(job, column) if column is not None else _by_cluster(job, clusters or 0)
     words = GroupWords(job.checkpoint, job.settings.explain.topn)
@@ -52,7 +53,7 @@ def explain_groups(
     if labels is not None:
         _write_labels(labels, job, groups, places, axes)
     if output is not None:
-        _write_clusters(output, job, labelled, {group.label: label_of(group) for group in groups})
+        _write_clusters(output, schema, job, labelled, {group.label: label_of(group) for group in groups})
     _show(job, groups, column or _CLUSTER)
 
 
@@ -157,18 +158,18 @@ def _write_labels(path: Path, job: With, groups: list[Group], places: dict[Any, 
         writer.write_batch(pa.RecordBatch.from_pylist(rows, schema))
 
 
-def _write_clusters(path: Path, job: With, labelled: Labels, names: dict[Any, str]) -> None:
+def _with_clusters(job: With) -> Any:
+    from flip.inputs.columns import arrow
+
+    return job.store.extended(arrow().field(_CLUSTER, arrow().int32()), arrow().field(_WORDS, arrow().string()))
+
+
+def _write_clusters(path: Path, schema: Any, job: With, labelled: Labels, names: dict[Any, str]) -> None:
     """The store with the cluster of every row, and its first words."""
-    from flip.errors import InputError
     from flip.explain.store_output import writing
     from flip.inputs.columns import arrow
 
     pa = arrow()
-    for name in (_CLUSTER, _WORDS):
-        if name in job.store.schema.names:
-            raise InputError(f"{job.store.name} has a column {name!r} already", "rename it, or leave -o out")
-    added = [pa.field(_CLUSTER, pa.int32()), pa.field(_WORDS, pa.string())]
-    schema = pa.schema([*job.store.schema, *added], metadata=job.store.schema.metadata)
     with writing(path, schema) as writer:
         for part, usable in job.parts(None, again=True):
             labels = labelled(part, usable)

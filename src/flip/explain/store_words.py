@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.errors import InputError
 from flip.explain.keywords import Scores
 from flip.explain.read_ahead import one_ahead
 from flip.inputs.columns import arrow
-from flip.inputs.stores import described
 
 if TYPE_CHECKING:
     from flip.inputs.stores import Part, Store
@@ -72,11 +70,7 @@ class WordColumns:
             InputError: it has such a column already.
         """
         pa = arrow()
-        for name in (WORDS, self._numbers):
-            if name in store.schema.names:
-                raise InputError(f"{store.name} has a column {name!r} already", "rename it, or start from the original")
-        added = [pa.field(WORDS, pa.list_(pa.string())), pa.field(self._numbers, pa.list_(pa.float32()))]
-        return described(pa.schema([*store.schema, *added], metadata=store.schema.metadata), store.about)
+        return store.extended(pa.field(WORDS, pa.list_(pa.string())), pa.field(self._numbers, pa.list_(pa.float32())))
 
     def batches(self, store: Store, counts: Counts) -> Iterator[tuple[Any, Any]]:
         """(`pyarrow.RecordBatch` of `schema`, its vectors (n, d)) of the whole store; counts what has no words."""

@@ -49,7 +49,7 @@ class Store:
 
     name: for messages.  kind: its format.  schema: of all columns, a `pyarrow.Schema`.  rows: None where they are not
     known before the end.  dimension: None where there are no vectors.  about: of the encoder, what the `.json` beside a
-    `.npy` says, or the metadata that `described` added; empty where nothing does.
+    `.npy` says, or the metadata that `extended` adds; empty where nothing does.
     """
 
     name: str
@@ -71,6 +71,18 @@ class Store:
         """What was guessed, for a person; None where nothing was."""
         said = [*self.chosen.guessed, *([self._table.beside] if self._table.beside else [])]
         return f"{self.name}: {', '.join(said)}" if said else None
+
+    def extended(self, *fields: Any) -> Any:
+        """The schema with columns added (`pyarrow.Field`s), and with what is known of the encoder.
+
+        Raises:
+            InputError: it has such a column already.
+        """
+        for one in fields:
+            if one.name in self.schema.names:
+                raise InputError(f"{self.name} has a column {one.name!r} already", "rename it, or take the original")
+        metadata = dict(self.schema.metadata or {}) | ({_ABOUT: json.dumps(self.about).encode()} if self.about else {})
+        return arrow().schema([*self.schema, *fields], metadata=metadata or None)
 
     def parts(self, columns: Sequence[str] | None = None, rows: int = ROWS) -> Iterator[Part]:
         """Reads it from the first row on, as often as it is called.
@@ -144,13 +156,6 @@ def store_of(found: Source, asked: Asked | None, beside: Path | None = None) -> 
         scale = _scale(table.schema, chosen.vectors, dimension, asked, found.name)
         about = _about(found, table)
         yield Store(found.name, found.kind, chosen, table.rows, dimension, about, table, scale)
-
-
-def described(schema: Any, about: dict[str, Any]) -> Any:
-    """A `pyarrow.Schema` that says which encoder made the vectors, where that is known."""
-    if not about:
-        return schema
-    return schema.with_metadata((schema.metadata or {}) | {_ABOUT: json.dumps(about).encode()})
 
 
 def _about(found: Source, table: Table) -> dict[str, Any]:
