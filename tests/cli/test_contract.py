@@ -24,6 +24,8 @@ HEAVY = (
     "rich",
     "pydantic_settings",
     "numpy",
+    "pyarrow",
+    "sklearn",
 )
 
 

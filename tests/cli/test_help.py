@@ -49,10 +49,10 @@ def test_every_option_has_its_panel_and_one_default(capsys: pytest.CaptureFixtur
     assert text.index("Output:") < text.index("Device:" if "Device:" in text else "Help:")
 
 
-def test_explain_has_four_panels(capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain_has_its_panels(capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, "explain", "--help")
     panels = re.findall(r"^(\w+):$", text, re.MULTILINE)
-    assert panels == ["Arguments", "Input", "Model", "Output", "Device", "Help"]
+    assert panels == ["Arguments", "Input", "Model", "Store", "Output", "Device", "Help"]
     assert "[default: minilm-en]" in " ".join(text.split())
 
 

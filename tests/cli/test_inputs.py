@@ -119,26 +119,26 @@ def test_a_path_that_is_not_there_is_missing_and_a_sentence_is_not(fails: Fails,
 
 def test_what_cannot_be_read_is_named_by_every_command(fails: Fails, here: Path) -> None:
     (here / "utf16.txt").write_bytes(LINES.encode("utf-16-le"))
+    (here / "a.pdf").write_bytes(b"%PDF-1.7\n%")
     np.savez(here / "u.npz", rows=np.ones((2, 384), np.float32))
     for name, message, hint in (
         ("utf16.txt", "NUL bytes, as UTF-16LE without a byte order mark", "iconv -f UTF-16LE -t UTF-8 utf16.txt"),
-        ("u.npz", "an archive of arrays (.npz)", "python -c"),
+        ("a.pdf", "a PDF", "pdftotext a.pdf"),
+        ("u.npz", "no column of text", "it has: rows"),
     ):
         for command in (["explain", name], ["vocab", name], ["embed", name], ["train", name, "-o", "run"]):
+            if command == ["explain", "u.npz"]:  # whose vectors it reads
+                continue
             err = fails(3, *command)
             assert f"error: {name}: {message}" in err
             assert hint in err
 
 
-def test_the_hints_lead_to_success(fails: Fails, flip: Flip, here: Path, minilm: Encoder) -> None:
+def test_the_hints_lead_to_success(fails: Fails, flip: Flip, here: Path) -> None:
     def follow(err: str) -> None:
         hint = next(line for line in err.splitlines() if line.startswith("hint:"))
-        command = hint[hint.index("python -c" if "python -c" in hint else "iconv") :]
-        subprocess.run(command.replace("python", sys.executable, 1), shell=True, check=True)
+        subprocess.run(hint[hint.index("iconv") :], shell=True, check=True)
 
-    np.savez(here / "my rows.npz", rows=minilm.encode(SAID))
-    follow(fails(3, "explain", "my rows.npz"))
-    assert [record["row"] for record in flip("explain", "my rows.npy").records] == [0, 1]
     (here / "a.txt").write_bytes(b"It doesn\x92t matter.\n")
     result = flip("explain", "a.txt")
     assert result.code == 3

@@ -49,6 +49,7 @@ def test_recordings_are_known_by_their_content(head: bytes) -> None:
         "ID3 tags are old.\n", "RIFF is a format of Microsoft.\n", "G is a letter.\n" * 30, "BZh is no word.\n",
         "FORM 27 is lost\n",
         "\ufeffwith a mark\n", "ÿû and ÿñ\n", "PAR1 is a name.\n", "OggSound\n", "caffeine\n", "नमस्ते\n", "",
+        "IxF2 is no word.\n", "ARROW1 is a name.\n", "Lame DUCK.\n",
     ],
 )  # fmt: skip
 def test_sentences_are_no_recordings(text: str) -> None:
@@ -64,14 +65,25 @@ def test_the_name_speaks_where_the_content_does_not() -> None:
 
 
 @pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"PAR1\x15\x04\x15\x20", "parquet"), (b"ARROW1\x00\x00\xff\xff\xff\xff", "arrow"),
+        (b"\xff\xff\xff\xff\x78\x01\x00\x00", "arrow"), (b"SQLite format 3\x00", "sqlite"),
+        (bytes(8) + b"DUCK\x40\x00\x00\x00", "duckdb"), (b"IxF2\x80\x01\x00\x00\xe8\x03", "faiss"),
+        (b"IxMp\x80\x01\x00\x00\xe8\x03", "faiss"), (npz(), "npz"),
+    ],
+)  # fmt: skip
+def test_stores_are_known_by_their_content(head: bytes, kind: str) -> None:
+    assert kind_of(head, "notes.txt") == kind
+
+
+@pytest.mark.parametrize(
     ("head", "name", "what", "hint"),
     [
-        (npz(), "u.npz", "an archive of arrays (.npz)", "numpy.save"),
-        (npz(), "u.bin", "an archive of arrays (.npz)", "numpy.save"),
         (zipped(), "a.docx", "a ZIP archive", "unzip a.docx"),
         (b"%PDF-1.7\n%", "my paper.pdf", "a PDF", "pdftotext 'my paper.pdf' - | flip"),
         (b"\x89PNG\r\n\x1a\n", "a.png", "a picture", "flip reads text"),
-        (b"SQLite format 3\x00", "a.db", "an SQLite database", "sqlite3 a.db"),
+        (b"FEA1\x00\x00\x00\x00", "a.feather", "a Feather file of version 1", "write_feather"),
         (b"#EXTM3U\n#EXTINF:9,\nhttp://127.0.0.1/a.ts\n", "a.m3u8", "a playlist", "name the recordings"),
         (
             "The cat sat.\n".encode("utf-16-le"),

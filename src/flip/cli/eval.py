@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flip.cli import loading
+from flip.cli import eval_audit, explain_store, loading, store_options
 from flip.cli.command import command
 from flip.cli.output import Output, shown
 
@@ -21,13 +21,32 @@ Examples:
   flip eval --model run
   flip eval --model run --data datasets.yaml --dataset test --metrics all --json
   flip eval --model run --compare smaller --metrics all --report report.html
+  flip eval store.parquet --audit terms.txt --limit 0.5
 """
 _PLOTTED = ("accuracy", "curve")
 
 
 @command("eval", shared=("device", "offline", "trust"))
-def evaluate(settings: Settings, out: Output) -> None:
+def evaluate(
+    settings: Settings,
+    out: Output,
+    store: eval_audit.StoreName = None,
+    audit: eval_audit.AuditFile = None,
+    limit: eval_audit.Limit = None,
+    column: store_options.Column = None,
+    text_column: store_options.TextColumn = None,
+    table: store_options.TableName = None,
+    scale: store_options.Scale = None,
+) -> None:
     """Measure how much of its sentences a model recovers, with the bias (eq. 5) and without."""
+    if store is not None or audit is not None or limit is not None:
+        asked = explain_store.asked(column, None, text_column, table, scale)
+        eval_audit.audit_store(store, audit, limit, asked, settings, out)
+    else:
+        _evaluate(settings, out)
+
+
+def _evaluate(settings: Settings, out: Output) -> None:
     from flip.data.manifest import load_dataset
     from flip.device import torch_device
     from flip.errors import UsageError

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flip.cli import loading
+from flip.cli import explain_store, loading, store_options
 from flip.cli.command import command
 from flip.cli.output import Output, fail
 
 if TYPE_CHECKING:
     from flip.cli.settings import Settings
     from flip.errors import InputError
+    from flip.inputs.columns import Asked
     from flip.inputs.records import Record
     from flip.model.checkpoint import Checkpoint
 
@@ -30,6 +31,10 @@ Examples:
   flip explain speech.wav --json
   flip explain embeddings.npy --model run --bias
   flip explain u.npy --sentences u.sentences.txt --html u.html
+  flip explain store.parquet -o words.parquet
+  flip explain store.parquet --group-by topic
+  flip explain store.parquet --find "train, late"
+  flip explain old.parquet --against new.parquet --summary
 """
 
 _WORDS_OF_A_SENTENCE = 64  # among the best at the most
@@ -50,6 +55,7 @@ def explain(
         typer.Argument(
             metavar="INPUT",
             help="A sentence, or a file: text, JSON with text, audio or embedding, a TSV or CSV with text, .npy, "
+            "a store of vectors (Parquet, Arrow, .npz, SQLite, DuckDB, FAISS, hf://datasets/OWNER/NAME/FILE), "
             "a recording or a folder of them. `-` or a pipe is standard input.",
             show_default=False,
         ),
@@ -63,6 +69,20 @@ def explain(
     sentences: Annotated[
         str | None, typer.Option(metavar="FILE", help="The texts of the rows of a .npy, one a line.")
     ] = None,
+    column: store_options.Column = None,
+    id_column: store_options.IdColumn = None,
+    text_column: store_options.TextColumn = None,
+    table: store_options.TableName = None,
+    scale: store_options.Scale = None,
+    output: store_options.OutputFile = None,
+    group_by: store_options.GroupBy = None,
+    clusters: store_options.ClusterCount = None,
+    labels: store_options.LabelFile = None,
+    find: store_options.Find = None,
+    any_word: store_options.AnyWord = False,
+    rows: store_options.Rows = None,
+    sparse: store_options.Sparse = None,
+    summary: store_options.Summary = False,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML page in place of results.")
     ] = None,
@@ -85,15 +105,31 @@ def explain(
         own.bias_weight = float(bias)
     if not inputs and sys.stdin.isatty():
         raise UsageError("nothing to explain", 'give a sentence, a file, or a pipe: flip explain "Hello, world."')
+    asked = explain_store.asked(column, id_column, text_column, table, scale)
+    job = explain_store.Job(output, group_by, clusters, labels, find, any_word, rows, sparse, summary)
     if not text:
         require_one_stdin([*(inputs or ["-"]), *(name for name in (against, sentences) if name)])
     _require_page(html, inputs or [], against, sentences)
+    job.require_alone(
+        {
+            "--html": html is not None,
+            "--text": text,
+            "--all": show_all,
+            "--language": "encoder_options" in settings.named and settings.encoder_options.language is not None,
+        }
+    )
     out.stream = html is None
     checkpoint = loading.load_checkpoint(own.model, own.vocab, settings.offline, out)
     about = checkpoint.trained_on
     least = _least(own.min_probability, checkpoint, for_people=out.human or html is not None)
     # A screen and a page show what is improbable apart, and the words of a sentence beside the topn others.
     apart = (out.human or html is not None) and against is None
+    inputs = [explain_store.fetched(name, settings.offline, out) for name in inputs or ["-"]]
+    if job.wanted:
+        job.run(
+            inputs, asked, checkpoint, settings, out, least=least, encoder=encoder, against=against, lines=sentences
+        )
+        return
     explainer = Explainer(
         checkpoint,
         lambda: loading.load_encoder(
@@ -107,9 +143,9 @@ def explain(
     )
     unreadable: list[InputError] = []  # the first, whose hint is shown
     vouched = loading.vouched(encoder, checkpoint)
-    sources = _records(inputs or ["-"], text, checkpoint, vouched, unreadable, out, sentences)
+    sources = _records(inputs, text, checkpoint, vouched, unreadable, out, sentences, asked)
     if against is not None:
-        others = _records([against], text, checkpoint, vouched, unreadable, out)
+        others = _records([against], text, checkpoint, vouched, unreadable, out, asked=asked)
         results: Iterator[dict[str, Any]] = explainer.pairs(sources, others)
     else:
         results = explainer.stream(sources, own.batch_size)
@@ -193,6 +229,7 @@ def _records(
     unreadable: list[InputError],
     out: Output,
     sentences: str | None = None,
+    asked: Asked | None = None,
 ) -> Iterator[Record | InputError]:
     from dataclasses import replace
 
@@ -221,7 +258,7 @@ def _records(
             require_dimension(dimension, checkpoint.model.dimension, name, checkpoint.encoder)
             if sentences and Path(sentences).is_file():
                 require_as_many(rows, sum(1 for _ in read_texts([sentences])), sentences)
-        records = scan_records(name, on_note=lambda message: out.note(f"note: {message}"))
+        records = scan_records(name, on_note=lambda message: out.note(f"note: {message}"), asked=asked)
         for record in with_texts(records, read_texts([sentences]), sentences) if sentences else records:
             if isinstance(record, InputError):
                 unreadable += [record] if not unreadable else []

@@ -23,6 +23,7 @@ _PANELS = {
     "Model": "--alpha --bias --bias-weight --calibrate --check-every --compare --dev-metric --early-stopping --epochs "
     "--init --inputs --l1 --lr --method --model --objective --patience --rank --recipe --reduction --resume "
     "--schedule --shuffle --targets --vocab --warm-up --weight-decay",
+    "Store": "",
     _OTHERS: "",
     "Device": "--batch-size --concurrency --device --offline --precision --seed",
     "Help": "--help --help-all",

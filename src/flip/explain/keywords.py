@@ -78,20 +78,27 @@ class Scores:
         self._missing = np.float32(1 - weight)  # of b, to full scores
         self._last = checkpoint.function_words if bias_weight is None else checkpoint.function_words[:0]
 
-    def keywords(self, topn: int, min_probability: float = 0.0) -> list[list[Keyword]]:
-        """As `top_keywords`."""
-        vocabulary = self._checkpoint.vocabulary
+    def best(self, topn: int) -> tuple[NDArray[np.int64], NDArray[np.floating[Any]], NDArray[np.floating[Any]] | None]:
+        """The words of each embedding, best first: indices, scores and probabilities, all (n, topn).
+
+        Probabilities are None for multinomial checkpoints.
+        """
         kept = self._z[:, self._last]
         self._z[:, self._last] = kept - BEHIND_ALL
         found = top_k(self._z, topn)
         self._z[:, self._last] = kept
         scores = np.take_along_axis(self._z, found, axis=1)
-        if not self._checkpoint.calibrated:
+        return found, scores, self._probabilities(found, scores) if self._checkpoint.calibrated else None
+
+    def keywords(self, topn: int, min_probability: float = 0.0) -> list[list[Keyword]]:
+        """As `top_keywords`."""
+        vocabulary = self._checkpoint.vocabulary
+        found, scores, probabilities = self.best(topn)
+        if probabilities is None:
             return [
                 [_keyword(vocabulary, *pair, None) for pair in zip(*row, strict=True)]
                 for row in zip(found, scores, strict=True)
             ]
-        probabilities = self._probabilities(found, scores)
         return [
             [_keyword(vocabulary, w, s, float(p)) for w, s, p in zip(*row, strict=True) if p >= min_probability]
             for row in zip(found, scores, probabilities, strict=True)

@@ -20,6 +20,8 @@ from flip.inputs.tables import table_rows
 if TYPE_CHECKING:
     import numpy as np
 
+    from flip.inputs.columns import Asked
+
 _JSONL_HINT = 'each record is an object such as {"id": "a1", "text": "hello"}'
 _LINE = 1 << 16  # of a first line, as much as tells what it is
 _SHOWN = 5  # names of files that are passed over
@@ -53,31 +55,38 @@ class Record:
 
 
 def read_records(
-    source: str | Path, clips: Path | None = None, on_note: Callable[[str], None] | None = None
+    source: str | Path,
+    clips: Path | None = None,
+    on_note: Callable[[str], None] | None = None,
+    asked: Asked | None = None,
 ) -> Iterator[Record]:
     """Yields the records of a file, a pipe, a folder, or of standard input for `-`.
 
     What it is, `sniffing` says: text (one sentence a line), JSON lines or a JSON array (objects with "text", "audio" or
-    "embedding"), a TSV or CSV with a column `text` or `sentence`, `.npy` (embeddings, one a row), or a
-    recording. A folder gives its recordings, sorted by path.
+    "embedding"), a TSV or CSV with a column `text` or `sentence`, `.npy` (embeddings, one a row), a store (Parquet and
+    others, see `stores.open_store`), or a recording. A folder gives its recordings, sorted by path.
 
     Args:
         source: which.
         clips: folder of the recordings that a table names in its column `path`: they are the records then, with what is
             said in them.
-        on_note: told of files in a folder that are passed over.
+        on_note: told of files in a folder that are passed over, and of columns of a store that were guessed.
+        asked: which columns of a store have the vectors, ids and texts; None is its texts alone.
 
     Raises:
         InputError: at the first record that cannot be read.
     """
-    for item in scan_records(source, clips, on_note):
+    for item in scan_records(source, clips, on_note, asked):
         if isinstance(item, InputError):
             raise item
         yield item
 
 
 def scan_records(
-    source: str | Path, clips: Path | None = None, on_note: Callable[[str], None] | None = None
+    source: str | Path,
+    clips: Path | None = None,
+    on_note: Callable[[str], None] | None = None,
+    asked: Asked | None = None,
 ) -> Iterator[Record | InputError]:
     """Like `read_records`, but a bad record is yielded as the error that it is, and reading goes on."""
     if source != STDIN and Path(source).is_dir():
@@ -86,12 +95,16 @@ def scan_records(
     if clips is not None and not clips.is_dir():
         raise InputError(f"{clips}: no such folder", "--clips names the folder of the recordings")
     with opened(source) as found:
+        if asked is not None and asked.named and found.kind in ("text", "audio", "npy"):
+            raise InputError(f"{found.name}: {found.kind}, which has no columns", "leave the options of a store out")
         if found.kind == "audio":
             yield Record(where=found.name, audio=_recording(found, source))
         elif found.kind == "npy":
             yield from _rows(found)
-        else:
+        elif found.kind == "text":
             yield from _scan_text(found, clips)
+        else:
+            yield from _stored(found, asked, on_note)
 
 
 def with_texts(rows: Iterable[Record | InputError], texts: Iterable[str], where: str) -> Iterator[Record | InputError]:
@@ -186,18 +199,38 @@ def _recording(found: Source, source: str | Path) -> Path:
 
 
 def _rows(found: Source) -> Iterator[Record]:
-    """Rows of a matrix; one that comes in a pipe is put into a file first."""
-    import shutil
-    from tempfile import NamedTemporaryFile
-
     from flip.inputs.embedding_files import open_embeddings
 
-    with NamedTemporaryFile(suffix=".npy") as copy:
-        if found.path is None:
-            shutil.copyfileobj(found.file, copy)
-            copy.flush()
-        for row, vector in enumerate(open_embeddings(found.path or Path(copy.name), found.name)):
+    with found.on_disk() as path:
+        for row, vector in enumerate(open_embeddings(path, found.name)):
             yield Record(where=f"{found.name}, row {row}", row=row, embedding=vector)
+
+
+def _stored(found: Source, asked: Asked | None, on_note: Callable[[str], None] | None) -> Iterator[Record]:
+    """Rows of a store: vectors with their ids and texts, or the texts alone; one without either is a blank line."""
+    from flip.inputs.stores import store_of
+
+    with store_of(found, asked) as store:
+        if store.note and on_note:
+            on_note(store.note)
+        ids, texts = store.chosen.ids, store.chosen.texts
+        if store.dimension is None and texts is None:
+            raise InputError(
+                f"{found.name}: no column of {'text' if asked is None else 'vectors or text'}",
+                f"it has: {', '.join(store.schema.names)}; rename that of the text to text",
+            )
+        for part in store.parts([column for column in (ids, texts) if column is not None]):
+            names = part.column(ids) if ids else [None] * len(part.vectors)
+            said = part.column(texts) if texts else [None] * len(part.vectors)
+            for i, (name, text) in enumerate(zip(names, said, strict=True)):
+                row = part.first + i
+                where = f"{found.name}, row {row}"
+                if store.dimension is None:
+                    yield Record(where, name, (text or "").strip())
+                elif part.missing[i]:
+                    yield Record(where, name, "", row=row)
+                else:
+                    yield Record(where, name, text, row=row, embedding=part.vectors[i])
 
 
 def _scan_text(found: Source, clips: Path | None) -> Iterator[Record | InputError]:

@@ -11,7 +11,8 @@ from flip.errors import InputError
 from flip.files import byte_order_mark
 
 STDIN = "-"
-Kind = Literal["text", "audio", "npy"]
+StoreKind = Literal["parquet", "arrow", "duckdb", "sqlite", "faiss", "npz", "npy"]
+Kind = Literal["text", "audio"] | StoreKind
 TextKind = Literal["text", "jsonl", "json", "table"]
 Packing = Literal["gzip", "bzip2", "xz", "zstd"]
 
@@ -24,11 +25,14 @@ AUDIO_SUFFIXES = frozenset(
         ".mpeg", ".w64", ".wv", ".ape", ".tta",
     }
 )  # fmt: skip
+STORE_SUFFIXES = frozenset(
+    {".parquet", ".arrow", ".arrows", ".feather", ".npz", ".db", ".sqlite", ".sqlite3", ".duckdb", ".faiss"}
+)
 PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz", ".zst"})
 # What ends like this is a file, whether it is there or not; the last ones are refused with a hint.
 FILE_SUFFIXES = (
-    JSONL_SUFFIXES | TABLE_SUFFIXES | AUDIO_SUFFIXES | PACKED_SUFFIXES
-    | {".txt", ".npy", ".json", ".npz", ".pdf", ".zip", ".docx", ".xlsx", ".parquet"}
+    JSONL_SUFFIXES | TABLE_SUFFIXES | AUDIO_SUFFIXES | PACKED_SUFFIXES | STORE_SUFFIXES
+    | {".txt", ".npy", ".json", ".pdf", ".zip", ".docx", ".xlsx"}
 )  # fmt: skip
 TEXT_COLUMNS = ("text", "sentence")
 
@@ -47,14 +51,20 @@ _AUDIO = re.compile(
     rb"|caff\x00\x01|#!AMR|\.snd\x00|FLV\x01|\x00\x00\x01\xba|\x30\x26\xb2\x75\x8e\x66\xcf\x11",
     re.DOTALL,
 )
+_STORES: dict[StoreKind, bytes] = {
+    "parquet": rb"PAR1\x15",
+    "arrow": rb"ARROW1\x00\x00|\xff\xff\xff\xff..[\x00-\x0f]\x00",  # a file; a stream, its schema below 1 MiB
+    "sqlite": rb"SQLite format 3\x00",
+    "duckdb": rb".{8}DUCK",
+    "faiss": rb"I[A-Za-z][A-Za-z0-9]{2}..\x00\x00",  # the name of an index, and its dimension below 65,536
+}
 _REFUSED = {
     b"%PDF-": ("a PDF", "take its text out first: pdftotext {file} - | flip ..."),
     b"PK\x03\x04": ("a ZIP archive", "unpack it first: unzip {file}"),
-    b"PAR1\x15": ("a Parquet file", "write its column of text as CSV first, say with DuckDB"),
+    b"FEA1": ("a Feather file of version 1, which has no vectors", "write it again with pyarrow.feather.write_feather"),
     b"\x89PNG": ("a picture", "flip reads text, JSON lines, recordings and .npy"),
     b"\xff\xd8\xff": ("a picture", "flip reads text, JSON lines, recordings and .npy"),
     b"GIF89a": ("a picture", "flip reads text, JSON lines, recordings and .npy"),
-    b"SQLite format 3\x00": ("an SQLite database", 'take its text out first: sqlite3 {file} "SELECT ..." | flip ...'),
     b"\x89HDF": ("an HDF5 file", "save its matrix with numpy.save"),
     b"#EXTM3U": ("a playlist", "name the recordings themselves"),
     b"ffconcat version": ("a playlist", "name the recordings themselves"),
@@ -99,10 +109,12 @@ def kind_of(head: bytes, name: str) -> Kind:
         return "text"
     if is_audio(head):
         return "audio"
+    if store := next((kind for kind, magic in _STORES.items() if re.match(magic, head, re.DOTALL)), None):
+        return store
+    if head.startswith(b"PK\x03\x04") and (ending(name) == ".npz" or b".npy" in head[:80]):
+        return "npz"
     for magic, (what, hint) in _REFUSED.items():
         if head.startswith(magic):
-            if magic == b"PK\x03\x04" and (ending(name) == ".npz" or b".npy" in head[:80]):
-                what, hint = "an archive of arrays (.npz)", _npz_hint(name)
             raise InputError(f"{name}: {what}, which flip does not read", hint.replace("{file}", shlex.quote(name)))
     if ending(name) == ".npy":
         return "npy"
@@ -161,12 +173,6 @@ def _iconv(encoding: str, name: str) -> str:
         return f"... | iconv -f {encoding} -t UTF-8 | flip ..."
     path = Path(name)
     return f"iconv -f {encoding} -t UTF-8 {shlex.quote(name)} > {shlex.quote(f'{path.stem}.utf8{path.suffix}')}"
-
-
-def _npz_hint(name: str) -> str:
-    out = shlex.quote(str(Path(name).with_suffix(".npy")))
-    code = "import sys, numpy; z = numpy.load(sys.argv[1]); numpy.save(sys.argv[2], z[z.files[0]])"
-    return f"save its matrix alone: python -c '{code}' {shlex.quote(name)} {out}"
 
 
 def _with_nul(head: bytes, name: str) -> InputError:

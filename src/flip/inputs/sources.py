@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from flip import files
 from flip.errors import InputError, UsageError
 from flip.files import byte_order_mark, os_errors
-from flip.inputs.sniffing import ENOUGH, STDIN, Kind, Packing, kind_of, packing, recoding_hint
+from flip.inputs.sniffing import ENOUGH, STDIN, Kind, Packing, ending, kind_of, packing, recoding_hint
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -43,6 +45,18 @@ class Source:
     file: io.BufferedReader
     path: Path | None
     folder: Path
+
+    @contextmanager
+    def on_disk(self) -> Iterator[Path]:
+        """A file with these bytes, for formats that are not read from the first to the last: a copy of a pipe."""
+        if self.path is not None:
+            yield self.path
+            return
+        with tempfile.NamedTemporaryFile(suffix=ending(self.name)) as copy:
+            with os_errors(Path(copy.name), "write"):
+                shutil.copyfileobj(self.file, copy)
+                copy.flush()
+            yield Path(copy.name)
 
 
 class ChunkStream(io.RawIOBase):

@@ -1,0 +1,106 @@
+"""Search by word over dense vectors, measured: nDCG@10 of the vectors, of flip's words in them, of both, and of BM25.
+
+    python words.py entries.parquet
+
+The store has a column of text, and one of queries, each of which should find its own row; where a row has no query it
+is only searched. ../stores/wordnet.py makes one. The weight of the words beside the vectors is chosen on every second
+query; all figures are of the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from flip import load_checkpoint, load_encoder
+from flip.explain.find import SparseWords
+from flip.inputs.columns import Asked
+from flip.inputs.stores import open_store
+
+WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
+
+
+def ndcg(scores: np.ndarray, relevant: np.ndarray) -> float:
+    """At 10, of (queries, rows) scores, with one relevant row for each query; ties count against it."""
+    own = scores[np.arange(len(scores)), relevant]
+    better = (scores >= own[:, None]).sum(axis=1) - 1
+    return float(np.where(better < 10, 1 / np.log2(better + 2), 0).mean())
+
+
+def bm25(texts: list[list[str]], queries: list[list[str]], k: float = 1.2, b: float = 0.75) -> np.ndarray:
+    """(queries, rows) Okapi BM25 with the idf of Lucene."""
+    lengths = np.array([len(words) for words in texts])
+    norm = k * (1 - b + b * lengths / lengths.mean())
+    postings = defaultdict(list)
+    for row, words in enumerate(texts):
+        for word, n in Counter(words).items():
+            postings[word].append((row, n))
+    scores = np.zeros((len(queries), len(texts)))
+    for i, words in enumerate(queries):
+        for word in {*words} & postings.keys():
+            rows, n = np.array(postings[word]).T
+            idf = np.log(1 + (len(texts) - len(rows) + 0.5) / (len(rows) + 0.5))
+            scores[i, rows] += idf * n * (k + 1) / (n + norm[rows])
+    return scores
+
+
+def dot_of_words(sparse: SparseWords, queries: np.ndarray, rows: np.ndarray, words: int) -> np.ndarray:
+    """(queries, rows) dot products of the sparse vectors of words, a part of the rows at a time."""
+
+    def dense(vectors: np.ndarray) -> np.ndarray:
+        found = np.zeros((len(vectors), words), np.float32)
+        np.put_along_axis(found, *sparse.of(vectors), axis=1)
+        return found
+
+    asked = dense(queries)
+    return np.concatenate([asked @ dense(rows[i : i + 512]).T for i in range(0, len(rows), 512)], axis=1)
+
+
+def standard(scores: np.ndarray) -> np.ndarray:
+    """Each query's scores with mean 0 and deviation 1, so that two kinds of them can be added."""
+    spread = scores.std(axis=1, keepdims=True)
+    return (scores - scores.mean(axis=1, keepdims=True)) / np.maximum(spread, 1e-9)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--queries", default="example", metavar="COLUMN")
+    parser.add_argument("--most", type=int, default=1000, help="queries")
+    args = parser.parse_args()
+
+    checkpoint, encoder = load_checkpoint(), load_encoder("minilm")
+    with open_store(args.store, Asked(dimension=checkpoint.model.dimension)) as store:
+        parts = list(store.parts())
+        text = str(store.chosen.texts)
+    u = np.concatenate([part.vectors for part in parts])
+    texts = [value for part in parts for value in part.column(text)]
+    asked = [(row, value) for row, value in enumerate(v for part in parts for v in part.column(args.queries)) if value]
+    asked = asked[: args.most]
+    relevant, queries = np.array([row for row, _ in asked]), [value for _, value in asked]
+    q = np.concatenate([encoder.encode(queries[i : i + 256]) for i in range(0, len(queries), 256)])
+
+    unit_q, unit_u = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (q, u))
+    dense = unit_q @ unit_u.T
+    words = dot_of_words(SparseWords(checkpoint), q, u, len(checkpoint.vocabulary))
+    split = checkpoint.vocabulary.tokenizer
+    counted = bm25([split(one) for one in texts], [split(one) for one in queries])
+    dev, test = np.arange(0, len(queries), 2), np.arange(1, len(queries), 2)
+
+    def both(weight: float, part: np.ndarray, other: np.ndarray) -> float:
+        return ndcg(standard(dense[part]) + weight * standard(other[part]), relevant[part])
+
+    print(f"{len(u)} rows, {len(test)} queries")
+    print("| ranked by | nDCG@10 |\n| --- | --- |")
+    for name, scores in (("vectors", dense), ("words in the vectors", words), ("BM25 of the texts", counted)):
+        print(f"| {name} | {ndcg(scores[test], relevant[test]):.3f} |")
+    for name, other in (("vectors and words", words), ("vectors and BM25", counted)):
+        weight = max(WEIGHTS, key=lambda one, other=other: both(one, dev, other))
+        print(f"| {name}, weight {weight:g} | {both(weight, test, other):.3f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,320 @@
+"""How well listed words, names and numbers can be read from stored vectors, and what hiding them costs in retrieval.
+
+What it proves: a term that is read here can be read by whoever has the vectors, with one matrix product. What it does
+not: that a term which is not read here is safe. Both readers are linear; others, trained inversion models above all,
+may read more, and context gives away what no single term does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.errors import InputError, UsageError
+from flip.evaluation.degraded import FORMS, Form
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from flip.model.checkpoint import Checkpoint
+
+    Floats = NDArray[np.floating[Any]]
+
+FALSE_ALARMS = 0.01
+FEWEST = 10  # rows with a term, and without, of which a figure is given
+_MOST = 500  # terms
+_QUERIES = 200
+_NEAREST = 10
+_BINS, _LOW, _HIGH = 2048, -8.0, 12.0  # of scores, in standard deviations from the mean
+_RIDGE = 1e-2  # of the mean variance, added to each
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """recall at 1% false alarms, with its 95% interval (Wilson's), and precision at the term's rate in the store."""
+
+    recall: float
+    low: float
+    high: float
+    precision: float
+
+
+@dataclass(frozen=True)
+class TermReading:
+    """A term. rows: that have it.  model: by the checkpoint, None where it lacks the word.  probe: see `Audit`.
+
+    Both are None where fewer than 10 rows have the term, or have it not.
+    """
+
+    term: str
+    rows: int
+    model: Reading | None
+    probe: Reading | None
+
+    @property
+    def strongest(self) -> Reading | None:
+        """The better of the two readers."""
+        return max((one for one in (self.model, self.probe) if one), key=lambda one: one.recall, default=None)
+
+
+@dataclass(frozen=True)
+class FormReading:
+    """A form of the vectors.
+
+    bytes: of a vector.  itself: of vectors as stored that are queries, the share that finds its own kept form among the
+    ten nearest.  neighbours: the share of their ten nearest others that is the same as among vectors as stored.
+    """
+
+    form: str
+    bytes: float
+    itself: float
+    neighbours: float
+    terms: list[TermReading]
+
+
+@dataclass
+class _Side:
+    """Sums of one form of one half of the rows: all of them, and those with each term."""
+
+    n: int
+    total: Floats
+    gram: Floats
+    having: Floats  # (T,)
+    with_term: Floats  # (T, d)
+
+
+@dataclass
+class Audit:
+    """Reads the vectors twice: `learn` from all, `choose`, then `test` all, then `result`.
+
+    Two readers give each row a score for each term, linear in the vector. The model's is the checkpoint's own z, the
+    sum over the words of a phrase: what anybody reads who has the encoder and no data. The probe's is a linear
+    discriminant (S + r I)^-1 (mean with the term - mean without) that is learned on one half of the rows and tested on
+    the other, for each form again: what somebody reads who has some such vectors with their texts. S and the means are
+    sums, so that no row is kept. A row is called when its score is above that of 99% of the rows without the term.
+    """
+
+    checkpoint: Checkpoint
+    terms: Sequence[str]
+    seed: int = 0
+    forms: Sequence[Form] = FORMS
+    _rows: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._keys = [tuple(_tokens(term)) for term in self.terms]
+        self._lengths = sorted({len(key) for key in self._keys})
+        if not self.terms or not all(self._keys):
+            raise UsageError("no term to look for", "one word, name or number a line")
+        if len(self.terms) > _MOST:
+            raise UsageError(f"{len(self.terms)} terms; {_MOST} are the most", "split the list")
+        d, t = self.checkpoint.model.dimension, len(self.terms)
+        self._sides = [
+            [_Side(0, np.zeros(d), np.zeros((d, d)), np.zeros(t), np.zeros((t, d))) for _ in range(2)]
+            for _ in self.forms
+        ]
+        self._known, self._model = self._model_weights()
+        self._draw = np.random.default_rng(self.seed)
+        self._queries = _Queries(len(self.forms), d)
+
+    def learn(self, vectors: Floats, texts: Sequence[str], first: int) -> None:
+        """First reading: vectors (n, d), finite, the text of each, and the number of the first of these rows."""
+        has = self._has(texts)
+        halves = self._halves(first, len(vectors))
+        changed = self._changed(vectors, first)
+        for sides, v in zip(self._sides, changed, strict=True):
+            for half, side in enumerate(sides):
+                mine = halves == half
+                u, h = v[mine].astype(np.float64), has[mine].astype(np.float64)
+                side.n += len(u)
+                side.total += u.sum(axis=0)
+                side.gram += u.T @ u
+                side.having += h.sum(axis=0)
+                side.with_term += h.T @ u
+        self._queries.offer(changed, first, self._draw.random(len(vectors)))
+        self._rows += len(vectors)
+
+    def choose(self) -> None:
+        """Between the readings: learns the probes.
+
+        Raises:
+            InputError: there are fewer rows than a probe needs.
+        """
+        d, t = self.checkpoint.model.dimension, len(self.terms)
+        if min(side.n for side in self._sides[0]) < 2 * FEWEST:
+            raise InputError(f"{self._rows} rows with text are too few to audit", f"{8 * FEWEST} are the least")
+        # weights of both readers (form, half, reader, T, d), and the mean and deviation of their scores on that half
+        self._weights = np.zeros((len(self.forms), 2, 2, t, d), np.float32)
+        self._centre, self._scale = np.zeros((2, len(self.forms), 2, 2, t))
+        for f, sides in enumerate(self._sides):
+            for half, side in enumerate(sides):
+                mean = side.total / side.n
+                S = side.gram / side.n - np.outer(mean, mean)
+                other = sides[1 - half]
+                weights = np.stack([self._model, _discriminants(other)])
+                self._weights[f, half] = weights
+                self._centre[f, half] = weights @ mean
+                self._scale[f, half] = np.sqrt(np.maximum(np.einsum("rti,ij,rtj->rt", weights, S, weights), 1e-24))
+        self._counts = np.zeros((len(self.forms), 2, 2, 2, t * _BINS), np.int32)  # form, half, reader, has, T and bins
+        self._queries.start()
+
+    def test(self, vectors: Floats, texts: Sequence[str], first: int) -> None:
+        """Second reading, of the same rows in the same parts."""
+        has, halves = self._has(texts), self._halves(first, len(vectors))
+        changed = self._changed(vectors, first)
+        offsets = np.arange(len(self.terms)) * _BINS
+        for f, v in enumerate(changed):
+            for half in range(2):
+                mine = halves == half
+                for reader in range(2):
+                    scores = v[mine] @ self._weights[f, half, reader].T
+                    scores = (scores - self._centre[f, half, reader]) / self._scale[f, half, reader]
+                    bins = np.clip(((scores - _LOW) * (_BINS / (_HIGH - _LOW))).astype(np.int64), 0, _BINS - 1)
+                    for which in (0, 1):
+                        flat = (bins + offsets)[has[mine] == bool(which)]
+                        self._counts[f, half, reader, which] += np.bincount(
+                            flat, minlength=len(offsets) * _BINS
+                        ).astype(np.int32)
+            self._queries.look(f, v, first)
+
+    def result(self) -> list[FormReading]:
+        """What is read from each form, in their order."""
+        d = self.checkpoint.model.dimension
+        having = sum(side.having for side in self._sides[0])
+        found = []
+        for f, form in enumerate(self.forms):
+            terms = []
+            for t, term in enumerate(self.terms):
+                model, probe = (self._reading(f, reader, t) for reader in range(2))
+                rows = int(np.asarray(having)[t])
+                terms.append(TermReading(term, rows, model if self._known[t] else None, probe))
+            itself, neighbours = self._queries.result(f)
+            found.append(FormReading(form.name, form.bytes(d), itself, neighbours, terms))
+        return found
+
+    def _reading(self, f: int, reader: int, t: int) -> Reading | None:
+        hits, called, having, lacking = 0, 0, 0, 0
+        for half in range(2):
+            without, with_term = self._counts[f, half, reader].reshape(2, -1, _BINS)[:, t].astype(np.int64)
+            alarms = np.cumsum(without[::-1])[::-1]  # rows without the term at or above each bin
+            few = alarms <= FALSE_ALARMS * without.sum()
+            bound = int(np.argmax(few)) if few.any() else _BINS
+            hits += int(with_term[bound:].sum())
+            called += int(with_term[bound:].sum() + without[bound:].sum())
+            having, lacking = having + int(with_term.sum()), lacking + int(without.sum())
+        if min(having, lacking) < FEWEST:
+            return None
+        return Reading(hits / having, *_wilson(hits, having), hits / called if called else 0.0)
+
+    def _changed(self, vectors: Floats, first: int) -> list[Floats]:
+        u = np.asarray(vectors, np.float32)
+        rng = np.random.default_rng((self.seed, first))  # the same noise in both readings
+        return [np.asarray(form.change(u, rng), np.float32) for form in self.forms]
+
+    def _halves(self, first: int, n: int) -> NDArray[np.int64]:
+        """(n,) 0 or 1, by the number of the row, and in no order that the rows may have."""
+        rows = np.arange(first, first + n, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        return np.asarray(rows >> np.uint64(63), np.int64)
+
+    def _has(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """(n, T) whether a text has a term, as whole words and in any case."""
+        index: dict[tuple[str, ...], list[int]] = {}
+        for t, key in enumerate(self._keys):
+            index.setdefault(key, []).append(t)
+        has = np.zeros((len(texts), len(self._keys)), bool)
+        for i, text in enumerate(texts):
+            tokens = _tokens(text)
+            for length in self._lengths:
+                for start in range(len(tokens) - length + 1):
+                    if found := index.get(tuple(tokens[start : start + length])):
+                        has[i, found] = True
+        return has
+
+    def _model_weights(self) -> tuple[list[bool], Floats]:
+        """Which terms the checkpoint knows, and (T, d) the sums of the rows of A B of their words."""
+        model, vocabulary = self.checkpoint.model, self.checkpoint.vocabulary
+        B = getattr(model, "B", None)
+        known, weights = [], np.zeros((len(self.terms), model.dimension))
+        for t, term in enumerate(self.terms):
+            words = vocabulary.tokenizer.words(term)
+            indices = [vocabulary.index[word] for word in words if word in vocabulary.index]
+            known.append(bool(words) and len(indices) == len(words))
+            if known[-1]:
+                row = model.output[indices].astype(np.float64).sum(axis=0)
+                weights[t] = row if B is None else row @ B
+        return known, weights
+
+
+class _Queries:
+    """A random sample of rows as queries, and what they find among the rows of each form."""
+
+    def __init__(self, forms: int, d: int) -> None:
+        self._keys = np.empty(0)
+        self._rows = np.empty(0, np.int64)
+        self._kept = np.empty((forms, 0, d), np.float32)
+
+    def offer(self, changed: list[Floats], first: int, keys: Floats) -> None:
+        rows = np.arange(first, first + len(keys))
+        self._keys = np.concatenate([self._keys, keys])
+        best = np.argsort(-self._keys, kind="stable")[:_QUERIES]
+        new = best[best >= len(self._rows)] - len(self._rows)
+        fresh = np.stack([v[new] for v in changed])
+        old = best[best < len(self._rows)]
+        self._rows = np.concatenate([self._rows[old], rows[new]])
+        self._kept = np.concatenate([self._kept[:, old], fresh], axis=1)
+        self._keys = np.concatenate([self._keys[old], keys[new]])
+
+    def start(self) -> None:
+        self._queries = _unit(self._kept[0])  # as stored
+        self._own = np.einsum("qd,fqd->fq", self._queries, _unit(self._kept))
+        shape = len(self._kept), len(self._rows)
+        self._better = np.zeros(shape, np.int64)
+        self._near = np.full((*shape, _NEAREST), -np.inf)
+        self._names = np.full((*shape, _NEAREST), -1)
+
+    def look(self, f: int, v: Floats, first: int) -> None:
+        similar = self._queries @ _unit(v).T
+        rows = np.arange(first, first + len(v))
+        similar[self._rows[:, None] == rows] = -np.inf  # itself
+        self._better[f] += (similar > self._own[f][:, None] + 1e-6).sum(axis=1)
+        both = np.concatenate([self._near[f], similar], axis=1)
+        names = np.concatenate([self._names[f], np.broadcast_to(rows, similar.shape)], axis=1)
+        best = np.argpartition(-both, _NEAREST - 1, axis=1)[:, :_NEAREST]
+        self._near[f], self._names[f] = (np.take_along_axis(one, best, axis=1) for one in (both, names))
+
+    def result(self, f: int) -> tuple[float, float]:
+        """The share of queries that find themselves among ten, and of their ten neighbours that stay."""
+        same = (self._names[f][:, :, None] == self._names[0][:, None, :]).any(axis=2)
+        return float((self._better[f] < _NEAREST).mean()), float(same.mean())
+
+
+def _discriminants(side: _Side) -> Floats:
+    """(T, d) the linear discriminant of each term; 0 where no row, or every row, has it."""
+    mean = side.total / side.n
+    S = side.gram / side.n - np.outer(mean, mean)
+    S[np.diag_indices_from(S)] += _RIDGE * np.trace(S) / len(S) + 1e-12
+    having = side.having[:, None]
+    lacking = side.n - having
+    usable = (having > 0) & (lacking > 0)
+    difference = side.with_term / np.maximum(having, 1) - (side.total - side.with_term) / np.maximum(lacking, 1)
+    return np.asarray(np.linalg.solve(S, np.where(usable, difference, 0).T).T)
+
+
+def _wilson(hits: int, n: int) -> tuple[float, float]:
+    """The 95% interval of a share (Wilson 1927)."""
+    z = NormalDist().inv_cdf(0.975)
+    p = hits / n
+    centre, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return float(max(0.0, (centre - half) / (1 + z**2 / n))), float(min(1.0, (centre + half) / (1 + z**2 / n)))
+
+
+def _unit(u: Floats) -> Floats:
+    return np.asarray(u / np.maximum(np.linalg.norm(u, axis=-1, keepdims=True), 1e-12))
+
+
+def _tokens(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())

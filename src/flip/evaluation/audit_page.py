@@ -1,0 +1,28 @@
+"""The page of an audit: a table for all forms and terms, in one file that asks nothing of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from flip.evaluation.audit import FormReading
+from flip.files import replacing
+
+
+def write_page(path: Path, store: str, rows: int, forms: Sequence[FormReading], caveat: str) -> None:
+    """Writes the page.
+
+    Args:
+        path: of the page.
+        store, rows: what was audited.
+        forms: of the same terms, in the same order.
+        caveat: what the figures do not prove.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("flip.evaluation", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    page = environment.get_template("audit.html").render(store=store, rows=rows, forms=forms, caveat=caveat)
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")

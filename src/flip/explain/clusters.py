@@ -1,0 +1,59 @@
+"""Groups where there is no column of them: K-means on a sample of the rows (scikit-learn's MiniBatchKMeans)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.errors import InputError, UnavailableError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SAMPLE = 50_000  # rows that the centres are found on
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """K centres."""
+
+    _model: Any
+
+    def of(self, vectors: NDArray[np.floating[Any]]) -> list[int]:
+        """The nearest centre of each vector, from 0."""
+        return list(map(int, self._model.predict(np.ascontiguousarray(vectors, np.float32)))) if len(vectors) else []
+
+
+def find_clusters(batches: Iterable[NDArray[np.floating[Any]]], k: int, seed: int = 0) -> Clusters:
+    """Finds K centres on a random sample of at most 50,000 rows, so that the order of the rows does not matter.
+
+    Args:
+        batches: of finite vectors (n, d).
+        k: how many.
+        seed: of the sample and of the first centres.
+
+    Raises:
+        UnavailableError: scikit-learn is not installed.
+        InputError: there are fewer than K rows.
+    """
+    try:
+        from sklearn.cluster import MiniBatchKMeans
+    except ImportError as error:
+        raise UnavailableError("--clusters needs scikit-learn", "pip install 'flip-interpret[stores]'") from error
+    rng = np.random.default_rng(seed)
+    kept: NDArray[np.floating[Any]] | None = None
+    keys = np.empty(0)
+    for batch in batches:  # those with the largest random keys are a sample of all
+        both = batch if kept is None else np.concatenate([kept, batch])
+        keys = np.concatenate([keys, rng.random(len(batch))])
+        if len(keys) > SAMPLE:
+            best = np.sort(np.argpartition(-keys, SAMPLE)[:SAMPLE])
+            both, keys = both[best], keys[best]
+        kept = both
+    if kept is None or len(kept) < k:
+        raise InputError(f"{0 if kept is None else len(kept)} vectors for {k} clusters", "ask for fewer: --clusters K")
+    model = MiniBatchKMeans(n_clusters=k, random_state=seed, n_init=3, batch_size=4096)
+    return Clusters(model.fit(np.ascontiguousarray(kept, np.float32)))

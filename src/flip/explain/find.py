@@ -1,0 +1,165 @@
+"""Rows by the words that they carry, over dense vectors: the most probable ones, and sparse vectors of words."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from flip.errors import InputError, UsageError
+from flip.model.ranking import BEHIND_ALL, sigmoid, top_k
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from flip.model.checkpoint import Checkpoint
+
+    Floats = NDArray[np.floating[Any]]
+
+SPARSE_WORDS = 64  # of a row: more add little to the retrieval that examples/retrieval measures
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """What is looked for: a word of the vocabulary, or a phrase that stands for all of its words.  words: indices."""
+
+    text: str
+    words: tuple[int, ...]
+
+
+def terms_of(listed: str, checkpoint: Checkpoint) -> list[Term]:
+    """The terms of a list that commas separate.
+
+    Raises:
+        UsageError: there is none.
+        InputError: a word is not in the vocabulary, with those that are near; or the model has no probabilities.
+    """
+    require_probabilities(checkpoint)
+    vocabulary = checkpoint.vocabulary
+    found: list[Term] = []
+    for term in filter(None, map(str.strip, listed.split(","))):
+        phrase = " ".join(vocabulary.tokenizer.words(term))
+        words = [phrase] if phrase in vocabulary.index else vocabulary.tokenizer.words(term) or [term]
+        for word in words:
+            if word not in vocabulary.index:
+                near = difflib.get_close_matches(word, vocabulary.words, n=3)
+                raise InputError(
+                    f"{word!r} is not among the {len(vocabulary)} words of {checkpoint.name or 'the model'}",
+                    f"near are: {', '.join(near)}" if near else "it can only look for words that it knows",
+                )
+        found.append(Term(term, tuple(vocabulary.index[word] for word in words)))
+    if not found:
+        raise UsageError("no word to look for", '--find "train, delay"')
+    return found
+
+
+def require_probabilities(checkpoint: Checkpoint) -> None:
+    """Raises an InputError where the scores of a model are not those of independent words."""
+    if not checkpoint.calibrated:
+        raise InputError(
+            f"{checkpoint.name or 'the model'} is multinomial, and has no probability of a word in a row",
+            "train with --objective bernoulli",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A row. row: from 0.  probability: of all, or any, of the terms.  terms: of each.  kept: what was told of it."""
+
+    row: int
+    probability: float
+    terms: tuple[float, ...]
+    kept: Any
+
+
+@dataclass
+class Finder:
+    """Keeps the rows that are most probable to carry all of some terms, or any.
+
+    Given the vector, the words of a Bernoulli model are independent: p(all) is the product of sigmoid(z_w), p(any) is 1
+    less the product of the complements. Both are compared as log-odds, so that rows near 1 differ.
+    """
+
+    checkpoint: Checkpoint
+    terms: Sequence[Term]
+    which: Literal["all", "any"] = "all"
+    most: int = 10
+    _best: list[tuple[float, Found]] = field(default_factory=list)
+
+    def add(self, vectors: Floats, first: int, keep: Callable[[int], Any], usable: NDArray[np.bool_]) -> None:
+        """Looks at vectors (n, d), of which `usable` (n,) are finite; `keep` is asked of those that are among the best.
+
+        Args:
+            vectors, usable: the rows.
+            first: number of the first of them.
+            keep: from a row's place to what `Found.kept` is to be.
+        """
+        rows = np.flatnonzero(usable)
+        if not len(rows):
+            return
+        z = self.log_odds(vectors[rows])
+        odds = _odds_of_all(z) if self.which == "all" else -_odds_of_all(-z)
+        least = self._best[-1][0] if len(self._best) == self.most else -np.inf
+        order = np.argsort(-odds, kind="stable")[: self.most]
+        fresh = [
+            (float(odds[i]), self._found(first + int(rows[i]), odds[i], z[i], keep(int(rows[i]))))
+            for i in order if odds[i] > least
+        ]  # fmt: skip
+        self._best = sorted([*self._best, *fresh], key=lambda one: (-one[0], one[1].row))[: self.most]
+
+    def log_odds(self, vectors: Floats) -> Floats:
+        """(n, terms) log-odds of each term, for finite vectors (n, d)."""
+        model, h = self.checkpoint.model, self.checkpoint.model.project(vectors)
+        by_term = []
+        for term in self.terms:
+            words = list(term.words)
+            by_term.append(_odds_of_all(np.asarray(h @ model.output[words].T + model.b[words], np.float64)))
+        return np.stack(by_term, axis=1)
+
+    def result(self) -> list[Found]:
+        """The best rows, the most probable first."""
+        return [found for _, found in self._best]
+
+    @staticmethod
+    def _found(row: int, odds: float, z: Floats, kept: Any) -> Found:
+        return Found(row, float(sigmoid(np.asarray(odds))), tuple(map(float, sigmoid(z))), kept)
+
+
+def _odds_of_all(z: Floats) -> Floats:
+    """(n,) log-odds of the product of sigmoid(z), z (n, k): log p - log(1 - p), without 1 - p where that is 0."""
+    log_p = -np.logaddexp(0, -z).sum(axis=1)
+    return np.asarray(log_p - np.log(-np.expm1(np.minimum(log_p, -1e-300))))
+
+
+@dataclass
+class SparseWords:
+    """Sparse vectors of words, as learned-sparse retrieval has them: for each row, indices of words and their weights.
+
+    The weight of a word is log(p / q), with p its probability in the row and q that at the mean of the training's
+    vectors (or by the bias alone, where that mean is not stored); the 64 largest positive ones are kept, and function
+    words never. The dot product of two such vectors ranks rows for a query that is embedded and made sparse the same
+    way; examples/retrieval has how well.
+    """
+
+    checkpoint: Checkpoint
+    most: int = SPARSE_WORDS
+
+    def __post_init__(self) -> None:
+        require_probabilities(self.checkpoint)
+        spread, model = self.checkpoint.spread, self.checkpoint.model
+        base = model.b if spread is None else model.scores(spread.mean.astype(np.float32)[None])[0]
+        self._log_base = _log_sigmoid(base)
+
+    def of(self, vectors: Floats) -> tuple[NDArray[np.int64], Floats]:
+        """Indices and weights, both (n, most), the heaviest first, of finite vectors (n, d); a weight of 0 is none."""
+        weights = _log_sigmoid(self.checkpoint.model.scores(vectors)) - self._log_base
+        weights[:, self.checkpoint.function_words] = -BEHIND_ALL
+        best = top_k(weights, self.most)
+        return best, np.maximum(np.take_along_axis(weights, best, axis=1), 0)
+
+
+def _log_sigmoid(z: Floats) -> NDArray[np.float32]:
+    return np.asarray(-np.logaddexp(0, -z), np.float32)

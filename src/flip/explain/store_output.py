@@ -1,0 +1,101 @@
+"""Rows of a store written: Parquet, Arrow or JSON lines, by the ending of the name; whole or not at all."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flip.errors import UsageError
+from flip.files import replacing
+from flip.inputs.columns import arrow, can_be_vectors
+
+ENDINGS = (".parquet", ".arrow", ".feather", ".jsonl")
+
+
+def require_writable(path: Path) -> None:
+    """Raises a UsageError where the ending names no format that is written."""
+    if path.suffix.lower() not in ENDINGS:
+        raise UsageError(f"{path}: what format is that?", f"one of {', '.join(ENDINGS)}")
+
+
+@contextmanager
+def writing(path: Path, schema: Any) -> Iterator[Any]:
+    """Yields what writes `pyarrow.RecordBatch`es of a schema; the file is there when the block has ended well.
+
+    Types are kept, but in JSON lines, where bytes are base64, and dates are text.
+    """
+    require_writable(path)
+    pa = arrow()
+    ending = path.suffix.lower()
+    with replacing(path) as temporary:
+        if ending == ".parquet":
+            import pyarrow.parquet as pq
+
+            # Of vectors, dictionaries and zstd save little and take long.
+            plain = [field.name for field in schema if not can_be_vectors(field.type)]
+            with pq.ParquetWriter(temporary, schema, use_dictionary=plain or False, compression="snappy") as writer:
+                groups = _Grouped(writer, schema)
+                yield groups
+                groups.flush()
+        elif ending == ".jsonl":
+            with temporary.open("wb") as file:
+                yield _Lines(file)
+        else:
+            with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+                yield writer
+
+
+class _Grouped:
+    """Row groups of some ten thousand rows, from smaller batches."""
+
+    _ROWS = 16_384
+
+    def __init__(self, writer: Any, schema: Any) -> None:
+        self._writer, self._schema = writer, schema
+        self._waiting: list[Any] = []
+
+    def write_batch(self, batch: Any) -> None:
+        self._waiting.append(batch)
+        if sum(one.num_rows for one in self._waiting) >= self._ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(arrow().Table.from_batches(self._waiting, self._schema))
+            self._waiting = []
+
+
+class _Lines:
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write_batch(self, batch: Any) -> None:
+        import orjson
+
+        vectors = {name: batch.column(name) for name in batch.schema.names if _is_plain(batch.column(name))}
+        others = [name for name in batch.schema.names if name not in vectors]
+        rows = batch.select(others).to_pylist() if others else [{} for _ in range(batch.num_rows)]
+        matrices = {name: _matrix(column) for name, column in vectors.items()}
+        for i, row in enumerate(rows):
+            fields = {name: matrices[name][i] if name in matrices else row[name] for name in batch.schema.names}
+            option = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
+            self._file.write(orjson.dumps(fields, option=option, default=_as_text))
+
+
+def _is_plain(column: Any) -> bool:
+    """Whether a column is vectors of one length without nulls, which need not become Python's numbers."""
+    return bool(arrow().types.is_fixed_size_list(column.type)) and can_be_vectors(column.type) and not column.null_count
+
+
+def _matrix(column: Any) -> Any:
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    return np.ascontiguousarray(values.reshape(len(column), column.type.list_size))
+
+
+def _as_text(value: Any) -> Any:
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)

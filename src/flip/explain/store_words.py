@@ -1,0 +1,97 @@
+"""The words of every row of a store, as columns beside its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.explain.keywords import Scores
+from flip.explain.read_ahead import one_ahead
+from flip.inputs.columns import arrow
+
+if TYPE_CHECKING:
+    from flip.inputs.stores import Part, Store
+    from flip.model.checkpoint import Checkpoint
+
+ROWS = 512  # scored at a time: with a large vocabulary their scores are what takes the memory
+WORDS, PROBABILITIES, SCORES = "words", "word_probabilities", "word_scores"
+
+
+@dataclass
+class Counts:
+    """Of the rows that were read. missing: without a vector.  bad: with NaN or infinity.  far: see `Spread.far`."""
+
+    rows: int = 0
+    missing: int = 0
+    bad: int = 0
+    far: int = 0
+    first_bad: int | None = None
+
+    def usable(self, part: Part, checkpoint: Checkpoint) -> Any:
+        """(n,) which rows of a part have a vector that can be explained; counts the others."""
+        finite: Any = np.isfinite(part.vectors).all(axis=1)
+        bad = ~finite & ~part.missing
+        self.rows += len(finite)
+        self.missing += int(part.missing.sum())
+        self.bad += int(bad.sum())
+        if self.first_bad is None and bad.any():
+            self.first_bad = part.first + int(np.flatnonzero(bad)[0])
+        if checkpoint.spread is not None and finite.any():
+            self.far += int(checkpoint.spread.far(part.vectors[finite]).sum())
+        return finite
+
+
+@dataclass(frozen=True)
+class WordColumns:
+    """Adds the words of each row to a store.
+
+    words: a list of words, best first; null where there is no vector, or one with NaN.  word_probabilities: of each,
+    with `probabilities` and a Bernoulli model; else word_scores.  topn, bias_weight and min_probability are those of
+    `top_keywords`.
+    """
+
+    checkpoint: Checkpoint
+    topn: int = 10
+    bias_weight: float | None = None
+    min_probability: float = 0.0
+    probabilities: bool = True
+
+    @property
+    def _numbers(self) -> str:
+        return PROBABILITIES if self.probabilities and self.checkpoint.calibrated else SCORES
+
+    def schema(self, store: Store) -> Any:
+        """Of the store with the columns added.
+
+        Raises:
+            InputError: it has such a column already.
+        """
+        pa = arrow()
+        return store.extended(pa.field(WORDS, pa.list_(pa.string())), pa.field(self._numbers, pa.list_(pa.float32())))
+
+    def batches(self, store: Store, counts: Counts) -> Iterator[tuple[Any, Any]]:
+        """(`pyarrow.RecordBatch` of `schema`, its vectors (n, d)) of the whole store; counts what has no words."""
+        schema = self.schema(store)
+        words = arrow().array(self.checkpoint.vocabulary.words, arrow().string())
+        for part in one_ahead(store.parts(rows=ROWS)):
+            columns = self._columns(part.vectors, counts.usable(part, self.checkpoint), words)
+            arrays = [*part.table.columns, *columns]
+            yield arrow().RecordBatch.from_arrays(arrays, schema=schema), part.vectors
+
+    def _columns(self, vectors: Any, usable: Any, words: Any) -> list[Any]:
+        pa = arrow()
+        kept, found = np.zeros(len(vectors), np.int32), np.empty(0, np.int64)
+        numbers: Any = np.empty(0, np.float32)
+        if usable.any():
+            best, scores, probabilities = Scores(self.checkpoint, vectors[usable], self.bias_weight).best(self.topn)
+            shown = np.ones(best.shape, bool) if probabilities is None else probabilities >= self.min_probability
+            numbers = scores if self._numbers == SCORES or probabilities is None else probabilities
+            kept[usable] = shown.sum(axis=1)
+            found, numbers = best[shown], numbers[shown]
+        ends = pa.array(np.concatenate([[0], np.cumsum(kept)]).astype(np.int32))
+        mask = pa.array(~usable)
+        values = words.take(pa.array(found)), pa.array(numbers.astype(np.float32))
+        return [pa.ListArray.from_arrays(ends, value, mask=mask) for value in values]

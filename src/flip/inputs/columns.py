@@ -1,0 +1,209 @@
+"""Which columns of a store are the vectors, the ids and the texts: as they are named, or the only ones that can be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.errors import InputError, UnavailableError, UsageError
+from flip.inputs.sniffing import TEXT_COLUMNS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_IDS = ("id", "_id", "ids", "doc_id", "docid", "uuid", "key", "item_id", "rowid", "faiss_id")
+_TEXTS = (*TEXT_COLUMNS, "content", "document", "chunk", "body", "title", "name")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user says of a store; None where it is to be guessed.
+
+    vectors, ids, texts: columns.  table: of a database, or a collection of `llm`.  scale: what int8 values are
+    multiplied with.  dimension: that the vectors must have.
+    """
+
+    vectors: str | None = None
+    ids: str | None = None
+    texts: str | None = None
+    table: str | None = None
+    scale: float | None = None
+    dimension: int | None = None
+
+    @property
+    def named(self) -> bool:
+        """Whether anything is said of columns, which only a store has."""
+        return any(value is not None for value in (self.vectors, self.ids, self.texts, self.table, self.scale))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The columns that are used; None where there is none.  guessed: what was chosen without being named."""
+
+    vectors: str | None
+    ids: str | None
+    texts: str | None
+    guessed: tuple[str, ...] = ()
+
+
+def arrow() -> Any:
+    """pyarrow, with its `compute`.
+
+    Raises:
+        UnavailableError: it is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.compute
+    except ImportError as error:
+        raise UnavailableError("stored vectors need pyarrow", "pip install 'flip-interpret[arrow]'") from error
+    return pyarrow
+
+
+def choose(asked: Asked, schema: Any, dimensions: dict[str, int | None], name: str) -> Chosen:
+    """Chooses the columns.
+
+    Args:
+        asked: what is named.
+        schema: of the store, a `pyarrow.Schema`.
+        dimensions: of the columns that can hold vectors; None where the first rows do not tell.
+        name: of the store, for messages.
+
+    Raises:
+        InputError: a column that was named is not there, or not what it should be.
+        UsageError: several can be the vectors, and none is named.
+    """
+    pa = arrow()
+    for flag, column in (("column", asked.vectors), ("id-column", asked.ids), ("text-column", asked.texts)):
+        if column is not None and column not in schema.names:
+            raise InputError(f"{name}: no column {column!r} (--{flag})", f"it has: {', '.join(schema.names)}")
+    if asked.vectors is not None and asked.vectors not in dimensions:
+        raise InputError(
+            f"{name}: column {asked.vectors!r} is {schema.field(asked.vectors).type}, no vectors",
+            f"columns that can be: {', '.join(dimensions) or 'none'}",
+        )
+    guessed = []
+    vectors = asked.vectors
+    if vectors is None and dimensions:
+        fitting = [key for key, d in dimensions.items() if asked.dimension in (None, d)] or list(dimensions)
+        if len(fitting) > 1:
+            raise UsageError(
+                f"{name}: {len(fitting)} columns can be the vectors: {', '.join(fitting)}", "choose one with --column"
+            )
+        vectors = fitting[0]
+        guessed.append(f"vectors from {vectors!r} ({_described(schema.field(vectors).type, dimensions[vectors])})")
+    strings = [f.name for f in schema if _is_text(pa, f.type) and f.name != vectors]
+    whole = [f.name for f in schema if pa.types.is_integer(f.type) or _is_text(pa, f.type)]
+    ids, texts = asked.ids, asked.texts
+    if ids is None and (ids := _named(whole, _IDS)):
+        guessed.append(f"ids from {ids!r}")
+    if texts is None and (texts := _named([key for key in strings if key != ids], _TEXTS)):
+        guessed.append(f"texts from {texts!r}")
+    if ids is not None and ids not in whole:
+        raise InputError(f"{name}: column {ids!r} is {schema.field(ids).type}, no ids", "ids are integers or text")
+    if texts is not None and texts not in strings:
+        raise InputError(f"{name}: column {texts!r} is {schema.field(texts).type}, no text", "see --text-column")
+    return Chosen(vectors, ids, texts, tuple(guessed))
+
+
+def can_be_vectors(kind: Any) -> bool:
+    """Whether values of a type of arrow can be vectors: lists of numbers."""
+    pa = arrow()
+    if isinstance(kind, pa.BaseExtensionType):
+        return getattr(kind, "shape", None) is not None and len(kind.shape) == 1 and _is_number(pa, kind.value_type)
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(is_list(kind) for is_list in lists) and _is_number(pa, kind.value_type)
+
+
+def width(column: Any) -> int | None:
+    """The dimension of the vectors of an array, by its type or its first vector; None where all are null."""
+    pa = arrow()
+    column = _storage(column)
+    if pa.types.is_fixed_size_list(column.type):
+        return int(column.type.list_size)
+    present = column.drop_null()
+    if not len(present):
+        return None
+    return len(present[0]) if not _is_blob(pa, column.type) else len(present[0].as_py()) // 4
+
+
+def matrix(
+    column: Any, dimension: int, scale: NDArray[np.floating[Any]] | float | None, name: str, first: int
+) -> NDArray[np.float32]:
+    """A column as vectors (n, d) in float32; a row of NaN where it is null.
+
+    Lists of float16, float32, float64, or int8 times a scale; blobs of float32, little-endian.
+
+    Args:
+        column: a `pyarrow.Array`.
+        dimension: d.
+        scale: of integers, one number, (n, 1) or (1, d); None for floats.
+        name: of the store, for messages.
+        first: the number of the first row, from 0.
+
+    Raises:
+        InputError: a vector of another length.
+    """
+    pa = arrow()
+    column = _storage(column)
+    found = np.full((len(column), dimension), np.nan, np.float32)
+    there = column.is_valid().to_numpy(zero_copy_only=False)
+    present = column if not column.null_count else column.drop_null()
+    blob = _is_blob(pa, column.type)
+    if not pa.types.is_fixed_size_list(column.type):
+        lengths = (pa.compute.binary_length if blob else pa.compute.list_value_length)(present).to_numpy()
+        wrong = np.flatnonzero(lengths != dimension * (4 if blob else 1))
+        if len(wrong):
+            row, length = first + int(np.flatnonzero(there)[wrong[0]]), int(lengths[wrong[0]])
+            what = f"{length} bytes; {4 * dimension} are" if blob else f"{length} dimensions; {dimension} are"
+            raise InputError(f"{name}, row {row}: a vector of {what} expected", "all vectors must be alike")
+    if blob:
+        values = np.frombuffer(b"".join(present.to_pylist()), "<f4")
+    else:
+        # A list may have null values, which are NaN then.
+        values = present.flatten().to_numpy(zero_copy_only=False)
+    rows = values.reshape(len(present), dimension)
+    if scale is not None:
+        by_row = isinstance(scale, np.ndarray) and len(scale) == len(column)
+        rows = rows.astype(np.float32) * (scale[there] if by_row else scale)  # type: ignore[index]
+    if there.all():
+        return np.ascontiguousarray(rows, np.float32)
+    found[there] = rows
+    return found
+
+
+def is_integer_vectors(kind: Any) -> bool:
+    """Whether the values of a type of vectors are integers, which need a scale."""
+    pa = arrow()
+    value = getattr(kind, "value_type", None)
+    return value is not None and bool(pa.types.is_integer(value))
+
+
+def _storage(column: Any) -> Any:
+    return column.storage if isinstance(column.type, arrow().BaseExtensionType) else column
+
+
+def _is_blob(pa: Any, kind: Any) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def _is_text(pa: Any, kind: Any) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_number(pa: Any, kind: Any) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_int8(kind))
+
+
+def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:
+    """The column with the first of these names, in any case."""
+    lower = {column.lower(): column for column in reversed(columns)}
+    return next((lower[name] for name in names if name in lower), None)
+
+
+def _described(kind: Any, dimension: int | None) -> str:
+    value = getattr(kind, "value_type", "float32 as bytes")
+    return f"{value}, {'?' if dimension is None else dimension} dimensions"

@@ -1,0 +1,208 @@
+"""Stores: vectors with ids, texts and other columns, of any of the formats, read in parts of some thousand rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.errors import InputError
+from flip.inputs.columns import Asked, Chosen, arrow, can_be_vectors, choose, is_integer_vectors, matrix, width
+from flip.inputs.embedding_files import read_description
+from flip.inputs.sources import Source, opened
+from flip.inputs.store_formats import Table, open_table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ROWS = 4096  # read at a time
+_ABOUT = b"flip.encoder"
+_PEEK = 64  # rows that tell the dimension
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows that follow each other.
+
+    first: the number of the first, from 0.  vectors: (n, d) float32; rows of NaN where there is none.  table: a
+    `pyarrow.RecordBatch` of the other columns that were asked for.  missing: (n,) where there is no vector.
+    """
+
+    first: int
+    vectors: NDArray[np.float32]
+    missing: NDArray[np.bool_]
+    table: Any
+
+    def column(self, name: str) -> list[Any]:
+        """The values of a column, as Python has them."""
+        return list(self.table.column(name).to_pylist())
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store that is open.
+
+    name: for messages.  kind: its format.  schema: of all columns, a `pyarrow.Schema`.  rows: None where they are not
+    known before the end.  dimension: None where there are no vectors.  about: of the encoder, what the `.json` beside a
+    `.npy` says, or the metadata that `extended` adds; empty where nothing does.
+    """
+
+    name: str
+    kind: str
+    chosen: Chosen
+    rows: int | None
+    dimension: int | None
+    about: dict[str, Any]
+    _table: Table
+    _scale: float | str | NDArray[np.floating[Any]] | None
+
+    @property
+    def schema(self) -> Any:
+        """Of all columns, a `pyarrow.Schema`."""
+        return self._table.schema
+
+    @property
+    def note(self) -> str | None:
+        """What was guessed, for a person; None where nothing was."""
+        said = [*self.chosen.guessed, *([self._table.beside] if self._table.beside else [])]
+        return f"{self.name}: {', '.join(said)}" if said else None
+
+    def extended(self, *fields: Any) -> Any:
+        """The schema with columns added (`pyarrow.Field`s), and with what is known of the encoder.
+
+        Raises:
+            InputError: it has such a column already.
+        """
+        for one in fields:
+            if one.name in self.schema.names:
+                raise InputError(f"{self.name} has a column {one.name!r} already", "rename it, or take the original")
+        metadata = dict(self.schema.metadata or {}) | ({_ABOUT: json.dumps(self.about).encode()} if self.about else {})
+        return arrow().schema([*self.schema, *fields], metadata=metadata or None)
+
+    def parts(self, columns: Sequence[str] | None = None, rows: int = ROWS) -> Iterator[Part]:
+        """Reads it from the first row on, as often as it is called.
+
+        Args:
+            columns: those of `Part.table`; None is all.
+            rows: at a time, at the most.
+
+        Raises:
+            InputError: the store is damaged, or a vector has another length than the first.
+        """
+        kept = list(self.schema.names if columns is None else dict.fromkeys(columns))
+        needed = [self.chosen.vectors, self._scale if isinstance(self._scale, str) else None]
+        read = list(dict.fromkeys([*kept, *(name for name in needed if name is not None)]))
+        first = 0
+        for batch in self._table.read(read, rows):
+            # What a table holds is one batch here; a batch may be larger than what was asked for.
+            for start in range(0, batch.num_rows, rows):
+                piece = batch.slice(start, rows)
+                yield self._part(piece, piece.select(kept), first)
+                first += piece.num_rows
+
+    def _part(self, piece: Any, table: Any, first: int) -> Part:
+        if self.chosen.vectors is None or self.dimension is None:
+            n = piece.num_rows
+            return Part(first, np.empty((n, 0), np.float32), np.ones(n, bool), table)
+        column = piece.column(self.chosen.vectors)
+        scale = self._scale
+        if isinstance(scale, str):
+            scale = piece.column(scale).to_numpy(zero_copy_only=False).astype(np.float32)[:, None]
+        vectors = matrix(column, self.dimension, scale, self.name, first)
+        return Part(first, vectors, column.is_null().to_numpy(zero_copy_only=False), table)
+
+
+@contextmanager
+def open_store(source: str | Path, asked: Asked | None = None, *, beside: Path | None = None) -> Iterator[Store]:
+    """Opens a store, of the kind that its content says.
+
+    Args:
+        source: Parquet, Arrow (a file, a stream, Feather), `.npy`, `.npz`, SQLite (of `llm embed`, of sqlite-vec, or
+            with float32 blobs), DuckDB, or a flat index of FAISS; a file or a pipe.
+        asked: which columns, and what dimension.
+        beside: for a `.npy` and an index, the file whose line i has the text, or the columns as JSON, of row i; by
+            default NAME.jsonl or NAME.sentences.txt, where there is one.
+
+    Raises:
+        InputError: not a store, damaged, or without what was asked for.
+        UsageError: several columns or tables can be meant.
+        UnavailableError: the library of the format is not installed.
+    """
+    with opened(source) as found:
+        if found.kind in ("text", "audio"):
+            raise InputError(
+                f"{found.name}: {found.kind}, no store of vectors",
+                "Parquet, Arrow, .npy, .npz, SQLite, DuckDB and FAISS are; `flip embed` makes a .npy of text",
+            )
+        with store_of(found, asked or Asked(), beside) as store:
+            yield store
+
+
+@contextmanager
+def store_of(found: Source, asked: Asked | None, beside: Path | None = None) -> Iterator[Store]:
+    """The store that a source is; see `open_store`. With `asked` None its vectors are left alone."""
+    texts_only, asked = asked is None, asked or Asked()
+    with found.on_disk() as path, open_table(path, found, asked, beside) as table:
+        dimensions = {} if texts_only else _dimensions(table, asked, found.name)
+        chosen = choose(asked, table.schema, dimensions, found.name)
+        dimension = dimensions[chosen.vectors] if chosen.vectors is not None else None
+        if chosen.vectors is not None and dimension is None:
+            raise InputError(f"{found.name}: column {chosen.vectors!r} has no vector", "every row is empty")
+        scale = _scale(table.schema, chosen.vectors, dimension, asked, found.name)
+        about = _about(found, table)
+        yield Store(found.name, found.kind, chosen, table.rows, dimension, about, table, scale)
+
+
+def _about(found: Source, table: Table) -> dict[str, Any]:
+    if found.kind == "npy":
+        return read_description(found.path) if found.path is not None else {}
+    try:
+        about = json.loads((table.schema.metadata or {}).get(_ABOUT, b"{}"))
+    except ValueError:  # not ours
+        return {}
+    return about if isinstance(about, dict) and isinstance(about.get("encoder"), str) else {}
+
+
+def _dimensions(table: Table, asked: Asked, name: str) -> dict[str, int | None]:
+    """Of the columns that can be the vectors."""
+    pa = arrow()
+    columns = [f.name for f in table.schema if can_be_vectors(f.type) or f.name in table.blobs]
+    if asked.vectors in table.schema.names and pa.types.is_binary(table.schema.field(asked.vectors).type):
+        columns = list(dict.fromkeys([*columns, str(asked.vectors)]))
+    found: dict[str, int | None] = dict.fromkeys(columns)
+    for batch in table.read(columns, _PEEK) if columns else ():
+        for column in columns:
+            found[column] = found[column] or width(batch.column(column))
+        if all(found.values()):
+            break
+    return found
+
+
+def _scale(
+    schema: Any, vectors: str | None, dimension: int | None, asked: Asked, name: str
+) -> float | str | NDArray[np.floating[Any]] | None:
+    """What integers are multiplied with: a number, one for each dimension (1, d), or the column that has it."""
+    if vectors is None or not is_integer_vectors(schema.field(vectors).type):
+        return None
+    if asked.scale is not None:
+        return asked.scale
+    stored = [(schema.field(vectors).metadata or {}).get(b"scale"), (schema.metadata or {}).get(b"scale")]
+    for value in stored:
+        if value is not None:
+            try:
+                scale = np.array(json.loads(value), np.float32)
+                return float(scale) if scale.ndim == 0 else scale.reshape(1, dimension or -1)
+            except (ValueError, TypeError) as error:
+                raise InputError(f"{name}: metadata scale is neither a number nor one for each dimension") from error
+    for column in (f"{vectors}_scale", "scale"):
+        if column in schema.names:
+            return column
+    raise InputError(
+        f"{name}: column {vectors!r} has integers and nothing says their scale",
+        f"--scale S (1/127 for unit vectors by sentence-transformers), or a column {vectors}_scale",
+    )

@@ -1,0 +1,187 @@
+"""The audit: what is in the vectors is read; what is not is called as often as false alarms are allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flip.encoders import Encoder
+from flip.errors import InputError, UsageError
+from flip.evaluation.audit import Audit, FormReading, _wilson
+from flip.evaluation.degraded import FORMS
+from flip.model.checkpoint import Checkpoint
+from flip.model.linear import FactorizedLogLinear
+from flip.text.vocabulary import Vocabulary
+from tests.conftest import Flip
+
+Fails = Callable[..., str]
+D, N = 60, 3000
+RNG = np.random.default_rng(2)
+WORDS = ("river", "paper", "dublin", "plain")
+MODEL = FactorizedLogLinear(
+    RNG.normal(size=(4, D)).astype(np.float32), np.eye(D, dtype=np.float32), np.zeros(4, np.float32)
+)
+CHECKPOINT = Checkpoint(MODEL, Vocabulary(WORDS), {"objective": "bernoulli"})
+
+
+def planted() -> tuple[np.ndarray, list[str], np.ndarray]:
+    """Vectors, texts and (n, 4) which have the words; `river` is along the model's row, `paper` along another
+    direction that the model does not know, `plain` nowhere; `Dublin 1904` is a phrase along a direction of its own."""
+    has = RNG.random((N, 4)) < (0.05, 0.05, 0.04, 0.05)
+    u = RNG.normal(size=(N, D)).astype(np.float32)
+    directions = [MODEL.A[0], RNG.normal(size=D), RNG.normal(size=D)]
+    for t, direction in enumerate(directions):
+        u[has[:, t]] += 3.5 * direction / np.linalg.norm(direction)
+    said = ("River", "paper,", "Dublin 1904", "plain")
+    texts = ["x " + " ".join(word for word, one in zip(said, row, strict=True) if one) for row in has]
+    return u, texts, has
+
+
+def audited(u: np.ndarray, texts: list[str], terms: list[str], size: int = 173) -> list[FormReading]:
+    audit = Audit(CHECKPOINT, terms)
+    for reading in (audit.learn, audit.test):
+        if reading == audit.test:
+            audit.choose()
+        for start in range(0, len(u), size):
+            reading(u[start : start + size], texts[start : start + size], start)
+    return audit.result()
+
+
+@pytest.fixture(scope="module")
+def found() -> tuple[np.ndarray, np.ndarray, list[FormReading]]:
+    u, texts, has = planted()
+    return u, has, audited(u, texts, ["river", "paper", "Dublin 1904", "plain", "nowhere"])
+
+
+def test_each_reader_reads_what_it_can(found: tuple[np.ndarray, np.ndarray, list[FormReading]]) -> None:
+    _, has, forms = found
+    stored = {one.term: one for one in forms[0].terms}
+    assert forms[0].form == "as stored"
+    river = stored["river"]
+    assert river.rows == has[:, 0].sum()
+    assert river.model and river.probe and river.model.recall > 0.8 and river.probe.recall > 0.7
+    assert stored["paper"].model and stored["paper"].model.recall < 0.15
+    assert stored["paper"].probe and stored["paper"].probe.recall > 0.7
+    assert stored["Dublin 1904"].model is None  # the model has no word 1904
+    assert stored["Dublin 1904"].probe and stored["Dublin 1904"].probe.recall > 0.7
+    assert (stored["nowhere"].rows, stored["nowhere"].probe, stored["nowhere"].strongest) == (0, None, None)
+
+
+def test_the_models_recall_is_that_of_a_sorted_list(found: tuple[np.ndarray, np.ndarray, list[FormReading]]) -> None:
+    u, has, forms = found
+    z = u @ MODEL.A[0]
+    exact = (z[has[:, 0]] > np.quantile(z[~has[:, 0]], 0.99)).mean()
+    river = forms[0].terms[0].model
+    assert river and river.recall == pytest.approx(exact, abs=0.03)
+    called = river.recall * has[:, 0].sum() / river.precision
+    alarms = (called - river.recall * has[:, 0].sum()) / (~has[:, 0]).sum()
+    assert 0.005 < alarms <= 0.01
+    assert river.low < river.recall < river.high
+
+
+def test_what_is_in_no_vector_is_not_read(found: tuple[np.ndarray, np.ndarray, list[FormReading]]) -> None:
+    """A probe that were tested on the rows it learned from would read 60 dimensions' worth of chance."""
+    *_, forms = found
+    for form in forms:
+        plain = next(one for one in form.terms if one.term == "plain").probe
+        assert plain and plain.recall < 0.05
+    u = RNG.normal(size=(240, D)).astype(np.float32)
+    recalls = []
+    for _ in range(10):
+        texts = ["plain" if one else "x" for one in RNG.random(240) < 0.15]
+        recalls.append(audited(u, texts, ["plain"])[0].terms[0].probe)
+    assert np.mean([one.recall for one in recalls if one]) < 0.05
+
+
+def test_parts_do_not_matter() -> None:
+    u, texts, _ = planted()
+    one, other = (audited(u, texts, ["river", "paper"], size)[:5] for size in (64, N))  # without the noise
+    for a, b in zip(one, other, strict=True):
+        assert a.itself == b.itself
+        for x, y in zip(a.terms, b.terms, strict=True):
+            assert x.probe and y.probe
+            assert x.probe.recall == pytest.approx(y.probe.recall, abs=0.02)
+
+
+def test_costs_are_those_of_all_pairs() -> None:
+    u, texts, _ = planted()
+    u, texts = u[:200] + 1, texts[:200]  # as many as are sampled, so that each is a query
+    forms = audited(u, texts, ["river"])
+    unit = u / np.linalg.norm(u, axis=1, keepdims=True)
+    truth = np.argsort(-(unit @ unit.T - 9 * np.eye(200)), axis=1)[:, :10]
+    for form, kept in zip(FORMS[:5], forms, strict=False):
+        v = form.change(u, RNG)
+        v = v / np.linalg.norm(v, axis=1, keepdims=True)
+        similar = unit @ v.T
+        own = similar.diagonal()[:, None]
+        assert kept.itself == pytest.approx(((similar > own).sum(axis=1) < 10).mean())
+        near = np.argsort(-(similar - 9 * np.eye(200)), axis=1)[:, :10]
+        same = np.mean([len({*a} & {*b}) / 10 for a, b in zip(near, truth, strict=True)])
+        assert kept.neighbours == pytest.approx(same, abs=0.01)
+    assert forms[0].itself == forms[0].neighbours == 1
+
+
+def test_forms() -> None:
+    u = RNG.normal(size=(50, 64)).astype(np.float32)
+    changed = {form.name: form.change(u, np.random.default_rng(0)) for form in FORMS}
+    lengths = np.linalg.norm(u, axis=1)
+    assert np.abs(changed["int8"] - u).max() <= np.abs(u).max() / 250
+    np.testing.assert_array_equal(np.sign(changed["binary"]), np.sign(u))
+    for part in (2, 4):
+        cut = changed[f"1/{part} of the dimensions"]
+        assert not cut[:, 64 // part :].any()
+        np.testing.assert_allclose(np.linalg.norm(cut, axis=1), lengths, rtol=1e-5)
+    noise = np.linalg.norm(changed["noise of 1/2 the length"] - u, axis=1) / lengths
+    assert noise.mean() == pytest.approx(0.5, abs=0.03)
+    assert [form.bytes(64) for form in FORMS] == [256, 64, 8, 128, 64, 256, 256]
+
+
+def test_wilsons_interval_covers() -> None:
+    for p in (0.05, 0.5, 0.95):
+        hits = RNG.binomial(40, p, 4000)
+        covered = np.mean([low <= p <= high for low, high in (_wilson(int(h), 40) for h in hits)])
+        assert 0.92 < covered < 0.985
+
+
+def test_what_cannot_be_audited() -> None:
+    with pytest.raises(UsageError, match="no term"):
+        Audit(CHECKPOINT, [])
+    with pytest.raises(UsageError, match="no term"):
+        Audit(CHECKPOINT, ["river", "!!"])
+    audit = Audit(CHECKPOINT, ["river"])
+    audit.learn(RNG.normal(size=(20, D)), ["river"] * 20, 0)
+    with pytest.raises(InputError, match="20 rows with text are too few"):
+        audit.choose()
+
+
+def test_on_the_command_line(flip: Flip, fails: Fails, here: Path, minilm: Encoder, sentences: list[str]) -> None:
+    texts = sentences[:900]
+    u = minilm.encode(texts)
+    v = pa.FixedSizeListArray.from_arrays(pa.array(u.reshape(-1)), 384)
+    pq.write_table(pa.table({"text": [*texts[:-1], None], "v": v}), "s.parquet")
+    (here / "terms.txt").write_text("train\nwindow\nZanzibar\n\n")
+    result = flip("eval", "s.parquet", "--audit", "terms.txt", "--report", "page.html")
+    assert result.code == 0, result.err
+    assert [record["form"] for record in result.records] == [form.name for form in FORMS]
+    stored, *_, noise = result.records
+    by_term = {one["term"]: one for one in stored["terms"]}
+    assert stored["rows"] == 899 and "1 rows without text or vector" in result.err
+    assert by_term["train"]["rows"] == sum("train" in text.lower().replace(".", " ").split() for text in texts[:-1])
+    assert by_term["train"]["model"]["recall"] > 0.8
+    assert by_term["Zanzibar"]["probe"] is None and "too few rows have, or have not, " in result.err
+    assert noise["neighbours_at_10"] < stored["neighbours_at_10"] == 1
+    assert "may still be read by a stronger" in result.err
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert "Zanzibar" in page and "may still be read" in page and "http" not in page
+    over = flip("eval", "s.parquet", "--audit", "terms.txt", "--limit", 0.3, "-q")
+    assert over.code == 5
+    assert "terms are read with a recall above 0.3" in over.err
+    assert flip("eval", "s.parquet", "--audit", "terms.txt", "--limit", 1, "-q").code == 0
+    assert "an audit needs a store and terms" in fails(2, "eval", "s.parquet")
+    pq.write_table(pa.table({"v": v}), "bare.parquet")
+    assert "no column of text" in fails(3, "eval", "bare.parquet", "--audit", "terms.txt")

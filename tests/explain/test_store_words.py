@@ -1,0 +1,174 @@
+"""Words beside every row of a store: the same as of single records, with everything else as it was."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flip.encoders import Encoder
+from flip.explain.keywords import top_keywords
+from flip.model.checkpoint import load_checkpoint, save_checkpoint
+from flip.model.linear import FactorizedLogLinear
+from tests.conftest import Flip
+
+Fails = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def vectors(minilm: Encoder, sentences: list[str]) -> np.ndarray:
+    return minilm.encode(sentences[:40])
+
+
+def store(path: Path, u: np.ndarray, texts: list[str], **columns: pa.Array) -> Path:
+    embedding = pa.FixedSizeListArray.from_arrays(pa.array(u.reshape(-1)), u.shape[1])
+    days = pa.array([datetime.date(2026, 1, 1 + i % 28) for i in range(len(u))])
+    others = {"n": pa.array(range(len(u)), pa.uint8()), "day": days, "raw": pa.array([b"\xff\x00"] * len(u))}
+    pq.write_table(pa.table({"id": list(range(len(u))), "text": texts, "v": embedding} | others | columns), path)
+    return path
+
+
+def test_columns_are_added_and_types_kept(flip: Flip, here: Path, vectors: np.ndarray, sentences: list[str]) -> None:
+    store(here / "s.parquet", vectors, sentences[:40])
+    before = pq.read_table("s.parquet")
+    assert flip("explain", "s.parquet", "-o", "w.parquet", "--encoder", "minilm", "--topn", 4).code == 0
+    after = pq.read_table("w.parquet")
+    assert after.select(before.column_names).equals(before)
+    assert after.column_names == [*before.column_names, "words", "word_probabilities"]
+    for row, expected in zip(after.to_pylist(), top_keywords(load_checkpoint(), vectors, topn=4), strict=True):
+        assert row["words"] == [keyword.word for keyword in expected]
+        np.testing.assert_allclose(row["word_probabilities"], [k.probability for k in expected], rtol=1e-4)
+
+
+def test_vectors_that_nobody_vouches_for_have_scores(
+    flip: Flip, here: Path, vectors: np.ndarray, sentences: list[str]
+) -> None:
+    store(here / "s.parquet", vectors, sentences[:40])
+    result = flip("explain", "s.parquet", "-o", "w.parquet", "--min-probability", 0.9)
+    assert "--encoder minilm vouches for it" in result.err
+    after = pq.read_table("w.parquet")
+    assert after.column_names[-1] == "word_scores"
+    assert {len(words) for words in after["words"].to_pylist()} == {10}
+
+
+def test_improbable_words_are_left_out(flip: Flip, here: Path, vectors: np.ndarray, sentences: list[str]) -> None:
+    store(here / "s.parquet", vectors, sentences[:40])
+    flip("explain", "s.parquet", "-o", "w.parquet", "--min-probability", 0.5, "--encoder", "minilm")
+    found = pq.read_table("w.parquet")["word_probabilities"].to_pylist()
+    assert min(p for row in found for p in row) >= 0.5
+    assert len({len(row) for row in found}) > 1
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "arrow"])
+def test_other_formats(ending: str, flip: Flip, here: Path, vectors: np.ndarray, sentences: list[str]) -> None:
+    store(here / "s.parquet", vectors, sentences[:40])
+    assert flip("explain", "s.parquet", "-o", f"w.{ending}", "--topn", 3).code == 0
+    if ending == "arrow":
+        with pa.ipc.open_file("w.arrow") as reader:
+            rows = reader.read_all().to_pylist()
+    else:
+        rows = [json.loads(line) for line in Path("w.jsonl").read_text(encoding="utf-8").splitlines()]
+        assert (rows[1]["day"], rows[1]["raw"]) == ("2026-01-02", "/wA=")
+    assert [row["text"] for row in rows] == sentences[:40]
+    np.testing.assert_allclose([row["v"] for row in rows], vectors, rtol=1e-6)
+    assert all(len(row["words"]) == 3 for row in rows)
+
+
+def test_rows_without_words_stay_in_their_place(
+    flip: Flip, here: Path, vectors: np.ndarray, sentences: list[str]
+) -> None:
+    u = [*vectors.tolist()]
+    u[3], u[7][5] = None, float("nan")
+    pq.write_table(pa.table({"v": pa.array(u, pa.list_(pa.float32()))}), "s.parquet")
+    result = flip("explain", "s.parquet", "-o", "w.parquet")
+    assert result.code == 3
+    assert "1 of 40 rows have no vector" in result.err
+    assert "1 of 40 vectors hold NaN or infinity, and have no words; first: s.parquet, row 7" in result.err
+    words = pq.read_table("w.parquet")["words"].to_pylist()
+    assert [i for i, row in enumerate(words) if row is None] == [3, 7]
+    assert words[8] == [keyword.word for keyword in top_keywords(load_checkpoint(), vectors[8:9])[0]]
+
+
+def test_where_the_vectors_come_from_goes_with_them(flip: Flip, here: Path, sentences: list[str]) -> None:
+    (here / "a.txt").write_text("\n".join(sentences[:5]) + "\n")
+    assert flip("embed", "a.txt").code == 0
+    first = flip("explain", "a.npy", "-o", "w.parquet")
+    assert "vouches" not in first.err and "other columns from a.sentences.txt" in first.err
+    table = pq.read_table("w.parquet")
+    assert table["text"].to_pylist() == sentences[:5]
+    pq.write_table(table.drop_columns(["words", "word_probabilities"]), "again.parquet")
+    second = flip("explain", "again.parquet", "-o", "w2.parquet")
+    assert "vouches" not in second.err
+    assert pq.read_table("w2.parquet")["words"].equals(table["words"])
+
+
+def test_what_cannot_be_written(fails: Fails, here: Path, vectors: np.ndarray, sentences: list[str]) -> None:
+    store(here / "s.parquet", vectors, sentences[:40])
+    assert "is an input" in fails(2, "explain", "s.parquet", "-o", "s.parquet")
+    assert ".parquet, .arrow" in fails(2, "explain", "s.parquet", "-o", "words.txt")
+    assert "one store is worked on at a time" in fails(2, "explain", "s.parquet", "s.parquet", "-o", "w.parquet")
+    store(here / "t.parquet", vectors, sentences[:40], words=pa.array(["x"] * 40))
+    assert "has a column 'words' already" in fails(3, "explain", "t.parquet", "-o", "w.parquet")
+    assert "384" in fails(
+        3, "explain", store(here / "d.parquet", vectors[:, :100].copy(), sentences[:40]), "-o", "w.parquet"
+    )
+    assert not Path("w.parquet").exists()
+
+
+def test_options_that_would_do_nothing_are_refused(
+    fails: Fails, here: Path, vectors: np.ndarray, sentences: list
+) -> None:
+    store(here / "s.parquet", vectors, sentences[:40])
+    for flag in (["--html", "p.html"], ["--text"], ["--all"]):
+        assert "of a store as a whole" in fails(2, "explain", "s.parquet", "-o", "w.parquet", *flag)
+    (here / "a.txt").write_text("One sentence.\n")
+    assert "text, which has no columns" in fails(3, "explain", "a.txt", "--column", "v")
+    assert "no ids" in fails(3, "explain", "s.parquet", "--id-column", "day")
+
+
+def test_a_store_is_an_input_like_others(flip: Flip, here: Path, vectors: np.ndarray, sentences: list[str]) -> None:
+    store(here / "s.parquet", vectors, sentences[:40])
+    records = flip("explain", "s.parquet", "--topn", 2, "--encoder", "minilm").records
+    assert [record["text"] for record in records] == sentences[:40]
+    assert [record["id"] for record in records] == list(range(40))
+    assert [k["word"] for k in records[0]["keywords"]] == [
+        k.word for k in top_keywords(load_checkpoint(), vectors[:1])[0][:2]
+    ]
+    assert flip("embed", "s.parquet", "-o", "u.npy").code == 0
+    np.testing.assert_allclose(np.load("u.npy"), vectors, atol=1e-5)
+    assert flip("vocab", "s.parquet", "-o", "v.json").code == 0
+
+
+PEAK = """
+import sys
+from flip.cli.app import main
+assert main(["explain", sys.argv[1], "-o", "w.parquet", "--model", "run", "-q"]) == 0
+print([line for line in open("/proc/self/status") if line.startswith("VmHWM")][0].split()[1])
+"""
+
+
+def test_memory_does_not_grow_with_the_store(here: Path) -> None:
+    """Peak of the process for 20,000 and for 100,000 rows in one row group; the vectors alone are 154 MB then."""
+    rng = np.random.default_rng(0)
+    shapes = ((300, 16), (16, 384), (300,))
+    model = FactorizedLogLinear(*(rng.normal(size=shape).astype(np.float32) for shape in shapes))
+    bundled = load_checkpoint()
+    words = replace(bundled.vocabulary, words=bundled.vocabulary.words[:300])
+    (here / "run").mkdir()
+    save_checkpoint(here / "run", replace(bundled, model=model, vocabulary=words))
+    peaks = []
+    for rows in (20_000, 100_000):
+        u = rng.normal(size=(rows, 384)).astype(np.float32)
+        pq.write_table(pa.table({"v": pa.FixedSizeListArray.from_arrays(pa.array(u.reshape(-1)), 384)}), "big.parquet")
+        done = subprocess.run([sys.executable, "-c", PEAK, "big.parquet"], capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout.split()[-1]) / 1024)
+    assert peaks[1] - peaks[0] < 70, peaks

@@ -1,0 +1,51 @@
+"""A file of a dataset on the hub as an input, with the real client against a hub on loopback."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flip.cli.app import main
+from flip.errors import UnavailableError, UsageError
+from flip.hub.dataset_file import dataset_file
+from hub_server import Hub
+from tests.hub.test_pull import hub  # noqa: F401
+
+ADDRESS = "hf://datasets/someone/vectors/data/train.parquet"
+
+
+def parquet() -> bytes:
+    u = np.random.default_rng(0).normal(size=(20, 384)).astype(np.float32)
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"v": pa.FixedSizeListArray.from_arrays(pa.array(u.reshape(-1)), 384)}), buffer)
+    return buffer.getvalue()
+
+
+def test_it_is_an_input_like_others(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    hub.add("someone/vectors", {"data/train.parquet": parquet(), "other.parquet": b"x"}, kind="datasets")
+    assert main(["explain", ADDRESS, "-o", "w.parquet"]) == 0
+    assert pq.read_table("w.parquet").num_rows == 20
+    assert "is taken from the hub" in capsys.readouterr().err
+    assert not any("other.parquet" in path for path in hub.fetched())
+    before = len(hub.fetched())
+    assert main(["explain", ADDRESS, "--topn", "1", "--offline"]) == 0
+    assert len(hub.fetched()) == before
+    assert len(capsys.readouterr().out.splitlines()) == 20
+
+
+def test_what_is_not_there(hub: Hub) -> None:  # noqa: F811
+    hub.add("someone/vectors", {"data/train.parquet": parquet()}, kind="datasets")
+    with pytest.raises(UnavailableError, match="nothing.parquet: not found"):
+        dataset_file("hf://datasets/someone/vectors/nothing.parquet")
+    with pytest.raises(UnavailableError, match="no dataset 'nobody/vectors'"):
+        dataset_file("hf://datasets/nobody/vectors/a.parquet")
+    with pytest.raises(UnavailableError, match="is not in the cache"):
+        dataset_file(ADDRESS, offline=True)
+    for wrong in ("hf://models/a/b/c.parquet", "hf://datasets/a/b", "hf://datasets/a/b/../c"):
+        with pytest.raises(UsageError, match="names no file of a dataset"):
+            dataset_file(wrong)
+    assert main(["explain", "hf://datasets/someone/vectors/nothing.parquet", "-o", "w.parquet"]) == 4

@@ -1,0 +1,363 @@
+"""Stores of every format, written by the libraries of these formats, give the same vectors, ids and texts."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import apsw
+import duckdb
+import faiss
+import llm
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet as pq
+import pytest
+import sqlite_utils
+import sqlite_vec
+
+from flip.errors import InputError, UsageError
+from flip.inputs.columns import Asked
+from flip.inputs.stores import Part, Store, open_store
+
+N, D = 300, 16
+RNG = np.random.default_rng(3)
+U = RNG.normal(size=(N, D)).astype(np.float32)
+IDS = [f"r{i}" for i in range(N)]
+TEXTS = [f"Sentence number {i}." for i in range(N)]
+YEARS = [1900 + i for i in range(N)]
+
+
+def vectors(u: np.ndarray = U, kind: Any = None) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(u.reshape(-1), kind), u.shape[1])
+
+
+def table(column: Any = None) -> pa.Table:
+    return pa.table(
+        {
+            "id": IDS,
+            "text": TEXTS,
+            "year": pa.array(YEARS, pa.int16()),
+            "embedding": vectors() if column is None else column,
+        }
+    )
+
+
+def parquet(path: Path) -> None:
+    pq.write_table(table(), path)
+
+
+def parquet_lists(path: Path) -> None:
+    pq.write_table(table(pa.array(U.tolist(), pa.list_(pa.float64()))), path, row_group_size=70)
+
+
+def tensors(path: Path) -> None:
+    pq.write_table(table(pa.FixedShapeTensorArray.from_numpy_ndarray(U)), path)
+
+
+def arrow_file(path: Path) -> None:
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table().schema) as writer:
+        writer.write_table(table(), max_chunksize=70)
+
+
+def arrow_stream(path: Path) -> None:
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table().schema) as writer:
+        writer.write_table(table(), max_chunksize=70)
+
+
+def feather(path: Path) -> None:
+    pyarrow.feather.write_feather(table(), str(path))
+
+
+def npz(path: Path) -> None:
+    np.savez_compressed(path, id=np.array(IDS), text=np.array(TEXTS), year=np.array(YEARS), embedding=U)
+
+
+def npy(path: Path) -> None:
+    np.save(path, U)
+    rows = zip(IDS, TEXTS, YEARS, strict=True)
+    lines = [json.dumps({"id": a, "text": b, "year": c}) for a, b, c in rows]
+    path.with_suffix(".jsonl").write_text("\n".join(lines) + "\n")
+
+
+def flat(path: Path) -> None:
+    index = faiss.IndexFlatIP(D)
+    index.add(U)
+    faiss.write_index(index, str(path))
+    npy(path.with_name("beside.npy"))
+    path.with_name("beside.jsonl").rename(path.with_suffix(".jsonl"))
+
+
+def sqlite_blobs(path: Path) -> None:
+    database = sqlite_utils.Database(path)
+    rows = zip(IDS, TEXTS, YEARS, U, strict=True)
+    database["items"].insert_all(
+        {"id": a, "text": b, "year": c, "embedding": u.tobytes(), "hash": bytes(16)} for a, b, c, u in rows
+    )
+    database["others"].insert({"id": 1, "text": "No vector here."})
+    database.close()
+
+
+def vec0(path: Path) -> None:
+    database = apsw.Connection(str(path))
+    database.enable_load_extension(True)
+    database.load_extension(sqlite_vec.loadable_path())
+    database.execute(
+        f"CREATE VIRTUAL TABLE items USING vec0(id TEXT PRIMARY KEY, embedding float[{D}], bits bit[256], "
+        "year integer, +text TEXT)"
+    )
+    rows = [(a, u.tobytes(), bytes(32), c, b) for a, b, c, u in zip(IDS, TEXTS, YEARS, U, strict=True)]
+    with database:
+        database.executemany("INSERT INTO items VALUES (?, ?, vec_bit(?), ?, ?)", rows)
+    database.close()
+
+
+def duck(path: Path) -> None:
+    with duckdb.connect(str(path)) as database:
+        found = table()  # DuckDB sees it by its name
+        database.execute(f"CREATE TABLE items AS SELECT id, text, year, embedding::FLOAT[{D}] AS embedding FROM found")
+        database.execute("CREATE TABLE others AS SELECT 1 AS id")
+        assert found.num_rows == N
+
+
+WRITERS: dict[str, Callable[[Path], None]] = {
+    "a.parquet": parquet, "lists.parquet": parquet_lists, "tensors.parquet": tensors, "a.arrow": arrow_file,
+    "stream.arrow": arrow_stream, "a.feather": feather, "a.npz": npz, "a.npy": npy, "a.faiss": flat,
+    "blobs.db": sqlite_blobs, "vec.db": vec0, "a.duckdb": duck,
+}  # fmt: skip
+
+
+def whole(store: Store, rows: int = 70) -> tuple[np.ndarray, list[Part]]:
+    parts = list(store.parts(rows=rows))
+    assert max(len(part.vectors) for part in parts) <= rows
+    assert [part.first for part in parts] == np.cumsum([0, *(len(part.vectors) for part in parts)])[:-1].tolist()
+    return np.concatenate([part.vectors for part in parts]), parts
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_format_gives_the_same(name: str, tmp_path: Path) -> None:
+    WRITERS[name](tmp_path / name)
+    (tmp_path / "no ending").write_bytes((tmp_path / name).read_bytes())
+    if (lines := (tmp_path / name).with_suffix(".jsonl")).exists():
+        lines.rename(tmp_path / "no ending.jsonl")
+    with open_store(tmp_path / "no ending", Asked(dimension=D)) as store:
+        for _ in range(2):
+            u, parts = whole(store)
+            assert u.dtype == np.float32
+            np.testing.assert_array_equal(u, U)
+        assert store.dimension == D
+        assert store.rows in (None, N)
+        chosen = store.chosen
+        assert chosen.vectors == "embedding"
+        assert (chosen.ids, chosen.texts) == ("id", "text")
+        said = [(a, b, c) for p in parts for a, b, c in zip(*map(p.column, ("id", "text", "year")), strict=True)]
+        assert said == list(zip(IDS, TEXTS, YEARS, strict=True))
+        assert store.note and "vectors from 'embedding'" in store.note and "ids from 'id'" in store.note
+        assert next(store.parts([])).table.num_columns == 0
+        np.testing.assert_array_equal(np.concatenate([p.vectors for p in store.parts([])]), U)
+        ((only,),) = [next(store.parts(["year"])).table.schema.names]
+        assert only == "year"
+
+
+def test_types_are_kept(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet")
+    with open_store(tmp_path / "a.parquet") as store:
+        assert next(store.parts()).table.schema.field("year").type == pa.int16()
+        assert store.schema.equals(table().schema)
+
+
+def test_pipes_and_compressed_files(tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet")
+    (tmp_path / "a.parquet.gz").write_bytes(gzip.compress((tmp_path / "a.parquet").read_bytes()))
+    with open_store(tmp_path / "a.parquet.gz") as store:
+        np.testing.assert_array_equal(whole(store)[0], U)
+    code = (
+        "from flip.inputs.stores import open_store\n"
+        "with open_store('-') as store: print(sum(len(part.vectors) for part in store.parts()))"
+    )
+    with (tmp_path / "a.parquet").open("rb") as file:
+        done = subprocess.run([sys.executable, "-c", code], stdin=file, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{N}\n"
+
+
+class Letters(llm.EmbeddingModel):  # type: ignore[misc]
+    model_id = "letters"
+
+    def embed_batch(self, items: Any) -> Any:
+        return ([float(ord(c)) for c in item[:12]] for item in items)
+
+
+class Others(Letters):
+    model_id = "others"
+
+
+def test_collections_of_llm(tmp_path: Path) -> None:
+    path = tmp_path / "embeddings.db"
+    database = sqlite_utils.Database(path)
+    llm.Collection("docs", database, model=Letters()).embed_multi(zip(IDS, TEXTS, strict=True), store=True)
+    database.close()
+    with open_store(path) as store:
+        u, parts = whole(store)
+        assert u.shape == (N, 12)
+        np.testing.assert_array_equal(u[7], [ord(c) for c in TEXTS[7][:12]])
+        assert [text for part in parts for text in part.column("content")] == TEXTS
+        assert store.chosen.texts == "content"
+        assert store.note and "llm's collection docs, embedded by letters" in store.note
+    database = sqlite_utils.Database(path)
+    llm.Collection("more", database, model=Others()).embed_multi([("x", "Another sentence.")])
+    database.close()
+    with pytest.raises(UsageError, match="2 collections of 2 models: docs, more"), open_store(path):
+        pass
+    with open_store(path, Asked(table="more")) as store:
+        assert store.rows == 1
+    with pytest.raises(InputError, match="no collection 'none'"), open_store(path, Asked(table="none")):
+        pass
+
+
+def test_ids_of_an_index(tmp_path: Path) -> None:
+    index = faiss.IndexIDMap(faiss.IndexFlatL2(D))
+    index.add_with_ids(U, np.arange(N) + 1000)
+    faiss.write_index(index, str(tmp_path / "a.faiss"))
+    with open_store(tmp_path / "a.faiss") as store:
+        u, parts = whole(store)
+        np.testing.assert_array_equal(u, U)
+        assert parts[0].column(str(store.chosen.ids))[:2] == [1000, 1001]
+
+
+@pytest.mark.parametrize("form", ["HNSW8", "SQ8", "IVF4,Flat"])
+def test_an_index_that_does_not_keep_its_vectors_in_rows_is_named(form: str, tmp_path: Path) -> None:
+    index = faiss.index_factory(D, form)
+    index.train(U)
+    index.add(U)
+    faiss.write_index(index, str(tmp_path / "a.faiss"))
+    with pytest.raises(InputError, match="Index") as caught, open_store(tmp_path / "a.faiss"):
+        pass
+    assert "flat indexes are read" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()])
+def test_floats_of_any_width(kind: Any, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"v": vectors(U.astype(kind.to_pandas_dtype()), kind)}), tmp_path / "a.parquet")
+    with open_store(tmp_path / "a.parquet") as store:
+        np.testing.assert_allclose(whole(store)[0], U, rtol=1e-3, atol=1e-3)
+
+
+def test_int8_takes_its_scale_from_where_it_is(tmp_path: Path) -> None:
+    by_row = np.abs(U).max(axis=1, keepdims=True) / 127
+    q = np.round(U / by_row).astype(np.int8)
+    path = tmp_path / "a.parquet"
+    columns = {"v": vectors(q), "v_scale": pa.array(by_row[:, 0], pa.float32())}
+    pq.write_table(pa.table(columns), path)
+    with open_store(path) as store:
+        np.testing.assert_allclose(whole(store)[0], q * by_row, rtol=1e-6)
+    by_dimension = np.abs(U).max(axis=0) / 127
+    q = np.round(U / by_dimension).astype(np.int8)
+    field = pa.field("v", vectors(q).type, metadata={"scale": json.dumps(by_dimension.tolist())})
+    pq.write_table(pa.table([vectors(q)], schema=pa.schema([field])), path)
+    with open_store(path) as store:
+        np.testing.assert_allclose(whole(store)[0], q * by_dimension, rtol=1e-6)
+    pq.write_table(pa.table({"v": vectors(q)}), path)
+    with open_store(path, Asked(scale=0.5)) as store:
+        np.testing.assert_allclose(whole(store)[0], q * 0.5)
+    with pytest.raises(InputError, match="integers and nothing says their scale") as caught, open_store(path):
+        pass
+    assert "--scale" in str(caught.value.hint)
+
+
+def test_int8_of_sqlite_vec(tmp_path: Path) -> None:
+    database = apsw.Connection(str(tmp_path / "v.db"))
+    database.enable_load_extension(True)
+    database.load_extension(sqlite_vec.loadable_path())
+    database.execute(f"CREATE VIRTUAL TABLE items USING vec0(v int8[{D}])")
+    q = np.round(U * 20).astype(np.int8)
+    database.executemany("INSERT INTO items(v) VALUES (vec_int8(?))", [(row.tobytes(),) for row in q])
+    database.close()
+    with open_store(tmp_path / "v.db", Asked(scale=0.05)) as store:
+        u, parts = whole(store)
+        np.testing.assert_allclose(u, q * 0.05, rtol=1e-6)
+        assert parts[0].column(str(store.chosen.ids))[0] == 1
+
+
+def test_rows_without_a_vector_are_missing_and_not_shifted(tmp_path: Path) -> None:
+    rows: list[list[float] | None] = [*U[:3].tolist(), None, *U[4:10].tolist()]
+    for kind in (pa.list_(pa.float32()), pa.list_(pa.float32(), D)):
+        pq.write_table(pa.table({"v": pa.array(rows, kind)}), tmp_path / "a.parquet")
+        with open_store(tmp_path / "a.parquet") as store:
+            (part,) = store.parts()
+            assert part.missing.tolist() == [i == 3 for i in range(10)]
+            np.testing.assert_array_equal(part.vectors[~part.missing], np.delete(U[:10], 3, axis=0))
+
+
+def test_a_vector_of_another_length_is_named_by_its_row(tmp_path: Path) -> None:
+    rows = U[:100].tolist()
+    rows[83] = rows[83][:5]
+    pq.write_table(pa.table({"v": pa.array(rows, pa.list_(pa.float32()))}), tmp_path / "a.parquet")
+    with open_store(tmp_path / "a.parquet") as store, pytest.raises(InputError, match="row 83: a vector of 5 dim"):
+        whole(store)
+
+
+def test_what_is_not_clear_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": vectors(), "b": vectors(U[:, :8].copy()), "name": TEXTS}), path)
+    with pytest.raises(UsageError, match="2 columns can be the vectors: a, b"), open_store(path):
+        pass
+    for asked in (Asked(vectors="b"), Asked(dimension=8)):
+        with open_store(path, asked) as store:
+            assert (store.chosen.vectors, store.dimension) == ("b", 8)
+    with pytest.raises(InputError, match="no column 'c'") as caught, open_store(path, Asked(vectors="c")):
+        pass
+    assert "it has: a, b, name" in str(caught.value.hint)
+    with (
+        pytest.raises(InputError, match="column 'name' is string, no vectors"),
+        open_store(path, Asked(vectors="name")),
+    ):
+        pass
+    with pytest.raises(InputError, match="no text"), open_store(path, Asked(vectors="a", texts="b")):
+        pass
+
+
+def test_tables_that_can_be_meant_are_listed(tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "a.duckdb")) as database:
+        for name in ("one", "two"):
+            database.execute(f"CREATE TABLE {name} AS SELECT [1, 2]::FLOAT[2] AS v")
+    with pytest.raises(UsageError, match="2 tables can be meant: one, two"), open_store(tmp_path / "a.duckdb"):
+        pass
+    with open_store(tmp_path / "a.duckdb", Asked(table="two")) as store:
+        assert store.rows == 1
+
+
+def test_lines_beside_must_be_as_many(tmp_path: Path) -> None:
+    np.save(tmp_path / "u.npy", U)
+    (tmp_path / "u.jsonl").write_text('{"id": 1}\n')
+    with pytest.raises(InputError, match="fewer sentences than the 300 rows"), open_store(tmp_path / "u.npy"):
+        pass
+    (tmp_path / "u.sentences.txt").write_text("\n".join(TEXTS) + "\n")
+    with open_store(tmp_path / "u.npy") as store:  # a line of the input was blank, and is no row
+        assert [text for part in store.parts(["text"]) for text in part.column("text")] == TEXTS
+        assert store.note and "u.sentences.txt" in store.note
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("kept", [0.3, 0.9])
+def test_a_file_that_is_cut_short_is_an_error(name: str, kept: float, tmp_path: Path) -> None:
+    WRITERS[name](tmp_path / name)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(InputError, match=name) as caught, open_store(tmp_path / name, Asked(dimension=D)) as store:
+        u, _ = whole(store)
+        assert len(u) == N, "rows are gone, and nothing says so"
+        np.testing.assert_array_equal(u, U)
+        raise InputError(f"{name}: what was cut off was not needed")
+    assert "\n" not in caught.value.message
+
+
+def test_text_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Hello there.\n")
+    with pytest.raises(InputError, match="text, no store of vectors"), open_store(tmp_path / "a.txt"):
+        pass
