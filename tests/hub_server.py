@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+import pytest
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE_FILES = (".safetensors", ".npy", ".pkl")
@@ -29,6 +32,7 @@ class Repository:
     served: dict[str, bytes] = field(default_factory=dict)  # other content than the listed one
     drops: dict[str, list[int]] = field(default_factory=dict)  # after how many bytes the next answers break off
     status: dict[str, list[int]] = field(default_factory=dict)  # the next answers, "" is the listing
+    card: dict[str, object] = field(default_factory=dict)  # what README.md says on top
 
     def etag(self, path: str) -> str:
         return sha256(self.files[path]) if path.endswith(LARGE_FILES) else git_hash(self.files[path])
@@ -78,6 +82,21 @@ def hub_server() -> Iterator[Hub]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def point_client_to(url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client's settings, which it reads once: this hub, and an empty cache in `home`."""
+    monkeypatch.setenv("HF_HOME", str(home))
+    for name in ("HF_TOKEN", "HF_HUB_CACHE", "HF_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(home / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(home / "token"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    template = url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr("huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
 
 
 def sha256(content: bytes) -> str:
@@ -147,6 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "private": False,
                 "tags": [],
                 "siblings": repository.listing(),
+                "cardData": repository.card,
             }
             self._send(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 

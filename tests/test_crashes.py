@@ -1,6 +1,7 @@
 """Commands that are killed, at their renames and at random: what is left is whole, and the next run ends the same.
 
-Each kind of kill is tried a few times by default; `FLIP_KILLS=all pytest tests/test_crashes.py` kills at every rename.
+Each kind of kill is tried a few times by default; `FLIP_KILLS=all pytest -m '' tests/test_crashes.py` kills at every
+rename.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ import pytest
 from console import run
 from tests.conftest import QUICKSTART, ROOT
 
+pytestmark = pytest.mark.slow
+
 HEADER = "client_id\tpath\tsentence\tup_votes"
 FROM_THE_HUB = "needs the published files, which tests/hub/test_pull.py serves on loopback"
 

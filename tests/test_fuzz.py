@@ -1,6 +1,6 @@
 """Damaged and hostile files and flags: exit code 1 is a bug by definition, whatever is read.
 
-Valid files are mutated and given to the command. A few cases of each run by default; `FLIP_FUZZ_CASES=2000 pytest
+Valid files are mutated and given to the command. A few cases of each run by default; `FLIP_FUZZ_CASES=2000 pytest -m ''
 tests/test_fuzz.py` runs so many. Hypothesis prints how to repeat a failure, and keeps it in .hypothesis.
 """
 

@@ -11,6 +11,8 @@ import pytest
 
 from console import masked, run, sessions, shortened
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 READMES = sorted(
     path for path in [ROOT / "README.md", *ROOT.glob("examples/**/README.md"), *ROOT.glob("tests/**/README.md")]

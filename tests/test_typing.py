@@ -9,7 +9,11 @@ import sys
 from importlib.metadata import files
 from pathlib import Path
 
+import pytest
+
 import flip
+
+pytestmark = pytest.mark.slow
 
 README = Path(__file__).parents[1] / "README.md"
 

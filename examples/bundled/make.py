@@ -72,7 +72,7 @@ SOURCES = (
 )
 TEST, DEV = 1_000, 1_000  # sentences of each source that is held out
 WORDS = 32_000
-EPOCHS = 3
+EPOCHS = 2
 FEWEST = 7  # sentences that have a word
 FEWEST_FUSED = 150  # of a word that is written with a hyphen or a point inside
 TOKENIZER = Tokenizer()

@@ -34,6 +34,19 @@ def parsed(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, list[st
     return args, argv[end + 1 :]
 
 
+def say(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """What is wrong with what was given, in one line; a traceback for the rest."""
+    from flip.errors import FlipError
+
+    if not isinstance(error, FlipError):
+        sys.__excepthook__(kind, error, trace)
+        return
+    print(f"error: {error.message}", f"hint:  {error.hint}", sep="\n", file=sys.stderr)
+
+
+sys.excepthook = say
+
+
 def flip(*args: object) -> list[dict[str, Any]]:
     """Runs a command; its notes go to stderr, its JSON lines come back."""
     command = [sys.executable, "-m", "flip", *(str(arg) for arg in args)]

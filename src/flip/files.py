@@ -18,8 +18,6 @@ from typing import Any
 
 from flip.errors import InputError
 
-_UMASK = os.umask(0o022)
-os.umask(_UMASK)
 _OPEN_FILE = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/[^/]+/fd/\d+")
 _BOMS = {  # the longer first: UTF-16's is the start of UTF-32's
     codecs.BOM_UTF32_LE: "utf-32",
@@ -82,9 +80,10 @@ def replacing(path: Path) -> Iterator[Path]:
                 orphan.unlink(missing_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
+            temporary.touch()
+            mode = (path if path.exists() else temporary).stat().st_mode
             yield temporary
-            # Some writers make files that only their owner can read.
-            temporary.chmod(stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_UMASK)
+            temporary.chmod(stat.S_IMODE(mode))  # some writers make files that only their owner can read
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -48,7 +48,7 @@ class Problem:
         self.u = (found + 5 * rng.normal(size=found.shape)).astype(np.float32)
 
     def ours(self, n: int) -> dict[str, Any]:
-        data = EvaluationData("test", {"u": self.u[:n]}, dict(enumerate(self.texts[:n])), n)
+        data = EvaluationData("test", {"u": self.u[:n]}, dict(enumerate(self.texts[:n])))
         rows = [EntityRow("", self.texts[i], None, tuple(self.names[i])) for i in range(n)]
         options = EvaluationOptions(("all",), TOPN, entities=rows)
         (measured,) = evaluate_dataset(self.first, data, options, [self.second])

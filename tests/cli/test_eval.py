@@ -70,7 +70,7 @@ def test_all_computes_what_the_inputs_allow_and_names_the_rest(
     assert "note: perplexity not computed: the model is Bernoulli" in done.err
     assert "note: 1 of 2 entity rows belong to no sentence" in done.err
     accuracy = clean["metrics"]["accuracy"]["bias"]
-    assert set(accuracy) == {"mean", "se", "n"}
+    assert set(accuracy) == {"mean", "se", "n", "std", "median", "min", "max"}
     assert clean["n"] == 212
     (other,) = clean["comparisons"]
     assert other["embedding"] == "noisy"
@@ -133,6 +133,10 @@ def test_splice(flip: Flip, here: Path, two_views: Path, run_folder: Path) -> No
     clean = done.records[0]
     assert clean["method"] == "splice"
     assert clean["splice"]["penalty"] > 0
+    named = ("eval", "--model", run_folder, "--data", two_views, "--metrics", "span", "--method", "splice")
+    other = flip(*named, "--train", "dev", "--dev", "test")
+    assert other.code == 0 and other.records[0]["splice"]["dev_accuracy"] != clean["splice"]["dev_accuracy"]
+    assert "no dataset 'none'" in flip(*named, "--dev", "none").err
     assert set(clean["metrics"]["accuracy"]) == {"no_bias"}
     assert 0.1 < clean["metrics"]["span_accuracy"]["no_bias"]["mean"] < 0.6
     assert set(clean["not_computed"]) == {"entities", "perplexity", "calibration", "sparsity"}

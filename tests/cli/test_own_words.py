@@ -39,7 +39,12 @@ def test_train_and_eval_measure_with_the_tokenizer_of_the_checkpoint(
     assert first["out_of_vocabulary"] == 0
     assert len(first["reference"]) >= 7
     published = accuracy(capsys, "eval", "--model", "run", "--tokens", "published")
-    assert published == trained if "tokenizer" in option else published < 0.7
+    if "tokenizer" in option:
+        assert published == trained
+    elif "normalize" in option:  # both sides are lowered
+        assert published > 0.7
+    else:
+        assert published < 0.7
 
 
 @pytest.mark.parametrize(

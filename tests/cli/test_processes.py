@@ -21,6 +21,8 @@ from flip.locks import held, lock_of
 from processes import FLIP, finished, started, wait_until
 from tests.conftest import Flip
 
+pytestmark = pytest.mark.slow
+
 COMMAND = " ".join(FLIP)
 
 

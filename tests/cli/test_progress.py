@@ -17,6 +17,7 @@ from flip.cli.embed_dataset import progress_of_parts
 from flip.cli.output import Output, guarded
 from flip.data.corpora import Part
 from flip.embedding.job import embed
+from flip.encoders import Encoder
 from flip.inputs.records import Record
 from flip.training.run_folder import kept_epoch
 from tests.conftest import Flip
@@ -70,7 +71,7 @@ def test_training_says_which_epoch_it_kept_and_why_it_stopped(flip: Flip, here: 
 
 
 def test_embedding_says_at_its_start_where_it_goes_on(tmp_path: Path) -> None:
-    class Slow:
+    class Slow(Encoder):
         name, revision, dimension, modalities, device, batch_size = "slow", "1", 2, frozenset({"text"}), "cpu", 2
         broken = True
 

@@ -61,7 +61,7 @@ TRAIN = {
         "lr_factor": 0.5,
         "iterations": 3,
         "num_workers": 0,
-        "checkpoint_interval": 3,
+        "checkpoint_interval": 2,
         "patience": 5,
         "early_stopping": True,
         "stop_criteria": "recall_avg",
@@ -121,6 +121,7 @@ def test_the_published_files_go_through_vocab_train_and_eval(release: Path, flip
     assert config["recipe"] == "paper" and config["objective"] == "multinomial"
     assert config["training"]["alpha"] == 0.7 and config["training"]["seed"] == 108
     assert config["training"]["l1"] == 1e-4 and config["training"]["batch_size"] == 400
+    assert config["training"]["check_every"] == 2
     assert config["tokenizer"]["strip_accents"] == "ascii"
     lines = (release / FOLDER / "train_transcript.txt").read_text().count("\n")
     assert config["data"]["train_sentences"] == lines - 2  # NaN and -0.1 are not above 0.0
@@ -171,6 +172,7 @@ def test_every_train_key_is_mapped_or_named(tmp_path: Path) -> None:
         "epochs": 3,
         "lr": 0.005,
         "patience": 5,
+        "check_every": 2,
         "precision": "float32",
     }
 
@@ -189,7 +191,7 @@ def test_what_cannot_be_kept_is_named(tmp_path: Path) -> None:
     read = read_train_config(path)
     assert read.own["rank"] == "full"
     assert read.own["alpha"] == pytest.approx(0.3)  # theirs is the weight of the target's own embedding
-    assert read.own["patience"] == 3
+    assert read.own["patience"] == 5 and read.own["early_stopping"] is False
     path.write_text(path.read_text().replace("early_stopping: false", "early_stopping: no"))  # as YAML 1.1 writes it
     assert read_train_config(path).own == read.own
     assert set(read.ignored) == {
@@ -217,7 +219,8 @@ def test_every_vocab_key_is_mapped_or_named(tmp_path: Path) -> None:
     assert read.own["max_features"] > 10**9
     path.write_text(yaml.safe_dump(VOCAB | {"lowercase": False, "output_dir": "exp"}))
     read = read_vocab_config(path)
-    assert read.ignored == ("language", "lowercase")
+    assert read.ignored == ("language",)
+    assert read.own["lowercase"] is False
     assert read.own["output"] == "exp/en_unigram/vocab.json"
 
 
@@ -238,6 +241,8 @@ def test_the_vocabulary_beside_a_published_vocab_config(tmp_path: Path) -> None:
     vocabulary = load_vocabulary(config)
     assert vocabulary.words == ("a", "b", "c")
     assert vocabulary.tokenizer.name == "whitespace" and vocabulary.tokenizer.strip_accents == "ascii"
+    config.write_text(yaml.safe_dump(VOCAB | {"lowercase": False}))
+    assert not load_vocabulary(config).tokenizer.lowers
     (tmp_path / "vocab_4.json").write_text("{}")
     with pytest.raises(InputError, match="2 vocabularies"):
         load_vocabulary(config)

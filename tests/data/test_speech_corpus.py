@@ -18,6 +18,8 @@ from flip.inputs.embedding_files import embeddings_json
 from sound import tone, write_audio
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("faster_whisper", reason="the extra `offline` is not installed")
 EXAMPLE = ROOT / "examples" / "audio.wav"
 SAID = "Yesterday the children played football in the garden behind the school."

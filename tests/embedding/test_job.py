@@ -17,7 +17,7 @@ from flip.inputs.embedding_files import finite_rows, open_embeddings, require_fi
 from flip.inputs.records import Record
 
 
-class Counting:
+class Counting(Encoder):
     """An encoder whose vectors tell the sentence, and that counts or stops; encoding is not the point here."""
 
     name, revision, dimension, device = "counting", "1", 3, "cpu"

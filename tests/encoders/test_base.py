@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from flip.embedding.job import embed
 from flip.encoders import Encoder, encode, load_encoder
+from flip.encoders.base import adapted
 from flip.encoders.identity import require_dimension
 from flip.errors import InputError, UnavailableError, UsageError
+from flip.inputs.records import Record
 
 OWN = """
 import numpy as np
@@ -22,6 +25,9 @@ def broken():
     raise OSError("weights are gone")
 def nothing():
     return object()
+def letters(sentences):
+    return [[float(len(text)), 2.0, 3.0] for text in sentences]
+made = Own()
 """
 
 
@@ -43,6 +49,25 @@ def test_an_unknown_name_gives_the_nearest() -> None:
 
 def test_a_callable_of_ones_own(own: None) -> None:
     assert load_encoder("own_encoder_module:Own").encode(["abc"]).tolist() == [[3, 1]]
+
+
+@pytest.mark.parametrize(("name", "row"), [("letters", [3, 2, 3]), ("made", [3, 1])])
+def test_a_function_of_sentences_and_an_object_that_embeds_are_encoders(own: None, name: str, row: list[int]) -> None:
+    encoder = load_encoder(f"own_encoder_module:{name}")
+    assert isinstance(encoder, Encoder)
+    assert encoder.dimension == len(row)
+    assert encode(encoder, ["abc"])[0].tolist() == [row]
+    assert (encoder.modalities, encoder.device, encoder.truncated(["a"])) == (frozenset({"text"}), "cpu", [False])
+
+
+def test_whatever_array_a_function_gives_is_an_embedding(tmp_path: Path) -> None:
+    half = adapted(lambda sentences: torch.ones(len(sentences), 4, dtype=torch.bfloat16), "half")
+    assert encode(half, ["a", "b"])[0].tolist() == [[1.0] * 4] * 2
+    doubles = adapted(lambda sentences: np.ones((len(sentences), 2)))
+    assert embed([Record("", text="a")], tmp_path / "a.npy", doubles).dimension == 2
+    assert np.load(tmp_path / "a.npy").dtype == np.float32
+    with pytest.raises(UsageError, match="not an Encoder, but"):
+        adapted(3)
 
 
 def test_callables_that_do_not_work(own: None) -> None:
@@ -73,7 +98,7 @@ def test_what_is_no_string_is_refused() -> None:
         load_encoder("minilm").encode([3])  # type: ignore[list-item]
 
 
-class Loose:
+class Loose(Encoder):
     """An encoder whose answers are no float32 matrices of numpy."""
 
     name, revision, dimension, modalities, device = "loose", "1", 2, frozenset({"text"}), "cpu"

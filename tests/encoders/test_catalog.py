@@ -109,7 +109,7 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert rows["minilm"] == {
         "encoder": "minilm", "modalities": "text", "dimension": 384, "licence": "Apache-2.0", "missing": None,
     }  # fmt: skip
-    assert rows["sonar"]["licence"] == "CC-BY-NC-4.0"
+    assert rows["sonar"]["licence"] == "CC-BY-NC-4.0; speech in 20 languages MIT"
     assert rows["sonar"]["modalities"] == "text, speech"
 
 
@@ -128,7 +128,7 @@ def test_the_table_on_a_terminal(
 
 
 def test_the_table_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("st", "openai", "gemini"):
+    for module in ("sentence_transformers", "openai", "gemini"):
         monkeypatch.setattr(f"flip.encoders.{module}.find_spec", lambda name: None)
     missing = {row["encoder"]: row["missing"] for row in table()}
     assert missing["labse"] == missing["st:MODEL"] == "pip install 'flip-interpret[st]'"

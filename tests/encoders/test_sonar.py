@@ -326,7 +326,9 @@ def test_groups_are_sorted_and_within_the_budget() -> None:
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError, match="SONAR_200_text_encoder_hf is not on this machine") as caught:
+    with pytest.raises(
+        UnavailableError, match=r"SONAR_200_text_encoder/model\.safetensors or .* is not on this machine"
+    ) as caught:
         load_encoder("sonar", EncoderOptions(sonar_backend="torch"), offline=True).encode(["Hello."])
     assert "--weights FOLDER" in str(caught.value.hint)
     with pytest.raises(UnavailableError, match=r"no model\.safetensors"):

@@ -20,6 +20,8 @@ from flip.inputs import audio
 from flip.text.tokenize import normalize
 from sound import write_audio
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("faster_whisper", reason="the extra `offline` is not installed")
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "examples" / "audio.wav"

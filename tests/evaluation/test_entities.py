@@ -73,10 +73,44 @@ def test_rows_match_by_normalised_text_or_by_line(tmp_path: Path) -> None:
         '{"text": "ADA went, to New York City", "entity_names": ["Ada"]}',
         '{"line_number": 3, "entity_names": ["Bob"]}',
         '{"line_number": 2, "entity_names": ["Bob"]}',
-        '{"text": "Elsewhere.", "line_number": 3, "entity_names": ["Bob"]}',
+        '{"text": "Elsewhere.", "line_number": 4, "entity_names": ["Ada"]}',
+        '{"text": "Bob stayed.", "line_number": 1, "entity_names": ["Bob"]}',
+        '{"text": "Elsewhere.", "line_number": 5, "entity_names": ["Ada"]}',
     )
-    assert found.sentence.tolist() == [0, 1]  # line 3 is the second usable sentence
-    assert found.unmatched == 2  # line 2 was blank; a text that is there decides
+    assert found.sentence.tolist() == [0, 1, 2]  # line 3 is the second usable sentence
+    assert found.unmatched == 2  # line 2 was blank, and there is no line 5; a text that is there decides
+
+
+def test_rows_without_names_are_counted(tmp_path: Path) -> None:
+    rows = ['{"text": "Bob stayed.", "entity_names": ["Bob"]}', '{"text": "No names."}']
+    rows += ['{"text": "Bob stayed.", "entity_names": []}', '{"text": "x", "entity_names": null}']
+    found = entities(tmp_path, *rows)
+    assert (found.rows, found.nameless, found.unmatched) == (4, 3, 0)
+
+
+NAMES = st.sampled_from(["Ada", "ada", "New York", "new  york", "O'Brien", "St. Bob", "Bob Zzz", "Bob Bob City", " "])
+
+
+@given(st.permutations(range(5)), st.lists(NAMES, min_size=1, max_size=6), st.integers(1, 5))
+def test_names_are_counted_as_the_published_evaluator_does(top: list[int], names: list[str], k: int) -> None:
+    shown = {WORDS.words[w] for w in top[:k]}
+    cut = [name.lower().split() for name in names]
+    strict = len({n.lower() for n, c in zip(names, cut, strict=True) if shown >= {*c}}) / len(names)
+    partial = sum(sum(w in shown for w in c) / len(c) if c else 0 for c in cut) / len(names)
+    precision = len({w for c in cut for w in c} & shown) / len(shown)
+    rows = [
+        EntityRow("", "Bob stayed.", None, ("Ada",)),  # of two rows the last holds
+        EntityRow("", "Bob stayed.", None, tuple(names)),
+    ]
+    found = match_entities(rows, TEXTS, WORDS, "published")
+    ranking = {"bias": Ranking(np.tile(np.array(top), (3, 1)), np.zeros((3, 5), np.float32))}
+    metrics = {name: side["bias"] for name, side in entity_metrics(ranking, found, 5, topn=k).items()}
+    assert metrics["entity_recall_strict"]["mean"] == pytest.approx(strict)
+    assert metrics["entity_recall_partial"]["mean"] == pytest.approx(partial)
+    assert metrics["entity_precision"]["mean"] == pytest.approx(precision)
+    for name, recall in (("strict", strict), ("partial", partial)):
+        f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0
+        assert metrics[f"entity_f1_{name}"]["mean"] == pytest.approx(f1)
 
 
 def test_a_word_out_of_the_vocabulary_is_never_found(tmp_path: Path) -> None:
@@ -94,7 +128,8 @@ def test_names_without_a_word_are_no_entities(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("{", "e.jsonl, line 1: not valid JSON"),
-        ('{"text": "a"}', 'line 1: no list of strings "entity_names"'),
+        ('{"text": "a", "entity_names": "b"}', 'line 1: no list of strings "entity_names"'),
+        ('{"text": "a"}', "e.jsonl: no entity"),
         ('{"entity_names": ["a"]}', 'line 1: needs "text", or a "line_number"'),
         ("", "e.jsonl: no entity"),
         ('{"text": "elsewhere", "entity_names": ["a"]}', "none of the 1 entity rows belongs to a sentence"),

@@ -142,13 +142,15 @@ def test_no_reference_token_anywhere_gives_no_number_and_n_zero() -> None:
     result = evaluate(identity(), np.ones((2, 5), np.float32), references(["zzz", "yyy"], WORDS))
     assert result["accuracy"]["bias"]["n"] == 0
     assert math.isnan(result["accuracy"]["bias"]["mean"])
-    assert result["recall"]["bias"] == {"mean": 0.0, "se": 0.0, "n": 2}  # their tokens are there to be missed
+    assert (
+        result["recall"]["bias"].items() >= {"mean": 0.0, "se": 0.0, "n": 2}.items()
+    )  # their tokens are there to be missed
 
 
 def test_a_vocabulary_of_one_word_and_one_sentence() -> None:
     refs = references(["late"], Vocabulary(("late",)))
     result = evaluate(identity(1), np.ones((1, 1), np.float32), refs, metrics=("accuracy", "pr", "curve"))
-    assert result["accuracy"]["bias"] == {"mean": 1.0, "se": 0.0, "n": 1}
+    assert result["accuracy"]["bias"].items() >= {"mean": 1.0, "se": 0.0, "n": 1}.items()
     assert result["precision"]["bias"]["mean"] == pytest.approx(0.1)
     assert result["curve"]["bias"]["recall"] == [1.0] * 50
 
@@ -166,3 +168,12 @@ def test_a_read_only_memory_map_is_ranked_in_silence(tmp_path: Path) -> None:
     np.save(tmp_path / "u.npy", np.eye(5, dtype=np.float32))
     u = np.load(tmp_path / "u.npy", mmap_mode="r")
     assert top_words(identity(), u, 1)[:, 0].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_spread_of_the_values_stands_beside_their_mean() -> None:
+    values = np.array([0.0, 0.25, 0.5, 1.0])
+    found = Estimate.of(values).to_dict()
+    assert found == pytest.approx(
+        {"mean": 0.4375, "se": values.std(ddof=1) / 2, "n": 4, "std": values.std(ddof=1),
+         "median": 0.375, "min": 0.0, "max": 1.0}
+    )  # fmt: skip

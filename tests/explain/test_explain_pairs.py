@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from flip import load_checkpoint
+from flip.encoders import Encoder
 from flip.errors import InputError, UsageError
 from flip.explain.contrast import Contrast
 from flip.explain.explainer import Explainer
@@ -15,7 +16,7 @@ from flip.model.linear import FactorizedLogLinear, LogLinear
 from flip.text.vocabulary import Vocabulary
 
 
-class Counting:
+class Counting(Encoder):
     """Embeds a text as the counts of aa, bb and cc, and counts the texts it was given."""
 
     name, revision, dimension, modalities, device = "counting", "1", 3, frozenset({"text"}), "cpu"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from flip import load_checkpoint
+from flip.encoders import Encoder
 from flip.explain.explainer import Explainer
 from flip.explain.reading import Reader, Reading, read
 from flip.inputs.records import Record
@@ -15,7 +16,7 @@ from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import Vocabulary
 
 
-class Counting:
+class Counting(Encoder):
     """Embeds a text as the counts of aa, bb and cc."""
 
     name, revision, dimension, modalities, device = "counting", "1", 3, frozenset({"text"}), "cpu"

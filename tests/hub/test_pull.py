@@ -15,7 +15,7 @@ from flip.cli.app import main
 from flip.errors import InputError, UsageError
 from flip.hub import pull as flip_hub
 from flip.hub.pull import Source
-from hub_server import COMMIT, Hub, hub_server
+from hub_server import COMMIT, Hub, hub_server, point_client_to
 
 SUB = "mcv15/rank-512"
 CHECKPOINT = {
@@ -41,17 +41,10 @@ SAFETENSORS = f"{SUB}/model.safetensors"
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A hub with one checkpoint and one dataset; the client's settings, which it reads once, point to it."""
+    """A hub with one checkpoint and one dataset."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    for name in ("HF_TOKEN", "HF_HUB_CACHE", "HF_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "home" / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "home" / "token"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     with hub_server() as server:
-        point_client_to(server.url, monkeypatch)
+        point_client_to(server.url, tmp_path / "home", monkeypatch)
         server.add("BUT-FIT/FLiP-en-sonar", CHECKPOINT | OTHERS)
         server.add("BUT-FIT/FLiP-data", DATA, kind="datasets")
         yield server
@@ -67,13 +60,6 @@ def pulled(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
 def files_below(folder: Path) -> set[str]:
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return {path for path in found if not path.startswith(".cache/")}
-
-
-def point_client_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    template = url + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
-    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr("huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
 
 
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,9 +269,11 @@ def test_a_pull_that_failed_goes_on_where_it_stopped(
     assert not [path for path in hub.fetched() if path.endswith("model.safetensors")]
 
 
-def test_no_hub_at_all(hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_hub_at_all(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     quick_retries(monkeypatch)
-    point_client_to("http://127.0.0.1:9", monkeypatch)
+    point_client_to("http://127.0.0.1:9", tmp_path / "home", monkeypatch)
     assert main(["pull", NAME]) == 4
     err = capsys.readouterr().err
     assert "out of reach" in err and "HF_ENDPOINT" in err

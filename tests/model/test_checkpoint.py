@@ -136,9 +136,9 @@ def test_a_file_with_its_vocabulary_named(tmp_path: Path, tensors: dict[str, np.
 
 
 def test_pickled_checkpoints_are_not_opened(tmp_path: Path) -> None:
-    (tmp_path / "model.pt").write_bytes(b"\x80\x04.")
-    with pytest.raises(InputError, match="pickled checkpoints"):
-        raise_hint(lambda: load_checkpoint(tmp_path / "model.pt"))
+    (tmp_path / "model.pkl").write_bytes(b"\x80\x04.")
+    with pytest.raises(InputError, match="a pickle"):
+        raise_hint(lambda: load_checkpoint(tmp_path / "model.pkl"))
 
 
 def raise_hint(action: Callable[[], Any]) -> None:
@@ -326,3 +326,23 @@ def test_the_bundled_model_is_written_for_other_programs(
     ours, theirs = (flip("explain", "The train to Boston was late.", *model).records[0]["keywords"]
                     for model in ((), ("-m", "bundled")))  # fmt: skip
     assert [keyword["word"] for keyword in ours] == [keyword["word"] for keyword in theirs]
+
+
+def test_the_first_version_of_published_checkpoints_is_read(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    A, B, b = (rng.normal(size=shape).astype(np.float32) for shape in ((3, 2), (2, 4), (3, 1)))
+    tensors = {"_orig_mod.E1": A, "_orig_mod.E2": B, "_orig_mod.b": b}
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "vocab.json").write_text('{"a": 0, "b": 1, "c": 2}')
+    path = tmp_path / "checkpoints" / "model_state_dict_best_val_recall_avg.pt"
+    torch.save({key: torch.from_numpy(value) for key, value in tensors.items()}, path)
+    torch.save({"state": {}}, tmp_path / "checkpoints" / "optim_state_dict_best_val_recall_avg.pt")
+    for name in (tmp_path, path):
+        found = load_checkpoint(name).model
+        assert np.array_equal(found.output, A) and np.array_equal(found.b, b[:, 0])
+    torch.save({"E1": Path("x")}, path)
+    with pytest.raises(InputError, match="holds more than tensors"):
+        load_checkpoint(path)
+    path.write_bytes(b"no checkpoint")
+    with pytest.raises(InputError, match=r"best_val_recall_avg\.pt: "):
+        load_checkpoint(path)

@@ -68,9 +68,15 @@ def test_the_most_frequent_words_are_kept_ties_alphabetically() -> None:
     assert build_vocabulary(texts, Tokenizer(), max_features=4).words == ("aa", "bb", "cc", "dd")
 
 
-def test_only_given_words() -> None:
-    built = build_vocabulary(["The cat sat", "a dog ran"], Tokenizer(), words=["Cat!", "dog", "zebra"])
-    assert built.words == ("cat", "dog")
+def test_given_words_are_kept_whole_and_in_their_order() -> None:
+    lines = ["zebra", "New York!", "Cat", "", "cat", "a", "dog"]
+    built = build_vocabulary(["The cat sat in New York", "a dog ran"], Tokenizer(), words=lines, max_features=1)
+    assert built.words == ("zebra", "new york", "cat", "a", "dog")
+    assert built.tokenizer.ngram == (1, 2)
+    assert built.lookup(built.tokenizer("A dog in New York.")) == [4, 1]
+    assert built.surface("new york") == "New York"
+    with pytest.raises(InputError, match="no word"):
+        build_vocabulary(["The cat"], Tokenizer(), words=["", " "])
 
 
 def test_taught_words_are_in_whether_they_occur_or_not() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from flip.text.bags import bags_of_indices
 from flip.training import batches
-from flip.training.batches import Batches
+from flip.training.batches import Batches, batch_edges, published_edges
 from flip.training.distributed import Group
 from flip.training.whitening import Whitening, fit_whitening
 
@@ -30,7 +30,8 @@ def corpus() -> tuple[np.ndarray, list[list[int]]]:
 
 def made(u, lists, *, shuffle: bool = True, group: Group = Group(), **options) -> Batches:  # noqa: B008, frozen
     plain = Whitening(np.zeros(D, np.float32), np.eye(D, dtype=np.float32))
-    settings = {"batch_size": 10, "shuffle": shuffle, "seed": 3, "device": torch.device("cpu"), "group": group}
+    settings = {"edges": batch_edges(len(u), 10), "shuffle": shuffle, "seed": 3}
+    settings |= {"device": torch.device("cpu"), "group": group}
     return Batches([(u, 1.0)], bags_of_indices(lists), **(settings | {"whitening": plain} | options))
 
 
@@ -59,7 +60,7 @@ def test_each_sentence_once_with_its_own_words(shuffle: bool) -> None:
 
 
 def test_only_the_last_batch_is_short() -> None:
-    assert list(map(len, rows(made(*corpus(), batch_size=12), 0))) == [12, 12, 12, 12, 12, 10]
+    assert list(map(len, rows(made(*corpus(), edges=batch_edges(N, 12)), 0))) == [12, 12, 12, 12, 12, 10]
 
 
 def test_rows_from_all_over_the_data_meet_in_a_block() -> None:
@@ -87,7 +88,7 @@ def test_embeddings_are_conditioned_whatever_their_type() -> None:
     whitening = fit_whitening([u])
     half = u.astype(np.float16)
     bags, cpu = bags_of_indices(lists), torch.device("cpu")
-    all_batches = Batches([(half, 1.0)], bags, whitening, batch_size=N, shuffle=False, seed=0, device=cpu)
+    all_batches = Batches([(half, 1.0)], bags, whitening, edges=[0, N], shuffle=False, seed=0, device=cpu)
     found = torch.cat([batch.views[0][0] for batch in all_batches.of_pass(0)])
     assert np.allclose(found.numpy(), whitening.apply(half.astype(np.float32)), atol=1e-5)
 
@@ -136,7 +137,7 @@ class _Failing(_Watched):
 def test_what_fails_in_the_reading_thread_is_raised() -> None:
     u, lists = corpus()
     failing = _Failing(u)
-    passing = made(failing, lists, shuffle=False, batch_size=30).of_pass(0)
+    passing = made(failing, lists, shuffle=False, edges=batch_edges(N, 30)).of_pass(0)
     assert len(next(passing).views[0][0]) == 30
     with pytest.raises(OSError, match="the disk is gone"):
         next(passing)
@@ -157,3 +158,16 @@ def test_rows_kept_on_the_device_make_the_same_batches(monkeypatch: pytest.Monke
         assert torch.allclose(batch.views[0][0], expected.views[0][0], atol=1e-5)
         assert torch.equal(batch.targets.words, expected.targets.words)
         assert torch.equal(batch.targets.rows, expected.targets.rows)
+
+
+@pytest.mark.parametrize("size", [1, 7, 12, 33, 70, 6000])
+@pytest.mark.parametrize("parts", [(70,), (50, 20), (3, 0, 67)])
+def test_published_batches_are_equal_and_of_one_dataset(parts: tuple[int, ...], size: int) -> None:
+    expected, offset = [], 0
+    for n in parts:  # as the published sampler does
+        if n:
+            expected += torch.arange(offset, offset + n).chunk(max(1, n // size))
+        offset += n
+    found = made(*corpus(), shuffle=False, edges=published_edges(parts, size))
+    assert rows(found, 0) == [chunk.tolist() for chunk in expected]
+    assert len(found) == len(expected)

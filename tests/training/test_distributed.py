@@ -16,7 +16,10 @@ from flip.inputs.embedding_files import open_embeddings
 from flip.model.checkpoint import load_checkpoint
 from processes import FLIP, children, finished, started, torchrun, wait_until
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds the processes of torchrun in /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="finds the processes of torchrun in /proc"),
+]
 
 # 90 sentences a batch, the last of 34: two processes do not always have equal shares.
 TRAINING = ("--rank", 24, "--batch-size", 90, "--precision", "float32", "-o")

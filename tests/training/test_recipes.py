@@ -11,7 +11,9 @@ from flip.training.recipes import PAPER, TrainConfig, choose
 def test_single_ingredients_override_a_recipe() -> None:
     chosen = choose("paper", 128, {"lr": 0.1, "l1": None, "shuffle": True, "seed": 4, "another setting": 1})
     assert chosen == replace(PAPER, rank=128, lr=0.1, shuffle=True, seed=4)
-    assert choose("flip", None, {}) == replace(TrainConfig(), rank=None)
+    assert choose("flip", "full", {}) == replace(TrainConfig(), rank=None)
+    assert [choose("flip", None, {}, d).rank for d in (384, 1024, None)] == [384, 512, 512]
+    assert choose("flip", 1024, {}, 384).rank == 1024
 
 
 @pytest.mark.parametrize(
@@ -51,9 +53,9 @@ def test_every_ingredient_has_a_flag_and_a_setting() -> None:
     from typer.main import get_command
 
     from flip.cli.app import app
-    from flip.cli.settings import TrainSettings
+    from flip.cli.options import TrainSettings
 
     flags = {parameter.name for parameter in get_command(app).commands["train"].params}  # type: ignore[attr-defined]
     names = {field.name for field in fields(TrainConfig)}
     assert names <= flags
-    assert names - {"seed"} <= set(TrainSettings.model_fields)  # --seed is shared by all commands
+    assert names - {"seed"} <= {field.name for field in fields(TrainSettings)}  # --seed is shared by all commands

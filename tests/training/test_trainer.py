@@ -268,15 +268,14 @@ def test_the_rate_warms_up_and_falls() -> None:
     assert rates[5:] == sorted(rates[5:], reverse=True)
 
 
-def test_plateau_halves_the_rate_after_two_checks_without_a_gain() -> None:
-    trained = trainer(replace(CONFIG, schedule="plateau", warm_up=0.0, epochs=60, patience=6))
-    epochs = list(trained.fit())
-    without, scale = 0, 1.0
-    for epoch in epochs:
-        assert epoch.lr == CONFIG.lr * scale
-        without = 0 if epoch.best else without + 1
-        scale *= 0.5 if without and without % 2 == 0 else 1
-    assert scale < 1
+def test_plateau_lowers_the_rate_as_torch_does() -> None:
+    """What the published training calls: ReduceLROnPlateau(opt, mode="max", factor=0.5, patience=patience // 2)."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=CONFIG.lr)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=3)
+    for epoch in trainer(replace(CONFIG, schedule="plateau", warm_up=0.0, epochs=60, patience=6)).fit():
+        assert epoch.lr == optimizer.param_groups[0]["lr"]
+        theirs.step(epoch.score)
+    assert epoch.lr < CONFIG.lr
 
 
 def test_presence_makes_counts_equal() -> None:

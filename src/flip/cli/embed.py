@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flip.cli import options
-from flip.cli.output import Output, fail, guarded, interruptible, shown
+from flip.cli import loading
+from flip.cli.command import command
+from flip.cli.output import Output, fail, interruptible, shown
 
 if TYPE_CHECKING:
-    from flip.cli.settings import EmbedSettings, Settings
+    from flip.cli.options import EmbedSettings
+    from flip.cli.settings import Settings
     from flip.embedding.job import Embedded
     from flip.encoders import Encoder
     from flip.inputs.records import Record
@@ -34,115 +36,34 @@ def _how_to_go_on() -> str:
     return "what is done is kept; the same command goes on where it stopped"
 
 
-@guarded
+@command(
+    "embed",
+    shared=("device", "encoder", "seed", "offline", "trust"),
+    encoder=(
+        "language", "precision", "asr", "weights", "sonar_backend", "prompt", "dimensions", "base_url", "task_type",
+        "concurrency",
+    ),
+)  # fmt: skip
 def embed(
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="INPUT",
-            help="Text, JSON with text or audio, a TSV or CSV with text, recordings or folders of them; "
-            "`-` is standard input.",
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="File to write, OUT.npy.", show_default="INPUT.npy of each input"),
-    ] = None,
-    dataset: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Write train, dev and test of a corpus there, with a datasets.yaml.",
-            rich_help_panel="Output",
-        ),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(help="--dataset: fractions, or rest,DEV,TEST counts.", show_default="0.9,0.05,0.05"),
-    ] = None,
-    encoder: options.EncoderName = None,
+    settings: Settings,
+    out: Output,
     list_encoders: Annotated[
         bool, typer.Option("--list-encoders", help="Show the encoders, and whether they would run.")
     ] = False,
-    language: options.Language = None,
-    clips: Annotated[Path | None, typer.Option(help="Folder of the recordings that a TSV names.")] = None,
-    pair: Annotated[
-        bool | None,
-        typer.Option(
-            "--pair",
-            help="Two aligned inputs (with --dataset also one TSV); also writes how near row i is to row i.",
-            show_default=False,
-        ),
-    ] = None,
-    augment: Annotated[
-        int | None,
-        typer.Option(
-            help="--dataset: also embed, as `augmented`, N random crops of each training sentence, and words.",
-            show_default="0",
-        ),
-    ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(metavar="PART/PARTS", help="Only this part, such as 3/16.", show_default="torchrun's"),
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Inputs at a time.", show_default="the encoder's")] = None,
-    dtype: Annotated[
-        str | None, typer.Option(help="Of the file: auto (float32), float32 or float16.", show_default="auto")
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="Of the encoder: auto, float32, bfloat16 or float16.", show_default="auto")
-    ] = None,
-    asr: options.Asr = None,
-    weights: Annotated[Path | None, typer.Option(help="Folder with SONAR's weights.")] = None,
-    sonar_backend: options.SonarBackend = None,
-    prompt: Annotated[str | None, typer.Option(help="Put before every sentence.")] = None,
-    dimensions: Annotated[int | None, typer.Option(help="Keep this many.", show_default="all; gemini 768")] = None,
-    base_url: options.BaseUrl = None,
-    task_type: Annotated[str | None, typer.Option(help="Gemini's, such as SEMANTIC_SIMILARITY.")] = None,
-    concurrency: Annotated[int | None, typer.Option(help="Requests at the same time.", show_default="4")] = None,
-    teach: options.Teach = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count requests and tokens of an API; ask and pay nothing.")
     ] = False,
-    force: options.Force = None,
-    trust: options.Trust = False,
-    device: options.Device = None,
-    seed: options.Seed = None,
-    offline: options.Offline = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
 ) -> None:
     """Turn sentences and recordings into embeddings, row by row.
 
     Writes OUT.npy, OUT.sentences.txt (the lines that were embedded; blank ones are dropped) and OUT.json, and
     OUT.audio.txt for recordings. An interrupted run goes on where it stopped when the same command is given again.
     """
-    from flip.cli.settings import load_settings
-
-    out = Output(as_json=as_json, quiet=quiet)
     if list_encoders:
         _print_encoders(out)
         return
-    languages = language.split(",") if language else []
-    settings = load_settings(
-        "embed",
-        {
-            "device": device, "seed": seed, "offline": offline, "encoder": encoder,
-            "encoder_options": options.encoder_options(
-                language=languages[0] if languages else None, precision=precision, asr=asr, weights=weights,
-                sonar_backend=sonar_backend, prompt=prompt, dimensions=dimensions, base_url=base_url,
-                task_type=task_type, concurrency=concurrency,
-            ),
-        },
-        {
-            "inputs": inputs, "output": output, "dataset": dataset, "split": split, "clips": clips, "pair": pair,
-            "shard": shard, "augment": augment, "teach": teach,
-            "batch_size": batch_size, "dtype": dtype, "force": force,
-        },
-        trust=trust,
-    )  # fmt: skip
+    languages = (settings.encoder_options.language or "").split(",")
+    settings.encoder_options = replace(settings.encoder_options, language=languages[0] or None)
     if settings.embed.dataset is not None:
         from flip.cli.embed_dataset import embed_dataset
 
@@ -151,7 +72,7 @@ def embed(
         return
     jobs = _jobs(settings.embed, languages, out)
     _require_inputs_apart(jobs)
-    model = options.load_encoder(settings.encoder, settings, out)
+    model = loading.load_encoder(settings.encoder, settings, out)
     if dry_run:
         for job in jobs:
             plan_requests((record.text for record in job.records), ", ".join(job.sources), model, out)
@@ -272,7 +193,7 @@ def _embed(job: _Job, model: Encoder, settings: Settings, out: Output) -> Embedd
             job.records,
             job.output,
             model,
-            transcriber=lambda: options.load_transcriber(settings, job.language),
+            transcriber=lambda: loading.load_transcriber(settings, job.language),
             batch_size=own.batch_size,
             dtype=np.float16 if own.dtype == "float16" else np.float32,
             shard=Shard.parse(own.shard),

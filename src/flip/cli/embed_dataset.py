@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from flip.cli import options
+from flip.cli import loading
 from flip.cli.output import Output, fail
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def embed_dataset(settings: Settings, languages: list[str], out: Output, *, dry_
     texts = list(parts["train"].texts)
     if len(languages) > 1 and len(languages) != len(texts):
         raise UsageError(f"--language names {len(languages)} languages for {len(texts)} texts: {', '.join(texts)}")
-    model = options.load_encoder(settings.encoder, settings, out)
+    model = loading.load_encoder(settings.encoder, settings, out)
     if dry_run:
         for name, part in parts.items():
             for text, sentences in part.texts.items():
@@ -83,7 +83,7 @@ def embed_dataset(settings: Settings, languages: list[str], out: Output, *, dry_
             model,
             sources=own.inputs,
             pair=own.pair,
-            transcriber=lambda: options.load_transcriber(settings),
+            transcriber=lambda: loading.load_transcriber(settings),
             batch_size=own.batch_size,
             languages=dict(zip(texts, languages, strict=True)) if len(languages) > 1 else None,
             dtype=np.float16 if own.dtype == "float16" else np.float32,

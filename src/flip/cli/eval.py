@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from flip.cli import eval_audit, explain_store, options, store_options
-from flip.cli.output import Output, guarded, shown
+from flip.cli import eval_audit, explain_store, loading, store_options
+from flip.cli.command import command
+from flip.cli.output import Output, shown
 
 if TYPE_CHECKING:
-    from flip.cli.settings import EvalSettings, Settings
+    from flip.cli.options import EvalSettings
+    from flip.cli.settings import Settings
     from flip.data.manifest import Dataset, EmbeddingFile
     from flip.evaluation.evaluate import EvaluationData, Measured, Ranker
     from flip.model.checkpoint import Checkpoint
@@ -26,97 +26,19 @@ Examples:
 _PLOTTED = ("accuracy", "curve")
 
 
-@guarded
+@command("eval", shared=("device", "offline", "trust"))
 def evaluate(
+    settings: Settings,
+    out: Output,
     store: eval_audit.StoreName = None,
-    model: options.Model = None,
-    vocab: options.ModelVocab = None,
-    data: Annotated[
-        Path | None, typer.Option(help="datasets.yaml.", show_default="the one the model was trained with")
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Which of its datasets.", show_default="test")] = None,
-    text: Annotated[str | None, typer.Option(help="Id of the text, where a dataset has several.")] = None,
-    sim_threshold: Annotated[
-        float | None, typer.Option(help="Only rows whose sim_scores are above this.", show_default=False)
-    ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(
-            help="Separated by commas: accuracy, pr, curve, content, span, entities, jaccard, perplexity, calibration, "
-            "sparsity; or all.",
-            show_default="accuracy,content,pr",
-        ),
-    ] = None,
-    tokens: Annotated[
-        str | None,
-        typer.Option(
-            help="Words of the sentences: vocabulary (by its tokenizer) or published (split on white space).",
-            show_default="vocabulary",
-        ),
-    ] = None,
-    topn: Annotated[
-        int | None, typer.Option("--topn", "-n", help="N of precision, recall and F1.", show_default="10")
-    ] = None,
-    method: Annotated[
-        str | None,
-        typer.Option(help="flip, or splice: the model's words as concepts.", show_default="flip"),
-    ] = None,
-    compare: Annotated[
-        list[str] | None,
-        typer.Option(metavar="RUN", help="Another model on the same embeddings; may be repeated."),
-    ] = None,
-    entities: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="JSONL of text (or line_number) and entity_names.")
-    ] = None,
-    details: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write hits, misses and scores of each sentence as JSONL.")
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the curves, as SVG, PNG or PDF by the ending.")
-    ] = None,
-    report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write one HTML page: tables, plots, sentences.")
-    ] = None,
     audit: eval_audit.AuditFile = None,
     limit: eval_audit.Limit = None,
     column: store_options.Column = None,
     text_column: store_options.TextColumn = None,
     table: store_options.TableName = None,
     scale: store_options.Scale = None,
-    trust: options.Trust = False,
-    device: options.Device = None,
-    seed: options.NoSeed = None,
-    offline: options.Offline = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
 ) -> None:
     """Measure how much of its sentences a model recovers, with the bias (eq. 5) and without."""
-    from flip.cli.settings import load_settings
-
-    settings = load_settings(
-        "eval",
-        {"device": device, "seed": seed, "offline": offline},
-        {
-            "model": model,
-            "vocab": vocab,
-            "data": data,
-            "dataset": dataset,
-            "text": text,
-            "sim_threshold": sim_threshold,
-            "metrics": metrics,
-            "tokens": tokens,
-            "topn": topn,
-            "method": method,
-            "compare": compare,
-            "entities": entities,
-            "details": details,
-            "plot": plot,
-            "report": report,
-        },
-        trust=trust,
-    )
-    out = Output(as_json=as_json, quiet=quiet)
     if store is not None or audit is not None or limit is not None:
         asked = explain_store.asked(column, None, text_column, table, scale)
         eval_audit.audit_store(store, audit, limit, asked, settings, out)
@@ -134,22 +56,25 @@ def _evaluate(settings: Settings, out: Output) -> None:
     from flip.model.checkpoint import find_checkpoint
 
     own = settings.eval
+    if own.method == "flip" and (own.train or own.dev):
+        raise UsageError("--train and --dev are of --method splice", "--dataset NAME is what is measured")
     if own.method == "splice" and own.compare:
         raise UsageError("--compare needs --method flip", "evaluate both, one after the other")
     if own.plot or own.report:
         require_matplotlib()
-    checkpoint = options.load_checkpoint(own.model, own.vocab, settings.offline, out)
+    checkpoint = loading.load_checkpoint(own.model, own.vocab, settings.offline, out)
     manifest = own.data or _own_manifest(find_checkpoint(own.model), checkpoint.config)
-    found = load_dataset(manifest, own.dataset, sim_threshold=own.sim_threshold)
-    others = [options.load_checkpoint(name, None, settings.offline, out) for name in own.compare]
+    found = load_dataset(manifest, own.dataset, sim_threshold=own.sim_threshold, similar=True)
+    others = [loading.load_checkpoint(name, None, settings.offline, out) for name in own.compare]
     for file in found.embeddings:
         for candidate in (checkpoint, *others):
             _require_fit(file, candidate)
         if checkpoint.encoder and not all(file.sources):
             out.note(f"note: {file.file} does not say which encoder made it; {checkpoint.encoder} is taken on trust")
-    evaluated = EvaluationData.of(found, own.text)
-    if unusable := evaluated.lines - len(evaluated.texts):
-        out.note(f"note: dataset {found.name}: {unusable} blank lines or rows with NaN left out")
+    evaluated = EvaluationData.of(found, own.text, min_tokens=own.min_tokens, max_tokens=own.max_tokens)
+    for what, count in evaluated.left_out.items():
+        if count:
+            out.note(f"note: dataset {found.name}: {count} {what} left out")
     measuring = EvaluationOptions(
         metrics=_chosen(own),
         topn=own.topn,
@@ -222,11 +147,13 @@ def _splice(
     from flip.encoders.identity import require_encoder_of
     from flip.evaluation.splice import embed_concepts, tune_splice
 
-    train, dev = (load_dataset(manifest, name) for name in (settings.train.train, settings.train.dev))
+    own, learned = settings.eval, settings.train
+    names = (own.train or learned.train, own.dev or learned.dev)
+    train, dev = (load_dataset(manifest, name, sim_threshold=own.sim_threshold, similar=True) for name in names)
     device = str(torch_device(settings.device))
     stored = (checkpoint.config.get("encoder") or {}).get("options")
     named = settings.encoder if "encoder" in settings.model_fields_set else None
-    encoder = options.load_encoder(options.encoder_name(named, checkpoint, out), settings, out, stored)
+    encoder = loading.load_encoder(loading.encoder_name(named, checkpoint, out), settings, out, stored)
     require_encoder_of(encoder, checkpoint.trained_on, {"text"})
     with out.progress("embedding concepts") as on_rows:
         concepts = embed_concepts(encoder, checkpoint.vocabulary.words, on_rows)
@@ -265,6 +192,8 @@ def _explain_gaps(result: dict[str, Any], out: Output) -> None:
     rows = result.get("entity_rows", {})
     if rows.get("unmatched"):
         out.note(f"note: {rows['unmatched']} of {rows['rows']} entity rows belong to no sentence")
+    if rows.get("nameless"):
+        out.note(f"note: {rows['nameless']} of {rows['rows']} entity rows have no entity_names")
 
 
 def _write_details(path: Path, measured: list[Measured], topn: int, out: Output) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flip.cli import options
+from flip.cli import loading
 from flip.cli.output import Output, fail, shown
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def audit_store(
         raise UsageError("an audit needs a store and terms", "flip eval store.parquet --audit terms.txt")
     own = settings.eval
     terms = list(dict.fromkeys(filter(None, read_lines(listed))))
-    checkpoint = options.load_checkpoint(own.model, own.vocab, settings.offline, out)
+    checkpoint = loading.load_checkpoint(own.model, own.vocab, settings.offline, out)
     with open_store(source, replace(asked, dimension=checkpoint.model.dimension)) as store:
         if store.note:
             out.note(f"note: {store.note}")

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flip.cli import explain_store, options, store_options
-from flip.cli.output import Output, fail, guarded
+from flip.cli import explain_store, loading, store_options
+from flip.cli.command import command
+from flip.cli.output import Output, fail
 
 if TYPE_CHECKING:
+    from flip.cli.settings import Settings
     from flip.errors import InputError
     from flip.inputs.columns import Asked
     from flip.inputs.records import Record
@@ -38,8 +40,16 @@ Examples:
 _WORDS_OF_A_SENTENCE = 64  # among the best at the most
 
 
-@guarded
+@command(
+    "explain",
+    shared=("device", "encoder", "offline", "trust"),
+    default_encoder="the checkpoint's own",
+    verbose="Show tracebacks, and on a terminal the scores of words.",
+    encoder=("language", "asr", "sonar_backend", "base_url"),
+)
 def explain(
+    settings: Settings,
+    out: Output,
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
@@ -50,24 +60,7 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    model: options.Model = None,
-    vocab: options.ModelVocab = None,
-    topn: Annotated[int | None, typer.Option("--topn", "-n", help="Keywords at most.", show_default="10")] = None,
-    bias_weight: Annotated[
-        float | None,
-        typer.Option(
-            help="Weight W of the bias in the ranking score A(Bu) + W b.", show_default="the checkpoint's own"
-        ),
-    ] = None,
     bias: Annotated[bool | None, typer.Option("--bias/--no-bias", help="W = 1 or W = 0.", show_default=False)] = None,
-    min_probability: Annotated[
-        str | None,
-        typer.Option(
-            metavar="P|auto",
-            help="Leave out words less probable than this; auto is the threshold of the checkpoint.",
-            show_default="auto on a terminal, 0 in JSON",
-        ),
-    ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="On a terminal, list the improbable words too.")] = False,
     against: Annotated[
         str | None,
@@ -94,34 +87,22 @@ def explain(
         Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML page in place of results.")
     ] = None,
     text: Annotated[bool, typer.Option("--text", help="Every INPUT is a sentence, whatever it looks like.")] = False,
-    encoder: Annotated[
-        str | None, typer.Option("--encoder", help="Encoder of the input.", show_default="the checkpoint's own")
-    ] = None,
-    language: options.Language = None,
-    asr: options.Asr = None,
-    sonar_backend: options.SonarBackend = None,
-    base_url: options.BaseUrl = None,
-    trust: options.Trust = False,
-    device: options.Device = None,
-    seed: options.NoSeed = None,
-    offline: options.Offline = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show tracebacks, and on a terminal the scores of words.")
-    ] = False,
 ) -> None:
     """Show the words that an embedding carries.
 
     One record a line in, one a line out, in order. With the bundled model nothing is downloaded.
     """
-    from flip.cli.settings import load_settings
     from flip.errors import UsageError
     from flip.explain.explainer import Explainer
     from flip.inputs.sources import require_one_stdin
 
-    if bias is not None and bias_weight is not None:
-        raise UsageError("--bias and --bias-weight exclude each other")
+    own = settings.explain
+    # An encoder from flip.toml or the environment is that of `flip embed`; only the flag speaks for the input here.
+    encoder = settings.encoder if "encoder" in settings.named else None
+    if bias is not None:
+        if "bias_weight" in settings.named:
+            raise UsageError("--bias and --bias-weight exclude each other")
+        own.bias_weight = float(bias)
     if not inputs and sys.stdin.isatty():
         raise UsageError("nothing to explain", 'give a sentence, a file, or a pipe: flip explain "Hello, world."')
     asked = explain_store.asked(column, id_column, text_column, table, scale)
@@ -129,56 +110,31 @@ def explain(
     if not text:
         require_one_stdin([*(inputs or ["-"]), *(name for name in (against, sentences) if name)])
     _require_page(html, inputs or [], against, sentences)
-    job.require_alone(
-        {"--html": html is not None, "--text": text, "--all": show_all, "--language": language is not None}
-    )
-    settings = load_settings(
-        "explain",
-        {
-            "device": device,
-            "seed": seed,
-            "offline": offline,
-            "encoder": encoder,
-            "encoder_options": options.encoder_options(
-                language=language, asr=asr, sonar_backend=sonar_backend, base_url=base_url
-            ),
-        },
-        {
-            "model": model,
-            "vocab": vocab,
-            "topn": topn,
-            "bias_weight": float(bias) if bias is not None else bias_weight,
-            "min_probability": min_probability,
-        },
-        trust=trust,
-    )
-    own = settings.explain
-    out = Output(as_json=as_json, quiet=quiet, stream=html is None)
-    checkpoint = options.load_checkpoint(own.model, own.vocab, settings.offline, out)
+    job.require_alone({"--html": html is not None, "--text": text, "--all": show_all})
+    out.stream = html is None
+    checkpoint = loading.load_checkpoint(own.model, own.vocab, settings.offline, out)
     about = checkpoint.trained_on
     least = _least(own.min_probability, checkpoint, for_people=out.human or html is not None)
     # A screen and a page show what is improbable apart, and the words of a sentence beside the topn others.
     apart = (out.human or html is not None) and against is None
     inputs = [explain_store.fetched(name, settings.offline, out) for name in inputs or ["-"]]
     if job.wanted:
-        job.run(
-            inputs, asked, checkpoint, settings, out, least=least, encoder=encoder, against=against, lines=sentences
-        )
+        against = against and explain_store.fetched(against, settings.offline, out)
+        job.run(inputs, asked, checkpoint, settings, out, least, encoder, against, sentences)
         return
     explainer = Explainer(
         checkpoint,
-        # An encoder from flip.toml or the environment is that of `flip embed`; only the flag speaks for the input here.
-        lambda: options.load_encoder(
-            options.encoder_name(encoder, checkpoint, out), settings, out, about.get("options")
+        lambda: loading.load_encoder(
+            loading.encoder_name(encoder, checkpoint, out), settings, out, about.get("options")
         ),
-        lambda: options.load_transcriber(settings),
+        lambda: loading.load_transcriber(settings),
         topn=own.topn + _WORDS_OF_A_SENTENCE if apart else own.topn,
         bias_weight=own.bias_weight,
         min_probability=0.0 if apart or (show_all and out.human) else least,
         working=nullcontext if html else out.working,  # a page has a bar
     )
     unreadable: list[InputError] = []  # the first, whose hint is shown
-    vouched = options.vouched(encoder, checkpoint)
+    vouched = loading.vouched(encoder, checkpoint)
     sources = _records(inputs, text, checkpoint, vouched, unreadable, out, sentences, asked)
     if against is not None:
         others = _records([against], text, checkpoint, vouched, unreadable, out, asked=asked)
@@ -197,7 +153,7 @@ def explain(
     elif out.human:
         from flip.cli.explain_view import View
 
-        view = View(explainer, topn=own.topn, least=least, every=show_all, scores=verbose)
+        view = View(explainer, topn=own.topn, least=least, every=show_all, scores=out.verbose)
         for result in results:
             out.show(view.draw(result))
     else:

@@ -15,14 +15,14 @@ _EVERY = "flip.help_all"  # in the context: every option is shown
 _OTHERS = "Output"  # also what is written, and said
 _PANELS = {
     "Input": "--against --asr --augment --base-url --clips --config --data --dataset --dev --dimensions "
-    "--embedding-pair --encoder --encoder-batch-size --entities --extra --include --language --list-encoders --pair "
-    "--prompt --revision --sentences --shard --sim-threshold --sonar-backend --split --task-type --teach --text "
-    "--text-id --tokens --train --trust --weights",
+    "--embedding-pair --encoder --encoder-batch-size --entities --extra --include --language --list-encoders "
+    "--max-tokens --min-tokens --pair --prompt --revision --sentences --shard --sim-threshold --sonar-backend --split "
+    "--task-type --teach --text --text-id --tokens --train --trust --weights",
     "Words": "--bigrams --concepts --max-df --max-features --min-count --min-df --min-pmi --ngram --normalize "
     "--strip-accents --tokenizer --unigrams --words",
-    "Model": "--alpha --bias --bias-weight --calibrate --check-every --compare --dev-metric --epochs --init --inputs "
-    "--l1 --lr --method --model --objective --patience --rank --recipe --reduction --resume --schedule --shuffle "
-    "--targets --vocab --warm-up --weight-decay",
+    "Model": "--alpha --bias --bias-weight --calibrate --check-every --compare --dev-metric --early-stopping --epochs "
+    "--init --inputs --l1 --lr --method --model --objective --patience --rank --recipe --reduction --resume "
+    "--schedule --shuffle --targets --vocab --warm-up --weight-decay",
     "Store": "",
     _OTHERS: "",
     "Device": "--batch-size --concurrency --device --offline --precision --seed",

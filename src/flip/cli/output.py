@@ -48,9 +48,11 @@ class Output:
     such as `head` has what it wanted. One that writes files goes on without it.
     """
 
-    def __init__(self, *, as_json: bool = False, quiet: bool = False, stream: bool = False) -> None:
+    def __init__(
+        self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False, stream: bool = False
+    ) -> None:
         self.human = not as_json and sys.stdout.isatty()
-        self.quiet, self.stream = quiet, stream
+        self.quiet, self.verbose, self.stream = quiet, verbose, stream
 
     def record(self, fields: dict[str, Any]) -> None:
         """One JSON line on stdout, at once."""

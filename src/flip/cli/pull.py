@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flip.cli import options
-from flip.cli.output import Output, guarded, shown
+from flip.cli.command import command
+from flip.cli.output import Output, shown
 
 if TYPE_CHECKING:
+    from flip.cli.settings import Settings
     from flip.hub.pull import Listing, Source
 
 EPILOG = """\b
@@ -21,10 +22,11 @@ Examples:
 """
 
 
-@guarded
+@command("pull", shared=("offline",))
 def pull(
+    settings: Settings,
+    out: Output,
     repo: Annotated[str, typer.Argument(metavar="REPO[/SUBFOLDER]", help="OWNER/NAME on the hub, and a folder in it.")],
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit.", show_default="the main branch")] = None,
     dataset: Annotated[bool, typer.Option("--dataset", help="The repository is a dataset.")] = False,
     include: Annotated[
         list[str] | None,
@@ -34,36 +36,22 @@ def pull(
             show_default="model.safetensors, vocab.json, config.json; of a dataset everything",
         ),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder to put the files in.", show_default="the hub's cache"),
-    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files and their sizes.")] = False,
-    device: options.NoDevice = None,
-    seed: options.NoSeed = None,
-    offline: options.Offline = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
 ) -> None:
     """Download a checkpoint or data from the Hugging Face hub, and print the folder for --model or --data.
 
-    Only .safetensors, .json, .npy, .txt and .yaml files are taken, and each is checked against the size and hash that
-    the hub lists. Given again, it keeps complete files; one that was broken off starts again. HF_ENDPOINT, HF_HOME and
-    HF_TOKEN are respected. The name of a bundled model writes that as float32, for other programs.
+    Only .safetensors, .json, .jsonl, .npy, .txt and .yaml files are taken, and each is checked against the size and
+    hash that the hub lists. A dataset that comes without a datasets.yaml gets one, where its files have the published
+    names (*_text_embs.npy, *_speech_embs.npy, *_sim_scores.npy, *_transcript.txt). Given again, it keeps complete
+    files; one that was broken off starts again. HF_ENDPOINT, HF_HOME and HF_TOKEN are respected. The name of a bundled
+    model writes that as float32, for other programs.
     """
-    from flip.cli.settings import load_settings
+    from flip.data.published_files import MANIFEST, complete_manifest
     from flip.errors import UsageError
     from flip.hub import pull as hub
     from flip.model.locate import is_bundled
 
-    settings = load_settings(
-        "pull",
-        {"device": device, "seed": seed, "offline": offline},
-        {"revision": revision, "output": output},
-    )
     own = settings.pull
-    out = Output(as_json=as_json, quiet=quiet)
     if is_bundled(repo):
         _export(repo, own.output, out)
         return
@@ -81,7 +69,7 @@ def pull(
             include=patterns,
             output=own.output,
             offline=settings.offline,
-            progress=not quiet and sys.stderr.isatty(),
+            progress=not out.quiet and sys.stderr.isatty(),
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
@@ -89,6 +77,8 @@ def pull(
         ) from None
     if "model.safetensors" in pulled.files:
         out.note(f"use it with: flip explain --model {pulled.folder if own.output else repo}")
+    if dataset and (made := complete_manifest(pulled.folder, pulled.files, pulled.language)):
+        out.note(f"wrote {pulled.folder / MANIFEST}, of the files' names: {', '.join(made)}")
     fields = {"repo": repo, "folder": str(pulled.folder), "files": pulled.files, "commit": pulled.commit}
     out.result(fields, str(pulled.folder))
 

@@ -10,9 +10,10 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, PrivateAttr, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, ValidationError
+from pydantic.dataclasses import dataclass
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -21,159 +22,34 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from flip.cli import options
+from flip.cli.options import SharedSettings
 from flip.cli.trust import require_trust
-from flip.encoders.base import DEFAULT_ENCODER, EncoderOptions
+from flip.encoders.base import EncoderOptions
 from flip.errors import InputError, UsageError
 from flip.files import is_stream, without_mark
-from flip.text.tokenize import LONGEST_NGRAM, Accents, TokenizerName, TokenSource, is_ngram
-from flip.text.vocabulary import frequency_bound
-from flip.training.recipes import DevMetric, Init, Precision, Reduction, Schedule, TargetKind
+
+if TYPE_CHECKING:
+    from flip.cli.options import (
+        EmbedSettings,
+        EvalSettings,
+        ExplainSettings,
+        PullSettings,
+        TrainSettings,
+        VocabSettings,
+    )
+else:  # as pydantic checks them
+    VocabSettings, EmbedSettings, TrainSettings = map(
+        dataclass, (options.VocabSettings, options.EmbedSettings, options.TrainSettings)
+    )
+    EvalSettings, ExplainSettings, PullSettings = map(
+        dataclass, (options.EvalSettings, options.ExplainSettings, options.PullSettings)
+    )
 
 CONFIG_FILE = "flip.toml"
 
-
-def _frequency_bound(value: Any) -> int | float:
-    try:
-        return frequency_bound(value)
-    except UsageError as error:
-        raise ValueError(f"{error.message}: {error.hint}") from error
-
-
-# PlainValidator, since pydantic would take 1 for 1.0.
-FrequencyBound = Annotated[int | float, PlainValidator(_frequency_bound)]
-AtLeastOne = Field(default=10, ge=1)
-
-
-_MOST_CROPS = 1000
-_OF_A_UNION = re.compile(r"constrained-|literal\[")  # what pydantic adds to a setting that may be of several kinds
+_OF_A_UNION = re.compile(r"constrained-|literal\[|function-")  # what pydantic adds where several kinds are allowed
 _OUTPUTS = {"output", "details", "plot", "report"}
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-class VocabSettings(_Section):
-    text: list[str] = []
-    data: Path | None = None
-    dataset: str = "train"
-    text_id: str | None = None
-    sim_threshold: float | None = None
-    output: Path = Path("vocab.json")
-    max_features: int = Field(default=100_000, ge=1)
-    min_df: FrequencyBound = 1
-    max_df: FrequencyBound = 1.0
-    ngram: tuple[int, int] = (1, 1)
-    tokenizer: TokenizerName = "latin"
-    strip_accents: Accents = "none"
-    normalize: bool = True
-    words: Path | None = None
-    teach: Path | None = None
-    concepts: bool = False
-    unigrams: int = Field(default=6500, ge=0)
-    bigrams: int = Field(default=3500, ge=0)
-    min_count: int = Field(default=20, ge=1)
-    min_pmi: float = 1.5
-    force: bool = False
-
-    @field_validator("ngram")
-    @classmethod
-    def _bounded(cls, ngram: tuple[int, int]) -> tuple[int, int]:
-        if not is_ngram(ngram):
-            raise ValueError(f"needs 1 <= smallest <= largest <= {LONGEST_NGRAM}, not {ngram[0]} {ngram[1]}")
-        return ngram
-
-
-class EmbedSettings(_Section):
-    inputs: list[str] = []
-    output: Path | None = None  # INPUT.npy where there is one input
-    dataset: Path | None = None
-    split: str = "0.9,0.05,0.05"
-    clips: Path | None = None  # recordings of a Common Voice TSV
-    shard: str | None = None
-    pair: bool = False
-    augment: int = Field(default=0, ge=0, le=_MOST_CROPS)
-    teach: Path | None = None
-    batch_size: int | None = Field(default=None, ge=1)  # what the encoder likes best
-    dtype: Literal["auto", "float32", "float16"] = "auto"  # of the file; auto is float32
-    force: bool = False
-
-
-class TrainSettings(_Section):
-    corpus: list[str] = []
-    data: Path | None = None
-    train: str = "train"
-    extra: str | None = None  # learned from too, but not whitened by
-    dev: str = "dev"
-    dev_data: Path | None = None  # the manifest of dev, where it is another one
-    text: str | None = None
-    embedding_pair: tuple[str, str] | None = None
-    sim_threshold: float | None = None
-    vocab: Path | None = None
-    output: Path | None = None
-    split: str = "0.9,0.05,0.05"
-    # 2; none for the recipe of the paper, or with an API's encoder
-    augment: int | None = Field(default=None, ge=0, le=_MOST_CROPS)
-    teach: Path | None = None  # words to learn beside those of the corpus, one a line
-    recipe: Literal["flip", "paper"] = "flip"
-    rank: Annotated[int, Field(ge=1)] | Literal["full"] | None = None  # 512, or the dimension where that is less
-    alpha: float = Field(default=0.5, ge=0, le=1)
-    # None: what the recipe says.
-    objective: Literal["bernoulli", "multinomial"] | None = None
-    targets: TargetKind | None = None
-    inputs: Literal["whitened", "centred", "raw"] | None = None
-    init: Init | None = None
-    reduction: Reduction | None = None
-    schedule: Schedule | None = None
-    warm_up: float | None = Field(default=None, ge=0, lt=1)
-    shuffle: bool | None = None
-    check_every: int | None = Field(default=None, ge=1)
-    dev_metric: DevMetric | None = None
-    l1: float | None = Field(default=None, ge=0)
-    weight_decay: float | None = Field(default=None, ge=0)
-    lr: float | None = Field(default=None, gt=0)
-    batch_size: int | None = Field(default=None, ge=1)
-    epochs: int | None = Field(default=None, ge=1)
-    patience: int | None = Field(default=None, ge=1)
-    precision: Precision | None = None
-    calibrate: bool | None = None
-    dtype: Literal["float32", "float16", "int8"] = "float32"  # of the saved model
-    text_license: str | None = None  # for the model card
-    resume: bool = False
-    force: bool = False
-
-
-class EvalSettings(_Section):
-    sim_threshold: float | None = None
-    model: str | None = None
-    vocab: Path | None = None
-    data: Path | None = None
-    dataset: str = "test"
-    text: str | None = None
-    metrics: str = "accuracy,content,pr"
-    tokens: TokenSource = "vocabulary"
-    topn: int = AtLeastOne
-    method: Literal["flip", "splice"] = "flip"
-    compare: list[str] = []
-    entities: Path | None = None
-    details: Path | None = None
-    plot: Path | None = None
-    report: Path | None = None
-
-
-class ExplainSettings(_Section):
-    model: str | None = None
-    vocab: Path | None = None
-    topn: int = AtLeastOne
-    bias_weight: float | None = None  # None: the checkpoint's own, chosen on dev
-    # auto: the checkpoint's threshold; None: auto on a terminal and on a page, 0 in JSON
-    min_probability: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] | None = None
-    batch_size: int = Field(default=256, ge=1)
-
-
-class PullSettings(_Section):
-    revision: str | None = None
-    output: Path | None = None
 
 
 class Settings(BaseSettings):
@@ -183,17 +59,18 @@ class Settings(BaseSettings):
         env_prefix="FLIP_", env_nested_delimiter="__", toml_file=CONFIG_FILE, extra="forbid"
     )
 
-    device: str = "auto"
-    encoder: str = DEFAULT_ENCODER
+    device: str = SharedSettings.device
+    encoder: str = SharedSettings.encoder
     encoder_options: EncoderOptions = EncoderOptions()
-    seed: int = 0
-    offline: bool = False
-    vocab: VocabSettings = VocabSettings()
-    embed: EmbedSettings = EmbedSettings()
-    train: TrainSettings = TrainSettings()
-    eval: EvalSettings = EvalSettings()
-    explain: ExplainSettings = ExplainSettings()
-    pull: PullSettings = PullSettings()
+    seed: int = SharedSettings.seed
+    offline: bool = SharedSettings.offline
+    vocab: VocabSettings = Field(default_factory=VocabSettings)
+    embed: EmbedSettings = Field(default_factory=EmbedSettings)
+    train: TrainSettings = Field(default_factory=TrainSettings)
+    eval: EvalSettings = Field(default_factory=EvalSettings)
+    explain: ExplainSettings = Field(default_factory=ExplainSettings)
+    pull: PullSettings = Field(default_factory=PullSettings)
+    _named: frozenset[str] = PrivateAttr(default=frozenset())
     # What flip.toml decided of the settings that run code or send sentences away, and whether the user trusts it.
     _brought: dict[str, Any] = PrivateAttr(default_factory=dict)
     _trusted: bool = PrivateAttr(default=False)
@@ -202,6 +79,11 @@ class Settings(BaseSettings):
         """Before an encoder is loaded, see `flip.cli.trust.require_trust`."""
         if not self._trusted:
             require_trust(encoder if self._brought.get("encoder") == encoder else None, self._brought.get("base_url"))
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The settings that the command line names: those of the command, and shared ones."""
+        return self._named
 
     @property
     def keyless(self) -> bool:
@@ -247,6 +129,7 @@ def load_settings(section: str, shared: dict[str, Any], own: dict[str, Any], *, 
     try:
         settings = Settings(**flags)
         settings._brought, settings._trusted = _brought_by_file(settings, flags), trust
+        settings._named = frozenset(flags[section]) | (flags.keys() - {section})
         _require_files(section, vars(getattr(settings, section)), flags[section])
         return settings
     except ValidationError as error:

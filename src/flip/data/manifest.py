@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.int64]
 
+_UNKNOWN = "und"  # ISO 639-3, undetermined
+
 
 @dataclass(frozen=True)
 class EmbeddingFile:
@@ -47,6 +49,11 @@ class EmbeddingFile:
         parts = [(open_embeddings(one.file), one.rows) for one in files]
         require_same_dimension([(one.file, matrix) for one, (matrix, _) in zip(files, parts, strict=True)])
         return select_rows(parts)
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """Rows of each file."""
+        return tuple(len(open_embeddings(one.file)) if one.rows is None else len(one.rows) for one in self._files())
 
     def _files(self) -> list[EmbeddingFile]:
         return [self, *(self.following._files() if self.following else [])]
@@ -78,6 +85,10 @@ class TextFile:
         used = lines if self.rows is None else [lines[i] for i in self.rows if i < len(lines)]
         return used + (self.following.read() if self.following else [])
 
+    def number(self, i: int) -> int:
+        """Which line of its file, from 0, the i-th that is used is; of all that is used, where several are joined."""
+        return i if self.rows is None or self.following else int(self.rows[i])
+
 
 @dataclass(frozen=True)
 class SimilarityFile:
@@ -95,6 +106,7 @@ class Dataset:
     embeddings: tuple[EmbeddingFile, ...]
     texts: tuple[TextFile, ...]
     similarities: tuple[SimilarityFile, ...] = ()
+    dissimilar: int = field(default=0, compare=False)  # rows that `above` left out
 
     def text(self, text_id: str | None = None) -> TextFile:
         """The text called `text_id`, or the only one there is.
@@ -127,6 +139,11 @@ class Dataset:
                 )
         return lines
 
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """Rows of each of the datasets that are joined in it."""
+        return self.embeddings[0].parts
+
     def with_embeddings(self, ids: Sequence[str]) -> Dataset:
         """Only these embeddings, in this order.
 
@@ -146,11 +163,11 @@ class Dataset:
         Raises:
             InputError: the manifest has no such similarities, or not one for each row; or no row is left.
         """
-        ids = {embedding.id for embedding in self.embeddings}
-        matching = [one for one in self.similarities if len(ids) != 2 or set(one.pair) == ids]
+        matching = self._similarities()
         if not matching:
+            ids = sorted({embedding.id for embedding in self.embeddings})
             raise InputError(
-                f"dataset {self.name!r} has no sim_scores for {' and '.join(sorted(ids)) or 'it'}",
+                f"dataset {self.name!r} has no sim_scores for {' and '.join(ids) or 'it'}",
                 "leave --sim-threshold out, or add `sim_scores: [{file: scores.npy, pair: [ID, ID]}]` to the manifest",
             )
         path = matching[0].file
@@ -167,7 +184,16 @@ class Dataset:
             self,
             embeddings=tuple(replace(embedding, rows=rows) for embedding in self.embeddings),
             texts=tuple(replace(text, rows=rows) for text in self.texts),
+            dissimilar=len(scores) - len(rows),
         )
+
+    def similar(self) -> Dataset:
+        """The rows whose similarity is above 0, as the published evaluation takes them; all where there is none."""
+        return self.above(0.0) if self._similarities() else self
+
+    def _similarities(self) -> list[SimilarityFile]:
+        ids = {embedding.id for embedding in self.embeddings}
+        return [one for one in self.similarities if len(ids) != 2 or set(one.pair) == ids]
 
 
 def load_manifest(path: Path) -> dict[str, Dataset]:
@@ -188,6 +214,7 @@ def load_dataset(
     *,
     embeddings: Sequence[str] | None = None,
     sim_threshold: float | None = None,
+    similar: bool = False,
 ) -> Dataset:
     """A dataset of a manifest, or several under one name.
 
@@ -196,6 +223,7 @@ def load_dataset(
         name: which; several, separated by commas, follow each other.
         embeddings: the ids of those that are used, in this order; None is all.
         sim_threshold: see `Dataset.above`; None is all rows.
+        similar: without a threshold, see `Dataset.similar`.
 
     Raises:
         InputError: no such dataset, embedding or similarities.
@@ -207,7 +235,9 @@ def load_dataset(
             raise InputError(f"{manifest}: no dataset {part.strip()!r}", f"it has: {', '.join(datasets)}")
         found = datasets[part.strip()]
         found = found if embeddings is None else found.with_embeddings(embeddings)
-        parts.append(found if sim_threshold is None else found.above(sim_threshold))
+        if sim_threshold is not None:
+            found = found.above(sim_threshold)
+        parts.append(found.similar() if similar and sim_threshold is None else found)
     return _joined(name, parts)
 
 
@@ -235,18 +265,22 @@ def _joined(name: str, parts: list[Dataset]) -> Dataset:
             part.name,
             tuple(replace(a, following=b) for a, b in zip(part.embeddings, joined.embeddings, strict=True)),
             tuple(replace(a, following=b) for a, b in zip(part.texts, joined.texts, strict=True)),
+            dissimilar=part.dissimilar + joined.dissimilar,
         )
     return replace(joined, name=name)
 
 
-def write_manifest(path: Path, datasets: dict[str, Dataset]) -> None:
-    """Writes a manifest with paths relative to it."""
+def write_manifest(path: Path, datasets: dict[str, Dataset], *, header: str = "") -> None:
+    """Writes a manifest with paths relative to it, below a header of comments.
+
+    Every entry has a language, which the published training needs: `und` where it is not known.
+    """
     import yaml
 
     def entry(item: EmbeddingFile | TextFile) -> dict[str, str]:
-        keys = ("id", "file", "modality", "language")
-        fields = {key: getattr(item, key) for key in keys if getattr(item, key, None) is not None}
-        return fields | {"file": os.path.relpath(item.file, path.parent)}
+        modality = {"modality": item.modality} if isinstance(item, EmbeddingFile) else {}
+        named = {"id": item.id, "file": os.path.relpath(item.file, path.parent)}
+        return named | modality | {"language": item.language or _UNKNOWN}
 
     def described(data: Dataset) -> dict[str, Any]:
         similarities = [
@@ -257,7 +291,8 @@ def write_manifest(path: Path, datasets: dict[str, Dataset]) -> None:
 
     tree = {name: described(data) for name, data in datasets.items()}
     with replacing(path) as temporary:
-        temporary.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        content = header + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+        temporary.write_text(content, encoding="utf-8")
 
 
 def _dataset(name: str, entry: Any, manifest: Path) -> Dataset:
@@ -274,13 +309,16 @@ def _dataset(name: str, entry: Any, manifest: Path) -> Dataset:
         path = Path(file)
         return path if path.exists() else manifest.parent / path
 
+    def spoken(item: dict[str, Any]) -> str | None:
+        return None if item.get("language") == _UNKNOWN else item.get("language")
+
     return Dataset(
         name,
         tuple(
-            EmbeddingFile(str(i["id"]), located(i["file"]), i.get("modality", "text"), i.get("language"))
+            EmbeddingFile(str(i["id"]), located(i["file"]), i.get("modality", "text"), spoken(i))
             for i in items("embeddings")
         ),
-        tuple(TextFile(str(i["id"]), located(i["file"]), i.get("language")) for i in items("texts")),
+        tuple(TextFile(str(i["id"]), located(i["file"]), spoken(i)) for i in items("texts")),
         tuple(
             SimilarityFile(located(i["file"]), tuple(map(str, i.get("pair") or ())))
             for i in items("sim_scores", ["file"])

@@ -32,6 +32,7 @@ _TRAIN = {
     "regularization.l1": "l1",
     "regularization.weight_decay": "weight_decay",
     "training.batch_size": "batch_size",
+    "training.checkpoint_interval": "check_every",
     "training.iterations": "epochs",
     "training.learning_rate": "lr",
     "training.patience": "patience",
@@ -47,7 +48,6 @@ _RECIPE: dict[str, Any] = {
     "regularization.l1_method": "proximal",
     "resume.model_checkpoint": None,
     "resume.optimizer_checkpoint": None,
-    "training.checkpoint_interval": 3,
     "training.lr_factor": 0.5,
     "training.stop_criteria": "recall_avg",
 }
@@ -110,8 +110,8 @@ def read_train_config(path: Path) -> PublishedConfig:
     if kind == "LoLM":
         own["rank"] = "full"
     _weigh_first(path, own)
-    if take("training.early_stopping") in _NO and "epochs" in own:
-        own["patience"] = own["epochs"]
+    if take("training.early_stopping") in _NO:
+        own["early_stopping"] = False
     if (half := take("training.half_precision")) is not None:
         own["precision"] = "float32" if half in _NO else "bfloat16"
     for key in ("embedding_pair", "target_text", "sim_threshold"):
@@ -135,7 +135,7 @@ def read_vocab_config(path: Path) -> PublishedConfig:
         )
     tokenizer = _tokenizer(path, tree)
     own: dict[str, Any] = {setting: tree.pop(key) for key, setting in _VOCAB.items() if tree.get(key) is not None}
-    own |= {"tokenizer": tokenizer.name, "strip_accents": tokenizer.strip_accents}
+    own |= {"tokenizer": tokenizer.name, "strip_accents": tokenizer.strip_accents, "lowercase": tokenizer.lowercase}
     if isinstance(own.get("dataset"), list):
         own["dataset"] = _names(own["dataset"])
     if not own.get("sim_threshold"):
@@ -144,7 +144,7 @@ def read_vocab_config(path: Path) -> PublishedConfig:
         own["max_features"] = sys.maxsize
     if (folder := tree.pop("output_dir", None)) and "name" in tree:
         own["output"] = str(Path(str(folder)) / str(tree.pop("name")) / "vocab.json")
-    known = {"token_pattern", "strip_accents"} | ({"lowercase"} if tree.get("lowercase", True) else set())
+    known = {"token_pattern", "strip_accents", "lowercase"}
     return PublishedConfig({}, own, tuple(sorted(map(str, tree.keys() - known))))
 
 
@@ -191,6 +191,7 @@ def _tokenizer(path: Path, tree: dict[str, Any]) -> Tokenizer:
         "name": _TOKENIZERS[pattern],
         "strip_accents": tree.get("strip_accents") or "none",
         "ngram": tree.get("ngram_range") or (1, 1),
+        "lowercase": tree.get("lowercase", True) not in _NO,
     }
     return Tokenizer.from_dict(options, str(path))
 

@@ -12,7 +12,7 @@ import numpy as np
 from flip.data.manifest import Dataset, EmbeddingFile, SimilarityFile, TextFile, load_manifest, write_manifest
 from flip.data.pairs import keep_common_rows, write_similarities
 from flip.embedding.job import embed
-from flip.encoders.base import in_language
+from flip.encoders.base import in_language, language_of
 from flip.errors import UsageError
 from flip.inputs.embedding_files import sentences_path
 from flip.inputs.records import Record
@@ -104,7 +104,7 @@ def _prepare(
                 side.records, path, in_language(encoder, given), transcriber=transcriber, batch_size=batch_size,
                 dtype=dtype, force=force, on_rows=report,
             )  # fmt: skip
-            language = given or (side.text if len(content.texts) > 1 else None)
+            language = given or (side.text if len(content.texts) > 1 else language_of(encoder))
             identity = encoder.name if len(sides) == 1 and side.modality == "text" else side.id
             embeddings.append(EmbeddingFile(identity, path, side.modality, language))
             texts.setdefault(side.text, TextFile(side.text, sentences_path(path), language))

@@ -20,21 +20,19 @@ from flip.data.pairs import finish_dropping
 from flip.embedding.journal import Batch, Journal
 from flip.embedding.shards import Shard, rows_of_shards
 from flip.embedding.spool import Spool
-from flip.encoders.base import EncoderOptions, encode
+from flip.encoders.base import adapted
 from flip.encoders.identity import describe
+from flip.encoders.mixed import encode_inputs
 from flip.errors import FlipError, InputError, UsageError
 from flip.files import is_stream, os_errors, replacing, write_json
-from flip.inputs import audio
 from flip.inputs.embedding_files import audio_path, embeddings_json, open_embeddings, read_description, sentences_path
 from flip.locks import held
 from flip.model.tensors import narrowed
 
 if TYPE_CHECKING:
     from flip.encoders.base import Encoder
-    from flip.encoders.transcriber import Transcriber
+    from flip.encoders.transcriber import Transcriber, Transcript
     from flip.inputs.records import Record
-
-_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def embed(
     Args:
         records: with text or audio; blank texts are dropped and counted. Read once, not kept.
         output: OUT.npy.
-        encoder: what embeds them.
+        encoder: what embeds them: an `Encoder`, or a function of a list of sentences.
         transcriber: gives what transcribes recordings where the encoder reads only text.
         batch_size: inputs encoded at a time, by default what the encoder likes.
         dtype: of the file, float32 or float16.
@@ -92,6 +90,7 @@ def embed(
         InputError: nothing to embed, an output of something else or one that another process writes, NaN from the
             encoder, or the disk.
     """
+    encoder = adapted(encoder)
     target = shard.path(output) if shard else output
     if is_stream(target):
         raise UsageError(f"{target} is no regular file", "embeddings are three files side by side: name OUT.npy")
@@ -190,7 +189,7 @@ def _describe(encoder: Encoder, dtype: str, spool: Spool) -> dict[str, Any]:
     description["encoder"] = description.pop("name")
     description |= {"dtype": dtype, "inputs": spool.total, "input": f"sha256:{spool.sha256}"}
     # A repeated run with another language or whisper model is another one; vectors of two languages go together.
-    given = getattr(encoder, "options", EncoderOptions()).given()
+    given = encoder.options.given()
     return description | {key: given[key] for key in ("language", "asr") if key in given}
 
 
@@ -207,8 +206,7 @@ class _Work:
 
     def run(self, batch_size: int | None, on_rows: Callable[[int, int], None] | None) -> None:
         """Embeds what is not done yet, as many batches side by side as the encoder allows."""
-        size = getattr(self.encoder, "batch_size", _BATCH)
-        concurrency = getattr(self.encoder, "concurrency", None)
+        size, concurrency = self.encoder.batch_size, self.encoder.concurrency
         if batch_size:
             size = batch_size if concurrency is None else min(batch_size, size)
         batches = self._batches(size)
@@ -251,8 +249,8 @@ class _Work:
             about["failed"] = failed
         if journal.warnings:
             about["warnings"] = journal.warnings
-        if weights := getattr(self.encoder, "weights", None):
-            about.setdefault("weights", weights)
+        if self.encoder.weights:
+            about.setdefault("weights", self.encoder.weights)
         if self.transcriber is not None:
             about["via"] = {"name": self.transcriber.name, "revision": self.transcriber.revision}
         write_json(embeddings_json(target), about)
@@ -304,8 +302,8 @@ class _Work:
                     record(future.result())
                     waiting.remove(future)
         finally:
-            if waiting and (stop := getattr(self.encoder, "stop", None)):
-                stop()
+            if waiting:
+                self.encoder.stop()
             pool.shutdown(cancel_futures=True)
             for future in waiting:
                 if not future.cancelled() and future.exception() is None:
@@ -315,64 +313,27 @@ class _Work:
         """The vectors of a batch; a recording that cannot be read fails alone."""
         start, items = numbered
         batch = Batch(start, len(items))
-        with audio.noted() as batch.warnings:
-            return batch, self._vectors(batch, items)
-
-    def _vectors(self, batch: Batch, items: list[dict[str, Any]]) -> np.ndarray:
-        start = batch.start
+        inputs = [Path(item["audio"]) if "audio" in item else str(item["text"]) for item in items]
         vectors = np.zeros((len(items), self.encoder.dimension), np.float32)
-        ready: dict[int, str | Path] = {}
-        for i, item in enumerate(items):
-            try:
-                ready[i] = self._prepared(item, start + i, batch)
-            except InputError as error:
-                batch.failed[start + i] = error.message
-        if ready:
-            inputs = list(ready.values())
-            try:
-                found, cut = encode(self.encoder, inputs)
-            except InputError:
-                if not any(isinstance(item, Path) for item in inputs):
-                    raise
-                batch.warnings.clear()  # said again by those that can be read
-                found, cut = self._one_by_one(ready, batch)
-                inputs = list(ready.values())
-        if ready:
-            self._check(found, inputs, start)
-            vectors[list(ready)] = narrowed(found, self.journal.dtype, f"embeddings of {self.encoder.name}")
-            batch.truncated = sum(cut)
-        return vectors
+        for i, (item, one) in enumerate(zip(inputs, encode_inputs(self.encoder, inputs, self._hear), strict=True)):
+            batch.warnings += one.warnings
+            batch.truncated += one.truncated
+            if one.heard and one.heard.text:
+                batch.transcripts[start + i] = one.heard.text
+            if one.vector is None:
+                batch.failed[start + i] = one.error or f"{item}: no speech was recognised"
+            else:
+                vectors[i] = one.vector
+        self._check(vectors, inputs, start)
+        return batch, narrowed(vectors, self.journal.dtype, f"embeddings of {self.encoder.name}")
 
-    def _prepared(self, item: dict[str, Any], index: int, batch: Batch) -> str | Path:
-        """What the encoder reads of an input."""
-        if "audio" not in item:
-            return str(item["text"])
-        path = Path(item["audio"])
-        if "speech" in self.encoder.modalities:
-            return path
+    def _hear(self, path: Path) -> Transcript:
         with self.transcribing:
             if self.transcriber is None:
                 if self.load_transcriber is None:
                     raise InputError(f"{path}: {self.encoder.name} reads text, not audio")
                 self.transcriber = self.load_transcriber()
-            heard = self.transcriber.transcribe(path).text
-        if not heard:
-            raise InputError(f"{path}: no speech was recognised")
-        batch.transcripts[index] = heard
-        return heard
-
-    def _one_by_one(self, ready: dict[int, str | Path], batch: Batch) -> tuple[np.ndarray, list[bool]]:
-        """The vectors of those that can be read, and which were cut; the others are taken out of `ready`."""
-        rows, cut = [], []
-        for i, item in list(ready.items()):
-            try:
-                (vector,), (one,) = encode(self.encoder, [item])
-                rows.append(vector)
-                cut.append(one)
-            except InputError as error:
-                batch.failed[batch.start + i] = error.message
-                del ready[i]
-        return np.stack(rows) if rows else np.zeros((0, self.encoder.dimension), np.float32), cut
+            return self.transcriber.transcribe(path)
 
     def _check(self, found: np.ndarray, batch: Sequence[str | Path], start: int) -> None:
         bad = np.flatnonzero(~np.isfinite(found).all(axis=1))

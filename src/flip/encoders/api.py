@@ -7,7 +7,7 @@ import random
 import re
 import threading
 import tomllib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from flip.encoders.base import EncoderOptions, read_texts
+from flip.encoders.base import Encoder, EncoderOptions, read_texts
 from flip.errors import FlipError, InputError, UnavailableError, UsageError
 from flip.files import os_errors
 
@@ -85,7 +85,7 @@ def said(body: str) -> str:
     return str(found or body)
 
 
-class ApiEncoder(ABC):
+class ApiEncoder(Encoder):
     """An encoder behind HTTP. Its subclasses send one request; this does the rest.
 
     A request holds at most `most_texts` texts and about `most_tokens` tokens. What fails in a way that may pass is
@@ -94,7 +94,6 @@ class ApiEncoder(ABC):
     """
 
     name: str
-    modalities = frozenset({"text"})
     most_texts: int
     most_tokens: int
     keys: tuple[str, ...]  # environment variables, the first that is set counts
@@ -121,7 +120,7 @@ class ApiEncoder(ABC):
         self._stopped = threading.Event()
 
     @property
-    def dimension(self) -> int:
+    def dimension(self) -> int:  # type: ignore[override]
         """As asked for, or what the server gives: then one word is sent to see it."""
         with self._lock:
             if self._dimension is None:

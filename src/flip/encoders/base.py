@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from flip.errors import InputError, UsageError
 
@@ -66,66 +67,137 @@ class EncoderOptions:
         return replace(self, **{key: stored[key] for key in IDENTIFYING if key in stored and key not in self.given()})
 
 
-@runtime_checkable
-class Encoder(Protocol):
-    """Turns sentences (or audio files) into vectors.
+class Encoder(ABC):
+    """Turns sentences (or audio files) into vectors. A subclass has a name, a dimension and `encode`.
 
-    name: as given to --encoder.  revision: which weights, stored beside every embedding file.
-    dimension: d.  modalities: of "text", "speech".  device: where it runs, "cpu" or "cuda:0".
-
-    Optional attributes: `options`, the EncoderOptions it was made with; `truncated(batch)`, which inputs are longer
-    than it reads; `longest`, how many characters of a sentence it is given at most; `batch_size`, inputs that it likes
-    best at a time; `concurrency`, how many calls of `encode` may run side by side, and `stop()`, which ends those that
-    wait to try again; `weights`, the hash of the weights, or one for each part of them, and then
-    `weights_of(modalities)`, which says those of the parts that such inputs need before any is loaded.
+    name: as given to --encoder.
+    dimension: d.
+    revision: which weights, stored beside every embedding file.
+    modalities: of "text", "speech".
+    device: where it runs, "cpu" or "cuda:0"; "api" is somebody else's.
+    options: those it was made with.
+    longest: how many characters of a sentence it is given at most.
+    batch_size: inputs that it likes best at a time.
+    concurrency: how many calls of `encode` may run side by side; None is one after the other.
+    weights: the hash of the weights, or one for each part of them.
     """
 
     name: str
-    revision: str
     dimension: int
-    modalities: frozenset[str]
-    device: str
+    revision: str = "unknown"
+    modalities: frozenset[str] = frozenset({"text"})
+    device: str = "cpu"
+    options: EncoderOptions = EncoderOptions()
+    longest: int = LONGEST
+    batch_size: int = 256
+    concurrency: int | None = None
+    weights: str | dict[str, str] | None = None
 
+    @abstractmethod
     def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
         """Embeds a batch of n inputs: float32 of shape (n, d), row i for input i, independent of its neighbours."""
-        ...
+
+    def truncated(self, batch: Sequence[str | Path]) -> Sequence[bool]:
+        """Which inputs are longer than it reads."""
+        return [False] * len(batch)
+
+    def weights_of(self, modalities: Collection[str]) -> str | dict[str, str] | None:
+        """Of `weights` those that inputs of these modalities need, found before any is loaded."""
+        return self.weights
+
+    def stop(self) -> None:  # noqa: B027 - most have nothing to end
+        """Ends calls of `encode` that wait to try again."""
+
+
+_OF_AN_ENCODER = (
+    "name", "dimension", "revision", "modalities", "device", "options", "longest", "batch_size", "concurrency",
+    "weights", "truncated", "weights_of", "stop",
+)  # fmt: skip
+
+
+class ForeignEncoder(Encoder):
+    """An encoder of what is no `Encoder`: a function of sentences, or an object with a method `encode`."""
+
+    def __init__(self, encoder: Any, name: str) -> None:
+        """Takes over what else of an `Encoder` the object has; without a dimension, one word is embedded to see it.
+
+        Raises:
+            UsageError: neither can be called.
+        """
+        self._encode = encoder.encode if hasattr(encoder, "encode") else encoder
+        if not callable(self._encode):
+            raise UsageError(
+                f"encoder {name!r}: not an Encoder, but {_kind(encoder)}",
+                "give a function of a list of sentences, or an object with encode(batch)",
+            )
+        self.name = name
+        for attribute in _OF_AN_ENCODER:
+            if (found := getattr(encoder, attribute, None)) is not None:
+                setattr(self, attribute, found)
+        self.device = str(self.device)
+        if not hasattr(self, "dimension"):
+            self.dimension = np_of(self._encode(["dimension"]), self.name).shape[-1]
+
+    def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
+        """What the function or the method gives; `flip.encoders.base.encode` checks it."""
+        found: NDArray[np.float32] = self._encode(list(batch))
+        return found
+
+
+def adapted(encoder: Any, name: str | None = None) -> Encoder:
+    """The encoder itself, or a ForeignEncoder of it, called `name` or what it is called in Python."""
+    if isinstance(encoder, Encoder):
+        return encoder
+    return ForeignEncoder(encoder, name or str(getattr(encoder, "__name__", type(encoder).__name__)))
 
 
 def in_language(encoder: Encoder, language: str | None) -> Encoder:
-    """The same encoder for inputs of another language; as it is where it has no options, or None is given."""
-    if language is None or not hasattr(encoder, "options"):
+    """The same encoder for inputs of another language; as it is where None is given."""
+    if language is None:
         return encoder
     other = copy(encoder)
     other.options = replace(encoder.options, language=language)
     return other
 
 
+def language_of(encoder: Encoder) -> str | None:
+    """The language of its inputs, where it was told."""
+    return getattr(getattr(encoder, "options", None), "language", None)
+
+
 def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[NDArray[np.float32], list[bool]]:
     """Embeds a batch, each sentence cut to the characters that the encoder is given at most.
 
     Returns:
-        The vectors (n, d), and which inputs are longer than it reads; an encoder says so in a method `truncated`.
+        The vectors (n, d), and which inputs are longer than it reads.
 
     Raises:
         InputError: it gave no numbers of that shape.
     """
-    import numpy as np
-
-    longest = getattr(encoder, "longest", LONGEST)
-    given = [item[:longest] if isinstance(item, str) else item for item in batch]
-    found: Any = encoder.encode(given)
-    if hasattr(found, "detach"):  # a torch tensor, maybe on a GPU
-        found = found.detach().cpu()
-    try:
-        vectors = np.asarray(found, np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"encoder {encoder.name} gave no matrix of numbers for a batch: {error}") from error
+    given = [item[: encoder.longest] if isinstance(item, str) else item for item in batch]
+    vectors = np_of(encoder.encode(given), encoder.name)
     if vectors.shape != (len(batch), encoder.dimension):
         expected = (len(batch), encoder.dimension)
         raise InputError(f"encoder {encoder.name} gave shape {vectors.shape} for a batch, expected {expected}")
-    method: Callable[[Sequence[str | Path]], Sequence[bool]] | None = getattr(encoder, "truncated", None)
-    cut = [False] * len(batch) if method is None else method(given)
+    cut = encoder.truncated(given)
     return vectors, [one or item != kept for one, item, kept in zip(cut, batch, given, strict=True)]
+
+
+def np_of(found: Any, name: str) -> NDArray[np.float32]:
+    """What an encoder gave, a list or a tensor of any library, as float32 of numpy.
+
+    Raises:
+        InputError: it is no numbers.
+    """
+    import numpy as np
+
+    if hasattr(found, "detach"):  # a torch tensor, maybe on a GPU
+        found = found.detach().cpu()
+        found = found.float() if found.dtype.is_floating_point else found  # numpy knows no bfloat16
+    try:
+        return np.asarray(found, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"encoder {name} gave no matrix of numbers for a batch: {error}") from error
 
 
 def read_texts(batch: Sequence[str | Path], encoder: str) -> list[str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-from flip.encoders.base import Encoder, EncoderOptions, require_known_options
+from flip.encoders.base import Encoder, EncoderOptions, adapted, require_known_options
 from flip.errors import FlipError, UnavailableError, UsageError
 
 
@@ -45,7 +46,8 @@ _ST_OPTIONS = ("precision", "prompt", "dimensions")
 CATALOG = (
     Entry("minilm", "flip.encoders.minilm", "MiniLM", "text", 384, "Apache-2.0"),
     Entry(
-        "sonar", "flip.encoders.sonar", "load", "text, speech", 1024, "CC-BY-NC-4.0",
+        "sonar", "flip.encoders.sonar", "load", "text, speech", 1024,
+        "CC-BY-NC-4.0; speech in 20 languages MIT",
         ("language", "precision", "weights", "sonar_backend"),
     ),
     Entry(
@@ -179,16 +181,22 @@ def _load_callable(name: str) -> Encoder:
     except AttributeError as error:
         raise UsageError(f"encoder {name!r}: {module_name} has no {attribute!r}") from error
     try:
-        encoder = factory()
+        encoder = factory if _takes_sentences(factory) else factory()
     except FlipError:
         raise
     except Exception as error:  # the user's code: whatever it raises is said in one line
         raise UnavailableError(f"encoder {name!r}: {type(error).__name__}: {error}") from error
-    if not isinstance(encoder, Encoder):
-        raise UsageError(
-            f"encoder {name!r}: not an Encoder", "it needs name, revision, dimension, modalities, device, encode(batch)"
-        )
-    return encoder
+    return adapted(encoder, name)
+
+
+def _takes_sentences(factory: Any) -> bool:
+    """Whether it is to be called with sentences: a function that needs an argument, or an object that embeds."""
+    if inspect.isclass(factory):
+        return False
+    if hasattr(factory, "encode") or not callable(factory):
+        return True
+    parameters = inspect.signature(factory).parameters.values()
+    return any(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
 def _import(name: str) -> ModuleType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from flip.encoders.base import IDENTIFYING, Encoder, EncoderOptions
+from flip.encoders.base import IDENTIFYING, Encoder
 from flip.errors import InputError
 
 UNKNOWN = "unknown"  # the name of the encoder of a checkpoint whose embeddings did not say
@@ -24,13 +24,10 @@ def describe(encoder: Encoder, modalities: Collection[str] = ()) -> dict[str, An
     modalities of the inputs, or without any those that it has used.
     """
     fields: dict[str, Any] = {"name": encoder.name, "revision": encoder.revision, "dimension": encoder.dimension}
-    weights = getattr(encoder, "weights", None)
-    if modalities and (weights_of := getattr(encoder, "weights_of", None)):
-        weights = weights_of(modalities)
+    weights = encoder.weights_of(modalities) if modalities else encoder.weights
     if weights and isinstance(weights, (str, dict)) and weights != encoder.revision:
         fields["weights"] = dict(weights) if isinstance(weights, dict) else weights
-    options: EncoderOptions = getattr(encoder, "options", EncoderOptions())
-    identity = {key: value for key, value in options.given().items() if key in IDENTIFYING}
+    identity = {key: value for key, value in encoder.options.given().items() if key in IDENTIFYING}
     return fields | ({"options": identity} if identity else {})
 
 

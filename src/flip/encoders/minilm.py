@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.encoders.base import EncoderOptions, read_texts
+from flip.encoders.base import Encoder, EncoderOptions, read_texts
 from flip.errors import UnavailableError
 from flip.hub.weights import WeightFile, is_local, resolve
 
@@ -46,7 +46,7 @@ def missing(model: str) -> str | None:
     return None if is_local(_MODEL) and is_local(_TOKENIZER) else _INSTALL
 
 
-class MiniLM:
+class MiniLM(Encoder):
     """Mean of the last layer over all tokens, L2-normalised; 384 dimensions.
 
     A batch is sorted by length and cut into small groups, which the cores work on side by side, one thread each.
@@ -55,8 +55,6 @@ class MiniLM:
 
     name: str = "minilm"
     dimension = 384
-    modalities = frozenset({"text"})
-    device = "cpu"
     longest = 100 * _MAX_TOKENS  # characters; a word of more than 100 is one token
 
     def __init__(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.device import matmul_dtype, torch_device
-from flip.encoders.base import EncoderOptions, read_texts
+from flip.encoders.base import Encoder, EncoderOptions, read_texts
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.hub.weights import content_hash, hub_cache
 
@@ -42,11 +42,10 @@ def missing(model: str) -> str | None:
     return None if here else f"it needs the network once, to download {model}; or st:FOLDER"
 
 
-class SentenceTransformers:
+class SentenceTransformers(Encoder):
     """A model of sentence-transformers, with its own pooling and normalisation."""
 
     name: str = "st"
-    modalities = frozenset({"text"})
 
     def __init__(self, model: str, options: EncoderOptions, *, device: str = "auto", offline: bool = False) -> None:
         """Loads a model.

@@ -10,8 +10,8 @@ import numpy as np
 
 from flip.evaluation.metrics import Estimate, hits
 from flip.text.bags import Bags, bags_of_indices
+from flip.text.references import ReferenceReader
 from flip.text.stopwords import ENGLISH
-from flip.text.tokenize import published_tokens
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,9 +36,9 @@ def content_words(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSou
         texts: n sentences.
         vocabulary, tokens: as for `flip.evaluation.metrics.references`.
     """
-    split = published_tokens if tokens == "published" else vocabulary.tokenizer.words
-    distinct = [{token for token in split(text) if token.lower() not in ENGLISH} for text in texts]
-    words = bags_of_indices(vocabulary.lookup(sorted(found)) for found in distinct)
+    reader = ReferenceReader.of(vocabulary, tokens)
+    distinct = [{token for token in reader.words(text) if token.lower() not in ENGLISH} for text in texts]
+    words = bags_of_indices(reader.lookup(sorted(found)) for found in distinct)
     return ContentWords(words, np.array([len(found) for found in distinct], np.int64))
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flip.errors import InputError
-from flip.evaluation.metrics import Estimate, hits, precision_recall
+from flip.evaluation.metrics import REPEATED, Estimate, hit_counts, hits
 from flip.inputs.sources import lines_of
 from flip.text.bags import Bags, bags_of_indices
-from flip.text.tokenize import normalize, published_tokens
+from flip.text.references import ReferenceReader
+from flip.text.tokenize import normalize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +32,7 @@ _CURVE = 10  # figure 1 shows k = 1..10
 
 @dataclass(frozen=True)
 class EntityRow:
-    """A line of the entity file. line: the sentence's line, from 1, where the row has no text."""
+    """A line of the entity file. line: the sentence's line, from 1.  names: none where nothing was found in it."""
 
     where: str
     text: str | None
@@ -40,28 +42,31 @@ class EntityRow:
 
 @dataclass(frozen=True)
 class Entities:
-    """The distinct entities of n sentences, E in all.
+    """The entities of n sentences, E in all.
 
-    sentence: (E,) which sentence each belongs to.  words: E bags, its distinct in-vocabulary words.
-    sizes: (E,) number of its distinct words, out-of-vocabulary ones included; never 0.
-    together, together_sizes: the same for the words of all entities of each of the n sentences.
-    unmatched: rows of the file that belong to no sentence.  rows: all rows.
+    sentence: (E,) which sentence each belongs to.  words: E bags, its in-vocabulary words.
+    sizes: (E,) number of its words, out-of-vocabulary ones included.
+    again: (E,) whether the same name stands before it in its sentence.
+    together, together_sizes: the distinct words of all entities of each of the n sentences.
+    unmatched: rows of the file that belong to no sentence.  nameless: rows without a name.  rows: all rows.
     """
 
     sentence: NDArray[np.int64]
     words: Bags
     sizes: NDArray[np.int64]
+    again: NDArray[np.bool_]
     together: Bags
     together_sizes: NDArray[np.int64]
     unmatched: int
+    nameless: int
     rows: int
 
 
 def read_entities(path: Path) -> list[EntityRow]:
-    """Reads JSONL of `{"text", "entity_names": [...], "line_number"?}`.
+    """Reads JSONL of `{"text", "entity_names": [...], "line_number"?}`; without `entity_names` nothing was found there.
 
     Raises:
-        InputError: a line is not such an object, with its number.
+        InputError: a line is not such an object, with its number; or no line has a name.
     """
     import orjson
 
@@ -73,14 +78,14 @@ def read_entities(path: Path) -> list[EntityRow]:
             fields = orjson.loads(line)
         except orjson.JSONDecodeError as error:
             raise InputError(f"{where}: not valid JSON: {error}", _HINT) from error
-        names = fields.get("entity_names") if isinstance(fields, dict) else None
+        names = (fields.get("entity_names") or []) if isinstance(fields, dict) else None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise InputError(f'{where}: no list of strings "entity_names"', _HINT)
         text, at = fields.get("text"), fields.get("line_number")
         if not isinstance(text, str | None) or not isinstance(at, int | None) or (text is None and at is None):
             raise InputError(f'{where}: needs "text", or a "line_number" that counts from 1', _HINT)
         rows.append(EntityRow(where, text, at, tuple(names)))
-    if not rows:
+    if not any(row.names for row in rows):
         raise InputError(f"{path}: no entity", _HINT)
     return rows
 
@@ -88,49 +93,70 @@ def read_entities(path: Path) -> list[EntityRow]:
 def match_entities(
     rows: Sequence[EntityRow], sentences: Mapping[int, str], vocabulary: Vocabulary, tokens: TokenSource = "vocabulary"
 ) -> Entities:
-    """Finds the sentences that the rows belong to: by normalised text, or by line where a row has no text.
+    """Finds the sentences that the rows belong to: by normalised text, or by line where no sentence has their text.
 
-    Sentences with the same text share their entities. Repeated entities, and repeated rows, count once.
+    Sentences with the same text share their entities.
 
     Args:
         rows: from `read_entities`.
         sentences: line (from 0) -> text, in the order of the embeddings to be measured.
-        tokens: how names are cut into words, as for `flip.evaluation.metrics.references`.
+        tokens: `vocabulary` cuts names with the vocabulary's own tokenizer; repeated names, and repeated rows, count
+            once. `published` counts as the published evaluator does: of several rows for a sentence the last holds;
+            names are lower-cased and split on white space, punctuation is kept (so "O'Brien" is never found), and a
+            repeated name counts again, but is never found again as a whole.
 
     Raises:
         InputError: no row belongs to a sentence.
     """
-    split = published_tokens if tokens == "published" else vocabulary.tokenizer.words
     by_text: dict[str, list[int]] = {}
     for position, text in enumerate(sentences.values()):
         by_text.setdefault(normalize(text), []).append(position)
-    by_line = {line: position for position, line in enumerate(sentences)}
-    found: list[dict[frozenset[str], None]] = [{} for _ in sentences]
+    by_line = {line + 1: position for position, line in enumerate(sentences)}
+    of_text: list[list[EntityRow]] = [[] for _ in sentences]
+    of_line: list[list[EntityRow]] = [[] for _ in sentences]
+    named = [row for row in rows if row.names]
     unmatched = 0
-    for row in rows:
-        if row.text is not None:
-            owners = by_text.get(normalize(row.text), [])
-        else:
-            owners = [by_line[row.line - 1]] if row.line is not None and row.line - 1 in by_line else []
-        unmatched += not owners
+    for row in named:
+        owners = by_text.get(normalize(row.text), []) if row.text is not None else []
         for owner in owners:
-            found[owner].update((words, None) for name in row.names if (words := frozenset(split(name))))
-    if unmatched == len(rows):
+            of_text[owner].append(row)
+        if not owners and row.line in by_line:
+            of_line[by_line[row.line]].append(row)
+        elif not owners:
+            unmatched += 1
+    if unmatched == len(named):
         raise InputError(
-            f"none of the {unmatched} entity rows belongs to a sentence, the first is {rows[0].where}",
-            "rows are matched by normalised text, or by line_number (from 1) where they have no text",
+            f"none of the {unmatched} entity rows belongs to a sentence, the first is {named[0].where}",
+            "rows are matched by normalised text, or by line_number (from 1)",
         )
-    entities = [(owner, words) for owner, names in enumerate(found) for words in names]
-    together = [frozenset[str]().union(*names) for names in found]
+    reader = ReferenceReader.of(vocabulary, tokens)
+    names = _published if tokens == "published" else partial(_distinct, reader.words)
+    found = [names(first or second) for first, second in zip(of_text, of_line, strict=True)]
+    entities = [(owner, words, again) for owner, cut in enumerate(found) for words, again in cut]
+    together = [sorted({word for words, _ in cut for word in words}) for cut in found]
     return Entities(
-        np.array([owner for owner, _ in entities], np.int64),
-        bags_of_indices(vocabulary.lookup(words) for _, words in entities),
-        np.array([len(words) for _, words in entities], np.int64),
-        bags_of_indices(vocabulary.lookup(words) for words in together),
+        np.array([owner for owner, _, _ in entities], np.int64),
+        bags_of_indices(reader.lookup(words) for _, words, _ in entities),
+        np.array([len(words) for _, words, _ in entities], np.int64),
+        np.array([again for _, _, again in entities], bool),
+        bags_of_indices(reader.lookup(words) for words in together),
         np.array([len(words) for words in together], np.int64),
         unmatched,
+        len(rows) - len(named),
         len(rows),
     )
+
+
+def _distinct(split: Callable[[str], list[str]], rows: Sequence[EntityRow]) -> list[tuple[list[str], bool]]:
+    """The words of each entity of a sentence, each once, whatever the order; never the same ones again."""
+    found = dict.fromkeys(frozenset(split(name)) for row in rows for name in row.names)
+    return [(sorted(words), False) for words in found if words]
+
+
+def _published(rows: Sequence[EntityRow]) -> list[tuple[list[str], bool]]:
+    """The words of each entity of a sentence as the published evaluator cuts them, and whether it was there before."""
+    names = [name.lower() for name in rows[-1].names] if rows else []
+    return [(name.split(), name in names[:i]) for i, name in enumerate(names)]
 
 
 def entity_recall(
@@ -139,20 +165,19 @@ def entity_recall(
     """Strict and partial recall at k = 1..K of each of the m sentences with an entity, both (m, K).
 
     An entity counts strictly where all of its words are among the top k, and partially by the share of its words
-    that are; a sentence's recall is the mean over its distinct entities. A word that the vocabulary does not have is
-    never found.
+    that are; a sentence's recall is the mean over its entities. A word out of the vocabulary is never found.
 
     Args:
         top: (n, K) from a ranking.
     """
-    sentence = entities.sentence
-    found = np.cumsum(hits(top[sentence], entities.words, vocabulary_size), axis=1)
+    sentence, sizes = entities.sentence, entities.sizes[:, None]
+    found = np.cumsum(hit_counts(top[sentence], entities.words, vocabulary_size), axis=1)
     count = np.bincount(sentence, minlength=len(top))
-    strict, partial = np.zeros(top.shape), np.zeros(top.shape)
-    np.add.at(strict, sentence, found == entities.sizes[:, None])
-    np.add.at(partial, sentence, found / entities.sizes[:, None])
+    whole, part = np.zeros(top.shape), np.zeros(top.shape)
+    np.add.at(whole, sentence, (found == sizes) & ~entities.again[:, None])
+    np.add.at(part, sentence, found / np.maximum(sizes, 1))
     kept = count > 0
-    return strict[kept] / count[kept, None], partial[kept] / count[kept, None]
+    return whole[kept] / count[kept, None], part[kept] / count[kept, None]
 
 
 def entity_metrics(
@@ -160,20 +185,26 @@ def entity_metrics(
 ) -> dict[str, Any]:
     """Entity recall (strict, partial), precision and F1 at `topn` by side; `entity_curve` over k = 1..max(10, topn).
 
-    Precision is the share of the top k that are words of any entity of the sentence; F1 takes it together with the
-    share of all entity words found: 2 h / (k + m).
+    Precision is the share of the top k that are words of any entity of the sentence. `entity_f1_strict` and
+    `entity_f1_partial` are the harmonic means of it and either recall, sentence by sentence; `entity_f1` takes it
+    together with the share of all entity words found: 2 h / (k + m).
     """
     result: dict[str, dict[str, Any]] = {}
+    owners = np.unique(entities.sentence)  # the sentences with an entity
     for side, ranked in ranking.items():
         depth = min(max(_CURVE, topn), ranked.words.shape[1])
         strict, partial = entity_recall(ranked.words[:, :depth], entities, vocabulary_size)
-        hit = hits(ranked.words, entities.together, vocabulary_size)
-        points = [precision_recall(hit, entities.together_sizes, k) for k in range(1, depth + 1)]
+        top = ranked.words[:, :depth]
+        shown = (np.arange(1, depth + 1) - np.cumsum(top == REPEATED, axis=1))[owners]
+        h = np.cumsum(hits(top, entities.together, vocabulary_size), axis=1)[owners]
+        precision = h / shown
         curves = {
             "entity_recall_strict": list(strict.T),
             "entity_recall_partial": list(partial.T),
-            "entity_precision": [point.precision for point in points],
-            "entity_f1": [point.f1 for point in points],
+            "entity_precision": list(precision.T),
+            "entity_f1": list((2 * h / (shown + entities.together_sizes[owners, None])).T),
+            "entity_f1_strict": list(_harmonic(precision, strict).T),
+            "entity_f1_partial": list(_harmonic(precision, partial).T),
         }
         estimates = {name: [Estimate.of(values) for values in curve] for name, curve in curves.items()}
         for name, curve in estimates.items():
@@ -181,3 +212,9 @@ def entity_metrics(
         means = {name.removeprefix("entity_"): [e.mean for e in curve] for name, curve in estimates.items()}
         result.setdefault("entity_curve", {})[side] = {"k": list(range(1, depth + 1))} | means
     return result
+
+
+def _harmonic(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The harmonic mean of both, 0 where both are."""
+    total = precision + recall
+    return np.asarray(2 * precision * recall / np.where(total > 0, total, 1))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,13 +25,16 @@ from flip.evaluation.metrics import (
     rank,
     ranking_metrics,
     references,
+    without_repetitions,
     word_shares,
 )
 from flip.evaluation.probabilities import calibration, perplexity, sparsity, threshold_f1
 from flip.inputs.embedding_files import finite_rows
 from flip.model.ranking import sigmoid
 from flip.text.bags import bags_of_words
+from flip.text.references import ReferenceReader
 from flip.text.spans import span_words
+from flip.text.tokenize import published_tokens
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,17 +55,31 @@ Ranker = Callable[[str, "NDArray[np.floating[Any]]", int], dict[str, Ranking]]
 class EvaluationData:
     """The usable part of a dataset: sentences that are not blank and have no NaN in any of the embeddings.
 
-    embeddings: id -> (n, d).  texts: line (from 0) -> sentence, n of them.  lines: all lines.
+    embeddings: id -> (n, d).  texts: line of the file (from 0) -> sentence, n of them.
+    left_out: how many lines, by what they are.
     """
 
     name: str
     embeddings: Mapping[str, NDArray[np.floating[Any]]]
     texts: Mapping[int, str]
-    lines: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, dataset: Dataset, text_id: str | None = None) -> EvaluationData:
+    def of(
+        cls,
+        dataset: Dataset,
+        text_id: str | None = None,
+        *,
+        min_tokens: int | None = None,
+        max_tokens: int | None = None,
+    ) -> EvaluationData:
         """Reads a dataset; its embeddings stay memory-mapped where every row is usable.
+
+        Args:
+            dataset: see `flip.data.manifest.load_dataset`.
+            text_id: of the sentences.
+            min_tokens, max_tokens: only sentences of so many words, as the published evaluation counts them: split on
+                white space, repetitions too.
 
         Raises:
             InputError: no embeddings, no usable sentence, or counts that differ.
@@ -71,12 +89,25 @@ class EvaluationData:
         if not views:
             raise InputError(f"dataset {dataset.name!r} has no embeddings", "add them with `flip embed`")
         usable = np.logical_and.reduce([finite_rows(view) for view in views.values()])
-        texts = {i: text for i, text in enumerate(sentences) if text and usable[i]}
-        if not texts:
+        rows = [i for i, text in enumerate(sentences) if text and usable[i]]
+        left_out = {
+            "rows whose sim_scores are too low": dataset.dissimilar,
+            "blank lines or rows with NaN": len(sentences) - len(rows),
+        }
+        if not rows:
             raise InputError(f"dataset {dataset.name!r}: every line is blank, or has NaN in its embedding")
-        if len(texts) < len(sentences):
-            views = {name: view[list(texts)] for name, view in views.items()}
-        return cls(dataset.name, views, texts, len(sentences))
+        if min_tokens is not None or max_tokens is not None:
+            low, high = min_tokens or 0, math.inf if max_tokens is None else max_tokens
+            fitting = [i for i in rows if low <= len(published_tokens(sentences[i])) <= high]
+            wanted = f"{low} to {high} words" if max_tokens is not None else f"at least {low} words"
+            left_out[f"sentences that have not {wanted}"] = len(rows) - len(fitting)
+            if not fitting:
+                raise InputError(f"dataset {dataset.name!r}: no sentence has {wanted}", "--min-tokens, --max-tokens")
+            rows = fitting
+        if len(rows) < len(sentences):
+            views = {name: view[rows] for name, view in views.items()}
+        text = dataset.text(text_id)
+        return cls(dataset.name, views, {text.number(i): sentences[i] for i in rows}, left_out)
 
 
 @dataclass(frozen=True)
@@ -95,12 +126,16 @@ class EvaluationOptions:
 
 @dataclass(frozen=True)
 class Measured:
-    """One embedding of a dataset. result: the JSON object of `flip eval`; the rest is what it was computed from."""
+    """One embedding of a dataset. result: the JSON object of `flip eval`; the rest is what it was computed from.
+
+    ranking: by side, in the model's words.  counted: in those that the references tell apart.
+    """
 
     result: dict[str, Any]
     texts: Sequence[str]
     refs: References
     ranking: Mapping[str, Ranking]
+    counted: Mapping[str, Ranking]
     checkpoint: Checkpoint
 
 
@@ -137,8 +172,13 @@ def evaluate_dataset(
     depth = max(depth_for(refs, options.topn), int(spans.sizes.max(initial=1)) if spans else 1)
     weights = {**BIAS_WEIGHTS} | ({_SHOWN: checkpoint.bias_weight} if {"calibration", "content"} & {*chosen} else {})
     ranker = splice or _model_ranker(checkpoint, weights, options.device)
-    rankings = {name: ranker(name, view, depth) for name, view in data.embeddings.items()}
-    shown = {name: ranking.pop(_SHOWN) for name, ranking in rankings.items() if _SHOWN in ranking}
+    same = ReferenceReader.of(vocabulary, options.tokens).same
+    ranked = {name: ranker(name, view, depth) for name, view in data.embeddings.items()}
+    shown = {name: ranking.pop(_SHOWN) for name, ranking in ranked.items() if _SHOWN in ranking}
+    rankings = {
+        name: {side: without_repetitions(one, same) for side, one in ranking.items()}
+        for name, ranking in ranked.items()
+    }
     compared = _compare(checkpoint, data, options, others, rankings, refs) if "jaccard" in chosen else {}
     for name, view in data.embeddings.items():
         ranking = rankings[name]
@@ -146,7 +186,8 @@ def evaluate_dataset(
         if "accuracy" in chosen:
             metrics |= word_shares(ranking, refs, size)
         if content is not None:
-            metrics |= content_recall(shown.get(name) or ranking["no_bias"], content, size, options.topn)
+            best = without_repetitions(shown[name], same) if name in shown else ranking["no_bias"]
+            metrics |= content_recall(best, content, size, options.topn)
         if spans is not None:
             metrics["span_accuracy"] = {
                 side: Estimate.of(accuracy(hits(ranked.words, spans, size), spans)).to_dict()
@@ -158,7 +199,8 @@ def evaluate_dataset(
             bags = bags_of_words(texts, vocabulary)
             metrics["perplexity"] = perplexity(checkpoint.model, view, bags, options.device).to_dict()
         if "calibration" in chosen:
-            metrics |= calibration(_with_full_bias(shown[name], checkpoint, options.topn), refs, size)
+            probable = without_repetitions(_with_full_bias(shown[name], checkpoint, options.topn), same)
+            metrics |= calibration(probable, refs, size)
             metrics["threshold_f1"] = threshold_f1(ranking["bias"], refs, size, checkpoint.threshold)
         if "sparsity" in chosen:
             metrics["sparsity"] = {"value": sparsity(checkpoint.model)}
@@ -169,18 +211,22 @@ def evaluate_dataset(
             "method": "splice" if splice else "flip",
             "rank": checkpoint.model.rank,
             "n": len(texts),
-            "skipped": data.lines - len(texts) + int((refs.words.sizes == 0).sum()),
+            "skipped": sum(data.left_out.values()) + int((refs.words.sizes == 0).sum()),
             "device": options.device,
             "metrics": metrics,
-            "most_frequent_words": _most_frequent(checkpoint, refs, content, chosen, options.topn),
+            "most_frequent_words": _most_frequent(checkpoint, refs, content, chosen, options),
         }
         if entities is not None:
-            result["entity_rows"] = {"rows": entities.rows, "unmatched": entities.unmatched}
+            result["entity_rows"] = {
+                "rows": entities.rows,
+                "unmatched": entities.unmatched,
+                "nameless": entities.nameless,
+            }
         if "jaccard" in chosen:
             result["comparisons"] = compared[name]
         if missing:
             result["not_computed"] = missing
-        yield Measured(result, texts, refs, ranking, checkpoint)
+        yield Measured(result, texts, refs, ranked[name], ranking, checkpoint)
 
 
 def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, Any]]:
@@ -204,13 +250,14 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, A
             full_bias = ranked.scores[i] + np.float32(1 - BIAS_WEIGHTS[side]) * b[ranked.words[i]]
             probabilities = sigmoid(full_bias).tolist()
             shown = [w for w in ranked.words[i].tolist() if w >= 0]
-            top = set(shown[: len(reference)])
+            counted = measured.counted[side].words[i].tolist()
+            top = set(counted[: len(reference)])
             found = [words[w] for w in reference if w in top]
             keywords = []
             for j, w in enumerate(shown[:topn]):
                 score = round(float(ranked.scores[i, j]), 4)
                 probability = {"probability": round(probabilities[j], 4)} if calibrated else {}
-                keywords.append({"word": words[w], "score": score} | probability | {"hit": w in reference})
+                keywords.append({"word": words[w], "score": score} | probability | {"hit": counted[j] in reference})
             record[side] = {
                 "accuracy": len(found) / len(reference) if reference else None,
                 "keywords": keywords,
@@ -221,11 +268,18 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, A
 
 
 def _most_frequent(
-    checkpoint: Checkpoint, refs: References, content: ContentWords | None, chosen: Sequence[str], topn: int
+    checkpoint: Checkpoint,
+    refs: References,
+    content: ContentWords | None,
+    chosen: Sequence[str],
+    options: EvaluationOptions,
 ) -> dict[str, Any]:
     """The metrics of the words of the highest b, the same for every sentence: what can be had without its embedding."""
-    best = np.argsort(-checkpoint.model.b, kind="stable")[: depth_for(refs, topn)]
-    ranked = Ranking(np.broadcast_to(best, (len(refs), len(best))), np.empty((0, 0), np.float32))
+    topn = options.topn
+    best = np.argsort(-checkpoint.model.b, kind="stable")[None, : depth_for(refs, topn)]
+    same = ReferenceReader.of(checkpoint.vocabulary, options.tokens).same
+    best = without_repetitions(Ranking(best, np.empty((0, 0), np.float32)), same).words
+    ranked = Ranking(np.broadcast_to(best, (len(refs), best.shape[1])), np.empty((0, 0), np.float32))
     ranking, size = {"": ranked}, len(checkpoint.vocabulary)
     sides = ranking_metrics(ranking, refs, size, metrics=[name for name in METRICS if name in chosen], topn=topn)
     if "accuracy" in chosen:
@@ -267,6 +321,8 @@ def _compare(
         words = references(data.texts.values(), model.vocabulary, options.tokens)
         for name, view in data.embeddings.items():
             ranking = rank(model.model, view, depth_for(words, 1), device=options.device)
+            same = ReferenceReader.of(model.vocabulary, options.tokens).same
+            ranking = {side: without_repetitions(one, same) for side, one in ranking.items()}
             about = {"model": model.name, "rank": model.model.rank, "embedding": name}
             other = Recovered(ranking, words.words, model.vocabulary)
             found[name].append(about | compare_recovered(own[name], other))

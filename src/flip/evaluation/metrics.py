@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flip.model.ranking import BEHIND_ALL
 from flip.text.bags import Bags, bags_of_indices
-from flip.text.tokenize import published_tokens
+from flip.text.references import ReferenceReader
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +26,7 @@ _CHUNK = 64
 METRICS = ("accuracy", "pr")
 BIAS_WEIGHTS: Mapping[str, float] = {"bias": 1.0, "no_bias": 0.0}  # eq. 5, and without b (section 4.6)
 DEPTH = 50  # of the curves and of average precision
+REPEATED = -2
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,15 @@ class References:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over n sentences and its standard error (0 for n = 1)."""
+    """A mean over n sentences and its standard error (0 for n = 1).
+
+    spread: std (of n - 1), median, min and max of the sentences' values, where each has one.
+    """
 
     mean: float
     se: float
     n: int
+    spread: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, values: NDArray[np.floating[Any]]) -> Estimate:
@@ -56,22 +61,20 @@ class Estimate:
         n = len(values)
         if not n:
             return cls(float("nan"), float("nan"), 0)
-        return cls(float(values.mean()), float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0, n)
+        std = float(values.std(ddof=1)) if n > 1 else 0.0
+        spread = {"median": float(np.median(values)), "min": float(values.min()), "max": float(values.max())}
+        return cls(float(values.mean()), float(std / np.sqrt(n)), n, {"std": std} | spread)
 
     def to_dict(self) -> dict[str, float | int]:
         """As in the JSON of `flip eval`."""
-        return {"mean": self.mean, "se": self.se, "n": self.n}
+        return {"mean": self.mean, "se": self.se, "n": self.n, **self.spread}
 
 
 def references(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource = "vocabulary") -> References:
-    """Reference tokens of each text.
-
-    tokens: `vocabulary` cuts with the vocabulary's own tokenizer, as training did; `published` lower-cases, strips
-        punctuation and splits on white space, as the published evaluation does for every vocabulary.
-    """
-    split = published_tokens if tokens == "published" else vocabulary.tokenizer
-    distinct = [set(split(text)) for text in texts]
-    words = bags_of_indices(vocabulary.lookup(found) for found in distinct)
+    """Reference tokens of each text; `tokens` as for `flip.text.references.ReferenceReader`."""
+    reader = ReferenceReader.of(vocabulary, tokens)
+    distinct = [set(reader.tokens(text)) for text in texts]
+    words = bags_of_indices(reader.lookup(found) for found in distinct)
     return References(words, np.array([len(found) for found in distinct], np.int64))
 
 
@@ -79,11 +82,29 @@ def references(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource
 class Ranking:
     """The best words of n embeddings, best first.
 
-    words: (n, K) indices, -1 after the last of a row that has fewer.  scores: (n, K) float32.
+    words: (n, K) indices, -1 after the last of a row that has fewer; REPEATED for one that is the same to the
+        references as a better one.  scores: (n, K) float32.
     """
 
     words: NDArray[np.int64]
     scores: NDArray[np.float32]
+
+
+def without_repetitions(ranking: Ranking, same: Sequence[int] | None) -> Ranking:
+    """The ranking in words that the references tell apart.
+
+    same: of a `flip.text.references.ReferenceReader`.
+    """
+    if same is None:
+        return ranking
+    words = np.where(ranking.words >= 0, np.asarray(same)[ranking.words], -1)
+    order = np.argsort(words, axis=1, kind="stable")
+    ordered = np.take_along_axis(words, order, axis=1)
+    again = np.zeros(words.shape, bool)
+    again[:, 1:] = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
+    repeated = np.zeros(words.shape, bool)
+    np.put_along_axis(repeated, order, again, axis=1)
+    return Ranking(np.where(repeated, REPEATED, words), ranking.scores)
 
 
 def score_blocks(
@@ -179,13 +200,24 @@ def top_words(
 
 
 def hits(top: NDArray[np.int64], words: Bags, vocabulary_size: int) -> NDArray[np.bool_]:
-    """(n, k) whether the j-th word of row i is one of the reference words of sentence i; -1 is none."""
+    """(n, k) whether the j-th word of row i is one of the reference words of sentence i; one below 0 is none."""
+    return _located(top, words, vocabulary_size)[0]
+
+
+def hit_counts(top: NDArray[np.int64], words: Bags, vocabulary_size: int) -> NDArray[np.float32]:
+    """(n, k) how often the j-th word of row i is among the reference words of sentence i."""
+    hit, entry = _located(top, words, vocabulary_size)
+    return np.where(hit, words.counts[entry], np.float32(0)) if len(words.words) else np.zeros(hit.shape, np.float32)
+
+
+def _located(top: NDArray[np.int64], words: Bags, vocabulary_size: int) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """`hits`, and where in `words` each of them is."""
     wanted = words.rows * vocabulary_size + words.words
     if not len(wanted):
-        return np.zeros(top.shape, bool)
+        return np.zeros(top.shape, bool), np.zeros(top.shape, np.int64)
     ranked = np.arange(len(top))[:, None] * vocabulary_size + top
     nearest = np.searchsorted(wanted, ranked).clip(max=len(wanted) - 1)
-    return np.asarray((wanted[nearest] == ranked) & (top >= 0))
+    return np.asarray((wanted[nearest] == ranked) & (top >= 0)), nearest
 
 
 def within(hit: NDArray[np.bool_], words: Bags) -> NDArray[np.bool_]:
@@ -212,7 +244,8 @@ def accuracy(hit: NDArray[np.bool_], words: Bags) -> NDArray[np.float64]:
 class PrecisionRecall:
     """At the top N words against all m distinct reference tokens of a sentence, out-of-vocabulary ones included.
 
-    With h hits: precision h / N, recall h / m, F1 = 2 h / (N + m). Sentences with m = 0 are left out.
+    With h hits: precision h / N, recall h / m, F1 = 2 h / (N + m). Sentences with m = 0 are left out. Of words that are
+    the same to the references N counts one.
     """
 
     precision: NDArray[np.float64]
@@ -220,18 +253,28 @@ class PrecisionRecall:
     f1: NDArray[np.float64]
 
 
-def precision_recall(hit: NDArray[np.bool_], tokens: NDArray[np.int64], topn: int) -> PrecisionRecall:
-    """Of each sentence with a reference token; `hit` is (n, K) with K at least `topn` (or |V|, where that is less)."""
+def precision_recall(
+    hit: NDArray[np.bool_], tokens: NDArray[np.int64], topn: int, repeated: NDArray[np.bool_] | None = None
+) -> PrecisionRecall:
+    """Of each sentence with a reference token.
+
+    Args:
+        hit: (n, K) with K at least `topn` (or |V|, where that is less).
+        tokens: (n,) how many reference tokens each has.
+        topn: N.
+        repeated: (n, K) where the ranking has REPEATED, if anywhere.
+    """
     m = tokens[tokens > 0]
     h = hit[tokens > 0, :topn].sum(axis=1)
-    return PrecisionRecall(h / topn, h / m, 2 * h / (topn + m))
+    N = topn if repeated is None else topn - repeated[tokens > 0, :topn].sum(axis=1)
+    return PrecisionRecall(h / N, h / m, 2 * h / (N + m))
 
 
 def precision_recall_curve(
-    hit: NDArray[np.bool_], tokens: NDArray[np.int64], depth: int = DEPTH
+    hit: NDArray[np.bool_], tokens: NDArray[np.int64], depth: int = DEPTH, repeated: NDArray[np.bool_] | None = None
 ) -> dict[str, list[Any]]:
     """Means at N = 1..depth: `{"n": [...], "precision": [...], "recall": [...], "f1": [...]}`."""
-    points = [precision_recall(hit, tokens, n) for n in range(1, depth + 1)]
+    points = [precision_recall(hit, tokens, n, repeated) for n in range(1, depth + 1)]
     means = {
         name: [Estimate.of(getattr(point, name)).mean for point in points] for name in ("precision", "recall", "f1")
     }
@@ -268,16 +311,17 @@ def ranking_metrics(
     result: dict[str, dict[str, Any]] = {}
     for side, ranked in ranking.items():
         hit = hits(ranked.words, refs.words, vocabulary_size)
+        repeated = again if (again := ranked.words == REPEATED).any() else None
         values: dict[str, NDArray[np.float64]] = {}
         if "accuracy" in metrics:
             values["accuracy"] = accuracy(hit, refs.words)
         if "pr" in metrics:
-            values |= vars(precision_recall(hit, refs.tokens, topn))
+            values |= vars(precision_recall(hit, refs.tokens, topn, repeated))
             values["average_precision"] = average_precision(hit, refs.tokens)
         for name, of_sentences in values.items():
             result.setdefault(name, {})[side] = Estimate.of(of_sentences).to_dict()
         if "curve" in metrics:
-            result.setdefault("curve", {})[side] = precision_recall_curve(hit, refs.tokens)
+            result.setdefault("curve", {})[side] = precision_recall_curve(hit, refs.tokens, repeated=repeated)
     return result
 
 

@@ -17,7 +17,7 @@ Result = dict[str, Any]
 
 _AT_N = (
     "precision", "recall", "f1", "content_recall", "content_recall_known", "entity_recall_strict",
-    "entity_recall_partial", "entity_precision", "entity_f1",
+    "entity_recall_partial", "entity_precision", "entity_f1", "entity_f1_strict", "entity_f1_partial",
 )  # fmt: skip
 _NAMES = {
     "accuracy": "accuracy over known words",
@@ -33,7 +33,9 @@ _NAMES = {
     "entity_recall_strict": "entity recall, strict,",
     "entity_recall_partial": "entity recall, partial,",
     "entity_precision": "entity precision",
-    "entity_f1": "entity F1",
+    "entity_f1": "entity F1, all words,",
+    "entity_f1_strict": "entity F1, strict,",
+    "entity_f1_partial": "entity F1, partial,",
     "threshold_f1": "F1 of the words above a probability",
     "log_loss": "log loss of the words shown",
     "calibration_error": "expected calibration error",

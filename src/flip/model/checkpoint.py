@@ -16,7 +16,7 @@ from flip.files import read_json, write_json
 from flip.model.linear import FactorizedLogLinear, LogLinear, Model
 from flip.model.locate import CONFIG_FILE, DEFAULT_MODEL, MODEL_FILE, VOCAB_FILE, infer_encoder, locate
 from flip.model.spread import Spread
-from flip.model.tensors import SCALE, narrowed, quantized, read_safetensors, saving
+from flip.model.tensors import SCALE, narrowed, quantized, read_pickled, read_safetensors, saving
 from flip.text.stopwords import function_words
 from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import Vocabulary, read_surfaces
@@ -152,7 +152,8 @@ def load_model(path: Path) -> Model:
     Raises:
         InputError: missing, truncated or tampered with, other tensors, or shapes that do not fit.
     """
-    tensors = {key.removeprefix("_orig_mod."): value for key, value in read_safetensors(path).items()}
+    read = read_pickled if path.suffix == ".pt" else read_safetensors
+    tensors = {key.removeprefix("_orig_mod."): value for key, value in read(path).items()}
     b = tensors.get("b")
     if b is None or not ({"E1", "E2"} <= tensors.keys() or "E" in tensors):
         raise InputError(f"{path}: expected tensors E1, E2, b or E, b; found {', '.join(tensors) or 'none'}")

@@ -11,6 +11,7 @@ from flip.errors import InputError, UnavailableError, UsageError
 from flip.hub import pull as hub
 
 MODEL_FILE, VOCAB_FILE, CONFIG_FILE = hub.CHECKPOINT_FILES
+SUFFIXES = (".safetensors", ".pt")
 BUNDLED = Path(__file__).parent / "bundled"
 DEFAULT_MODEL = "minilm-en"
 
@@ -43,8 +44,8 @@ def locate(
 
     Args:
         name: a folder with model.safetensors; the folder that published training writes (`checkpoints/*.safetensors`,
-            and vocab.json beside `checkpoints`); a `.safetensors` file; the name of a bundled model (None is the
-            default one); or OWNER/NAME[/SUBFOLDER] on the hub.
+            or `.pt` of its first version, and vocab.json beside `checkpoints`); a file of these kinds; the name of a
+            bundled model (None is the default one); or OWNER/NAME[/SUBFOLDER] on the hub.
         vocab: the vocabulary, where it does not lie beside the model or one folder up.
         offline: never ask the hub.
         on_pull: called with the name before something is downloaded.
@@ -61,7 +62,7 @@ def locate(
         return _complete(_model_in(path), vocab)
     if is_bundled(name):
         return _complete(BUNDLED / name / MODEL_FILE, vocab)
-    if path.suffix != ".safetensors" and (source := _on_hub(name)):
+    if path.suffix not in SUFFIXES and (source := _on_hub(name)):
         folder = source.cached()
         if folder is None or not all((folder / file).is_file() for file in (MODEL_FILE, VOCAB_FILE)):
             if on_pull and not offline:
@@ -71,7 +72,8 @@ def locate(
     bundled = ", ".join(sorted(folder.name for folder in BUNDLED.glob("*") if folder.is_dir()))
     raise UnavailableError(
         f"no model {name!r}",
-        f"a checkpoint folder, a .safetensors file, a bundled model ({bundled or 'none'}), or OWNER/NAME on the hub",
+        f"a checkpoint folder, a .safetensors or .pt file, a bundled model ({bundled or 'none'}), or OWNER/NAME on "
+        "the hub",
     )
 
 
@@ -95,7 +97,8 @@ def _model_in(folder: Path) -> Path:
     """The model of a folder. Published training saves several; the one that was best on dev is meant."""
     if (folder / MODEL_FILE).is_file():
         return folder / MODEL_FILE
-    found = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("checkpoints/*.safetensors"))
+    patterns = [f"{place}*{name}" for name in (SUFFIXES[0], f"model*{SUFFIXES[1]}") for place in ("", "checkpoints/")]
+    found = next(filter(None, (sorted(folder.glob(pattern)) for pattern in patterns)), [])
     best = [path for path in found if "best" in path.name] if len(found) > 1 else found
     if len(best) == 1:
         return best[0]
@@ -109,8 +112,8 @@ def _model_in(folder: Path) -> Path:
 
 def _complete(model: Path, vocab: Path | None) -> CheckpointFiles:
     """Adds vocabulary and configuration, from the model's folder or the one above."""
-    if model.suffix != ".safetensors":
-        raise InputError(f"{model}: not a .safetensors file", "pickled checkpoints (.pt, .pkl) are not read")
+    if model.suffix not in SUFFIXES:
+        raise InputError(f"{model}: not a {' or '.join(SUFFIXES)} file", "a pickle (.pkl) is not read")
     folders = (model.parent, model.parent.parent) if model.name != MODEL_FILE else (model.parent,)
 
     def beside(file: str) -> Path | None:

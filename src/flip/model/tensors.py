@@ -52,6 +52,28 @@ def read_safetensors(path: Path) -> dict[str, NDArray[np.float32]]:
         return tensors
 
 
+def read_pickled(path: Path) -> dict[str, NDArray[np.float32]]:
+    """All tensors of a `.pt` file as float32, as the published training wrote them at first; nothing else is loaded.
+
+    Raises:
+        InputError: missing, damaged, or holding more than tensors.
+    """
+    import pickle
+
+    import torch
+
+    with os_errors(path, "read"):
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            said = f"{path}: damaged, or it holds more than tensors, which is not loaded"
+            raise InputError(said, "take its .safetensors") from error
+        except (RuntimeError, EOFError, ValueError, KeyError) as error:
+            raise InputError(f"{path}: damaged or not a checkpoint: {error}", "download it again") from error
+    found = content.items() if isinstance(content, dict) else ()
+    return {str(key): value.float().numpy() for key, value in found if isinstance(value, torch.Tensor)}
+
+
 def narrowed(values: NDArray[np.floating[Any]], dtype: Any, what: str) -> NDArray[np.floating[Any]]:
     """Values in a smaller type, where it keeps them.
 

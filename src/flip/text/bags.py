@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,7 @@ def bags_of_indices(lists: Iterable[Iterable[int]]) -> Bags:
     return Bags(np.array(indptr), np.array(words, np.int32), np.array(counts, np.float32))
 
 
-def bags_of_words(texts: Iterable[str], vocabulary: Vocabulary) -> Bags:
-    """Bags of the in-vocabulary tokens of each text, cut by the vocabulary's tokenizer."""
-    return bags_of_indices(vocabulary.lookup(vocabulary.tokenizer(text)) for text in texts)
+def bags_of_words(texts: Iterable[str], vocabulary: Vocabulary, cut: Callable[[str], list[str]] | None = None) -> Bags:
+    """Bags of the in-vocabulary tokens of each text, cut by the vocabulary's tokenizer, or by `cut`."""
+    split = cut or vocabulary.tokenizer
+    return bags_of_indices(vocabulary.lookup(split(text)) for text in texts)

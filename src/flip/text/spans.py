@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from flip.text.bags import Bags, bags_of_indices
-from flip.text.tokenize import published_tokens
+from flip.text.references import ReferenceReader
 
 if TYPE_CHECKING:
     from flip.text.tokenize import TokenSource
@@ -21,15 +21,14 @@ def span_words(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource
     counted again: "new york city" is {"new york", "city"}, not {"new", "york", "city"}.
 
     Args:
-        tokens: `vocabulary` or `published`, as for `flip.evaluation.metrics.references`.
+        tokens: `vocabulary` or `published`, as for `flip.text.references.ReferenceReader`.
     """
-    split = published_tokens if tokens == "published" else vocabulary.tokenizer.words
-    longest = vocabulary.longest
-    cut = (spans(split(text), vocabulary.index, longest) for text in texts)
+    reader, longest = ReferenceReader.of(vocabulary, tokens), vocabulary.longest
+    cut = (spans(reader.words(text), reader.index, longest) for text in texts)
     return bags_of_indices({found for _, found in one if found is not None} for one in cut)
 
 
-def spans(tokens: Sequence[str], index: dict[str, int], longest: int) -> Iterator[tuple[int, int | None]]:
+def spans(tokens: Sequence[str], index: Mapping[str, int], longest: int) -> Iterator[tuple[int, int | None]]:
     """Cuts tokens into spans: how many tokens, and the index of the n-gram; a token that starts none has None."""
     start = 0
     while start < len(tokens):

@@ -50,7 +50,7 @@ class _Removed(dict[int, str]):
 _REMOVED = _Removed(dict.fromkeys(_PUBLISHED, "") | {ord(c): "" for c in _WITHIN_WORDS})
 
 
-def normalize(text: str) -> str:
+def normalize(text: str, lowercase: bool = True) -> str:
     """Composes (NFC), lower-cases, removes punctuation and zero-width characters, collapses white space.
 
     >>> normalize("  “Don’t  stop—now!” ")
@@ -59,11 +59,13 @@ def normalize(text: str) -> str:
     'qué izmir'
     """
     if text.isascii():
-        return " ".join(text.lower().translate(_PUBLISHED).split())
-    # Lower-casing the Turkish İ gives an i and a combining dot, which no Turkish word is spelled with.
-    lower = unicodedata.normalize("NFC", text).replace("İ", "i").lower()
+        return " ".join((text.lower() if lowercase else text).translate(_PUBLISHED).split())
+    composed = unicodedata.normalize("NFC", text)
+    if lowercase:
+        # Lower-casing the Turkish İ gives an i and a combining dot, which no Turkish word is spelled with.
+        composed = composed.replace("İ", "i").lower()
     # Once more: what was removed may have stood between a letter and its mark.
-    bare = unicodedata.normalize("NFC", lower.translate(_REMOVED))
+    bare = unicodedata.normalize("NFC", composed.translate(_REMOVED))
     return _BLANKS.sub(" ", bare).strip()
 
 
@@ -90,6 +92,7 @@ def published_tokens(text: str) -> list[str]:
     return text.lower().translate(_PUBLISHED).split()
 
 
+_PUBLISHED_WORDS = re.compile(r"\b\w\w+\b")
 _ASCII_WORDS = re.compile(r"\w\w+", re.ASCII)
 
 
@@ -119,12 +122,19 @@ class Tokenizer:
     name: `latin` is the published `(?u)\\b\\w\\w+\\b`, with combining marks as parts of their words; `whitespace`
         splits on white space (published as `indic`); `unicode` takes the words of `unicode_words`.
     ngram: smallest and largest n.
+    normalize: strip punctuation, and lower-case the rest unless `lowercase` is False.
     """
 
     name: TokenizerName = "latin"
     strip_accents: Accents = "none"
     ngram: tuple[int, int] = (1, 1)
     normalize: bool = True
+    lowercase: bool = True
+
+    @property
+    def lowers(self) -> bool:
+        """Whether its words have no capitals."""
+        return self.normalize and self.lowercase
 
     @cached_property
     def _split(self) -> Callable[[str], list[str]]:
@@ -136,11 +146,22 @@ class Tokenizer:
 
     def words(self, text: str) -> list[str]:
         """The unigrams of `text`, in order."""
-        text = normalize(text) if self.normalize else unicodedata.normalize("NFC", text)
+        text = normalize(text, self.lowercase) if self.normalize else unicodedata.normalize("NFC", text)
         return self._split(strip_accents(text, self.strip_accents))
 
     def __call__(self, text: str) -> list[str]:
-        words = self.words(text)
+        return self._ngrams(self.words(text))
+
+    def unstripped(self, text: str) -> list[str]:
+        """The n-grams that the published training counts: punctuation is not removed first, but parts words.
+
+        >>> Tokenizer()("Don't stop-now"), Tokenizer().unstripped("Don't stop-now")
+        (['dont', 'stopnow'], ['don', 'stop', 'now'])
+        """
+        text = strip_accents(text.lower() if self.lowers else text, self.strip_accents)
+        return self._ngrams(_PUBLISHED_WORDS.findall(text) if self.name == "latin" else self._split(text))
+
+    def _ngrams(self, words: list[str]) -> list[str]:
         if self.ngram == (1, 1):
             return words
         low, high = self.ngram
@@ -168,8 +189,8 @@ class Tokenizer:
         return self.words("\n".join(texts))
 
     def to_dict(self) -> dict[str, Any]:
-        """The options as stored in JSON."""
-        return asdict(self)
+        """The options as stored in JSON; `lowercase` where it is not what it was before there was a choice."""
+        return {key: value for key, value in asdict(self).items() if key != "lowercase" or not value}
 
     @classmethod
     def from_dict(cls, options: dict[str, Any], where: str) -> Tokenizer:
@@ -180,20 +201,21 @@ class Tokenizer:
             found.get("strip_accents", "none"),
             found.get("normalize"),
         )
-        ngram = found.get("ngram", (1, 1))
+        ngram, lowercase = found.get("ngram", (1, 1)), found.get("lowercase")
         if (
             name not in get_args(TokenizerName)
             or accents not in get_args(Accents)
             or not isinstance(normalize, bool | None)
+            or not isinstance(lowercase, bool | None)
             or not isinstance(ngram, list | tuple)
             or not is_ngram(ngram)
         ):
             raise InputError(
                 f"{where}: unknown tokenizer options {str(options)[:200]}",
                 f"tokenizers: {', '.join(get_args(TokenizerName))}; accents: {', '.join(get_args(Accents))}; "
-                f"ngram: two numbers up to {LONGEST_NGRAM}; normalize: true or false",
+                f"ngram: two numbers up to {LONGEST_NGRAM}; normalize, lowercase: true or false",
             )
-        return cls(name, accents, (ngram[0], ngram[1]), normalize is not False)
+        return cls(name, accents, (ngram[0], ngram[1]), normalize is not False, lowercase is not False)
 
 
 def is_ngram(bounds: Sequence[Any]) -> bool:

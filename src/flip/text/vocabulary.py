@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from flip.files import is_stream, read_json, write_json
 from flip.locks import held
 from flip.text.scripts import scripts, unsegmented
 from flip.text.surfaces import SurfaceCounter
-from flip.text.tokenize import Tokenizer
+from flip.text.tokenize import LONGEST_NGRAM, Tokenizer, normalize
 
 _CHUNK = 4096  # sentences counted at a time; memory stays that of the counters
 
@@ -43,6 +43,11 @@ class Vocabulary:
     def index(self) -> dict[str, int]:
         """Word to index."""
         return {word: i for i, word in enumerate(self.words)}
+
+    @cached_property
+    def cased(self) -> bool:
+        """Whether a word of it has a capital."""
+        return any(word != word.lower() for word in self.words)
 
     @cached_property
     def longest(self) -> int:
@@ -93,7 +98,8 @@ class Vocabulary:
 
         Args:
             path: the vocabulary file.
-            tokenizer: how to cut text; by default what the options file beside `path` says, or `latin`.
+            tokenizer: how to cut text; by default what the options file beside `path` says, or `latin`, which leaves
+                capitals as they are where a word has one.
 
         Raises:
             InputError: the file is missing, its indices are not 0..|V|-1, each once, or its options are of other words.
@@ -110,11 +116,14 @@ class Vocabulary:
             words[i] = word
         if tokenizer is not None:
             return cls(tuple(words), tokenizer)
+        unsaid = cls(tuple(words))
+        if unsaid.cased:
+            unsaid = replace(unsaid, tokenizer=Tokenizer(lowercase=False))
         options = options_path(path)
         stored = read_json(options) if options.is_file() else {}
         if not isinstance(stored, dict):
             raise InputError(f"{options}: not a JSON object", "`flip vocab` writes it")
-        cut = Tokenizer.from_dict(stored.get("tokenizer", {}), str(options))
+        cut = Tokenizer.from_dict(stored["tokenizer"], str(options)) if "tokenizer" in stored else unsaid.tokenizer
         found = cls(tuple(words), cut, read_surfaces(stored.get("surfaces"), str(options)))
         if stored.get("words", found.options["words"]) != found.options["words"]:
             raise InputError(
@@ -163,14 +172,16 @@ def build_vocabulary(
         max_features: the most frequent words are kept; of equally frequent ones the alphabetically first.
         min_df, max_df: bounds on the sentences that contain a word: their number (int), or their share (float from 0
             to 1), as in scikit-learn: 1 is one sentence, 1.0 is all of them.
-        words: only these, each cut with the tokenizer first; a word that never occurs in `texts` is left out.
-
+        words: these lines, each as one word or n-gram, in this order; nothing is chosen by its frequency then, and the
+            tokenizer of the vocabulary has n-grams as long as the longest line.
         teach: these too, each cut with the tokenizer, whether they occur or not.
 
     Raises:
         UsageError: a bound is negative, or a share above 1.
         InputError: there is no text, or no word is left.
     """
+    if words is not None:
+        return _of_lines(words, texts, tokenizer, teach)
     min_df, max_df = frequency_bound(min_df), frequency_bound(max_df)
     term_counts: Counter[str] = Counter()
     written = SurfaceCounter()
@@ -194,22 +205,37 @@ def build_vocabulary(
         raise InputError("no text to build a vocabulary from", "the input has no line that is not blank")
     low = min_df if isinstance(min_df, int) else min_df * total
     high = max_df if isinstance(max_df, int) else max_df * total
-    allowed = None if words is None else {token for word in words for token in tokenizer(word)}
     kept = [
-        (-count, word)
-        for word, count in term_counts.items()
-        if (not by_sentence or low <= sentence_counts[word] <= high) and (allowed is None or word in allowed)
+        (-count, word) for word, count in term_counts.items() if not by_sentence or low <= sentence_counts[word] <= high
     ]
     if not kept:
         raise InputError(
             f"no word is left of {len(term_counts)} in {total} sentences",
-            "relax --min-df, --max-df or --words, or choose another --tokenizer",
+            "relax --min-df or --max-df, or choose another --tokenizer",
         )
     if max_features is not None and len(kept) > max_features:
         kept = sorted(kept)[:max_features]
     taught = list(teach)
     written.add(taught)
     chosen = tuple(sorted({word for _, word in kept} | {token for line in taught for token in tokenizer(line)}))
+    parts = {part for word in chosen for part in word.split(" ")}
+    return Vocabulary(chosen, tokenizer, written.surfaces(tokenizer, parts))
+
+
+def _of_lines(lines: Iterable[str], texts: Iterable[str], tokenizer: Tokenizer, teach: Iterable[str]) -> Vocabulary:
+    """Whole lines in their order, as the tokenizer leaves them; one of which it leaves nothing as it is normalised."""
+    kept = [" ".join(tokenizer.words(line)) or normalize(line, tokenizer.lowercase) for line in lines]
+    taught = list(teach)
+    chosen = tuple(dict.fromkeys([word for word in kept if word] + [t for line in taught for t in tokenizer(line)]))
+    if not chosen:
+        raise InputError("the list of words has no word", "one a line")
+    written = SurfaceCounter()
+    for chunk in _chunks(texts, _CHUNK):
+        written.add(chunk)
+    written.add(taught)
+    low, high = tokenizer.ngram
+    longest = min(LONGEST_NGRAM, max(word.count(" ") + 1 for word in chosen))
+    tokenizer = replace(tokenizer, ngram=(low, max(high, longest)))
     parts = {part for word in chosen for part in word.split(" ")}
     return Vocabulary(chosen, tokenizer, written.surfaces(tokenizer, parts))
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +42,20 @@ class Batch:
     n: int
 
 
+def batch_edges(n: int, size: int) -> list[int]:
+    """Edges of batches of `size` of n sentences; the last one may be smaller."""
+    return [*range(0, n, size), n]
+
+
+def published_edges(parts: Sequence[int], size: int) -> list[int]:
+    """Edges of the published batches: of each dataset max(1, n // size) equal ones, none across two datasets."""
+    edges = [0]
+    for n in filter(None, parts):
+        equal = math.ceil(n / max(1, n // size))
+        edges += [edges[-1] + last for last in batch_edges(n, equal)[1:]]
+    return edges
+
+
 class Batches:
     """The batches of every pass over some sentences. Their order depends on seed and pass alone."""
 
@@ -50,15 +65,19 @@ class Batches:
         bags: Bags,
         whitening: Whitening,
         *,
-        batch_size: int,
+        edges: Sequence[int],
         shuffle: bool,
         seed: int,
         device: torch.device,
         group: Group = ALONE,
     ) -> None:
-        """Views are (n, d) with their weights, mapped from a file or not; `bags` are their targets."""
+        """Views are (n, d) with their weights, mapped from a file or not; `bags` are their targets.
+
+        edges: where each batch starts in the order of a pass, and n.
+        """
         self.weights = [weight for _, weight in views]
-        self.batch_size, self.shuffle, self.seed, self.device, self.group = batch_size, shuffle, seed, device, group
+        self.shuffle, self.seed, self.device, self.group = shuffle, seed, device, group
+        self._edges = _in_blocks(list(edges))
         self._m, self._C = (torch.from_numpy(x).to(device) for x in (whitening.m, whitening.C))
         self._sizes = bags.sizes
         self._indptr, self._words, self._values = (
@@ -75,20 +94,21 @@ class Batches:
 
     def __len__(self) -> int:
         """Batches in a pass."""
-        return math.ceil(self._rows / self.batch_size)
+        return sum(len(edges) - 1 for edges in self._edges)
 
     def of_pass(self, number: int) -> Iterator[Batch]:
         """The batches of pass `number`, from 0."""
         order = np.random.default_rng((self.seed, number))
-        blocks = self._blocks(order)
-        for block, held in zip(blocks, self._read_ahead(blocks), strict=True):
+        rows = self._shuffled(order)
+        blocks = [rows[edges[0] : edges[-1]] for edges in self._edges]
+        for edges, block, held in zip(self._edges, blocks, self._read_ahead(blocks), strict=True):
             inner = order.permutation(len(block)) if self.shuffle else np.arange(len(block))
             rows = block[inner]
             on_device = torch.from_numpy(rows).to(self.device)
             # Where in `held` a row is.
             places = on_device if self.is_resident else torch.from_numpy(inner).to(self.device)
-            for first in range(0, len(rows), self.batch_size):
-                n = min(self.batch_size, len(rows) - first)
+            for first, last in pairwise(edge - edges[0] for edge in edges):
+                n = last - first
                 own = slice(first + self.group.rank * n // self.group.size,
                             first + (self.group.rank + 1) * n // self.group.size)  # fmt: skip
                 views = [(u[places[own]], w) for u, w in zip(held, self.weights, strict=True)]
@@ -98,14 +118,13 @@ class Batches:
                 entries = int(self._sizes[rows[own]].sum())
                 yield Batch(views, self._targets(on_device[own], entries), n)
 
-    def _blocks(self, order: np.random.Generator) -> list[NDArray[np.int64]]:
-        """The rows of each block, as they are read; each block but the last is a whole number of batches."""
+    def _shuffled(self, order: np.random.Generator) -> NDArray[np.int64]:
+        """All rows in the order in which they are read."""
         rows = np.arange(self._rows)
-        if self.shuffle:
-            chunks = np.array_split(rows, range(_CHUNK_ROWS, self._rows, _CHUNK_ROWS))
-            rows = np.concatenate([chunks[i] for i in order.permutation(len(chunks))])
-        size = max(1, _BLOCK_ROWS // self.batch_size) * self.batch_size
-        return np.array_split(rows, range(size, self._rows, size))
+        if not self.shuffle:
+            return rows
+        chunks = np.array_split(rows, range(_CHUNK_ROWS, self._rows, _CHUNK_ROWS))
+        return np.concatenate([chunks[i] for i in order.permutation(len(chunks))])
 
     def _conditioned(self, u: Tensor) -> Tensor:
         return (u.float() - self._m) @ self._C
@@ -152,3 +171,13 @@ class Batches:
             for u, block in zip(resident, self._read(rows), strict=True):
                 u[rows[0] : rows[-1] + 1] = self._conditioned(block.to(self.device))
         return resident
+
+
+def _in_blocks(edges: list[int]) -> list[list[int]]:
+    """The same edges in blocks of as many whole batches as are read at a time; the blocks share their outer edges."""
+    blocks = [[edges[0]]]
+    for edge in edges[1:]:
+        if len(blocks[-1]) > 1 and edge - blocks[-1][0] > _BLOCK_ROWS:
+            blocks.append([blocks[-1][-1]])
+        blocks[-1].append(edge)
+    return blocks

@@ -19,7 +19,8 @@ def initial_parameters(config: TrainConfig, bags: Bags, size: int, d: int) -> tu
     """A, b and B of a model of `size` words for conditioned embeddings of d dimensions, float32.
 
     `prior` predicts the frequency of each word whatever the sentence: A is 0, B orthonormal, b holds log-odds
-    (Bernoulli) or log-frequencies (multinomial). `xavier` is the published start (Glorot and Bengio 2010).
+    (Bernoulli) or log-frequencies (multinomial). `xavier` is the published start (Glorot and Bengio 2010, normal), to
+    the bit what its code draws after `torch.manual_seed(seed)`: each matrix is filled twice.
 
     Args:
         config: its init, rank, objective and seed count here.
@@ -36,10 +37,12 @@ def initial_parameters(config: TrainConfig, bags: Bags, size: int, d: int) -> tu
     rank = d if full or config.rank is None else config.rank
     if config.init == "xavier":
         generator = torch.Generator().manual_seed(config.seed)
-        A = torch.nn.init.xavier_uniform_(torch.empty(size, rank), generator=generator)
-        b = torch.nn.init.xavier_uniform_(torch.empty(size, 1), generator=generator)[:, 0].clone()
-        B = torch.nn.init.xavier_uniform_(torch.empty(rank, d), generator=generator)
-        return A, b, None if full else B
+        shapes = [(size, rank), *([] if full else [(rank, d)]), (size, 1)]
+        A, *factor, b = (
+            torch.nn.init.xavier_normal_(torch.randn(shape, generator=generator), generator=generator)
+            for shape in shapes
+        )
+        return A, b[:, 0].clone(), factor[0] if factor else None
     A = torch.zeros(size, rank)
     Q = orthonormal(max(d, rank), min(d, rank), config.seed)
     B = torch.from_numpy(Q.T.copy() if rank <= d else Q)

@@ -40,15 +40,17 @@ class TrainConfig:
     rank: int | None = 512  # None is full rank, LiP
     alpha: float = 0.5  # weight of the first of two embeddings of the same sentences
     lr: float = 8e-3
-    schedule: Schedule = "cosine"  # zero just after the last step; plateau halves after every 2 checks without a gain
+    # cosine: zero just after the last step.  plateau: halved after every patience // 2 + 1 checks without a gain.
+    schedule: Schedule = "cosine"
     warm_up: float = 0.05  # share of all steps over which the learning rate rises to lr
     batch_size: int | None = None
     epochs: int | None = None
-    patience: int = 5  # checks on dev without a gain before stopping
+    patience: int = 5  # checks on dev without a gain before stopping; the paper's recipe stops at the one after them
+    early_stopping: bool = True
     check_every: int = 1  # passes from one check on dev to the next
     dev_metric: DevMetric = "accuracy"  # accuracy has b; recall at top 2k has not
     l1: float = 0.0  # on A, proximal
-    weight_decay: float = 0.0  # on A and B, decoupled
+    weight_decay: float = 0.0  # on A and B, decoupled; in the paper's recipe on b too
     init: Init = "prior"  # prior: A = 0, b = log-odds or log-frequency of each word
     reduction: Reduction = "mean"  # of the loss over a batch
     shuffle: bool = True
@@ -78,6 +80,16 @@ class TrainConfig:
                 "the loss without a minimum",
                 "--targets presence, or --objective multinomial",
             )
+
+    @property
+    def is_paper(self) -> bool:
+        """Whether it follows the published program where that has no ingredient of its own."""
+        return self.recipe == "paper"
+
+    @property
+    def last_check(self) -> float:
+        """How many checks on dev without a gain, one after the other, end the training."""
+        return self.patience + self.is_paper if self.early_stopping else math.inf
 
     def resolved(self, n: int) -> TrainConfig:
         """With targets and calibration as the objective has them, and with batch size and epochs for n sentences."""
@@ -115,7 +127,19 @@ PAPER = TrainConfig(
 RECIPES: dict[Recipe, TrainConfig] = {"flip": TrainConfig(), "paper": PAPER}
 
 
-def choose(recipe: Recipe, rank: int | None, chosen: Mapping[str, Any]) -> TrainConfig:
-    """A recipe at a rank, with its other ingredients overridden by those of `chosen` that are not None."""
+def choose(
+    recipe: Recipe, rank: int | Literal["full"] | None, chosen: Mapping[str, Any], d: int | None = None
+) -> TrainConfig:
+    """A recipe, with its ingredients overridden by those of `chosen` that are not None.
+
+    Args:
+        recipe: flip or paper.
+        rank: of the factors; "full" is LiP, None the recipe's own, but not more than d.
+        chosen: ingredients by name.
+        d: dimensions of the embeddings, where they are known.
+    """
+    base = RECIPES[recipe]
+    own = base.rank if d is None or base.rank is None else min(base.rank, d)
     names = {field.name for field in fields(TrainConfig)} - {"recipe", "rank"}
-    return replace(RECIPES[recipe], rank=rank, **{name: chosen[name] for name in names if chosen.get(name) is not None})
+    overridden = {name: chosen[name] for name in names if chosen.get(name) is not None}
+    return replace(base, rank=None if rank == "full" else rank or own, **overridden)

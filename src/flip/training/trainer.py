@@ -6,6 +6,7 @@ them. Master weights, gradients and optimizer state are float32; the products ta
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from flip.device import matmul_dtype
+from flip.device import flush_denormals, matmul_dtype
 from flip.errors import FlipError, InputError
 from flip.evaluation.metrics import References
 from flip.model.linear import FactorizedLogLinear, LogLinear, Model
-from flip.training.batches import Batch, Batches
+from flip.training.batches import Batch, Batches, batch_edges, published_edges
 from flip.training.calibration import calibrate
 from flip.training.dev_metrics import dev_accuracy, dev_recall
 from flip.training.distributed import ALONE, Group
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
     from flip.text.bags import Bags
 
-# What changes from epoch to epoch beside the tensors.
-_PROGRESS = ("epoch", "best_score", "checks_without_gain", "lr_scale")
 _PRECISIONS: dict[torch.dtype, Precision] = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
@@ -46,11 +45,13 @@ class TrainingData:
 
     whole: the first so many are whole sentences, and the whitening is theirs: those that `flip.data.augmentation` makes
         of them vary otherwise. None is all.
+    parts: sentences of each dataset, where there are several.
     """
 
     views: tuple[NDArray[np.floating[Any]], ...]
     bags: Bags
     whole: int | None = None
+    parts: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.bags):
@@ -99,6 +100,25 @@ class Epoch:
         return asdict(self)
 
 
+@dataclass
+class Progress:
+    """What changes from epoch to epoch beside the tensors.
+
+    epoch: passes done.
+    best_score: of the dev metric.
+    checks_without_gain: since then.
+    lr_scale: what the plateau schedule has made of the rate.
+    plateau_score, checks_on_plateau: the best score that it counts as a gain, and the checks since.
+    """
+
+    epoch: int = 0
+    best_score: float = -math.inf
+    checks_without_gain: int = 0
+    lr_scale: float = 1.0
+    plateau_score: float = -math.inf
+    checks_on_plateau: int = 0
+
+
 class Trainer:
     """Trains one model. `best` is the model of the best check so far, of the raw embedding.
 
@@ -139,11 +159,9 @@ class Trainer:
             FlipError: another process of the group ended.
         """
         started = time.perf_counter()
-        # Where a model is sure, probabilities fall below 1e-38, and a CPU takes a hundred times as long to multiply
-        # such numbers. They become 0, in this thread and in those that torch starts after this.
-        torch.set_flush_denormal(True)
+        flush_denormals()
         self.device, self.group, self.train, self.dev = torch.device(device), group, train, dev
-        self.n, self.epoch = len(train.bags), 0
+        self.n, self.progress = len(train.bags), Progress()
         wanted = (config or TrainConfig()).resolved(self.n)
         # A probe, and sums whose order depends on the number of threads: one process decides for all.
         self.dtype = group.from_first(lambda: matmul_dtype(self.device, wanted.precision))
@@ -160,30 +178,40 @@ class Trainer:
         self.A, self.b, self.B = A.to(self.device), b.to(self.device), None if B is None else B.to(self.device)
         self.parameters = [self.A, self.b] if self.B is None else [self.A, self.b, self.B]
         group.copy_from_first_(self.parameters)
-        decayed = [p for p in self.parameters if p is not self.b]
+        on_b = config.weight_decay if config.is_paper else 0.0
         self.optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": [self.b], "weight_decay": 0.0}],
+            [{"params": [p], "weight_decay": on_b if p is self.b else config.weight_decay} for p in self.parameters],
             lr=self.config.lr,
             fused=True,
         )
         for p in self.parameters:
             p.grad = torch.zeros_like(p)
         assert config.batch_size is not None
+        published = config.is_paper and not config.shuffle
         self.batches = Batches(
             used,
             bags,
             self.whitening,
-            batch_size=config.batch_size,
+            edges=published_edges(train.parts or (self.n,), config.batch_size)
+            if published
+            else batch_edges(self.n, config.batch_size),
             shuffle=config.shuffle,
             seed=config.seed,
             device=self.device,
             group=group,
         )
-        self.lr_scale = 1.0  # lowered by the plateau schedule
         self.best: Model = self.model()
-        self.best_score = -math.inf
-        self.checks_without_gain = 0
         self._setup_seconds = time.perf_counter() - started
+
+    @property
+    def epoch(self) -> int:
+        """Passes done."""
+        return self.progress.epoch
+
+    @property
+    def best_score(self) -> float:
+        """The best value of the dev metric so far; -inf before the first check."""
+        return self.progress.best_score
 
     def model(self) -> Model:
         """The current model of the raw embedding: whitening folded in, float32, on the CPU."""
@@ -216,11 +244,11 @@ class Trainer:
         config = self.config
         assert config.epochs is not None
         steps = len(self.batches)
-        while self.epoch < config.epochs and self.checks_without_gain < config.patience:
+        while self.progress.epoch < config.epochs and self.progress.checks_without_gain < config.last_check:
             started = time.perf_counter()
             losses = []
-            for i, batch in enumerate(self.batches.of_pass(self.epoch)):
-                step = self.epoch * steps + i
+            for i, batch in enumerate(self.batches.of_pass(self.progress.epoch)):
+                step = self.progress.epoch * steps + i
                 lr = self._rate(step, steps * config.epochs)
                 # The value costs a pass over the scores: every eighth step is enough for a log.
                 loss = self._step(batch, lr, with_value=i % 8 == 0)
@@ -235,26 +263,31 @@ class Trainer:
             self.group.sum_([loss_of_steps])
             mean_loss = float(loss_of_steps.mean())
             self._require_finite(mean_loss)
-            self.epoch += 1
-            due = self.epoch % config.check_every == 0 or self.epoch == config.epochs
+            self.progress.epoch += 1
+            due = self.progress.epoch % config.check_every == 0 or self.progress.epoch == config.epochs
             score, with_b, best = self._check() if due else (None, None, False)
-            if self.best_score == -math.inf:
+            if self.progress.best_score == -math.inf:
                 self.best = self.model()  # the best that is known, until the first check
             sparsity = float((self.A == 0).float().mean())
             seconds = time.perf_counter() - started + self._setup_seconds
             self._setup_seconds = 0.0
-            yield Epoch(self.epoch, config.epochs, mean_loss, score, with_b, best, lr, sparsity, seconds)
+            yield Epoch(self.progress.epoch, config.epochs, mean_loss, score, with_b, best, lr, sparsity, seconds)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """All that `restore` needs to go on after the last complete epoch, but for `best`: tensors and text."""
         tensors = {"A": self.A, "b": self.b} | ({} if self.B is None else {"B": self.B})
         for i, p in enumerate(self.parameters):
             tensors |= {f"adam.{i}.{key}": value for key, value in self.optimizer.state[p].items()}
-        progress = {key: repr(getattr(self, key)) for key in _PROGRESS}
-        return {key: value.contiguous() for key, value in tensors.items()}, progress
+        return {key: value.contiguous() for key, value in tensors.items()}, {
+            "progress": json.dumps(asdict(self.progress))
+        }
 
-    def restore(self, tensors: dict[str, Tensor], progress: dict[str, str], best: Model) -> None:
-        """Takes up what `state` gave; the epochs that follow equal those of an uninterrupted run."""
+    def restore(self, tensors: dict[str, Tensor], metadata: dict[str, str], best: Model) -> None:
+        """Takes up what `state` gave; the epochs that follow equal those of an uninterrupted run.
+
+        Raises:
+            InputError: another version wrote it.
+        """
         for key, value in (("A", self.A), ("b", self.b), ("B", self.B)):
             if value is not None:
                 value.copy_(tensors[key])
@@ -265,8 +298,10 @@ class Trainer:
                 for key, value in tensors.items()
                 if key.startswith(prefix)
             }
-        for key in _PROGRESS:
-            setattr(self, key, type(getattr(self, key))(progress[key]))
+        try:
+            self.progress = Progress(**json.loads(metadata["progress"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError("the state of the run is not of this version", "--force starts anew") from error
         self.best = best
 
     def _used(self, views: Sequence[NDArray[np.floating[Any]]]) -> list[tuple[NDArray[np.floating[Any]], float]]:
@@ -308,14 +343,14 @@ class Trainer:
         if step < warm_up:
             return config.lr * (step + 1) / warm_up
         if config.schedule == "plateau":
-            return config.lr * self.lr_scale
+            return config.lr * self.progress.lr_scale
         return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
     def _require_finite(self, loss: float = 0.0) -> None:
         # The gradients are summed over all processes, so that in each of them b is the same.
         if not math.isfinite(loss) or not torch.isfinite(self.b).all():
             raise FlipError(
-                f"training diverged in epoch {self.epoch + 1}: the loss is no longer finite",
+                f"training diverged in epoch {self.progress.epoch + 1}: the loss is no longer finite",
                 "what complete epochs gave is kept; start anew with a lower --lr",
             )
 
@@ -323,14 +358,22 @@ class Trainer:
         """Score and accuracy of the current model on dev; keeps it where it has the best score so far."""
         model = self._checked_model()
         score, with_b = self.group.from_first(lambda: self._dev_scores(model))
-        best = score > self.best_score
+        best = score > self.progress.best_score
         if best:
-            self.best, self.best_score, self.checks_without_gain = deepcopy(model), score, 0
+            self.best, self.progress.best_score, self.progress.checks_without_gain = deepcopy(model), score, 0
         else:
-            self.checks_without_gain += 1
-            if self.checks_without_gain % 2 == 0:
-                self.lr_scale /= 2
+            self.progress.checks_without_gain += 1
+        self._lower_on_plateau(score)
         return score, with_b, best
+
+    def _lower_on_plateau(self, score: float) -> None:
+        """As torch's ReduceLROnPlateau with patience // 2: what is not a ten-thousandth above the best is no gain."""
+        if score > self.progress.plateau_score * (1 + 1e-4):
+            self.progress.plateau_score, self.progress.checks_on_plateau = score, 0
+            return
+        self.progress.checks_on_plateau += 1
+        if self.progress.checks_on_plateau > self.config.patience // 2:
+            self.progress.lr_scale, self.progress.checks_on_plateau = self.progress.lr_scale / 2, 0
 
     def _checked_model(self) -> Model:
         """What a check measures and keeps, in the first process; the others only learn its score."""

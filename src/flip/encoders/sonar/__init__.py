@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from flip.encoders.base import EncoderOptions, require_batch
+from flip.encoders.base import Encoder, EncoderOptions, require_batch
 from flip.encoders.languages import known
 from flip.encoders.sonar.languages import SPEECH, TEXT
 from flip.errors import InputError, UnavailableError, UsageError
@@ -51,13 +51,12 @@ class Backend(Protocol):
 def missing(model: str) -> str | None:
     """None where it would run now, else what to install or get."""
     from flip.encoders.sonar import port
-    from flip.hub.weights import cached
+    from flip.hub.weights import is_local
 
     if find_spec("sonar") and find_spec("fairseq2"):
         return None
-    if find_spec("sentencepiece") is None:
-        return "pip install sentencepiece, or pip install 'flip-interpret[sonar]'"
-    return None if cached(port.TEXT_WEIGHTS) else port.TEXT_WEIGHTS.install
+    needs = port.text_files()
+    return None if all(any(map(is_local, files)) for files in needs) else needs[0][0].install
 
 
 def load(model: str, options: EncoderOptions, *, device: str, offline: bool) -> Sonar:
@@ -80,7 +79,7 @@ def _backend(options: EncoderOptions, device: str, offline: bool) -> Backend:
     return port.Port(device, options.precision, folder=options.weights, offline=offline)
 
 
-class Sonar:
+class Sonar(Encoder):
     """The encoder of text and speech.
 
     A sentence is read up to 514 tokens. A recording longer than 80 seconds is cut in pauses, and its vector is the
@@ -92,7 +91,6 @@ class Sonar:
     revision = "basic"
     dimension = 1024
     modalities = frozenset({"text", "speech"})
-    batch_size = 256
 
     def __init__(self, backend: Backend, options: EncoderOptions) -> None:
         """`options.language` is that of all inputs, English by default."""
@@ -101,7 +99,7 @@ class Sonar:
         self.device = backend.device
 
     @property
-    def weights(self) -> dict[str, str]:
+    def weights(self) -> dict[str, str]:  # type: ignore[override]
         """Hash or name of the weights of each part, `text` or `speech eng`, that was used so far."""
         return self._backend.weights
 

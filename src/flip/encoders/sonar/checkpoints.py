@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _LAYER = r"layers.\1."
-# Names in the port on the hub (those of transformers' M2M100Encoder), and in the first release's encoder of text.
+# Names in the ports on the hub (those of transformers' M2M100Encoder, alone or within a model that shares its embedding
+# with others), and in the first release's encoder of text.
+_WITHIN_A_MODEL = re.compile(r"^(model\.)?(encoder\.(?=embed_tokens\.|layers\.|layer_norm\.))?")
+_SHARED, _EMBED = "shared.weight", "embed_tokens.weight"
 _TRANSFORMERS = (
     (r"^embed_tokens\.", "encoder_frontend.embed."),
     (r"^layers\.(\d+)\.self_attn\.out_proj\.", rf"encoder.{_LAYER}self_attn.output_proj."),
@@ -51,6 +54,7 @@ _FAIRSEQ = (
 )
 # Left over from pre-training, or computed anew.
 _UNUSED = re.compile(r"embed_positions|mask_emb|pos_conv|(^|\.)version$")
+_OTHERS = re.compile(r"^(model\.)?decoder\.|^lm_head\.")
 _HINT = "take sonar_text_encoder.pt, model.safetensors of the port on the hub, or a sonar_speech_encoder_*.pt"
 
 
@@ -64,7 +68,9 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         InputError: damaged, not a SONAR encoder, or holding more than tensors.
     """
     tensors = {key: value for key, value in _read(path).items() if not _UNUSED.search(key)}
-    if "embed_tokens.weight" in tensors:
+    if not any(key.startswith(("encoder_frontend.", "encoder.w2v_model.")) for key in tensors):
+        tensors = _encoder_of(tensors)
+    if _EMBED in tensors:
         tensors = _renamed(tensors, _TRANSFORMERS)
         embed = tensors["encoder_frontend.embed.weight"].clone()
         # BOS, PAD, EOS, UNK -> PAD, UNK, BOS, EOS
@@ -103,6 +109,14 @@ def _read(path: Path) -> dict[str, Any]:
             content = content.get(key, content)
     found = content.items() if isinstance(content, dict) else ()
     return {key: value for key, value in found if isinstance(value, torch.Tensor)} | tensors
+
+
+def _encoder_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The encoder of a model that has, or may have, more, by its own names."""
+    own = {_WITHIN_A_MODEL.sub("", key): value for key, value in tensors.items() if not _OTHERS.match(key)}
+    if (shared := own.pop(_SHARED, None)) is not None:
+        own.setdefault(_EMBED, shared)
+    return own
 
 
 def _renamed(tensors: Mapping[str, Tensor], rules: tuple[tuple[str, str], ...]) -> dict[str, Tensor]:

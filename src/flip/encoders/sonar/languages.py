@@ -35,3 +35,24 @@ SPEECH = tuple(
     tha tur ukr urd uzn vie yue
     """.split()  # noqa: SIM905
 )
+
+# The first release of these encoders is the one that the official cards still name, and is under the MIT licence.
+_FIRST = frozenset(
+    "arb cat cym dan deu est fin fra ind ita kor nld pes por ron spa swh tgl tur uzn".split()  # noqa: SIM905
+)
+
+
+def speech_files(language: str) -> list[str]:
+    """Where the weights of a language's encoder lie in `facebook/SONAR`, the best first.
+
+    The files that the official cards name lie at its root; the folder beside them has copies of some of these, and of
+    some that newer ones have replaced.
+    """
+    version = "" if language == "eng" else "v3ap." if language in _FIRST else "v5ap."
+    copies = [] if version == "v5ap." else [f"fairseq2_native/sonar_speech_encoder_{language}.pt"]
+    return [f"spenc.{version}{language}.pt", *copies]
+
+
+def speech_licence(language: str) -> str:
+    """That of the weights of a language's encoder."""
+    return "MIT" if language in _FIRST else "CC-BY-NC-4.0"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,23 +12,36 @@ import torch
 from flip.device import torch_device
 from flip.encoders.sonar.checkpoints import load_weights
 from flip.encoders.sonar.fbank import fbank
-from flip.encoders.sonar.languages import TEXT
+from flip.encoders.sonar.languages import TEXT, speech_files, speech_licence
 from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder
-from flip.encoders.sonar.tokenizer import SonarTokenizer
+from flip.encoders.sonar.tokenizer import FastTokenizer, SonarTokenizer, best_first, load_tokenizer
 from flip.errors import UnavailableError
-from flip.hub.weights import Resolved, WeightFile, WeightFolder, hashed, resolve, resolve_folder
+from flip.hub.weights import Resolved, WeightFile, hashed, resolve_all
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
-_BY_HAND = "it needs the network once (3 GB, CC-BY-NC-4.0); or name a folder that holds it: --weights FOLDER"
-TEXT_WEIGHTS = WeightFolder("cointegrated/SONAR_200_text_encoder_hf", ("model.safetensors", "*.model"), _BY_HAND)
+_BY_HAND = "it needs the network once (3 GB, {licence}); or name a folder that holds it: --weights FOLDER"
+_TEXT_LICENCE = "CC-BY-NC-4.0"
+# The first has a tokenizer, in both forms; the other one weights alone.
+_TEXT_REPOS = ("cointegrated/SONAR_200_text_encoder", "cointegrated/SONAR_200_text_encoder_hf")
+_SPEECH_REPO = "facebook/SONAR"
 _HEADS = 16
 # Units of work in a batch: tokens of text, and squared steps of speech, whose attention grows with the square.
 _TOKENS = {"cpu": 4_096, "cuda": 65_536, "mps": 16_384}
 _STEPS = {"cpu": 4e6, "cuda": 64e6, "mps": 16e6}
+
+
+def text_files() -> list[list[WeightFile]]:
+    """What the encoder of text needs: weights and a tokenizer, each from any of the places that have it."""
+    weights = [(repo, "model.safetensors") for repo in _TEXT_REPOS] + [(_TEXT_REPOS[0], "pytorch_model.bin")]
+    tokenizers = [
+        (repo, name) for name in best_first("sentencepiece.bpe.model", "tokenizer.json") for repo in _TEXT_REPOS
+    ]
+    install = _BY_HAND.format(licence=_TEXT_LICENCE)
+    return [[WeightFile(repo, name, install) for repo, name in files] for files in (weights, tokenizers)]
 
 
 class Port:
@@ -61,7 +73,8 @@ class Port:
         self._folder, self._offline = folder, offline
         self._languages, self._heads = languages, heads
         self._files: dict[str, Resolved] = {}
-        self._text: tuple[SonarTokenizer, TextEncoder] | None = None
+        self._tokenizer: Path | None = None  # found with the weights of the text encoder
+        self._text: tuple[SonarTokenizer | FastTokenizer, TextEncoder] | None = None
         self._speech: dict[str, SpeechEncoder] = {}
 
     def find(self, part: str) -> None:
@@ -110,10 +123,11 @@ class Port:
         assert vectors is not None
         return vectors
 
-    def _text_encoder(self) -> tuple[SonarTokenizer, TextEncoder]:
+    def _text_encoder(self) -> tuple[SonarTokenizer | FastTokenizer, TextEncoder]:
         if self._text is None:
             weights = self._file("text").path
-            tokenizer = SonarTokenizer(_first(self._folder or weights, "*.model"), self._languages)
+            assert self._tokenizer is not None
+            tokenizer = load_tokenizer(self._tokenizer, self._languages)
             self._text = tokenizer, self._placed(TextEncoder(load_weights(weights), self._heads))
         return self._text
 
@@ -132,17 +146,23 @@ class Port:
         return self._files[part]
 
     def _text_file(self) -> Resolved:
-        if self._folder is not None:
-            return hashed(_first(self._folder, "model.safetensors", "*text*.safetensors", "*text*.pt"))
-        found = resolve_folder(TEXT_WEIGHTS, offline=self._offline)
-        return replace(found, path=found.path / "model.safetensors")
+        if self._folder is None:
+            found, tokenizer = resolve_all(text_files(), offline=self._offline)
+            self._tokenizer = tokenizer.path
+            return found
+        names = ("model.safetensors", "*text*.safetensors", "*text*.pt", "pytorch_model.bin")
+        weights = _first(self._folder, *names)
+        self._tokenizer = _first(self._folder, *best_first("*.model", "tokenizer.json"))
+        return hashed(weights)
 
     def _speech_file(self, language: str) -> Resolved:
-        name = f"sonar_speech_encoder_{language}"
+        names = speech_files(language)
         if self._folder is not None:
-            return hashed(_first(self._folder, f"{name}.safetensors", f"{name}.pt", f"spenc*.{language}.pt"))
-        file = WeightFile("facebook/SONAR", f"fairseq2_native/{name}.pt", install=_BY_HAND)
-        return resolve(file, offline=self._offline)
+            converted = f"sonar_speech_encoder_{language}"
+            others = (f"{converted}.safetensors", f"{converted}.pt", f"spenc*.{language}.pt")
+            return hashed(_first(self._folder, names[0], *others))
+        install = _BY_HAND.format(licence=speech_licence(language))
+        return resolve_all([[WeightFile(_SPEECH_REPO, name, install) for name in names]], offline=self._offline)[0]
 
     def _placed(self, module: Module) -> Module:
         return module.to(self._device, self._dtype)

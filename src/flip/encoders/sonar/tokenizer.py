@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from flip.encoders.sonar.languages import TEXT
 from flip.errors import InputError, UnavailableError
 
-_END = 3  # PAD, UNK, BOS, EOS
+_UNKNOWN, _END = 1, 3  # PAD, UNK, BOS, EOS
+_UNKNOWN_THERE = 3  # in tokenizer.json: BOS, PAD, EOS, UNK; all others have the same numbers
+
+
+def best_first(model: str, fast: str) -> tuple[str, str]:
+    """The names of a sentencepiece model and of a `tokenizer.json`: without sentencepiece the latter is better."""
+    return (model, fast) if find_spec("sentencepiece") else (fast, model)
+
+
+def load_tokenizer(path: Path, languages: Sequence[str] = TEXT) -> SonarTokenizer | FastTokenizer:
+    """Loads a sentencepiece model, or the `tokenizer.json` that was made of one.
+
+    Raises:
+        UnavailableError: a sentencepiece model, and sentencepiece is not installed.
+        InputError: it is neither.
+    """
+    return FastTokenizer(path, languages) if path.suffix == ".json" else SonarTokenizer(path, languages)
 
 
 class SonarTokenizer:
     """Sentences to ids: language, pieces, end."""
 
     def __init__(self, path: Path, languages: Sequence[str] = TEXT) -> None:
-        """Loads a sentencepiece model.
-
-        Raises:
-            UnavailableError: sentencepiece is not installed.
-            InputError: the file is no sentencepiece model.
-        """
+        """Loads a sentencepiece model; see `load_tokenizer`."""
         try:
             import sentencepiece
         except ImportError as error:
-            raise UnavailableError("SONAR's tokens need sentencepiece", "pip install sentencepiece") from error
+            raise UnavailableError(f"{path}: needs sentencepiece", "pip install sentencepiece") from error
         try:
             self._pieces = sentencepiece.SentencePieceProcessor(model_file=str(path))
         except (RuntimeError, OSError) as error:
@@ -36,3 +49,32 @@ class SonarTokenizer:
         """Ids of each sentence, however long."""
         pieces = self._pieces.encode(list(sentences))
         return [[self._languages[language], *(piece + 1 for piece in ids), _END] for ids in pieces]
+
+
+class FastTokenizer:
+    """The same ids from a `tokenizer.json`, which needs no sentencepiece."""
+
+    def __init__(self, path: Path, languages: Sequence[str] = TEXT) -> None:
+        """See `load_tokenizer`."""
+        from tokenizers import Tokenizer
+
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing more precise
+            raise InputError(f"{path}: not a tokenizer.json: {error}", "download it again") from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._tokenizer.encode_special_tokens = True  # "</s>" in a sentence is what its letters are
+        self._languages: dict[str, Any] = {language: self._tokenizer.token_to_id(language) for language in languages}
+        if missing := [language for language, token in self._languages.items() if token is None]:
+            raise InputError(
+                f"{path}: no token for {len(missing)} languages of SONAR, such as {missing[0]}",
+                "take the tokenizer.json of cointegrated/SONAR_200_text_encoder",
+            )
+
+    def __call__(self, sentences: Sequence[str], language: str) -> list[list[int]]:
+        """Ids of each sentence, however long."""
+        collapsed = [" ".join(sentence.split()) for sentence in sentences]  # as a sentencepiece model does
+        encoded = self._tokenizer.encode_batch(collapsed, add_special_tokens=False)
+        pieces = ([_UNKNOWN if token == _UNKNOWN_THERE else token for token in one.ids] for one in encoded)
+        return [[self._languages[language], *ids, _END] for ids in pieces]

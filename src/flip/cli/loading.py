@@ -1,0 +1,84 @@
+"""What settings name, loaded: checkpoints, encoders, transcribers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flip.cli.output import Output
+    from flip.cli.settings import Settings
+    from flip.encoders import Encoder
+    from flip.encoders.transcriber import Transcriber
+    from flip.model.checkpoint import Checkpoint
+
+
+def load_checkpoint(model: str | None, vocab: Path | None, offline: bool, out: Output) -> Checkpoint:
+    """Loads a checkpoint; says so before one is downloaded."""
+    from flip.model import checkpoint
+
+    return checkpoint.load_checkpoint(
+        model, vocab, offline=offline, on_pull=lambda name: out.note(f"note: pulling {name} from the hub")
+    )
+
+
+def encoder_name(given: str | None, checkpoint: Checkpoint, out: Output) -> str:
+    """The encoder of what is to be explained: the flag, or what the checkpoint says or lets infer.
+
+    One that runs code or sends the input away is taken from the checkpoint only where the environment names it too.
+    """
+    from flip.encoders.catalog import require_harmless
+
+    environment = os.environ.get("FLIP_ENCODER")
+    if checkpoint.encoder is None:
+        given = given or environment
+    name = given or checkpoint.require_encoder()
+    if not given and checkpoint.inferred_encoder:
+        out.note(f"note: {checkpoint.name} names no encoder; by the name of its folder it is {name}")
+    if given or name == environment:
+        return name
+    return require_harmless(name, checkpoint.name)
+
+
+def vouched(given: str | None, checkpoint: Checkpoint) -> bool:
+    """Whether --encoder says that vectors which do not say it themselves are of the checkpoint's encoder.
+
+    Raises:
+        InputError: it names another one.
+    """
+    from flip.encoders.catalog import runs_code
+    from flip.encoders.identity import require_same_encoder
+
+    if given is None:
+        return False
+    if checkpoint.encoder is not None and not runs_code(given):
+        require_same_encoder({"encoder": given}, {"name": checkpoint.encoder}, "the input")
+    return True
+
+
+def load_encoder(name: str, settings: Settings, out: Output, stored: dict[str, Any] | None = None) -> Encoder:
+    """Loads an encoder; says once where it cannot use the device that was asked for.
+
+    `stored` are the options of the checkpoint that it is for, which those of the settings override.
+    """
+    from flip.device import check_device_name, torch_device
+    from flip.encoders import catalog
+
+    device = check_device_name(settings.device)
+    settings.require_trust(name)
+    options = replace(settings.encoder_options.over(stored or {}), keyless=settings.keyless)
+    encoder = catalog.load_encoder(name, options, device=device, offline=settings.offline)
+    if encoder.device == "cpu" and device not in ("auto", "cpu") and torch_device(device).type != "cpu":
+        out.note(f"note: encoder {encoder.name} runs on the CPU; --device {device} is not used for it")
+    return encoder
+
+
+def load_transcriber(settings: Settings, language: str | None = None) -> Transcriber:
+    """Loads what transcribes recordings for an encoder of text; `language` where it is not that of the settings."""
+    from flip.encoders.transcriber import Transcriber
+
+    options = settings.encoder_options
+    spoken = language or options.language
+    return Transcriber(options.asr, language=spoken, device=settings.device, offline=settings.offline)

@@ -1,0 +1,181 @@
+"""What a model is trained on: datasets and their vocabulary, made of a corpus or named by a manifest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flip.data.manifest import load_dataset, load_manifest, require_same_dimension
+from flip.embedding.corpus import MANIFEST, prepare_corpus
+from flip.encoders.identity import UNKNOWN, common_encoder, describe
+from flip.errors import InputError
+from flip.inputs.embedding_files import require_finite
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from flip.data.corpora import Part
+    from flip.data.manifest import Dataset
+    from flip.encoders.base import Encoder
+    from flip.text.vocabulary import Vocabulary
+
+AUGMENTED = "augmented"  # the part with sentences made of others
+
+
+@dataclass(frozen=True)
+class Material:
+    """Datasets with their vocabulary, and what config.json says of encoder and data.
+
+    train: the whole sentences, and after them those made of them, if any.
+    whole: how many whole sentences there are.
+    text: id of the text, where a dataset has several.
+    """
+
+    train: Dataset
+    whole: int
+    dev: Dataset
+    test: Dataset | None
+    vocabulary: Vocabulary
+    encoder: dict[str, Any]
+    description: dict[str, Any]
+    text: str | None = None
+
+    @property
+    def dimension(self) -> int:
+        """d, of the embeddings."""
+        return int(self.train.embeddings[0].open().shape[1])
+
+    def require_one_dimension(self) -> None:
+        """Raises an InputError where train, dev and test have embeddings of other dimensions."""
+        datasets = [data for data in (self.train, self.dev, self.test) if data]
+        require_same_dimension([(data.embeddings[0].file, data.embeddings[0].open()) for data in datasets])
+
+
+def of_corpus(
+    parts: Mapping[str, Part],
+    folder: Path,
+    encoder: Encoder,
+    choose_words: Callable[[list[str]], Vocabulary],
+    *,
+    sources: Sequence[str] = (),
+    split: str = "",
+    batch_size: int | None = None,
+    on_rows: Callable[[str, int, int], None] | None = None,
+) -> Material:
+    """Embeds a corpus into `folder`, and chooses words of its training sentences.
+
+    Args:
+        parts: train, dev and test, and maybe `augmented`, see `flip.data.corpora`.
+        folder: for the embeddings and their manifest; what an earlier run left of the same sentences is used again.
+        encoder: what embeds them.
+        choose_words: the vocabulary for the training sentences.
+        sources, split: what the parts were made of, for config.json.
+        batch_size, on_rows: see `prepare_corpus`.
+    """
+    datasets = prepare_corpus(
+        parts, folder, encoder, sources=sources, batch_size=batch_size, force=True, on_rows=on_rows
+    )
+    sentences = datasets["train"].sentences()
+    description: dict[str, Any] = {
+        "manifest": f"{folder.name}/{MANIFEST}",
+        "test": "test",
+        "corpus": [Path(name).name for name in sources],
+        "split": split,
+    }
+    learned = "train"
+    if AUGMENTED in datasets:
+        learned = f"train,{AUGMENTED}"
+        description[AUGMENTED] = len(datasets[AUGMENTED].sentences())
+    return Material(
+        load_dataset(folder / MANIFEST, learned), len(sentences), datasets["dev"], datasets["test"],
+        choose_words(sentences), describe(encoder), description,
+    )  # fmt: skip
+
+
+def of_manifest(
+    manifest: Path,
+    run: Path,
+    vocabulary: Vocabulary,
+    *,
+    train: str = "train",
+    extra: str | None = None,
+    dev: str = "dev",
+    test: str = "test",
+    dev_manifest: Path | None = None,
+    text: str | None = None,
+    embedding_pair: tuple[str, str] | None = None,
+    sim_threshold: float | None = None,
+    alpha: float = 0.5,
+) -> Material:
+    """The datasets that a manifest names.
+
+    Args:
+        manifest: `datasets.yaml`.
+        run: the folder that the model will be written to, from which config.json names the manifest.
+        vocabulary: the words to learn.
+        train, extra, dev, test: names of datasets, several with commas; extra is learned from too, but has no say in
+            the whitening. A test that the manifest does not have is left out.
+        dev_manifest: that of dev, where it is another one.
+        text: id of the text, where a dataset has several.
+        embedding_pair, sim_threshold: see `load_dataset`.
+        alpha: weight of the first of two embeddings; one without weight is not read.
+
+    Raises:
+        InputError: a dataset is not there, or has no embeddings.
+    """
+
+    def load(manifest: Path, name: str) -> Dataset:
+        data = load_dataset(manifest, name, embeddings=embedding_pair, sim_threshold=sim_threshold)
+        if not data.embeddings:
+            raise InputError(f"dataset {name!r} has no embeddings", "add them with `flip embed`")
+        return data.with_embeddings(_used([embedding.id for embedding in data.embeddings], alpha))
+
+    learned = train if extra is None else f"{train},{extra}"
+    whole, learn, check = load(manifest, train), load(manifest, learned), load(dev_manifest or manifest, dev)
+    datasets = load_manifest(manifest)
+    tested = datasets[test].with_embeddings([learn.embeddings[0].id]) if test in datasets else None
+    # Embeddings of unknown origin are taken at the user's word.
+    files = [file for data in (learn, check, tested) if data for file in data.embeddings]
+    about = common_encoder((source for file in files for source in file.sources), str(manifest))
+    about = {"name": UNKNOWN, "revision": None} | about | {"dimension": learn.embeddings[0].open().shape[1]}
+    description = {
+        "manifest": _manifest_name(manifest, run),
+        "train": learned,
+        "dev": dev,
+        "test": test if tested else None,
+    }
+    return Material(learn, len(whole.embeddings[0].open()), check, tested, vocabulary, about, description, text)
+
+
+def views_of(data: Dataset) -> tuple[NDArray[np.floating[Any]], ...]:
+    """The embeddings of a dataset, checked.
+
+    Raises:
+        InputError: they have other dimensions, or one is not finite.
+    """
+    views = [(file.file, file.open()) for file in data.embeddings]
+    require_same_dimension(views)
+    for path, view in views:
+        require_finite(view, str(path))
+    return tuple(view for _, view in views)
+
+
+def _used(ids: list[str], alpha: float) -> list[str]:
+    """The embeddings that are learned from: the first two, but one of them where the other has no weight."""
+    first, second = ids[:1], ids[1:2]
+    return first if alpha == 1 else second or first if alpha == 0 else first + second
+
+
+def _manifest_name(manifest: Path, run: Path) -> str:
+    """Where a manifest lies, seen from the run; only its name where one of them is outside the working directory.
+
+    The folder of a run is made to be published, and must not name the folders of this machine.
+    """
+    here = Path.cwd()
+    if manifest.resolve().is_relative_to(here) and run.resolve().is_relative_to(here):
+        return os.path.relpath(manifest, run)
+    return manifest.name

@@ -1,0 +1,178 @@
+"""All that `flip train` does but for reading options and printing: from material to a folder with a measured model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flip.device import flush_denormals
+from flip.evaluation.metrics import DEPTH, References, evaluate, rank, references
+from flip.evaluation.probabilities import threshold_f1
+from flip.model.card import write_card
+from flip.model.checkpoint import Checkpoint, load_model, save_checkpoint
+from flip.model.locate import MODEL_FILE
+from flip.model.spread import Spread
+from flip.text.stopwords import function_words
+from flip.training.calibration import choose_bias_weight, language_of
+from flip.training.distributed import ALONE
+from flip.training.material import views_of
+from flip.training.run_folder import kept_epoch, open_run, precision_of, train_run
+from flip.training.targets import dev_references, training_bags
+from flip.training.trainer import DevData, Trainer, TrainingData
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from flip.data.manifest import Dataset
+    from flip.model.checkpoint import SavedType
+    from flip.model.linear import Model
+    from flip.text.bags import Bags
+    from flip.training.distributed import Group
+    from flip.training.material import Material
+    from flip.training.recipes import TrainConfig
+    from flip.training.trainer import Epoch
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run gave.
+
+    epochs: passes done.  kept: the one whose model is kept, from 1.  gainless: whether dev stopped gaining first.
+    seconds: of the training.  part: "test", or "dev" where there is no test.  accuracy: on it, see `evaluate`.
+    """
+
+    checkpoint: Checkpoint
+    config: TrainConfig
+    epochs: int
+    kept: int
+    gainless: bool
+    seconds: float
+    device: str
+    part: str
+    accuracy: dict[str, Any]
+
+
+def train(
+    prepare: Callable[[], Material],
+    folder: Path,
+    configure: Callable[[int], TrainConfig],
+    *,
+    device: torch.device | str = "cpu",
+    group: Group = ALONE,
+    resume: bool = False,
+    force: bool = False,
+    dtype: SavedType = "float32",
+    text_license: str | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Generator[Epoch, None, Trained | None]:
+    """Trains a model in `folder`, which is a checkpoint folder from the first pass on.
+
+    Args:
+        prepare: gives what to train on; it runs in the first process, once the folder is held.
+        folder: of the run, see `flip.training.run_folder`.
+        configure: the ingredients, for embeddings of d dimensions.
+        device: where to compute.
+        group: processes that train together; all of them call this.
+        resume: go on with the run in `folder`.
+        force: start anew over the run in `folder`.
+        dtype: of the saved model.
+        text_license: of the sentences, for the model card.
+        on_step: see `Trainer.fit`.
+
+    Yields:
+        An Epoch after each pass.
+
+    Returns:
+        What came of it; None in all processes but the first.
+
+    Raises:
+        UsageError, InputError: as `open_run`, `prepare` and `train_run` do.
+        FlipError: the training diverged; what complete epochs gave is kept.
+    """
+    flush_denormals()  # before an encoder makes torch start its threads
+    with ExitStack() as opened:
+        group.from_first(partial(opened.enter_context, open_run(folder, resume=resume, force=force)))
+        material = group.from_first(prepare)
+        material.require_one_dimension()
+        vocabulary, views, dev_views = material.vocabulary, views_of(material.train), views_of(material.dev)
+        tested = None if material.test is None else (views_of(material.test)[0], _references(material, material.test))
+        config = configure(material.dimension)
+        bags = training_bags(material.train.sentences(material.text), vocabulary, config.recipe)
+        language = language_of(vocabulary, bags)
+        if resume and config.precision == "auto":
+            config = replace(config, precision=precision_of(folder))
+        checked = dev_references(material.dev.sentences(material.text), vocabulary, config.recipe)
+        dev = DevData(dev_views, checked, function_words(vocabulary, language))
+        started = time.perf_counter()
+        trainer = Trainer(
+            TrainingData(views, bags, material.whole, material.train.parts), dev, len(vocabulary), config, device, group
+        )
+        description = _described(material, trainer, language, text_license)
+        yield from train_run(folder, trainer, vocabulary, description, resume=resume, dtype=dtype, on_step=on_step)
+        seconds = time.perf_counter() - started
+        if not group.is_first:
+            return None
+        # What is saved is what is measured: float16, and after --resume the same as without.
+        best = load_model(folder / MODEL_FILE)
+        description |= _measured(best, dev, _references(material, material.dev), bags, tested, config, str(device))
+        checkpoint = Checkpoint(best, vocabulary, description, str(folder))
+        save_checkpoint(folder, checkpoint, dtype)
+        write_card(folder, checkpoint)
+        part = "test" if tested else "dev"
+        return Trained(
+            checkpoint, trainer.config, trainer.epoch, kept_epoch(folder), trainer.epoch < (trainer.config.epochs or 0),
+            seconds, str(device), part, description["metrics"][part]["accuracy"],
+        )  # fmt: skip
+
+
+def _references(material: Material, data: Dataset) -> References:
+    return references(data.sentences(material.text), material.vocabulary)
+
+
+def _described(material: Material, trainer: Trainer, language: str | None, text_license: str | None) -> dict[str, Any]:
+    """config.json, before anything is measured."""
+    config = trainer.config
+    return {
+        "encoder": material.encoder,
+        "dimension": material.dimension,
+        "embeddings": Spread.of(trainer.train.views, material.whole).to_dict(),
+        "rank": trainer.best.rank,
+        "objective": config.objective,
+        "recipe": config.recipe,
+        "tokenizer": material.vocabulary.tokenizer.to_dict(),
+        "function_words": language,
+        "training": config.to_dict(),
+        "data": material.description
+        | ({"license": text_license} if text_license else {})
+        | {"train_sentences": material.whole, "dev_sentences": len(trainer.dev.references)},
+    }
+
+
+def _measured(
+    model: Model,
+    dev: DevData,
+    refs: References,
+    bags: Bags,
+    tested: tuple[NDArray[np.floating[Any]], References] | None,
+    config: TrainConfig,
+    device: str,
+) -> dict[str, Any]:
+    """What config.json says once the model is trained: the weight of b, the threshold, and accuracies."""
+    u = dev.views[0]
+    found: dict[str, Any] = {
+        "bias_weight": choose_bias_weight(model, u, refs, bags, dev.function_words, device),
+        "metrics": {"dev": evaluate(model, u, refs, device=device)},
+    }
+    if config.objective == "bernoulli":
+        ranked = rank(model, u, DEPTH, bias_weights={"bias": 1.0}, device=device)["bias"]
+        found["threshold"] = threshold_f1(ranked, refs, model.vocabulary_size)["threshold"]
+    if tested is not None:
+        found["metrics"]["test"] = evaluate(model, *tested, device=device)
+    return found

@@ -1,0 +1,74 @@
+"""A setting is written once: its option, its default as --help names it, and its name in flip.toml come from there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from flip.cli.app import app, main
+from flip.cli.command import _SECTIONS
+from flip.cli.flag import flags_of
+from flip.cli.settings import load_settings
+from flip.errors import InputError, UsageError
+from flip.training.recipes import PAPER, TrainConfig
+
+
+@pytest.mark.parametrize("section", _SECTIONS)
+def test_every_setting_of_a_section_that_has_a_flag_is_an_option(section: str) -> None:
+    parameters = {one.name for one in get_command(app).commands[section].params}  # type: ignore[attr-defined]
+    assert set(flags_of(_SECTIONS[section])) <= parameters
+
+
+def test_defaults_that_help_names_are_those_of_settings_and_recipes(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["train", "--help-all"])
+    text = " ".join(capsys.readouterr().out.split())
+
+    def default(option: str) -> str:
+        return re.search(rf"{option} .*?\[default: (.*?)\]", text)[1]  # type: ignore[index]
+
+    assert default("--lr") == f"{TrainConfig().lr:g}; paper {PAPER.lr:g}"
+    assert default("--check-every") == f"{TrainConfig().check_every}; paper {PAPER.check_every}"
+    assert default("--patience") == str(TrainConfig().patience)
+    assert default("--alpha") == str(TrainConfig().alpha)
+    assert default("--split") == load_settings("train", {}, {}).train.split
+    assert default("--shuffle / --no-shuffle") == "shuffle; paper no-shuffle"
+
+
+@pytest.mark.parametrize("section", _SECTIONS)
+def test_flag_environment_file_and_default_in_this_order(
+    section: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = next(one.name for one in fields(_SECTIONS[section]) if "Path" in str(one.type))
+
+    def value() -> str:
+        return str(getattr(getattr(load_settings(section, {}, {}), section), name))
+
+    default = value()
+    Path("flip.toml").write_text(f'[{section}]\n{name} = "from_file"\n')
+    assert (default != "from_file", value()) == (True, "from_file")
+    monkeypatch.setenv(f"FLIP_{section.upper()}__{name.upper()}", "from_environment")
+    assert value() == "from_environment"
+    settings = load_settings(section, {}, {name: "from_flag"})
+    assert str(getattr(getattr(settings, section), name)) == "from_flag"
+    assert settings.named == {name}
+
+
+def test_lists_and_pairs_come_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLIP_EMBED__INPUTS", '["a.txt", "b.txt"]')
+    monkeypatch.setenv("FLIP_VOCAB__NGRAM", "[1, 2]")
+    settings = load_settings("embed", {}, {})
+    assert (settings.embed.inputs, settings.vocab.ngram) == (["a.txt", "b.txt"], (1, 2))
+
+
+def test_an_unknown_key_is_an_error_and_a_wrong_flag_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="--epochs"):
+        load_settings("train", {}, {"epochs": 0})
+    Path("flip.toml").write_text("[train]\nepoch = 3\n")
+    with pytest.raises(InputError, match=r"train\.epoch"):
+        load_settings("train", {}, {})
