@@ -298,7 +298,7 @@ def reordered(bags: Any, order: Any) -> Any:
 
 def measured(checkpoint: Checkpoint, name: str, view: Any, texts: Sequence[str]) -> dict[str, Any]:
     """Accuracy, words known, content-word recall, calibration error and F1 of a held-out source."""
-    data = EvaluationData(name, {"minilm": view}, dict(enumerate(texts)), len(texts))
+    data = EvaluationData(name, {"minilm": view}, dict(enumerate(texts)), {})
     (one,) = evaluate_dataset(checkpoint, data, EvaluationOptions(("accuracy", "content", "calibration")))
     wanted = ("accuracy", "known_words", "all_words", "content_recall", "content_recall_known", "calibration_error",
               "threshold_f1")  # fmt: skip

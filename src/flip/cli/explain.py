@@ -110,7 +110,14 @@ def explain(
     if not text:
         require_one_stdin([*(inputs or ["-"]), *(name for name in (against, sentences) if name)])
     _require_page(html, inputs or [], against, sentences)
-    job.require_alone({"--html": html is not None, "--text": text, "--all": show_all})
+    job.require_alone(
+        {
+            "--html": html is not None,
+            "--text": text,
+            "--all": show_all,
+            "--language": "encoder_options" in settings.named and settings.encoder_options.language is not None,
+        }
+    )
     out.stream = html is None
     checkpoint = loading.load_checkpoint(own.model, own.vocab, settings.offline, out)
     about = checkpoint.trained_on
@@ -119,8 +126,9 @@ def explain(
     apart = (out.human or html is not None) and against is None
     inputs = [explain_store.fetched(name, settings.offline, out) for name in inputs or ["-"]]
     if job.wanted:
-        against = against and explain_store.fetched(against, settings.offline, out)
-        job.run(inputs, asked, checkpoint, settings, out, least, encoder, against, sentences)
+        job.run(
+            inputs, asked, checkpoint, settings, out, least=least, encoder=encoder, against=against, lines=sentences
+        )
         return
     explainer = Explainer(
         checkpoint,

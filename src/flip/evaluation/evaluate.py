@@ -186,7 +186,7 @@ def evaluate_dataset(
         if "accuracy" in chosen:
             metrics |= word_shares(ranking, refs, size)
         if content is not None:
-            best = without_repetitions(shown[name], same) if name in shown else ranking["no_bias"]
+            best = without_repetitions(shown[name], same) if name in shown else _last(ranking["no_bias"], checkpoint)
             metrics |= content_recall(best, content, size, options.topn)
         if spans is not None:
             metrics["span_accuracy"] = {
@@ -276,7 +276,8 @@ def _most_frequent(
 ) -> dict[str, Any]:
     """The metrics of the words of the highest b, the same for every sentence: what can be had without its embedding."""
     topn = options.topn
-    best = np.argsort(-checkpoint.model.b, kind="stable")[None, : depth_for(refs, topn)]
+    depth = depth_for(refs, topn) + len(checkpoint.function_words)  # so many may be behind the content words
+    best = np.argsort(-checkpoint.model.b, kind="stable")[None, :depth]
     same = ReferenceReader.of(checkpoint.vocabulary, options.tokens).same
     best = without_repetitions(Ranking(best, np.empty((0, 0), np.float32)), same).words
     ranked = Ranking(np.broadcast_to(best, (len(refs), best.shape[1])), np.empty((0, 0), np.float32))
@@ -285,7 +286,13 @@ def _most_frequent(
     if "accuracy" in chosen:
         sides["all_words"] = word_shares(ranking, refs, size)["all_words"]
     found = {name: value[""] for name, value in sides.items()}
-    return found if content is None else found | content_recall(ranked, content, size, topn)
+    return found if content is None else found | content_recall(_last(ranked, checkpoint), content, size, topn)
+
+
+def _last(ranking: Ranking, checkpoint: Checkpoint) -> Ranking:
+    """The same words, with the function words of the checkpoint's language behind all others."""
+    behind = np.argsort(np.isin(ranking.words, checkpoint.function_words), axis=1, kind="stable")
+    return Ranking(np.take_along_axis(ranking.words, behind, axis=1), np.empty((0, 0), np.float32))
 
 
 def _model_ranker(checkpoint: Checkpoint, weights: Mapping[str, float], device: str) -> Ranker:
