@@ -12,6 +12,8 @@ import pytest
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 LICENCE = "  1 This line stands for the licence, and begins with two blanks.\n"
 ANIMALS = ("dog", "cat", "horse", "cow", "sheep", "goat", "mouse", "lion", "bear", "wolf")
 FOOD = ("bread", "cake", "soup", "cheese", "rice", "pie", "stew", "salad", "pasta", "pudding")

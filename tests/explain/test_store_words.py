@@ -156,6 +156,7 @@ print([line for line in open("/proc/self/status") if line.startswith("VmHWM")][0
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_store(here: Path) -> None:
     """Peak of the process for 20,000 and for 100,000 rows in one row group; the vectors alone are 154 MB then."""
     rng = np.random.default_rng(0)
