@@ -42,7 +42,7 @@ def screen(
 
 def test_the_text_stands_first_with_four_states_that_need_no_colour(explainer: Explainer) -> None:
     shown = screen(explainer, explainer.text(EISEN), explainer.text("A train.")).splitlines()
-    assert shown[0] == "[Eisen?] was born in Brooklyn~, New York and was raised~ on~ [Staten?] Island."
+    assert shown[0] == "[Eisen?] was born in Brooklyn~, New York and~ was raised on~ [Staten?] Island."
     likely = f"{explainer.checkpoint.likely:.0%} or more"
     assert shown[1].split("  ")[1:5] == [f"kept: {likely}", "faint~", "(lost)", "[not in vocabulary?]"]
     assert sum(likely in line and "kept" in line for line in shown) == 1

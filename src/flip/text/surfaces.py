@@ -36,10 +36,11 @@ class SurfaceCounter:
     def surfaces(self, tokenizer: Tokenizer, words: Container[str]) -> dict[str, str]:
         """The most frequent form of each of the words, where it is another than the word itself.
 
-        A form that holds several words is none of any. The first of a sentence counts where there is nothing else.
+        A form that holds several words is none of any. The first of a sentence counts where there is nothing else. An
+        apostrophe is one, however it is set.
 
         >>> counter = SurfaceCounter()
-        >>> counter.add(["Today's train to Boston", "The state-of-the-art trains of today's Boston"])
+        >>> counter.add(["Today’s train to Boston", "The state-of-the-art trains of today’s Boston"])
         >>> from flip.text.tokenize import Tokenizer
         >>> counter.surfaces(Tokenizer(), {"todays", "boston", "the", "stateoftheart", "train"})
         {'boston': 'Boston', 'stateoftheart': 'state-of-the-art', 'todays': "today's", 'the': 'The'}
@@ -50,7 +51,7 @@ class SurfaceCounter:
             for form, count in counts.items():
                 match = _bare().search(form)
                 if match is not None and len(cut := tokenizer.words(form)) == 1 and cut[0] in words:
-                    found[cut[0]][match[0]] += count
+                    found[cut[0]][match[0].replace("’", "'")] += count
             for word, forms in found.items():
                 chosen.setdefault(word, min(forms, key=lambda form: (-forms[form], form != word, form)))
         return {word: surface for word, surface in chosen.items() if surface != word}
