@@ -69,7 +69,8 @@ def commands_of_scripts() -> list[tuple[Path, str]]:
     for readme in sorted(ROOT.glob("examples/*/README.md")):
         for line in readme.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
             for name in re.findall(r"\bpython (\w+\.py)\b", line):
-                (script,) = ROOT.glob(f"examples/*/{name}")
+                own = readme.parent / name
+                (script,) = [own] if own.exists() else ROOT.glob(f"examples/*/{name}")
                 found.append((script, line.split(f"python {name}", 1)[1]))
     return found
 
