@@ -1,4 +1,4 @@
-"""What the table scripts share: calling `flip`, doing the same only once, and printing Markdown tables."""
+"""What the table scripts share: training, calling `flip`, doing the same only once, and printing Markdown tables."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flip.data.published_configs import load_vocabulary
+from flip.device import torch_device
+from flip.training.material import Material, of_manifest
+from flip.training.pipeline import train
+from flip.training.recipes import TrainConfig, choose
+
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
-    """The options of every script; what follows `--` goes to `flip train` as it is."""
+    """The options of every script; what follows `--` are ingredients of training, see `ingredients`."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="datasets.yaml")
     parser.add_argument("-o", "--output", type=Path, default=Path("paper"), help="folder of the runs")
@@ -26,7 +34,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
 
 
 def parsed(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, list[str]]:
-    """The script's own options, and those of `flip train` after `--`."""
+    """The script's own options, and those of the training after `--`."""
     argv = sys.argv[1:]
     end = argv.index("--") if "--" in argv else len(argv)
     args = parser.parse_args(argv[:end])
@@ -90,11 +98,46 @@ def words_of_training(args: argparse.Namespace, path: Path, *options: object, te
 
 
 def trained(run: Path, args: argparse.Namespace, vocab: Path, *options: object, text: str | None = None) -> Path:
-    """Trains a run, unless the same call did so already."""
+    """Trains a run, unless the same call did so already; `options` are those of `ingredients`."""
     text = text or args.text
-    chosen = ["--data", args.data, "--train", args.train, "--dev", args.dev, "--vocab", vocab]
-    call = ("train", *chosen, *(["--text", text] if text else []), *options)
-    return once(run, call, lambda: flip(*call, "-o", run, "--force"))
+    chosen = ingredients(options)
+
+    def material() -> Material:
+        return of_manifest(
+            args.data, run, load_vocabulary(vocab), train=args.train, extra=chosen["extra"], dev=args.dev,
+            test=args.test, text=text, sim_threshold=chosen["sim_threshold"],
+            alpha=TrainConfig().alpha if chosen["alpha"] is None else chosen["alpha"],
+        )  # fmt: skip
+
+    def make() -> None:
+        device = torch_device("auto")
+        rank = chosen["rank"] if chosen["rank"] in ("full", None) else int(chosen["rank"])
+        for epoch in train(
+            material, run, partial(choose, chosen["recipe"] or "flip", rank, chosen), device=device, force=True
+        ):
+            score = "" if epoch.score is None else f"  dev {epoch.score:.4f}"
+            print(f"{run.name}: epoch {epoch.epoch}/{epoch.epochs}{score}  {epoch.seconds:.1f} s", file=sys.stderr)
+
+    return once(run, ("train", args.data, args.train, args.dev, args.test, vocab, text, *options), make)
+
+
+def ingredients(options: Sequence[object]) -> dict[str, Any]:
+    """`--lr 0.01 --no-calibrate` and so on, by name, None where one is not given.
+
+    They are the fields of `TrainConfig`, as `flip train` has them, and --extra and --sim-threshold.
+    """
+    parser = argparse.ArgumentParser(prog="after --", allow_abbrev=False, add_help=False)
+    for field in fields(TrainConfig):
+        kinds = str(field.type)
+        kind: dict[str, Any] = {"type": float if "float" in kinds else int if kinds.startswith("int") else str}
+        if "bool" in kinds:
+            kind = {"action": argparse.BooleanOptionalAction}
+        elif field.name == "rank":
+            kind = {}
+        parser.add_argument(f"--{field.name.replace('_', '-')}", default=None, **kind)
+    parser.add_argument("--extra")
+    parser.add_argument("--sim-threshold", type=float)
+    return vars(parser.parse_args([str(option) for option in options]))
 
 
 def evaluated(run: Path, args: argparse.Namespace, *options: object, text: str | None = None) -> dict[str, Any]:
