@@ -32,6 +32,16 @@ def test_the_readme_passes_mypy_strict(tmp_path: Path) -> None:
     assert "Found 1 error in 1 file" in done.stdout
 
 
+def test_the_readme_says_what_python_gives() -> None:
+    """Each line with a value behind `#` gives it."""
+    (block,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, object] = {}
+    *lines, last = block.strip().splitlines()
+    exec("\n".join(lines), names)
+    expression, _, value = last.rpartition("  # ")
+    assert eval(expression, names) == eval(value)
+
+
 def test_the_package_says_that_it_is_typed() -> None:
     assert (Path(flip.__file__).parent / "py.typed").is_file()
     assert files("flip-interpret")

@@ -19,6 +19,7 @@ _HOMES = {
     "FactorizedLogLinear": "model.linear",
     "FlipError": "errors",
     "InputError": "errors",
+    "Lens": "lens",
     "LogLinear": "model.linear",
     "References": "evaluation.metrics",
     "Tokenizer": "text.tokenize",
@@ -32,6 +33,8 @@ _HOMES = {
     "bags_of_words": "text.bags",
     "build_vocabulary": "text.vocabulary",
     "evaluate": "evaluation.metrics",
+    "fit": "lens",
+    "load": "lens",
     "load_checkpoint": "model.checkpoint",
     "load_dataset": "data.manifest",
     "load_encoder": "encoders",
@@ -49,6 +52,7 @@ __all__ = [
     "FactorizedLogLinear",
     "FlipError",
     "InputError",
+    "Lens",
     "LogLinear",
     "References",
     "Tokenizer",
@@ -63,6 +67,8 @@ __all__ = [
     "bags_of_words",
     "build_vocabulary",
     "evaluate",
+    "fit",
+    "load",
     "load_checkpoint",
     "load_dataset",
     "load_encoder",
@@ -79,6 +85,7 @@ if TYPE_CHECKING:
     from flip.evaluation.metrics import References, evaluate, references
     from flip.explain.explainer import Explainer
     from flip.explain.keywords import top_keywords
+    from flip.lens import Lens, fit, load
     from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from flip.model.linear import FactorizedLogLinear, LogLinear
     from flip.text.bags import bags_of_words

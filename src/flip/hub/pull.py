@@ -20,7 +20,6 @@ from flip.locks import held
 CHECKPOINT_FILES = ("model.safetensors", "vocab.json", "config.json")
 # Never pickles or code: nothing that could run.
 SUFFIXES = (".safetensors", ".json", ".jsonl", ".npy", ".txt", ".yaml")
-_ATTEMPTS = 5
 _DAY = 86_400  # seconds
 
 
@@ -226,16 +225,11 @@ def _fetch(source: Source, path: str, revision: str | None, output: Path | None)
     """Downloads one file, unless it is there, and says where it lies."""
     from huggingface_hub import hf_hub_download
 
-    for attempt in range(_ATTEMPTS):
-        try:
-            # Not by the commit: only a named revision is remembered in the cache, for the next start without a network.
-            found = hf_hub_download(source.repo, path, repo_type=source.kind, revision=revision, local_dir=output)
-            return Path(found)
-        except Exception as error:  # see list_files
-            # huggingface_hub < 1 gives up at the first broken connection; asked again, it goes on where it stopped.
-            if type(error).__name__ != "ChunkedEncodingError" or attempt + 1 == _ATTEMPTS:
-                raise translated(error, source, revision, path) from error
-    raise AssertionError
+    try:
+        # Not by the commit: only a named revision is remembered in the cache, for the next start without a network.
+        return Path(hf_hub_download(source.repo, path, repo_type=source.kind, revision=revision, local_dir=output))
+    except Exception as error:  # see list_files
+        raise translated(error, source, revision, path) from error
 
 
 def _local(source: Source, revision: str | None, include: Sequence[str], output: Path | None) -> Pulled:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from flip.model.checkpoint import SavedType
     from flip.model.linear import Model
     from flip.text.bags import Bags
+    from flip.text.vocabulary import Vocabulary
     from flip.training.distributed import Group
     from flip.training.material import Material
     from flip.training.recipes import TrainConfig
@@ -114,14 +115,16 @@ def train(
         trainer = Trainer(
             TrainingData(views, bags, material.whole, material.train.parts), dev, len(vocabulary), config, device, group
         )
-        description = _described(material, trainer, language, text_license)
+        about = material.description | ({"license": text_license} if text_license else {})
+        about |= {"train_sentences": material.whole, "dev_sentences": len(dev.references)}
+        description = described(trainer, vocabulary, language, material.encoder, about)
         yield from train_run(folder, trainer, vocabulary, description, resume=resume, dtype=dtype, on_step=on_step)
         seconds = time.perf_counter() - started
         if not group.is_first:
             return None
         # What is saved is what is measured: float16, and after --resume the same as without.
         best = load_model(folder / MODEL_FILE)
-        description |= _measured(best, dev, _references(material, material.dev), bags, tested, config, str(device))
+        description |= measured(best, dev, _references(material, material.dev), bags, tested, config, str(device))
         checkpoint = Checkpoint(best, vocabulary, description, str(folder))
         save_checkpoint(folder, checkpoint, dtype)
         write_card(folder, checkpoint)
@@ -136,26 +139,26 @@ def _references(material: Material, data: Dataset) -> References:
     return references(data.sentences(material.text), material.vocabulary)
 
 
-def _described(material: Material, trainer: Trainer, language: str | None, text_license: str | None) -> dict[str, Any]:
+def described(
+    trainer: Trainer, vocabulary: Vocabulary, language: str | None, encoder: dict[str, Any], data: dict[str, Any]
+) -> dict[str, Any]:
     """config.json, before anything is measured."""
-    config = trainer.config
+    config, views = trainer.config, trainer.train.views
     return {
-        "encoder": material.encoder,
-        "dimension": material.dimension,
-        "embeddings": Spread.of(trainer.train.views, material.whole).to_dict(),
+        "encoder": encoder,
+        "dimension": int(views[0].shape[1]),
+        "embeddings": Spread.of(views, trainer.train.whole or trainer.n).to_dict(),
         "rank": trainer.best.rank,
         "objective": config.objective,
         "recipe": config.recipe,
-        "tokenizer": material.vocabulary.tokenizer.to_dict(),
+        "tokenizer": vocabulary.tokenizer.to_dict(),
         "function_words": language,
         "training": config.to_dict(),
-        "data": material.description
-        | ({"license": text_license} if text_license else {})
-        | {"train_sentences": material.whole, "dev_sentences": len(trainer.dev.references)},
+        "data": data,
     }
 
 
-def _measured(
+def measured(
     model: Model,
     dev: DevData,
     refs: References,

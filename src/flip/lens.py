@@ -1,0 +1,353 @@
+"""A model from Python in three lines: fit or load it, and ask what is in a sentence or a vector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from flip.encoders import load_encoder
+from flip.encoders.base import adapted, np_of, require_batch
+from flip.encoders.identity import describe
+from flip.errors import InputError, UsageError
+from flip.explain.explainer import Explainer
+from flip.explain.reading import Reading, read
+from flip.inputs.records import Record
+from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from flip.model.ranking import BEHIND_ALL, top_k
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from flip.encoders.base import Encoder
+    from flip.text.vocabulary import Vocabulary
+
+    Floats = NDArray[np.floating[Any]]
+
+_ROWS = 1024  # embedded, or scored, at a time
+_STYLES = {
+    "kept": "font-weight:600",
+    "faint": "opacity:.75;text-decoration:underline dotted",
+    "lost": "opacity:.55;text-decoration:line-through",
+    "unknown": "opacity:.55;font-style:italic",
+}
+
+
+class Explanation:
+    """What one embedding says.
+
+    words: the keywords, best first, each with word, surface, probability, score, and with a text whether it is in it.
+    unknown: words of the text that the vocabulary lacks.
+    """
+
+    def __init__(self, record: dict[str, Any], reading: Reading, likely: float) -> None:
+        self._record, self._reading, self._likely = record, reading, likely
+        self.words: list[dict[str, Any]] = record["keywords"]
+        self.unknown: list[str] = record.get("unknown", [])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record that `flip explain --json` prints."""
+        return self._record
+
+    def __repr__(self) -> str:
+        likely = [word for word in self.words if word.get("probability", 1.0) >= self._likely]
+        said = (word["surface"] + (f" {word['probability']:.0%}" if "probability" in word else "") for word in likely)
+        return f"<Explanation: {', '.join(said) or 'no word for certain'}>"
+
+    def _repr_html_(self) -> str:
+        """As the terminal has it: the sentence, its words kept, faint, lost or unknown, then what else is said."""
+        marked = "".join(
+            f'<span style="{_STYLES[mark.state]}" title="{mark.state}">{escape(mark.text)}</span>'
+            if mark.state
+            else escape(mark.text)
+            for mark in self._reading.marks
+        )
+        rows = "".join(
+            f"<tr><td>{escape(word['surface'])}</td><td>{word['probability']:.0%}</td></tr>"
+            if "probability" in word
+            else f"<tr><td>{escape(word['surface'])}</td></tr>"
+            for word in self._reading.others
+        )
+        return f"<div><p>{marked}</p><table>{rows}</table></div>"
+
+
+class Contrasted:
+    """What two embeddings share, and what one of them says alone; see `flip.explain.contrast.Contrast`."""
+
+    def __init__(self, record: dict[str, Any]) -> None:
+        self._record = record
+        self.shared, self.only_input, self.only_against = (
+            record[side] for side in ("shared", "only_input", "only_against")
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record that `flip explain --against` prints."""
+        return self._record
+
+    def __repr__(self) -> str:
+        sides = {"shared": self.shared, "only input": self.only_input, "only against": self.only_against}
+        return f"<Contrasted: {'; '.join(f'{name}: {_listed(words)}' for name, words in sides.items())}>"
+
+    def _repr_html_(self) -> str:
+        sides = {"both": self.shared, "the first only": self.only_input, "the second only": self.only_against}
+        rows = "".join(f"<tr><th>{name}</th><td>{escape(_listed(words))}</td></tr>" for name, words in sides.items())
+        return f"<table>{rows}</table>"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `flip eval` measures."""
+
+    result: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record that `flip eval --json` prints."""
+        return self.result
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        from flip.evaluation.report import summary_rows
+
+        return summary_rows(self.result, 10)
+
+    def __repr__(self) -> str:
+        accuracy = self.result["metrics"]["accuracy"]["bias"]["mean"]
+        return f"<Result: accuracy {accuracy:.1%} with b over {self.result['n']} sentences>"
+
+    def _repr_html_(self) -> str:
+        from flip.evaluation.report import COLUMNS
+
+        head = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
+        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self._rows())
+        return f"<table><tr>{head}</tr>{body}</table>"
+
+
+class Lens:
+    """A model with its words, and the encoder of what it is asked about.
+
+    >>> import flip
+    >>> lens = flip.load()
+    >>> [word["surface"] for word in lens.explain("The train to Boston was late.").words[:3]]
+    ['Boston', 'late', 'train']
+    """
+
+    def __init__(self, checkpoint: Checkpoint, encoder: Any = None) -> None:
+        """Takes the checkpoint's own encoder where none is given; it is loaded when the first text needs it."""
+        self.checkpoint = checkpoint
+        self._given = None if encoder is None else adapted(encoder)
+        self._explainer = Explainer(checkpoint, None if self._given is None else lambda: self.encoder)
+
+    @property
+    def encoder(self) -> Encoder:
+        """What embeds texts."""
+        return self._given or self._explainer.encoder
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The vocabulary, in the order of the columns of `scores`."""
+        return self.checkpoint.vocabulary.words
+
+    def explain(self, what: Any, against: Any = None, *, topn: int = 10) -> Any:
+        """The words of a sentence or an embedding, (d,); of several sentences or a matrix, (n, d), a list.
+
+        Args:
+            what: str, (d,) array, or a list of str, a column of texts, or an (n, d) array.
+            against: another of the same kind: then what both say, and what only one says.
+            topn: words at most.
+
+        Returns:
+            An Explanation, or with `against` a Contrasted; a list of them for several.
+
+        Raises:
+            InputError: another dimension, NaN, or an encoder of other weights.
+        """
+        records, several = self._records(what)
+        explainer = self._explainer
+        explainer.topn = topn
+        if against is None:
+            found: list[Any] = [self._explanation(record, topn) for record in explainer.batch(records)]
+        else:
+            pairs = explainer.pairs(records, self._records(against)[0])
+            found = [Contrasted(_without_error(record)) for record in pairs]
+        return found if several else found[0]
+
+    def scores(self, X: Any) -> NDArray[np.float32]:
+        """(n, |V|) scores A(Bu) + b of embeddings (n, d), or (|V|,) of one, (d,); see `blocks` for many."""
+        u = self._embeddings(X)
+        z = self.checkpoint.model.scores(np.atleast_2d(u))
+        return z if u.ndim == 2 else z[0]
+
+    def blocks(self, X: Any) -> Iterator[NDArray[np.float32]]:
+        """The same for many rows, 1,024 at a time: memory stays that of a block."""
+        u = np.atleast_2d(self._embeddings(X))
+        for start in range(0, len(u), _ROWS):
+            yield self.checkpoint.model.scores(u[start : start + _ROWS])
+
+    def top(self, X: Any, k: int = 10) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Columns and scores of the k best words of embeddings (n, d), both (n, k); function words come last."""
+        columns, scores = [], []
+        for z in self.blocks(X):
+            z[:, self.checkpoint.function_words] -= BEHIND_ALL
+            best = top_k(z, k)
+            columns.append(best)
+            scores.append(np.take_along_axis(z, best, axis=1))
+        return np.concatenate(columns), np.concatenate(scores)
+
+    def evaluate(self, X: Any, sentences: Sequence[str], metrics: Sequence[str] = ("accuracy", "content")) -> Result:
+        """How much of the sentences of embeddings (n, d) is recovered; `metrics` are those of `flip eval`."""
+        from flip.evaluation.evaluate import EvaluationData, EvaluationOptions, evaluate_dataset
+
+        u, texts = np.atleast_2d(self._embeddings(X)), _texts(sentences)
+        _require_as_many(u, texts)
+        data = EvaluationData("given", {"given": u}, dict(enumerate(texts)))
+        (one,) = evaluate_dataset(self.checkpoint, data, EvaluationOptions(tuple(metrics)))
+        return Result(one.result)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes a checkpoint folder, which `flip explain --model` and `flip.load` take."""
+        from flip.model.card import write_card
+
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        checkpoint = Checkpoint(self.checkpoint.model, self.checkpoint.vocabulary, self.checkpoint.config, str(folder))
+        save_checkpoint(Path(folder), checkpoint)
+        write_card(Path(folder), checkpoint)
+
+    def __repr__(self) -> str:
+        model = self.checkpoint.model
+        of = f" of {self.checkpoint.encoder}" if self.checkpoint.encoder else ""
+        return f"<Lens: {len(self.words):,} words, {model.dimension} dimensions{of}, rank {model.rank}>"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self)[1:-1])}</p>"
+
+    def _explanation(self, record: dict[str, Any], topn: int) -> Explanation:
+        record = _without_error(record)
+        likely = self.checkpoint.likely
+        reading = read(record, self._explainer.reader, likely=likely, least=likely, topn=topn)
+        return Explanation(record, reading, likely)
+
+    def _records(self, what: Any) -> tuple[list[Record], bool]:
+        """What is asked about, and whether it is several."""
+        if isinstance(what, str):
+            return [Record("text", text=what)], False
+        if _is_text(what):
+            return [Record(f"text {i}", text=text) for i, text in enumerate(_texts(what))], True
+        u = self._embeddings(what)
+        rows = np.atleast_2d(u)
+        return [Record(f"row {i}", embedding=row, row=i) for i, row in enumerate(rows)], u.ndim == 2
+
+    def _embeddings(self, X: Any) -> NDArray[np.float32]:
+        return _matrix(X, self.checkpoint.model.dimension)
+
+
+def load(name: str | Path | None = None, *, encoder: Any = None) -> Lens:
+    """The bundled model, or one by its folder or its name on the hub.
+
+    Args:
+        name: what `flip explain --model` takes.
+        encoder: a name of `flip embed --list-encoders`, an Encoder, a model of sentence-transformers, or a function of
+            a list of sentences; by default the checkpoint's own.
+    """
+    checkpoint = load_checkpoint(None if name is None else str(name))
+    return Lens(checkpoint, load_encoder(encoder) if isinstance(encoder, str) else encoder)
+
+
+def fit(
+    X: Any,
+    sentences: Any = None,
+    *,
+    encoder: Any = None,
+    vocabulary: Vocabulary | None = None,
+    rank: int | Literal["full"] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    **options: Any,
+) -> Lens:
+    """Learns a model from embeddings and their sentences, or from sentences that are embedded first.
+
+    Args:
+        X: (n, d) embeddings; or n sentences, to be embedded.
+        sentences: of the embeddings; None where X holds sentences.
+        encoder: that made the embeddings, or is to make them (minilm by default); as for `load`.
+        vocabulary, rank, seed, device: see `flip.training.in_memory.fit_checkpoint`.
+        options: ingredients of training, such as epochs=3 or lr=0.004; see `TrainConfig`.
+
+    Raises:
+        UsageError: an ingredient of no such name.
+        InputError: not as many embeddings as sentences, NaN, or too few to split.
+    """
+    from dataclasses import fields
+
+    from flip.training.in_memory import fit_checkpoint
+    from flip.training.recipes import TrainConfig
+
+    if unknown := options.keys() - {field.name for field in fields(TrainConfig)}:
+        raise UsageError(f"no ingredient of training is called {min(unknown)!r}", "see flip.TrainConfig")
+    used = load_encoder(encoder) if isinstance(encoder, str) else None if encoder is None else adapted(encoder)
+    if sentences is None:
+        if not _is_text(X):
+            raise UsageError("embeddings without their sentences", "flip.fit(X, sentences)")
+        sentences, used = X, used or load_encoder("minilm")
+        texts = _texts(sentences)
+        X = np.concatenate([np_of(used.encode(texts[i : i + _ROWS]), used.name) for i in range(0, len(texts), _ROWS)])
+    texts, u = _texts(sentences), _matrix(X)
+    _require_as_many(u, texts)
+    about = {} if used is None else describe(used, {"text"})
+    given: Mapping[str, Any] = options
+    checkpoint = fit_checkpoint(
+        u, texts, vocabulary=vocabulary, rank=rank, seed=seed, device=device, options=given, encoder=about
+    )
+    return Lens(checkpoint, used)
+
+
+def _matrix(X: Any, dimension: int | None = None) -> NDArray[np.float32]:
+    """Finite embeddings (n, d) or (d,) of any library.
+
+    Raises:
+        InputError: of another shape or dimension, or NaN.
+    """
+    found = np_of(X, "given")
+    if found.ndim not in (1, 2) or not found.size:
+        raise InputError(f"embeddings have shape {found.shape}", "(n, d), or (d,) for one")
+    if dimension is not None and found.shape[-1] != dimension:
+        raise InputError(f"embeddings have {found.shape[-1]} dimensions; the model expects {dimension}")
+    if not np.isfinite(found).all():
+        raise InputError("an embedding holds NaN or infinity", "leave such rows out")
+    return found
+
+
+def _is_text(what: Any) -> bool:
+    """Whether it is a list or a column (numpy, pandas, polars) of sentences."""
+    return hasattr(what, "__len__") and len(what) > 0 and all(isinstance(one, str) for one in list(what)[:10])
+
+
+def _texts(sentences: Any) -> list[str]:
+    """Sentences as a list.
+
+    Raises:
+        InputError: one string in the place of a list, or something else among them.
+    """
+    require_batch(sentences)
+    texts = list(sentences)
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"sentence {i} is {type(text).__name__}, not a string", "leave such rows out")
+    return texts
+
+
+def _require_as_many(u: NDArray[np.float32], texts: Sequence[str]) -> None:
+    if u.ndim != 2 or len(u) != len(texts):
+        raise InputError(f"embeddings of shape {u.shape} for {len(texts)} sentences", "row i belongs to sentence i")
+
+
+def _without_error(record: dict[str, Any]) -> dict[str, Any]:
+    if "error" in record:
+        raise InputError(record["error"])
+    return record
+
+
+def _listed(words: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(word["surface"] for word in words) or "no word"

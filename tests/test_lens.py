@@ -1,0 +1,116 @@
+"""A model from Python: fitted to vectors or sentences, loaded, asked, measured, saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import flip
+from flip.errors import InputError, UsageError
+
+
+@pytest.fixture(scope="module")
+def vectors(minilm: Any, sentences: list[str]) -> np.ndarray:
+    return np.concatenate([minilm.encode(sentences[i : i + 256]) for i in range(0, len(sentences), 256)])
+
+
+@pytest.fixture(scope="module")
+def lens(vectors: np.ndarray, sentences: list[str]) -> flip.Lens:
+    return flip.fit(vectors, sentences, encoder="minilm")
+
+
+def test_what_is_fitted_explains_its_sentences(lens: flip.Lens) -> None:
+    found = lens.explain("The train was late.")
+    assert "train" in [word["word"] for word in found.words[:3]]
+    assert found.to_dict()["keywords"] == found.words
+    assert {"probability", "surface", "in_text", "score"} <= found.words[0].keys()
+    assert lens.checkpoint.encoder == "minilm" and lens.checkpoint.threshold is not None
+    assert lens.checkpoint.config["metrics"]["test"]["accuracy"]["bias"]["mean"] > 0.4
+    assert lens.explain("A zyzzyva.").unknown == ["zyzzyva"]
+
+
+def test_one_and_several_texts_and_vectors(lens: flip.Lens, minilm: Any) -> None:
+    texts = ["The train was late.", "She plays the violin."]
+    u = minilm.encode(texts)
+    by_text, by_vector = lens.explain(texts), lens.explain(u)
+    assert [one.words[0]["word"] for one in by_text] == [one.words[0]["word"] for one in by_vector]
+    assert lens.explain(u[0], topn=3).words == by_vector[0].words[:3]
+    assert len(lens.explain(np.array(texts))) == 2
+    pair = lens.explain(u[0], against=u[1])
+    assert "train" in [word["word"] for word in pair.only_input]
+    assert pair.to_dict()["cosine"] == pytest.approx(float(u[0] @ u[1]), abs=1e-3)
+
+
+def test_scores_are_those_of_the_model(lens: flip.Lens, vectors: np.ndarray) -> None:
+    z = lens.scores(vectors[:5])
+    np.testing.assert_allclose(z, lens.checkpoint.model.scores(vectors[:5]), atol=1e-5)
+    np.testing.assert_allclose(lens.scores(vectors[0]), z[0], atol=1e-5)
+    np.testing.assert_allclose(np.concatenate(list(lens.blocks(vectors)))[:5], z, atol=1e-5)
+    columns, scores = lens.top(vectors[:5], k=3)
+    assert columns.shape == scores.shape == (5, 3)
+    shown = [[word["word"] for word in one.words[:3]] for one in lens.explain(vectors[:5])]
+    assert [[lens.words[c] for c in row] for row in columns] == shown or lens.checkpoint.bias_weight != 1.0
+
+
+def test_measured_saved_and_loaded(lens: flip.Lens, vectors: np.ndarray, sentences: list[str], tmp_path: Path) -> None:
+    result = lens.evaluate(vectors[:200], sentences[:200])
+    assert 0.4 < result.to_dict()["metrics"]["accuracy"]["bias"]["mean"] <= 1
+    lens.save(tmp_path / "run")
+    again = flip.load(tmp_path / "run")
+    np.testing.assert_array_equal(again.scores(vectors[:3]), lens.scores(vectors[:3]))
+    assert again.explain("The train was late.").words[0] == lens.explain("The train was late.").words[0]
+    assert (tmp_path / "run" / "README.md").is_file()
+
+
+def test_sentences_alone_with_a_function_for_an_encoder(sentences: list[str], minilm: Any) -> None:
+    def mine(texts: list[str]) -> list[list[float]]:
+        return minilm.encode(texts).astype(np.float64).tolist()  # type: ignore[no-any-return]
+
+    lens = flip.fit(sentences[:600], encoder=mine, epochs=2, rank=16)
+    assert lens.checkpoint.model.rank == 16
+    assert lens.checkpoint.trained_on["name"] == "mine"
+    assert lens.explain("The train was late.").words
+
+
+def test_columns_of_pandas_and_polars(lens: flip.Lens, vectors: np.ndarray, sentences: list[str]) -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    assert len(lens.explain(pandas.Series(sentences[:3]))) == 3
+    polars = pytest.importorskip("polars", reason="polars is not installed")
+    assert lens.evaluate(vectors[:50], polars.Series(sentences[:50])).to_dict()["n"] == 50
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda lens, X: lens.explain(X[:, :7]), InputError, "7 dimensions; the model expects 384"),
+        (lambda lens, X: lens.explain(X[0] * np.nan), InputError, "NaN or infinity"),
+        (lambda lens, X: lens.scores(X[None]), InputError, r"shape \(1, 2015, 384\)"),
+        (lambda lens, X: lens.evaluate(X[:2], "one string"), InputError, "is one input, not a list"),
+        (lambda lens, X: lens.evaluate(X[:3], ["a", "b"]), InputError, "for 2 sentences"),
+        (lambda lens, X: lens.evaluate(X[:2], ["a", None]), InputError, "sentence 1 is NoneType"),
+        (lambda lens, X: flip.fit(X), UsageError, "embeddings without their sentences"),
+        (lambda lens, X: flip.fit(X, ["a"]), InputError, "for 1 sentences"),
+        (lambda lens, X: flip.fit(X, ["a"] * len(X), epoch=3), UsageError, "called 'epoch'"),
+    ],
+)
+def test_wrong_input_is_one_clear_error(
+    lens: flip.Lens, vectors: np.ndarray, call: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        call(lens, vectors)
+
+
+def test_notebooks_show_little_and_escape(lens: flip.Lens, vectors: np.ndarray, sentences: list[str]) -> None:
+    assert len(repr(lens)) < 100 and "384 dimensions of minilm" in repr(lens)
+    found = lens.explain("The <b>train</b> was late.")
+    assert len(repr(found)) < 300
+    html = found._repr_html_()
+    assert "<b>" not in html and 'title="kept"' in html
+    assert "<table>" in lens.explain(vectors[0], against=vectors[1])._repr_html_()
+    result = lens.evaluate(vectors[:50], sentences[:50])
+    assert "accuracy" in repr(result) and "<td>" in result._repr_html_()
+    unsure = [word["surface"] for word in found.words if word["probability"] < lens.checkpoint.likely]
+    assert unsure and not any(f" {word} " in repr(found) for word in unsure)
