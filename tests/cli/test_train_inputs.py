@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 import pytest
 
-from flip import load_checkpoint
+from flip import Encoder, load_checkpoint
 from tests.conftest import Flip
 
 Fails = Callable[..., str]
@@ -131,3 +131,25 @@ def test_options_of_the_other_source_are_refused(
     given = (source,) if source else ("--data", "datasets.yaml", "--vocab", "vocab.json")
     assert message in fails(2, "train", *given, "-o", "run", *options)
     assert not (copied / "run").exists()
+
+
+def test_own_vectors_and_their_sentences_need_no_manifest(
+    flip: Flip, fails: Fails, here: Path, sentences: list[str], minilm: Encoder
+) -> None:
+    chosen = [*sentences[:300], ""]
+    Path("s.txt").write_text("\n".join(chosen) + "\n")
+    u = np.concatenate([minilm.encode(chosen[:300]), np.zeros((1, 384), np.float32)])
+    u[7] = np.nan
+    np.save("x.npy", u)
+    done = flip("train", "s.txt", "--embeddings", "x.npy", "-o", "run", "--epochs", 2, "--rank", 16)
+    assert done.code == 0, done.err
+    assert "2 rows left out" in done.err and "nothing says which encoder" in done.err
+    test = Path("run/data/test.sentences.txt").read_text().splitlines()
+    np.testing.assert_array_equal(np.load("run/data/test.npy"), u[[chosen.index(line) for line in test]])
+    about = load_checkpoint("run").config
+    assert about["encoder"]["name"] == "unknown" and about["data"]["corpus"] == ["s.txt", "x.npy"]
+    assert flip("eval", "--model", "run").code == 0
+    assert "makes sentences" in fails(2, "train", "s.txt", "--embeddings", "x.npy", "-o", "r2", "--augment", 1)
+    assert "--embeddings is of a CORPUS" in fails(2, "train", "--data", "d.yaml", "--embeddings", "x.npy", "-o", "r2")
+    np.save("short.npy", u[:9])
+    assert "9 rows for 301 sentences" in fails(3, "train", "s.txt", "--embeddings", "short.npy", "-o", "r2")

@@ -15,7 +15,8 @@ _EVERY = "flip.help_all"  # in the context: every option is shown
 _OTHERS = "Output"  # also what is written, and said
 _PANELS = {
     "Input": "--against --asr --augment --base-url --clips --config --data --dataset --dev --dimensions "
-    "--embedding-pair --encoder --encoder-batch-size --entities --extra --include --language --list-encoders "
+    "--embedding-pair --embeddings --encoder --encoder-batch-size --entities --extra --include --language "
+    "--list-encoders "
     "--max-tokens --min-tokens --pair --prompt --revision --sentences --shard --sim-threshold --sonar-backend --split "
     "--task-type --teach --text --text-id --tokens --train --trust --weights",
     "Words": "--bigrams --concepts --max-df --max-features --min-count --min-df --min-pmi --ngram --normalize "

@@ -200,6 +200,10 @@ class TrainSettings(_Section):
         ),
     ] = field(default_factory=list)
     output: Annotated[Path | None, flag("Folder of the run.", "--output", "-o", metavar="RUN")] = None
+    embeddings: Annotated[
+        Path | None,
+        flag("Embeddings of a CORPUS, row i of line i, so that none is made of its sentences.", metavar="X.npy"),
+    ] = None
     data: Annotated[Path | None, flag("datasets.yaml, instead of a CORPUS.")] = None
     train: Annotated[str, flag("Dataset to train on.")] = "train"
     extra: Annotated[

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flip.cli import loading
@@ -12,11 +14,12 @@ if TYPE_CHECKING:
     from flip.cli.output import Output
     from flip.cli.settings import Settings
     from flip.encoders.base import Encoder
+    from flip.text.vocabulary import Vocabulary
     from flip.training.material import Material
 
 
 _OF_DATA = ("train", "extra", "dev", "text", "embedding_pair", "sim_threshold")
-_OF_CORPUS = ("split", "augment", "teach", "encoder", "encoder_batch_size")
+_OF_CORPUS = ("embeddings", "split", "augment", "teach", "encoder", "encoder_batch_size")
 _INSTEAD = {
     "extra": "--augment N makes further sentences of a CORPUS",
     "augment": "flip embed CORPUS --dataset DIR --augment N embeds more; then --data DIR/datasets.yaml "
@@ -68,20 +71,13 @@ def _from_corpus(settings: Settings, out: Output) -> Material:
     from flip.errors import UsageError
     from flip.inputs.records import read_texts
     from flip.text.tokenize import Tokenizer
-    from flip.text.vocabulary import Vocabulary, build_vocabulary
+    from flip.text.vocabulary import build_vocabulary
     from flip.training.material import AUGMENTED, of_corpus
     from flip.training.run_folder import DATA
 
     own, v = settings.train, settings.vocab
     assert own.output is not None
-    encoder = loading.load_encoder(settings.encoder, settings, out)
-    parts = read_plain(own.corpus, own.split, settings.seed)
     teach = list(read_texts([own.teach])) if own.teach else []
-    times = _augmentation(own, encoder)
-    if teach and not times:
-        raise UsageError("--teach makes sentences to learn from, which --augment 0 leaves out", "add --augment 2")
-    if times:
-        parts[AUGMENTED] = augmented(parts["train"], times, settings.seed, teach)
 
     def choose_words(sentences: list[str]) -> Vocabulary:
         if own.vocab:
@@ -96,6 +92,15 @@ def _from_corpus(settings: Settings, out: Output) -> Material:
             teach=teach,
         )
 
+    if own.embeddings is not None:
+        return _of_given_vectors(own.embeddings, settings, choose_words, out)
+    encoder = loading.load_encoder(settings.encoder, settings, out)
+    parts = read_plain(own.corpus, own.split, settings.seed)
+    times = _augmentation(own, encoder)
+    if teach and not times:
+        raise UsageError("--teach makes sentences to learn from, which --augment 0 leaves out", "add --augment 2")
+    if times:
+        parts[AUGMENTED] = augmented(parts["train"], times, settings.seed, teach)
     with progress_of_parts(parts, False, out) as on_rows:
         material = of_corpus(
             parts, own.output / DATA, encoder, choose_words, sources=own.corpus, split=own.split,
@@ -105,6 +110,32 @@ def _from_corpus(settings: Settings, out: Output) -> Material:
         out.note(f"note: {blank} blank lines dropped")
     if not own.vocab and (advice := material.vocabulary.unsegmented):
         out.note(f"note: {advice} (in flip.toml: [vocab] tokenizer)")
+    return material
+
+
+def _of_given_vectors(
+    vectors: Path, settings: Settings, choose_words: Callable[[list[str]], Vocabulary], out: Output
+) -> Material:
+    from flip.encoders.identity import UNKNOWN
+    from flip.errors import UsageError
+    from flip.inputs.records import read_records
+    from flip.training.material import of_vectors
+    from flip.training.run_folder import DATA
+
+    own = settings.train
+    assert own.output is not None
+    if given := [name for name in ("augment", "teach") if getattr(own, name)]:
+        raise UsageError(f"--{given[0]} makes sentences that would have to be embedded", "leave --embeddings out")
+    if "encoder" in settings.named:
+        raise UsageError("--encoder embeds, and --embeddings are there", "leave one of them out")
+    sentences = [record.text or "" for name in own.corpus for record in read_records(name)]
+    material, left_out = of_vectors(
+        vectors, sentences, own.output / DATA, choose_words, sources=own.corpus, split=own.split, seed=settings.seed
+    )
+    if left_out:
+        out.note(f"note: {left_out} rows left out, which are blank or hold NaN")
+    if material.encoder["name"] == UNKNOWN:
+        out.note(f"note: nothing says which encoder made {vectors}; the model takes vectors only")
     return material
 
 

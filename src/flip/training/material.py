@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flip.data.given_vectors import split_vectors
 from flip.data.manifest import load_dataset, load_manifest, require_same_dimension
 from flip.embedding.corpus import MANIFEST, prepare_corpus
 from flip.encoders.identity import UNKNOWN, common_encoder, describe
@@ -79,6 +80,40 @@ def of_corpus(
     datasets = prepare_corpus(
         parts, folder, encoder, sources=sources, batch_size=batch_size, force=True, on_rows=on_rows
     )
+    return _of_parts(datasets, folder, choose_words, describe(encoder), sources, split)
+
+
+def of_vectors(
+    vectors: Path,
+    sentences: Sequence[str],
+    folder: Path,
+    choose_words: Callable[[list[str]], Vocabulary],
+    *,
+    sources: Sequence[str] = (),
+    split: str,
+    seed: int,
+) -> tuple[Material, int]:
+    """Splits vectors and their sentences into `folder`, see `split_vectors`; other arguments as of `of_corpus`.
+
+    Returns:
+        The material, and how many rows were left out.
+    """
+    datasets, left_out = split_vectors(vectors, sentences, folder, split, seed)
+    train = datasets["train"].embeddings[0]
+    about = common_encoder(train.sources, str(vectors))
+    about = {"name": UNKNOWN, "revision": None} | about | {"dimension": train.open().shape[1]}
+    material = _of_parts(datasets, folder, choose_words, about, (*sources, str(vectors)), split)
+    return material, left_out
+
+
+def _of_parts(
+    datasets: Mapping[str, Dataset],
+    folder: Path,
+    choose_words: Callable[[list[str]], Vocabulary],
+    encoder: dict[str, Any],
+    sources: Sequence[str],
+    split: str,
+) -> Material:
     sentences = datasets["train"].sentences()
     description: dict[str, Any] = {
         "manifest": f"{folder.name}/{MANIFEST}",
@@ -92,7 +127,7 @@ def of_corpus(
         description[AUGMENTED] = len(datasets[AUGMENTED].sentences())
     return Material(
         load_dataset(folder / MANIFEST, learned), len(sentences), datasets["dev"], datasets["test"],
-        choose_words(sentences), describe(encoder), description,
+        choose_words(sentences), encoder, description,
     )  # fmt: skip
 
 

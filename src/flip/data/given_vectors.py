@@ -1,0 +1,63 @@
+"""Vectors and their sentences, one file each, to the parts of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from flip.data.manifest import Dataset, EmbeddingFile, TextFile, write_manifest
+from flip.data.splitting import split_rows
+from flip.errors import InputError
+from flip.files import replacing, write_json
+from flip.inputs.embedding_files import (
+    copy_rows,
+    embeddings_json,
+    finite_rows,
+    open_embeddings,
+    read_description,
+    sentences_path,
+)
+from flip.locks import held
+
+MANIFEST = "datasets.yaml"
+GIVEN = "given"  # id of embeddings that do not say which encoder made them
+
+
+def split_vectors(
+    vectors: Path, sentences: Sequence[str], folder: Path, split: str, seed: int
+) -> tuple[dict[str, Dataset], int]:
+    """Writes train, dev and test of a `.npy` and of its sentences into `folder`, with a manifest.
+
+    Args:
+        vectors: (n, d), row i of sentence i.
+        sentences: n of them; rows of blank ones, or with NaN, are left out.
+        folder: for the parts.
+        split, seed: see `split_rows`.
+
+    Returns:
+        The datasets by name, and how many rows were left out.
+
+    Raises:
+        InputError: not as many rows as sentences, or too few to split.
+    """
+    view = open_embeddings(vectors)
+    if len(view) != len(sentences):
+        raise InputError(f"{vectors} has {len(view)} rows for {len(sentences)} sentences", "row i belongs to line i")
+    usable = [i for i in np.flatnonzero(finite_rows(view)).tolist() if sentences[i].strip()]
+    source = read_description(vectors)
+    datasets = {}
+    with held(folder / MANIFEST, folder):
+        for part, chosen in split_rows([(sentences[i],) for i in usable], split, seed).items():
+            rows = np.array([usable[i] for i in chosen], np.int64)
+            path = folder / f"{part}.npy"
+            copy_rows(vectors, rows, path)
+            with replacing(sentences_path(path)) as temporary:
+                temporary.write_text("".join(f"{sentences[i]}\n" for i in rows), encoding="utf-8")
+            if source:
+                write_json(embeddings_json(path), source | {"rows": len(rows)})
+            files = (EmbeddingFile(source.get("encoder") or GIVEN, path),)
+            datasets[part] = Dataset(part, files, (TextFile("text", sentences_path(path)),))
+        write_manifest(folder / MANIFEST, datasets)
+    return datasets, len(view) - len(usable)
