@@ -79,7 +79,7 @@ def test_other_formats(ending: str, flip: Flip, here: Path, vectors: np.ndarray,
         rows = [json.loads(line) for line in Path("w.jsonl").read_text(encoding="utf-8").splitlines()]
         assert (rows[1]["day"], rows[1]["raw"]) == ("2026-01-02", "/wA=")
     assert [row["text"] for row in rows] == sentences[:40]
-    np.testing.assert_allclose([row["v"] for row in rows], vectors, rtol=1e-6)
+    np.testing.assert_allclose([row["v"] for row in rows], vectors, rtol=1e-6, atol=1e-30)
     assert all(len(row["words"]) == 3 for row in rows)
 
 

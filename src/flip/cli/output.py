@@ -37,6 +37,7 @@ class _Process:
 
     stopped: int | None = None  # the signal that told it to end
     unwritten: str | None = None  # why results could not be printed, of a command that went on
+    spoken_for: bool = False  # another process of the same command says why all of them end
     spinner: Live | None = None
     screen = threading.RLock()  # held by who draws or ends a spinner, or prints beside it
 
@@ -205,7 +206,7 @@ def _stoppable() -> Iterator[None]:
 
     An interrupt that arrives inside an import or in foreign code may come out of it as any other error.
     """
-    _Process.stopped = _Process.unwritten = None
+    _Process.stopped, _Process.unwritten, _Process.spoken_for = None, None, False
 
     def stop(number: int, frame: object) -> None:
         _Process.stopped = number
@@ -220,6 +221,11 @@ def _stoppable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def leave_it_to_the_first() -> None:
+    """Of an interruption, the first process of those that work together says it for all."""
+    _Process.spoken_for = True
 
 
 def guarded(command: Command) -> Command:
@@ -251,7 +257,9 @@ def _report(error: BaseException, verbose: bool) -> int:
     if isinstance(error, KeyboardInterrupt) or _Process.stopped:
         stopped = _Process.stopped or signal.SIGINT
         hint = str(error) if isinstance(error, KeyboardInterrupt) else ""
-        fail(_STOPPING[signal.Signals(stopped)], hint or "nothing half-written is left; the same command starts again")
+        if not _Process.spoken_for:
+            hint = hint or "nothing half-written is left; the same command starts again"
+            fail(_STOPPING[signal.Signals(stopped)], hint)
         return 128 + stopped
     if isinstance(error, BrokenPipeError):  # the reader, such as `head`, has what it wanted
         forget_stdout()

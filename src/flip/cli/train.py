@@ -11,7 +11,7 @@ import typer
 
 from flip.cli.command import command
 from flip.cli.help import HelpAll
-from flip.cli.output import INTERRUPTED, Output, interruptible
+from flip.cli.output import Output, interruptible, leave_it_to_the_first
 from flip.cli.train_data import prepare, require_source
 
 if TYPE_CHECKING:
@@ -52,16 +52,13 @@ def train(
     """
     from flip.training.distributed import process_number
 
-    out.quiet = out.quiet or process_number() > 0  # the first process says it for all
+    if process_number() > 0:
+        out.quiet = True
+        leave_it_to_the_first()
     if encode_batch is not None:
         settings.embed.batch_size = encode_batch
     require_source(settings, *(["encoder_batch_size"] if encode_batch else []))
-    try:
-        _train(settings, out)
-    except KeyboardInterrupt:
-        if process_number() > 0:
-            raise typer.Exit(INTERRUPTED) from None
-        raise
+    _train(settings, out)
 
 
 def _train(settings: Settings, out: Output) -> None:
