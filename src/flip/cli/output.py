@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
-INTERRUPTED = 130
+_SAME = 1.0  # seconds
 _STOPPING = {signal.SIGINT: "interrupted", signal.SIGTERM: "told to stop"}
 
 
@@ -204,13 +206,18 @@ def forget_stdout() -> None:
 def _stoppable() -> Iterator[None]:
     """SIGTERM ends the block as Ctrl-C does, where it is not ignored; both are remembered.
 
-    An interrupt that arrives inside an import or in foreign code may come out of it as any other error.
+    An interrupt that arrives inside an import or in foreign code may come out of it as any other error. Terminal and
+    torchrun both send one: the second within a second is the same.
     """
     _Process.stopped, _Process.unwritten, _Process.spoken_for = None, None, False
+    told = -math.inf
 
     def stop(number: int, frame: object) -> None:
-        _Process.stopped = number
-        raise KeyboardInterrupt
+        nonlocal told
+        before, told = told, time.monotonic()
+        if told - before > _SAME:
+            _Process.stopped = number
+            raise KeyboardInterrupt
 
     handled = [number for number in _STOPPING if signal.getsignal(number) != signal.SIG_IGN]
     if threading.current_thread() is not threading.main_thread():
@@ -234,14 +241,13 @@ def guarded(command: Command) -> Command:
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
         verbose = bool(kwargs.get("verbose"))
-        try:
-            with _stoppable():
+        code = 0
+        with _stoppable():
+            try:
                 command(*args, **kwargs)
-        except (Exception, KeyboardInterrupt) as error:
-            code = _report(error, verbose)
-        else:
-            code = 0
-        _end_spinner()
+            except (Exception, KeyboardInterrupt) as error:
+                code = _report(error, verbose)
+            _end_spinner()
         if _Process.unwritten and not code:
             code = fail_to_print(_Process.unwritten)
         if code:
