@@ -85,14 +85,20 @@ def test_a_run_of_other_options_data_or_words_is_not_taken_for_this_one(
         target = Path(str(args[args.index("-o") + 1]))
         target.write_text("made") if target.suffix else target.mkdir(exist_ok=True)
 
+    def train(material: object, run: Path, configure: object, **given: object) -> list[object]:
+        commands.append("train")
+        run.mkdir(exist_ok=True)
+        return []
+
     def made(language: str, *options: object) -> list[object]:
         commands.clear()
         data = here / language / "datasets.yaml"
-        args = argparse.Namespace(data=data, train="train", dev="dev", text="en", vocab=None, output=here)
+        args = argparse.Namespace(data=data, train="train", dev="dev", test="test", text="en", vocab=None, output=here)
         runs.trained(here / "on-en", args, runs.vocabulary(args), *options)
         return list(commands)
 
     monkeypatch.setattr(runs, "flip", flip)
+    monkeypatch.setattr(runs, "train", train)
     for language in ("de", "fr"):
         (here / language).mkdir()
         (here / language / "train.txt").write_text("A sentence.\n")
