@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flip.encoders import Encoder
-from flip.explain.explainer import Explainer
+from flip.explain.explainer import BATCH, Explainer
 from flip.inputs.records import Record
 from flip.model.checkpoint import load_checkpoint
 from tests.benchmarks.conftest import seconds
@@ -62,7 +62,7 @@ def test_stream(minilm: Encoder, corpus: list[str]) -> None:
             started = started or time.perf_counter()
         assert started
         stream = time.perf_counter() - started
-        batches = [texts[i : i + 64] for i in range(0, len(texts), 64)]
+        batches = [texts[i : i + BATCH] for i in range(0, len(texts), BATCH)]
         minilm.encode(batches[0])
         alone = seconds(lambda batches=batches: [minilm.encode(batch) for batch in batches[1:]], 1)
         shares.append(alone / stream)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -68,7 +69,7 @@ def command(
         if default_encoder:
             top["encoder"] = replace(options.ENCODER, default=default_encoder).parameter(str, None)
         top |= {
-            name: Flag(names=(f"--{name}",), hidden=True).parameter(get_type_hints(options.SharedSettings)[name], None)
+            name: Flag(names=(f"--{name}",), hidden=True).parameter(_shared_types()[name], None)
             for name in _ALWAYS
             if name not in shared
         }
@@ -121,6 +122,12 @@ def _read(path: Path | None, section: str, out: Output) -> PublishedConfig:
     return config
 
 
+@cache
+def _shared_types() -> dict[str, Any]:
+    return get_type_hints(options.SharedSettings)
+
+
+@cache
 def _encoder_types() -> dict[str, Any]:
     from flip.encoders.base import EncoderOptions
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -71,6 +71,7 @@ class Checked:
         return core_schema.no_info_after_validator_function(self.check, handler(source))
 
 
+@cache
 def flags_of(settings: type) -> dict[str, tuple[Flag, Any]]:
     """The flags of a class of settings by the settings' names, with the Typer type of each."""
     found = {}
