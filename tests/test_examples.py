@@ -266,3 +266,17 @@ def test_every_setting_of_a_flip_toml_is_one(path: Path, here: Path) -> None:
     for command in [name for name, value in written.items() if isinstance(value, dict)]:
         settings = load_settings(command, {}, {}).model_dump(mode="json")[command]
         assert {name: settings[name] for name in written[command]} == written[command]
+
+
+def test_every_method_on_the_same_embeddings(here: Path, quickstart: Path) -> None:
+    (here / "v.json").write_bytes((quickstart / "vocab.json").read_bytes())
+    out = script(
+        PAPER / "methods.py", quickstart / "datasets.yaml", "--vocab", "v.json", "--rank", 16, "--", "--epochs", 2
+    )
+    _, _, *rows = cells(out)
+    assert [row[0] for row in rows] == [
+        "FLiP, `flip train`", "FLiP, the published recipe", "LiP, the published recipe", "SpLiCE",
+        "nearest word vectors", "most frequent words",
+    ]  # fmt: skip
+    share = {row[0]: float(row[2].split()[0]) for row in rows}
+    assert share["FLiP, `flip train`"] > share["most frequent words"]

@@ -41,6 +41,7 @@ def test_one_and_several_texts_and_vectors(lens: flip.Lens, minilm: Any) -> None
     assert len(lens.explain(np.array(texts))) == 2
     pair = lens.explain(u[0], against=u[1])
     assert "train" in [word["word"] for word in pair.only_input]
+    assert len(lens.explain(u[0], against=u[1], topn=1).only_input) <= 1
     assert pair.to_dict()["cosine"] == pytest.approx(float(u[0] @ u[1]), abs=1e-3)
 
 

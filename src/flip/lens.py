@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from flip.encoders import load_encoder
-from flip.encoders.base import adapted, np_of, require_batch
+from flip.encoders.base import adapted, as_matrix, require_batch
 from flip.encoders.identity import describe
 from flip.errors import InputError, UsageError
 from flip.explain.explainer import Explainer
@@ -138,12 +139,12 @@ class Lens:
         """Takes the checkpoint's own encoder where none is given; it is loaded when the first text needs it."""
         self.checkpoint = checkpoint
         self._given = None if encoder is None else adapted(encoder)
-        self._explainer = Explainer(checkpoint, None if self._given is None else lambda: self.encoder)
+        self._explainers: dict[int, Explainer] = {}  # by how many words they show
 
-    @property
+    @cached_property
     def encoder(self) -> Encoder:
         """What embeds texts."""
-        return self._given or self._explainer.encoder
+        return self._given or Explainer(self.checkpoint).encoder
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -165,10 +166,9 @@ class Lens:
             InputError: another dimension, NaN, or an encoder of other weights.
         """
         records, several = self._records(what)
-        explainer = self._explainer
-        explainer.topn = topn
+        explainer = self._explaining(topn)
         if against is None:
-            found: list[Any] = [self._explanation(record, topn) for record in explainer.batch(records)]
+            found: list[Any] = [self._explanation(record, topn) for record in explainer.stream(records)]
         else:
             pairs = explainer.pairs(records, self._records(against)[0])
             found = [Contrasted(_without_error(record)) for record in pairs]
@@ -223,10 +223,15 @@ class Lens:
     def _repr_html_(self) -> str:
         return f"<p>{escape(repr(self)[1:-1])}</p>"
 
+    def _explaining(self, topn: int) -> Explainer:
+        if topn not in self._explainers:
+            self._explainers[topn] = Explainer(self.checkpoint, lambda: self.encoder, topn=topn)
+        return self._explainers[topn]
+
     def _explanation(self, record: dict[str, Any], topn: int) -> Explanation:
         record = _without_error(record)
         likely = self.checkpoint.likely
-        reading = read(record, self._explainer.reader, likely=likely, least=likely, topn=topn)
+        reading = read(record, self._explaining(topn).reader, likely=likely, least=likely, topn=topn)
         return Explanation(record, reading, likely)
 
     def _records(self, what: Any) -> tuple[list[Record], bool]:
@@ -292,7 +297,9 @@ def fit(
             raise UsageError("embeddings without their sentences", "flip.fit(X, sentences)")
         sentences, used = X, used or load_encoder("minilm")
         texts = _texts(sentences)
-        X = np.concatenate([np_of(used.encode(texts[i : i + _ROWS]), used.name) for i in range(0, len(texts), _ROWS)])
+        X = np.concatenate(
+            [as_matrix(used.encode(texts[i : i + _ROWS]), used.name) for i in range(0, len(texts), _ROWS)]
+        )
     texts, u = _texts(sentences), _matrix(X)
     _require_as_many(u, texts)
     about = {} if used is None else describe(used, {"text"})
@@ -309,7 +316,7 @@ def _matrix(X: Any, dimension: int | None = None) -> NDArray[np.float32]:
     Raises:
         InputError: of another shape or dimension, or NaN.
     """
-    found = np_of(X, "given")
+    found = as_matrix(X, "given")
     if found.ndim not in (1, 2) or not found.size:
         raise InputError(f"embeddings have shape {found.shape}", "(n, d), or (d,) for one")
     if dimension is not None and found.shape[-1] != dimension:

@@ -44,7 +44,8 @@ def embed_dataset(settings: Settings, languages: list[str], out: Output, *, dry_
 
     from flip.cli.embed import plan_requests
     from flip.data.corpora import augmented
-    from flip.embedding.corpus import MANIFEST, prepare_corpus
+    from flip.data.manifest import MANIFEST
+    from flip.embedding.corpus import prepare_corpus
     from flip.embedding.shards import Shard
     from flip.errors import InputError, UsageError
     from flip.inputs.records import read_texts

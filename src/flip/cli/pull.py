@@ -46,7 +46,8 @@ def pull(
     files; one that was broken off starts again. HF_ENDPOINT, HF_HOME and HF_TOKEN are respected. The name of a bundled
     model writes that as float32, for other programs.
     """
-    from flip.data.published_files import MANIFEST, complete_manifest
+    from flip.data.manifest import MANIFEST
+    from flip.data.published_files import complete_manifest
     from flip.errors import UsageError
     from flip.hub import pull as hub
     from flip.model.locate import is_bundled

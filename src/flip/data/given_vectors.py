@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flip.data.manifest import Dataset, EmbeddingFile, TextFile, write_manifest
+from flip.data.manifest import MANIFEST, Dataset, EmbeddingFile, TextFile, write_manifest
 from flip.data.splitting import split_rows
 from flip.errors import InputError
 from flip.files import replacing, write_json
@@ -21,7 +21,6 @@ from flip.inputs.embedding_files import (
 )
 from flip.locks import held
 
-MANIFEST = "datasets.yaml"
 GIVEN = "given"  # id of embeddings that do not say which encoder made them
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _UNKNOWN = "und"  # ISO 639-3, undetermined
 
+MANIFEST = "datasets.yaml"  # the name of a manifest that flip writes
+
 
 @dataclass(frozen=True)
 class EmbeddingFile:

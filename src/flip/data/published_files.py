@@ -9,9 +9,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from flip.data.manifest import Dataset, EmbeddingFile, SimilarityFile, TextFile, write_manifest
+from flip.data.manifest import MANIFEST, Dataset, EmbeddingFile, SimilarityFile, TextFile, write_manifest
 
-MANIFEST = "datasets.yaml"
 _HEADER = "# Made by `flip pull` of the names of the files, and made again by the next one; not so without this line.\n"
 _TEXT, _SPEECH = "text", "speech"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.data.manifest import Dataset, EmbeddingFile, SimilarityFile, TextFile, load_manifest, write_manifest
+from flip.data.manifest import MANIFEST, Dataset, EmbeddingFile, SimilarityFile, TextFile, load_manifest, write_manifest
 from flip.data.pairs import keep_common_rows, write_similarities
 from flip.embedding.job import embed
 from flip.encoders.base import in_language, language_of
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from flip.encoders.base import Encoder
     from flip.encoders.transcriber import Transcriber
 
-MANIFEST = "datasets.yaml"
 SPEECH = "speech"  # id of the embeddings of recordings
 _WRITTEN = (".npy", ".json", ".sentences.txt", ".audio.txt")
 

@@ -136,7 +136,7 @@ class ForeignEncoder(Encoder):
                 setattr(self, attribute, found)
         self.device = str(self.device)
         if not hasattr(self, "dimension"):
-            self.dimension = np_of(self._encode(["dimension"]), self.name).shape[-1]
+            self.dimension = as_matrix(self._encode(["dimension"]), self.name).shape[-1]
 
     def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
         """What the function or the method gives; `flip.encoders.base.encode` checks it."""
@@ -175,7 +175,7 @@ def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[NDArray[np.fl
         InputError: it gave no numbers of that shape.
     """
     given = [item[: encoder.longest] if isinstance(item, str) else item for item in batch]
-    vectors = np_of(encoder.encode(given), encoder.name)
+    vectors = as_matrix(encoder.encode(given), encoder.name)
     if vectors.shape != (len(batch), encoder.dimension):
         expected = (len(batch), encoder.dimension)
         raise InputError(f"encoder {encoder.name} gave shape {vectors.shape} for a batch, expected {expected}")
@@ -183,7 +183,7 @@ def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[NDArray[np.fl
     return vectors, [one or item != kept for one, item, kept in zip(cut, batch, given, strict=True)]
 
 
-def np_of(found: Any, name: str) -> NDArray[np.float32]:
+def as_matrix(found: Any, name: str) -> NDArray[np.float32]:
     """What an encoder gave, a list or a tensor of any library, as float32 of numpy.
 
     Raises:

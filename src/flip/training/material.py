@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flip.data.given_vectors import split_vectors
-from flip.data.manifest import load_dataset, load_manifest, require_same_dimension
-from flip.embedding.corpus import MANIFEST, prepare_corpus
+from flip.data.manifest import MANIFEST, load_dataset, load_manifest, require_same_dimension
+from flip.embedding.corpus import prepare_corpus
 from flip.encoders.identity import UNKNOWN, common_encoder, describe
 from flip.errors import InputError
 from flip.inputs.embedding_files import require_finite
