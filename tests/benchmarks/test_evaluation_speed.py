@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from flip.evaluation.entities import EntityRow
-from flip.evaluation.evaluate import EvaluationData, EvaluationOptions, evaluate_dataset
+from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
+from flip.evaluation.registry import EvaluationOptions
 from flip.model.checkpoint import Checkpoint
 from flip.model.linear import FactorizedLogLinear
 from flip.text.tokenize import Tokenizer, normalize

@@ -51,8 +51,9 @@ def _evaluate(settings: Settings, out: Output) -> None:
     from flip.device import torch_device
     from flip.errors import UsageError
     from flip.evaluation.entities import read_entities
-    from flip.evaluation.evaluate import EvaluationData, EvaluationOptions, evaluate_dataset
+    from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
     from flip.evaluation.plots import draw_plots, require_matplotlib
+    from flip.evaluation.registry import EvaluationOptions
     from flip.model.checkpoint import find_checkpoint
 
     own = settings.eval

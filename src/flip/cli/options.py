@@ -12,6 +12,7 @@ from flip.cli.flag import Checked, Flag, argument, flag
 from flip.encoders.base import DEFAULT_ENCODER
 from flip.encoders.base import Precision as EncoderPrecision
 from flip.errors import UsageError
+from flip.evaluation.registry import CHOICES
 from flip.text.tokenize import LONGEST_NGRAM, Accents, TokenizerName, TokenSource, is_ngram
 from flip.text.vocabulary import frequency_bound
 from flip.training.recipes import (
@@ -28,7 +29,6 @@ from flip.training.recipes import (
 
 MOST_CROPS = 1000
 SPLIT = "0.9,0.05,0.05"
-METRICS = ("accuracy", "pr", "curve", "content", "span", "entities", "jaccard", "perplexity", "calibration", "sparsity")
 Inputs = Literal["whitened", "centred", "raw"]
 Objective = Literal["bernoulli", "multinomial"]
 
@@ -320,7 +320,7 @@ class EvalSettings(_Section):
     )
     min_tokens: Annotated[Count | None, flag("Only sentences of so many words or more.")] = None
     max_tokens: Annotated[Natural | None, flag("Only sentences of so many words or fewer.")] = None
-    metrics: Annotated[str, flag(f"Separated by commas: {', '.join(METRICS)}; or all.")] = "accuracy,content,pr"
+    metrics: Annotated[str, flag(f"Separated by commas: {CHOICES}; or all.")] = "accuracy,content,pr"
     tokens: Annotated[
         TokenSource,
         flag("Words of the sentences: vocabulary (by its tokenizer) or published (split on white space)."),
