@@ -16,8 +16,8 @@ from flip.errors import InputError
         ("a: 1", "dataset 'a': it must be an object"),
         ("a: {embeddings: 3}", "dataset 'a': embeddings must be a list"),
         ("1: {texts: [{id: t}]}", r"dataset '1': texts\.0\.file is missing"),
-        ("no: {}", "the name must be text; `no`, `on` and dates need quotes"),
-        ("a: {texts: [{id: t, file: t, language: no}]}", r"texts\.0\.language must be text; `no`"),
+        ("true: {}", "the name must be text: put it in quotes"),
+        ("a: {texts: [{id: t, file: t, language: true}]}", r"texts\.0\.language must be text: put"),
         ("a: {sim_scores: [{file: x, pair: 3}]}", r"sim_scores\.0\.pair must be a list"),
     ],
 )
@@ -28,8 +28,6 @@ def test_what_is_wrong_is_named(tmp_path: Path, content: str, message: str) -> N
 
 
 def test_numbers_are_ids_and_what_is_not_ours_is_let_be(tmp_path: Path) -> None:
-    (tmp_path / "d.yaml").write_text(
-        "7: {split: x, embeddings: , texts: [{id: 1, file: t.txt, rate: 3, language: und}]}"
-    )
+    (tmp_path / "d.yaml").write_text("7: {x: y, embeddings: , texts: [{id: 1, file: t.txt, rate: 3, language: und}]}")
     (text,) = load_manifest(tmp_path / "d.yaml")["7"].texts
     assert (text.id, text.file, text.language) == ("1", tmp_path / "t.txt", None)

@@ -44,7 +44,7 @@ class Entry(_Strict):
 _SAID = {
     "model_type": "must be an object",
     "list_type": "must be a list",
-    "string_type": "must be text; `no`, `on` and dates need quotes",
+    "string_type": "must be text: put it in quotes",
     "missing": "is missing",
 }
 _SCHEMA = TypeAdapter(dict[Id, Entry])
