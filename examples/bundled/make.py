@@ -35,7 +35,8 @@ from flip.text.surfaces import SurfaceCounter
 from flip.text.tokenize import Tokenizer, normalize, unicode_words
 from flip.training.calibration import choose_bias_weight
 from flip.training.recipes import TrainConfig
-from flip.training.trainer import DevData, Trainer, TrainingData
+from flip.training.trainer import Trainer
+from flip.training.training_data import DevData, TrainingData
 
 
 @dataclass(frozen=True)
