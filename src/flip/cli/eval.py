@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from flip.cli import eval_audit, explain_store, loading, store_options
+import typer
+
+from flip.cli import eval_audit, loading
 from flip.cli.command import command
 from flip.cli.output import Output, shown
 
@@ -30,18 +32,16 @@ _PLOTTED = ("accuracy", "curve")
 def evaluate(
     settings: Settings,
     out: Output,
-    store: eval_audit.StoreName = None,
-    audit: eval_audit.AuditFile = None,
-    limit: eval_audit.Limit = None,
-    column: store_options.Column = None,
-    text_column: store_options.TextColumn = None,
-    table: store_options.TableName = None,
-    scale: store_options.Scale = None,
+    store: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="STORE", help="--audit: vectors with their texts, as flip explain takes.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Measure how much of its sentences a model recovers, with the bias (eq. 5) and without."""
-    if store is not None or audit is not None or limit is not None:
-        asked = explain_store.asked(column, None, text_column, table, scale)
-        eval_audit.audit_store(store, audit, limit, asked, settings, out)
+    if store is not None or settings.eval.audit is not None or settings.eval.limit is not None:
+        eval_audit.audit_store(store, settings, out)
     else:
         _evaluate(settings, out)
 
