@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flip.cli import loading
+from flip.cli.options import WORSE
 from flip.cli.output import Output, fail, shown
 
 if TYPE_CHECKING:
@@ -17,18 +18,11 @@ if TYPE_CHECKING:
     from flip.inputs.columns import Asked
     from flip.inputs.stores import Store
 
-EXCEEDED = 5  # exit code: a term is read better than --limit allows
 CAVEAT = (
     "A term that is read here can be read by whoever has the vectors. One that is not may still be read by a stronger, "
     "nonlinear attack."
 )
 
-StoreName = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="STORE", help="--audit: vectors with their texts, as flip explain takes.", show_default=False
-    ),
-]
 AuditFile = Annotated[
     Path | None,
     typer.Option(
@@ -44,15 +38,13 @@ Limit = Annotated[
         "--limit",
         min=0,
         max=1,
-        help=f"--audit: exit code {EXCEEDED} where the recall of a term is above this for certain.",
+        help=f"--audit: exit code {WORSE} where the recall of a term is above this for certain.",
         rich_help_panel="Store",
     ),
 ]
 
 
-def audit_store(
-    source: str | None, listed: Path | None, limit: float | None, asked: Asked, settings: Settings, out: Output
-) -> None:
+def audit_store(listed: Path | None, limit: float | None, asked: Asked, settings: Settings, out: Output) -> None:
     """Prints one record for each form of the vectors; writes the page of --report."""
     from dataclasses import replace
 
@@ -62,11 +54,14 @@ def audit_store(
     from flip.inputs.records import read_lines
     from flip.inputs.stores import open_store
 
-    if source is None or listed is None:
-        raise UsageError("an audit needs a store and terms", "flip eval store.parquet --audit terms.txt")
     own = settings.eval
+    if len(own.sentences) != 1 or listed is None:
+        raise UsageError("an audit needs a store and terms", "flip eval store.parquet --audit terms.txt")
+    if len(own.models) > 1:
+        raise UsageError("an audit is of one model", "name one with --model")
+    (source,), (model,) = own.sentences, own.models
     terms = list(dict.fromkeys(filter(None, read_lines(listed))))
-    checkpoint = loading.load_checkpoint(own.model, own.vocab, settings.offline, out)
+    checkpoint = loading.load_checkpoint(model, own.vocab, settings.offline, out)
     with open_store(source, replace(asked, dimension=checkpoint.model.dimension)) as store:
         if store.note:
             out.note(f"note: {store.note}")
@@ -115,7 +110,7 @@ def audit_store(
             f"{len(over)} of {len(terms)} terms are read with a recall above {limit:g}; {most}",
             "keep the vectors as you keep the texts, or in a form that hides more",
         )
-        raise typer.Exit(EXCEEDED)
+        raise typer.Exit(WORSE)
 
 
 def _readable(store: Store) -> Iterator[tuple[Any, list[str], int]]:
