@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from flip.encoders.base import Encoder
     from flip.text.vocabulary import Vocabulary
     from flip.training.material import Material
+    from flip.training.progress import Epoch
     from flip.training.recipes import TrainConfig
-    from flip.training.trainer import Epoch
 
 COST = "cost.json"
 _MADE_OF = "made_of"  # in `data` of config.json: what the run was made of
