@@ -9,7 +9,7 @@ import typer
 
 from flip.cli import loading
 from flip.cli.explain_store import asked
-from flip.cli.options import EXCEEDED
+from flip.cli.options import WORSE
 from flip.cli.output import Output, fail, shown
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ CAVEAT = (
 )
 
 
-def audit_store(source: str | None, settings: Settings, out: Output) -> None:
+def audit_store(settings: Settings, out: Output) -> None:
     """Prints one record for each form of the vectors; writes the page of --report."""
     from dataclasses import replace
 
@@ -34,10 +34,13 @@ def audit_store(source: str | None, settings: Settings, out: Output) -> None:
     from flip.inputs.stores import open_store
 
     own = settings.eval
-    if source is None or own.audit is None:
+    if len(own.sentences) != 1 or own.audit is None:
         raise UsageError("an audit needs a store and terms", "flip eval store.parquet --audit terms.txt")
+    if len(own.models) > 1:
+        raise UsageError("an audit is of one model", "name one with --model")
+    (source,), (model,) = own.sentences, own.models
     terms = list(dict.fromkeys(filter(None, read_lines(own.audit))))
-    checkpoint = loading.load_checkpoint(own.model, own.vocab, settings.offline, out)
+    checkpoint = loading.load_checkpoint(model, own.vocab, settings.offline, out)
     with open_store(source, replace(asked(own), dimension=checkpoint.model.dimension)) as store:
         if store.note:
             out.note(f"note: {store.note}")
@@ -86,7 +89,7 @@ def audit_store(source: str | None, settings: Settings, out: Output) -> None:
             f"{len(over)} of {len(terms)} terms are read with a recall above {own.limit:g}; {most}",
             "keep the vectors as you keep the texts, or in a form that hides more",
         )
-        raise typer.Exit(EXCEEDED)
+        raise typer.Exit(WORSE)
 
 
 def _readable(store: Store) -> Iterator[tuple[Any, list[str], int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
@@ -29,8 +29,8 @@ from flip.training.recipes import (
 )
 
 MOST_CROPS = 1000
+WORSE = 5  # exit code: measured, and worse than the limit that was given
 SPLIT = "0.9,0.05,0.05"
-EXCEEDED = 5  # exit code: a term is read better than --limit allows
 Inputs = Literal["whitened", "centred", "raw"]
 Objective = Literal["bernoulli", "multinomial"]
 
@@ -115,10 +115,17 @@ _MODEL = Flag(
     "Checkpoint: a folder, a .safetensors file, a bundled name, or OWNER/NAME/FOLDER on the hub.",
     ("--model", "-m"), default="minilm-en",
 )  # fmt: skip
+_MODELS = replace(_MODEL, help=_MODEL.help[:-1] + "; may be repeated.")
 _MODEL_VOCAB = flag("Vocabulary of a --model that has none beside it.", metavar="FILE")
 _TEXT_ID = flag("Id of the text, where a dataset has several.")
 _SIM_THRESHOLD = flag("Only rows whose sim_scores are above this.")
 _FORCE = flag("Replace existing output.", "--force")
+_SPLIT = flag("How a CORPUS is split: fractions, or rest,DEV,TEST counts.", default=SPLIT)
+_AUGMENT = flag(
+    "Learn from N random crops of each sentence of a CORPUS too, and from words alone and among others.",
+    metavar="N", default="2; 0 for an API's encoder or the recipe paper",
+)  # fmt: skip
+Crops = Annotated[int, Ge(0), Le(MOST_CROPS)]
 _TEACH = flag("Words to learn of which the corpus has few or none, one a line; with --augment.", metavar="FILE")
 
 
@@ -177,7 +184,7 @@ class EmbedSettings(_Section):
         flag("Two aligned inputs (with --dataset also one TSV); also writes how near row i is to row i.", "--pair"),
     ] = False
     augment: Annotated[
-        int, Ge(0), Le(MOST_CROPS),
+        Crops,
         flag("Also embed, as `augmented`, N random crops of each training sentence, and words; with --dataset."),
     ] = 0  # fmt: skip
     teach: Annotated[Path | None, _TEACH] = None
@@ -221,14 +228,8 @@ class TrainSettings(_Section):
     ] = None
     sim_threshold: Annotated[float | None, _SIM_THRESHOLD] = None
     vocab: Annotated[Path | None, flag("Vocabulary; a CORPUS makes its own from its training part.")] = None
-    split: Annotated[str, flag("How a CORPUS is split: fractions, or rest,DEV,TEST counts.")] = SPLIT
-    augment: Annotated[
-        Annotated[int, Ge(0), Le(MOST_CROPS)] | None,
-        flag(
-            "Learn from N random crops of each sentence of a CORPUS too, and from words alone and among others.",
-            metavar="N", default="2; 0 for an API's encoder or the recipe paper",
-        ),
-    ] = None  # fmt: skip
+    split: Annotated[str, _SPLIT] = SPLIT
+    augment: Annotated[Crops | None, _AUGMENT] = None
     teach: Annotated[Path | None, _TEACH] = None
     recipe: Annotated[Recipe, flag("flip, or paper as published; single options override it.")] = "flip"
     objective: Annotated[Objective | None, flag(f"{_words(Objective)}.", default=_recipes("objective"))] = None
@@ -330,7 +331,20 @@ class StoreSettings(_Section):
 class EvalSettings(StoreSettings):
     """`flip eval`."""
 
-    model: Annotated[str | None, _MODEL] = None
+    sentences: Annotated[
+        list[str],
+        argument("Sentences to compare encoders on; with --audit, a store of vectors.", metavar="SENTENCES|STORE"),
+    ] = field(default_factory=list)
+    encoder: Annotated[
+        list[str],
+        flag("Encoder to train and measure a model of on SENTENCES; may be repeated.", metavar="NAME"),
+    ] = field(default_factory=list)
+    split: Annotated[str | None, _SPLIT] = None
+    augment: Annotated[Crops | None, _AUGMENT] = None
+    runs: Annotated[
+        Path, flag("Folder in which the runs of --encoder are kept, and found by the next command.", metavar="DIR")
+    ] = Path("runs")
+    model: Annotated[list[str] | str | None, _MODELS] = None
     vocab: Annotated[Path | None, _MODEL_VOCAB] = None
     data: Annotated[Path | None, flag("datasets.yaml.", default="the one the model was trained with")] = None
     dataset: Annotated[str, flag("Dataset to measure on.")] = "test"
@@ -349,23 +363,39 @@ class EvalSettings(StoreSettings):
     method: Annotated[Literal["flip", "splice"], flag("flip, or splice: the model's words as concepts.")] = "flip"
     train: Annotated[str | None, flag("Dataset to centre SpLiCE's sentences by.", default="train")] = None
     dev: Annotated[str | None, flag("Dataset to tune SpLiCE on.", default="dev")] = None
-    compare: Annotated[list[str], flag("Another model on the same embeddings; may be repeated.", metavar="RUN")] = (
-        field(default_factory=list)
-    )
+    compare: Annotated[
+        list[str], flag("Another --model, to compare with the first; may be repeated.", metavar="RUN")
+    ] = field(default_factory=list)
     entities: Annotated[Path | None, flag("JSONL of text (or line_number) and entity_names.", metavar="FILE")] = None
     details: Annotated[
         Path | None, flag("Write hits, misses and scores of each sentence as JSONL.", metavar="FILE")
     ] = None
     plot: Annotated[Path | None, flag("Draw the curves, as SVG, PNG or PDF by the ending.", metavar="FILE")] = None
     report: Annotated[Path | None, flag("Write one HTML page: tables, plots, sentences.", metavar="FILE")] = None
+    results: Annotated[
+        Path | None, flag("Write DIR/ENCODER/REVISION/DATASET.json for each model, for a leaderboard.", metavar="DIR")
+    ] = None
+    baseline: Annotated[
+        Path | None, flag("What an earlier `flip eval --json` printed; with --fail-below.", metavar="FILE")
+    ] = None
+    fail_below: Annotated[
+        Share | None,
+        flag(f"Exit code {WORSE} where a share is worse than in --baseline by more than this, say 0.02.", metavar="X"),
+    ] = None
     audit: Annotated[
         Path | None,
         _store("Words, names or numbers, one a line: how well can they be read from the vectors?", metavar="FILE"),
     ] = None
     limit: Annotated[
         Share | None,
-        _store(f"--audit: exit code {EXCEEDED} where the recall of a term is above this for certain.", metavar="X"),
+        _store(f"--audit: exit code {WORSE} where the recall of a term is above this for certain.", metavar="X"),
     ] = None
+
+    @property
+    def models(self) -> list[str | None]:
+        """All that are to be measured, the first first; None is the default one."""
+        named = self.model if isinstance(self.model, list) else [self.model]
+        return [*(named or [None]), *self.compare]
 
 
 @dataclass

@@ -17,7 +17,6 @@ from flip.evaluation.metrics import (
     References,
     depth_for,
     rank,
-    references,
     without_repetitions,
 )
 from flip.evaluation.registry import EvaluationOptions, Setting, Sought, Subject, computable
@@ -101,6 +100,7 @@ class Measured:
     """One embedding of a dataset. result: the JSON object of `flip eval`; the rest is what it was computed from.
 
     ranking: by side, in the model's words.  counted: in those that the references tell apart.
+    subject: what the metrics looked at.
     """
 
     result: dict[str, Any]
@@ -109,13 +109,14 @@ class Measured:
     ranking: Mapping[str, Ranking]
     counted: Mapping[str, Ranking]
     checkpoint: Checkpoint
+    subject: Subject
 
 
 def evaluate_dataset(
     checkpoint: Checkpoint,
     data: EvaluationData,
     options: EvaluationOptions,
-    others: Iterable[Checkpoint] = (),
+    others: Sequence[Measured] = (),
     splice: Ranker | None = None,
 ) -> Iterator[Measured]:
     """Measures each embedding of a dataset.
@@ -124,13 +125,13 @@ def evaluate_dataset(
         checkpoint: the model; its vocabulary holds the concepts of SpLiCE.
         data: sentences and embeddings.
         options: what to measure.
-        others: models to compare with, on the same embeddings.
+        others: other models on the same sentences, to compare with; on an embedding of the same name, or of whatever
+            name where the dataset has only one.
         splice: ranks words instead of the model: (embedding id, embeddings, depth) -> {"no_bias": Ranking}.
 
     Raises:
         UsageError: a metric was named that cannot be computed; under `all` it is listed in `not_computed` instead.
     """
-    others = list(others)
     compared = bool(others) or len(data.embeddings) > 1
     chosen, missing = computable(Setting(checkpoint, options, compared, splice is not None))
     names = [metric.name for metric in chosen]
@@ -149,7 +150,7 @@ def evaluate_dataset(
         name: {side: without_repetitions(one, same) for side, one in ranking.items()}
         for name, ranking in ranked.items()
     }
-    comparisons = _compare(checkpoint, data, options, others, rankings, refs) if "jaccard" in names else {}
+    comparisons = _compare(checkpoint, others, rankings, refs) if "jaccard" in names else {}
     for name, view in data.embeddings.items():
         ranking = rankings[name]
         if name in shown:
@@ -173,7 +174,7 @@ def evaluate_dataset(
             result |= metric.beside(subject)
         if missing:
             result["not_computed"] = missing
-        yield Measured(result, list(data.texts.values()), refs, ranked[name], ranking, checkpoint)
+        yield Measured(result, list(data.texts.values()), refs, ranked[name], ranking, checkpoint, subject)
 
 
 def _figures(chosen: Iterable[Metric], subject: Subject) -> dict[str, Any]:
@@ -205,8 +206,7 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, A
     for i, text in enumerate(measured.texts):
         reference = bags.words[bags.indptr[i] : bags.indptr[i + 1]].tolist()
         record: dict[str, Any] = {
-            "dataset": measured.result["dataset"],
-            "embedding": measured.result["embedding"],
+            **{key: measured.result[key] for key in ("dataset", "embedding", "model")},
             "text": text,
             "reference": [words[w] for w in reference],
             "out_of_vocabulary": int(measured.refs.tokens[i]) - len(reference),
@@ -252,9 +252,7 @@ def _with_full_bias(shown: Ranking, checkpoint: Checkpoint) -> Ranking:
 
 def _compare(
     checkpoint: Checkpoint,
-    data: EvaluationData,
-    options: EvaluationOptions,
-    others: Sequence[Checkpoint],
+    others: Sequence[Measured],
     rankings: Mapping[str, Mapping[str, Ranking]],
     refs: References,
 ) -> dict[str, list[dict[str, Any]]]:
@@ -266,13 +264,9 @@ def _compare(
             if second != name:
                 about = {"model": checkpoint.name, "rank": checkpoint.model.rank, "embedding": second}
                 found[name].append(about | compare_recovered(recovered, other))
-    for model in others:
-        words = references(data.texts.values(), model.vocabulary, options.tokens)
-        for name, view in data.embeddings.items():
-            ranking = rank(model.model, view, depth_for(words, 1), device=options.device)
-            same = ReferenceReader.of(model.vocabulary, options.tokens).same
-            ranking = {side: without_repetitions(one, same) for side, one in ranking.items()}
-            about = {"model": model.name, "rank": model.model.rank, "embedding": name}
-            other = Recovered(ranking, words.words, model.vocabulary)
-            found[name].append(about | compare_recovered(own[name], other))
+        for one in others:
+            if len(own) == 1 or one.result["embedding"] == name:
+                about = {key: one.result[key] for key in ("model", "rank", "embedding")}
+                second_model = Recovered(one.counted, one.refs.words, one.checkpoint.vocabulary)
+                found[name].append(about | compare_recovered(recovered, second_model))
     return found
