@@ -303,7 +303,7 @@ def fit(
         )
     texts, u = _texts(sentences), _matrix(X)
     _require_as_many(u, texts)
-    about = {} if used is None else describe(used, {"text"})
+    about = None if used is None else describe(used, {"text"})
     given: Mapping[str, Any] = options
     checkpoint = fit_checkpoint(
         u, texts, vocabulary=vocabulary, rank=rank, seed=seed, device=device, options=given, encoder=about

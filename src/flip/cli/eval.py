@@ -111,7 +111,7 @@ def _measured(cases: Sequence[Case], settings: Settings, of_encoders: bool, out:
     device = str(torch_device(settings.device))
     entities = read_entities(own.entities) if own.entities else None
     if entities is None and (several or of_encoders):
-        english = all(case.checkpoint.config.get("function_words") == "english" for case in cases)
+        english = all(case.checkpoint.config.function_words == "english" for case in cases)
         entities = (english and names_by_rule(cases[0].data.texts.values())) or None
         if entities:
             rule = f"note: names of {len(entities)} sentences are runs of capitalised words, by a rule"
@@ -150,7 +150,7 @@ def _chosen(own: EvalSettings, case: Case, agreement: bool, together: bool, name
 def _about(case: Case, embedding: str) -> dict[str, Any]:
     """What a record says beside the figures: which encoder and words."""
     checkpoint = case.checkpoint
-    about = {"encoder": checkpoint.encoder, "revision": checkpoint.trained_on.get("revision")}
+    about: dict[str, Any] = {"encoder": checkpoint.encoder, "revision": checkpoint.trained_on.revision}
     about |= {"dimension": checkpoint.model.dimension, "words": len(checkpoint.vocabulary)}
     about |= {"vocabulary": f"sha256:{checkpoint.vocabulary.options['words']}"}
     return about | case.about.get("", {}) | case.about.get(embedding, {})
