@@ -229,6 +229,8 @@ def test_what_makes_no_sense_is_said_before_anything_is_made(fails: Fails, corpu
     assert "encoder minilm is named twice" in fails(2, *command, "--encoder", "minilm", "--encoder", "minilm")
     assert "no.py:f': no such file" in fails(4, *command, "--encoder", "no.py:f")
     assert "no.txt" in fails(3, "eval", "no.txt", "--encoder", "minilm")
+    assert "unknown metric 'bleu'" in fails(2, *command, "--encoder", "minilm", "--metrics", "bleu")
+    assert "names.jsonl: no such file" in fails(3, *command, "--encoder", "minilm", "--entities", "names.jsonl")
     for option in (("--model", "run"), ("--compare", "run"), ("--data", "d.yaml"), ("--method", "splice")):
         assert f"{option[0]} is of trained models" in fails(2, *command, "--encoder", "minilm", *option)
     for option in (("--encoder", "minilm"), ("--augment", 1), ("--split", "rest,1,1"), ("--runs", "elsewhere")):
