@@ -115,7 +115,7 @@ _MODEL = Flag(
     "Checkpoint: a folder, a .safetensors file, a bundled name, or OWNER/NAME/FOLDER on the hub.",
     ("--model", "-m"), default="minilm-en",
 )  # fmt: skip
-_MODELS = replace(_MODEL, help=_MODEL.help[:-1] + "; may be repeated.")
+_MODELS = replace(_MODEL, help=_MODEL.help[:-1] + "; may be repeated.", metavar="MODEL")
 _MODEL_VOCAB = flag("Vocabulary of a --model that has none beside it.", metavar="FILE")
 _TEXT_ID = flag("Id of the text, where a dataset has several.")
 _SIM_THRESHOLD = flag("Only rows whose sim_scores are above this.")
@@ -345,7 +345,10 @@ class EvalSettings(StoreSettings):
         Path, flag("Folder in which the runs of --encoder are kept, and found by the next command.", metavar="DIR")
     ] = Path("runs")
     model: Annotated[list[str] | str | None, _MODELS] = None
-    vocab: Annotated[Path | None, _MODEL_VOCAB] = None
+    vocab: Annotated[
+        Path | None,
+        flag("Vocabulary of a --model that has none beside it; or of SENTENCES, not made of them.", metavar="FILE"),
+    ] = None
     data: Annotated[Path | None, flag("datasets.yaml.", default="the one the model was trained with")] = None
     dataset: Annotated[str, flag("Dataset to measure on.")] = "test"
     text: Annotated[str | None, _TEXT_ID] = None
