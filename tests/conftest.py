@@ -11,15 +11,19 @@ from typing import Any
 
 import orjson
 import pytest
+from filelock import FileLock
 
 from flip.cli.app import main
 from flip.encoders import Encoder, load_encoder
 
 ROOT = Path(__file__).parents[1]
 QUICKSTART = ROOT / "examples" / "quickstart"
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")  # of `pytest -n`
 
 # No test needs the network: a library that asks for it must fail at once.
 os.environ["HF_HUB_OFFLINE"] = "1"
+if WORKER:
+    os.environ["OMP_NUM_THREADS"] = "1"  # workers have a core each, and threads that wait for each other take it twice
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -102,9 +106,18 @@ def sentences() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The quickstart folder after its four bare commands, with the model in `run`."""
-    folder = tmp_path_factory.mktemp("quickstart")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if WORKER else base) / "quickstart"  # one for all workers
+    with FileLock(folder.with_name("quickstart.lock")):
+        if not (folder / "run" / "model.safetensors").exists():
+            _make_quickstart(folder)
+    return folder
+
+
+def _make_quickstart(folder: Path) -> None:
+    folder.mkdir()
     for name in ("train.txt", "dev.txt", "test.txt", "flip.toml", "datasets.yaml"):
         shutil.copy(QUICKSTART / name, folder)
     before = Path.cwd()
@@ -114,7 +127,6 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             assert main(command) == 0, command
     finally:
         os.chdir(before)
-    yield folder
 
 
 @pytest.fixture(scope="session")

@@ -20,9 +20,10 @@ import numpy as np
 from flip import Vocabulary, load_encoder
 from flip.embedding.job import embed
 from flip.encoders.identity import describe
-from flip.evaluation.evaluate import EvaluationData, EvaluationOptions, evaluate_dataset
+from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
 from flip.evaluation.metrics import DEPTH, rank, references
 from flip.evaluation.probabilities import threshold_f1
+from flip.evaluation.registry import EvaluationOptions
 from flip.inputs.embedding_files import open_embeddings
 from flip.inputs.records import Record, read_lines
 from flip.model.card import write_card
@@ -34,7 +35,8 @@ from flip.text.surfaces import SurfaceCounter
 from flip.text.tokenize import Tokenizer, normalize, unicode_words
 from flip.training.calibration import choose_bias_weight
 from flip.training.recipes import TrainConfig
-from flip.training.trainer import DevData, Trainer, TrainingData
+from flip.training.trainer import Trainer
+from flip.training.training_data import DevData, TrainingData
 
 
 @dataclass(frozen=True)

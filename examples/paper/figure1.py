@@ -9,18 +9,16 @@ taken for names. That suits English only, and lower-cased text not at all.
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 from runs import arguments, evaluated, parsed, percent, print_table, trained, vocabulary
 
 from flip import load_dataset
-
-_NAME = re.compile(r"(?<=[a-z,;] )(?:(?:Mr|Mrs|Ms|Dr|Sir|Lady|Lord)\.? )?(?!I\b)([A-Z]\w+(?: [A-Z]\w+)*)")
+from flip.evaluation.entities import names_by_rule
 
 
 def write_names(sentences: list[str], path: Path) -> None:
-    rows = [{"text": text, "entity_names": names} for text in sentences if (names := _NAME.findall(text))]
+    rows = [{"text": row.text, "entity_names": row.names} for row in names_by_rule(sentences)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     print(f"{len(rows)} of {len(sentences)} sentences have a name\n")
 

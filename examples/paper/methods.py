@@ -16,8 +16,9 @@ import numpy as np
 from runs import arguments, evaluated, parsed, percent, print_table, trained, vocabulary
 
 from flip import load_checkpoint, load_dataset, load_encoder
-from flip.evaluation.evaluate import EvaluationData, EvaluationOptions, evaluate_dataset
+from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
 from flip.evaluation.metrics import Ranking
+from flip.evaluation.registry import EvaluationOptions
 from flip.evaluation.splice import embed_concepts
 from flip.model.ranking import top_k
 

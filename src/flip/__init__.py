@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Checkpoint": "model.checkpoint",
     "Dataset": "data.manifest",
-    "DevData": "training.trainer",
+    "DevData": "training.training_data",
     "Encoder": "encoders",
     "Explainer": "explain.explainer",
     "FactorizedLogLinear": "model.linear",
@@ -25,7 +25,7 @@ _HOMES = {
     "Tokenizer": "text.tokenize",
     "TrainConfig": "training.recipes",
     "Trainer": "training.trainer",
-    "TrainingData": "training.trainer",
+    "TrainingData": "training.training_data",
     "UnavailableError": "errors",
     "UsageError": "errors",
     "Vocabulary": "text.vocabulary",
@@ -92,7 +92,8 @@ if TYPE_CHECKING:
     from flip.text.tokenize import Tokenizer
     from flip.text.vocabulary import Vocabulary, build_vocabulary
     from flip.training.recipes import TrainConfig
-    from flip.training.trainer import DevData, Trainer, TrainingData
+    from flip.training.trainer import Trainer
+    from flip.training.training_data import DevData, TrainingData
 
 
 def __getattr__(name: str) -> Any:

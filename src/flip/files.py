@@ -134,6 +134,16 @@ def _bytes(size: float) -> str:
     return f"{size:.3g} TB"
 
 
+def safe_name(text: str) -> str:
+    """A name for a file that any system takes, and no other text has: where it had to be changed, with a hash.
+
+    >>> safe_name("minilm"), safe_name("st:intfloat/e5"), safe_name("..")
+    ('minilm', 'st-intfloat-e5-99a72d2b', '-5ec1f7e7')
+    """
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[:80]
+    return kept if kept == text else f"{kept}-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented UTF-8 JSON, atomically."""
     import orjson

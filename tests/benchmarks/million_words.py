@@ -14,7 +14,8 @@ from flip.text.bags import Bags
 from flip.text.vocabulary import Vocabulary
 from flip.training.recipes import TrainConfig
 from flip.training.run_folder import train_run
-from flip.training.trainer import DevData, Trainer, TrainingData
+from flip.training.trainer import Trainer
+from flip.training.training_data import DevData, TrainingData
 
 WORDS, RANK, BATCH, D, SENTENCES = 1_000_000, 64, 4096, 384, 2 * 4096
 

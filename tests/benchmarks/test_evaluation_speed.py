@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from flip.evaluation.entities import EntityRow
-from flip.evaluation.evaluate import EvaluationData, EvaluationOptions, evaluate_dataset
+from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
+from flip.evaluation.registry import EvaluationOptions
 from flip.model.checkpoint import Checkpoint
 from flip.model.linear import FactorizedLogLinear
 from flip.text.tokenize import Tokenizer, normalize
@@ -51,7 +52,8 @@ class Problem:
         data = EvaluationData("test", {"u": self.u[:n]}, dict(enumerate(self.texts[:n])))
         rows = [EntityRow("", self.texts[i], None, tuple(self.names[i])) for i in range(n)]
         options = EvaluationOptions(("all",), TOPN, entities=rows)
-        (measured,) = evaluate_dataset(self.first, data, options, [self.second])
+        (second,) = evaluate_dataset(self.second, data, EvaluationOptions(("accuracy",)))
+        (measured,) = evaluate_dataset(self.first, data, options, [second])
         assert set(measured.result["not_computed"]) == {"perplexity"}  # not for Bernoulli models
         return measured.result
 

@@ -26,7 +26,8 @@ from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import Vocabulary, build_vocabulary
 from flip.training.recipes import TrainConfig
 from flip.training.run_folder import train_run
-from flip.training.trainer import DevData, Trainer, TrainingData
+from flip.training.trainer import Trainer
+from flip.training.training_data import DevData, TrainingData
 
 pytestmark = pytest.mark.benchmark
 GIB = 2**30

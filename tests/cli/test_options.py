@@ -58,13 +58,6 @@ def test_flag_environment_file_and_default_in_this_order(
     assert settings.named == {name}
 
 
-def test_metrics_that_help_names_are_those_there_are() -> None:
-    from flip.cli.options import METRICS
-    from flip.evaluation.evaluate import METRIC_NAMES
-
-    assert METRICS == METRIC_NAMES
-
-
 def test_lists_and_pairs_come_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLIP_EMBED__INPUTS", '["a.txt", "b.txt"]')
     monkeypatch.setenv("FLIP_VOCAB__NGRAM", "[1, 2]")

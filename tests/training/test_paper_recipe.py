@@ -20,7 +20,8 @@ from flip.training.dev_metrics import dev_recall
 from flip.training.initialization import initial_parameters
 from flip.training.recipes import PAPER
 from flip.training.targets import dev_references, training_bags
-from flip.training.trainer import DevData, Trainer, TrainingData
+from flip.training.trainer import Trainer
+from flip.training.training_data import DevData, TrainingData
 
 D, WORDS, RANK = 6, 25, 4
 PARTS = (37, 60)

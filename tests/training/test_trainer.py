@@ -25,7 +25,8 @@ from flip.training import run_folder as runs
 from flip.training import trainer as training
 from flip.training.recipes import PAPER, TrainConfig
 from flip.training.run_folder import train_run
-from flip.training.trainer import DevData, Trainer, TrainingData, soft_threshold_
+from flip.training.trainer import Trainer, soft_threshold_
+from flip.training.training_data import DevData, TrainingData
 from flip.training.whitening import Whitening, fit_whitening
 
 D, WORDS = 12, 30
@@ -403,7 +404,8 @@ import numpy as np, torch
 from flip.text.bags import bags_of_indices
 from flip.evaluation.metrics import References
 from flip.training.recipes import TrainConfig
-from flip.training.trainer import DevData, Trainer, TrainingData
+from flip.training.trainer import Trainer
+from flip.training.training_data import DevData, TrainingData
 bags, u = bags_of_indices([[0], [1]]), np.eye(2, dtype=np.float32)
 trainer = Trainer(TrainingData((u,), bags), DevData((u,), References(bags, bags.sizes)), 2, TrainConfig(rank=2))
 print(bool((torch.full((1_000_000,), 1e-38) * 1e-2).eq(0).all()))

@@ -2,100 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flip.cli import eval_audit, explain_store, loading, store_options
+import typer
+
+from flip.cli import eval_audit
 from flip.cli.command import command
-from flip.cli.output import Output, shown
+from flip.cli.eval_compare import compare, draw_comparison
+from flip.cli.eval_encoders import encoders_on_sentences
+from flip.cli.eval_models import Case, trained_models
+from flip.cli.options import WORSE
+from flip.cli.output import Output, fail, shown
 
 if TYPE_CHECKING:
     from flip.cli.options import EvalSettings
     from flip.cli.settings import Settings
-    from flip.data.manifest import Dataset, EmbeddingFile
-    from flip.evaluation.evaluate import EvaluationData, Measured, Ranker
-    from flip.model.checkpoint import Checkpoint
+    from flip.evaluation.evaluate import Measured
+    from flip.evaluation.results import Record
 
 EPILOG = """\b
 Examples:
   flip eval --model run
   flip eval --model run --data datasets.yaml --dataset test --metrics all --json
-  flip eval --model run --compare smaller --metrics all --report report.html
+  flip eval --model run --model smaller --metrics all --report report.html
+  flip eval sents.txt --encoder minilm --encoder my_encoder.py:FastUSE
   flip eval store.parquet --audit terms.txt --limit 0.5
 """
 _PLOTTED = ("accuracy", "curve")
+_COMPARED = ("accuracy", "content", "calibration", "entities")  # of several models, those of them that can be
 
 
-@command("eval", shared=("device", "offline", "trust"))
+@command("eval", shared=("device", "seed", "offline", "trust"))
 def evaluate(
     settings: Settings,
     out: Output,
-    store: eval_audit.StoreName = None,
-    audit: eval_audit.AuditFile = None,
-    limit: eval_audit.Limit = None,
-    column: store_options.Column = None,
-    text_column: store_options.TextColumn = None,
-    table: store_options.TableName = None,
-    scale: store_options.Scale = None,
 ) -> None:
-    """Measure how much of its sentences a model recovers, with the bias (eq. 5) and without."""
-    if store is not None or audit is not None or limit is not None:
-        asked = explain_store.asked(column, None, text_column, table, scale)
-        eval_audit.audit_store(store, audit, limit, asked, settings, out)
+    """Measure how much of its sentences a model recovers, with the bias (eq. 5) and without.
+
+    With SENTENCES and --encoder it compares encoders: a model of each is trained alike, and measured on the same
+    sentences.
+    """
+    own, named = settings.eval, settings.named
+    if own.audit is not None or own.limit is not None:
+        eval_audit.audit_store(settings, out)
+    elif own.sentences and ("sentences" in named or not named & {"model", "compare", "data", "dataset"}):
+        _evaluate(settings, out, of_encoders=True)
     else:
-        _evaluate(settings, out)
+        _evaluate(settings, out, of_encoders=False)
 
 
-def _evaluate(settings: Settings, out: Output) -> None:
-    from flip.data.manifest import load_dataset
-    from flip.device import torch_device
+def _evaluate(settings: Settings, out: Output, of_encoders: bool) -> None:
     from flip.errors import UsageError
-    from flip.evaluation.entities import read_entities
-    from flip.evaluation.evaluate import EvaluationData, EvaluationOptions, evaluate_dataset
     from flip.evaluation.plots import draw_plots, require_matplotlib
-    from flip.model.checkpoint import find_checkpoint
+    from flip.evaluation.results import read_results, write_results
 
     own = settings.eval
-    if own.method == "flip" and (own.train or own.dev):
-        raise UsageError("--train and --dev are of --method splice", "--dataset NAME is what is measured")
-    if own.method == "splice" and own.compare:
-        raise UsageError("--compare needs --method flip", "evaluate both, one after the other")
+    if (own.baseline is None) != (own.fail_below is None):
+        raise UsageError("--baseline and --fail-below belong together", "--baseline results.json --fail-below 0.02")
+    baseline = read_results(own.baseline) if own.baseline else []
     if own.plot or own.report:
         require_matplotlib()
-    checkpoint = loading.load_checkpoint(own.model, own.vocab, settings.offline, out)
-    manifest = own.data or _own_manifest(find_checkpoint(own.model), checkpoint.config)
-    found = load_dataset(manifest, own.dataset, sim_threshold=own.sim_threshold, similar=True)
-    others = [loading.load_checkpoint(name, None, settings.offline, out) for name in own.compare]
-    for file in found.embeddings:
-        for candidate in (checkpoint, *others):
-            _require_fit(file, candidate)
-        if checkpoint.encoder and not all(file.sources):
-            out.note(f"note: {file.file} does not say which encoder made it; {checkpoint.encoder} is taken on trust")
-    evaluated = EvaluationData.of(found, own.text, min_tokens=own.min_tokens, max_tokens=own.max_tokens)
-    for what, count in evaluated.left_out.items():
-        if count:
-            out.note(f"note: dataset {found.name}: {count} {what} left out")
-    measuring = EvaluationOptions(
-        metrics=_chosen(own),
-        topn=own.topn,
-        tokens=own.tokens,
-        entities=read_entities(own.entities) if own.entities else None,
-        device=str(torch_device(settings.device)),
-    )
-    splice: Ranker | None = None
-    about: dict[str, dict[str, Any]] = {}
-    if own.method == "splice":
-        splice, about = _splice(checkpoint, manifest, evaluated, settings, out)
-    measured = []
-    for one in evaluate_dataset(checkpoint, evaluated, measuring, others, splice):
-        one.result.update(about.get(one.result["embedding"], {}))
-        measured.append(one)
-        if out.human:
-            _draw(out, one.result, own)
-        else:
-            out.record(one.result)
-    _explain_gaps(measured[0].result, out)
+    cases = encoders_on_sentences(settings, out) if of_encoders else trained_models(settings, out)
+    by_case = _measured(cases, settings, of_encoders, out)
+    measured = [one for of_case in by_case for one in of_case]
     results = [one.result for one in measured]
+    together = of_encoders or len(cases) > 1
+    views = list(zip(*by_case, strict=True))  # of each view of the sentences, what every model makes of it
+    compared = [compare(view, settings.seed) for view in views] if together or own.results else []
+    for one in results:
+        if not out.human:
+            out.record(one)
+        elif not together or "metrics" in settings.named:
+            _draw(out, one, own)
+    for view, differences in zip(views, compared, strict=bool(compared)):
+        if out.human and together:
+            draw_comparison([one.result for one in view], differences, own.topn, out)
+        elif not out.human and len(view) > 1:
+            out.record(differences)
+    _explain_gaps(measured[0].result, out)
     if own.details:
         _write_details(own.details, measured, own.topn, out)
     if own.plot:
@@ -106,84 +92,91 @@ def _evaluate(settings: Settings, out: Output) -> None:
 
         write_report(own.report, measured, own.topn)
         out.note(f"wrote {own.report}")
+    if own.results:
+        costs = [_cost(case) for case, of_case in zip(cases, by_case, strict=True) for _ in of_case]
+        for path in write_results(own.results, [one | cost for one, cost in zip(results, costs, strict=True)]):
+            out.note(f"wrote {path}")
+    if own.baseline and own.fail_below is not None:
+        _require_no_fall(baseline, results, own.fail_below, out)
 
 
-def _chosen(own: EvalSettings) -> list[str]:
-    chosen = [name.strip() for name in own.metrics.split(",") if name.strip()]
-    if "all" in chosen:
-        return ["all"]
-    if own.plot or own.report:
-        chosen += [name for name in _PLOTTED if name not in chosen]
-    if own.entities and "entities" not in chosen:
-        chosen.append("entities")
-    if own.compare and "jaccard" not in chosen:
-        chosen.append("jaccard")
-    return chosen
-
-
-def _own_manifest(folder: Path, config: dict[str, Any]) -> Path:
-    from flip.errors import UsageError
-
-    named = (config.get("data") or {}).get("manifest")
-    if named is None or not (folder / str(named)).is_file():
-        raise UsageError(f"{folder} names no data to evaluate on", "add --data datasets.yaml --dataset NAME")
-    return folder / str(named)
-
-
-def _require_fit(file: EmbeddingFile, checkpoint: Checkpoint) -> None:
-    from flip.encoders.identity import require_dimension, require_same_encoder
-
-    require_dimension(file.open().shape[1], checkpoint.model.dimension, str(file.file), checkpoint.encoder)
-    for source in file.sources:
-        require_same_encoder(source, checkpoint.config.get("encoder") or {}, str(file.file))
-
-
-def _splice(
-    checkpoint: Checkpoint, manifest: Path, evaluated: EvaluationData, settings: Settings, out: Output
-) -> tuple[Ranker, dict[str, dict[str, Any]]]:
-    """Builds the dictionary and tunes the penalty on dev, for each embedding; says what was chosen."""
-    from flip.data.manifest import load_dataset
+def _measured(cases: Sequence[Case], settings: Settings, of_encoders: bool, out: Output) -> list[list[Measured]]:
+    """What each model makes of its embeddings. The first one is measured last, since it is compared with the others."""
     from flip.device import torch_device
-    from flip.encoders.identity import require_encoder_of
-    from flip.evaluation.splice import embed_concepts, tune_splice
+    from flip.evaluation.entities import names_by_rule, read_entities
+    from flip.evaluation.evaluate import evaluate_dataset
+    from flip.evaluation.registry import EvaluationOptions
 
-    own, learned = settings.eval, settings.train
-    names = (own.train or learned.train, own.dev or learned.dev)
-    train, dev = (load_dataset(manifest, name, sim_threshold=own.sim_threshold, similar=True) for name in names)
+    own, several = settings.eval, len(cases) > 1
     device = str(torch_device(settings.device))
-    stored = (checkpoint.config.get("encoder") or {}).get("options")
-    named = settings.encoder if "encoder" in settings.model_fields_set else None
-    encoder = loading.load_encoder(loading.encoder_name(named, checkpoint, out), settings, out, stored)
-    require_encoder_of(encoder, checkpoint.trained_on, {"text"})
-    with out.progress("embedding concepts") as on_rows:
-        concepts = embed_concepts(encoder, checkpoint.vocabulary.words, on_rows)
-    rankers, about = {}, {}
-    for name in evaluated.embeddings:
-        with out.progress(f"choosing the penalty for {name}") as on_penalty:
-            tuned = tune_splice(
-                concepts,
-                _view(train, name),
-                _view(dev, name),
-                dev.sentences(settings.eval.text),
-                checkpoint.vocabulary,
-                tokens=settings.eval.tokens,
-                device=device,
-                on_penalty=on_penalty,
-            )
-        rankers[name] = tuned.rank
-        about[name] = {"splice": {"penalty": tuned.penalty, "dev_accuracy": tuned.dev_accuracy}}
-        out.note(f"{name}: penalty {tuned.penalty:g}, dev accuracy {100 * tuned.dev_accuracy:.2f}")
-    return lambda name, view, depth: rankers[name](view, depth), about
+    entities = read_entities(own.entities) if own.entities else None
+    if entities is None and (several or of_encoders):
+        english = all(case.checkpoint.config.get("function_words") == "english" for case in cases)
+        entities = (english and names_by_rule(cases[0].data.texts.values())) or None
+        if entities:
+            rule = f"note: names of {len(entities)} sentences are runs of capitalised words, by a rule"
+            out.note(f"{rule}; --entities FILE says them better")
+    found: list[list[Measured]] = []
+    for case in [*cases[1:], cases[0]]:
+        is_first = case is cases[0]
+        options = EvaluationOptions(
+            _chosen(own, case, is_first and several, several or of_encoders, entities is not None),
+            own.topn, own.tokens, entities, device,
+        )  # fmt: skip
+        others = [one for of_case in found for one in of_case] if is_first else []
+        found.append(list(evaluate_dataset(case.checkpoint, case.data, options, others, case.splice)))
+        for one in found[-1]:
+            one.result.update(_about(case, one.result["embedding"]))
+    return [found[-1], *found[:-1]]
 
 
-def _view(data: Dataset, embedding: str) -> Any:
-    """The embedding of that id, or the first; its rows must be finite."""
-    from flip.inputs.embedding_files import require_finite
+def _chosen(own: EvalSettings, case: Case, agreement: bool, together: bool, names: bool) -> list[str]:
+    chosen = [name.strip() for name in own.metrics.split(",") if name.strip()]
+    if not chosen or "all" in chosen:
+        return chosen and ["all"]
+    added = list(_PLOTTED) if own.plot or own.report else []
+    if names and own.entities:
+        added.append("entities")
+    if together:
+        lacking = {"calibration": not case.checkpoint.calibrated, "entities": not names}
+        added += [name for name in _COMPARED if not lacking.get(name)]
+    if agreement:
+        added.append("jaccard")
+    elif together and len(case.data.embeddings) == 1:  # of the first with it
+        chosen = [name for name in chosen if name != "jaccard"]
+    return list(dict.fromkeys([*chosen, *added]))
 
-    file = next((file for file in data.embeddings if file.id == embedding), data.embeddings[0])
-    view = file.open()
-    require_finite(view, str(file.file))
-    return view
+
+def _about(case: Case, embedding: str) -> dict[str, Any]:
+    """What a record says beside the figures: which encoder and words."""
+    checkpoint = case.checkpoint
+    about = {"encoder": checkpoint.encoder, "revision": checkpoint.trained_on.get("revision")}
+    about |= {"dimension": checkpoint.model.dimension, "words": len(checkpoint.vocabulary)}
+    about |= {"vocabulary": f"sha256:{checkpoint.vocabulary.options['words']}"}
+    return about | case.about.get("", {}) | case.about.get(embedding, {})
+
+
+def _cost(case: Case) -> dict[str, Any]:
+    """What a result file says beside: of an encoder's run what was kept with it, else of this process."""
+    from flip import __version__
+    from flip.evaluation.results import peak_memory, threads
+
+    return {"threads": threads(), "peak_memory": peak_memory()} | case.cost | {"version": __version__}
+
+
+def _require_no_fall(baseline: Sequence[Record], results: Sequence[Record], most: float, out: Output) -> None:
+    """The gate of --fail-below: ends with its exit code where a figure is worse than the baseline by more."""
+    from flip.evaluation.results import falls, name_of
+
+    found = falls(baseline, results, most)
+    measured = [name_of(one) for one in results]
+    for name in map(name_of, baseline):
+        if name not in measured:
+            out.note(f"note: {name} is in the baseline, and is not measured here")
+    for one in found:
+        fail(f"{one}, by more than {most:g}")
+    if found:
+        raise typer.Exit(WORSE)
 
 
 def _explain_gaps(result: dict[str, Any], out: Output) -> None:

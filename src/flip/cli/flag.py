@@ -99,7 +99,8 @@ def _parsed_as(kind: Any) -> Any:
         return str if any(isinstance(extra, Checked) and extra.alone for extra in extras) else _parsed_as(inner)
     if get_origin(kind) in (Union, UnionType):
         kinds = [one for one in get_args(kind) if one is not type(None)]
-        return _parsed_as(kinds[0]) if len(kinds) == 1 else str
+        several = [one for one in kinds if get_origin(one) is list]
+        return several[0] if several else _parsed_as(kinds[0]) if len(kinds) == 1 else str
     if get_origin(kind) is Literal:
         return str
     return kind if get_origin(kind) in (list, tuple) or kind in (int, float, bool, Path) else str

@@ -75,6 +75,26 @@ def load_encoder(name: str, settings: Settings, out: Output, stored: dict[str, A
     return encoder
 
 
+def load_encoders(names: list[str], settings: Settings, out: Output) -> list[Encoder]:
+    """Loads several encoders; each gets those of the options of the settings that it has.
+
+    Raises:
+        UsageError: an option that none of them has.
+    """
+    from flip.encoders.base import EncoderOptions, require_known_options
+    from flip.encoders.catalog import find_entry
+
+    given = settings.encoder_options.given()
+    found = [find_entry(name)[0] for name in names]
+    known = [{*(entry.options if entry else ()), "asr", "language"} for entry in found]
+    require_known_options(", ".join(names), settings.encoder_options, set().union(*known))
+    encoders = []
+    for name, has in zip(names, known, strict=True):
+        options = EncoderOptions(**{key: value for key, value in given.items() if key in has})
+        encoders.append(load_encoder(name, settings.model_copy(update={"encoder_options": options}), out))
+    return encoders
+
+
 def load_transcriber(settings: Settings, language: str | None = None) -> Transcriber:
     """Loads what transcribes recordings for an encoder of text; `language` where it is not that of the settings."""
     from flip.encoders.transcriber import Transcriber

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
@@ -12,6 +13,7 @@ from flip.cli.flag import Checked, Flag, argument, flag
 from flip.encoders.base import DEFAULT_ENCODER
 from flip.encoders.base import Precision as EncoderPrecision
 from flip.errors import UsageError
+from flip.evaluation.registry import CHOICES
 from flip.text.tokenize import LONGEST_NGRAM, Accents, TokenizerName, TokenSource, is_ngram
 from flip.text.vocabulary import frequency_bound
 from flip.training.recipes import (
@@ -27,8 +29,8 @@ from flip.training.recipes import (
 )
 
 MOST_CROPS = 1000
+WORSE = 5  # exit code: measured, and worse than the limit that was given
 SPLIT = "0.9,0.05,0.05"
-METRICS = ("accuracy", "pr", "curve", "content", "span", "entities", "jaccard", "perplexity", "calibration", "sparsity")
 Inputs = Literal["whitened", "centred", "raw"]
 Objective = Literal["bernoulli", "multinomial"]
 
@@ -113,10 +115,17 @@ _MODEL = Flag(
     "Checkpoint: a folder, a .safetensors file, a bundled name, or OWNER/NAME/FOLDER on the hub.",
     ("--model", "-m"), default="minilm-en",
 )  # fmt: skip
+_MODELS = replace(_MODEL, help=_MODEL.help[:-1] + "; may be repeated.")
 _MODEL_VOCAB = flag("Vocabulary of a --model that has none beside it.", metavar="FILE")
 _TEXT_ID = flag("Id of the text, where a dataset has several.")
 _SIM_THRESHOLD = flag("Only rows whose sim_scores are above this.")
 _FORCE = flag("Replace existing output.", "--force")
+_SPLIT = flag("How a CORPUS is split: fractions, or rest,DEV,TEST counts.", default=SPLIT)
+_AUGMENT = flag(
+    "Learn from N random crops of each sentence of a CORPUS too, and from words alone and among others.",
+    metavar="N", default="2; 0 for an API's encoder or the recipe paper",
+)  # fmt: skip
+Crops = Annotated[int, Ge(0), Le(MOST_CROPS)]
 _TEACH = flag("Words to learn of which the corpus has few or none, one a line; with --augment.", metavar="FILE")
 
 
@@ -175,7 +184,7 @@ class EmbedSettings(_Section):
         flag("Two aligned inputs (with --dataset also one TSV); also writes how near row i is to row i.", "--pair"),
     ] = False
     augment: Annotated[
-        int, Ge(0), Le(MOST_CROPS),
+        Crops,
         flag("Also embed, as `augmented`, N random crops of each training sentence, and words; with --dataset."),
     ] = 0  # fmt: skip
     teach: Annotated[Path | None, _TEACH] = None
@@ -219,14 +228,8 @@ class TrainSettings(_Section):
     ] = None
     sim_threshold: Annotated[float | None, _SIM_THRESHOLD] = None
     vocab: Annotated[Path | None, flag("Vocabulary; a CORPUS makes its own from its training part.")] = None
-    split: Annotated[str, flag("How a CORPUS is split: fractions, or rest,DEV,TEST counts.")] = SPLIT
-    augment: Annotated[
-        Annotated[int, Ge(0), Le(MOST_CROPS)] | None,
-        flag(
-            "Learn from N random crops of each sentence of a CORPUS too, and from words alone and among others.",
-            metavar="N", default="2; 0 for an API's encoder or the recipe paper",
-        ),
-    ] = None  # fmt: skip
+    split: Annotated[str, _SPLIT] = SPLIT
+    augment: Annotated[Crops | None, _AUGMENT] = None
     teach: Annotated[Path | None, _TEACH] = None
     recipe: Annotated[Recipe, flag("flip, or paper as published; single options override it.")] = "flip"
     objective: Annotated[Objective | None, flag(f"{_words(Objective)}.", default=_recipes("objective"))] = None
@@ -306,11 +309,42 @@ class TrainSettings(_Section):
     force: Annotated[bool, _FORCE] = False
 
 
+_store = partial(flag, panel="Store")
+
+
 @dataclass
-class EvalSettings(_Section):
+class StoreSettings(_Section):
+    """Where in a store of vectors what lies; of every command that reads one."""
+
+    column: Annotated[str | None, _store("Column of the vectors.", default="the only one that can be")] = None
+    text_column: Annotated[str | None, _store("Column of the texts.", default="guessed by name")] = None
+    table: Annotated[
+        str | None,
+        _store("Table of a database, or collection of llm.", metavar="NAME", default="the only one with vectors"),
+    ] = None
+    scale: Annotated[
+        float | None, _store("What int8 values are multiplied with.", default="what the store says")
+    ] = None  # fmt: skip
+
+
+@dataclass
+class EvalSettings(StoreSettings):
     """`flip eval`."""
 
-    model: Annotated[str | None, _MODEL] = None
+    sentences: Annotated[
+        list[str],
+        argument("Sentences to compare encoders on; with --audit, a store of vectors.", metavar="SENTENCES|STORE"),
+    ] = field(default_factory=list)
+    encoder: Annotated[
+        list[str],
+        flag("Encoder to train and measure a model of on SENTENCES; may be repeated.", metavar="NAME"),
+    ] = field(default_factory=list)
+    split: Annotated[str | None, _SPLIT] = None
+    augment: Annotated[Crops | None, _AUGMENT] = None
+    runs: Annotated[
+        Path, flag("Folder in which the runs of --encoder are kept, and found by the next command.", metavar="DIR")
+    ] = Path("runs")
+    model: Annotated[list[str] | str | None, _MODELS] = None
     vocab: Annotated[Path | None, _MODEL_VOCAB] = None
     data: Annotated[Path | None, flag("datasets.yaml.", default="the one the model was trained with")] = None
     dataset: Annotated[str, flag("Dataset to measure on.")] = "test"
@@ -320,7 +354,7 @@ class EvalSettings(_Section):
     )
     min_tokens: Annotated[Count | None, flag("Only sentences of so many words or more.")] = None
     max_tokens: Annotated[Natural | None, flag("Only sentences of so many words or fewer.")] = None
-    metrics: Annotated[str, flag(f"Separated by commas: {', '.join(METRICS)}; or all.")] = "accuracy,content,pr"
+    metrics: Annotated[str, flag(f"Separated by commas: {CHOICES}; or all.")] = "accuracy,content,pr"
     tokens: Annotated[
         TokenSource,
         flag("Words of the sentences: vocabulary (by its tokenizer) or published (split on white space)."),
@@ -329,19 +363,43 @@ class EvalSettings(_Section):
     method: Annotated[Literal["flip", "splice"], flag("flip, or splice: the model's words as concepts.")] = "flip"
     train: Annotated[str | None, flag("Dataset to centre SpLiCE's sentences by.", default="train")] = None
     dev: Annotated[str | None, flag("Dataset to tune SpLiCE on.", default="dev")] = None
-    compare: Annotated[list[str], flag("Another model on the same embeddings; may be repeated.", metavar="RUN")] = (
-        field(default_factory=list)
-    )
+    compare: Annotated[
+        list[str], flag("Another --model, to compare with the first; may be repeated.", metavar="RUN")
+    ] = field(default_factory=list)
     entities: Annotated[Path | None, flag("JSONL of text (or line_number) and entity_names.", metavar="FILE")] = None
     details: Annotated[
         Path | None, flag("Write hits, misses and scores of each sentence as JSONL.", metavar="FILE")
     ] = None
     plot: Annotated[Path | None, flag("Draw the curves, as SVG, PNG or PDF by the ending.", metavar="FILE")] = None
     report: Annotated[Path | None, flag("Write one HTML page: tables, plots, sentences.", metavar="FILE")] = None
+    results: Annotated[
+        Path | None, flag("Write DIR/ENCODER/REVISION/DATASET.json for each model, for a leaderboard.", metavar="DIR")
+    ] = None
+    baseline: Annotated[
+        Path | None, flag("What an earlier `flip eval --json` printed; with --fail-below.", metavar="FILE")
+    ] = None
+    fail_below: Annotated[
+        Share | None,
+        flag(f"Exit code {WORSE} where a share is worse than in --baseline by more than this, say 0.02.", metavar="X"),
+    ] = None
+    audit: Annotated[
+        Path | None,
+        _store("Words, names or numbers, one a line: how well can they be read from the vectors?", metavar="FILE"),
+    ] = None
+    limit: Annotated[
+        Share | None,
+        _store(f"--audit: exit code {WORSE} where the recall of a term is above this for certain.", metavar="X"),
+    ] = None
+
+    @property
+    def models(self) -> list[str | None]:
+        """All that are to be measured, the first first; None is the default one."""
+        named = self.model if isinstance(self.model, list) else [self.model]
+        return [*(named or [None]), *self.compare]
 
 
 @dataclass
-class ExplainSettings(_Section):
+class ExplainSettings(StoreSettings):
     """`flip explain`."""
 
     model: Annotated[str | None, _MODEL] = None
@@ -359,6 +417,40 @@ class ExplainSettings(_Section):
         ),
     ] = None  # fmt: skip
     batch_size: Natural = 256
+    id_column: Annotated[str | None, _store("Column of the ids.", default="guessed by name")] = None
+    output: Annotated[
+        Path | None,
+        _store(
+            "Write the store with its words beside every row: .parquet, .arrow or .jsonl.", "--output", "-o",
+            metavar="FILE",
+        ),
+    ] = None  # fmt: skip
+    group_by: Annotated[
+        str | None, _store("Show the words that set each group apart from the rest.", metavar="COLUMN")
+    ] = None
+    clusters: Annotated[
+        Annotated[int, Ge(2)] | None,
+        _store("The same for K groups that are found; -o writes the group of every row.", metavar="K"),
+    ] = None
+    labels: Annotated[
+        Path | None, _store("Write x, y and words of each group, for an atlas.", metavar="FILE")
+    ] = None  # fmt: skip
+    find: Annotated[
+        str | None,
+        _store(
+            "Show the rows that most probably carry all of these words, separated by commas; -o writes them.",
+            metavar="WORDS",
+        ),
+    ] = None
+    any: Annotated[bool, _store("--find: any of the words, in place of all.", "--any")] = False
+    rows: Annotated[Natural | None, _store("--find: how many.", default="10")] = None
+    sparse: Annotated[
+        Path | None,
+        _store(
+            "Write each row as indices and weights of words, for the sparse index of a vector store.", metavar="FILE"
+        ),
+    ] = None
+    summary: Annotated[bool, _store("--against another store: which words rose and fell, in all.", "--summary")] = False
 
 
 @dataclass

@@ -49,7 +49,7 @@ else:  # as pydantic checks them
 CONFIG_FILE = "flip.toml"
 
 _OF_A_UNION = re.compile(r"constrained-|literal\[|function-")  # what pydantic adds where several kinds are allowed
-_OUTPUTS = {"output", "details", "plot", "report"}
+_OUTPUTS = {"output", "details", "plot", "report", "labels", "sparse", "runs", "results"}
 
 
 class Settings(BaseSettings):
@@ -78,7 +78,8 @@ class Settings(BaseSettings):
     def require_trust(self, encoder: str) -> None:
         """Before an encoder is loaded, see `flip.cli.trust.require_trust`."""
         if not self._trusted:
-            require_trust(encoder if self._brought.get("encoder") == encoder else None, self._brought.get("base_url"))
+            brought = encoder in self._brought.get("encoders", ())
+            require_trust(encoder if brought else None, self._brought.get("base_url"))
 
     @property
     def named(self) -> frozenset[str]:
@@ -163,7 +164,7 @@ def _require_files(section: str, values: dict[str, Any], flags: dict[str, Any]) 
 
 
 def _brought_by_file(settings: Settings, flags: dict[str, Any]) -> dict[str, Any]:
-    """Of encoder and base_url, what neither a flag nor the environment says."""
+    """Of encoders and base_url, what neither a flag nor the environment says."""
     file = _Toml(Settings)()
     environment = EnvSettingsSource(Settings)()
 
@@ -171,8 +172,9 @@ def _brought_by_file(settings: Settings, flags: dict[str, Any]) -> dict[str, Any
         return not _has(flags, path) and not _has(environment, path) and _has(file, path)
 
     found: dict[str, Any] = {}
-    if brought("encoder"):
-        found["encoder"] = settings.encoder
+    found["encoders"] = [settings.encoder] if brought("encoder") else []
+    if brought("eval", "encoder"):
+        found["encoders"] += settings.eval.encoder
     if brought("encoder_options", "base_url"):
         found["base_url"] = settings.encoder_options.base_url
     return found

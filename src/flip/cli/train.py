@@ -12,13 +12,12 @@ import typer
 from flip.cli.command import command
 from flip.cli.help import HelpAll
 from flip.cli.output import Output, interruptible, leave_it_to_the_first
-from flip.cli.train_data import prepare, require_source
+from flip.cli.train_data import ingredients, prepare, require_source
 
 if TYPE_CHECKING:
     from flip.cli.options import TrainSettings
     from flip.cli.settings import Settings
     from flip.training.pipeline import Trained
-    from flip.training.recipes import TrainConfig
 
 EPILOG = """\b
 Examples:
@@ -77,7 +76,7 @@ def _train(settings: Settings, out: Output) -> None:
     with interruptible(lambda: _how_to_go_on(own, before)), joined(device) as group, ExitStack() as shown:
         bar = cache(lambda: shown.enter_context(out.progress("training")))  # after the bars of the preparation
         epochs = training(
-            partial(prepare, settings, out), own.output, partial(_ingredients, own, settings.seed, out),
+            partial(prepare, settings, out), own.output, partial(ingredients, own, settings.seed, out),
             device=device, group=group, resume=own.resume, force=own.force, dtype=own.dtype,
             text_license=own.text_license, on_step=lambda done, total: bar()(done, total),
         )  # fmt: skip
@@ -116,15 +115,6 @@ def _report(trained: Trained, folder: Path, out: Output) -> None:
         f"{100 * accuracy['no_bias']['mean']:.1f} without",
         f'try: flip explain --model {folder} "Any sentence."',
     )
-
-
-def _ingredients(own: TrainSettings, seed: int, out: Output, d: int) -> TrainConfig:
-    from flip.training.recipes import choose
-
-    config = choose(own.recipe, own.rank, vars(own) | {"seed": seed}, d)
-    if config.rank is not None and config.rank > d:
-        out.note(f"note: rank {config.rank} is more than the {d} dimensions of the embeddings: it adds no power")
-    return config
 
 
 def _started(folder: Path) -> int | None:

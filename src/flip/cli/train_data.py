@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from flip.cli.options import TrainSettings
     from flip.cli.output import Output
     from flip.cli.settings import Settings
+    from flip.data.corpora import Part
     from flip.encoders.base import Encoder
+    from flip.text.tokenize import TokenizerName
     from flip.text.vocabulary import Vocabulary
     from flip.training.material import Material
+    from flip.training.recipes import TrainConfig
 
 
 _OF_DATA = ("train", "extra", "dev", "text", "embedding_pair", "sim_threshold")
@@ -66,51 +69,86 @@ def prepare(settings: Settings, out: Output) -> Material:
 
 
 def _from_corpus(settings: Settings, out: Output) -> Material:
-    from flip.data.corpora import augmented, read_plain
+    from flip.training.run_folder import DATA
+
+    own = settings.train
+    assert own.output is not None
+    if own.embeddings is not None:
+        return _of_given_vectors(own.embeddings, settings, word_chooser(settings), out)
+    encoder = loading.load_encoder(settings.encoder, settings, out)
+    parts = read_corpus(settings, augmentation(own, encoder))
+    material = embedded(parts, own.output / DATA, encoder, word_chooser(settings), settings, out)
+    note_blank_lines(parts, out)
+    if not own.vocab and (advice := material.vocabulary.unsegmented):
+        out.note(f"note: {advice} (in flip.toml: [vocab] tokenizer)")
+    return material
+
+
+def word_chooser(settings: Settings, tokenizer: TokenizerName | None = None) -> Callable[[list[str]], Vocabulary]:
+    """What makes a vocabulary of training sentences, or takes the one that was named; `tokenizer` overrides."""
     from flip.data.published_configs import load_vocabulary
-    from flip.errors import UsageError
     from flip.inputs.records import read_texts
     from flip.text.tokenize import Tokenizer
     from flip.text.vocabulary import build_vocabulary
-    from flip.training.material import AUGMENTED, of_corpus
-    from flip.training.run_folder import DATA
 
     own, v = settings.train, settings.vocab
-    assert own.output is not None
-    teach = list(read_texts([own.teach])) if own.teach else []
 
     def choose_words(sentences: list[str]) -> Vocabulary:
         if own.vocab:
             return load_vocabulary(own.vocab)
         return build_vocabulary(
             sentences,
-            Tokenizer(v.tokenizer, v.strip_accents, v.ngram, v.normalize, v.lowercase),
+            Tokenizer(tokenizer or v.tokenizer, v.strip_accents, v.ngram, v.normalize, v.lowercase),
             max_features=v.max_features,
             min_df=v.min_df,
             max_df=v.max_df,
             words=read_texts([v.words]) if v.words else None,
-            teach=teach,
+            teach=list(read_texts([own.teach])) if own.teach else [],
         )
 
-    if own.embeddings is not None:
-        return _of_given_vectors(own.embeddings, settings, choose_words, out)
-    encoder = loading.load_encoder(settings.encoder, settings, out)
+    return choose_words
+
+
+def read_corpus(settings: Settings, times: int) -> dict[str, Part]:
+    """The CORPUS of the settings of `flip train`, split; and of its training sentences further ones, see `augment`."""
+    from flip.data.corpora import augmented, read_plain
+    from flip.errors import UsageError
+    from flip.inputs.records import read_texts
+    from flip.training.material import AUGMENTED
+
+    own = settings.train
     parts = read_plain(own.corpus, own.split, settings.seed)
-    times = _augmentation(own, encoder)
+    teach = list(read_texts([own.teach])) if own.teach else []
     if teach and not times:
         raise UsageError("--teach makes sentences to learn from, which --augment 0 leaves out", "add --augment 2")
     if times:
         parts[AUGMENTED] = augmented(parts["train"], times, settings.seed, teach)
+    return parts
+
+
+def embedded(
+    parts: dict[str, Part],
+    folder: Path,
+    encoder: Encoder,
+    choose_words: Callable[[list[str]], Vocabulary],
+    settings: Settings,
+    out: Output,
+) -> Material:
+    """Embeds the parts into `folder`, with a bar."""
+    from flip.training.material import of_corpus
+
+    own = settings.train
     with progress_of_parts(parts, False, out) as on_rows:
-        material = of_corpus(
-            parts, own.output / DATA, encoder, choose_words, sources=own.corpus, split=own.split,
+        return of_corpus(
+            parts, folder, encoder, choose_words, sources=own.corpus, split=own.split,
             batch_size=settings.embed.batch_size, on_rows=on_rows,
         )  # fmt: skip
+
+
+def note_blank_lines(parts: dict[str, Part], out: Output) -> None:
+    """Says how many lines of the corpus were left out."""
     if blank := sum(part.dropped for part in parts.values()):
         out.note(f"note: {blank} blank lines dropped")
-    if not own.vocab and (advice := material.vocabulary.unsegmented):
-        out.note(f"note: {advice} (in flip.toml: [vocab] tokenizer)")
-    return material
 
 
 def _of_given_vectors(
@@ -139,7 +177,8 @@ def _of_given_vectors(
     return material
 
 
-def _augmentation(own: TrainSettings, encoder: Encoder) -> int:
+def augmentation(own: TrainSettings, encoder: Encoder) -> int:
+    """How many crops of each sentence are learned from: as asked for, else what an encoder can afford."""
     if own.augment is not None:
         return own.augment
     # Nobody should pay for five times the corpus without having asked for it.
@@ -161,3 +200,13 @@ def _from_manifest(settings: Settings) -> Material:
         test=settings.eval.dataset, dev_manifest=own.dev_data, text=own.text, embedding_pair=own.embedding_pair,
         sim_threshold=own.sim_threshold, alpha=own.alpha,
     )  # fmt: skip
+
+
+def ingredients(own: TrainSettings, seed: int, out: Output, d: int | None) -> TrainConfig:
+    """The recipe of the settings for embeddings of d dimensions, where that is known."""
+    from flip.training.recipes import choose
+
+    config = choose(own.recipe, own.rank, vars(own) | {"seed": seed}, d)
+    if d is not None and config.rank is not None and config.rank > d:
+        out.note(f"note: rank {config.rank} is more than the {d} dimensions of the embeddings: it adds no power")
+    return config

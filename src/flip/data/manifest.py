@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flip.data.manifest_schema import parsed
 from flip.errors import InputError
 from flip.files import read_yaml, replacing
 from flip.inputs.embedding_files import (
@@ -22,6 +23,8 @@ from flip.inputs.embedding_files import (
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from flip.data.manifest_schema import Entry, Named
 
     Rows = NDArray[np.int64]
 
@@ -207,7 +210,7 @@ def load_manifest(path: Path) -> dict[str, Dataset]:
     tree = read_yaml(path)
     if not isinstance(tree, dict) or not tree:
         raise InputError(f"{path}: no datasets", "expected NAME: {embeddings: [...], texts: [...]}")
-    return {str(name): _dataset(str(name), entry, path) for name, entry in tree.items()}
+    return {name: _dataset(name, entry, path) for name, entry in parsed(tree, path).items()}
 
 
 def load_dataset(
@@ -297,40 +300,17 @@ def write_manifest(path: Path, datasets: dict[str, Dataset], *, header: str = ""
         temporary.write_text(content, encoding="utf-8")
 
 
-def _dataset(name: str, entry: Any, manifest: Path) -> Dataset:
-    def items(key: str, names: Sequence[str] = ("id", "file")) -> list[dict[str, Any]]:
-        found = entry.get(key) or [] if isinstance(entry, dict) else None
-        if not isinstance(found, list) or not all(_has(item, names) for item in found):
-            raise InputError(
-                f"{manifest}: dataset {name!r}: {key} must be a list of objects with {' and '.join(names)}",
-                "for example `texts: [{id: en, file: test.txt, language: eng_Latn}]`",
-            )
-        return found
-
+def _dataset(name: str, entry: Entry, manifest: Path) -> Dataset:
     def located(file: str) -> Path:
         path = Path(file)
         return path if path.exists() else manifest.parent / path
 
-    def spoken(item: dict[str, Any]) -> str | None:
-        return None if item.get("language") == _UNKNOWN else item.get("language")
+    def spoken(item: Named) -> str | None:
+        return None if item.language == _UNKNOWN else item.language
 
     return Dataset(
         name,
-        tuple(
-            EmbeddingFile(str(i["id"]), located(i["file"]), i.get("modality", "text"), spoken(i))
-            for i in items("embeddings")
-        ),
-        tuple(TextFile(str(i["id"]), located(i["file"]), spoken(i)) for i in items("texts")),
-        tuple(
-            SimilarityFile(located(i["file"]), tuple(map(str, i.get("pair") or ())))
-            for i in items("sim_scores", ["file"])
-        ),
-    )
-
-
-def _has(item: Any, names: Sequence[str]) -> bool:
-    """Whether an object of a manifest has these fields, and all that it has are of their types."""
-    types = {"id": str | int, "file": str, "modality": str | None, "language": str | None, "pair": list | None}
-    return isinstance(item, dict) and all(
-        isinstance(item.get(key), kind) for key, kind in types.items() if key in item or key in names
+        tuple(EmbeddingFile(i.id, located(i.file), i.modality or "text", spoken(i)) for i in entry.embeddings or ()),
+        tuple(TextFile(i.id, located(i.file), spoken(i)) for i in entry.texts or ()),
+        tuple(SimilarityFile(located(i.file), tuple(i.pair or ())) for i in entry.sim_scores or ()),
     )

@@ -17,18 +17,29 @@ _SAME_MODEL = {
 }
 
 
+def identity(encoder: Encoder, modalities: Collection[str] = ()) -> dict[str, Any]:
+    """What `describe` says, without the dimension, for which an API would be asked."""
+    fields: dict[str, Any] = {"name": encoder.name, "revision": encoder.revision}
+    weights = encoder.weights_of(modalities) if modalities else encoder.weights
+    if weights and isinstance(weights, (str, dict)) and weights != encoder.revision:
+        fields["weights"] = dict(weights) if isinstance(weights, dict) else weights
+    given = {key: value for key, value in encoder.options.given().items() if key in IDENTIFYING}
+    return fields | ({"options": given} if given else {})
+
+
 def describe(encoder: Encoder, modalities: Collection[str] = ()) -> dict[str, Any]:
     """What is stored of an encoder with a checkpoint: name, revision, dimension, options that change the vectors.
 
     And the hash of its weights, where the revision is not that. An encoder of several parts names those for these
     modalities of the inputs, or without any those that it has used.
     """
-    fields: dict[str, Any] = {"name": encoder.name, "revision": encoder.revision, "dimension": encoder.dimension}
-    weights = encoder.weights_of(modalities) if modalities else encoder.weights
-    if weights and isinstance(weights, (str, dict)) and weights != encoder.revision:
-        fields["weights"] = dict(weights) if isinstance(weights, dict) else weights
-    identity = {key: value for key, value in encoder.options.given().items() if key in IDENTIFYING}
-    return fields | ({"options": identity} if identity else {})
+    known = identity(encoder, modalities)
+    return {"name": known.pop("name"), "revision": known.pop("revision"), "dimension": encoder.dimension} | known
+
+
+def knows_weights(encoder: Encoder) -> bool:
+    """Whether what is stored of it tells its weights from others of the same name."""
+    return bool(_weights(identity(encoder)))
 
 
 def common_encoder(sources: Iterable[dict[str, Any]], where: str) -> dict[str, Any]:
@@ -53,6 +64,16 @@ def common_encoder(sources: Iterable[dict[str, Any]], where: str) -> dict[str, A
         if isinstance(more := other.get("weights"), dict):  # of text in one file, of speech in another
             known = known | {"weights": more | known.get("weights", {})}
     return known
+
+
+def made_by(source: dict[str, Any], trained: dict[str, Any]) -> bool | None:
+    """Whether an embedding file was made with the checkpoint's encoder, as far as both say; None where one does not.
+
+    Args as of `require_same_encoder`.
+    """
+    if not source.get("encoder") or trained.get("name") in (None, UNKNOWN):
+        return None
+    return _difference(_described(source), trained) is None
 
 
 def require_same_encoder(source: dict[str, Any], trained: dict[str, Any], name: str) -> None:

@@ -4,49 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.errors import InputError, UsageError
+from flip.errors import InputError
 from flip.evaluation.comparison import Recovered, compare_recovered
-from flip.evaluation.content import ContentWords, content_recall, content_words
-from flip.evaluation.entities import EntityRow, entity_metrics, match_entities
 from flip.evaluation.metrics import (
     BIAS_WEIGHTS,
-    METRICS,
-    Estimate,
     Ranking,
     References,
-    accuracy,
     depth_for,
-    hits,
     rank,
-    ranking_metrics,
-    references,
     without_repetitions,
-    word_shares,
 )
-from flip.evaluation.probabilities import calibration, perplexity, sparsity, threshold_f1
+from flip.evaluation.registry import EvaluationOptions, Setting, Sought, Subject, computable
 from flip.inputs.embedding_files import finite_rows
 from flip.model.ranking import sigmoid
-from flip.text.bags import bags_of_words
 from flip.text.references import ReferenceReader
-from flip.text.spans import span_words
 from flip.text.tokenize import published_tokens
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.data.manifest import Dataset
+    from flip.evaluation.registry import Metric
     from flip.model.checkpoint import Checkpoint
-    from flip.text.tokenize import TokenSource
 
-METRIC_NAMES = (
-    "accuracy", "pr", "curve", "content", "span", "entities", "jaccard", "perplexity", "calibration", "sparsity",
-)  # fmt: skip
-_CHOICES = f"one or more of {', '.join(METRIC_NAMES)}, or all"
 _SHOWN = "shown"  # the ranking of `flip explain`, made in the same pass
 Ranker = Callable[[str, "NDArray[np.floating[Any]]", int], dict[str, Ranking]]
 
@@ -111,24 +96,11 @@ class EvaluationData:
 
 
 @dataclass(frozen=True)
-class EvaluationOptions:
-    """metrics: of METRIC_NAMES, or `("all",)`.  topn: N.  tokens: see `flip.evaluation.metrics.references`.
-
-    entities: rows of the entity file.  device: name of a torch device.
-    """
-
-    metrics: Sequence[str] = ("accuracy", "pr")
-    topn: int = 10
-    tokens: TokenSource = "vocabulary"
-    entities: Sequence[EntityRow] | None = None
-    device: str = "cpu"
-
-
-@dataclass(frozen=True)
 class Measured:
     """One embedding of a dataset. result: the JSON object of `flip eval`; the rest is what it was computed from.
 
     ranking: by side, in the model's words.  counted: in those that the references tell apart.
+    subject: what the metrics looked at.
     """
 
     result: dict[str, Any]
@@ -137,13 +109,14 @@ class Measured:
     ranking: Mapping[str, Ranking]
     counted: Mapping[str, Ranking]
     checkpoint: Checkpoint
+    subject: Subject
 
 
 def evaluate_dataset(
     checkpoint: Checkpoint,
     data: EvaluationData,
     options: EvaluationOptions,
-    others: Iterable[Checkpoint] = (),
+    others: Sequence[Measured] = (),
     splice: Ranker | None = None,
 ) -> Iterator[Measured]:
     """Measures each embedding of a dataset.
@@ -152,81 +125,74 @@ def evaluate_dataset(
         checkpoint: the model; its vocabulary holds the concepts of SpLiCE.
         data: sentences and embeddings.
         options: what to measure.
-        others: models to compare with, on the same embeddings.
+        others: other models on the same sentences, to compare with; on an embedding of the same name, or of whatever
+            name where the dataset has only one.
         splice: ranks words instead of the model: (embedding id, embeddings, depth) -> {"no_bias": Ranking}.
 
     Raises:
         UsageError: a metric was named that cannot be computed; under `all` it is listed in `not_computed` instead.
     """
-    others = list(others)
-    chosen, missing = _computable(checkpoint, data, options, others, splice is not None)
-    texts, vocabulary, size = list(data.texts.values()), checkpoint.vocabulary, len(checkpoint.vocabulary)
-    refs = references(texts, vocabulary, options.tokens)
+    compared = bool(others) or len(data.embeddings) > 1
+    chosen, missing = computable(Setting(checkpoint, options, compared, splice is not None))
+    names = [metric.name for metric in chosen]
+    sought = Sought(data.texts, checkpoint.vocabulary, options)
+    refs = sought.references
     if not refs.words.sizes.any():
         missing["accuracy"] = "no sentence has a word of the vocabulary"
-    spans = span_words(texts, vocabulary, options.tokens) if "span" in chosen else None
-    content = content_words(texts, vocabulary, options.tokens) if "content" in chosen else None
-    entities = None
-    if "entities" in chosen and options.entities is not None:
-        entities = match_entities(options.entities, data.texts, vocabulary, options.tokens)
-    depth = max(depth_for(refs, options.topn), int(spans.sizes.max(initial=1)) if spans else 1)
-    weights = {**BIAS_WEIGHTS} | ({_SHOWN: checkpoint.bias_weight} if {"calibration", "content"} & {*chosen} else {})
+    depth = max(depth_for(refs, options.topn), int(sought.spans.sizes.max(initial=1)) if "span" in names else 1)
+    needs_shown = any(metric.needs_shown for metric in chosen)
+    weights = {**BIAS_WEIGHTS} | ({_SHOWN: checkpoint.bias_weight} if needs_shown else {})
     ranker = splice or _model_ranker(checkpoint, weights, options.device)
-    same = ReferenceReader.of(vocabulary, options.tokens).same
+    same = ReferenceReader.of(checkpoint.vocabulary, options.tokens).same
     ranked = {name: ranker(name, view, depth) for name, view in data.embeddings.items()}
     shown = {name: ranking.pop(_SHOWN) for name, ranking in ranked.items() if _SHOWN in ranking}
     rankings = {
         name: {side: without_repetitions(one, same) for side, one in ranking.items()}
         for name, ranking in ranked.items()
     }
-    compared = _compare(checkpoint, data, options, others, rankings, refs) if "jaccard" in chosen else {}
+    comparisons = _compare(checkpoint, others, rankings, refs) if "jaccard" in names else {}
     for name, view in data.embeddings.items():
         ranking = rankings[name]
-        metrics = ranking_metrics(ranking, refs, size, metrics=chosen, topn=options.topn)
-        if "accuracy" in chosen:
-            metrics |= word_shares(ranking, refs, size)
-        if content is not None:
-            best = without_repetitions(shown[name], same) if name in shown else _last(ranking["no_bias"], checkpoint)
-            metrics |= content_recall(best, content, size, options.topn)
-        if spans is not None:
-            metrics["span_accuracy"] = {
-                side: Estimate.of(accuracy(hits(ranked.words, spans, size), spans)).to_dict()
-                for side, ranked in ranking.items()
-            }
-        if entities is not None:
-            metrics |= entity_metrics(ranking, entities, size, topn=options.topn)
-        if "perplexity" in chosen:
-            bags = bags_of_words(texts, vocabulary)
-            metrics["perplexity"] = perplexity(checkpoint.model, view, bags, options.device).to_dict()
-        if "calibration" in chosen:
-            probable = without_repetitions(_with_full_bias(shown[name], checkpoint, options.topn), same)
-            metrics |= calibration(probable, refs, size)
-            metrics["threshold_f1"] = threshold_f1(ranking["bias"], refs, size, checkpoint.threshold)
-        if "sparsity" in chosen:
-            metrics["sparsity"] = {"value": sparsity(checkpoint.model)}
+        if name in shown:
+            best = without_repetitions(_with_full_bias(shown[name], checkpoint), same)
+        else:
+            best = _last(ranking["no_bias"], checkpoint)
+        subject = Subject(checkpoint, options, sought, ranking, best, view, comparisons.get(name, ()))
         result: dict[str, Any] = {
             "dataset": data.name,
             "embedding": name,
             "model": checkpoint.name,
             "method": "splice" if splice else "flip",
             "rank": checkpoint.model.rank,
-            "n": len(texts),
+            "n": len(refs),
             "skipped": sum(data.left_out.values()) + int((refs.words.sizes == 0).sum()),
             "device": options.device,
-            "metrics": metrics,
-            "most_frequent_words": _most_frequent(checkpoint, refs, content, chosen, options),
+            "metrics": _figures(chosen, subject),
+            "most_frequent_words": _most_frequent(chosen, subject),
         }
-        if entities is not None:
-            result["entity_rows"] = {
-                "rows": entities.rows,
-                "unmatched": entities.unmatched,
-                "nameless": entities.nameless,
-            }
-        if "jaccard" in chosen:
-            result["comparisons"] = compared[name]
+        for metric in chosen:
+            result |= metric.beside(subject)
         if missing:
             result["not_computed"] = missing
-        yield Measured(result, texts, refs, ranked[name], ranking, checkpoint)
+        yield Measured(result, list(data.texts.values()), refs, ranked[name], ranking, checkpoint, subject)
+
+
+def _figures(chosen: Iterable[Metric], subject: Subject) -> dict[str, Any]:
+    return {key: value for metric in chosen for key, value in metric.measure(subject).items()}
+
+
+def _most_frequent(chosen: Sequence[Metric], subject: Subject) -> dict[str, Any]:
+    """The figures of the words of the highest b, the same for every sentence: what can be had without its embedding."""
+    checkpoint, options, refs = subject.checkpoint, subject.options, subject.sought.references
+    depth = depth_for(refs, options.topn) + len(checkpoint.function_words)  # so many may be behind the content words
+    best = np.argsort(-checkpoint.model.b, kind="stable")[None, :depth]
+    same = ReferenceReader.of(checkpoint.vocabulary, options.tokens).same
+    best = without_repetitions(Ranking(best, np.empty((0, 0), np.float32)), same).words
+    ranked = Ranking(np.broadcast_to(best, (len(refs), best.shape[1])), np.empty((0, 0), np.float32))
+    frequent = replace(subject, ranking={"": ranked}, shown=_last(ranked, checkpoint))
+    found = _figures([metric for metric in chosen if metric.of_ranking], frequent)
+    found.pop("known_words", None)  # of the sentences, whatever the ranking
+    return {key: value.get("", value) for key, value in found.items()}
 
 
 def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, Any]]:
@@ -240,8 +206,7 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, A
     for i, text in enumerate(measured.texts):
         reference = bags.words[bags.indptr[i] : bags.indptr[i + 1]].tolist()
         record: dict[str, Any] = {
-            "dataset": measured.result["dataset"],
-            "embedding": measured.result["embedding"],
+            **{key: measured.result[key] for key in ("dataset", "embedding", "model")},
             "text": text,
             "reference": [words[w] for w in reference],
             "out_of_vocabulary": int(measured.refs.tokens[i]) - len(reference),
@@ -267,28 +232,6 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, A
         yield record
 
 
-def _most_frequent(
-    checkpoint: Checkpoint,
-    refs: References,
-    content: ContentWords | None,
-    chosen: Sequence[str],
-    options: EvaluationOptions,
-) -> dict[str, Any]:
-    """The metrics of the words of the highest b, the same for every sentence: what can be had without its embedding."""
-    topn = options.topn
-    depth = depth_for(refs, topn) + len(checkpoint.function_words)  # so many may be behind the content words
-    best = np.argsort(-checkpoint.model.b, kind="stable")[None, :depth]
-    same = ReferenceReader.of(checkpoint.vocabulary, options.tokens).same
-    best = without_repetitions(Ranking(best, np.empty((0, 0), np.float32)), same).words
-    ranked = Ranking(np.broadcast_to(best, (len(refs), best.shape[1])), np.empty((0, 0), np.float32))
-    ranking, size = {"": ranked}, len(checkpoint.vocabulary)
-    sides = ranking_metrics(ranking, refs, size, metrics=[name for name in METRICS if name in chosen], topn=topn)
-    if "accuracy" in chosen:
-        sides["all_words"] = word_shares(ranking, refs, size)["all_words"]
-    found = {name: value[""] for name, value in sides.items()}
-    return found if content is None else found | content_recall(_last(ranked, checkpoint), content, size, topn)
-
-
 def _last(ranking: Ranking, checkpoint: Checkpoint) -> Ranking:
     """The same words, with the function words of the checkpoint's language behind all others."""
     behind = np.argsort(np.isin(ranking.words, checkpoint.function_words), axis=1, kind="stable")
@@ -301,18 +244,15 @@ def _model_ranker(checkpoint: Checkpoint, weights: Mapping[str, float], device: 
     )
 
 
-def _with_full_bias(shown: Ranking, checkpoint: Checkpoint, topn: int) -> Ranking:
+def _with_full_bias(shown: Ranking, checkpoint: Checkpoint) -> Ranking:
     """The words that `flip explain` shows, in its order, with scores that have the full bias."""
-    words = shown.words[:, :topn]
     missing = np.float32(1 - checkpoint.bias_weight)
-    return Ranking(words, shown.scores[:, :topn] + missing * checkpoint.model.b[words])
+    return Ranking(shown.words, shown.scores + missing * checkpoint.model.b[shown.words])
 
 
 def _compare(
     checkpoint: Checkpoint,
-    data: EvaluationData,
-    options: EvaluationOptions,
-    others: Sequence[Checkpoint],
+    others: Sequence[Measured],
     rankings: Mapping[str, Mapping[str, Ranking]],
     refs: References,
 ) -> dict[str, list[dict[str, Any]]]:
@@ -324,42 +264,9 @@ def _compare(
             if second != name:
                 about = {"model": checkpoint.name, "rank": checkpoint.model.rank, "embedding": second}
                 found[name].append(about | compare_recovered(recovered, other))
-    for model in others:
-        words = references(data.texts.values(), model.vocabulary, options.tokens)
-        for name, view in data.embeddings.items():
-            ranking = rank(model.model, view, depth_for(words, 1), device=options.device)
-            same = ReferenceReader.of(model.vocabulary, options.tokens).same
-            ranking = {side: without_repetitions(one, same) for side, one in ranking.items()}
-            about = {"model": model.name, "rank": model.model.rank, "embedding": name}
-            other = Recovered(ranking, words.words, model.vocabulary)
-            found[name].append(about | compare_recovered(own[name], other))
+        for one in others:
+            if len(own) == 1 or one.result["embedding"] == name:
+                about = {key: one.result[key] for key in ("model", "rank", "embedding")}
+                second_model = Recovered(one.counted, one.refs.words, one.checkpoint.vocabulary)
+                found[name].append(about | compare_recovered(recovered, second_model))
     return found
-
-
-def _computable(
-    checkpoint: Checkpoint,
-    data: EvaluationData,
-    options: EvaluationOptions,
-    others: Sequence[Checkpoint],
-    splice: bool,
-) -> tuple[list[str], dict[str, str]]:
-    """The metrics that can be computed, and why the others cannot."""
-    unscored = "SpLiCE gives weights, not probabilities" if splice else None
-    reasons = {
-        "entities": None if options.entities is not None else "needs --entities FILE.jsonl",
-        "jaccard": None if others or len(data.embeddings) > 1 else "needs a second embedding, or --compare RUN",
-        "perplexity": unscored or ("the model is Bernoulli: see log_loss" if checkpoint.calibrated else None),
-        "calibration": unscored
-        or (None if checkpoint.calibrated else "the model is multinomial: its scores are no word probabilities"),
-        "sparsity": "SpLiCE has no A" if splice else None,
-    }
-    wanted = METRIC_NAMES if "all" in options.metrics else options.metrics
-    if not wanted:
-        raise UsageError("no metric to compute", _CHOICES)
-    if unknown := [name for name in wanted if name not in METRIC_NAMES]:
-        raise UsageError(f"unknown metric {unknown[0]!r}", _CHOICES)
-    missing = {name: why for name in wanted if (why := reasons.get(name))}
-    if missing and "all" not in options.metrics:
-        name, why = next(iter(missing.items()))
-        raise UsageError(f"cannot compute {name}: {why}")
-    return [name for name in wanted if name not in missing], missing

@@ -65,9 +65,7 @@ def calibration(shown: Ranking, refs: References, vocabulary_size: int) -> dict[
     y = hits(shown.words, refs.words, vocabulary_size)
     # log p = -log(1 + exp(-z)) and log(1 - p) = -log(1 + exp(z)), exact where p is near 0 or 1
     loss = np.logaddexp(0.0, np.where(y, -shown.scores, shown.scores).astype(np.float64)).mean(axis=1)
-    n, bins = len(p), np.minimum((p * _BINS).astype(np.int64), _BINS - 1)
-    gaps = np.zeros((n, _BINS))
-    np.add.at(gaps, (np.arange(n)[:, None], bins), y - p)
+    n, gaps = len(p), calibration_gaps(shown, refs, vocabulary_size)
     words = p.size
     resampled = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), _RESAMPLES) @ gaps if n > 1 else gaps
     error = Estimate(
@@ -76,6 +74,16 @@ def calibration(shown: Ranking, refs: References, vocabulary_size: int) -> dict[
         n,
     )
     return {"log_loss": Estimate.of(loss).to_dict(), "calibration_error": error.to_dict()}
+
+
+def calibration_gaps(shown: Ranking, refs: References, vocabulary_size: int) -> NDArray[np.float64]:
+    """(n, 15) sums over the words of a sentence of y - p, by bins of p: what `calibration_error` is made of."""
+    p = sigmoid(shown.scores.astype(np.float64))
+    y = hits(shown.words, refs.words, vocabulary_size)
+    n, bins = len(p), np.minimum((p * _BINS).astype(np.int64), _BINS - 1)
+    gaps = np.zeros((n, _BINS))
+    np.add.at(gaps, (np.arange(n)[:, None], bins), y - p)
+    return gaps
 
 
 def threshold_f1(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flip.evaluation.evaluate import sentence_details
 from flip.evaluation.plots import inline_svgs
+from flip.evaluation.registry import FIGURES
 from flip.files import replacing
 
 if TYPE_CHECKING:
@@ -15,34 +16,6 @@ if TYPE_CHECKING:
 
 Result = dict[str, Any]
 
-_AT_N = (
-    "precision", "recall", "f1", "content_recall", "content_recall_known", "entity_recall_strict",
-    "entity_recall_partial", "entity_precision", "entity_f1", "entity_f1_strict", "entity_f1_partial",
-)  # fmt: skip
-_NAMES = {
-    "accuracy": "accuracy over known words",
-    "all_words": "share of all words",
-    "known_words": "words known",
-    "content_recall": "content-word recall",
-    "content_recall_known": "content-word recall, known words,",
-    "precision": "precision",
-    "recall": "recall",
-    "f1": "F1",
-    "average_precision": "average precision at 50",
-    "span_accuracy": "span-aware accuracy",
-    "entity_recall_strict": "entity recall, strict,",
-    "entity_recall_partial": "entity recall, partial,",
-    "entity_precision": "entity precision",
-    "entity_f1": "entity F1, all words,",
-    "entity_f1_strict": "entity F1, strict,",
-    "entity_f1_partial": "entity F1, partial,",
-    "threshold_f1": "F1 of the words above a probability",
-    "log_loss": "log loss of the words shown",
-    "calibration_error": "expected calibration error",
-    "sparsity": "sparsity of A",
-}
-_DECIMALS = {"perplexity": 2, "log_loss": 4}  # of what is no fraction
-_CURVES = ("curve", "entity_curve")
 IN_PERCENT = "Percent ± standard error; losses and perplexity as they are."
 COLUMNS = ("metric", "with b", "without b", "most frequent words")
 
@@ -54,16 +27,17 @@ def summary_rows(result: Result, topn: int) -> list[tuple[str, ...]]:
     """
     rows = []
     for key, value in result["metrics"].items():
-        if key in _CURVES:
+        if key not in FIGURES:
             continue
-        name = _NAMES.get(key, key) + (f" at {topn}" if key in _AT_N else "")
+        figure = FIGURES[key]
+        name = figure.heading.format(n=topn)
         if value.get("n") and "threshold" in value:
             name += f" ({value['threshold']:.2f})"
         frequent = _estimate(result["most_frequent_words"][key]) if key in result["most_frequent_words"] else ""
         if "value" in value:
             sides = [f"{100 * value['value']:.2f}", ""]
         elif "mean" in value:
-            sides = [_estimate(value, _DECIMALS.get(key)), ""]
+            sides = [_estimate(value, figure.decimals), ""]
         else:
             sides = [_estimate(value.get(side)) for side in ("bias", "no_bias")]
         rows.append((name, *sides, frequent))

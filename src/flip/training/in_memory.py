@@ -19,13 +19,14 @@ from flip.training.calibration import language_of
 from flip.training.pipeline import described, measured
 from flip.training.recipes import choose
 from flip.training.targets import dev_references, training_bags
-from flip.training.trainer import DevData, Trainer, TrainingData
+from flip.training.trainer import Trainer
+from flip.training.training_data import DevData, TrainingData
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.text.vocabulary import Vocabulary
-    from flip.training.trainer import Epoch
+    from flip.training.progress import Epoch
 
 
 def fit_checkpoint(

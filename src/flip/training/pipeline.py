@@ -23,7 +23,8 @@ from flip.training.distributed import ALONE
 from flip.training.material import views_of
 from flip.training.run_folder import kept_epoch, open_run, precision_of, train_run
 from flip.training.targets import dev_references, training_bags
-from flip.training.trainer import DevData, Trainer, TrainingData
+from flip.training.trainer import Trainer
+from flip.training.training_data import DevData, TrainingData
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
     from flip.text.vocabulary import Vocabulary
     from flip.training.distributed import Group
     from flip.training.material import Material
+    from flip.training.progress import Epoch
     from flip.training.recipes import TrainConfig
-    from flip.training.trainer import Epoch
 
 
 @dataclass(frozen=True)

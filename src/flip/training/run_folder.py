@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from flip.model.checkpoint import SavedType
     from flip.text.bags import Bags
     from flip.text.vocabulary import Vocabulary
+    from flip.training.progress import Epoch
     from flip.training.recipes import Precision
-    from flip.training.trainer import Epoch, Trainer
+    from flip.training.trainer import Trainer
 
 DATA, LOG, STATE, STARTED = "data", "log.jsonl", "state.safetensors", "options.json"
 _OWN = (STARTED, STATE, LOG, MODEL_FILE, VOCAB_FILE, CONFIG_FILE)

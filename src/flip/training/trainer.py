@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,6 @@ import torch
 
 from flip.device import flush_denormals, matmul_dtype
 from flip.errors import FlipError, InputError
-from flip.evaluation.metrics import References
 from flip.model.linear import FactorizedLogLinear, LogLinear, Model
 from flip.training.batches import Batch, Batches, batch_edges, published_edges
 from flip.training.calibration import calibrate
@@ -27,96 +26,17 @@ from flip.training.dev_metrics import dev_accuracy, dev_recall
 from flip.training.distributed import ALONE, Group
 from flip.training.initialization import initial_parameters, orthonormal
 from flip.training.objectives import OBJECTIVES, Gradients
+from flip.training.progress import Epoch, Progress
 from flip.training.recipes import Precision, TrainConfig
+from flip.training.training_data import DevData, TrainingData
 from flip.training.whitening import Whitening, fit_whitening
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from flip.text.bags import Bags
 
 _PRECISIONS: dict[torch.dtype, Precision] = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """Sentences to learn from: one or two embedding matrices (n, d) of them, and their bags of words.
-
-    whole: the first so many are whole sentences, and the whitening is theirs: those that `flip.data.augmentation` makes
-        of them vary otherwise. None is all.
-    parts: sentences of each dataset, where there are several.
-    """
-
-    views: tuple[NDArray[np.floating[Any]], ...]
-    bags: Bags
-    whole: int | None = None
-    parts: tuple[int, ...] | None = None
-
-    def __post_init__(self) -> None:
-        if not len(self.bags):
-            raise InputError("no sentence to train on")
-        _require_rows(self.views, len(self.bags))
-
-
-@dataclass(frozen=True)
-class DevData:
-    """Sentences to check on: as many embedding matrices as the training data have, and their references.
-
-    function_words: indices of words that are shown behind all others, and so not calibrated.
-    """
-
-    views: tuple[NDArray[np.floating[Any]], ...]
-    references: References
-    function_words: NDArray[np.int64] | None = None
-
-    def __post_init__(self) -> None:
-        _require_rows(self.views, len(self.references))
-        if not len(self.references.words.words):
-            raise InputError("no sentence of dev has a word of the vocabulary", "give other sentences to check on")
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one pass over the data gave.
-
-    loss: mean over every eighth step, a sentence.
-    score, accuracy: the dev metric, and accuracy with b, on dev (the mean of both embeddings); None without a check.
-    seconds: of the pass and its check; those of the first count the making of the Trainer in.
-    """
-
-    epoch: int
-    epochs: int
-    loss: float
-    score: float | None
-    accuracy: float | None
-    best: bool
-    lr: float
-    sparsity: float
-    seconds: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """A line of log.jsonl."""
-        return asdict(self)
-
-
-@dataclass
-class Progress:
-    """What changes from epoch to epoch beside the tensors.
-
-    epoch: passes done.
-    best_score: of the dev metric.
-    checks_without_gain: since then.
-    lr_scale: what the plateau schedule has made of the rate.
-    plateau_score, checks_on_plateau: the best score that it counts as a gain, and the checks since.
-    """
-
-    epoch: int = 0
-    best_score: float = -math.inf
-    checks_without_gain: int = 0
-    lr_scale: float = 1.0
-    plateau_score: float = -math.inf
-    checks_on_plateau: int = 0
 
 
 class Trainer:
@@ -358,22 +278,10 @@ class Trainer:
         """Score and accuracy of the current model on dev; keeps it where it has the best score so far."""
         model = self._checked_model()
         score, with_b = self.group.from_first(lambda: self._dev_scores(model))
-        best = score > self.progress.best_score
+        best = self.progress.checked(score, self.config.patience)
         if best:
-            self.best, self.progress.best_score, self.progress.checks_without_gain = deepcopy(model), score, 0
-        else:
-            self.progress.checks_without_gain += 1
-        self._lower_on_plateau(score)
+            self.best = deepcopy(model)
         return score, with_b, best
-
-    def _lower_on_plateau(self, score: float) -> None:
-        """As torch's ReduceLROnPlateau with patience // 2: what is not a ten-thousandth above the best is no gain."""
-        if score > self.progress.plateau_score * (1 + 1e-4):
-            self.progress.plateau_score, self.progress.checks_on_plateau = score, 0
-            return
-        self.progress.checks_on_plateau += 1
-        if self.progress.checks_on_plateau > self.config.patience // 2:
-            self.progress.lr_scale, self.progress.checks_on_plateau = self.progress.lr_scale / 2, 0
 
     def _checked_model(self) -> Model:
         """What a check measures and keeps, in the first process; the others only learn its score."""
@@ -390,11 +298,6 @@ class Trainer:
         if self.config.dev_metric == "accuracy":
             return with_b, with_b
         return dev_recall(model, self._dev_views, words, device), with_b
-
-
-def _require_rows(views: tuple[NDArray[np.floating[Any]], ...], n: int) -> None:
-    if any(len(u) != n for u in views):
-        raise InputError(f"{[len(u) for u in views]} embeddings for {n} sentences")
 
 
 def soft_threshold_(A: Tensor, threshold: float) -> None:

@@ -1,0 +1,104 @@
+"""Several models on the same sentences: the record of their differences, and the tables of a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from flip.cli.output import Output, shown
+
+if TYPE_CHECKING:
+    from flip.evaluation.evaluate import Measured
+    from flip.evaluation.word_changes import WordChange
+
+_LISTED = 20  # words, of those that a model finds more often, and of the others
+_NAMED = 6  # of them on a terminal
+
+
+def compare(measured: Sequence[Measured], seed: int) -> dict[str, Any]:
+    """Gives the record of each model its intervals, and returns that of the differences to the first."""
+    from flip.evaluation.paired import RESAMPLES, side_by_side
+
+    found = side_by_side(measured, seed)
+    for one, figures in zip(measured, found.figures, strict=True):
+        one.result["intervals"] = {name: interval.to_dict() for name, interval in figures.items()}
+    first = measured[0].result
+    differences = []
+    for one, difference in zip(measured[1:], found.differences, strict=True):
+        more = [word for word in difference.words if word.change > 0]
+        fewer = [word for word in reversed(difference.words) if word.change < 0]
+        differences.append(
+            {
+                "model": one.result["model"],
+                "embedding": one.result["embedding"],
+                "figures": {name: interval.to_dict() for name, interval in difference.figures.items()},
+                "found_more_often": _listed(more),
+                "found_less_often": _listed(fewer),
+            }
+        )
+    about = {"dataset": first["dataset"], "model": first["model"], "embedding": first["embedding"]}
+    shared = {} if found.shared is None else {"shared_words": found.shared}
+    return about | {"n": first["n"], "resamples": RESAMPLES, "seed": seed} | shared | {"differences": differences}
+
+
+def _listed(words: list[WordChange]) -> dict[str, Any]:
+    return {"words": [word.to_dict() for word in words[:_LISTED]], "in_all": len(words)}
+
+
+def draw_comparison(results: Sequence[dict[str, Any]], differences: dict[str, Any], topn: int, out: Output) -> None:
+    """A row for each model, then how each differs from the first."""
+    from flip.evaluation.paired import HEADINGS
+
+    first, words = results[0], sorted({one["words"] for one in results})
+    known = " to ".join(str(count) for count in words[:: max(1, len(words) - 1)])
+    out.show(shown(f"{first['dataset']}: {first['n']} sentences, {known} words known", "bold"))
+    out.show(shown(f"percent ± half of the 95% interval; content words and names: found among the best {topn}", "dim"))
+    out.show(shown("calibration: the error of the probabilities, the less the better", "dim"))
+    names = [name for name in HEADINGS if any(name in one["intervals"] for one in results)]
+    table = _table("model", "d", *(HEADINGS[name] for name in names))
+    for one in results:
+        cells = [_spread(one["intervals"].get(name)) for name in names]
+        table.add_row(*map(shown, (_label(one, results), one["dimension"], *cells)))
+    out.show(table)
+    if "shared_words" in differences:
+        said = f"accuracy: of the words that a model knows; shared: of the {differences['shared_words']} that all know"
+        out.show(shown(said, "dim"))
+    for one, other in zip(differences["differences"], results[1:], strict=True):
+        out.show(shown(""))
+        out.show(shown(f"{_label(other, results)} against {_label(first, results)}", "bold"))
+        table = _table("", "difference", "95%", "")
+        for name, gap in one["figures"].items():
+            if gap["value"] != gap["value"]:
+                continue
+            certain = "" if gap["low"] <= 0 <= gap["high"] else "*"
+            between = f"{100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}"
+            table.add_row(*map(shown, (HEADINGS[name], f"{100 * gap['value']:+.1f}", between, certain)))
+        out.show(table)
+        for key, often in (("found_more_often", "more often"), ("found_less_often", "less often")):
+            if found := one[key]["words"]:
+                said = ", ".join(
+                    f"{word['word']} {word['second']}/{word['n']}, not {word['first']}" for word in found[:_NAMED]
+                )
+                rest = one[key]["in_all"] - _NAMED
+                out.show(shown(f"finds {often}: {said}" + (f", and {rest} more words" if rest > 0 else "")))
+
+
+def _table(*headings: str) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for i, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if i else "left", no_wrap=i > 0, overflow="fold")
+    return table
+
+
+def _label(result: dict[str, Any], results: Sequence[dict[str, Any]]) -> str:
+    """The model, and the embedding where that is not the same for all or the model's own name."""
+    alike = len({one["embedding"] for one in results}) == 1 or result["embedding"] == result["model"]
+    return result["model"] if alike else f"{result['model']} on {result['embedding']}"
+
+
+def _spread(interval: dict[str, float] | None) -> str:
+    if interval is None or interval["value"] != interval["value"]:
+        return "-"
+    return f"{100 * interval['value']:.1f}±{50 * (interval['high'] - interval['low']):.1f}"

@@ -1,0 +1,175 @@
+"""What embeds: batches of a spool into the slots of a journal, and from there to their place."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.embedding.journal import Batch, Journal
+from flip.encoders.mixed import encode_inputs
+from flip.errors import InputError
+from flip.files import replacing, write_json
+from flip.inputs.embedding_files import audio_path, embeddings_json, sentences_path
+from flip.model.tensors import narrowed
+
+if TYPE_CHECKING:
+    from flip.embedding.spool import Spool
+    from flip.encoders.base import Encoder
+    from flip.encoders.transcriber import Transcriber, Transcript
+
+
+class Work:
+    """Embeds the inputs of a spool into the slots of a journal."""
+
+    def __init__(
+        self, spool: Spool, journal: Journal, encoder: Encoder, transcriber: Callable[[], Transcriber] | None
+    ) -> None:
+        self.spool, self.journal, self.encoder = spool, journal, encoder
+        self.load_transcriber = transcriber
+        self.transcriber: Transcriber | None = None
+        self.transcribing = threading.Lock()
+
+    def run(self, batch_size: int | None, on_rows: Callable[[int, int], None] | None) -> None:
+        """Embeds what is not done yet, as many batches side by side as the encoder allows."""
+        size, concurrency = self.encoder.batch_size, self.encoder.concurrency
+        if batch_size:
+            size = batch_size if concurrency is None else min(batch_size, size)
+        batches = self._batches(size)
+
+        def record(done: tuple[Batch, np.ndarray]) -> None:
+            self.journal.write(*done)
+            if on_rows:
+                on_rows(int(self.journal.done.sum()), self.spool.total)
+
+        if concurrency is None:
+            for numbered in batches:
+                record(self._embed(numbered))
+        else:
+            self._side_by_side(batches, concurrency, record)
+
+    def finish(self, target: Path, description: dict[str, Any]) -> tuple[int, list[dict[str, Any]]]:
+        """Moves everything to its place, the vectors last; returns the number of rows, and what failed."""
+        journal = self.journal
+        failed = [
+            {"input": i, "audio": item.get("audio"), "error": journal.failed[i]}
+            for i, item in enumerate(self.spool.items())
+            if i in journal.failed
+        ]
+        rows = self.spool.total - len(failed)
+        if failed and not rows:
+            journal.remove()
+            self.spool.remove()
+            raise InputError(
+                f"none of {self.spool.total} inputs could be embedded; first: {failed[0]['error']}",
+                "nothing was written",
+            )
+        # What is replaced goes first: killed between these lines, the next run must not take it for this one's.
+        if target.exists():
+            journal.keep_mode_of(target)
+            Path(os.path.realpath(target)).unlink()
+        self._write_lines(target)
+        about = description | {"rows": rows, "truncated": journal.truncated, "blank": self.spool.blank}
+        about["device"] = self.encoder.device
+        if failed:
+            about["failed"] = failed
+        if journal.warnings:
+            about["warnings"] = journal.warnings
+        if self.encoder.weights:
+            about.setdefault("weights", self.encoder.weights)
+        if self.transcriber is not None:
+            about["via"] = {"name": self.transcriber.name, "revision": self.transcriber.revision}
+        write_json(embeddings_json(target), about)
+        journal.deliver()
+        self.spool.remove()
+        return rows, failed
+
+    def _write_lines(self, target: Path) -> None:
+        """The sentences of the rows, and their recordings where there are any."""
+        kept = [(i, item) for i, item in enumerate(self.spool.items()) if i not in self.journal.failed]
+        with replacing(sentences_path(target)) as temporary, temporary.open("w", encoding="utf-8") as file:
+            for i, item in kept:
+                text = item["text"] or self.journal.transcripts.get(i, "")
+                file.write(" ".join(text.splitlines()) + "\n")
+        if any("audio" in item for _, item in kept):
+            with replacing(audio_path(target)) as temporary, temporary.open("w", encoding="utf-8") as file:
+                file.writelines(f"{item.get('audio', '')}\n" for _, item in kept)
+
+    def _batches(self, size: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+        """(index of the first, inputs) of runs of at most `size` inputs that are not done."""
+        batch: list[dict[str, Any]] = []
+        for i, item in enumerate(self.spool.items()):
+            if batch and (self.journal.done[i] or len(batch) == size):
+                yield i - len(batch), batch
+                batch = []
+            if not self.journal.done[i]:
+                batch.append(item)
+        if batch:
+            yield self.spool.total - len(batch), batch
+
+    def _side_by_side(
+        self,
+        batches: Iterator[tuple[int, list[dict[str, Any]]]],
+        concurrency: int,
+        record: Callable[[tuple[Batch, np.ndarray]], None],
+    ) -> None:
+        """Embeds several batches at a time, and records them in whatever order they come back.
+
+        After a failure or Ctrl-C no other is begun; but those on their way have been paid for: they are waited for.
+        """
+        waiting: set[Future[tuple[Batch, np.ndarray]]] = set()
+        pool = ThreadPoolExecutor(concurrency)
+        try:
+            while True:
+                waiting |= {pool.submit(self._embed, one) for one in islice(batches, concurrency - len(waiting))}
+                if not waiting:
+                    return
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    record(future.result())
+                    waiting.remove(future)
+        finally:
+            if waiting:
+                self.encoder.stop()
+            pool.shutdown(cancel_futures=True)
+            for future in waiting:
+                if not future.cancelled() and future.exception() is None:
+                    record(future.result())
+
+    def _embed(self, numbered: tuple[int, list[dict[str, Any]]]) -> tuple[Batch, np.ndarray]:
+        """The vectors of a batch; a recording that cannot be read fails alone."""
+        start, items = numbered
+        batch = Batch(start, len(items))
+        inputs = [Path(item["audio"]) if "audio" in item else str(item["text"]) for item in items]
+        vectors = np.zeros((len(items), self.encoder.dimension), np.float32)
+        for i, (item, one) in enumerate(zip(inputs, encode_inputs(self.encoder, inputs, self._hear), strict=True)):
+            batch.warnings += one.warnings
+            batch.truncated += one.truncated
+            if one.heard and one.heard.text:
+                batch.transcripts[start + i] = one.heard.text
+            if one.vector is None:
+                batch.failed[start + i] = one.error or f"{item}: no speech was recognised"
+            else:
+                vectors[i] = one.vector
+        self._check(vectors, inputs, start)
+        return batch, narrowed(vectors, self.journal.dtype, f"embeddings of {self.encoder.name}")
+
+    def _hear(self, path: Path) -> Transcript:
+        with self.transcribing:
+            if self.transcriber is None:
+                if self.load_transcriber is None:
+                    raise InputError(f"{path}: {self.encoder.name} reads text, not audio")
+                self.transcriber = self.load_transcriber()
+            return self.transcriber.transcribe(path)
+
+    def _check(self, found: np.ndarray, batch: Sequence[str | Path], start: int) -> None:
+        bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
+        if len(bad):
+            raise InputError(
+                f"encoder {self.encoder.name} gave NaN or infinity for row {start + bad[0]}: {str(batch[bad[0]])!r}"
+            )

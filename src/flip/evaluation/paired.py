@@ -1,0 +1,213 @@
+"""Models on the same sentences, side by side: their figures with intervals, and how each differs from the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.evaluation.comparison import Recovered
+from flip.evaluation.entities import entity_recall
+from flip.evaluation.metrics import Ranking, hits, rank, without_repetitions
+from flip.evaluation.probabilities import calibration_gaps
+from flip.evaluation.word_changes import WordChange, word_changes
+from flip.text.bags import bags_of_indices
+from flip.text.references import ReferenceReader
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from flip.evaluation.evaluate import Measured
+
+    Floats = NDArray[np.floating[Any]]
+    Numbers = NDArray[np.floating[Any] | np.integer[Any]]
+
+RESAMPLES = 2000
+SHARED = "shared_accuracy"
+# As a table of several models heads them; those that a model has.
+HEADINGS: Mapping[str, str] = {
+    "accuracy": "accuracy",
+    SHARED: "shared",
+    "all_words": "all words",
+    "content_recall": "content",
+    "entity_recall_strict": "names",
+    "calibration_error": "calibration",
+}
+_BLOCK = 1 << 23  # counts of resamples held at a time
+_NAMES_BY = "no_bias"  # names are found best without b (Kesiraju et al. 2026, section 4.6)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure, or a difference of two, and where 95% of the resamples lie."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, float]:
+        """As in the JSON of `flip eval`."""
+        return vars(self)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a model has more than the first, by figure, and the words that it finds more often or less often."""
+
+    figures: Mapping[str, Interval]
+    words: Sequence[WordChange]
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Models on the same sentences.
+
+    figures: of each, by name.  differences: of all but the first.
+    shared: how many words all of them know, where they do not know the same words.
+    """
+
+    figures: Sequence[Mapping[str, Interval]]
+    differences: Sequence[Difference]
+    shared: int | None
+
+
+def side_by_side(measured: Sequence[Measured], seed: int = 0, resamples: int = RESAMPLES) -> SideBySide:
+    """Compares models by a paired bootstrap: sentences are drawn with replacement, the same for all of them.
+
+    Args:
+        measured: of the same sentences, see `flip.evaluation.evaluate.evaluate_dataset`.
+        seed: of the resamples.
+        resamples: how many.
+    """
+    shared = _shared(measured)
+    recovered = [Recovered(one.counted, one.refs.words, one.checkpoint.vocabulary) for one in measured]
+    if shared is not None:
+        recovered = _of_shared(measured, shared)
+    sums = [_figures(one) for one in measured]
+    if shared is not None:
+        for one, common in zip(sums, recovered, strict=True):
+            one[SHARED] = _found_of(common)
+    drawn = _drawn(len(measured[0].texts), resamples, seed)
+    parts = [{name: [figure.of(None)] for name, figure in one.items()} for one in sums]
+    for weights in drawn:
+        for resamples_of, one in zip(parts, sums, strict=True):
+            for name, figure in one.items():
+                resamples_of[name].append(figure.of(weights))
+    found = [{name: np.concatenate(values) for name, values in one.items()} for one in parts]  # the value, resamples
+    figures = [{name: _interval(values[name]) for name in HEADINGS if name in values} for values in found]
+    differences = []
+    for i, values in enumerate(found[1:], start=1):
+        both = [name for name in HEADINGS if name in values and name in found[0]]
+        gaps = {name: _interval(values[name] - found[0][name]) for name in both}
+        differences.append(Difference(gaps, word_changes(recovered[0], recovered[i], _side(recovered[0]))))
+    return SideBySide(figures, differences, None if shared is None else len(shared))
+
+
+def _interval(found: Floats) -> Interval:
+    """By the percentiles of the resamples, whose mean is moved to the value: that of an error is larger."""
+    value, resampled = found[0], found[1:]
+    if not np.isfinite(resampled).any():
+        return Interval(float(value), float("nan"), float("nan"))
+    low, high = np.nanpercentile(resampled, (2.5, 97.5)) + value - np.nanmean(resampled)
+    return Interval(float(value), float(low), float(high))
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """A figure as sums over sentences, |parts| over counts, so that weights of the sentences give it too.
+
+    parts: (n, c).  counts: (n,).
+    """
+
+    parts: Floats
+    counts: Floats
+
+    def of(self, weights: Floats | None) -> Floats:
+        """(R,) for weights (R, n); None is every sentence once."""
+        parts, counts = (
+            (self.parts.sum(axis=0)[None], self.counts.sum()[None])
+            if weights is None
+            else (weights @ self.parts, weights @ self.counts)
+        )
+        with np.errstate(invalid="ignore"):  # no sentence counts: NaN
+            return np.asarray(np.abs(parts).sum(axis=1) / counts)
+
+
+def _mean(found: Numbers, sizes: Numbers) -> _Sums:
+    """The mean of found / sizes over the sentences that have any."""
+    counted = sizes > 0
+    return _Sums((np.where(counted, found / np.maximum(sizes, 1), 0.0))[:, None], counted.astype(np.float64))
+
+
+def _drawn(n: int, resamples: int, seed: int) -> Iterator[Floats]:
+    """How often each of n sentences is drawn: (R, n), in blocks."""
+    rng = np.random.default_rng(seed)
+    rows = max(1, _BLOCK // n)
+    for start in range(0, resamples, rows):
+        size = min(rows, resamples - start)
+        picked = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
+        yield np.bincount(picked.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
+
+
+def _side(recovered: Recovered) -> str:
+    return "bias" if "bias" in recovered.ranking else "no_bias"
+
+
+def _found_of(recovered: Recovered) -> _Sums:
+    return _mean(recovered.hit(_side(recovered)).sum(axis=1), recovered.words.sizes)
+
+
+def _figures(one: Measured) -> dict[str, _Sums]:
+    """The figures of HEADINGS that were measured."""
+    subject, metrics = one.subject, one.result["metrics"]
+    size, topn, refs = subject.size, subject.options.topn, one.refs
+    recovered = Recovered(one.counted, refs.words, one.checkpoint.vocabulary)
+    found = {"accuracy": _found_of(recovered)}
+    found["all_words"] = _mean(recovered.hit(_side(recovered)).sum(axis=1), refs.tokens)
+    if "content_recall" in metrics:
+        content = subject.sought.content
+        top = hits(subject.shown.words[:, :topn], content.words, size)
+        found["content_recall"] = _mean(top.sum(axis=1), content.tokens)
+    if "entity_recall_strict" in metrics:
+        entities = subject.sought.entities
+        ranked = one.counted[_NAMES_BY].words[:, :topn]
+        named = np.bincount(entities.sentence, minlength=len(refs)) > 0
+        recall = np.zeros(len(refs))
+        recall[named] = entity_recall(ranked, entities, size)[0][:, -1]
+        found["entity_recall_strict"] = _mean(recall, named.astype(np.float64))
+    if "calibration_error" in metrics:
+        shown = Ranking(subject.shown.words[:, :topn], subject.shown.scores[:, :topn])
+        gaps = calibration_gaps(shown, refs, size)
+        found["calibration_error"] = _Sums(gaps, np.full(len(gaps), float(shown.words.shape[1])))
+    return found
+
+
+def _shared(measured: Sequence[Measured]) -> frozenset[str] | None:
+    """The words that the references of all models can have; None where these are the same for all."""
+    known = [frozenset(_reader(one).index) for one in measured]
+    return None if len({*known}) == 1 else frozenset.intersection(*known)
+
+
+def _reader(one: Measured) -> ReferenceReader:
+    return ReferenceReader.of(one.checkpoint.vocabulary, one.subject.options.tokens)
+
+
+def _of_shared(measured: Sequence[Measured], shared: frozenset[str]) -> list[Recovered]:
+    """What each model recovers of the words that all know, ranked among these alone."""
+    readers = [_reader(one) for one in measured]
+    wanted = [sorted(shared.intersection(*(reader.tokens(text) for reader in readers))) for text in measured[0].texts]
+    found = []
+    for one, reader in zip(measured, readers, strict=True):
+        model, vocabulary = one.checkpoint.model, one.checkpoint.vocabulary
+        words = bags_of_indices(reader.lookup(text) for text in wanted)
+        named = reader.same if reader.same is not None else range(len(vocabulary))
+        known = {reader.index[word] for word in shared}
+        others = np.array([i for i, first in enumerate(named) if first not in known], np.int64)
+        ranking = rank(
+            model, one.subject.embeddings, int(words.sizes.max(initial=1)), bias_weights={"bias": 1.0},
+            last={"bias": others}, device=one.subject.options.device,
+        )["bias"]  # fmt: skip
+        found.append(Recovered({"bias": without_repetitions(ranking, reader.same)}, words, vocabulary))
+    return found

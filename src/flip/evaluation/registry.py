@@ -1,0 +1,332 @@
+"""The metrics of `flip eval`: of each its name, what it needs, how it is measured, and what its figures are called.
+
+Nothing heavy is imported until something is measured: the command line reads the names for its help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from flip.evaluation.content import ContentWords
+    from flip.evaluation.entities import Entities, EntityRow
+    from flip.evaluation.metrics import Ranking, References
+    from flip.model.checkpoint import Checkpoint
+    from flip.text.bags import Bags
+    from flip.text.tokenize import TokenSource
+    from flip.text.vocabulary import Vocabulary
+
+Figures = dict[str, Any]  # Estimates as dictionaries, by name; by side below it, where a metric has sides
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """metrics: names of METRICS, or `("all",)`.  topn: N.  tokens: see `flip.evaluation.metrics.references`.
+
+    entities: rows of the entity file.  device: name of a torch device.
+    """
+
+    metrics: Sequence[str] = ("accuracy", "pr")
+    topn: int = 10
+    tokens: TokenSource = "vocabulary"
+    entities: Sequence[EntityRow] | None = None
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Sought:
+    """What should be found in n sentences, each kind made when a metric first asks for it.
+
+    texts: line of the file (from 0) -> sentence.
+    """
+
+    texts: Mapping[int, str]
+    vocabulary: Vocabulary
+    options: EvaluationOptions
+
+    @cached_property
+    def references(self) -> References:
+        """Their words."""
+        from flip.evaluation.metrics import references
+
+        return references(self.texts.values(), self.vocabulary, self.options.tokens)
+
+    @cached_property
+    def content(self) -> ContentWords:
+        """Their content words."""
+        from flip.evaluation.content import content_words
+
+        return content_words(self.texts.values(), self.vocabulary, self.options.tokens)
+
+    @cached_property
+    def spans(self) -> Bags:
+        """Their words and pairs of words, see `flip.text.spans.span_words`."""
+        from flip.text.spans import span_words
+
+        return span_words(list(self.texts.values()), self.vocabulary, self.options.tokens)
+
+    @cached_property
+    def entities(self) -> Entities:
+        """Their names, of the entity file."""
+        from flip.evaluation.entities import match_entities
+
+        return match_entities(self.options.entities or (), self.texts, self.vocabulary, self.options.tokens)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One embedding of a dataset, ranked by one model.
+
+    ranking: by side, in words that the references tell apart; as deep as the metrics need.
+    shown: the words of `flip explain` in its order, with scores that have the full bias.
+    embeddings: (n, d).  comparisons: with other models and embeddings, see `flip.evaluation.comparison`.
+    """
+
+    checkpoint: Checkpoint
+    options: EvaluationOptions
+    sought: Sought
+    ranking: Mapping[str, Ranking]
+    shown: Ranking
+    embeddings: NDArray[np.floating[Any]]
+    comparisons: Sequence[dict[str, Any]] = ()
+
+    @property
+    def size(self) -> int:
+        """|V|."""
+        return len(self.checkpoint.vocabulary)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What decides whether a metric can be computed: the model, what was asked, and whether there is a second ranking.
+
+    splice: whether SpLiCE ranks the words.
+    """
+
+    checkpoint: Checkpoint
+    options: EvaluationOptions
+    compared: bool
+    splice: bool
+
+
+@dataclass(frozen=True)
+class Figure:
+    """How a figure is shown. decimals: of what is no fraction; None is in percent."""
+
+    heading: str
+    decimals: int | None = None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric, or several that are measured together.
+
+    figures: how each is shown; a `{n}` in a heading is the N of --topn. Curves have none: they are drawn.
+    measure: the figures.  beside: further fields of the record.
+    lacks: why it cannot be computed, or None.
+    of_ranking: it asks for a ranking alone, so that the most frequent words can be measured beside it.
+    needs_shown: it looks at `Subject.shown`.
+    """
+
+    name: str
+    figures: Mapping[str, Figure]
+    measure: Callable[[Subject], Figures] = lambda subject: {}
+    beside: Callable[[Subject], dict[str, Any]] = lambda subject: {}
+    lacks: Callable[[Setting], str | None] = field(default=lambda setting: None)
+    of_ranking: bool = False
+    needs_shown: bool = False
+
+
+def _accuracy(subject: Subject) -> Figures:
+    from flip.evaluation.metrics import ranking_metrics, word_shares
+
+    refs = subject.sought.references
+    found = ranking_metrics(subject.ranking, refs, subject.size, metrics=("accuracy",))
+    return found | word_shares(subject.ranking, refs, subject.size)
+
+
+def _precision_recall(subject: Subject) -> Figures:
+    from flip.evaluation.metrics import ranking_metrics
+
+    refs = subject.sought.references
+    return ranking_metrics(subject.ranking, refs, subject.size, metrics=("pr",), topn=subject.options.topn)
+
+
+def _curve(subject: Subject) -> Figures:
+    from flip.evaluation.metrics import ranking_metrics
+
+    return ranking_metrics(subject.ranking, subject.sought.references, subject.size, metrics=("curve",))
+
+
+def _content(subject: Subject) -> Figures:
+    from flip.evaluation.content import content_recall
+
+    return content_recall(subject.shown, subject.sought.content, subject.size, subject.options.topn)
+
+
+def _span(subject: Subject) -> Figures:
+    from flip.evaluation.metrics import Estimate, accuracy, hits
+
+    spans = subject.sought.spans
+    of_sentences = {
+        side: accuracy(hits(ranked.words, spans, subject.size), spans) for side, ranked in subject.ranking.items()
+    }
+    return {"span_accuracy": {side: Estimate.of(values).to_dict() for side, values in of_sentences.items()}}
+
+
+def _entities(subject: Subject) -> Figures:
+    from flip.evaluation.entities import entity_metrics
+
+    return entity_metrics(subject.ranking, subject.sought.entities, subject.size, topn=subject.options.topn)
+
+
+def _entity_rows(subject: Subject) -> dict[str, Any]:
+    entities = subject.sought.entities
+    return {"entity_rows": {"rows": entities.rows, "unmatched": entities.unmatched, "nameless": entities.nameless}}
+
+
+def _perplexity(subject: Subject) -> Figures:
+    from flip.evaluation.probabilities import perplexity
+    from flip.text.bags import bags_of_words
+
+    bags = bags_of_words(subject.sought.texts.values(), subject.checkpoint.vocabulary)
+    found = perplexity(subject.checkpoint.model, subject.embeddings, bags, subject.options.device)
+    return {"perplexity": found.to_dict()}
+
+
+def _calibration(subject: Subject) -> Figures:
+    from flip.evaluation.metrics import Ranking
+    from flip.evaluation.probabilities import calibration, threshold_f1
+
+    refs, topn, threshold = subject.sought.references, subject.options.topn, subject.checkpoint.threshold
+    shown = Ranking(subject.shown.words[:, :topn], subject.shown.scores[:, :topn])
+    found = calibration(shown, refs, subject.size)
+    return found | {"threshold_f1": threshold_f1(subject.ranking["bias"], refs, subject.size, threshold)}
+
+
+def _sparsity(subject: Subject) -> Figures:
+    from flip.evaluation.probabilities import sparsity
+
+    return {"sparsity": {"value": sparsity(subject.checkpoint.model)}}
+
+
+def _unscored(setting: Setting) -> str | None:
+    return "SpLiCE gives weights, not probabilities" if setting.splice else None
+
+
+def _no_perplexity(setting: Setting) -> str | None:
+    bernoulli = "the model is Bernoulli: see log_loss" if setting.checkpoint.calibrated else None
+    return _unscored(setting) or bernoulli
+
+
+def _no_calibration(setting: Setting) -> str | None:
+    calibrated = setting.checkpoint.calibrated
+    return _unscored(setting) or (
+        None if calibrated else "the model is multinomial: its scores are no word probabilities"
+    )
+
+
+METRICS = (
+    Metric(
+        "accuracy",
+        {
+            "accuracy": Figure("accuracy over known words"),
+            "known_words": Figure("words known"),
+            "all_words": Figure("share of all words"),
+        },
+        _accuracy,
+        of_ranking=True,
+    ),
+    Metric(
+        "pr",
+        {
+            "precision": Figure("precision at {n}"),
+            "recall": Figure("recall at {n}"),
+            "f1": Figure("F1 at {n}"),
+            "average_precision": Figure("average precision at 50"),
+        },
+        _precision_recall,
+        of_ranking=True,
+    ),
+    Metric("curve", {}, _curve, of_ranking=True),
+    Metric(
+        "content",
+        {
+            "content_recall": Figure("content-word recall at {n}"),
+            "content_recall_known": Figure("content-word recall, known words, at {n}"),
+        },
+        _content,
+        of_ranking=True,
+        needs_shown=True,
+    ),
+    Metric("span", {"span_accuracy": Figure("span-aware accuracy")}, _span),
+    Metric(
+        "entities",
+        {
+            "entity_recall_strict": Figure("entity recall, strict, at {n}"),
+            "entity_recall_partial": Figure("entity recall, partial, at {n}"),
+            "entity_precision": Figure("entity precision at {n}"),
+            "entity_f1": Figure("entity F1, all words, at {n}"),
+            "entity_f1_strict": Figure("entity F1, strict, at {n}"),
+            "entity_f1_partial": Figure("entity F1, partial, at {n}"),
+        },
+        _entities,
+        _entity_rows,
+        lambda setting: None if setting.options.entities is not None else "needs --entities FILE.jsonl",
+    ),
+    Metric(
+        "jaccard",
+        {},
+        beside=lambda subject: {"comparisons": list(subject.comparisons)},
+        lacks=lambda setting: None if setting.compared else "needs a second embedding, or --compare RUN",
+    ),
+    Metric("perplexity", {"perplexity": Figure("perplexity", 2)}, _perplexity, lacks=_no_perplexity),
+    Metric(
+        "calibration",
+        {
+            "log_loss": Figure("log loss of the words shown", 4),
+            "calibration_error": Figure("expected calibration error"),
+            "threshold_f1": Figure("F1 of the words above a probability"),
+        },
+        _calibration,
+        lacks=_no_calibration,
+        needs_shown=True,
+    ),
+    Metric(
+        "sparsity",
+        {"sparsity": Figure("sparsity of A")},
+        _sparsity,
+        lacks=lambda setting: "SpLiCE has no A" if setting.splice else None,
+    ),
+)
+FIGURES: Mapping[str, Figure] = {key: figure for metric in METRICS for key, figure in metric.figures.items()}
+CHOICES = ", ".join(metric.name for metric in METRICS)
+
+
+def computable(setting: Setting) -> tuple[list[Metric], dict[str, str]]:
+    """The metrics that were asked for, and why some of them cannot be computed.
+
+    Raises:
+        UsageError: one that was named is unknown, or cannot be computed; under `all` it is left out.
+    """
+    from flip.errors import UsageError
+
+    known = {metric.name: metric for metric in METRICS}
+    asked = setting.options.metrics
+    wanted = tuple(known) if "all" in asked else asked
+    choices = f"one or more of {CHOICES}, or all"
+    if not wanted:
+        raise UsageError("no metric to compute", choices)
+    if unknown := [name for name in wanted if name not in known]:
+        raise UsageError(f"unknown metric {unknown[0]!r}", choices)
+    missing = {name: why for name in wanted if (why := known[name].lacks(setting))}
+    if missing and "all" not in asked:
+        name, why = next(iter(missing.items()))
+        raise UsageError(f"cannot compute {name}: {why}")
+    return [metric for metric in METRICS if metric.name in wanted and metric.name not in missing], missing

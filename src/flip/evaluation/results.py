@@ -1,0 +1,140 @@
+"""What a measurement was, kept: a file for each encoder and corpus, and a gate that compares it with an earlier one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flip.errors import InputError, UsageError
+from flip.evaluation.registry import FIGURES
+from flip.files import os_errors, safe_name, without_mark, write_json
+
+Record = Mapping[str, Any]  # the JSON object of `flip eval`
+_SIDES = {"": "", "bias": " with b", "no_bias": " without b"}
+_WORSE_WHEN_HIGHER = ("calibration_error",)
+
+
+def name_of(record: Record) -> str:
+    """What tells a record from the others: model, dataset and embedding."""
+    return f"{record.get('model')} on {record.get('dataset')} / {record.get('embedding')}"
+
+
+def threads() -> int:
+    """That torch computes with."""
+    import torch
+
+    return torch.get_num_threads()
+
+
+def peak_memory() -> int | None:
+    """Bytes of memory that this process has had at most; None on a system that does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def write_results(folder: Path, records: Sequence[Record]) -> list[Path]:
+    """Writes FOLDER/ENCODER/REVISION/DATASET.json for each record, over what an earlier measurement left there.
+
+    Raises:
+        UsageError: two of them would have the same name.
+    """
+    files: dict[Path, Record] = {}
+    for record in records:
+        parts = [safe_name(str(record.get(key) or "unknown")) for key in ("encoder", "revision", "dataset")]
+        path = folder.joinpath(*parts[:2], f"{parts[2]}.json")
+        if path in files:
+            raise UsageError(
+                f"{name_of(files[path])} and {name_of(record)} would both be {path}",
+                "measure them by commands of their own, each with its --results",
+            )
+        files[path] = record
+    for path, record in files.items():
+        write_json(path, record)
+    return list(files)
+
+
+def read_results(path: Path) -> Sequence[Record]:
+    """The records of models that `flip eval --json` printed, or of a file of `write_results`.
+
+    Raises:
+        InputError: it holds none.
+    """
+    import orjson
+
+    with os_errors(path, "read"):
+        content = without_mark(path.read_bytes())
+    try:
+        found: Any = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        try:
+            found = [orjson.loads(line) for line in content.splitlines() if line.strip()]
+        except orjson.JSONDecodeError as error:
+            raise InputError(f"{path}: not the JSON of `flip eval --json`: {error}") from error
+    rows = found if isinstance(found, list) else [found]
+    records = [row for row in rows if isinstance(row, dict) and isinstance(row.get("metrics"), dict)]
+    if not records:
+        raise InputError(f"{path}: no record of `flip eval`", "flip eval --model run --json > baseline.json")
+    return records
+
+
+@dataclass(frozen=True)
+class Fall:
+    """A figure that is worse than it was. of: the model and its data."""
+
+    of: str
+    figure: str
+    before: float
+    now: float
+
+    def __str__(self) -> str:
+        went = "fell" if self.now < self.before else "rose"
+        return f"{self.of}: {self.figure} {went} from {self.before:.4f} to {self.now:.4f}"
+
+
+def falls(before: Sequence[Record], now: Sequence[Record], most: float) -> list[Fall]:
+    """The shares that are worse than before by more than `most`: of accuracies, recalls and so on, lower ones.
+
+    What is no share (losses, perplexity) and what says nothing of quality (sparsity) is not looked at.
+
+    Args:
+        before, now: records, which belong together by model, dataset and embedding.
+
+    Raises:
+        InputError: a record of now, or a figure of before, has no counterpart.
+    """
+    known = {name_of(record): record for record in before}
+    found = []
+    for record in now:
+        name = name_of(record)
+        if name not in known:
+            raise InputError(f"the baseline has no record of {name}", f"it has: {'; '.join(known)}")
+        values = dict(_shares(record))
+        for figure, value in _shares(known[name]):
+            if value is None:
+                continue
+            measured = values.get(figure)
+            if measured is None:
+                raise InputError(f"{name}: {figure} is in the baseline, and was not measured", "add it to --metrics")
+            worse = measured - value if figure in _WORSE_WHEN_HIGHER else value - measured
+            if worse > most + 1e-12:  # in numbers that are rounded as they are computed
+                found.append(Fall(name, figure, value, measured))
+    return found
+
+
+def _shares(record: Record) -> Iterator[tuple[str, float | None]]:
+    """The figures that are shares, by name and side; None where no sentence counted."""
+    for name, value in record["metrics"].items():
+        if name not in FIGURES or FIGURES[name].decimals is not None or not isinstance(value, dict):
+            continue
+        for side, said in _SIDES.items():
+            one = value if not side else value.get(side)
+            if isinstance(one, dict) and "mean" in one:
+                mean = one["mean"]
+                yield f"{name}{said}", None if mean is None or mean != mean else float(mean)

@@ -1,0 +1,154 @@
+"""The same experiment for each of several encoders: one run each, in a folder that is kept and found again."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.data.corpora import TEXT
+from flip.encoders.base import encode
+from flip.encoders.identity import identity, knows_weights
+from flip.errors import InputError
+from flip.evaluation.results import peak_memory, threads
+from flip.files import read_json, safe_name, write_json
+from flip.inputs.embedding_files import open_embeddings
+from flip.model.locate import CONFIG_FILE
+from flip.training.pipeline import train
+from flip.training.run_folder import DATA, STATE
+
+if TYPE_CHECKING:
+    import torch
+
+    from flip.data.corpora import Part
+    from flip.encoders.base import Encoder
+    from flip.text.vocabulary import Vocabulary
+    from flip.training.material import Material
+    from flip.training.progress import Epoch
+    from flip.training.recipes import TrainConfig
+
+COST = "cost.json"
+_MADE_OF = "made_of"  # in `data` of config.json: what the run was made of
+_SAME_VECTOR = 1e-3  # of its length: what sums in another order, or another batch, may change
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is the same for all encoders.
+
+    parts: train, dev and test, and maybe `augmented`, see `flip.data.corpora`.
+    vocabulary: of the training sentences.
+    configure: the ingredients of the training for embeddings of d dimensions, where these are known.
+    version: of flip; what another one trained is not compared with what this one does.
+    """
+
+    parts: Mapping[str, Part]
+    vocabulary: Vocabulary
+    configure: Callable[[int | None], TrainConfig]
+    version: str
+
+    def folder(self, runs: Path, name: str, encoder: Encoder) -> Path:
+        """Where the run of an encoder on these sentences lies: its embeddings serve every recipe and vocabulary.
+
+        name: of the encoder, as the user gave it.
+        """
+        sentences = [self.parts[part].texts[TEXT] for part in ("train", "dev", "test")]
+        return runs / f"{safe_name(name)}-{_digest([name, identity(encoder), sentences])[:12]}"
+
+    def made_of(self, encoder: Encoder) -> str:
+        """What tells a run from those of other options, words, sentences or encoders, or of another flip."""
+        sentences = {part: self.parts[part].texts[TEXT] for part in sorted(self.parts)}
+        ingredients = [self.configure(None).to_dict(), self.vocabulary.options, identity(encoder), self.version]
+        return _digest([sentences, ingredients])
+
+    def is_done(self, folder: Path, encoder: Encoder) -> bool:
+        """Whether the run is there, measured, and of this very experiment."""
+        config = _config(folder)
+        return "metrics" in config and config.get("data", {}).get(_MADE_OF) == self.made_of(encoder)
+
+    def forget_other_vectors(self, folder: Path, encoder: Encoder) -> bool:
+        """Removes a run whose vectors the encoder would not give today; says whether it did.
+
+        An encoder of one's own seldom says which weights it has: one batch of the test sentences is embedded again. An
+        API is not asked.
+        """
+        kept = folder / DATA / "test.npy"
+        if knows_weights(encoder) or encoder.device == "api" or not kept.is_file():
+            return False
+        before = np.asarray(open_embeddings(kept)[: encoder.batch_size], np.float32)
+        now, _ = encode(encoder, self.parts["test"].texts[TEXT][: len(before)])
+        lengths = np.linalg.norm(before, axis=1)
+        if now.shape == before.shape and (np.linalg.norm(now - before, axis=1) <= _SAME_VECTOR * lengths).all():
+            return False
+        shutil.rmtree(folder)
+        return True
+
+    def run(
+        self,
+        folder: Path,
+        encoder: Encoder,
+        prepare: Callable[[], Material],
+        *,
+        device: torch.device | str = "cpu",
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> Generator[Epoch, None, None]:
+        """Embeds and trains, going on with what an interrupted run of this experiment left.
+
+        Args:
+            folder: see above.
+            encoder: that of the run.
+            prepare: embeds the parts into `folder`/data, see `flip.training.material.of_corpus`.
+            device, on_step: as for `train`.
+
+        Yields:
+            An Epoch after each pass.
+        """
+        made_of = self.made_of(encoder)
+        seconds: dict[str, float | None] = {}
+
+        def material() -> Material:
+            begun = any((folder / DATA).glob("*.npy")) or any((folder / DATA).glob(".*.partial"))
+            started = time.perf_counter()
+            found = prepare()
+            seconds["embedding"] = None if begun else round(time.perf_counter() - started, 2)
+            return replace(found, description=found.description | {_MADE_OF: made_of})
+
+        config = _config(folder)
+        unfinished = (folder / STATE).is_file() and "metrics" not in config
+        resume = unfinished and config.get("data", {}).get(_MADE_OF) == made_of
+        trained = yield from train(
+            material, folder, self.configure, device=device, resume=resume, force=not resume, on_step=on_step
+        )
+        assert trained is not None
+        seconds["training"] = None if resume else round(trained.seconds, 2)
+        about = {"seconds": seconds, "threads": threads(), "peak_memory": peak_memory(), _MADE_OF: made_of}
+        write_json(folder / COST, about)
+
+    def cost(self, folder: Path, encoder: Encoder) -> dict[str, Any]:
+        """Seconds, threads and peak memory of a run; empty where they were not kept."""
+        with suppress(InputError):
+            about: dict[str, Any] = read_json(folder / COST)
+            if about.pop(_MADE_OF, None) == self.made_of(encoder):
+                return about
+        return {}
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """config.json of a run; empty where there is none that can be read, which is made again."""
+    with suppress(InputError):
+        config = read_json(folder / CONFIG_FILE)
+        return config if isinstance(config, dict) else {}
+    return {}
+
+
+def _digest(what: Any) -> str:
+    import orjson
+
+    return hashlib.sha256(orjson.dumps(what, option=orjson.OPT_SORT_KEYS)).hexdigest()

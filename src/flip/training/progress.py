@@ -1,0 +1,69 @@
+"""Where a training is: what each pass gave, and what changes from one to the next."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the data gave.
+
+    loss: mean over every eighth step, a sentence.
+    score, accuracy: the dev metric, and accuracy with b, on dev (the mean of both embeddings); None without a check.
+    seconds: of the pass and its check; those of the first count the making of the Trainer in.
+    """
+
+    epoch: int
+    epochs: int
+    loss: float
+    score: float | None
+    accuracy: float | None
+    best: bool
+    lr: float
+    sparsity: float
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """A line of log.jsonl."""
+        return asdict(self)
+
+
+@dataclass
+class Progress:
+    """What changes from epoch to epoch beside the tensors.
+
+    epoch: passes done.
+    best_score: of the dev metric.
+    checks_without_gain: since then.
+    lr_scale: what the plateau schedule has made of the rate.
+    plateau_score, checks_on_plateau: the best score that it counts as a gain, and the checks since.
+    """
+
+    epoch: int = 0
+    best_score: float = -math.inf
+    checks_without_gain: int = 0
+    lr_scale: float = 1.0
+    plateau_score: float = -math.inf
+    checks_on_plateau: int = 0
+
+    def checked(self, score: float, patience: int) -> bool:
+        """Takes note of a check; returns whether its score is the best so far.
+
+        The rate is lowered as by torch's ReduceLROnPlateau with patience // 2: what is not a ten-thousandth above the
+        best is no gain.
+        """
+        best = score > self.best_score
+        if best:
+            self.best_score, self.checks_without_gain = score, 0
+        else:
+            self.checks_without_gain += 1
+        if score > self.plateau_score * (1 + 1e-4):
+            self.plateau_score, self.checks_on_plateau = score, 0
+        else:
+            self.checks_on_plateau += 1
+        if self.checks_on_plateau > patience // 2:
+            self.lr_scale, self.checks_on_plateau = self.lr_scale / 2, 0
+        return best

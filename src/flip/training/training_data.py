@@ -1,0 +1,58 @@
+"""What a Trainer learns from and checks on: embeddings with the words of their sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.errors import InputError
+from flip.evaluation.metrics import References
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from flip.text.bags import Bags
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Sentences to learn from: one or two embedding matrices (n, d) of them, and their bags of words.
+
+    whole: the first so many are whole sentences, and the whitening is theirs: those that `flip.data.augmentation` makes
+        of them vary otherwise. None is all.
+    parts: sentences of each dataset, where there are several.
+    """
+
+    views: tuple[NDArray[np.floating[Any]], ...]
+    bags: Bags
+    whole: int | None = None
+    parts: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.bags):
+            raise InputError("no sentence to train on")
+        _require_rows(self.views, len(self.bags))
+
+
+@dataclass(frozen=True)
+class DevData:
+    """Sentences to check on: as many embedding matrices as the training data have, and their references.
+
+    function_words: indices of words that are shown behind all others, and so not calibrated.
+    """
+
+    views: tuple[NDArray[np.floating[Any]], ...]
+    references: References
+    function_words: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        _require_rows(self.views, len(self.references))
+        if not len(self.references.words.words):
+            raise InputError("no sentence of dev has a word of the vocabulary", "give other sentences to check on")
+
+
+def _require_rows(views: tuple[NDArray[np.floating[Any]], ...], n: int) -> None:
+    if any(len(u) != n for u in views):
+        raise InputError(f"{[len(u) for u in views]} embeddings for {n} sentences")
