@@ -318,3 +318,25 @@ def test_a_read_only_folder(fails: Fails, here: Path) -> None:
     for name in ("v.json", "a.npy"):
         command = "vocab" if name == "v.json" else "embed"
         assert "cannot write: " in fails(3, command, "a.txt", "-o", locked / name)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("vocab", "t.txt", "-o", "v.json", "--words"),
+        ("vocab", "t.txt", "-o"),
+        ("embed",),
+        ("train", "--vocab", "v.json", "-o", "run", "--data"),
+        ("train", "t.txt", "-o"),
+        ("eval", "--data"),
+        ("eval", "--model"),
+        ("explain", "A train.", "--html"),
+        ("explain", "A train.", "--model"),
+        ("explain", "A train.", "--sentences"),
+    ],
+)
+def test_a_name_that_is_too_long_is_no_fault_of_ours(here: Path, flip: Flip, command: tuple[str, ...]) -> None:
+    (here / "t.txt").write_text("A train was late.\n")
+    done = flip(*command, "x" * 5000)
+    assert done.code in (2, 3, 4), done.err[:300]
+    assert done.err.startswith("error:") and "unexpected" not in done.err

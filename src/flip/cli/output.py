@@ -278,6 +278,9 @@ def _report(error: BaseException, verbose: bool) -> int:
     if isinstance(error, FlipError):
         fail(error.message, error.hint)
         return error.exit_code
+    if isinstance(error, OSError) and error.filename:  # a name that is too long, a link that leads to itself
+        fail(f"{str(error.filename)[:200]}: {(error.strerror or str(error)).lower()}", "is that the name of a file?")
+        return InputError.exit_code
     # The last resort: a fault of ours, said in one line.
     fail(f"unexpected {type(error).__name__}: {error}", None if verbose else "-v shows the traceback")
     return 1
