@@ -52,7 +52,7 @@ def draw_comparison(results: Sequence[dict[str, Any]], differences: dict[str, An
     first, words = results[0], sorted({one["words"] for one in results})
     known = " to ".join(str(count) for count in words[:: max(1, len(words) - 1)])
     out.show(shown(f"{first['dataset']}: {first['n']} sentences, {known} words known", "bold"))
-    out.show(shown(f"percent ± half of the 95% interval; content words and names: found among the best {topn}", "dim"))
+    out.show(shown(f"percent ± half of the 95% interval; content, names: found among the best {topn}", "dim"))
     out.show(shown("calibration: the error of the probabilities, the less the better", "dim"))
     names = [name for name in HEADINGS if any(name in one["intervals"] for one in results)]
     table = _table("model", "d", *(HEADINGS[name] for name in names))
