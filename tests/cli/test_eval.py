@@ -42,7 +42,7 @@ def smaller(here: Path, run_folder: Path) -> Path:
     W = whole.model.scores(np.eye(whole.model.dimension, dtype=np.float32), 0.0).T
     u, s, v = np.linalg.svd(W, full_matrices=False)
     half = FactorizedLogLinear((u * s)[:, :192], v[:192], whole.model.b)
-    config = whole.config | {"objective": "multinomial"}
+    config = replace(whole.config, objective="multinomial")
     save_checkpoint(here / "smaller", Checkpoint(half, whole.vocabulary, config))
     return here / "smaller"
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from flip.encoders import EncoderOptions, load_encoder
+from flip.encoders.base import adapted
 from flip.encoders.sentence_transformers import _PROBES
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.files import sha256
@@ -77,6 +78,13 @@ def test_a_model_of_the_shape_of_labse(labse_shaped: Path) -> None:
     assert vectors.shape == (2, 24)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert encoder.truncated(["the cat", "a " * 40]) == [False, True]
+
+
+def test_a_prompt_of_the_model_counts_towards_its_length(labse_shaped: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(labse_shaped), prompts={"query": "a " * 20}, default_prompt_name="query")
+    assert adapted(model).truncated(["the cat", "a " * 20]) == [False, True]
 
 
 def test_precision(minilm: Path) -> None:

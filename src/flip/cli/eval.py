@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from flip.cli import eval_audit, explain_store, store_options
+from flip.cli import eval_audit
 from flip.cli.command import command
 from flip.cli.eval_compare import compare, draw_comparison
 from flip.cli.eval_encoders import encoders_on_sentences
@@ -39,12 +39,6 @@ _COMPARED = ("accuracy", "content", "calibration", "entities")  # of several mod
 def evaluate(
     settings: Settings,
     out: Output,
-    audit: eval_audit.AuditFile = None,
-    limit: eval_audit.Limit = None,
-    column: store_options.Column = None,
-    text_column: store_options.TextColumn = None,
-    table: store_options.TableName = None,
-    scale: store_options.Scale = None,
 ) -> None:
     """Measure how much of its sentences a model recovers, with the bias (eq. 5) and without.
 
@@ -52,9 +46,8 @@ def evaluate(
     sentences.
     """
     own, named = settings.eval, settings.named
-    if audit is not None or limit is not None:
-        asked = explain_store.asked(column, None, text_column, table, scale)
-        eval_audit.audit_store(audit, limit, asked, settings, out)
+    if own.audit is not None or own.limit is not None:
+        eval_audit.audit_store(settings, out)
     elif own.sentences and ("sentences" in named or not named & {"model", "compare", "data", "dataset"}):
         _evaluate(settings, out, of_encoders=True)
     else:
@@ -124,7 +117,7 @@ def _measured(
     own, several = settings.eval, len(cases) > 1
     device = str(torch_device(settings.device))
     if entities is None and (several or of_encoders):
-        english = all(case.checkpoint.config.get("function_words") == "english" for case in cases)
+        english = all(case.checkpoint.config.function_words == "english" for case in cases)
         entities = (english and names_by_rule(cases[0].data.texts.values())) or None
         if entities:
             rule = f"note: names of {len(entities)} sentences are runs of capitalised words, by a rule"
@@ -167,7 +160,7 @@ def _chosen(own: EvalSettings, case: Case, agreement: bool, together: bool, name
 def _about(case: Case, embedding: str) -> dict[str, Any]:
     """What a record says beside the figures: which encoder and words."""
     checkpoint = case.checkpoint
-    about = {"encoder": checkpoint.encoder, "revision": checkpoint.trained_on.get("revision")}
+    about: dict[str, Any] = {"encoder": checkpoint.encoder, "revision": checkpoint.trained_on.revision}
     about |= {"dimension": checkpoint.model.dimension, "words": len(checkpoint.vocabulary)}
     about |= {"vocabulary": f"sha256:{checkpoint.vocabulary.options['words']}"}
     return about | case.about.get("", {}) | case.about.get(embedding, {})

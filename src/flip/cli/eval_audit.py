@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from flip.cli import loading
+from flip.cli.explain_store import asked
 from flip.cli.options import WORSE
 from flip.cli.output import Output, fail, shown
 
 if TYPE_CHECKING:
     from flip.cli.settings import Settings
     from flip.evaluation.audit import FormReading, Reading
-    from flip.inputs.columns import Asked
     from flip.inputs.stores import Store
 
 CAVEAT = (
@@ -23,28 +22,8 @@ CAVEAT = (
     "nonlinear attack."
 )
 
-AuditFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--audit",
-        metavar="FILE",
-        help="Words, names or numbers, one a line: how well can they be read from the vectors of STORE?",
-        rich_help_panel="Store",
-    ),
-]
-Limit = Annotated[
-    float | None,
-    typer.Option(
-        "--limit",
-        min=0,
-        max=1,
-        help=f"--audit: exit code {WORSE} where the recall of a term is above this for certain.",
-        rich_help_panel="Store",
-    ),
-]
 
-
-def audit_store(listed: Path | None, limit: float | None, asked: Asked, settings: Settings, out: Output) -> None:
+def audit_store(settings: Settings, out: Output) -> None:
     """Prints one record for each form of the vectors; writes the page of --report."""
     from dataclasses import replace
 
@@ -55,14 +34,14 @@ def audit_store(listed: Path | None, limit: float | None, asked: Asked, settings
     from flip.inputs.stores import open_store
 
     own = settings.eval
-    if len(own.sentences) != 1 or listed is None:
+    if len(own.sentences) != 1 or own.audit is None:
         raise UsageError("an audit needs a store and terms", "flip eval store.parquet --audit terms.txt")
     if len(own.models) > 1:
         raise UsageError("an audit is of one model", "name one with --model")
     (source,), (model,) = own.sentences, own.models
-    terms = list(dict.fromkeys(filter(None, read_lines(listed))))
+    terms = list(dict.fromkeys(filter(None, read_lines(own.audit))))
     checkpoint = loading.load_checkpoint(model, own.vocab, settings.offline, out)
-    with open_store(source, replace(asked, dimension=checkpoint.model.dimension)) as store:
+    with open_store(source, replace(asked(own), dimension=checkpoint.model.dimension)) as store:
         if store.note:
             out.note(f"note: {store.note}")
         if store.dimension is None or store.chosen.texts is None:
@@ -101,13 +80,13 @@ def audit_store(listed: Path | None, limit: float | None, asked: Asked, settings
 
         write_page(own.report, store.name, rows, found, CAVEAT)
         out.note(f"wrote {own.report}")
-    over = [one for one in found[0].terms if limit is not None and one.strongest and one.strongest.low > limit]
+    over = [one for one in found[0].terms if own.limit is not None and one.strongest and one.strongest.low > own.limit]
     if over:
         worst = max(over, key=lambda one: one.strongest.recall if one.strongest else 0)
         recall = worst.strongest.recall if worst.strongest else 0
         most = f"most {worst.term!r}, {recall:.2f}"
         fail(
-            f"{len(over)} of {len(terms)} terms are read with a recall above {limit:g}; {most}",
+            f"{len(over)} of {len(terms)} terms are read with a recall above {own.limit:g}; {most}",
             "keep the vectors as you keep the texts, or in a form that hides more",
         )
         raise typer.Exit(WORSE)

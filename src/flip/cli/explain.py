@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flip.cli import explain_store, loading, store_options
+from flip.cli import explain_store, loading
 from flip.cli.command import command
 from flip.cli.output import Output, fail
 
@@ -69,20 +69,6 @@ def explain(
     sentences: Annotated[
         str | None, typer.Option(metavar="FILE", help="The texts of the rows of a .npy, one a line.")
     ] = None,
-    column: store_options.Column = None,
-    id_column: store_options.IdColumn = None,
-    text_column: store_options.TextColumn = None,
-    table: store_options.TableName = None,
-    scale: store_options.Scale = None,
-    output: store_options.OutputFile = None,
-    group_by: store_options.GroupBy = None,
-    clusters: store_options.ClusterCount = None,
-    labels: store_options.LabelFile = None,
-    find: store_options.Find = None,
-    any_word: store_options.AnyWord = False,
-    rows: store_options.Rows = None,
-    sparse: store_options.Sparse = None,
-    summary: store_options.Summary = False,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML page in place of results.")
     ] = None,
@@ -105,8 +91,8 @@ def explain(
         own.bias_weight = float(bias)
     if not inputs and sys.stdin.isatty():
         raise UsageError("nothing to explain", 'give a sentence, a file, or a pipe: flip explain "Hello, world."')
-    asked = explain_store.asked(column, id_column, text_column, table, scale)
-    job = explain_store.Job(output, group_by, clusters, labels, find, any_word, rows, sparse, summary)
+    asked = explain_store.asked(own, own.id_column)
+    job = explain_store.Job.of(own)
     if not text:
         require_one_stdin([*(inputs or ["-"]), *(name for name in (against, sentences) if name)])
     _require_page(html, inputs or [], against, sentences)
@@ -120,7 +106,6 @@ def explain(
     )
     out.stream = html is None
     checkpoint = loading.load_checkpoint(own.model, own.vocab, settings.offline, out)
-    about = checkpoint.trained_on
     least = _least(own.min_probability, checkpoint, for_people=out.human or html is not None)
     # A screen and a page show what is improbable apart, and the words of a sentence beside the topn others.
     apart = (out.human or html is not None) and against is None
@@ -133,7 +118,7 @@ def explain(
     explainer = Explainer(
         checkpoint,
         lambda: loading.load_encoder(
-            loading.encoder_name(encoder, checkpoint, out), settings, out, about.get("options")
+            loading.encoder_name(encoder, checkpoint, out), settings, out, checkpoint.trained_on.options
         ),
         lambda: loading.load_transcriber(settings),
         topn=own.topn + _WORDS_OF_A_SENTENCE if apart else own.topn,

@@ -13,6 +13,7 @@ from flip.cli.output import Output, fail
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from flip.cli.options import ExplainSettings, StoreSettings
     from flip.cli.settings import Settings
     from flip.explain.store_words import Counts
     from flip.inputs.columns import Asked
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     from flip.model.checkpoint import Checkpoint
 
 
-def asked(column: str | None, ids: str | None, texts: str | None, table: str | None, scale: float | None) -> Asked:
-    """What the flags say of a store."""
+def asked(own: StoreSettings, ids: str | None = None) -> Asked:
+    """What the settings say of a store."""
     from flip.inputs.columns import Asked
 
-    return Asked(column, ids, texts, table, scale)
+    return Asked(own.column, ids, own.text_column, own.table, own.scale)
 
 
 def fetched(name: str, offline: bool, out: Output) -> str:
@@ -72,6 +73,13 @@ class Job:
     rows: int | None = None
     sparse: Path | None = None
     summary: bool = False
+
+    @classmethod
+    def of(cls, own: ExplainSettings) -> Job:
+        """What the settings ask."""
+        return cls(
+            own.output, own.group_by, own.clusters, own.labels, own.find, own.any, own.rows, own.sparse, own.summary
+        )
 
     @property
     def wanted(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
@@ -308,8 +309,26 @@ class TrainSettings(_Section):
     force: Annotated[bool, _FORCE] = False
 
 
+_store = partial(flag, panel="Store")
+
+
 @dataclass
-class EvalSettings(_Section):
+class StoreSettings(_Section):
+    """Where in a store of vectors what lies; of every command that reads one."""
+
+    column: Annotated[str | None, _store("Column of the vectors.", default="the only one that can be")] = None
+    text_column: Annotated[str | None, _store("Column of the texts.", default="guessed by name")] = None
+    table: Annotated[
+        str | None,
+        _store("Table of a database, or collection of llm.", metavar="NAME", default="the only one with vectors"),
+    ] = None
+    scale: Annotated[
+        float | None, _store("What int8 values are multiplied with.", default="what the store says")
+    ] = None  # fmt: skip
+
+
+@dataclass
+class EvalSettings(StoreSettings):
     """`flip eval`."""
 
     sentences: Annotated[
@@ -366,6 +385,14 @@ class EvalSettings(_Section):
         Share | None,
         flag(f"Exit code {WORSE} where a share is worse than in --baseline by more than this, say 0.02.", metavar="X"),
     ] = None
+    audit: Annotated[
+        Path | None,
+        _store("Words, names or numbers, one a line: how well can they be read from the vectors?", metavar="FILE"),
+    ] = None
+    limit: Annotated[
+        Share | None,
+        _store(f"--audit: exit code {WORSE} where the recall of a term is above this for certain.", metavar="X"),
+    ] = None
 
     @property
     def models(self) -> list[str | None]:
@@ -375,7 +402,7 @@ class EvalSettings(_Section):
 
 
 @dataclass
-class ExplainSettings(_Section):
+class ExplainSettings(StoreSettings):
     """`flip explain`."""
 
     model: Annotated[str | None, _MODEL] = None
@@ -393,6 +420,40 @@ class ExplainSettings(_Section):
         ),
     ] = None  # fmt: skip
     batch_size: Natural = 256
+    id_column: Annotated[str | None, _store("Column of the ids.", default="guessed by name")] = None
+    output: Annotated[
+        Path | None,
+        _store(
+            "Write the store with its words beside every row: .parquet, .arrow or .jsonl.", "--output", "-o",
+            metavar="FILE",
+        ),
+    ] = None  # fmt: skip
+    group_by: Annotated[
+        str | None, _store("Show the words that set each group apart from the rest.", metavar="COLUMN")
+    ] = None
+    clusters: Annotated[
+        Annotated[int, Ge(2)] | None,
+        _store("The same for K groups that are found; -o writes the group of every row.", metavar="K"),
+    ] = None
+    labels: Annotated[
+        Path | None, _store("Write x, y and words of each group, for an atlas.", metavar="FILE")
+    ] = None  # fmt: skip
+    find: Annotated[
+        str | None,
+        _store(
+            "Show the rows that most probably carry all of these words, separated by commas; -o writes them.",
+            metavar="WORDS",
+        ),
+    ] = None
+    any: Annotated[bool, _store("--find: any of the words, in place of all.", "--any")] = False
+    rows: Annotated[Natural | None, _store("--find: how many.", default="10")] = None
+    sparse: Annotated[
+        Path | None,
+        _store(
+            "Write each row as indices and weights of words, for the sparse index of a vector store.", metavar="FILE"
+        ),
+    ] = None
+    summary: Annotated[bool, _store("--against another store: which words rose and fell, in all.", "--summary")] = False
 
 
 @dataclass

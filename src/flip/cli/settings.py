@@ -49,7 +49,7 @@ else:  # as pydantic checks them
 CONFIG_FILE = "flip.toml"
 
 _OF_A_UNION = re.compile(r"constrained-|literal\[|function-")  # what pydantic adds where several kinds are allowed
-_OUTPUTS = {"output", "details", "plot", "report", "runs", "results"}
+_OUTPUTS = {"output", "details", "plot", "report", "labels", "sparse", "runs", "results"}
 
 
 class Settings(BaseSettings):

@@ -154,7 +154,6 @@ def note_blank_lines(parts: dict[str, Part], out: Output) -> None:
 def _of_given_vectors(
     vectors: Path, settings: Settings, choose_words: Callable[[list[str]], Vocabulary], out: Output
 ) -> Material:
-    from flip.encoders.identity import UNKNOWN
     from flip.errors import UsageError
     from flip.inputs.records import read_records
     from flip.training.material import of_vectors
@@ -172,7 +171,7 @@ def _of_given_vectors(
     )
     if left_out:
         out.note(f"note: {left_out} rows left out, which are blank or hold NaN")
-    if material.encoder["name"] == UNKNOWN:
+    if not material.encoder.is_known:
         out.note(f"note: nothing says which encoder made {vectors}; the model takes vectors only")
     return material
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -62,7 +63,7 @@ class EncoderOptions:
         """The options that are not at their defaults."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
-    def over(self, stored: dict[str, Any]) -> EncoderOptions:
+    def over(self, stored: Mapping[str, Any]) -> EncoderOptions:
         """These options, and where they say nothing, those stored with a checkpoint or an embedding file."""
         return replace(self, **{key: stored[key] for key in IDENTIFYING if key in stored and key not in self.given()})
 
@@ -124,6 +125,7 @@ class ForeignEncoder(Encoder):
         Raises:
             UsageError: neither can be called.
         """
+        self.given = encoder
         self._encode = encoder.encode if hasattr(encoder, "encode") else encoder
         if not callable(self._encode):
             raise UsageError(
@@ -148,7 +150,11 @@ def adapted(encoder: Any, name: str | None = None) -> Encoder:
     """The encoder itself, or a ForeignEncoder of it, called `name` or what it is called in Python."""
     if isinstance(encoder, Encoder):
         return encoder
-    return ForeignEncoder(encoder, name or str(getattr(encoder, "__name__", type(encoder).__name__)))
+    kind = ForeignEncoder
+    loaded = sys.modules.get("sentence_transformers")
+    if loaded is not None and isinstance(encoder, loaded.SentenceTransformer):
+        from flip.encoders.sentence_transformers import GivenModel as kind
+    return kind(encoder, name or str(getattr(encoder, "__name__", type(encoder).__name__)))
 
 
 def in_language(encoder: Encoder, language: str | None) -> Encoder:

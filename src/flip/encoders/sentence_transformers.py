@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.device import matmul_dtype, torch_device
-from flip.encoders.base import Encoder, EncoderOptions, read_texts
+from flip.encoders.base import Encoder, EncoderOptions, ForeignEncoder, read_texts
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.hub.weights import content_hash, hub_cache
 
@@ -87,13 +87,7 @@ class SentenceTransformers(Encoder):
 
     def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
         """Which sentences have more tokens than the model reads."""
-        longest, tokenize = self._model.max_seq_length, self._model.tokenizer
-        texts = [(self.options.prompt or "") + text for text in read_texts(batch, self.name)]
-        # Static and word embeddings are means over all words: their tokenizers are of other kinds, and cut nothing.
-        if longest is None or not texts or not callable(tokenize):
-            return [False] * len(texts)
-        ids = tokenize(texts, truncation=False, verbose=False)["input_ids"]
-        return [len(row) > longest for row in ids]
+        return _longer_than_read(self._model, read_texts(batch, self.name), self.options.prompt)
 
     def _choose_precision(self, model: str, offline: bool) -> None:
         import torch
@@ -114,6 +108,30 @@ class SentenceTransformers(Encoder):
         norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(close, axis=1)
         if not ((exact * close).sum(axis=1) >= _LEAST_COSINE * norms).all():
             self._model = _load(model, self.device, self.options.dimensions, offline)
+
+
+class GivenModel(ForeignEncoder):
+    """A model of sentence-transformers that somebody has loaded; used as it is."""
+
+    def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
+        """Embeds n sentences: (n, d)."""
+        vectors = self.given.encode(read_texts(batch, self.name), show_progress_bar=False, convert_to_numpy=True)
+        return np.asarray(vectors, np.float32)
+
+    def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
+        """Which sentences have more tokens than the model reads."""
+        return _longer_than_read(self.given, read_texts(batch, self.name))
+
+
+def _longer_than_read(model: Any, texts: list[str], prompt: str | None = None) -> list[bool]:
+    longest, tokenize = model.max_seq_length, model.tokenizer
+    # Static and word embeddings are means over all words: their tokenizers are of other kinds, and cut nothing.
+    if longest is None or not texts or not callable(tokenize):
+        return [False] * len(texts)
+    if prompt is None:
+        prompt = model.prompts.get(model.default_prompt_name) or ""
+    ids = tokenize([prompt + text for text in texts], truncation=False, verbose=False)["input_ids"]
+    return [len(row) > longest for row in ids]
 
 
 def _load(model: str, device: str, dimensions: int | None, offline: bool) -> Any:

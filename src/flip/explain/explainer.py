@@ -270,7 +270,7 @@ class Explainer:
         return self._transcriber
 
     def _load_own(self) -> Encoder:
-        stored = self.checkpoint.trained_on.get("options", {})
+        stored = self.checkpoint.trained_on.options
         name = require_harmless(self.checkpoint.require_encoder(), self.checkpoint.name)
         return load_encoder(name, EncoderOptions().over(stored))
 

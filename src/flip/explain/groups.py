@@ -31,11 +31,12 @@ class GroupWord:
 
     difference: mean z in the group less that in the rest, in log-odds; the bias cancels out.  low, high: its interval,
     which holds for all words and groups together at 95%.  share, share_rest: the mean probability of the word in the
-    group and in the rest.
+    group and in the rest.  gain: its part of the divergence of the group, see GroupWords.
     """
 
     word: str
     surface: str
+    gain: float
     difference: float
     low: float
     high: float
@@ -179,7 +180,8 @@ class GroupWords:
         word = vocabulary.words[self._chosen[g, i]]
         low, high = float(difference - half), float(difference + half)
         shares = float(self._p[g, i]), float(self._q[g, i])
-        return GroupWord(word, vocabulary.surface(word), float(difference), low, high, *shares)
+        gain = float(self._ranks[g, i])
+        return GroupWord(word, vocabulary.surface(word), gain, float(difference), low, high, *shares)
 
     def _positions(self) -> Floats:
         """(G, 2) the means of the groups in the plane of the two largest principal components of all rows."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.model.checkpoint import SavedType
+    from flip.model.config import CheckpointConfig
     from flip.text.bags import Bags
     from flip.text.vocabulary import Vocabulary
     from flip.training.progress import Epoch
@@ -72,7 +73,7 @@ def train_run(
     folder: Path,
     trainer: Trainer,
     vocabulary: Vocabulary,
-    config: dict[str, Any],
+    config: CheckpointConfig,
     *,
     resume: bool = False,
     dtype: SavedType = "float32",

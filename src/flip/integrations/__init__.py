@@ -1,0 +1,1 @@
+"""flip inside other libraries: an evaluator for sentence-transformers, names for the topics of BERTopic."""

@@ -1,0 +1,103 @@
+"""Names of topics, in the real BERTopic."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from bertopic import BERTopic
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+
+from flip.errors import InputError
+from flip.integrations.bertopic import LensRepresentation
+
+KINDS = {
+    "weather": "The {} fell on the {} all night.|rain snow hail|roof road valley hills harbour",
+    "food": "She cooked {} with {} for dinner.|soup rice pasta fish|onions cheese carrots pepper garlic",
+    "music": "He played the {} at the {}.|piano violin trumpet guitar|concert wedding opera festival",
+}
+
+
+@pytest.fixture(scope="module")
+def documents() -> list[str]:
+    made = []
+    for kind in KINDS.values():
+        sentence, *slots = kind.split("|")
+        made += [sentence.format(a, b) for a in slots[0].split() for b in slots[1].split()]
+    return made
+
+
+@pytest.fixture(scope="module")
+def embeddings(documents: list[str], minilm: Any) -> np.ndarray:
+    return np.asarray(minilm.encode(documents))
+
+
+Fitted = Callable[..., BERTopic]
+
+
+@pytest.fixture
+def fitted(documents: list[str], embeddings: np.ndarray) -> Fitted:
+    """A BERTopic of k topics with another representation."""
+
+    def fit(representation: Any, k: int = 3) -> BERTopic:
+        model = BERTopic(
+            umap_model=PCA(5, random_state=0), hdbscan_model=KMeans(k, random_state=0, n_init=3),
+            representation_model=representation,
+        )  # fmt: skip
+        model.fit_transform(documents, embeddings)
+        return model
+
+    return fit
+
+
+def test_topics_are_named_from_embeddings_alone(fitted: Fitted, embeddings: np.ndarray, documents: list[str]) -> None:
+    model = fitted(LensRepresentation(embeddings, top_n_words=6))
+    named = [{word for word, _ in words} for words in model.get_topics().values()]
+    said = [{kind for kind, words in KINDS.items() if topic & set(re.findall(r"\w+", words))} for topic in named]
+    assert sorted(said, key=str) == sorted([{kind} for kind in KINDS], key=str), named
+    for words in model.get_topics().values():
+        weights = [weight for _, weight in words]
+        assert len(words) == 6 and weights == sorted(weights, reverse=True) and weights[-1] > 0
+    # The same embeddings with texts that say nothing give the same names.
+    again = BERTopic(
+        umap_model=PCA(5, random_state=0), hdbscan_model=KMeans(3, random_state=0, n_init=3),
+        representation_model=LensRepresentation(embeddings, top_n_words=6),
+    )  # fmt: skip
+    again.fit_transform([f"document number {i} of many" for i in range(len(documents))], embeddings)
+    assert again.get_topics() == model.get_topics()
+
+
+def test_beside_others_and_after_merging(fitted: Fitted, embeddings: np.ndarray, documents: list[str]) -> None:
+    model = fitted({"Main": LensRepresentation(embeddings), "counted": []}, k=4)
+    assert set(model.topic_aspects_) == {"counted"} and len(model.get_topics()) == 4
+    model.merge_topics(documents, [0, 1])
+    assert len(model.get_topics()) == 3 and all(words[0][0] for words in model.get_topics().values())
+    over_time = model.topics_over_time(documents, [2000 + i % 2 for i in range(len(documents))])
+    assert any(over_time["Words"].str.strip(", "))  # eight documents of a topic seldom differ surely
+
+
+def test_a_topic_of_all_documents_has_nothing_to_be_told_from(
+    fitted: Fitted, embeddings: np.ndarray, documents: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        parents = fitted(LensRepresentation(embeddings)).hierarchical_topics(documents)
+    assert len(parents) == 2
+    assert "no word is surely said more there" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda u: u[:, :7], "7 dimensions; the model expects 384"),
+        (lambda u: u[:-1], "has no embedding: there are"),
+        (lambda u: u * np.nan, "NaN or infinity"),
+    ],
+)
+def test_embeddings_of_something_else(fitted: Fitted, embeddings: np.ndarray, wrong: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        fitted(LensRepresentation(wrong(embeddings)))

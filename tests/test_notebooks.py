@@ -1,0 +1,45 @@
+"""The notebooks of examples/ run, and show what was kept of them. `python tests/notebook.py FILE` renews one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from console import masked
+from notebook import executed
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.slow
+
+NOTEBOOKS = sorted(ROOT.glob("examples/**/*.ipynb"))
+
+
+def shown(notebook: Any) -> list[tuple[str, dict[str, str]]]:
+    """(source, its output by kind) of each cell of code, without digits."""
+    found = []
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            texts = [
+                item for output in cell.outputs for item in output.get("data", {"text": output.get("text")}).items()
+            ]
+            found.append((cell.source, {kind: masked(str(text)) for kind, text in texts}))
+    return found
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_every_cell_runs_and_shows_what_stands_there(path: Path) -> None:
+    kept = nbformat.read(path, as_version=4)
+    assert all(texts for _, texts in shown(kept))
+    assert shown(executed(path)) == shown(kept)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_nothing_of_a_machine_is_kept(path: Path) -> None:
+    kept = nbformat.read(path, as_version=4)
+    assert set(kept.metadata) == {"kernelspec"} and kept.metadata.kernelspec.name == "python3"
+    assert not any(cell.metadata for cell in kept.cells)
+    text = path.read_text(encoding="utf-8")
+    assert str(Path.home()) not in text and str(ROOT) not in text
