@@ -75,7 +75,7 @@ def test_a_record_for_each_and_one_of_the_differences_and_the_second_time_nothin
     assert one.config.data["augmented"] == other.config.data["augmented"] > 150
     sentences = [Path(record["run"], "data", "test.sentences.txt").read_text() for record in (first, second)]
     assert sentences[0] == sentences[1]
-    figures = {"accuracy", "all_words", "content_recall", "entity_recall_strict", "calibration_error"}
+    figures = {"accuracy", "all_words", "content_recall", "names", "calibration_error"}
     assert set(first["intervals"]) == figures and {"content_recall", "calibration_error"} <= set(first["metrics"])
     interval = first["intervals"]["accuracy"]
     assert interval["low"] < interval["value"] == first["metrics"]["accuracy"]["bias"]["mean"] < interval["high"]

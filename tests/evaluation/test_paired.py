@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from flip.evaluation.entities import EntityRow
+from flip.evaluation.entities import EntityRow, entity_metrics
 from flip.evaluation.evaluate import EvaluationData, Measured, evaluate_dataset
 from flip.evaluation.paired import SHARED, side_by_side
 from flip.evaluation.registry import EvaluationOptions
 from flip.model.checkpoint import Checkpoint
+from flip.model.config import CheckpointConfig
 from flip.model.linear import LogLinear
 from flip.text.vocabulary import Vocabulary
 
@@ -23,7 +26,7 @@ def measured(noise: float, words: tuple[str, ...] = WORDS, name: str = "model") 
     """A model that reads embeddings with so much noise."""
     W = np.array([[float(word == other) for other in WORDS] for word in words], np.float32)
     model = LogLinear(8 * W, np.full(len(words), -4, np.float32))
-    checkpoint = Checkpoint(model, Vocabulary(words), {"objective": "bernoulli"}, name)
+    checkpoint = Checkpoint(model, Vocabulary(words), CheckpointConfig(objective="bernoulli"), name)
     u = (U + noise * np.random.default_rng(1).normal(size=U.shape)).astype(np.float32)
     data = EvaluationData("test", {"u": u}, dict(enumerate(SENTENCES)))
     options = EvaluationOptions(("accuracy", "content", "calibration", "entities"), entities=NAMES)
@@ -34,12 +37,14 @@ def measured(noise: float, words: tuple[str, ...] = WORDS, name: str = "model") 
 def test_figures_are_those_of_the_metrics_and_intervals_those_of_their_errors() -> None:
     one = measured(0.5)
     (figures,) = side_by_side([one]).figures
-    metrics = one.result["metrics"]
+    metrics, subject = one.result["metrics"], one.subject
+    shown = {"": replace(subject.shown, words=subject.shown.words[:, :10])}
+    names = entity_metrics(shown, subject.sought.entities, subject.size)["entity_recall_strict"][""]
     for name, value in {
         "accuracy": metrics["accuracy"]["bias"],
         "all_words": metrics["all_words"]["bias"],
         "content_recall": metrics["content_recall"],
-        "entity_recall_strict": metrics["entity_recall_strict"]["no_bias"],
+        "names": names,
         "calibration_error": metrics["calibration_error"],
     }.items():
         interval = figures[name]
