@@ -95,8 +95,8 @@ def _say_costs(encoders: dict[str, Encoder], experiment: Experiment, out: Output
     paid = {name: encoder for name, encoder in encoders.items() if encoder.device == "api"}
     for name, encoder in paid.items():
         plan: Any = getattr(encoder, "plan", None)
-        asked = "" if plan is None else "{:,} requests, about {:,} tokens".format(*plan(texts))
-        out.note(f"note: {name} is asked for {len(texts):,} texts" + (f" in {asked}" if asked else ""))
+        asked = "" if plan is None else " in {:,} requests, about {:,} tokens".format(*plan(texts))
+        out.note(f"note: {name} is asked for {len(texts):,} texts{asked}, less those that are kept")
     if paid and "augmented" not in experiment.parts:
         out.note("note: no encoder learns from crops of the sentences, which would be paid for: --augment 2 makes them")
 
