@@ -157,7 +157,7 @@ def explain(
 
 @dataclass
 class _Tally:
-    """What is said of all records after the last."""
+    """Totals that are reported after the last record."""
 
     records: int = 0
     failed: int = 0

@@ -1,4 +1,4 @@
-"""What `flip train` learns from: datasets, vocabulary, and where they come from."""
+"""The material of `flip train`: datasets, vocabulary, and where they come from."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _INSTEAD = {
 
 
 def require_source(settings: Settings, *also: str) -> None:
-    """Sees to it that there is one source, and that no option of the other was given.
+    """Raises a UsageError unless exactly one source is named, without options of the other.
 
     What the command line names wins over the other in flip.toml.
 

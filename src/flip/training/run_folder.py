@@ -152,7 +152,7 @@ def kept_epoch(folder: Path) -> int:
 
 
 def precision_of(folder: Path) -> Precision:
-    """In which the run in `folder` is trained, where a probe chose it: on a busy machine it may choose otherwise."""
+    """The precision that a probe chose when the run in `folder` began; probed again, it may choose another."""
     precision: Precision = read_json(folder / STARTED)["training"]["precision"]
     return precision
 
