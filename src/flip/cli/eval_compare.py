@@ -80,7 +80,7 @@ def draw_comparison(results: Sequence[dict[str, Any]], differences: dict[str, An
                     f"{word['word']} {word['second']}/{word['n']}, not {word['first']}" for word in found[:_NAMED]
                 )
                 rest = one[key]["in_all"] - _NAMED
-                out.show(shown(f"finds {often}: {said}" + (f", and {rest} more words" if rest > 0 else "")))
+                out.show(shown(f"finds {often}: {said}" + (f", and {rest} more" if rest > 0 else "")))
 
 
 def _table(*headings: str) -> Any:
