@@ -27,7 +27,11 @@ from flip.cli.app import main
 from flip.embedding.job import embed
 from flip.errors import InputError
 from flip.inputs.records import Record
+from flip.model.checkpoint import Checkpoint, save_checkpoint
+from flip.model.linear import LogLinear
+from flip.text.vocabulary import Vocabulary
 from tests.embedding.test_job import TEXTS, Counting, vectors
+from tests.inputs.test_stores import WRITERS, D
 
 CASES = int(os.environ.get("FLIP_FUZZ_CASES", "25"))
 SECONDS, BYTES = 20, 2**30  # of one case: four times what one is to take on a machine that does nothing else; of all
@@ -231,6 +235,22 @@ def test_settings(data: Path, content: bytes) -> None:
         survives("vocab", "-o", "u.json", "--force")
     finally:
         Path("flip.toml").unlink()
+
+
+@pytest.mark.parametrize("name", sorted(WRITERS))
+def test_stores(data: Path, name: str) -> None:
+    model = LogLinear(np.eye(5, D, dtype=np.float32), np.zeros(5, np.float32))
+    save_checkpoint(Path("tiny"), Checkpoint(model, Vocabulary(tuple("abcde"))))
+    WRITERS[name](Path(name))
+    whole = Path(name).read_bytes()
+
+    @fuzzed(content=mutated([b"x"]), place=PLACES)
+    def check(content: bytes, place: float) -> None:
+        at = int(place * len(whole))
+        Path(name).write_bytes(whole[:at] + content.replace(b"x", b"") + whole[at + 5 :])
+        survives("explain", name, "-m", "tiny", "-o", "words.jsonl", "-q")
+
+    check()
 
 
 @fuzzed(which=st.sampled_from(["journal", "vectors"]), mutate=mutated([b"x" * 64]), place=PLACES, force=st.booleans())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -355,6 +356,37 @@ def test_a_file_that_is_cut_short_is_an_error(name: str, kept: float, tmp_path: 
         np.testing.assert_array_equal(u, U)
         raise InputError(f"{name}: what was cut off was not needed")
     assert "\n" not in caught.value.message
+
+
+def test_a_damaged_file_of_arrow_does_not_end_the_process(tmp_path: Path) -> None:
+    arrow_file(tmp_path / "a.arrow")
+    content = (tmp_path / "a.arrow").read_bytes()
+    ends = struct.pack("<3i", 18, 36, 54)  # of the first texts
+    assert ends in content
+    (tmp_path / "a.arrow").write_bytes(content.replace(ends, struct.pack("<3i", 18, 2**30, 54)))
+    with (
+        open_store(tmp_path / "a.arrow") as store,
+        pytest.raises(InputError, match=r"a\.arrow: .*(offset|Offset|Length)"),
+    ):
+        whole(store)
+
+
+def test_text_in_another_encoding_is_named(tmp_path: Path) -> None:
+    sqlite_blobs(tmp_path / "a.db")
+    database = apsw.Connection(str(tmp_path / "a.db"))
+    database.execute("UPDATE items SET text = CAST(x'436166e9' AS TEXT) WHERE rowid = 7")
+    database.close()
+    with open_store(tmp_path / "a.db") as store, pytest.raises(InputError, match=r"a\.db.* UTF-8 .*Caf"):
+        whole(store)
+
+
+def test_an_archive_that_is_damaged_inside_is_an_error(tmp_path: Path) -> None:
+    npz(tmp_path / "a.npz")
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[60:90] = b"\xff" * 30
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.npz"), open_store(tmp_path / "a.npz") as store:
+        whole(store)
 
 
 def test_text_is_no_store(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def npz(path: Path, name: str, asked: Asked, stack: ExitStack) -> Table:
         for member in archive.namelist():
             with archive.open(member) as file:
                 shapes[member.removesuffix(".npy")] = _header(file)
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{name}: not a readable .npz file: {error}", "save it again with numpy.savez") from error
     matrices = {key: shape for key, (shape, fortran, kind) in shapes.items() if len(shape) == 2 and kind.kind in "fi"}
     rows = {shape[0] for shape in matrices.values()}

@@ -166,12 +166,15 @@ def matrix(
         # A list may have null values, which are NaN then.
         values = present.flatten().to_numpy(zero_copy_only=False)
     rows = values.reshape(len(present), dimension)
-    if scale is not None:
-        by_row = isinstance(scale, np.ndarray) and len(scale) == len(column)
-        rows = rows.astype(np.float32) * (scale[there] if by_row else scale)  # type: ignore[index]
-    if there.all():
-        return np.ascontiguousarray(rows, np.float32)
-    found[there] = rows
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # what is too large for float32 becomes infinity, and is counted as such
+        if scale is not None:
+            by_row = isinstance(scale, np.ndarray) and len(scale) == len(column)
+            rows = rows.astype(np.float32) * (scale[there] if by_row else scale)  # type: ignore[index]
+        if there.all():
+            return np.ascontiguousarray(rows, np.float32)
+        found[there] = rows
     return found
 
 

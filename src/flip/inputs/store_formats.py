@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 VECTORS = "embedding"  # the column of the rows of an array or an index, which has no name
 _BUFFER = 1 << 20  # bytes of a column that are read at a time
-_LIBRARIES = frozenset({"pyarrow", "duckdb", "sqlite3", "apsw"})
+_LIBRARIES = frozenset({"pyarrow", "duckdb", "sqlite3", "apsw", "zlib", "zipfile"})
 _NEEDS_DATA = "the file is damaged or not complete: get it again"
 
 
@@ -54,6 +54,7 @@ def open_table(path: Path, found: Source, asked: Asked, beside: Path | None) -> 
                 table = array_store.with_lines(opening[found.kind](path, found.name, asked, stack), found, beside)
             else:
                 table = opening[found.kind](path, found.name, asked, stack)
+            _ = table.schema.names  # which may not be UTF-8
         yield replace(table, read=lambda columns, rows: _guarded(table, columns, rows, found.name))
 
 
@@ -63,6 +64,11 @@ def damaged(name: str) -> Iterator[None]:
     with os_errors(Path(name), "read"):
         try:
             yield
+        except UnicodeDecodeError as error:
+            text = bytes(error.object)[:80]
+            raise InputError(
+                f"{name}: holds text that is not UTF-8: {text!r}", "convert it, or store it as a blob"
+            ) from error
         except Exception as error:
             library = type(error).__module__.partition(".")[0].lstrip("_")
             if library not in _LIBRARIES and not (isinstance(error, OSError) and error.errno is None):
@@ -75,9 +81,9 @@ def _guarded(table: Table, columns: Sequence[str], rows: int, name: str) -> Iter
         batches = table.read(columns, rows)
     while True:
         with damaged(name):
-            batch = next(batches, None)
-        if batch is None:
-            return
+            if (batch := next(batches, None)) is None:
+                return
+            batch.validate(full=True)  # Arrow takes offsets as they are: a wrong one would end the process
         yield batch
 
 
@@ -108,10 +114,8 @@ def _arrow(path: Path, name: str, asked: Asked, stack: ExitStack) -> Table:
 
     def read(columns: Sequence[str], rows: int) -> Iterator[Any]:
         reader = opened(columns)
-        if stream:
-            yield from (batch.select(list(columns)) for batch in reader)
-        else:
-            yield from (reader.get_batch(i).select(list(columns)) for i in range(reader.num_record_batches))
+        for batch in reader if stream else map(reader.get_batch, range(reader.num_record_batches)):
+            yield batch.select(list(columns))
 
     with pa.OSFile(str(path)) as file, opening(file) as reader:
         schema = reader.schema
