@@ -20,7 +20,7 @@ HEADINGS = {
     "accuracy": "accuracy, known words",
     "all_words": "share of all words",
     "content_recall": "content words at 10",
-    "entity_recall_strict": "names at 10",
+    "names": "names at 10",
     "calibration_error": "calibration error",
 }
 DRAWN = {"accuracy": "o", "content_recall": "^"}

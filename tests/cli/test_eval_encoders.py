@@ -71,11 +71,11 @@ def test_a_record_for_each_and_one_of_the_differences_and_the_second_time_nothin
     one, other = (load_checkpoint(record["run"]) for record in (first, second))
     assert one.vocabulary == other.vocabulary
     same = ("training", "objective", "recipe", "rank", "tokenizer")
-    assert [one.config[key] for key in same] == [other.config[key] for key in same]
-    assert one.config["data"]["augmented"] == other.config["data"]["augmented"] > 150
+    assert [getattr(one.config, key) for key in same] == [getattr(other.config, key) for key in same]
+    assert one.config.data["augmented"] == other.config.data["augmented"] > 150
     sentences = [Path(record["run"], "data", "test.sentences.txt").read_text() for record in (first, second)]
     assert sentences[0] == sentences[1]
-    figures = {"accuracy", "all_words", "content_recall", "entity_recall_strict", "calibration_error"}
+    figures = {"accuracy", "all_words", "content_recall", "names", "calibration_error"}
     assert set(first["intervals"]) == figures and {"content_recall", "calibration_error"} <= set(first["metrics"])
     interval = first["intervals"]["accuracy"]
     assert interval["low"] < interval["value"] == first["metrics"]["accuracy"]["bias"]["mean"] < interval["high"]
@@ -107,6 +107,8 @@ def test_a_third_encoder_costs_only_itself_and_other_options_are_another_run(fli
     assert flip(*base).code == 0
     added = flip(*base, "--encoder", "own.py:letters")
     assert "minilm: kept in" in added.err and "own.py:letters: trained" in added.err
+    assert "note: 216 sentences are few to learn from for the 384 dimensions of minilm" in added.err
+    assert "dimensions of own.py:letters" not in added.err
     minilm, letters, compared = added.records
     assert letters["dimension"] == 16 and minilm["dimension"] == 384
     assert compared["differences"][0]["model"] == "own.py:letters"
@@ -175,14 +177,14 @@ def test_what_an_api_costs_is_said_before_and_nobody_has_what_it_goes_without(
     assert "note: openai:tiny is asked for 240 texts in 1 requests, about " in done.err
     assert done.err.index("is asked for") < done.err.index("own.py:letters: trained")
     assert "no encoder learns from crops" in done.err
-    assert all("augmented" not in load_checkpoint(one["run"]).config["data"] for one in done.records[:2])
+    assert all("augmented" not in load_checkpoint(one["run"]).config.data for one in done.records[:2])
     assert sorted(server.embedded).count("dimension") == 1 and len(server.embedded) == 241
     requests = server.requests
     assert "is asked for" not in flip(*command).err
     assert server.requests == requests
     more = flip(*command, "--augment", 1)
     assert "no encoder learns" not in more.err
-    assert all(load_checkpoint(one["run"]).config["data"]["augmented"] for one in more.records[:2])
+    assert all(load_checkpoint(one["run"]).config.data["augmented"] for one in more.records[:2])
 
 
 def test_a_script_without_spaces_is_cut_by_its_own_tokenizer(flip: Flip, here: Path, monkeypatch) -> None:

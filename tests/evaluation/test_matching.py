@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 
 from flip.data.manifest import Dataset, EmbeddingFile
+from flip.encoders.identity import EncoderIdentity
 from flip.errors import InputError
 from flip.evaluation.matching import embeddings_of
 from flip.model.checkpoint import Checkpoint
+from flip.model.config import CheckpointConfig
 from flip.model.linear import LogLinear
 from flip.text.vocabulary import Vocabulary
 
 
 def checkpoint(name: str, d: int, encoder: str | None = None) -> Checkpoint:
     model = LogLinear(np.zeros((1, d), np.float32), np.zeros(1, np.float32))
-    return Checkpoint(model, Vocabulary(("aa",)), {"encoder": {"name": encoder}} if encoder else {}, name)
+    return Checkpoint(model, Vocabulary(("aa",)), CheckpointConfig(EncoderIdentity(encoder)), name)
 
 
 @pytest.fixture

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from flip.evaluation.entities import EntityRow
+from flip.evaluation.entities import EntityRow, entity_metrics
 from flip.evaluation.evaluate import EvaluationData, Measured, evaluate_dataset
 from flip.evaluation.paired import SHARED, side_by_side
 from flip.evaluation.registry import EvaluationOptions
 from flip.model.checkpoint import Checkpoint
+from flip.model.config import CheckpointConfig
 from flip.model.linear import LogLinear
+from flip.text.tokenize import Tokenizer, TokenizerName
 from flip.text.vocabulary import Vocabulary
 
 WORDS = tuple(f"w{a}{b}" for a in "abcdefgh" for b in "abcdefgh")
@@ -19,11 +23,13 @@ U = np.array([[word in text.split() for word in WORDS] for text in SENTENCES], n
 NAMES = [EntityRow("", text, None, (text.split()[0],)) for text in SENTENCES[::2]]
 
 
-def measured(noise: float, words: tuple[str, ...] = WORDS, name: str = "model") -> Measured:
+def measured(noise: float, words: tuple[str, ...] = WORDS, tokenizer: TokenizerName = "latin") -> Measured:
     """A model that reads embeddings with so much noise."""
-    W = np.array([[float(word == other) for other in WORDS] for word in words], np.float32)
+    W = np.array([[float(word.lower() == other) for other in WORDS] for word in words], np.float32)
     model = LogLinear(8 * W, np.full(len(words), -4, np.float32))
-    checkpoint = Checkpoint(model, Vocabulary(words), {"objective": "bernoulli"}, name)
+    checkpoint = Checkpoint(
+        model, Vocabulary(words, Tokenizer(tokenizer)), CheckpointConfig(objective="bernoulli"), "model"
+    )
     u = (U + noise * np.random.default_rng(1).normal(size=U.shape)).astype(np.float32)
     data = EvaluationData("test", {"u": u}, dict(enumerate(SENTENCES)))
     options = EvaluationOptions(("accuracy", "content", "calibration", "entities"), entities=NAMES)
@@ -34,12 +40,14 @@ def measured(noise: float, words: tuple[str, ...] = WORDS, name: str = "model") 
 def test_figures_are_those_of_the_metrics_and_intervals_those_of_their_errors() -> None:
     one = measured(0.5)
     (figures,) = side_by_side([one]).figures
-    metrics = one.result["metrics"]
+    metrics, subject = one.result["metrics"], one.subject
+    shown = {"": replace(subject.shown, words=subject.shown.words[:, :10])}
+    names = entity_metrics(shown, subject.sought.entities, subject.size)["entity_recall_strict"][""]
     for name, value in {
         "accuracy": metrics["accuracy"]["bias"],
         "all_words": metrics["all_words"]["bias"],
         "content_recall": metrics["content_recall"],
-        "entity_recall_strict": metrics["entity_recall_strict"]["no_bias"],
+        "names": names,
         "calibration_error": metrics["calibration_error"],
     }.items():
         interval = figures[name]
@@ -73,6 +81,18 @@ def test_models_of_other_words_are_also_compared_over_those_that_both_know() -> 
     assert gap.value == gap.low == gap.high == 0
     assert abs(found.differences[0].figures["accuracy"].value) > 0.001  # of other words, and among others
     assert found.figures[0][SHARED].value == pytest.approx(found.figures[1]["accuracy"].value)
+
+
+def test_words_are_those_of_the_references_whatever_their_case_order_or_tokenizer() -> None:
+    whole, blind = measured(0.3), measured(3.0, WORDS[::-1])
+    cased = measured(0.3, tuple(word.title() for word in WORDS[::-1]))
+    for pair in ((whole, blind), (cased, blind), (whole, measured(3.0, WORDS, "whitespace"))):
+        (difference,) = side_by_side(pair, resamples=20).differences
+        lost = [word for word in difference.words if word.change < 0]
+        assert len(lost) > 40 and {word.word for word in lost} <= {*WORDS}
+        for word in lost:
+            assert word.n == sum(word.word in text.split() for text in SENTENCES) >= word.first > word.second
+    assert not side_by_side([whole, cased], resamples=20).differences[0].words
 
 
 def test_what_one_model_lacks_is_not_compared_and_no_sentence_is_no_number() -> None:

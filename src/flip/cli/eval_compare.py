@@ -52,7 +52,7 @@ def draw_comparison(results: Sequence[dict[str, Any]], differences: dict[str, An
     first, words = results[0], sorted({one["words"] for one in results})
     known = " to ".join(str(count) for count in words[:: max(1, len(words) - 1)])
     out.show(shown(f"{first['dataset']}: {first['n']} sentences, {known} words known", "bold"))
-    out.show(shown(f"percent ± half of the 95% interval; content words and names: found among the best {topn}", "dim"))
+    out.show(shown(f"percent ± half of the 95% interval; content, names: found among the best {topn}", "dim"))
     out.show(shown("calibration: the error of the probabilities, the less the better", "dim"))
     names = [name for name in HEADINGS if any(name in one["intervals"] for one in results)]
     table = _table("model", "d", *(HEADINGS[name] for name in names))
@@ -80,7 +80,7 @@ def draw_comparison(results: Sequence[dict[str, Any]], differences: dict[str, An
                     f"{word['word']} {word['second']}/{word['n']}, not {word['first']}" for word in found[:_NAMED]
                 )
                 rest = one[key]["in_all"] - _NAMED
-                out.show(shown(f"finds {often}: {said}" + (f", and {rest} more words" if rest > 0 else "")))
+                out.show(shown(f"finds {often}: {said}" + (f", and {rest} more" if rest > 0 else "")))
 
 
 def _table(*headings: str) -> Any:

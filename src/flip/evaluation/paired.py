@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,23 +20,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.evaluation.evaluate import Measured
+    from flip.text.vocabulary import Vocabulary
 
     Floats = NDArray[np.floating[Any]]
     Numbers = NDArray[np.floating[Any] | np.integer[Any]]
 
 RESAMPLES = 2000
 SHARED = "shared_accuracy"
+NAMES = "names"  # strict recall, of the words that `flip explain` shows: without b, encoders are not centred alike
 # As a table of several models heads them; those that a model has.
 HEADINGS: Mapping[str, str] = {
     "accuracy": "accuracy",
     SHARED: "shared",
     "all_words": "all words",
     "content_recall": "content",
-    "entity_recall_strict": "names",
+    NAMES: "names",
     "calibration_error": "calibration",
 }
 _BLOCK = 1 << 23  # counts of resamples held at a time
-_NAMES_BY = "no_bias"  # names are found best without b (Kesiraju et al. 2026, section 4.6)
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,7 @@ def side_by_side(measured: Sequence[Measured], seed: int = 0, resamples: int = R
         resamples: how many.
     """
     shared = _shared(measured)
-    recovered = [Recovered(one.counted, one.refs.words, one.checkpoint.vocabulary) for one in measured]
-    if shared is not None:
-        recovered = _of_shared(measured, shared)
+    recovered = [_recovered(one) for one in measured] if shared is None else _of_shared(measured, shared)
     sums = [_figures(one) for one in measured]
     if shared is not None:
         for one, common in zip(sums, recovered, strict=True):
@@ -163,7 +162,7 @@ def _figures(one: Measured) -> dict[str, _Sums]:
     """The figures of HEADINGS that were measured."""
     subject, metrics = one.subject, one.result["metrics"]
     size, topn, refs = subject.size, subject.options.topn, one.refs
-    recovered = Recovered(one.counted, refs.words, one.checkpoint.vocabulary)
+    recovered = _recovered(one)
     found = {"accuracy": _found_of(recovered)}
     found["all_words"] = _mean(recovered.hit(_side(recovered)).sum(axis=1), refs.tokens)
     if "content_recall" in metrics:
@@ -172,11 +171,10 @@ def _figures(one: Measured) -> dict[str, _Sums]:
         found["content_recall"] = _mean(top.sum(axis=1), content.tokens)
     if "entity_recall_strict" in metrics:
         entities = subject.sought.entities
-        ranked = one.counted[_NAMES_BY].words[:, :topn]
         named = np.bincount(entities.sentence, minlength=len(refs)) > 0
         recall = np.zeros(len(refs))
-        recall[named] = entity_recall(ranked, entities, size)[0][:, -1]
-        found["entity_recall_strict"] = _mean(recall, named.astype(np.float64))
+        recall[named] = entity_recall(subject.shown.words[:, :topn], entities, size)[0][:, -1]
+        found[NAMES] = _mean(recall, named.astype(np.float64))
     if "calibration_error" in metrics:
         shown = Ranking(subject.shown.words[:, :topn], subject.shown.scores[:, :topn])
         gaps = calibration_gaps(shown, refs, size)
@@ -185,13 +183,28 @@ def _figures(one: Measured) -> dict[str, _Sums]:
 
 
 def _shared(measured: Sequence[Measured]) -> frozenset[str] | None:
-    """The words that the references of all models can have; None where these are the same for all."""
+    """The words that the references of all models can have; None where all cut the same words."""
     known = [frozenset(_reader(one).index) for one in measured]
-    return None if len({*known}) == 1 else frozenset.intersection(*known)
+    alike = all(words == known[0] for words in known)
+    if alike and len({str(one.checkpoint.vocabulary.tokenizer.to_dict()) for one in measured}) == 1:
+        return None
+    return frozenset.intersection(*known)
 
 
 def _reader(one: Measured) -> ReferenceReader:
     return ReferenceReader.of(one.checkpoint.vocabulary, one.subject.options.tokens)
+
+
+def _as_referred(one: Measured) -> Vocabulary:
+    """Its words as the references have them: where these are lower-cased, "The" is "the"."""
+    vocabulary = one.checkpoint.vocabulary
+    if _reader(one).same is None:
+        return vocabulary
+    return replace(vocabulary, words=tuple(word.lower() for word in vocabulary.words))
+
+
+def _recovered(one: Measured) -> Recovered:
+    return Recovered(one.counted, one.refs.words, _as_referred(one))
 
 
 def _of_shared(measured: Sequence[Measured], shared: frozenset[str]) -> list[Recovered]:
@@ -200,14 +213,14 @@ def _of_shared(measured: Sequence[Measured], shared: frozenset[str]) -> list[Rec
     wanted = [sorted(shared.intersection(*(reader.tokens(text) for reader in readers))) for text in measured[0].texts]
     found = []
     for one, reader in zip(measured, readers, strict=True):
-        model, vocabulary = one.checkpoint.model, one.checkpoint.vocabulary
+        model = one.checkpoint.model
         words = bags_of_indices(reader.lookup(text) for text in wanted)
-        named = reader.same if reader.same is not None else range(len(vocabulary))
+        named = reader.same if reader.same is not None else range(model.vocabulary_size)
         known = {reader.index[word] for word in shared}
         others = np.array([i for i, first in enumerate(named) if first not in known], np.int64)
         ranking = rank(
             model, one.subject.embeddings, int(words.sizes.max(initial=1)), bias_weights={"bias": 1.0},
             last={"bias": others}, device=one.subject.options.device,
         )["bias"]  # fmt: skip
-        found.append(Recovered({"bias": without_repetitions(ranking, reader.same)}, words, vocabulary))
+        found.append(Recovered({"bias": without_repetitions(ranking, reader.same)}, words, _as_referred(one)))
     return found

@@ -121,7 +121,9 @@ def falls(before: Sequence[Record], now: Sequence[Record], most: float) -> list[
                 continue
             measured = values.get(figure)
             if measured is None:
-                raise InputError(f"{name}: {figure} is in the baseline, and was not measured", "add it to --metrics")
+                raise InputError(
+                    f"{name}: {figure} is in the baseline, and was not measured", "give the --metrics of the baseline"
+                )
             worse = measured - value if figure in _WORSE_WHEN_HIGHER else value - measured
             if worse > most + 1e-12:  # in numbers that are rounded as they are computed
                 found.append(Fall(name, figure, value, measured))

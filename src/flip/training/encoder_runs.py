@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.data.corpora import TEXT
-from flip.encoders.base import encode
+from flip.encoders.base import encode, language_of
 from flip.encoders.identity import EncoderIdentity, knows_weights
 from flip.errors import InputError
 from flip.evaluation.results import peak_memory, threads
@@ -60,13 +60,12 @@ class Experiment:
         name: of the encoder, as the user gave it.
         """
         sentences = [self.parts[part].texts[TEXT] for part in ("train", "dev", "test")]
-        return runs / f"{safe_name(name)}-{_digest([name, EncoderIdentity.of(encoder).to_dict(), sentences])[:12]}"
+        return runs / f"{safe_name(name)}-{_digest([name, _encoded_by(encoder), sentences])[:12]}"
 
     def made_of(self, encoder: Encoder) -> str:
         """What tells a run from those of other options, words, sentences or encoders, or of another flip."""
         sentences = {part: self.parts[part].texts[TEXT] for part in sorted(self.parts)}
-        encoded_by = EncoderIdentity.of(encoder).to_dict()
-        ingredients = [self.configure(None).to_dict(), self.vocabulary.options, encoded_by, self.version]
+        ingredients = [self.configure(None).to_dict(), self.vocabulary.options, _encoded_by(encoder), self.version]
         return _digest([sentences, ingredients])
 
     def is_done(self, folder: Path, encoder: Encoder) -> bool:
@@ -139,6 +138,12 @@ class Experiment:
             if about.pop(_MADE_OF, None) == self.made_of(encoder):
                 return about
         return {}
+
+
+def _encoded_by(encoder: Encoder) -> dict[str, Any]:
+    """What tells the vectors of an encoder from others, as far as it says so."""
+    language = language_of(encoder)
+    return EncoderIdentity.of(encoder).to_dict() | ({"language": language} if language else {})
 
 
 def _config(folder: Path) -> dict[str, Any]:
