@@ -155,7 +155,7 @@ for (const button of document.querySelectorAll("#sentences th button")) {
 }
 element("search").addEventListener("input", () => { state.sentences = SENTENCES; drawSentences(); });
 for (const id of ["model", "side"]) {
-  element(id).addEventListener("input", () => { Object.assign(state, { sentences: SENTENCES, words: WORDS }); draw(); });
+  element(id).addEventListener("change", () => { Object.assign(state, { sentences: SENTENCES, words: WORDS }); draw(); });
 }
 element("more").addEventListener("click", () => { state.sentences += SENTENCES; drawSentences(); });
 element("more-words").addEventListener("click", () => { state.words += WORDS; drawWords(); });
