@@ -14,4 +14,4 @@ test:  # the quick tests
 	pytest
 
 test-all:
-	pytest -m ''
+	pytest -m '' -n auto

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from flip.cli.settings import load_settings
+from flip.data.manifest import load_manifest
 from tests.conftest import QUICKSTART, ROOT
 
 pytestmark = pytest.mark.slow
@@ -280,3 +281,21 @@ def test_every_method_on_the_same_embeddings(here: Path, quickstart: Path) -> No
     ]  # fmt: skip
     share = {row[0]: float(row[2].split()[0]) for row in rows}
     assert share["FLiP, `flip train`"] > share["most frequent words"]
+
+
+def test_a_share_of_the_bundled_text_is_balanced_and_stays_aligned(here: Path) -> None:
+    work = here / "m.work"
+    work.mkdir()
+    measured = ("textbooks", "novels", "office", "medicine", "chat", "news", "voice")
+    for i, (source, part) in enumerate((source, part) for source in measured for part in ("train", "dev", "test")):
+        rows = 4 if source == "news" else 40
+        np.save(work / f"{source}.{part}.npy", (1000 * i + np.arange(rows)[:, None]).astype(np.float32))
+        (work / f"{source}.{part}.sentences.txt").write_text("".join(f"{1000 * i + row}\n" for row in range(rows)))
+        about = {"encoder": "minilm", "revision": "r", "weights": "w", "dimension": 1, "dtype": "float32"}
+        (work / f"{source}.{part}.json").write_text(json.dumps(about))
+    script(ROOT / "examples" / "bundled" / "share.py", work, "--sentences", 70)
+    datasets = load_manifest(work / "datasets.yaml")
+    assert list(datasets) == ["train", "dev", *measured]
+    train, u = datasets["train"], np.asarray(datasets["train"].embeddings[0].open()[:])
+    assert train.sentences() == [str(int(row)) for row in u[:, 0]]
+    assert [int((u // 1000 == 3 * i).sum()) for i in range(7)] == [11, 11, 11, 11, 11, 4, 11]

@@ -29,7 +29,7 @@ def test_what_is_fitted_explains_its_sentences(lens: flip.Lens) -> None:
     assert found.to_dict()["keywords"] == found.words
     assert {"probability", "surface", "in_text", "score"} <= found.words[0].keys()
     assert lens.checkpoint.encoder == "minilm" and lens.checkpoint.threshold is not None
-    assert lens.checkpoint.config["metrics"]["test"]["accuracy"]["bias"]["mean"] > 0.4
+    assert lens.checkpoint.config.metrics["test"]["accuracy"]["bias"]["mean"] > 0.4
     assert lens.explain("A zyzzyva.").unknown == ["zyzzyva"]
 
 
@@ -73,7 +73,7 @@ def test_sentences_alone_with_a_function_for_an_encoder(sentences: list[str], mi
 
     lens = flip.fit(sentences[:600], encoder=mine, epochs=2, rank=16)
     assert lens.checkpoint.model.rank == 16
-    assert lens.checkpoint.trained_on["name"] == "mine"
+    assert lens.checkpoint.trained_on.name == "mine"
     assert lens.explain("The train was late.").words
 
 

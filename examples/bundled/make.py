@@ -11,7 +11,7 @@ import argparse
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from flip.inputs.embedding_files import open_embeddings
 from flip.inputs.records import Record, read_lines
 from flip.model.card import write_card
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from flip.model.config import CheckpointConfig
 from flip.model.spread import Spread
 from flip.text.bags import bags_of_words
 from flip.text.stopwords import function_words
@@ -124,36 +125,38 @@ def main() -> None:
     for epoch in trainer.fit():
         print(f"epoch {epoch.epoch}: dev accuracy {epoch.accuracy:.4f}, {epoch.seconds:.0f} s", flush=True)
 
-    description: dict[str, Any] = {
-        "encoder": describe(encoder),
-        "dimension": u.shape[1],
-        "embeddings": Spread.of((u,), whole).to_dict(),
-        "rank": trainer.best.rank,
-        "objective": "bernoulli",
-        "recipe": "flip",
-        "tokenizer": TOKENIZER.to_dict(),
-        "function_words": "english",
-        "training": trainer.config.to_dict(),
-        "data": {
+    about = CheckpointConfig(
+        encoder=describe(encoder),
+        dimension=u.shape[1],
+        embeddings=Spread.of((u,), whole),
+        rank=trainer.best.rank,
+        objective="bernoulli",
+        recipe="flip",
+        tokenizer=TOKENIZER.to_dict(),
+        function_words="english",
+        training=trainer.config.to_dict(),
+        data={
             "corpus": sorted({source.file for source in SOURCES}),
             "license": "; ".join(dict.fromkeys(source.credit for source in SOURCES)),
             "train_sentences": sum(map(len, learned.values())),
             "dev_sentences": len(dev_texts),
         },
-    }
-    save_checkpoint(args.output, Checkpoint(trainer.best, vocabulary, description), "int8")
+    )
+    save_checkpoint(args.output, Checkpoint(trainer.best, vocabulary, about), "int8")
     model = load_checkpoint(args.output).model  # what is saved is what is measured
-    description["bias_weight"] = choose_bias_weight(model, dev_u, dev, bags, last)
     ranked = rank(model, dev_u, DEPTH, bias_weights={"bias": 1.0})["bias"]
-    description["threshold"] = threshold_f1(ranked, dev, len(vocabulary))["threshold"]
-    checkpoint = Checkpoint(model, vocabulary, description, args.output.name)
-    description["metrics"] = {
-        name: measured(checkpoint, name, views[name, "test"], parts[name]["test"]) for name in tried
-    }
+    about = replace(
+        about,
+        bias_weight=choose_bias_weight(model, dev_u, dev, bags, last),
+        threshold=threshold_f1(ranked, dev, len(vocabulary))["threshold"],
+    )
+    checkpoint = Checkpoint(model, vocabulary, about, args.output.name)
+    metrics = {name: measured(checkpoint, name, views[name, "test"], parts[name]["test"]) for name in tried}
+    checkpoint = replace(checkpoint, config=replace(about, metrics=metrics))
     save_checkpoint(args.output, checkpoint, "int8")
     write_card(args.output, checkpoint)
-    for name, metrics in description["metrics"].items():
-        print(f"{name:10}", {key: round(value["mean"], 4) for key, value in flat(metrics).items()})
+    for name, found in metrics.items():
+        print(f"{name:10}", {key: round(value["mean"], 4) for key, value in flat(found).items()})
 
 
 def read_sources(folder: Path, limit: int | None = None) -> dict[str, list[str]]:

@@ -138,10 +138,11 @@ def safe_name(text: str) -> str:
     """A name for a file that any system takes, and no other text has: where it had to be changed, with a hash.
 
     >>> safe_name("minilm"), safe_name("st:intfloat/e5"), safe_name("..")
-    ('minilm', 'st-intfloat-e5-99a72d2b', '-5ec1f7e7')
+    ('minilm', 'st-intfloat-e5-8dc407e2', '5ec1f7e7')
     """
-    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[:80]
-    return kept if kept == text else f"{kept}-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[:40]
+    told_apart = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return kept if kept == text else f"{kept}-{told_apart}".lstrip("-")
 
 
 def write_json(path: Path, value: Any) -> None:

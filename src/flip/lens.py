@@ -306,7 +306,7 @@ def fit(
             warn(f"{cut} of {len(texts)} sentences are longer than {used.name} reads, and were cut", stacklevel=2)
     texts, u = require_texts(sentences), require_matrix(X)
     _require_as_many(u, texts)
-    about = {} if used is None else describe(used, {"text"})
+    about = None if used is None else describe(used, {"text"})
     given: Mapping[str, Any] = options
     checkpoint = fit_checkpoint(
         u, texts, vocabulary=vocabulary, rank=rank, seed=seed, device=device, options=given, encoder=about

@@ -54,15 +54,15 @@ def test_one_command_from_a_corpus_to_a_model(flip: Flip, here: Path, sentences:
     assert "1 blank lines dropped" in done.err
     assert done.records[0]["dataset"] == "test"
     config = load_checkpoint("run").config
-    assert config["encoder"]["name"] == "minilm"
-    assert config["metrics"]["test"]["accuracy"]["bias"]["n"] == 45
-    assert config["data"]["corpus"] == ["sents.txt"]
+    assert config.encoder.name == "minilm"
+    assert config.metrics["test"]["accuracy"]["bias"]["n"] == 45
+    assert config.data["corpus"] == ["sents.txt"]
     cut = (here / "run" / "data" / "augmented.sentences.txt").read_text(encoding="utf-8").splitlines()
-    assert config["data"]["augmented"] == len(cut) > 2 * 800
-    assert config["data"]["train_sentences"] == len((here / "run" / "data" / "train.npy").read_bytes()) // 1536 == 810
-    assert config["training"]["calibrate"] is True
+    assert config.data["augmented"] == len(cut) > 2 * 800
+    assert config.data["train_sentences"] == len((here / "run" / "data" / "train.npy").read_bytes()) // 1536 == 810
+    assert config.training["calibrate"] is True
     measured = flip("eval", "--model", "run", "--metrics", "calibration").records[0]["metrics"]["threshold_f1"]
-    assert 0 < measured["threshold"] == config["threshold"] < 1  # chosen on dev, not on what is measured
+    assert 0 < measured["threshold"] == config.threshold < 1  # chosen on dev, not on what is measured
     log = [orjson.loads(line) for line in (here / "run" / "log.jsonl").read_bytes().splitlines()]
     assert [line["epoch"] for line in log] == list(range(1, len(log) + 1))
     assert all(line["device"] == "cpu" for line in log)
@@ -104,7 +104,7 @@ def test_augmented_sentences_are_of_the_training_part_and_can_be_left_out(
     for options in (("--augment", 0), ("--recipe", "paper")):
         done = flip(*common, "-o", "without", "--force", *options)
         assert done.code == 0, done.err
-        assert "augmented" not in load_checkpoint("without").config["data"]
+        assert "augmented" not in load_checkpoint("without").config.data
         assert load_checkpoint("without").vocabulary.words == load_checkpoint("with").vocabulary.words
 
 
@@ -120,10 +120,10 @@ def test_training_options(flip: Flip, quickstart: Path, here: Path, options: tup
     if options[0] == "--rank":
         assert checkpoint.model.rank == options[1]
     if options[0] == "--recipe":
-        assert checkpoint.config["training"]["inputs"] == "raw"
-        assert checkpoint.config["training"]["l1"] == 1e-4
+        assert checkpoint.config.training["inputs"] == "raw"
+        assert checkpoint.config.training["l1"] == 1e-4
     (record,) = flip("explain", "--model", "run", "The boat left.", "--encoder", "minilm").records
-    assert ("probability" in record["keywords"][0]) == (checkpoint.objective == "bernoulli")
+    assert ("probability" in record["keywords"][0]) == (checkpoint.config.objective == "bernoulli")
 
 
 def test_config_json_says_which_ingredients_were_used(flip: Flip, quickstart: Path, here: Path) -> None:
@@ -136,14 +136,14 @@ def test_config_json_says_which_ingredients_were_used(flip: Flip, quickstart: Pa
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in used.items() if name != "shuffle"]
     done = flip("train", *data, *flags, "--no-shuffle")
     assert done.code == 0, done.err
-    training = load_checkpoint("run").config["training"]
+    training = load_checkpoint("run").config.training
     assert {name: training[name] for name in used} == used
     assert training["precision"] in ("float32", "bfloat16")  # what `auto` chose
     log = [orjson.loads(line) for line in (here / "run" / "log.jsonl").read_bytes().splitlines()]
     assert [line["score"] is None for line in log] == [True, False, False]
     refused = flip("train", *data, "--targets", "counts", "--force")
     assert (refused.code, "error: --targets counts with --objective bernoulli" in refused.err) == (2, True)
-    assert load_checkpoint("run").config["training"] == training  # nothing was removed
+    assert load_checkpoint("run").config.training == training  # nothing was removed
 
 
 def test_what_config_json_measures_is_the_model_as_it_is_saved(flip: Flip, quickstart: Path, here: Path) -> None:
@@ -152,7 +152,7 @@ def test_what_config_json_measures_is_the_model_as_it_is_saved(flip: Flip, quick
     assert done.code == 0, done.err
     saved, dev = load_checkpoint("run"), load_dataset(quickstart / "datasets.yaml", "dev")
     of_dev = references(dev.sentences(), saved.vocabulary)
-    assert saved.config["metrics"]["dev"] == evaluate(saved.model, dev.embeddings[0].open(), of_dev)
+    assert saved.config.metrics["dev"] == evaluate(saved.model, dev.embeddings[0].open(), of_dev)
     expected = choose_bias_weight(
         saved.model,
         dev.embeddings[0].open(),
@@ -160,7 +160,7 @@ def test_what_config_json_measures_is_the_model_as_it_is_saved(flip: Flip, quick
         bags_of_words(load_dataset(quickstart / "datasets.yaml", "train").sentences(), saved.vocabulary),
         saved.function_words,
     )
-    assert saved.config["bias_weight"] == expected
+    assert saved.config.bias_weight == expected
 
 
 def test_vocab_from_standard_input(flip: Flip, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +42,28 @@ def smaller(here: Path, run_folder: Path) -> Path:
     W = whole.model.scores(np.eye(whole.model.dimension, dtype=np.float32), 0.0).T
     u, s, v = np.linalg.svd(W, full_matrices=False)
     half = FactorizedLogLinear((u * s)[:, :192], v[:192], whole.model.b)
-    config = whole.config | {"objective": "multinomial"}
+    config = replace(whole.config, objective="multinomial")
     save_checkpoint(here / "smaller", Checkpoint(half, whole.vocabulary, config))
     return here / "smaller"
+
+
+@pytest.fixture
+def narrow(here: Path, two_views: Path, run_folder: Path, quickstart: Path) -> Path:
+    """A checkpoint of another encoder, of 200 dimensions and half of the words; both.yaml has its vectors too."""
+    whole = load_checkpoint(run_folder)
+    half = len(whole.vocabulary) // 2
+    model = FactorizedLogLinear(whole.model.A[:half], whole.model.B[:, :200], whole.model.b[:half])
+    vocabulary = replace(whole.vocabulary, words=whole.vocabulary.words[:half])
+    config = whole.config | {"encoder": {"name": "own.py:narrow", "revision": "3"}}
+    save_checkpoint(here / "narrow", Checkpoint(model, vocabulary, config))
+    np.save(here / "narrow.npy", np.load(quickstart / "test.npy")[:, :200])
+    (here / "narrow.json").write_bytes(orjson.dumps({"encoder": "own.py:narrow", "revision": "3", "rows": 212}))
+    (here / "both.yaml").write_text(
+        "test:\n"
+        f"  embeddings: [{{id: own, file: narrow.npy}}, {{id: minilm, file: {quickstart / 'test.npy'}}}]\n"
+        f"  texts: [{{id: en, file: {quickstart / 'test.sentences.txt'}}}]\n"
+    )
+    return here / "narrow"
 
 
 def names(path: Path, sentences: Path) -> Path:
@@ -127,6 +147,67 @@ def test_models_are_compared(flip: Flip, two_views: Path, run_folder: Path, smal
     assert own["metrics"]["perplexity"]["mean"] > 1
 
 
+def test_models_of_other_encoders_and_words_each_on_its_own_embeddings(
+    flip: Flip, here: Path, run_folder: Path, narrow: Path
+) -> None:
+    data = ("--data", "both.yaml", "--dataset", "test")
+    done = flip("eval", "--model", run_folder, "--model", narrow, *data, "--details", "d.jsonl", "--results", "results")
+    assert done.code == 0, done.err
+    first, second, compared = done.records
+    assert [(one["model"], one["embedding"], one["dimension"]) for one in (first, second)] == [
+        (str(run_folder), "minilm", 384),
+        (str(narrow), "own", 200),
+    ]
+    assert second["encoder"] == "own.py:narrow" and second["words"] == first["words"] // 2
+    assert compared["shared_words"] == second["words"]
+    (difference,) = compared["differences"]
+    assert {"accuracy", "shared_accuracy", "all_words", "content_recall"} <= set(difference["figures"])
+    assert difference["figures"]["shared_accuracy"]["high"] < 0
+    known = set(load_checkpoint(narrow).vocabulary.words)
+    lost = difference["found_less_often"]
+    assert lost["in_all"] >= len(lost["words"]) > 0
+    assert all(word["word"] in known | {"numbers"} and word["second"] < word["first"] for word in lost["words"])
+    (other,) = first["comparisons"]
+    assert (other["model"], other["embedding"]) == (str(narrow), "own") and "comparisons" not in second
+    rows = [orjson.loads(line) for line in (here / "d.jsonl").read_bytes().splitlines()]
+    assert [row["model"] for row in rows[::212]] == [str(run_folder), str(narrow)]
+    assert len(list((here / "results").glob("*/*/test.json"))) == 2
+    alone = flip("eval", "--model", narrow, *data)
+    assert "minilm" not in alone.out.split('"metrics"')[0] and "test.npy fits no model" in alone.err
+    assert alone.records[0]["metrics"]["accuracy"] == second["metrics"]["accuracy"]
+    same = flip("eval", "--model", run_folder, "--compare", narrow, *data)
+    assert same.records == done.records  # two names of one thing
+
+
+def test_a_view_of_the_sentences_is_for_every_model(
+    flip: Flip, fails: Fails, two_views: Path, run_folder: Path, smaller: Path
+) -> None:
+    done = flip("eval", "--model", run_folder, "--model", smaller, "--data", two_views)
+    models, differences = done.records[:4], done.records[4:]
+    assert [(one["model"], one["embedding"]) for one in models] == [
+        (str(model), view) for model in (run_folder, smaller) for view in ("clean", "noisy")
+    ]
+    assert [one["embedding"] for one in differences] == ["clean", "noisy"]
+    assert "calibration_error" in models[0]["intervals"] and "calibration_error" not in models[2]["intervals"]
+    named = ("eval", "--model", run_folder, "--model", run_folder, "--data", two_views)
+    assert f"model {run_folder} is named twice" in fails(2, *named)
+
+
+def test_a_trained_model_has_a_gate_and_a_setting_may_name_one_or_several(
+    flip: Flip, here: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLIP_EVAL__MODEL", str(run_folder))
+    done = flip("eval")
+    assert done.code == 0, done.err
+    (here / "base.jsonl").write_text(done.out)
+    assert flip("eval", "--baseline", "base.jsonl", "--fail-below", 0).code == 0
+    (here / "base.jsonl").write_text(done.out.replace('"precision":', '"span_accuracy":'))
+    assert "span_accuracy with b is in the baseline" in flip("eval", "--baseline", "base.jsonl", "--fail-below", 0).err
+    monkeypatch.delenv("FLIP_EVAL__MODEL")
+    (here / "flip.toml").write_text(f'[eval]\nmodel = ["{run_folder}"]\n')
+    assert flip("eval").records == done.records
+
+
 def test_splice(flip: Flip, here: Path, two_views: Path, run_folder: Path) -> None:
     done = flip("eval", "--model", run_folder, "--data", two_views, "--method", "splice", "--metrics", "all")
     assert done.code == 0, done.err
@@ -165,7 +246,7 @@ def test_plots_by_ending(flip: Flip, here: Path, two_views: Path, run_folder: Pa
     assert first.startswith({"p.svg": b"<?xml", "p.png": b"\x89PNG", "p.pdf": b"%PDF"}[name])
     if name == "p.svg":
         assert b"Precision and recall" in first
-        assert b"Accuracy and rank" in first
+        assert b"Recall by word frequency" in first and b"2 models on test" in first
         assert flip("eval", *args).code == 0
         assert (here / name).read_bytes() == first
 

@@ -103,8 +103,8 @@ def test_an_embedding_without_weight_is_neither_read_nor_measured(flip: Flip, co
     assert flip(*two, "-o", "zero", "--alpha", 0).code == 0
     assert flip(*DATA, "--alpha", 1).code == 0
     zero, alone = load_checkpoint("zero").config, load_checkpoint("run").config
-    assert zero["metrics"] == alone["metrics"]
-    assert zero["bias_weight"] == alone["bias_weight"]
+    assert zero.metrics == alone.metrics
+    assert zero.bias_weight == alone.bias_weight
 
 
 def test_what_the_command_line_names_wins_over_flip_toml(flip: Flip, copied: Path) -> None:
@@ -147,7 +147,7 @@ def test_own_vectors_and_their_sentences_need_no_manifest(
     test = Path("run/data/test.sentences.txt").read_text().splitlines()
     np.testing.assert_array_equal(np.load("run/data/test.npy"), u[[chosen.index(line) for line in test]])
     about = load_checkpoint("run").config
-    assert about["encoder"]["name"] == "unknown" and about["data"]["corpus"] == ["s.txt", "x.npy"]
+    assert about.encoder.name == "unknown" and about.data["corpus"] == ["s.txt", "x.npy"]
     assert flip("eval", "--model", "run").code == 0
     assert "makes sentences" in fails(2, "train", "s.txt", "--embeddings", "x.npy", "-o", "r2", "--augment", 1)
     assert "--embeddings is of a CORPUS" in fails(2, "train", "--data", "d.yaml", "--embeddings", "x.npy", "-o", "r2")

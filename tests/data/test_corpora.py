@@ -153,7 +153,7 @@ def test_augmented_sentences_become_a_dataset_to_train_on(here: Path, sentences:
     assert flip("vocab", "data/train.sentences.txt", "-o", "v.json").code == 0
     trained = ("train", "--data", "data/datasets.yaml", "--vocab", "v.json", "-o", "run", "--epochs", 1)
     assert flip(*trained, "--extra", "augmented").code == 0
-    assert load_checkpoint("run").config["data"]["train"] == "train,augmented"
+    assert load_checkpoint("run").config.data["train"] == "train,augmented"
 
 
 def test_what_does_not_fit_is_said(release: Path, bitext: tuple[str, str], fails: Callable[..., str]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from flip.cli.app import main
 from flip.encoders import EncoderOptions, load_encoder
 from flip.encoders.catalog import CATALOG, table
-from flip.encoders.identity import common_encoder, describe, require_same_encoder
+from flip.encoders.identity import EncoderIdentity, common_encoder, describe, require_same_encoder
 from flip.errors import InputError, UnavailableError, UsageError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -147,29 +147,29 @@ def test_the_table_loads_nothing_heavy() -> None:
 
 def test_embeddings_of_different_encoders_are_told_apart() -> None:
     a = {"encoder": "minilm", "revision": "r1"}
-    assert common_encoder([a, {}, a], "x") == {"name": "minilm", "revision": "r1"}
-    assert common_encoder([{}], "x") == {}
+    assert common_encoder([a, {}, a], "x") == EncoderIdentity("minilm", "r1")
+    assert common_encoder([{}], "x") == EncoderIdentity()
     for other in ({"encoder": "labse"}, {"revision": "r2"}, {"options": {"prompt": "query: "}}):
         with pytest.raises(InputError, match="embeddings of different encoders"):
             common_encoder([a, a | other], "x")
-    trained = {"name": "minilm", "revision": "r1", "options": {"prompt": "query: "}}
+    trained = EncoderIdentity("minilm", "r1", options={"prompt": "query: "})
     require_same_encoder(a | {"options": {"prompt": "query: "}}, trained, "x.npy")
     require_same_encoder({}, trained, "x.npy")
     with pytest.raises(InputError, match=r"x\.npy was embedded with options none; the checkpoint was trained on"):
         require_same_encoder(a, trained, "x.npy")
     with pytest.raises(InputError, match="was embedded with revision r2"):
-        require_same_encoder(a | {"revision": "r2"}, {"name": "minilm", "revision": "r1"}, "x.npy")
+        require_same_encoder(a | {"revision": "r2"}, EncoderIdentity("minilm", "r1"), "x.npy")
 
 
 def test_the_same_weights_are_the_same_wherever_they_come_from() -> None:
     wheel = {"encoder": "st:folder", "revision": "sha256:aa", "weights": "sha256:aa"}
     hub = {"encoder": "st:org/model", "revision": "c" * 40, "weights": "sha256:aa"}
-    assert common_encoder([hub, wheel], "x") == {"name": "st:org/model", "revision": "c" * 40, "weights": "sha256:aa"}
-    require_same_encoder(hub, {"name": "st:folder", "revision": "sha256:aa"}, "x.npy")
+    trained = EncoderIdentity("st:org/model", "c" * 40, weights="sha256:aa")
+    assert common_encoder([hub, wheel], "x") == trained
+    require_same_encoder(hub, EncoderIdentity("st:folder", "sha256:aa"), "x.npy")
     other = hub | {"weights": "sha256:bb"}
     with pytest.raises(InputError, match="embeddings of different encoders"):
         common_encoder([hub, other], "x")
-    trained = {"name": "st:org/model", "revision": "c" * 40, "weights": "sha256:aa"}
     with pytest.raises(InputError, match="embedded with weights sha256:bb; the checkpoint was trained on sha2"):
         require_same_encoder(other, trained, "x.npy")
 
@@ -178,13 +178,10 @@ def test_the_weights_of_each_modality_are_compared_where_both_are_known() -> Non
     text = {"encoder": "sonar", "revision": "basic", "weights": {"text": "sha256:aa"}}
     speech = text | {"weights": {"speech eng": "sha256:cc"}}
     trained = common_encoder([text, speech], "x")
-    assert trained == {
-        "name": "sonar",
-        "revision": "basic",
-        "weights": {"text": "sha256:aa", "speech eng": "sha256:cc"},
-    }
+    both = {"text": "sha256:aa", "speech eng": "sha256:cc"}
+    assert trained == EncoderIdentity("sonar", "basic", weights=both)
     require_same_encoder(text, trained, "x.npy")
-    require_same_encoder(text, {"name": "sonar", "revision": "basic"}, "x.npy")
+    require_same_encoder(text, EncoderIdentity("sonar", "basic"), "x.npy")
     require_same_encoder(text | {"weights": {"speech deu": "sha256:dd"}}, trained, "x.npy")
     # sonar-space does not say which file it took.
     require_same_encoder(text | {"weights": {"text": "sonar-space text_sonar_basic_encoder"}}, trained, "x.npy")
@@ -199,6 +196,6 @@ def test_the_weights_of_each_modality_are_compared_where_both_are_known() -> Non
 
 def test_options_that_change_vectors_are_stored() -> None:
     encoder = load_encoder("minilm", offline=True)
-    assert describe(encoder).keys() == {"name", "revision", "dimension"}
+    assert describe(encoder).to_dict().keys() == {"name", "revision", "dimension"}
     stored = {"prompt": "query: ", "dimensions": 64, "language": "x"}
     assert EncoderOptions(dimensions=32).over(stored) == EncoderOptions(dimensions=32, prompt="query: ")

@@ -29,6 +29,7 @@ from flip.explain.explainer import Explainer
 from flip.files import read_json, sha256
 from flip.inputs.records import Record
 from flip.model.checkpoint import Checkpoint
+from flip.model.config import CheckpointConfig
 from flip.model.linear import LogLinear
 from flip.text.vocabulary import Vocabulary
 from sound import tone, write_audio
@@ -392,7 +393,7 @@ def test_each_file_names_the_weights_that_made_it(tmp_path: Path) -> None:
     described = {name: read_json(tmp_path / f"{name}.json") for name in ("speech", "text")}
     assert described["speech"]["weights"].keys() == {"speech eng"}
     assert described["text"]["weights"].keys() == {"text"}
-    assert common_encoder(described.values(), "x")["weights"] == sonar.weights
+    assert common_encoder(described.values(), "x").weights == sonar.weights
 
 
 def test_explaining_with_other_weights_is_refused(tmp_path: Path) -> None:
@@ -402,7 +403,7 @@ def test_explaining_with_other_weights_is_refused(tmp_path: Path) -> None:
     model = LogLinear(np.ones((2, 32), np.float32), np.zeros(2, np.float32))
 
     def explained(encoder: Sonar, record: Record, *modalities: str) -> dict[str, Any]:
-        config = {"encoder": describe(a, modalities)}
+        config = CheckpointConfig(encoder=describe(a, modalities))
         checkpoint = Checkpoint(model, Vocabulary(("rain", "tea")), config, "tiny")
         (result,) = Explainer(checkpoint, lambda: encoder).stream([record])
         return result

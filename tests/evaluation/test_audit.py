@@ -15,6 +15,7 @@ from flip.errors import InputError, UsageError
 from flip.evaluation.audit import Audit, FormReading, _wilson
 from flip.evaluation.degraded import FORMS
 from flip.model.checkpoint import Checkpoint
+from flip.model.config import CheckpointConfig
 from flip.model.linear import FactorizedLogLinear
 from flip.text.vocabulary import Vocabulary
 from tests.conftest import Flip
@@ -26,7 +27,7 @@ WORDS = ("river", "paper", "dublin", "plain")
 MODEL = FactorizedLogLinear(
     RNG.normal(size=(4, D)).astype(np.float32), np.eye(D, dtype=np.float32), np.zeros(4, np.float32)
 )
-CHECKPOINT = Checkpoint(MODEL, Vocabulary(WORDS), {"objective": "bernoulli"})
+CHECKPOINT = Checkpoint(MODEL, Vocabulary(WORDS), CheckpointConfig(objective="bernoulli"))
 
 
 def planted() -> tuple[np.ndarray, list[str], np.ndarray]:

@@ -14,6 +14,7 @@ from flip.encoders import Encoder
 from flip.errors import InputError
 from flip.explain.drift import Moments, drift
 from flip.model.checkpoint import Checkpoint, load_checkpoint
+from flip.model.config import CheckpointConfig
 from flip.model.linear import FactorizedLogLinear, LogLinear
 from flip.text.vocabulary import Vocabulary
 from tests.conftest import Flip
@@ -24,7 +25,7 @@ RNG = np.random.default_rng(11)
 A, B = RNG.normal(size=(WORDS, 6)).astype(np.float32), RNG.normal(size=(6, D)).astype(np.float32)
 b = np.linspace(0, -8, WORDS).astype(np.float32)
 VOCABULARY = Vocabulary(tuple(f"w{i}" for i in range(WORDS)))
-BERNOULLI = {"objective": "bernoulli"}
+BERNOULLI = CheckpointConfig(objective="bernoulli")
 CHECKPOINT = Checkpoint(FactorizedLogLinear(A, B, b), VOCABULARY, BERNOULLI)
 
 
@@ -82,7 +83,7 @@ def test_a_word_that_rose_one_way_fell_the_other() -> None:
 
 
 def test_multinomial_models_have_no_shares() -> None:
-    plain = Checkpoint(CHECKPOINT.model, VOCABULARY, {})
+    plain = Checkpoint(CHECKPOINT.model, VOCABULARY)
     old, new = RNG.normal(size=(2, 200, D))
     found = drift(moments(old, plain), moments(new + 1, plain), plain)
     assert found.rose and found.rose[0].share_new is None

@@ -12,6 +12,7 @@ from flip.explain.contrast import Contrast
 from flip.explain.explainer import Explainer
 from flip.inputs.records import Record
 from flip.model.checkpoint import Checkpoint
+from flip.model.config import CheckpointConfig
 from flip.model.linear import FactorizedLogLinear, LogLinear
 from flip.text.vocabulary import Vocabulary
 
@@ -36,7 +37,7 @@ def encoder() -> Counting:
 
 def explainer(encoder: Counting, **options: float) -> Explainer:
     model = LogLinear(4 * np.eye(3, dtype=np.float32), np.full(3, -2, np.float32))
-    checkpoint = Checkpoint(model, Vocabulary(("aa", "bb", "cc")), {"objective": "bernoulli"})
+    checkpoint = Checkpoint(model, Vocabulary(("aa", "bb", "cc")), CheckpointConfig(objective="bernoulli"))
     return Explainer(checkpoint, lambda: encoder, topn=2, **options)
 
 
@@ -84,7 +85,7 @@ def test_shares_add_up_for_any_model_and_either_order() -> None:
     random = np.random.default_rng(0)
     A, B, b = random.normal(size=(50, 6)), random.normal(size=(6, 16)), random.normal(size=50)
     model = FactorizedLogLinear(*(matrix.astype(np.float32) for matrix in (A, B, b)))
-    contrast = Contrast(Checkpoint(model, Vocabulary(tuple(f"w{i:02}" for i in range(50))), {}), topn=4)
+    contrast = Contrast(Checkpoint(model, Vocabulary(tuple(f"w{i:02}" for i in range(50)))), topn=4)
     u, v = random.normal(size=(2, 16))
     one, other = contrast(u, v), contrast(v, u)
     listed = [*one.shared, *one.only_input, *one.only_against]

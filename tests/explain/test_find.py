@@ -16,6 +16,7 @@ from flip.encoders import Encoder
 from flip.errors import InputError, UsageError
 from flip.explain.find import Finder, SparseWords, terms_of
 from flip.model.checkpoint import load_checkpoint
+from flip.model.config import CheckpointConfig
 from tests.conftest import Flip
 
 Fails = Callable[..., str]
@@ -80,7 +81,7 @@ def test_words_that_cannot_be_looked_for() -> None:
     with pytest.raises(UsageError, match="no word"):
         terms_of(" , ", CHECKPOINT)
     with pytest.raises(InputError, match="multinomial"):
-        terms_of("rain", replace(CHECKPOINT, config={"objective": "multinomial"}))
+        terms_of("rain", replace(CHECKPOINT, config=CheckpointConfig()))
 
 
 def test_find_on_the_command_line(flip: Flip, fails: Fails, store: Path, sentences: list[str]) -> None:

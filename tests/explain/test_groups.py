@@ -18,6 +18,7 @@ from flip.explain.clusters import find_clusters
 from flip.explain.groups import Group, GroupWords
 from flip.explain.intervals import critical, welch
 from flip.model.checkpoint import Checkpoint, load_checkpoint
+from flip.model.config import CheckpointConfig
 from flip.model.linear import FactorizedLogLinear
 from flip.text.vocabulary import Vocabulary
 from tests.conftest import Flip
@@ -33,7 +34,9 @@ def checkpoint() -> Checkpoint:
     A = RNG.normal(size=(WORDS, D)).astype(np.float32)
     b = np.linspace(1, -9, WORDS).astype(np.float32)
     words = Vocabulary(tuple(f"w{i}" for i in range(WORDS)))
-    return Checkpoint(FactorizedLogLinear(A, np.eye(D, dtype=np.float32), b), words, {"objective": "bernoulli"})
+    return Checkpoint(
+        FactorizedLogLinear(A, np.eye(D, dtype=np.float32), b), words, CheckpointConfig(objective="bernoulli")
+    )
 
 
 def grouped(checkpoint: Checkpoint, u: np.ndarray, labels: list[object], size: int = 97) -> dict[object, Group]:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from flip.explain.contrast import Contrast
 from flip.explain.keywords import top_keywords
 from flip.model.checkpoint import Checkpoint, load_checkpoint
+from flip.model.config import CheckpointConfig
 from flip.model.linear import LogLinear
 from flip.model.ranking import sigmoid, top_k
 from flip.text.vocabulary import Vocabulary
@@ -28,7 +29,9 @@ def test_top_k_equals_a_stable_sort(seed: int, k: int, m: int, ties: bool) -> No
 def model(objective: str = "bernoulli") -> Checkpoint:
     W = np.array([[2.0, 0.0], [0.0, 3.0], [-1.0, -1.0]], np.float32)
     b = np.array([-1.0, -2.0, 0.5], np.float32)
-    return Checkpoint(LogLinear(W, b), Vocabulary(("aa", "bb", "cc")), {"objective": objective, "bias_weight": 0.25})
+    return Checkpoint(
+        LogLinear(W, b), Vocabulary(("aa", "bb", "cc")), CheckpointConfig(objective=objective, bias_weight=0.25)
+    )
 
 
 def test_score_is_weighted_and_probability_is_not() -> None:

@@ -11,6 +11,7 @@ from flip.explain.explainer import Explainer
 from flip.explain.reading import Reading, read
 from flip.inputs.records import Record
 from flip.model.checkpoint import Checkpoint
+from flip.model.config import CheckpointConfig
 from flip.model.linear import LogLinear
 from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import Vocabulary
@@ -28,7 +29,7 @@ class Counting(Encoder):
 def explainer(b: float = -2, words: tuple[str, ...] = ("aa", "bb", "cc"), **config: Any) -> Explainer:
     model = LogLinear(4 * np.eye(3, dtype=np.float32), np.full(3, b, np.float32))
     vocabulary = Vocabulary(words, Tokenizer(ngram=(1, 2)))
-    return Explainer(Checkpoint(model, vocabulary, {"objective": "bernoulli"} | config), Counting)
+    return Explainer(Checkpoint(model, vocabulary, CheckpointConfig(**{"objective": "bernoulli"} | config)), Counting)
 
 
 def reading(record: dict[str, Any], explain: Explainer, **options: Any) -> Reading:
@@ -48,7 +49,7 @@ def test_words_of_a_record_have_probability_and_rank() -> None:
 
 def test_probability_is_of_the_full_bias_and_rank_of_the_score() -> None:
     model = LogLinear(4 * np.eye(3, dtype=np.float32), np.array([0, 0, 9], np.float32))
-    config = {"objective": "bernoulli", "bias_weight": 0.0}
+    config = CheckpointConfig(objective="bernoulli", bias_weight=0.0)
     record = Explainer(Checkpoint(model, Vocabulary(("aa", "bb", "cc")), config), Counting).text("aa cc cc bb bb bb")
     at = {word["word"]: word for word in record["words"]}
     assert [at[w]["rank"] for w in ("aa", "bb", "cc")] == [3, 1, 2]

@@ -17,10 +17,10 @@ def test_training_writes_a_card_with_what_it_measured(run_folder: Path) -> None:
     config = load_checkpoint(run_folder).config
     front = yaml.safe_load(card.split("---")[1])
     assert front["library_name"] == "flip-interpret" and "minilm" in front["tags"]
-    accuracy = config["metrics"]["test"]["accuracy"]
+    accuracy = config.metrics["test"]["accuracy"]
     row = next(line for line in card.splitlines() if line.startswith("| test | accuracy"))
     assert f"{100 * accuracy['bias']['mean']:.1f} ±" in row and f"{100 * accuracy['no_bias']['mean']:.1f} ±" in row
-    assert config["encoder"]["revision"] in card
+    assert config.encoder.revision in card
     assert "2,015 sentences to train on" in card
     assert "Encoder: Apache-2.0" in card
     assert "Text: not stated" in card

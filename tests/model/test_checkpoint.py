@@ -87,7 +87,7 @@ def test_what_we_save_is_read_with_numpy_alone(tmp_path: Path, tensors: dict[str
     full = LogLinear(random.normal(size=(WORDS, D)).astype(np.float32), tensors["b"][:, 0])
     u = random.normal(size=D).astype(np.float32)
     for name, model in (("flip", factorised), ("lip", full)):
-        save_checkpoint(tmp_path / name, Checkpoint(model, vocabulary, {}))
+        save_checkpoint(tmp_path / name, Checkpoint(model, vocabulary))
         raw = (tmp_path / name / "model.safetensors").read_bytes()
         (size,) = struct.unpack("<Q", raw[:8])
         header = json.loads(raw[8 : 8 + size])
@@ -173,7 +173,7 @@ def test_any_config_or_none(
         (tmp_path / "config.json").write_text(json.dumps(config))
     checkpoint = load_checkpoint(tmp_path)
     assert checkpoint.encoder == encoder
-    assert checkpoint.objective == "multinomial"
+    assert checkpoint.config.objective == "multinomial"
     assert checkpoint.bias_weight == 0
     assert checkpoint.vocabulary.tokenizer.name == "latin"
 

@@ -7,6 +7,7 @@ from flip.evaluation.metrics import References, rank
 from flip.evaluation.probabilities import calibration
 from flip.explain.keywords import top_keywords
 from flip.model.checkpoint import Checkpoint
+from flip.model.config import CheckpointConfig
 from flip.model.linear import FactorizedLogLinear, LogLinear
 from flip.model.ranking import sigmoid
 from flip.text.bags import bags_of_indices
@@ -99,7 +100,7 @@ def words(refs: References, rows: range) -> list[list[int]]:
 def test_function_words_are_ranked_last_unless_a_weight_is_given() -> None:
     words = ("boston", "the", "train", "was")
     model = LogLinear(np.array([[2.0], [9.0], [3.0], [8.0]], np.float32), np.zeros(4, np.float32))
-    checkpoint = Checkpoint(model, Vocabulary(words), {"objective": "bernoulli", "function_words": "english"})
+    checkpoint = Checkpoint(model, Vocabulary(words), CheckpointConfig(objective="bernoulli", function_words="english"))
     u = np.ones((1, 1), np.float32)
     (shown,) = top_keywords(checkpoint, u, topn=3)
     assert [(word.word, word.score) for word in shown] == [("train", 3.0), ("boston", 2.0), ("the", 9.0)]

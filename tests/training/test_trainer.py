@@ -18,6 +18,7 @@ from flip.evaluation.probabilities import calibration
 from flip.files import replacing
 from flip.model import tensors
 from flip.model.checkpoint import load_model
+from flip.model.config import CheckpointConfig
 from flip.model.linear import FactorizedLogLinear, LogLinear
 from flip.text.bags import Bags, bags_of_indices
 from flip.text.vocabulary import Vocabulary
@@ -217,7 +218,7 @@ def test_the_paper_recipe_checks_every_third_pass() -> None:
 def test_until_the_first_check_the_run_holds_what_was_learned_last(tmp_path) -> None:
     trained, vocabulary = trainer(replace(PAPER, rank=D, epochs=9, batch_size=100)), words()
     initial = trained.model().b
-    first = next(train_run(tmp_path, trained, vocabulary, {}))
+    first = next(train_run(tmp_path, trained, vocabulary, CheckpointConfig()))
     assert (first.score, first.best) == (None, False)
     saved = load_model(tmp_path / "model.safetensors").b
     assert np.array_equal(saved, trained.model().b)
@@ -252,7 +253,7 @@ def test_divergence_keeps_the_last_good_model() -> None:
 
 def test_divergence_ends_a_pass_early_and_leaves_the_run_as_it_was(tmp_path) -> None:
     trained, steps = trainer(replace(CONFIG, batch_size=4)), []
-    epochs = train_run(tmp_path, trained, words(), {}, on_step=lambda done, total: steps.append(done))
+    epochs = train_run(tmp_path, trained, words(), CheckpointConfig(), on_step=lambda done, total: steps.append(done))
     next(epochs)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     trained.A.fill_(torch.nan)
@@ -324,13 +325,13 @@ def test_dev_without_a_word_of_the_vocabulary() -> None:
 
 def test_a_run_is_not_resumed_on_other_data(tmp_path) -> None:
     vocabulary = words()
-    next(train_run(tmp_path, trainer(), vocabulary, {}))
+    next(train_run(tmp_path, trainer(), vocabulary, CheckpointConfig()))
     with pytest.raises(UsageError, match="data"):
         train, dev = data(400, 5)[0], data(100, 1)[1]
-        next(train_run(tmp_path, Trainer(train, dev, WORDS, CONFIG), vocabulary, {}, resume=True))
+        next(train_run(tmp_path, Trainer(train, dev, WORDS, CONFIG), vocabulary, CheckpointConfig(), resume=True))
     with pytest.raises(UsageError, match="vocabulary"):
         other = Vocabulary(tuple(f"v{i}" for i in range(WORDS)))
-        next(train_run(tmp_path, trainer(), other, {}, resume=True))
+        next(train_run(tmp_path, trainer(), other, CheckpointConfig(), resume=True))
 
 
 @pytest.mark.parametrize("rank", [5, D])
@@ -340,14 +341,14 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(tmp_path, rank: in
     whole, first, second = trainer(config), trainer(config), trainer(config)
     (tmp_path / "whole").mkdir()
     (tmp_path / "broken").mkdir()
-    for _ in train_run(tmp_path / "whole", whole, vocabulary, {}):
+    for _ in train_run(tmp_path / "whole", whole, vocabulary, CheckpointConfig()):
         pass
-    for epoch in train_run(tmp_path / "broken", first, vocabulary, {}):
+    for epoch in train_run(tmp_path / "broken", first, vocabulary, CheckpointConfig()):
         if epoch.epoch == 3:
             break
     for _ in first.fit():  # what a killed process had done of the next epoch is lost
         break
-    for _ in train_run(tmp_path / "broken", second, vocabulary, {}, resume=True):
+    for _ in train_run(tmp_path / "broken", second, vocabulary, CheckpointConfig(), resume=True):
         pass
     for name in ("model.safetensors", "vocab.json", "options.json"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes(), name
@@ -362,7 +363,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(tmp_path, rank: in
 
 @pytest.mark.parametrize("written", [0, 1])
 def test_no_line_of_the_log_is_lost_where_a_kill_falls_between_two_files(tmp_path, monkeypatch, written: int) -> None:
-    epochs = train_run(tmp_path, trainer(), words(), {})
+    epochs = train_run(tmp_path, trainer(), words(), CheckpointConfig())
     assert [next(epochs).epoch, next(epochs).epoch] == [1, 2]
     files = []
 
@@ -376,8 +377,13 @@ def test_no_line_of_the_log_is_lost_where_a_kill_falls_between_two_files(tmp_pat
         patched.setattr(runs, "replacing", killed)
         patched.setattr(tensors, "replacing", killed)
         with pytest.raises(KeyboardInterrupt):
-            next(train_run(tmp_path, trainer(), words(), {}, resume=True))
-    assert [epoch.epoch for epoch in train_run(tmp_path, trainer(), words(), {}, resume=True)] == [3, 4, 5, 6]
+            next(train_run(tmp_path, trainer(), words(), CheckpointConfig(), resume=True))
+    assert [epoch.epoch for epoch in train_run(tmp_path, trainer(), words(), CheckpointConfig(), resume=True)] == [
+        3,
+        4,
+        5,
+        6,
+    ]
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
     assert [orjson.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4, 5, 6]
 

@@ -48,7 +48,7 @@ def command(
     default_encoder: str | None = None,
     verbose: str = "Show tracebacks.",
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Makes a function of (settings, out, and options of its own) the body of a Typer command.
+    """Turns a function of (settings, out, and options of its own) into the body of a Typer command.
 
     Its options are those of its section of the settings, its own, the shared ones and those of encoders that are
     named here, and --json, --quiet and --verbose. What is not given falls through to environment, flip.toml and
@@ -139,7 +139,7 @@ def _parameter(name: str, kind: Any, default: Any) -> inspect.Parameter:
 
 
 def _evaluated(annotation: Any, body: Callable[..., None]) -> Any:
-    """An annotation of the body, which its module leaves as text."""
+    """Evaluates an annotation of the body, which `from __future__ import annotations` leaves as text."""
     if not isinstance(annotation, str):
         return annotation
     return eval(annotation, inspect.unwrap(body).__globals__)

@@ -19,6 +19,7 @@ from flip.cli.output import Output, fail, shown
 if TYPE_CHECKING:
     from flip.cli.options import EvalSettings
     from flip.cli.settings import Settings
+    from flip.evaluation.entities import EntityRow
     from flip.evaluation.evaluate import Measured
     from flip.evaluation.results import Record
 
@@ -55,7 +56,9 @@ def evaluate(
 
 def _evaluate(settings: Settings, out: Output, of_encoders: bool) -> None:
     from flip.errors import UsageError
+    from flip.evaluation.entities import read_entities
     from flip.evaluation.plots import draw_plots, require_matplotlib
+    from flip.evaluation.registry import named
     from flip.evaluation.results import read_results, write_results
 
     own = settings.eval
@@ -64,8 +67,10 @@ def _evaluate(settings: Settings, out: Output, of_encoders: bool) -> None:
     baseline = read_results(own.baseline) if own.baseline else []
     if own.plot or own.report:
         require_matplotlib()
+    named(_asked(own))
+    entities = read_entities(own.entities) if own.entities else None
     cases = encoders_on_sentences(settings, out) if of_encoders else trained_models(settings, out)
-    by_case = _measured(cases, settings, of_encoders, out)
+    by_case = _measured(cases, entities, settings, of_encoders, out)
     measured = [one for of_case in by_case for one in of_case]
     results = [one.result for one in measured]
     together = of_encoders or len(cases) > 1
@@ -81,7 +86,7 @@ def _evaluate(settings: Settings, out: Output, of_encoders: bool) -> None:
             draw_comparison([one.result for one in view], differences, own.topn, out)
         elif not out.human and len(view) > 1:
             out.record(differences)
-    _explain_gaps(measured[0].result, out)
+    _explain_gaps(results, out)
     if own.details:
         _write_details(own.details, measured, own.topn, out)
     if own.plot:
@@ -100,18 +105,19 @@ def _evaluate(settings: Settings, out: Output, of_encoders: bool) -> None:
         _require_no_fall(baseline, results, own.fail_below, out)
 
 
-def _measured(cases: Sequence[Case], settings: Settings, of_encoders: bool, out: Output) -> list[list[Measured]]:
+def _measured(
+    cases: Sequence[Case], entities: list[EntityRow] | None, settings: Settings, of_encoders: bool, out: Output
+) -> list[list[Measured]]:
     """What each model makes of its embeddings. The first one is measured last, since it is compared with the others."""
     from flip.device import torch_device
-    from flip.evaluation.entities import names_by_rule, read_entities
+    from flip.evaluation.entities import names_by_rule
     from flip.evaluation.evaluate import evaluate_dataset
     from flip.evaluation.registry import EvaluationOptions
 
     own, several = settings.eval, len(cases) > 1
     device = str(torch_device(settings.device))
-    entities = read_entities(own.entities) if own.entities else None
     if entities is None and (several or of_encoders):
-        english = all(case.checkpoint.config.get("function_words") == "english" for case in cases)
+        english = all(case.checkpoint.config.function_words == "english" for case in cases)
         entities = (english and names_by_rule(cases[0].data.texts.values())) or None
         if entities:
             rule = f"note: names of {len(entities)} sentences are runs of capitalised words, by a rule"
@@ -130,10 +136,14 @@ def _measured(cases: Sequence[Case], settings: Settings, of_encoders: bool, out:
     return [found[-1], *found[:-1]]
 
 
+def _asked(own: EvalSettings) -> list[str]:
+    return [name.strip() for name in own.metrics.split(",") if name.strip()]
+
+
 def _chosen(own: EvalSettings, case: Case, agreement: bool, together: bool, names: bool) -> list[str]:
-    chosen = [name.strip() for name in own.metrics.split(",") if name.strip()]
-    if not chosen or "all" in chosen:
-        return chosen and ["all"]
+    chosen = _asked(own)
+    if "all" in chosen:
+        return ["all"]
     added = list(_PLOTTED) if own.plot or own.report else []
     if names and own.entities:
         added.append("entities")
@@ -150,7 +160,7 @@ def _chosen(own: EvalSettings, case: Case, agreement: bool, together: bool, name
 def _about(case: Case, embedding: str) -> dict[str, Any]:
     """What a record says beside the figures: which encoder and words."""
     checkpoint = case.checkpoint
-    about = {"encoder": checkpoint.encoder, "revision": checkpoint.trained_on.get("revision")}
+    about: dict[str, Any] = {"encoder": checkpoint.encoder, "revision": checkpoint.trained_on.revision}
     about |= {"dimension": checkpoint.model.dimension, "words": len(checkpoint.vocabulary)}
     about |= {"vocabulary": f"sha256:{checkpoint.vocabulary.options['words']}"}
     return about | case.about.get("", {}) | case.about.get(embedding, {})
@@ -179,10 +189,10 @@ def _require_no_fall(baseline: Sequence[Record], results: Sequence[Record], most
         raise typer.Exit(WORSE)
 
 
-def _explain_gaps(result: dict[str, Any], out: Output) -> None:
-    for name, why in result.get("not_computed", {}).items():
+def _explain_gaps(results: Sequence[dict[str, Any]], out: Output) -> None:
+    for name, why in dict.fromkeys(gap for one in results for gap in one.get("not_computed", {}).items()):
         out.note(f"note: {name} not computed: {why}")
-    rows = result.get("entity_rows", {})
+    rows = results[0].get("entity_rows", {})
     if rows.get("unmatched"):
         out.note(f"note: {rows['unmatched']} of {rows['rows']} entity rows belong to no sentence")
     if rows.get("nameless"):

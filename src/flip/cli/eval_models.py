@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from flip.data.manifest import Dataset
     from flip.evaluation.evaluate import EvaluationData, Ranker
     from flip.model.checkpoint import Checkpoint
+    from flip.model.config import CheckpointConfig
 
 _OF_SENTENCES = ("encoder", "split", "augment", "runs")
 
@@ -81,10 +82,10 @@ def trained_models(settings: Settings, out: Output) -> list[Case]:
     return [_splice(cases[0], manifest, settings, out)] if own.method == "splice" else cases
 
 
-def _own_manifest(folder: Path, config: dict[str, Any]) -> Path:
+def _own_manifest(folder: Path, config: CheckpointConfig) -> Path:
     from flip.errors import UsageError
 
-    named = (config.get("data") or {}).get("manifest")
+    named = config.data.get("manifest")
     if named is None or not (folder / str(named)).is_file():
         raise UsageError(f"{folder} names no data to evaluate on", "add --data datasets.yaml --dataset NAME")
     return folder / str(named)
@@ -101,7 +102,7 @@ def _splice(case: Case, manifest: Path, settings: Settings, out: Output) -> Case
     names = (own.train or learned.train, own.dev or learned.dev)
     train, dev = (load_dataset(manifest, name, sim_threshold=own.sim_threshold, similar=True) for name in names)
     device = str(torch_device(settings.device))
-    stored = (checkpoint.config.get("encoder") or {}).get("options")
+    stored = checkpoint.trained_on.options
     named = settings.encoder if "encoder" in settings.model_fields_set else None
     encoder = loading.load_encoder(loading.encoder_name(named, checkpoint, out), settings, out, stored)
     require_encoder_of(encoder, checkpoint.trained_on, {"text"})

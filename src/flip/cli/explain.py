@@ -106,7 +106,6 @@ def explain(
     )
     out.stream = html is None
     checkpoint = loading.load_checkpoint(own.model, own.vocab, settings.offline, out)
-    about = checkpoint.trained_on
     least = _least(own.min_probability, checkpoint, for_people=out.human or html is not None)
     # A screen and a page show what is improbable apart, and the words of a sentence beside the topn others.
     apart = (out.human or html is not None) and against is None
@@ -119,7 +118,7 @@ def explain(
     explainer = Explainer(
         checkpoint,
         lambda: loading.load_encoder(
-            loading.encoder_name(encoder, checkpoint, out), settings, out, about.get("options")
+            loading.encoder_name(encoder, checkpoint, out), settings, out, checkpoint.trained_on.options
         ),
         lambda: loading.load_transcriber(settings),
         topn=own.topn + _WORDS_OF_A_SENTENCE if apart else own.topn,
@@ -158,7 +157,7 @@ def explain(
 
 @dataclass
 class _Tally:
-    """What is said of all records after the last."""
+    """Totals that are reported after the last record."""
 
     records: int = 0
     failed: int = 0

@@ -58,7 +58,7 @@ def explain_groups(
 
 
 def label_of(group: Group) -> str:
-    """Its first words, as people write them."""
+    """A group's first words, as people write them."""
     return ", ".join(word.surface for word in group.words[:_LABEL_WORDS])
 
 
@@ -121,7 +121,7 @@ def _axes(job: With) -> tuple[str, ...]:
 
 
 def _add_places(places: dict[Any, Any], part: Any, labels: list[Any], axes: tuple[str, ...]) -> None:
-    """Sums of the projection of each group, and how many rows have one."""
+    """Adds up the projection of each group, and counts the rows that have one."""
     if not axes:
         return
     for label, *xy in zip(labels, *(part.column(name) for name in axes), strict=True):

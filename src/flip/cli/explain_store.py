@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def asked(own: StoreSettings, ids: str | None = None) -> Asked:
-    """What the settings say of a store."""
+    """Which columns the settings name."""
     from flip.inputs.columns import Asked
 
     return Asked(own.column, ids, own.text_column, own.table, own.scale)
@@ -83,7 +83,7 @@ class Job:
 
     @property
     def wanted(self) -> bool:
-        """Whether there is one."""
+        """Whether a job on a whole store is asked for."""
         return any(value is not None and value is not False for value in vars(self).values())
 
     def require_alone(self, others: dict[str, bool]) -> None:
@@ -105,7 +105,7 @@ class Job:
         against: str | None,
         lines: str | None,
     ) -> None:
-        """Does it, and says which rows have no words; ends the command where some hold NaN."""
+        """Does the job, and reports rows without words; ends the command where some hold NaN."""
         from flip.errors import UsageError
         from flip.explain.store_words import Counts
         from flip.inputs.stores import open_store
@@ -245,7 +245,7 @@ def _require_apart(path: Path | None, inputs: list[str]) -> None:
 
 
 def _report(store: Store, counts: Counts, out: Output) -> None:
-    """Says of how many rows nothing can be said, and why."""
+    """Reports how many rows have no words, and why."""
     if counts.missing:
         out.note(f"note: {counts.missing} of {counts.rows} rows have no vector, and no words")
     if counts.far:

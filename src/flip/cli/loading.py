@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,16 +50,16 @@ def vouched(given: str | None, checkpoint: Checkpoint) -> bool:
         InputError: it names another one.
     """
     from flip.encoders.catalog import runs_code
-    from flip.encoders.identity import require_same_encoder
+    from flip.encoders.identity import EncoderIdentity, require_same_encoder
 
     if given is None:
         return False
     if checkpoint.encoder is not None and not runs_code(given):
-        require_same_encoder({"encoder": given}, {"name": checkpoint.encoder}, "the input")
+        require_same_encoder({"encoder": given}, EncoderIdentity(checkpoint.encoder), "the input")
     return True
 
 
-def load_encoder(name: str, settings: Settings, out: Output, stored: dict[str, Any] | None = None) -> Encoder:
+def load_encoder(name: str, settings: Settings, out: Output, stored: Mapping[str, Any] | None = None) -> Encoder:
     """Loads an encoder; says once where it cannot use the device that was asked for.
 
     `stored` are the options of the checkpoint that it is for, which those of the settings override.

@@ -35,7 +35,7 @@ class OutputError(Exception):
 
 
 class _Process:
-    """What has happened to this process while a command ran."""
+    """Signals that reached this process while a command ran."""
 
     stopped: int | None = None  # the signal that told it to end
     unwritten: str | None = None  # why results could not be printed, of a command that went on
@@ -231,7 +231,7 @@ def _stoppable() -> Iterator[None]:
 
 
 def leave_it_to_the_first() -> None:
-    """Of an interruption, the first process of those that work together says it for all."""
+    """Where several processes work together, only the first reports an interruption."""
     _Process.spoken_for = True
 
 

@@ -1,4 +1,4 @@
-"""What `flip train` learns from: datasets, vocabulary, and where they come from."""
+"""The material of `flip train`: datasets, vocabulary, and where they come from."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _INSTEAD = {
 
 
 def require_source(settings: Settings, *also: str) -> None:
-    """Sees to it that there is one source, and that no option of the other was given.
+    """Raises a UsageError unless exactly one source is named, without options of the other.
 
     What the command line names wins over the other in flip.toml.
 
@@ -154,7 +154,6 @@ def note_blank_lines(parts: dict[str, Part], out: Output) -> None:
 def _of_given_vectors(
     vectors: Path, settings: Settings, choose_words: Callable[[list[str]], Vocabulary], out: Output
 ) -> Material:
-    from flip.encoders.identity import UNKNOWN
     from flip.errors import UsageError
     from flip.inputs.records import read_records
     from flip.training.material import of_vectors
@@ -172,7 +171,7 @@ def _of_given_vectors(
     )
     if left_out:
         out.note(f"note: {left_out} rows left out, which are blank or hold NaN")
-    if material.encoder["name"] == UNKNOWN:
+    if not material.encoder.is_known:
         out.note(f"note: nothing says which encoder made {vectors}; the model takes vectors only")
     return material
 

@@ -91,7 +91,7 @@ class TextFile:
         return used + (self.following.read() if self.following else [])
 
     def number(self, i: int) -> int:
-        """Which line of its file, from 0, the i-th that is used is; of all that is used, where several are joined."""
+        """Number, from 0, of the i-th used line in its file; where several files are joined, i itself."""
         return i if self.rows is None or self.following else int(self.rows[i])
 
 

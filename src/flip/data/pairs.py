@@ -55,7 +55,7 @@ def keep_common_rows(paths: Sequence[Path]) -> int:
 
 
 def finish_dropping(path: Path) -> None:
-    """Drops the rows that the description of an embedding file says are to be dropped, as far as they still are there.
+    """Drops the rows that the description marks as dropped, where an earlier run was killed before it did.
 
     Each file is replaced as a whole, and tells by its length whether that was done: killed at any moment, the next run
     does the rest.

@@ -1,4 +1,4 @@
-"""The data that are published with the paper (BUT-FIT/FLiP-data), which come without a manifest: one is made of names.
+"""The data published with the paper (BUT-FIT/FLiP-data) have no manifest: it is made from the file names.
 
 `train_text_embs.npy`, `train_speech_embs.npy`, `train_sim_scores.npy` and `train_transcript.txt` are a dataset.
 """

@@ -216,8 +216,8 @@ def _is_made_of(target: Path, known: dict[str, Any], description: dict[str, Any]
 
 def _describe(encoder: Encoder, dtype: str, spool: Spool) -> dict[str, Any]:
     """What must be the same for a file, or the start of one, to be taken as it is."""
-    description = describe(encoder, spool.modalities)
-    description["encoder"] = description.pop("name")
+    about = describe(encoder, spool.modalities).to_dict()
+    description = {"encoder": about.pop("name")} | about
     description |= {"dtype": dtype, "inputs": spool.total, "input": f"sha256:{spool.sha256}"}
     # A repeated run with another language or whisper model is another one; vectors of two languages go together.
     given = encoder.options.given()

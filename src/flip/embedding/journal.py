@@ -1,4 +1,4 @@
-"""What is done of an embedding file that is being made, on the disk: an interrupted run goes on from there.
+"""The journal of an embedding run: which inputs are done, so that an interrupted run goes on from there.
 
 Hidden beside the output lie the vectors, one slot for each input, and a journal with a line for each batch that is
 done, in whatever order they came back. A slot counts only when its line is there and neither was damaged; what an API
@@ -101,7 +101,7 @@ class Journal:
         return [one for one in batches if one.checksum == _checksum(slots[one.start : one.start + one.count])]
 
     def write(self, batch: Batch, vectors: np.ndarray) -> None:
-        """Puts the vectors (count, d) of a batch in their slots, then its line into the journal."""
+        """Writes the vectors (count, d) of a batch into their slots, then its line into the journal."""
         slots = np.lib.format.open_memmap(self._slots, "r+")
         slots[batch.start : batch.start + batch.count] = vectors
         slots.flush()

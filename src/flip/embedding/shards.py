@@ -1,4 +1,4 @@
-"""Parts of a long input that several processes embed side by side, and the file that they are joined to."""
+"""Shards: parts of a long input that several processes embed side by side, later joined into one file."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Spool:
 
     @classmethod
     def write(cls, records: Iterable[Record], path: Path, shard: Shard | None) -> Spool:
-        """Keeps the inputs that are not blank, of a shard only its part.
+        """Keeps the inputs that are not blank; for a shard, only its part.
 
         Raises:
             InputError: a record that cannot be read, or that is an embedding already.
@@ -81,7 +81,7 @@ class Spool:
 
 
 def _digest(recording: Path) -> str | None:
-    """Of the size, the start and the end of a file; None where it cannot be read, which embedding it will say."""
+    """Hash of size, start and end of a file; None where it cannot be read: embedding it will report that."""
     try:
         with recording.open("rb") as file:
             size = file.seek(0, 2)

@@ -1,4 +1,4 @@
-"""What embeds: batches of a spool into the slots of a journal, and from there to their place."""
+"""The embedding itself: batches of a spool go into the slots of a journal, and at the end to their place."""
 
 from __future__ import annotations
 

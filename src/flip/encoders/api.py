@@ -1,4 +1,4 @@
-"""What the encoders behind an API share: requests within its limits, retries, keys that are never shown."""
+"""Shared by all API encoders: requests within the limits, retries, keys that are never shown."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -63,7 +63,7 @@ class EncoderOptions:
         """The options that are not at their defaults."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
-    def over(self, stored: dict[str, Any]) -> EncoderOptions:
+    def over(self, stored: Mapping[str, Any]) -> EncoderOptions:
         """These options, and where they say nothing, those stored with a checkpoint or an embedding file."""
         return replace(self, **{key: stored[key] for key in IDENTIFYING if key in stored and key not in self.given()})
 

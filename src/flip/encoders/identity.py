@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flip.encoders.base import IDENTIFYING, Encoder
@@ -17,33 +18,79 @@ _SAME_MODEL = {
 }
 
 
-def identity(encoder: Encoder, modalities: Collection[str] = ()) -> dict[str, Any]:
-    """What `describe` says, without the dimension, for which an API would be asked."""
-    fields: dict[str, Any] = {"name": encoder.name, "revision": encoder.revision}
-    weights = encoder.weights_of(modalities) if modalities else encoder.weights
-    if weights and isinstance(weights, (str, dict)) and weights != encoder.revision:
-        fields["weights"] = dict(weights) if isinstance(weights, dict) else weights
-    given = {key: value for key, value in encoder.options.given().items() if key in IDENTIFYING}
-    return fields | ({"options": given} if given else {})
+@dataclass(frozen=True)
+class EncoderIdentity:
+    """Which encoder made embeddings, as far as it is known.
 
-
-def describe(encoder: Encoder, modalities: Collection[str] = ()) -> dict[str, Any]:
-    """What is stored of an encoder with a checkpoint: name, revision, dimension, options that change the vectors.
-
-    And the hash of its weights, where the revision is not that. An encoder of several parts names those for these
-    modalities of the inputs, or without any those that it has used.
+    name: None or UNKNOWN where it is not.
+    dimension: None where nobody has asked for it: an API would have to be paid.
+    weights: their hash, where the revision is not that; of an encoder of several parts, by part.
+    options: those that change the vectors.
     """
-    known = identity(encoder, modalities)
-    return {"name": known.pop("name"), "revision": known.pop("revision"), "dimension": encoder.dimension} | known
+
+    name: str | None = None
+    revision: str | None = None
+    dimension: int | None = None
+    weights: str | Mapping[str, str] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether an encoder is named."""
+        return self.name not in (None, UNKNOWN)
+
+    @classmethod
+    def of(cls, encoder: Encoder, modalities: Collection[str] = ()) -> EncoderIdentity:
+        """That of an encoder, without its dimension.
+
+        An encoder of several parts names the weights of those for these modalities of the inputs, or without any those
+        that it has used.
+        """
+        weights = encoder.weights_of(modalities) if modalities else encoder.weights
+        told = weights if isinstance(weights, str | dict) and weights and weights != encoder.revision else None
+        given = {key: value for key, value in encoder.options.given().items() if key in IDENTIFYING}
+        return cls(encoder.name, encoder.revision, None, dict(told) if isinstance(told, dict) else told, given)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> EncoderIdentity:
+        """What `to_dict` wrote; what is of another type is another program's, and not known."""
+        name, revision, dimension = (fields.get(key) for key in ("name", "revision", "dimension"))
+        weights, options = fields.get("weights"), fields.get("options")
+        parts = weights if isinstance(weights, dict) and all(isinstance(one, str) for one in weights.values()) else None
+        return cls(
+            name if isinstance(name, str) and name else None,
+            revision if isinstance(revision, str) else None,
+            dimension if isinstance(dimension, int) else None,
+            weights if isinstance(weights, str) and weights != revision else parts,
+            options if isinstance(options, dict) else {},
+        )
+
+    @classmethod
+    def of_file(cls, source: Mapping[str, Any]) -> EncoderIdentity:
+        """What the `.json` beside a `.npy` says, as far as two can differ; empty where there is none."""
+        return replace(cls.from_dict({**source, "name": source.get("encoder")}), dimension=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in config.json."""
+        fields: dict[str, Any] = {"name": self.name, "revision": self.revision}
+        for key in ("dimension", "weights", "options"):
+            if value := getattr(self, key):
+                fields[key] = dict(value) if isinstance(value, Mapping) else value
+        return fields
+
+
+def describe(encoder: Encoder, modalities: Collection[str] = ()) -> EncoderIdentity:
+    """What is stored of an encoder with a checkpoint: `EncoderIdentity.of`, and its dimension."""
+    return replace(EncoderIdentity.of(encoder, modalities), dimension=encoder.dimension)
 
 
 def knows_weights(encoder: Encoder) -> bool:
     """Whether what is stored of it tells its weights from others of the same name."""
-    return bool(_weights(identity(encoder)))
+    return bool(_weights(EncoderIdentity.of(encoder)))
 
 
-def common_encoder(sources: Iterable[dict[str, Any]], where: str) -> dict[str, Any]:
-    """What is known of the encoder that made all of these embedding files; empty where none says.
+def common_encoder(sources: Iterable[Mapping[str, Any]], where: str) -> EncoderIdentity:
+    """What is known of the encoder that made all of these embedding files.
 
     Args:
         sources: the `.json` beside each `.npy`.
@@ -52,52 +99,48 @@ def common_encoder(sources: Iterable[dict[str, Any]], where: str) -> dict[str, A
     Raises:
         InputError: they come from different encoders, weights, revisions or options.
     """
-    known: dict[str, Any] = {}
-    for other in [_described(source) for source in sources if source.get("encoder")]:
+    known = EncoderIdentity()
+    for other in map(EncoderIdentity.of_file, sources):
         if _difference(other, known):
-            names = ", ".join(" ".join(str(value) for value in about.values()) for about in (known, other))
+            names = ", ".join(" ".join(str(value) for value in one.to_dict().values()) for one in (known, other))
             raise InputError(
                 f"{where}: embeddings of different encoders: {names}",
                 "embed all parts with the same encoder, weights and options",
             )
-        known = known or other
-        if isinstance(more := other.get("weights"), dict):  # of text in one file, of speech in another
-            known = known | {"weights": more | known.get("weights", {})}
+        known = known if known.is_known else other
+        if isinstance(other.weights, Mapping):  # of text in one file, of speech in another
+            known = replace(known, weights={**other.weights, **_parts(known)})
     return known
 
 
-def made_by(source: dict[str, Any], trained: dict[str, Any]) -> bool | None:
+def made_by(source: Mapping[str, Any], trained: EncoderIdentity) -> bool | None:
     """Whether an embedding file was made with the checkpoint's encoder, as far as both say; None where one does not.
 
     Args as of `require_same_encoder`.
     """
-    if not source.get("encoder") or trained.get("name") in (None, UNKNOWN):
-        return None
-    return _difference(_described(source), trained) is None
+    found = EncoderIdentity.of_file(source)
+    return _difference(found, trained) is None if found.is_known and trained.is_known else None
 
 
-def require_same_encoder(source: dict[str, Any], trained: dict[str, Any], name: str) -> None:
+def require_same_encoder(source: Mapping[str, Any], trained: EncoderIdentity, name: str) -> None:
     """Raises an InputError where an embedding file was made with another encoder than the checkpoint's.
 
     Args:
         source: the `.json` beside the `.npy`; empty where there is none.
-        trained: `encoder` of the checkpoint's config.json.
+        trained: that of the checkpoint.
         name: of the file, for the message.
     """
-    found = _described(source)
+    found = EncoderIdentity.of_file(source)
     if key := _difference(found, trained):
         raise InputError(
             f"{name} was embedded with {_mixed(key, found, trained)}",
-            f"re-embed with `flip embed --encoder {trained['name']}`",
+            f"re-embed with `flip embed --encoder {trained.name}`",
         )
 
 
-def require_encoder_of(encoder: Encoder, trained: dict[str, Any], modalities: Collection[str]) -> None:
-    """Raises an InputError where an encoder is not the checkpoint's, by its weights for inputs of these modalities.
-
-    For `trained` see above.
-    """
-    found = describe(encoder, modalities)
+def require_encoder_of(encoder: Encoder, trained: EncoderIdentity, modalities: Collection[str]) -> None:
+    """Raises an InputError where an encoder is not the checkpoint's, by its weights for inputs of these modalities."""
+    found = EncoderIdentity.of(encoder, modalities)
     if key := _difference(found, trained):
         raise InputError(
             f"the input would be embedded with {_mixed(key, found, trained)}",
@@ -105,62 +148,55 @@ def require_encoder_of(encoder: Encoder, trained: dict[str, Any], modalities: Co
         )
 
 
-def _described(source: dict[str, Any]) -> dict[str, Any]:
-    """The `.json` beside a `.npy` in the form of `describe`, as far as two can differ."""
-    about = {"name": source.get("encoder"), "revision": source.get("revision")}
-    weights = source.get("weights")
-    if weights and weights != about["revision"]:
-        about["weights"] = weights
-    return about | ({"options": source["options"]} if source.get("options") else {})
-
-
-def _difference(found: dict[str, Any], trained: dict[str, Any]) -> str | None:
-    """In what two descriptions differ, so that their vectors do not belong together; None where they do.
+def _difference(found: EncoderIdentity, trained: EncoderIdentity) -> str | None:
+    """In what two differ, so that their vectors do not belong together; None where they do.
 
     The same weights are the same wherever they come from. What is not known is taken at the user's word.
     """
-    if not found.get("name") or trained.get("name") in (None, UNKNOWN):
+    if not found.name or not trained.is_known:
         return None
     pairs = _weights_of_both(found, trained)
     same = bool(pairs) and all(one == other for one, other in pairs.values())
-    if not (same and _family(found["name"]) == _family(trained["name"])):
-        if found["name"] != trained["name"]:
+    if not (same and _family(found.name) == _family(trained.name)):
+        if found.name != trained.name:
             return "name"
         if pairs and not same:
             return "weights"
-        revisions = found.get("revision"), trained.get("revision")
-        if not pairs and all(revisions) and revisions[0] != revisions[1]:
+        if not pairs and found.revision and trained.revision and found.revision != trained.revision:
             return "revision"
-    return "options" if (found.get("options") or None) != (trained.get("options") or None) else None
+    return "options" if dict(found.options) != dict(trained.options) else None
 
 
-def _family(name: str) -> str:
+def _family(name: str | None) -> str | None:
     """One for all models of sentence-transformers: a folder and a name on the hub may be the same model."""
-    return "st" if name == "labse" or name.startswith("st:") else name
+    return "st" if name and (name == "labse" or name.startswith("st:")) else name
 
 
-def _weights_of_both(found: dict[str, Any], trained: dict[str, Any]) -> dict[str, tuple[str, str]]:
+def _weights_of_both(found: EncoderIdentity, trained: EncoderIdentity) -> dict[str, tuple[str, str]]:
     """The hashes of the parts of the weights for which both are known, by the name of the part."""
     ours, theirs = _weights(found), _weights(trained)
     return {part: (ours[part], theirs[part]) for part in ours if part in theirs}
 
 
-def _weights(about: dict[str, Any]) -> dict[str, str]:
+def _parts(about: EncoderIdentity) -> Mapping[str, str]:
+    return about.weights if isinstance(about.weights, Mapping) else {"": about.weights} if about.weights else {}
+
+
+def _weights(about: EncoderIdentity) -> dict[str, str]:
     """The hash of each part of the weights, where it is known; one for those that are as good as the same.
 
     The part of an encoder that has only one is called "".
     """
-    weights = about.get("weights")
-    for parts in (weights if isinstance(weights, dict) else {"": weights}, {"": about.get("revision")}):
-        hashes = {part: str(value) for part, value in parts.items() if str(value).startswith("sha256:")}
+    for parts in (_parts(about), {"": about.revision or ""}):
+        hashes = {part: value for part, value in parts.items() if value.startswith("sha256:")}
         if hashes:
             return {part: _SAME_MODEL.get(value, value) for part, value in hashes.items()}
     return {}
 
 
-def _mixed(key: str, found: dict[str, Any], trained: dict[str, Any]) -> str:
+def _mixed(key: str, found: EncoderIdentity, trained: EncoderIdentity) -> str:
     """How a message names the difference."""
-    one, other = (about.get(key) or "none" for about in (found, trained))
+    one, other = (getattr(about, key) or "none" for about in (found, trained))
     what = "encoder" if key == "name" else key
     if key == "weights":
         pairs = _weights_of_both(found, trained)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from flip.encoders.identity import UNKNOWN, made_by, require_dimension, require_same_encoder
+from flip.encoders.identity import made_by, require_dimension, require_same_encoder
 from flip.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ def embeddings_of(dataset: Dataset, checkpoints: Sequence[Checkpoint]) -> list[l
     for one, files in zip(checkpoints, fitting, strict=True):
         if not files:
             raise _nothing(dataset, one)
-    encoders = {one.trained_on.get("name") for one in checkpoints} - {None, UNKNOWN}
+    encoders = {one.trained_on.name for one in checkpoints if one.trained_on.is_known}
     if all(files == fitting[0] for files in fitting) and len(encoders) < 2:
         return fitting
     own = [_own(dataset, files, one) for files, one in zip(fitting, checkpoints, strict=True)]
     for file in own:
         readers = [one for one, other in zip(checkpoints, own, strict=True) if other is file]
-        if len({one.trained_on.get("name") for one in readers} - {None, UNKNOWN}) > 1:
+        if len({one.trained_on.name for one in readers if one.trained_on.is_known}) > 1:
             raise InputError(
                 f"{file.file} does not say which encoder made it, and of {' and '.join(one.name for one in readers)} "
                 "only one was trained on its vectors", "add those of the other encoder to the dataset",

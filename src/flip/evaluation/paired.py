@@ -106,7 +106,7 @@ def side_by_side(measured: Sequence[Measured], seed: int = 0, resamples: int = R
 
 
 def _interval(found: Floats) -> Interval:
-    """By the percentiles of the resamples, whose mean is moved to the value: that of an error is larger."""
+    """Of a value and its resamples, by percentiles; their mean is moved to the value: of an error it is larger."""
     value, resampled = found[0], found[1:]
     if not np.isfinite(resampled).any():
         return Interval(float(value), float("nan"), float("nan"))

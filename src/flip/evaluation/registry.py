@@ -317,6 +317,24 @@ FIGURES: Mapping[str, Figure] = {key: figure for metric in METRICS for key, figu
 CHOICES = ", ".join(metric.name for metric in METRICS)
 
 
+def named(asked: Sequence[str]) -> Sequence[str]:
+    """The names of the metrics that were asked for.
+
+    Raises:
+        UsageError: none, or one that there is not.
+    """
+    from flip.errors import UsageError
+
+    known = [metric.name for metric in METRICS]
+    wanted = known if "all" in asked else asked
+    choices = f"one or more of {CHOICES}, or all"
+    if not wanted:
+        raise UsageError("no metric to compute", choices)
+    if unknown := [name for name in wanted if name not in known]:
+        raise UsageError(f"unknown metric {unknown[0]!r}", choices)
+    return wanted
+
+
 def computable(setting: Setting) -> tuple[list[Metric], dict[str, str]]:
     """The metrics that were asked for, and why some of them cannot be computed.
 
@@ -327,12 +345,7 @@ def computable(setting: Setting) -> tuple[list[Metric], dict[str, str]]:
 
     known = {metric.name: metric for metric in METRICS}
     asked = setting.options.metrics
-    wanted = tuple(known) if "all" in asked else asked
-    choices = f"one or more of {CHOICES}, or all"
-    if not wanted:
-        raise UsageError("no metric to compute", choices)
-    if unknown := [name for name in wanted if name not in known]:
-        raise UsageError(f"unknown metric {unknown[0]!r}", choices)
+    wanted = named(asked)
     missing = {name: why for name in wanted if (why := known[name].lacks(setting))}
     if missing and "all" not in asked:
         name, why = next(iter(missing.items()))

@@ -218,7 +218,7 @@ class Explainer:
                     yield head | {"error": error.message}
 
     def _of_unknown_origin(self, record: Record | InputError) -> bool:
-        """Whether the vector is explained at the user's word; a model of unknown origin takes every vector so."""
+        """Whether nothing says which encoder made the vector; for a model of unknown origin that is no obstacle."""
         return isinstance(record, Record) and not record.origin_known and self.checkpoint.encoder is not None
 
     def _far(self, vectors: dict[int, Array]) -> list[bool]:
@@ -229,7 +229,7 @@ class Explainer:
         return list(spread.far(np.stack(list(vectors.values()))).tolist())
 
     def _warnings(self, record: Record | InputError, far: bool, transcript: str | None) -> list[str]:
-        """What a reader of the record's words has to know."""
+        """Warnings that belong to a record."""
         found = []
         if name := unknown_script(transcript or _content(record).get("text", ""), self.checkpoint.vocabulary.scripts):
             found.append(f"the model has no word in {name} script, and may say nothing true of it")
@@ -270,7 +270,7 @@ class Explainer:
         return self._transcriber
 
     def _load_own(self) -> Encoder:
-        stored = self.checkpoint.trained_on.get("options", {})
+        stored = self.checkpoint.trained_on.options
         name = require_harmless(self.checkpoint.require_encoder(), self.checkpoint.name)
         return load_encoder(name, EncoderOptions().over(stored))
 

@@ -1,4 +1,4 @@
-"""Which words part each group of vectors from the rest, without a text: from the means of z, with intervals."""
+"""The words that set each group of vectors apart from the rest, from the means of z alone, with intervals."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,26 +40,25 @@ def model_card(checkpoint: Checkpoint) -> str:
     from jinja2 import Environment, PackageLoader
 
     config, model = checkpoint.config, checkpoint.model
-    encoder = config.get("encoder") or {}
-    name = encoder.get("name") or "unknown"
+    name = config.encoder.name or "unknown"
     environment = Environment(loader=PackageLoader("flip.model", ""), autoescape=False, keep_trailing_newline=True)
     return environment.get_template("card.md").render(
         tag="".join(c if c.isalnum() or c in "-_." else "-" for c in name),  # needs no quotes in YAML
         mark=_MARK,
         name=name,
-        encoder=encoder,
+        encoder=config.encoder,
         model=model,
         full=model.rank == "full",
-        objective=checkpoint.objective,
-        data=config.get("data") or {},
-        metrics=list(_metrics(config.get("metrics") or {})),
+        objective=config.objective,
+        data=config.data,
+        metrics=list(_metrics(config.metrics)),
         encoder_license=_ENCODER_LICENSES.get(_family(name)),
         missing=_MISSING,
         files=(CARD_FILE, MODEL_FILE, VOCAB_FILE, CONFIG_FILE),
     )
 
 
-def _metrics(metrics: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+def _metrics(metrics: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """Means and standard errors in percent, one row for each metric of dev and test."""
     for part, values in metrics.items():
         for metric, sides in values.items():

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from flip.encoders.identity import UNKNOWN
+from flip.encoders.identity import EncoderIdentity
 from flip.errors import InputError, UsageError
 from flip.files import read_json, write_json
+from flip.model.config import CheckpointConfig
 from flip.model.linear import FactorizedLogLinear, LogLinear, Model
 from flip.model.locate import CONFIG_FILE, DEFAULT_MODEL, MODEL_FILE, VOCAB_FILE, infer_encoder, locate
 from flip.model.spread import Spread
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model with its vocabulary and what config.json says of it (empty where there is none)."""
+    """A model with its vocabulary and what config.json says of it."""
 
     model: Model
     vocabulary: Vocabulary
-    config: dict[str, Any] = field(default_factory=dict)
+    config: CheckpointConfig = field(default_factory=CheckpointConfig)
     name: str = ""
     inferred_encoder: str | None = None  # where there is no word of it in config.json, but the folder's name has one
 
@@ -46,13 +47,12 @@ class Checkpoint:
     @property
     def encoder(self) -> str | None:
         """Name of the encoder that it was trained on; None where that is not known."""
-        name = self.trained_on.get("name")
-        return self.inferred_encoder if name in (None, UNKNOWN) else name
+        return self.trained_on.name if self.trained_on.is_known else self.inferred_encoder
 
     @property
-    def trained_on(self) -> dict[str, Any]:
-        """What config.json says of the encoder, see `flip.encoders.identity.describe`; empty where it does not."""
-        return self.config.get("encoder") or {}
+    def trained_on(self) -> EncoderIdentity:
+        """The encoder as config.json has it."""
+        return self.config.encoder
 
     def require_encoder(self) -> str:
         """Name of the encoder; a UsageError where it is not known."""
@@ -65,34 +65,29 @@ class Checkpoint:
         return self.encoder
 
     @property
-    def objective(self) -> str:
-        """`bernoulli` or `multinomial`; published folders do not say, and are multinomial."""
-        return str(self.config.get("objective", "multinomial"))
-
-    @property
     def calibrated(self) -> bool:
         """Whether sigmoid(z) is the probability of a word: for Bernoulli models."""
-        return self.objective == "bernoulli"
+        return self.config.objective == "bernoulli"
 
-    @cached_property
+    @property
     def bias_weight(self) -> float:
-        """The weight of b that ranks content words best on dev (paper, section 4.6); 0 where not known."""
-        return float(self.config.get("bias_weight", 0.0))
+        """The weight of b in the ranking score; 0 where no best one is known."""
+        return self.config.bias_weight
 
     @cached_property
     def function_words(self) -> NDArray[np.int64]:
         """Indices of the function words of its language, which are ranked last; none where no language is stored."""
-        return function_words(self.vocabulary, self.config.get("function_words"))
+        return function_words(self.vocabulary, self.config.function_words)
 
-    @cached_property
+    @property
     def spread(self) -> Spread | None:
         """Where the training embeddings lie; None where it is not stored."""
-        return Spread.from_dict(self.config.get("embeddings"), self.model.dimension)
+        return self.config.embeddings
 
     @property
     def threshold(self) -> float | None:
         """The probability from which words are taken for the best F1 on dev; None where not known."""
-        return self.config.get("threshold")
+        return self.config.threshold
 
     @property
     def likely(self) -> float:
@@ -117,13 +112,15 @@ def load_checkpoint(
         InputError: its files are damaged, or do not belong together.
     """
     files = locate(name, vocab, offline=offline, on_pull=on_pull)
-    config = _config(files.config) if files.config else {}
+    stored = _stored(files.config) if files.config else {}
     model = load_model(files.model)
-    tokenizer = Tokenizer.from_dict(config["tokenizer"], str(files.config)) if "tokenizer" in config else None
+    surfaces = stored.pop("surfaces", None)
+    config = CheckpointConfig.from_dict(stored, model.dimension)
+    tokenizer = Tokenizer.from_dict(config.tokenizer, str(files.config)) if config.tokenizer else None
     vocabulary = Vocabulary.load(files.vocab, tokenizer)
-    if "surfaces" in config:
-        vocabulary = replace(vocabulary, surfaces=read_surfaces(config.pop("surfaces"), str(files.config)))
-    inferred = None if "encoder" in config else infer_encoder(files.model.absolute(), model.dimension)
+    if surfaces is not None:
+        vocabulary = replace(vocabulary, surfaces=read_surfaces(surfaces, str(files.config)))
+    inferred = None if config.encoder.name else infer_encoder(files.model.absolute(), model.dimension)
     return Checkpoint(model, vocabulary, config, str(name or DEFAULT_MODEL), inferred)
 
 
@@ -132,18 +129,11 @@ def find_checkpoint(name: str | Path | None = None) -> Path:
     return locate(name, offline=True).folder
 
 
-def _config(path: Path) -> dict[str, Any]:
-    """config.json; what has another type than ours is another program's, and left out."""
-    config = read_json(path)
-    if not isinstance(config, dict):
+def _stored(path: Path) -> dict[str, Any]:
+    stored = read_json(path)
+    if not isinstance(stored, dict):
         raise InputError(f"{path}: not a JSON object")
-    if isinstance(config.get("encoder"), str):
-        config["encoder"] = {"name": config["encoder"]}
-    types: dict[str, Any] = {
-        "encoder": dict, "tokenizer": dict, "data": dict, "objective": str, "bias_weight": (int, float),
-        "threshold": float,
-    }  # fmt: skip
-    return {key: value for key, value in config.items() if isinstance(value, types.get(key, object))}
+    return stored
 
 
 def load_model(path: Path) -> Model:
@@ -200,6 +190,6 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, dtype: SavedType = "fl
         cast[key] = np.ascontiguousarray(narrowed(value, kept, f"{folder / MODEL_FILE}, {key}"))
     write_json(folder / VOCAB_FILE, checkpoint.vocabulary.index)
     surfaces = {"surfaces": dict(checkpoint.vocabulary.surfaces)} if checkpoint.vocabulary.surfaces else {}
-    write_json(folder / CONFIG_FILE, checkpoint.config | surfaces)
+    write_json(folder / CONFIG_FILE, checkpoint.config.to_dict() | surfaces)
     with saving(folder / MODEL_FILE, sum(value.nbytes for value in cast.values())) as temporary:
         save_file(cast, temporary)

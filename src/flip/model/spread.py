@@ -1,4 +1,4 @@
-"""Where the training embeddings lie, so that vectors of another kind can be told from them."""
+"""Where the training embeddings lie, so that vectors from elsewhere can be recognised."""
 
 from __future__ import annotations
 

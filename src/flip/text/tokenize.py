@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from itertools import groupby, pairwise
@@ -193,9 +193,9 @@ class Tokenizer:
         return {key: value for key, value in asdict(self).items() if key != "lowercase" or not value}
 
     @classmethod
-    def from_dict(cls, options: dict[str, Any], where: str) -> Tokenizer:
+    def from_dict(cls, options: Mapping[str, Any], where: str) -> Tokenizer:
         """Reads what `to_dict` wrote; `where` names the file in the error."""
-        found = options if isinstance(options, dict) else {"name": options}
+        found: Mapping[str, Any] = options if isinstance(options, Mapping) else {"name": options}
         name, accents, normalize = (
             found.get("name", "latin"),
             found.get("strip_accents", "none"),

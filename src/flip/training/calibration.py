@@ -1,4 +1,4 @@
-"""What is fitted on dev, and stored with the model: the scale of its probabilities, and the weight of b in ranking."""
+"""Fitted on dev and stored with the model: the scale of its probabilities, and the weight of b in ranking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a check on dev measures while a model is trained."""
+"""The metrics of the checks on dev during training."""
 
 from __future__ import annotations
 

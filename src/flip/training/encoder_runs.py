@@ -15,7 +15,7 @@ import numpy as np
 
 from flip.data.corpora import TEXT
 from flip.encoders.base import encode
-from flip.encoders.identity import identity, knows_weights
+from flip.encoders.identity import EncoderIdentity, knows_weights
 from flip.errors import InputError
 from flip.evaluation.results import peak_memory, threads
 from flip.files import read_json, safe_name, write_json
@@ -60,12 +60,13 @@ class Experiment:
         name: of the encoder, as the user gave it.
         """
         sentences = [self.parts[part].texts[TEXT] for part in ("train", "dev", "test")]
-        return runs / f"{safe_name(name)}-{_digest([name, identity(encoder), sentences])[:12]}"
+        return runs / f"{safe_name(name)}-{_digest([name, EncoderIdentity.of(encoder).to_dict(), sentences])[:12]}"
 
     def made_of(self, encoder: Encoder) -> str:
         """What tells a run from those of other options, words, sentences or encoders, or of another flip."""
         sentences = {part: self.parts[part].texts[TEXT] for part in sorted(self.parts)}
-        ingredients = [self.configure(None).to_dict(), self.vocabulary.options, identity(encoder), self.version]
+        encoded_by = EncoderIdentity.of(encoder).to_dict()
+        ingredients = [self.configure(None).to_dict(), self.vocabulary.options, encoded_by, self.version]
         return _digest([sentences, ingredients])
 
     def is_done(self, folder: Path, encoder: Encoder) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from flip.data.splitting import split_rows
 from flip.device import torch_device
+from flip.encoders.identity import EncoderIdentity
 from flip.errors import InputError
 from flip.evaluation.metrics import references
 from flip.model.checkpoint import Checkpoint
@@ -39,7 +41,7 @@ def fit_checkpoint(
     seed: int = 0,
     device: str = "auto",
     options: Mapping[str, Any] | None = None,
-    encoder: dict[str, Any] | None = None,
+    encoder: EncoderIdentity | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Checkpoint:
     """Splits, trains with the recipe `flip`, calibrates and measures, as `flip train` does.
@@ -75,6 +77,6 @@ def fit_checkpoint(
         on_epoch(epoch)
     tested = parts["test"], references(texts["test"], words)
     data = {"split": split, "train_sentences": trainer.n, "dev_sentences": len(texts["dev"])}
-    description = described(trainer, words, language, encoder or {}, data)
-    description |= measured(trainer.best, dev, references(texts["dev"], words), bags, tested, config, str(on))
-    return Checkpoint(trainer.best, words, description, "fitted")
+    description = described(trainer, words, language, encoder or EncoderIdentity(), data)
+    found = measured(trainer.best, dev, references(texts["dev"], words), bags, tested, config, str(on))
+    return Checkpoint(trainer.best, words, replace(description, **found), "fitted")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flip.data.given_vectors import split_vectors
 from flip.data.manifest import MANIFEST, load_dataset, load_manifest, require_same_dimension
 from flip.embedding.corpus import prepare_corpus
-from flip.encoders.identity import UNKNOWN, common_encoder, describe
+from flip.encoders.identity import UNKNOWN, EncoderIdentity, common_encoder, describe
 from flip.errors import InputError
 from flip.inputs.embedding_files import require_finite
 
@@ -41,7 +41,7 @@ class Material:
     dev: Dataset
     test: Dataset | None
     vocabulary: Vocabulary
-    encoder: dict[str, Any]
+    encoder: EncoderIdentity
     description: dict[str, Any]
     text: str | None = None
 
@@ -100,8 +100,7 @@ def of_vectors(
     """
     datasets, left_out = split_vectors(vectors, sentences, folder, split, seed)
     train = datasets["train"].embeddings[0]
-    about = common_encoder(train.sources, str(vectors))
-    about = {"name": UNKNOWN, "revision": None} | about | {"dimension": train.open().shape[1]}
+    about = _known(common_encoder(train.sources, str(vectors)), train.open().shape[1])
     material = _of_parts(datasets, folder, choose_words, about, (*sources, str(vectors)), split)
     return material, left_out
 
@@ -110,7 +109,7 @@ def _of_parts(
     datasets: Mapping[str, Dataset],
     folder: Path,
     choose_words: Callable[[list[str]], Vocabulary],
-    encoder: dict[str, Any],
+    encoder: EncoderIdentity,
     sources: Sequence[str],
     split: str,
 ) -> Material:
@@ -175,8 +174,8 @@ def of_manifest(
     tested = datasets[test].with_embeddings([learn.embeddings[0].id]) if test in datasets else None
     # Embeddings of unknown origin are taken at the user's word.
     files = [file for data in (learn, check, tested) if data for file in data.embeddings]
-    about = common_encoder((source for file in files for source in file.sources), str(manifest))
-    about = {"name": UNKNOWN, "revision": None} | about | {"dimension": learn.embeddings[0].open().shape[1]}
+    found = common_encoder((source for file in files for source in file.sources), str(manifest))
+    about = _known(found, learn.embeddings[0].open().shape[1])
     description = {
         "manifest": _manifest_name(manifest, run),
         "train": learned,
@@ -184,6 +183,10 @@ def of_manifest(
         "test": test if tested else None,
     }
     return Material(learn, len(whole.embeddings[0].open()), check, tested, vocabulary, about, description, text)
+
+
+def _known(encoder: EncoderIdentity, dimension: int) -> EncoderIdentity:
+    return replace(encoder, name=encoder.name or UNKNOWN, dimension=dimension)
 
 
 def views_of(data: Dataset) -> tuple[NDArray[np.floating[Any]], ...]:

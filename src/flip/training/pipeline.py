@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +15,7 @@ from flip.evaluation.metrics import DEPTH, References, evaluate, rank, reference
 from flip.evaluation.probabilities import threshold_f1
 from flip.model.card import write_card
 from flip.model.checkpoint import Checkpoint, load_model, save_checkpoint
+from flip.model.config import CheckpointConfig
 from flip.model.locate import MODEL_FILE
 from flip.model.spread import Spread
 from flip.text.stopwords import function_words
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.data.manifest import Dataset
+    from flip.encoders.identity import EncoderIdentity
     from flip.model.checkpoint import SavedType
     from flip.model.linear import Model
     from flip.text.bags import Bags
@@ -125,14 +127,15 @@ def train(
             return None
         # What is saved is what is measured: float16, and after --resume the same as without.
         best = load_model(folder / MODEL_FILE)
-        description |= measured(best, dev, _references(material, material.dev), bags, tested, config, str(device))
+        found = measured(best, dev, _references(material, material.dev), bags, tested, config, str(device))
+        description = replace(description, **found)
         checkpoint = Checkpoint(best, vocabulary, description, str(folder))
         save_checkpoint(folder, checkpoint, dtype)
         write_card(folder, checkpoint)
         part = "test" if tested else "dev"
         return Trained(
             checkpoint, trainer.config, trainer.epoch, kept_epoch(folder), trainer.epoch < (trainer.config.epochs or 0),
-            seconds, str(device), part, description["metrics"][part]["accuracy"],
+            seconds, str(device), part, description.metrics[part]["accuracy"],
         )  # fmt: skip
 
 
@@ -141,22 +144,22 @@ def _references(material: Material, data: Dataset) -> References:
 
 
 def described(
-    trainer: Trainer, vocabulary: Vocabulary, language: str | None, encoder: dict[str, Any], data: dict[str, Any]
-) -> dict[str, Any]:
+    trainer: Trainer, vocabulary: Vocabulary, language: str | None, encoder: EncoderIdentity, data: Mapping[str, Any]
+) -> CheckpointConfig:
     """config.json, before anything is measured."""
     config, views = trainer.config, trainer.train.views
-    return {
-        "encoder": encoder,
-        "dimension": int(views[0].shape[1]),
-        "embeddings": Spread.of(views, trainer.train.whole or trainer.n).to_dict(),
-        "rank": trainer.best.rank,
-        "objective": config.objective,
-        "recipe": config.recipe,
-        "tokenizer": vocabulary.tokenizer.to_dict(),
-        "function_words": language,
-        "training": config.to_dict(),
-        "data": data,
-    }
+    return CheckpointConfig(
+        encoder=encoder,
+        dimension=int(views[0].shape[1]),
+        embeddings=Spread.of(views, trainer.train.whole or trainer.n),
+        rank=trainer.best.rank,
+        objective=config.objective,
+        recipe=config.recipe,
+        tokenizer=vocabulary.tokenizer.to_dict(),
+        function_words=language,
+        training=config.to_dict(),
+        data=data,
+    )
 
 
 def measured(

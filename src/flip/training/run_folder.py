@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.model.checkpoint import SavedType
+    from flip.model.config import CheckpointConfig
     from flip.text.bags import Bags
     from flip.text.vocabulary import Vocabulary
     from flip.training.progress import Epoch
@@ -72,7 +73,7 @@ def train_run(
     folder: Path,
     trainer: Trainer,
     vocabulary: Vocabulary,
-    config: dict[str, Any],
+    config: CheckpointConfig,
     *,
     resume: bool = False,
     dtype: SavedType = "float32",
@@ -151,7 +152,7 @@ def kept_epoch(folder: Path) -> int:
 
 
 def precision_of(folder: Path) -> Precision:
-    """In which the run in `folder` is trained, where a probe chose it: on a busy machine it may choose otherwise."""
+    """The precision that a probe chose when the run in `folder` began; probed again, it may choose another."""
     precision: Precision = read_json(folder / STARTED)["training"]["precision"]
     return precision
 

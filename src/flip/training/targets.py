@@ -1,4 +1,4 @@
-"""What a recipe counts in the sentences that it learns from, and checks on."""
+"""Targets: the words a recipe counts in its training and dev sentences."""
 
 from __future__ import annotations
 

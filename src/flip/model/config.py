@@ -1,0 +1,76 @@
+"""config.json of a checkpoint: what a model was made of and how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from flip.encoders.identity import EncoderIdentity
+from flip.model.spread import Spread
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """None, or empty, is what is not known: published folders say nothing.
+
+    encoder: whose embeddings the model is for.
+    dimension, rank: of the model; `full` for LiP.
+    embeddings: where those of the training lie.
+    objective: `bernoulli` or `multinomial`, as published folders are without saying so.
+    recipe, training: the ingredients, see `flip.training.recipes.TrainConfig`.
+    tokenizer: of the vocabulary, see `flip.text.tokenize.Tokenizer`.
+    function_words: the language whose function words are ranked last.
+    data: corpora, splits and counts.
+    metrics: by part or source, see `flip.evaluation.metrics.evaluate`.
+    bias_weight: of b in the ranking score, the one that ranks content words best on dev (paper, section 4.6).
+    threshold: the probability from which words are taken for the best F1 on dev.
+    others: fields of other programs, which are kept.
+    """
+
+    encoder: EncoderIdentity = field(default_factory=EncoderIdentity)
+    dimension: int | None = None
+    embeddings: Spread | None = None
+    rank: int | str | None = None
+    objective: str = "multinomial"
+    recipe: str | None = None
+    tokenizer: Mapping[str, Any] = field(default_factory=dict)
+    function_words: str | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    bias_weight: float = 0.0
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    threshold: float | None = None
+    others: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any], dimension: int) -> CheckpointConfig:
+        """What `to_dict` wrote for a model of this dimension; what is of another type is another program's."""
+        kinds: dict[str, Any] = {
+            "dimension": int, "rank": int | str, "objective": str, "recipe": str, "tokenizer": dict,
+            "function_words": str, "training": dict, "data": dict, "bias_weight": int | float, "metrics": dict,
+            "threshold": float,
+        }  # fmt: skip
+        ours = {key: stored[key] for key, kind in kinds.items() if isinstance(stored.get(key), kind)}
+        encoder = stored.get("encoder")
+        named = {"name": encoder} if isinstance(encoder, str) else encoder if isinstance(encoder, dict) else {}
+        known = kinds.keys() | {"encoder", "embeddings"}
+        return cls(
+            encoder=EncoderIdentity.from_dict(named),
+            embeddings=Spread.from_dict(stored.get("embeddings"), dimension),
+            others={key: value for key, value in stored.items() if key not in known},
+            **ours,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is known, as JSON."""
+        found: dict[str, Any] = {}
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, EncoderIdentity):
+                value = value.to_dict() if value.name else None
+            elif isinstance(value, Spread):
+                value = value.to_dict()
+            if one.name != "others" and value is not None and value != {}:
+                found[one.name] = value
+        return found | dict(self.others)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from flip.evaluation.entities import EntityRow
+from flip.evaluation.evaluate import EvaluationData, Measured, evaluate_dataset
+from flip.evaluation.paired import SHARED, side_by_side
+from flip.evaluation.registry import EvaluationOptions
+from flip.model.checkpoint import Checkpoint
+from flip.model.linear import LogLinear
+from flip.text.vocabulary import Vocabulary
+
+WORDS = tuple(f"w{a}{b}" for a in "abcdefgh" for b in "abcdefgh")
+N, D = 400, 64
+RNG = np.random.default_rng(0)
+SENTENCES = [" ".join(WORDS[i] for i in RNG.choice(len(WORDS), 6, replace=False)) for _ in range(N)]
+U = np.array([[word in text.split() for word in WORDS] for text in SENTENCES], np.float32)
+NAMES = [EntityRow("", text, None, (text.split()[0],)) for text in SENTENCES[::2]]
+
+
+def measured(noise: float, words: tuple[str, ...] = WORDS, name: str = "model") -> Measured:
+    """A model that reads embeddings with so much noise."""
+    W = np.array([[float(word == other) for other in WORDS] for word in words], np.float32)
+    model = LogLinear(8 * W, np.full(len(words), -4, np.float32))
+    checkpoint = Checkpoint(model, Vocabulary(words), {"objective": "bernoulli"}, name)
+    u = (U + noise * np.random.default_rng(1).normal(size=U.shape)).astype(np.float32)
+    data = EvaluationData("test", {"u": u}, dict(enumerate(SENTENCES)))
+    options = EvaluationOptions(("accuracy", "content", "calibration", "entities"), entities=NAMES)
+    (found,) = evaluate_dataset(checkpoint, data, options)
+    return found
+
+
+def test_figures_are_those_of_the_metrics_and_intervals_those_of_their_errors() -> None:
+    one = measured(0.5)
+    (figures,) = side_by_side([one]).figures
+    metrics = one.result["metrics"]
+    for name, value in {
+        "accuracy": metrics["accuracy"]["bias"],
+        "all_words": metrics["all_words"]["bias"],
+        "content_recall": metrics["content_recall"],
+        "entity_recall_strict": metrics["entity_recall_strict"]["no_bias"],
+        "calibration_error": metrics["calibration_error"],
+    }.items():
+        interval = figures[name]
+        assert interval.value == pytest.approx(value["mean"], abs=1e-9)
+        assert interval.low < interval.value < interval.high
+        assert interval.high - interval.low == pytest.approx(2 * 1.96 * value["se"], rel=0.15)
+
+
+def test_differences_are_paired_seeded_and_none_to_itself() -> None:
+    clean, noisy = measured(0.5), measured(0.7)
+    found = side_by_side([clean, noisy, clean])
+    to_noisy, to_itself = found.differences
+    gap, alone = to_noisy.figures["accuracy"], found.figures[1]["accuracy"]
+    assert gap.value == pytest.approx(alone.value - found.figures[0]["accuracy"].value)
+    assert gap.low < gap.value < gap.high < 0
+    assert gap.high - gap.low < alone.high - alone.low  # the same noise in both, drawn together
+    assert to_itself.figures["accuracy"].value == to_itself.figures["accuracy"].low == 0
+    assert not to_itself.words
+    assert side_by_side([clean, noisy]).differences[0].figures == to_noisy.figures
+    assert side_by_side([clean, noisy], seed=1).differences[0].figures["accuracy"] != gap
+    assert found.shared is None and SHARED not in found.figures[0]
+
+
+def test_models_of_other_words_are_also_compared_over_those_that_both_know() -> None:
+    some = WORDS[:40]
+    whole, part = measured(0.6), measured(0.6, some)
+    found = side_by_side([whole, part])
+    assert found.shared == 40
+    # The same vectors, ranked among the same words: over those the two are one model.
+    gap = found.differences[0].figures[SHARED]
+    assert gap.value == gap.low == gap.high == 0
+    assert abs(found.differences[0].figures["accuracy"].value) > 0.001  # of other words, and among others
+    assert found.figures[0][SHARED].value == pytest.approx(found.figures[1]["accuracy"].value)
+
+
+def test_what_one_model_lacks_is_not_compared_and_no_sentence_is_no_number() -> None:
+    whole = measured(0.6)
+    stranger = measured(0.6, ("zz", "yy"))
+    stranger.result["metrics"].pop("calibration_error")
+    found = side_by_side([whole, stranger], resamples=20)
+    assert "calibration_error" in found.figures[0] and "calibration_error" not in found.differences[0].figures
+    assert np.isnan(found.figures[1]["accuracy"].value) and np.isnan(found.differences[0].figures["accuracy"].low)
+    assert found.figures[1]["all_words"].value == 0
