@@ -238,10 +238,10 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, A
 def _recipe(checkpoint: Checkpoint) -> str:
     """The same for models that were trained alike on the same, but for the rank."""
     config = checkpoint.config
-    training = {key: value for key, value in (config.get("training") or {}).items() if key != "rank"}
-    data = {key: value for key, value in (config.get("data") or {}).items() if key != "manifest"}
-    encoder = [checkpoint.encoder, checkpoint.trained_on.get("revision")]
-    told = [training, data, encoder, checkpoint.objective, checkpoint.vocabulary.options["words"]]
+    training = {key: value for key, value in config.training.items() if key != "rank"}
+    data = {key: value for key, value in config.data.items() if key != "manifest"}
+    encoder = [checkpoint.encoder, config.encoder.revision]
+    told = [training, data, encoder, config.objective, checkpoint.vocabulary.options["words"]]
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
