@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 import pytest
 
+from flip.encoders.identity import EncoderIdentity
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from flip.model.linear import FactorizedLogLinear
 from tests.conftest import Flip
@@ -54,7 +55,7 @@ def narrow(here: Path, two_views: Path, run_folder: Path, quickstart: Path) -> P
     half = len(whole.vocabulary) // 2
     model = FactorizedLogLinear(whole.model.A[:half], whole.model.B[:, :200], whole.model.b[:half])
     vocabulary = replace(whole.vocabulary, words=whole.vocabulary.words[:half])
-    config = whole.config | {"encoder": {"name": "own.py:narrow", "revision": "3"}}
+    config = replace(whole.config, encoder=EncoderIdentity("own.py:narrow", "3"))
     save_checkpoint(here / "narrow", Checkpoint(model, vocabulary, config))
     np.save(here / "narrow.npy", np.load(quickstart / "test.npy")[:, :200])
     (here / "narrow.json").write_bytes(orjson.dumps({"encoder": "own.py:narrow", "revision": "3", "rows": 212}))

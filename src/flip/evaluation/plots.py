@@ -95,8 +95,7 @@ def _panels(results: Sequence[Result]) -> Iterator[Panel]:
     several = len(results) > 1
     if any(_estimate(one, key) for one in results for key in _FIGURES):
         yield Panel("Figures with 95% intervals", lambda axes: _figures(axes, results), False)
-    banded = [one for one in results if _side(one["metrics"].get("recall_by_frequency"))]
-    if banded:
+    if any("recall_by_frequency" in one["metrics"] for one in results):
         yield Panel("Recall by word frequency", lambda axes: _by_frequency(axes, results), several)
     if any("curve" in one["metrics"] for one in results):
         yield Panel("Precision and recall at N = 1..50", lambda axes: _precision_recall(axes, results), several)
@@ -199,9 +198,9 @@ def _figures(axes: Axes, results: Sequence[Result]) -> None:
                 f"{100 * mean:.1f}", (mean, i), xytext=(0, -12), textcoords="offset points", fontsize=8,
                 ha="center" if len(found) == 1 else ("right", "left")[j],  # away from each other
             )  # fmt: skip
-    for key, (marker, heading) in _FIGURES.items():
+    for key, (marker, said) in _FIGURES.items():
         if any(_estimate(one, key) for one in results):
-            axes.plot([], [], marker, color=_FREQUENT, label=heading)
+            axes.plot([], [], marker, color=_FREQUENT, label=said)
     axes.set_yticks(range(len(results)), [""] * len(results))
     axes.set_ylim(len(results) - 0.2, -0.8)
     axes.margins(x=0.15)
@@ -211,9 +210,8 @@ def _figures(axes: Axes, results: Sequence[Result]) -> None:
 
 def _by_frequency(axes: Axes, results: Sequence[Result]) -> None:
     """With b, where there is one. The bands of all models are the same, but not each has words of every one."""
-    given = [(one, look) for one, look in zip(results, _looks(results), strict=True)]
-    bands = [(one["metrics"].get("recall_by_frequency") or {}, look) for one, look in given]
-    drawn = [(sides[side], look) for sides, look in bands if (side := _side(sides))]
+    bands = [one["metrics"].get("recall_by_frequency") for one in results]
+    drawn = [(sides[side], look) for sides, look in zip(bands, _looks(results), strict=True) if (side := _side(sides))]
     least = sorted({n for band, _ in drawn for n in band["least"]})
     for band, (colour, marker) in drawn:
         places = [least.index(n) for n in band["least"]]
