@@ -133,5 +133,6 @@ def test_notebooks_show_little_and_escape(lens: flip.Lens, vectors: np.ndarray, 
     assert "<table>" in lens.explain(vectors[0], against=vectors[1])._repr_html_()
     result = lens.evaluate(vectors[:50], sentences[:50])
     assert "accuracy" in repr(result) and "<td>" in result._repr_html_()
+    assert repr(lens.evaluate(vectors[:9], sentences[:9], ["sparsity"])) == "<Result: sparsity over 9 sentences>"
     unsure = [word["surface"] for word in found.words if word["probability"] < lens.checkpoint.likely]
     assert unsure and not any(f" {word} " in repr(found) for word in unsure)

@@ -117,8 +117,9 @@ class Result:
         return summary_rows(self.result, 10)
 
     def __repr__(self) -> str:
-        accuracy = self.result["metrics"]["accuracy"]["bias"]["mean"]
-        return f"<Result: accuracy {accuracy:.1%} with b over {self.result['n']} sentences>"
+        measured = self.result["metrics"].get("accuracy")
+        said = f"accuracy {measured['bias']['mean']:.1%} with b" if measured else ", ".join(self.result["metrics"])
+        return f"<Result: {said} over {self.result['n']} sentences>"
 
     def _repr_html_(self) -> str:
         from flip.evaluation.report import COLUMNS

@@ -247,7 +247,7 @@ def test_plots_by_ending(flip: Flip, here: Path, two_views: Path, run_folder: Pa
     assert first.startswith({"p.svg": b"<?xml", "p.png": b"\x89PNG", "p.pdf": b"%PDF"}[name])
     if name == "p.svg":
         assert b"Precision and recall" in first
-        assert b"Accuracy and rank" in first
+        assert b"Recall by word frequency" in first and b"2 models on test" in first
         assert flip("eval", *args).code == 0
         assert (here / name).read_bytes() == first
 

@@ -10,7 +10,7 @@ import orjson
 from flip.evaluation.registry import CHOICES, FIGURES, METRICS
 from tests.conftest import Flip
 
-DRAWN = {"curve", "entity_curve"}
+DRAWN = {"curve", "entity_curve", "recall_by_frequency"}
 
 
 def test_every_metric_that_a_run_computes_has_a_heading_and_no_name_is_there_twice(

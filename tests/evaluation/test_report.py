@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
 from flip.evaluation.report import comparison_rows, summary_rows
+from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from flip.text.vocabulary import Vocabulary
 from tests.browser import needs_browser
 from tests.conftest import Flip
 
@@ -38,16 +42,95 @@ def test_the_file_is_self_contained_and_holds_user_text_as_text(report: Path) ->
     assert "<img" not in page
     assert "b<i>" not in page
     assert NAME.replace("<", "&lt;").replace(">", "&gt;") in page
-    assert page.count("<svg") == 1
+    assert page.count("<svg") == 3
     for external in ('src="', "url(http", "@import", '<link rel="stylesheet'):
         assert external not in page.replace("src=x", "")
+    assert "default-src 'none'" in page and page.count("<script>") == page.count("<style>") == 1
+
+
+@pytest.fixture
+def of_two(flip: Flip, here: Path, run_folder: Path, minilm) -> Path:
+    """The report of two models: the second knows "zebras", and calls so what the first calls "train"."""
+    whole = load_checkpoint(run_folder)
+    words = tuple("zebras" if word == "train" else word for word in whole.vocabulary.words)
+    save_checkpoint(
+        here / "other", Checkpoint(whole.model, Vocabulary(words, whole.vocabulary.tokenizer), whole.config)
+    )
+    np.save("a.npy", minilm.encode(SENTENCES))
+    (here / "a.txt").write_text("\n".join(SENTENCES) + "\n")
+    (here / "d.yaml").write_text("test: {embeddings: [{id: a, file: a.npy}], texts: [{id: t, file: a.txt}]}")
+    models = ("--model", run_folder, "--model", "other")
+    done = flip("eval", *models, "--data", "d.yaml", "--report", "r.html", "--details", "details.jsonl")
+    assert done.code == 0, done.err
+    return here / "r.html"
+
+
+def test_what_two_models_make_of_a_sentence_and_of_a_word_stands_together(of_two: Path, run_folder: Path) -> None:
+    page = of_two.read_text(encoding="utf-8")
+    (found,) = re.findall(r'<script id="data" type="application/json">(.*?)</script>', page, re.DOTALL)
+    data = orjson.loads(found)
+    details = [orjson.loads(line) for line in (of_two.parent / "details.jsonl").read_bytes().splitlines()]
+    assert data["models"] == [str(run_folder), "other"] and data["sides"] == ["bias", "no_bias"]
+    texts = ["".join(part if isinstance(part, str) else part[0] for part in parts) for parts, _ in data["sentences"]]
+    assert texts == SENTENCES
+    for i, (_, row) in enumerate(data["sentences"]):
+        for model, one in enumerate(row):
+            detail = details[model * len(SENTENCES) + i]["bias"]
+            accuracy, shown, missed = one[0]
+            assert accuracy == pytest.approx(detail["accuracy"], abs=1e-4)
+            assert [(word, bool(hit)) for word, *_, hit in shown] == [(k["word"], k["hit"]) for k in detail["keywords"]]
+            assert missed == [word for word in detail["misses"] if word not in {k["word"] for k in detail["keywords"]}]
+    marks = {part[0]: part[1] for parts, _ in data["sentences"] for part in parts if not isinstance(part, str)}
+    assert (marks["train"], marks["Zebras"], marks["Boston"]) == ([1], [0], [0, 1])
+    assert "cat" not in marks
+    words = dict(data["words"])
+    assert (words["train"][1], words["zebras"][0], words["zebras"][1][0]) == (None, None, 1)
+    of_first = details[: len(SENTENCES)]
+    assert words["the"][0][0] == sum("the" in one["reference"] for one in of_first) == 3
+    assert words["the"][0][1:] == [sum("the" in one[side]["hits"] for one in of_first) for side in ("bias", "no_bias")]
+
+
+@pytest.mark.browser
+@needs_browser
+def test_words_and_sentences_by_model(of_two: Path, chromium: Any) -> None:
+    chromium.get(of_two.as_uri())
+
+    def choose(value: int) -> None:
+        chromium.find_element("css selector", f"#model option[value='{value}']").click()
+
+    def cells(selector: str) -> list[list[str]]:
+        rows = chromium.find_elements("css selector", selector)
+        return [[cell.text for cell in row.find_elements("css selector", "th, td")] for row in rows]
+
+    captions = [one.text for one in chromium.find_elements("css selector", "#words caption")]
+    assert captions == ["Found best", "Found worst"]
+    best, worst = (cells(f"#words .wide:nth-child({i}) tbody tr") for i in (1, 2))
+    assert best[0][0] == "the" and best[0][1].endswith(" of 3")
+    shares = [eval(row[1].replace("of", "/")) for row in worst]
+    assert shares[0] == min(shares) < max(shares)
+    lines = chromium.find_elements("css selector", "#sentences tbody tr:first-child .line .model")
+    assert [line.text for line in lines] == [cells("#words thead tr")[0][1], "other"]
+    assert [one.text for one in chromium.find_elements("css selector", "#sentences tbody tr .unknown")][:2] == [
+        "train",
+        "Boston",
+    ]
+    choose(1)
+    assert "zebras" in [row[0] for row in cells("#words tbody tr")]
+    assert "train" not in [row[0] for row in cells("#words tbody tr")]
+    choose(2)
+    assert [one.text for one in chromium.find_elements("css selector", "#words caption")] == ["Most different"]
+    heading = chromium.find_element("css selector", "button[data-key=accuracy]")
+    assert heading.text == "Difference"
+    heading.click()
+    heading.click()
+    differences = [int(row[1].split()[0]) for row in cells("#sentences tbody tr") if row[1] != "–"]
+    assert differences == sorted(differences, reverse=True)
+    assert [entry for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
 @pytest.mark.browser
 @needs_browser
 def test_searching_and_sorting(report: Path, chromium: Any) -> None:
-    import orjson
-
     chromium.get(report.as_uri())
 
     def column(i: int) -> list[str]:
@@ -75,7 +158,7 @@ def test_searching_and_sorting(report: Path, chromium: Any) -> None:
     search.clear()
     chromium.execute_script("arguments[0].value = ''; arguments[0].dispatchEvent(new Event('input'))", search)
     assert len(column(0)) == len(SENTENCES)
-    chromium.find_element("css selector", "#side option[value=no_bias]").click()
+    chromium.find_element("css selector", "#side option[value='1']").click()
     assert len(column(2)) == len(SENTENCES)
     assert chromium.execute_script("return window.broken === undefined")
     assert [entry for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"] == []

@@ -31,7 +31,7 @@ Examples:
   flip eval sents.txt --encoder minilm --encoder my_encoder.py:FastUSE
   flip eval store.parquet --audit terms.txt --limit 0.5
 """
-_PLOTTED = ("accuracy", "curve")
+_PLOTTED = ("accuracy", "curve", "frequency")
 _COMPARED = ("accuracy", "content", "calibration", "entities")  # of several models, those of them that can be
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -164,6 +166,7 @@ def evaluate_dataset(
             "model": checkpoint.name,
             "method": "splice" if splice else "flip",
             "rank": checkpoint.model.rank,
+            "recipe": _recipe(checkpoint),
             "n": len(refs),
             "skipped": sum(data.left_out.values()) + int((refs.words.sizes == 0).sum()),
             "device": options.device,
@@ -230,6 +233,16 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, A
                 "misses": [words[w] for w in reference if w not in top],
             }
         yield record
+
+
+def _recipe(checkpoint: Checkpoint) -> str:
+    """The same for models that were trained alike on the same, but for the rank."""
+    config = checkpoint.config
+    training = {key: value for key, value in config.training.items() if key != "rank"}
+    data = {key: value for key, value in config.data.items() if key != "manifest"}
+    encoder = [checkpoint.encoder, config.encoder.revision]
+    told = [training, data, encoder, config.objective, checkpoint.vocabulary.options["words"]]
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def _last(ranking: Ranking, checkpoint: Checkpoint) -> Ranking:

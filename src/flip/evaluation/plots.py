@@ -1,23 +1,33 @@
-"""Plots of results of `flip eval`: precision against recall, entity recall (figure 1), accuracy against rank."""
+"""Plots of results of `flip eval`, of one model or several: figures with intervals, curves, accuracy against rank."""
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flip.errors import InputError, UnavailableError, UsageError
+from flip.evaluation.word_recall import bands_as_text
 from flip.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Result = dict[str, Any]  # the JSON object of `flip eval`
 _FORMATS = (".svg", ".png", ".pdf")
-_COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#c43c8a", "#8c6bb1", "#a6761d")  # legible on white and on black
-_LABELS = {"bias": "with b", "no_bias": "without b"}
+# Legible on white and on black.
+_COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#c43c8a", "#8c6bb1", "#a6761d", "#d62728", "#5f8f1f")
+_MARKERS = "osD^vP<>"
+_FIGURES = {"accuracy": ("o", "accuracy over known words"), "content_recall": ("D", "content-word recall")}
+_FREQUENT = "#888888"  # the most frequent words, whatever the sentence
 _INK = "#010203"  # of text and axes; replaced by the page's own colour in the report
+_LONGEST = 36  # characters of a name
+_ACROSS = 3  # panels beside each other
+_NORMAL = 1.96  # standard errors to either side of a mean have 95%
 
 
 def require_matplotlib() -> None:
@@ -30,54 +40,75 @@ def require_matplotlib() -> None:
         ) from error
 
 
+@dataclass(frozen=True)
+class Panel:
+    """One picture. draw: puts it on axes.  coloured: whether each model has its colour, which a legend must say."""
+
+    title: str
+    draw: Callable[[Axes], None]
+    coloured: bool = True
+
+
 def draw_plots(results: Sequence[Result], path: Path) -> None:
     """Draws every plot that the results allow, side by side, in the format that the ending names.
 
     Raises:
         UsageError: another ending than .svg, .png or .pdf.
-        InputError: the results hold no curve.
+        InputError: the results hold nothing that is drawn.
     """
     if path.suffix.lower() not in _FORMATS:
         raise UsageError(f"cannot draw {path.name}: unknown ending", f"one of {', '.join(_FORMATS)}")
     panels = list(_panels(results))
     if not panels:
-        raise InputError("nothing to draw", "curves come from --metrics curve, entities and jaccard, or all")
+        raise InputError("nothing to draw", "--metrics accuracy, content, frequency, curve, entities, or all")
     with replacing(path) as temporary:
-        _draw(panels, temporary, path.suffix[1:].lower())
+        _draw(panels, results, temporary, path.suffix[1:].lower())
 
 
 def inline_svgs(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """(title, SVG element) of every plot, in the colour of the surrounding text and without a background."""
+    """(title, SVG element) of every plot, in the colour of the surrounding text, without a background or a style."""
     svgs = []
-    for title, draw in _panels(results):
+    for panel in _panels(results):
         stream = io.StringIO()
-        _draw([(title, draw)], stream, "svg", ink=_INK)
+        _draw([panel], results, stream, "svg", ink=_INK)
         drawing = stream.getvalue()
         drawing = drawing[drawing.index("<svg") :].replace(_INK, "currentColor")
-        start, end = drawing.find("<metadata>"), drawing.find("</metadata>")
-        if start >= 0:
-            drawing = drawing[:start] + drawing[end + len("</metadata>") :]
-        svgs.append((title, drawing))
+        for element in ("metadata", "style"):
+            start, end = drawing.find(f"<{element}"), drawing.find(f"</{element}>")
+            if start >= 0:
+                drawing = drawing[:start] + drawing[end + len(f"</{element}>") :]
+        svgs.append((panel.title, drawing))
     return svgs
 
 
-Panel = tuple[str, "Callable[[Axes], None]"]
+def names_of(results: Sequence[Result]) -> list[str]:
+    """What tells each result from the others: the model, and dataset and embedding where these are not all the same."""
+    parts = []
+    for result in results:
+        varying = [key for key in ("dataset", "embedding") if len({str(one.get(key)) for one in results}) > 1]
+        told = [str(result[key]) for key in varying if result[key] != result["model"]]
+        parts.append(" on ".join([str(result["model"]), " / ".join(told)]) if told else str(result["model"]))
+    return parts
 
 
 def _panels(results: Sequence[Result]) -> Iterator[Panel]:
-    curves = [r for r in results if "curve" in r["metrics"]]
-    if curves:
-        yield "Precision and recall at N = 1..50", lambda axes: _precision_recall(axes, curves)
-    named = [r for r in results if "entity_curve" in r["metrics"]]
-    if named:
-        yield "Entity recall at k", lambda axes: _entities(axes, named)
-    swept = [r for r in results if len({rank for rank, _, _ in _rank_sweep(r)}) > 1]
-    if swept:
-        yield "Accuracy and rank", lambda axes: _ranks(axes, swept)
+    several = len(results) > 1
+    if any(_estimate(one, key) for one in results for key in _FIGURES):
+        yield Panel("Figures with 95% intervals", lambda axes: _figures(axes, results), False)
+    if any("recall_by_frequency" in one["metrics"] for one in results):
+        yield Panel("Recall by word frequency", lambda axes: _by_frequency(axes, results), several)
+    if any("curve" in one["metrics"] for one in results):
+        yield Panel("Precision and recall at N = 1..50", lambda axes: _precision_recall(axes, results), several)
+    if any("entity_curve" in one["metrics"] for one in results):
+        yield Panel("Entity recall at k", lambda axes: _entities(axes, results), several)
+    if any(len({point[0] for point in points}) > 1 for points in _sweeps(results)):
+        yield Panel("Accuracy and rank", lambda axes: _ranks(axes, results), several)
 
 
-def _draw(panels: Sequence[Panel], target: Path | io.StringIO, form: str, ink: str = "black") -> None:
-    """Draws panels side by side. Without dates and random ids, so that the same results give the same file."""
+def _draw(
+    panels: Sequence[Panel], results: Sequence[Result], target: Path | io.StringIO, form: str, ink: str = "black"
+) -> None:
+    """Draws panels in rows. Without dates and random ids, so that the same results give the same file."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -85,68 +116,172 @@ def _draw(panels: Sequence[Panel], target: Path | io.StringIO, form: str, ink: s
     style: Any = {"svg.fonttype": "none", "svg.hashsalt": "flip", "font.size": 9} | dict.fromkeys(inked, ink)
     style["text.parse_math"] = False  # a name may hold any character
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
+    across = min(_ACROSS, len(panels))
+    rows = math.ceil(len(panels) / across)
+    listed = any(panel.coloured for panel in panels)
+    each = max(3.4, 1.2 + 0.36 * len(results))
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(4.4 * len(panels), 3.6), layout="constrained")
-        for i, (title, draw) in enumerate(panels):
-            axes = figure.add_subplot(1, len(panels), i + 1)
-            draw(axes)
-            axes.set_title(title)
-            axes.grid(alpha=0.25, color=ink)
+        size = (4.6 * across, rows * each + 0.4 + (0.2 * len(results) if listed else 0))
+        figure = Figure(figsize=size, layout="constrained")
+        for i, panel in enumerate(panels):
+            axes = figure.add_subplot(rows, across, i + 1)
+            panel.draw(axes)
+            axes.set_title(panel.title, fontsize=10)
+            axes.grid(alpha=0.15, color=ink)
             axes.spines[["top", "right"]].set_visible(False)
-            axes.legend(frameon=False, fontsize=8)
+        if ink != _INK:  # a page has it above
+            figure.suptitle(heading(results), fontsize=10)
+        if listed:
+            _legend(figure, results)
         figure.savefig(target, format=form, dpi=150, metadata=undated, transparent=ink == _INK)
 
 
-def _lines(results: Sequence[Result], key: str) -> Iterator[tuple[str, str, str, dict[str, list[float]]]]:
-    """(label, colour, style, curve): solid with b and dashed without; a colour each, or one for each embedding."""
-    for i, result in enumerate(results):
-        for j, (side, curve) in enumerate(result["metrics"][key].items()):
-            label, colour = (_LABELS[side], j) if len(results) == 1 else (f"{_name(result)}, {_LABELS[side]}", i)
-            yield label, _COLOURS[colour % len(_COLOURS)], "-" if side == "bias" else "--", curve
+def heading(results: Sequence[Result]) -> str:
+    """The model and what it is measured on; of several how many, and what they are all measured on."""
+    models = list(dict.fromkeys(str(one["model"]) for one in results))
+    said = f"{len(models)} models" if len(models) > 1 else _shortened(models[0])
+    for key, word in (("dataset", " on "), ("embedding", " / ")):
+        named = list(dict.fromkeys(str(one.get(key)) for one in results))
+        if len(named) == 1:
+            said += word + _shortened(named[0])
+    return said
 
 
-def _name(result: Result) -> str:
-    """Of the embedding. matplotlib leaves out of a legend what starts with an underscore."""
-    name = str(result["embedding"])
-    return f" {name}" if name.startswith("_") else name
+def _legend(figure: Figure, results: Sequence[Result]) -> None:
+    """A line for each model, below the panels."""
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color=colour, marker=marker, markersize=4) for colour, marker in _looks(results)]
+    figure.legend(handles, _labels(results), loc="outside lower left", frameon=False, fontsize=8)
+
+
+def _looks(results: Sequence[Result]) -> list[tuple[str, str]]:
+    return [(_COLOURS[i % len(_COLOURS)], _MARKERS[i // len(_COLOURS) % len(_MARKERS)]) for i in range(len(results))]
+
+
+def _labels(results: Sequence[Result]) -> list[str]:
+    """Names, cut in the middle. matplotlib leaves out of a legend what starts with an underscore."""
+    names = [_shortened(name) for name in names_of(results)]
+    names = [f"{i}. {name}" if names.count(name) > 1 else name for i, name in enumerate(names, start=1)]
+    return [f" {name}" if name.startswith("_") else name for name in names]
+
+
+def _shortened(name: str) -> str:
+    name = " ".join(name.split())
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST // 3]}…{name[-2 * _LONGEST // 3 :]}"
+
+
+def _side(sides: dict[str, Any] | None) -> str | None:
+    """The side that a figure is drawn of: with b, where there is one."""
+    return next((side for side in ("bias", "no_bias") if sides and side in sides), None)
+
+
+def _estimate(result: Result, key: str) -> dict[str, float] | None:
+    """Mean and standard error of a figure, with b where it has sides; None where it was not measured."""
+    found = result["metrics"].get(key)
+    if found and (side := _side(found)):
+        found = found[side]
+    return found if found and found.get("n") else None
+
+
+def _figures(axes: Axes, results: Sequence[Result]) -> None:
+    """A row for each model, the first at the top, with its name above: beside the axes a long one would take them."""
+    for i, (result, label, (colour, _)) in enumerate(zip(results, _labels(results), _looks(results), strict=True)):
+        axes.annotate(
+            label, (0, i), xycoords=("axes fraction", "data"), xytext=(2, 5), textcoords="offset points", fontsize=8
+        )
+        found = [(one["mean"], one["se"], marker) for key, (marker, _) in _FIGURES.items()
+                 if (one := _estimate(result, key))]  # fmt: skip
+        for j, (mean, error, marker) in enumerate(sorted(found)):
+            axes.errorbar(mean, i, xerr=_NORMAL * error, fmt=marker, markersize=5, capsize=3, color=colour)
+            axes.annotate(
+                f"{100 * mean:.1f}", (mean, i), xytext=(0, -12), textcoords="offset points", fontsize=8,
+                ha="center" if len(found) == 1 else ("right", "left")[j],  # away from each other
+            )  # fmt: skip
+    for key, (marker, said) in _FIGURES.items():
+        if any(_estimate(one, key) for one in results):
+            axes.plot([], [], marker, color=_FREQUENT, label=said)
+    axes.set_yticks(range(len(results)), [""] * len(results))
+    axes.set_ylim(len(results) - 0.2, -0.8)
+    axes.margins(x=0.15)
+    axes.set_xlabel("share")
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2)
+
+
+def _by_frequency(axes: Axes, results: Sequence[Result]) -> None:
+    """With b, where there is one. The bands of all models are the same, but not each has words of every one."""
+    bands = [one["metrics"].get("recall_by_frequency") for one in results]
+    drawn = [(sides[side], look) for sides, look in zip(bands, _looks(results), strict=True) if (side := _side(sides))]
+    least = sorted({n for band, _ in drawn for n in band["least"]})
+    for band, (colour, marker) in drawn:
+        places = [least.index(n) for n in band["least"]]
+        half = [_NORMAL * error for error in band["se"]]
+        axes.errorbar(places, band["recall"], half, fmt=f"-{marker}", markersize=4, capsize=2, color=colour)
+    axes.set_xticks(range(len(least)), bands_as_text(least), fontsize=8)
+    axes.set(xlabel="sentences that have the word", ylabel="recall of known words", ylim=(0, 1))
+
+
+def _sides(axes: Axes, results: Sequence[Result], key: str) -> Iterator[tuple[str, str, dict[str, list[float]]]]:
+    """(colour, style, curve): solid with b, dashed without. Their meaning is put into the legend of the panel."""
+    styles = {"bias": ("-", "with b"), "no_bias": ("--", "without b")}
+    seen: dict[str, None] = {}
+    for result, (colour, _) in zip(results, _looks(results), strict=True):
+        for side, curve in result["metrics"].get(key, {}).items():
+            seen[side] = None
+            yield colour, styles[side][0], curve
+    for side in seen:
+        axes.plot([], [], styles[side][0], color=_FREQUENT, label=styles[side][1])
 
 
 def _precision_recall(axes: Axes, results: Sequence[Result]) -> None:
-    for label, colour, style, curve in _lines(results, "curve"):
-        axes.plot(curve["recall"], curve["precision"], style, color=colour, label=label)
+    for colour, style, curve in _sides(axes, results, "curve"):
+        axes.plot(curve["recall"], curve["precision"], style, color=colour)
         at_ten = curve["n"].index(10)
         axes.plot(curve["recall"][at_ten], curve["precision"][at_ten], "o", color=colour, markersize=4)
+    baselines = [one.get("most_frequent_words", {}).get("curve") for one in results]
+    label: str | None = "most frequent words"
+    for i, curve in enumerate(baselines):
+        if curve and curve not in baselines[:i]:  # models of the same words and frequencies have the same
+            axes.plot(curve["recall"], curve["precision"], ":", color=_FREQUENT, label=label)
+            label = None
     axes.set(xlabel="recall (dots: N = 10)", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
+    axes.legend(frameon=False, fontsize=8)
 
 
 def _entities(axes: Axes, results: Sequence[Result]) -> None:
-    for label, colour, style, curve in _lines(results, "entity_curve"):
+    for colour, style, curve in _sides(axes, results, "entity_curve"):
         for kind, marker in (("strict", "o"), ("partial", "^")):
-            recall = curve[f"recall_{kind}"]
-            axes.plot(curve["k"], recall, style + marker, color=colour, markersize=4, label=f"{kind}, {label}")
+            axes.plot(curve["k"], curve[f"recall_{kind}"], style + marker, color=colour, markersize=4)
+    for kind, marker in (("strict", "o"), ("partial", "^")):
+        axes.plot([], [], marker, color=_FREQUENT, label=kind)
     axes.set(xlabel="k", ylabel="entity recall", ylim=(0, 1))
+    axes.legend(frameon=False, fontsize=8)
 
 
-def _rank_sweep(result: Result) -> list[tuple[Any, float, float]]:
-    """(rank, accuracy, standard error) with b of a model and those it was compared with, full rank last."""
-    own = [result | {"accuracy": result["metrics"].get("accuracy", {})}]
-    points = [
-        (one["rank"], one["accuracy"]["bias"]["mean"], one["accuracy"]["bias"]["se"])
-        for one in own + result.get("comparisons", [])
-        if one["embedding"] == result["embedding"] and "bias" in one["accuracy"]
-    ]
-    return sorted(points, key=lambda point: (isinstance(point[0], str), point[0]))
+Point = tuple[Any, float, float]
+
+
+def _sweeps(results: Sequence[Result]) -> list[list[Point]]:
+    """(rank, accuracy, standard error), full rank last, of the models that differ in nothing else."""
+    groups: dict[tuple[Any, ...], list[Point]] = {}
+    for result in results:
+        if found := _estimate(result, "accuracy"):
+            alike = tuple(result.get(key) for key in ("dataset", "embedding", "method", "recipe"))
+            groups.setdefault(alike, []).append((result["rank"], found["mean"], found["se"]))
+    return [sorted(points, key=lambda point: (isinstance(point[0], str), point[0])) for points in groups.values()]
 
 
 def _ranks(axes: Axes, results: Sequence[Result]) -> None:
-    names = dict.fromkeys(str(rank) for result in results for rank, _, _ in _rank_sweep(result))
-    for i, result in enumerate(results):
-        points = _rank_sweep(result)
-        axes.errorbar(
-            [list(names).index(str(rank)) for rank, _, _ in points],
-            [mean for _, mean, _ in points],
-            [error for _, _, error in points],
-            marker="o", markersize=4, capsize=2, color=_COLOURS[i % len(_COLOURS)], label=_name(result),
-        )  # fmt: skip
-    axes.set_xticks(range(len(names)), list(names))
+    """A line joins models that differ in rank alone; others stand by themselves."""
+    sweeps = _sweeps(results)
+    every = sorted({point[0] for points in sweeps for point in points}, key=lambda rank: (isinstance(rank, str), rank))
+    for points in sweeps:
+        places = [every.index(rank) for rank, _, _ in points]
+        joined = "-" if len(set(places)) == len(places) else "none"
+        means, half = [mean for _, mean, _ in points], [_NORMAL * error for _, _, error in points]
+        axes.errorbar(places, means, half, linestyle=joined, capsize=2, color=_FREQUENT, zorder=1)
+    for result, (colour, marker) in zip(results, _looks(results), strict=True):
+        if found := _estimate(result, "accuracy"):
+            axes.plot(every.index(result["rank"]), found["mean"], marker, color=colour, markersize=5)
+    axes.set_xticks(range(len(every)), [str(rank) for rank in every])
     axes.set(xlabel="rank", ylabel="accuracy with b")

@@ -164,6 +164,13 @@ def _curve(subject: Subject) -> Figures:
     return ranking_metrics(subject.ranking, subject.sought.references, subject.size, metrics=("curve",))
 
 
+def _frequency(subject: Subject) -> Figures:
+    from flip.evaluation.word_recall import recall_by_frequency
+
+    words = subject.sought.references.words
+    return {"recall_by_frequency": recall_by_frequency(subject.ranking, words, subject.size)}
+
+
 def _content(subject: Subject) -> Figures:
     from flip.evaluation.content import content_recall
 
@@ -255,6 +262,7 @@ METRICS = (
         of_ranking=True,
     ),
     Metric("curve", {}, _curve, of_ranking=True),
+    Metric("frequency", {}, _frequency),
     Metric(
         "content",
         {

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flip.evaluation.evaluate import sentence_details
-from flip.evaluation.plots import inline_svgs
+from flip.evaluation.paired import HEADINGS
+from flip.evaluation.plots import heading, inline_svgs, names_of
 from flip.evaluation.registry import FIGURES
+from flip.evaluation.report_data import page_data
+from flip.evaluation.word_recall import bands_as_text
 from flip.files import replacing
 
 if TYPE_CHECKING:
@@ -16,6 +21,10 @@ if TYPE_CHECKING:
 
 Result = dict[str, Any]
 
+# Figures that models are shown by beside each other, and the side of each.
+_BESIDE = {"accuracy": "bias", "all_words": "bias", "content_recall": "", "entity_recall_strict": "no_bias",
+           "calibration_error": ""}  # fmt: skip
+_BAND = "{recall:.1%} ± {se:.1%} of {n}"
 IN_PERCENT = "Percent ± standard error; losses and perplexity as they are."
 COLUMNS = ("metric", "with b", "without b", "most frequent words")
 
@@ -64,22 +73,66 @@ def _estimate(estimate: dict[str, float] | None, decimals: int | None = None, si
     return f"{factor * estimate['mean']:{sign}.{decimals}f} ± {factor * estimate['se']:.{decimals}f}"
 
 
+def models_table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
+    """Heading and rows of the figures of several models, with b where there is one; names without b."""
+    named = [name for name in _BESIDE if any(name in one["metrics"] for one in results)]
+    rows = []
+    for name, result in zip(names_of(results), results, strict=True):
+        rows.append([name, *(_estimate(_of_side(result["metrics"].get(key), _BESIDE[key])) for key in named)])
+    return ["model", *(HEADINGS[name] for name in named)], rows
+
+
+def _of_side(sides: dict[str, Any] | None, side: str) -> dict[str, float] | None:
+    """Of a figure that has sides this one, or else the one that there is."""
+    return sides and (sides if "mean" in sides else sides.get(side) or sides.get("no_bias"))
+
+
+def bands_table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
+    """Heading and rows of the recall by word frequency, a column for each model, with b where there is one."""
+    measured = [one["metrics"].get("recall_by_frequency", {}) for one in results]
+    bands = [sides.get("bias") or sides.get("no_bias") or {} for sides in measured]
+    least = sorted({n for band in bands for n in band.get("least", [])})
+    rows = []
+    for n, text in zip(least, bands_as_text(least), strict=True):
+        cells = [text]
+        for band in bands:
+            i = band["least"].index(n) if n in band.get("least", []) else None
+            cells.append("-" if i is None else _BAND.format(**{key: values[i] for key, values in band.items()}))
+        rows.append(cells)
+    return ["sentences with the word", *names_of(results)], rows
+
+
 def write_report(path: Path, measured: Sequence[Measured], topn: int) -> None:
     """Writes the page. Names, sentences and words are data in it, shown as text whatever they contain."""
     from jinja2 import Environment, PackageLoader
 
     results = [one.result for one in measured]
+    style, script = (_beside(f"report.{kind}") for kind in ("css", "js"))
     page = (
         Environment(loader=PackageLoader("flip.evaluation", ""), autoescape=True)
         .get_template("report.html")
         .render(
-            title=" and ".join(dict.fromkeys(f"{r['model']} on {r['dataset']}" for r in results)),
+            title=heading(results),
+            style=style,
+            style_hash=_sha256(style),
+            script=script,
+            script_hash=_sha256(script),
             results=[(r, summary_rows(r, topn), comparison_rows(r)) for r in results],
+            models=models_table(results),
+            bands=bands_table(results),
             in_percent=IN_PERCENT,
             columns=COLUMNS,
             plots=inline_svgs(results),
-            sentences=[record for one in measured for record in sentence_details(one, topn)],
+            data={"models": names_of(results), **page_data(measured, topn)},
         )
     )
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def _beside(name: str) -> str:
+    return (files("flip.evaluation") / name).read_text(encoding="utf-8")
+
+
+def _sha256(content: str) -> str:
+    return base64.b64encode(hashlib.sha256(content.encode("utf-8")).digest()).decode()

@@ -21,8 +21,8 @@ from flip.errors import InputError, UsageError
 from flip.explain.contrast import SIDES, Contrast
 from flip.explain.keywords import Scores
 from flip.explain.read_ahead import one_ahead, ready_batches
-from flip.explain.reading import Reader
 from flip.inputs.records import Record
+from flip.text.pieces import Reader
 from flip.text.scripts import unknown_script
 
 if TYPE_CHECKING:

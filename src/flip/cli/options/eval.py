@@ -59,7 +59,7 @@ class EvalSettings(StoreSettings):
     details: Annotated[
         Path | None, flag("Write hits, misses and scores of each sentence as JSONL.", metavar="FILE")
     ] = None
-    plot: Annotated[Path | None, flag("Draw the curves, as SVG, PNG or PDF by the ending.", metavar="FILE")] = None
+    plot: Annotated[Path | None, flag("Draw figures and curves: SVG, PNG or PDF by the ending.", metavar="FILE")] = None
     report: Annotated[Path | None, flag("Write one HTML page: tables, plots, sentences.", metavar="FILE")] = None
     results: Annotated[
         Path | None, flag("Write DIR/ENCODER/REVISION/DATASET.json for each model, for a leaderboard.", metavar="DIR")

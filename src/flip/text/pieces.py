@@ -1,0 +1,91 @@
+"""A text in pieces, as it is written, each with the words that a vocabulary's tokenizer makes of it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from flip.text.spans import spans
+
+if TYPE_CHECKING:
+    from flip.text.vocabulary import Vocabulary
+
+_FORMS, _LONGEST_FORM = 1 << 14, 64  # whose words are remembered
+_CHUNK = re.compile(r"\s+|\S+")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a text as it is written. words: those of the vocabulary's tokenizer; none for what is between words."""
+
+    text: str
+    words: tuple[str, ...] = ()
+
+
+class Reader:
+    """Cuts texts into the words of a vocabulary, as they are written.
+
+    >>> from flip.text.vocabulary import Vocabulary
+    >>> [(piece.text, *piece.words) for piece in Reader(Vocabulary(("dont",))).pieces("“Don’t”  go!")]
+    [('“',), ('Don’t', 'dont'), ('”',), ('  ',), ('go', 'go'), ('!',)]
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._cut = lru_cache(_FORMS)(self._cut_form)
+
+    def pieces(self, text: str) -> list[Piece]:
+        """The text in pieces, in order; joined, they are the text. Where the vocabulary has n-grams, the longest count.
+
+        The words between spaces are cut one by one, as normalisation goes by characters and words hold no space.
+        """
+        pieces: list[Piece] = []
+        for chunk in _CHUNK.findall(text):
+            pieces += self._cut(chunk) if len(chunk) <= _LONGEST_FORM else self._cut_form(chunk)
+        return self._joined(pieces) if self._vocabulary.longest > 1 else pieces
+
+    def ngrams(self, text: str) -> set[str]:
+        """All words and n-grams of the text, as long as those of the vocabulary."""
+        return set(replace(self._vocabulary.tokenizer, ngram=(1, self._vocabulary.longest))(text))
+
+    def _cut_form(self, form: str) -> list[Piece]:
+        words = self._vocabulary.tokenizer.words
+        found = words(form)
+        if len(found) > 1:
+            runs = self._vocabulary.tokenizer.runs(form)
+            cut = [words(run) for run in runs]
+            if list(chain(*cut)) == found and max(map(len, cut)) == 1:
+                return [piece for run, own in zip(runs, cut, strict=True) for piece in _bare(run, own)]
+        return _bare(form, found)
+
+    def _joined(self, pieces: list[Piece]) -> list[Piece]:
+        """Pieces of the words of an n-gram as one."""
+        places = [i for i, piece in enumerate(pieces) if piece.words]
+        tokens = [" ".join(pieces[i].words) for i in places]
+        joined: list[Piece] = []
+        token = after = 0
+        for n, _ in spans(tokens, self._vocabulary.index, self._vocabulary.longest):
+            first, last = places[token], places[token + n - 1]
+            joined += pieces[after:first]
+            if n == 1:
+                joined.append(pieces[first])
+            else:
+                whole = "".join(piece.text for piece in pieces[first : last + 1])
+                joined.append(Piece(whole, (" ".join(tokens[token : token + n]),)))
+            token, after = token + n, last + 1
+        return joined + pieces[after:]
+
+
+def _bare(form: str, words: Sequence[str]) -> list[Piece]:
+    """A form, with the signs around it apart; a form of signs alone is a word where the tokenizer says so."""
+    if not words:
+        return [Piece(form)]
+    inside = [i for i, c in enumerate(form) if c.isalnum() or c == "_" or unicodedata.category(c)[0] == "M"]
+    first, last = (inside[0], inside[-1] + 1) if inside else (0, len(form))
+    around = Piece(form[:first]), Piece(form[first:last], tuple(words)), Piece(form[last:])
+    return [piece for piece in around if piece.text]

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from flip.text.pieces import Reader
+from flip.text.tokenize import Tokenizer
+from flip.text.vocabulary import Vocabulary
+
+
+def pieces(text: str, tokenizer: Tokenizer, *words: str) -> list[tuple[str, ...]]:
+    found = Reader(Vocabulary(words or ("x",), tokenizer)).pieces(text)
+    assert "".join(piece.text for piece in found) == text
+    return [(piece.text, *piece.words) for piece in found if piece.words]
+
+
+@pytest.mark.parametrize(
+    ("text", "tokenizer", "expected"),
+    [
+        ("“Don’t,” he said.", Tokenizer(), [("Don’t", "dont"), ("he", "he"), ("said", "said")]),
+        ("I am  3.5 km—away", Tokenizer(), [("am", "am"), ("3.5", "35"), ("km—away", "kmaway")]),
+        ("schöne\tSache", Tokenizer(), [("schöne", "schöne"), ("Sache", "sache")]),
+        ("今天很好。", Tokenizer("unicode"), [("今", "今"), ("天", "天"), ("很", "很"), ("好", "好")]),
+        ("東京、大阪", Tokenizer(), [("東京", "東京"), ("大阪", "大阪")]),
+        ("State-of-the-art.", Tokenizer(normalize=False),
+         [("State", "State"), ("of", "of"), ("the", "the"), ("art", "art")]),
+        ("Café ok", Tokenizer(strip_accents="ascii"), [("Café", "cafe"), ("ok", "ok")]),
+        ("👍 yes!", Tokenizer("whitespace"), [("👍", "👍"), ("yes", "yes")]),
+        ("\x1b[2J", Tokenizer(), [("2J", "2j")]),
+        ("", Tokenizer(), []),
+    ],
+)  # fmt: skip
+def test_words_stand_beside_what_is_written(text: str, tokenizer: Tokenizer, expected: list[tuple[str, ...]]) -> None:
+    assert pieces(text, tokenizer) == expected
+
+
+@pytest.mark.parametrize("tokenizer", [Tokenizer(), Tokenizer("unicode"), Tokenizer(normalize=False)])
+@pytest.mark.parametrize(
+    "text", ["Ünïcödé, İzmir…\u200bΟΔΟΣ ½ ﬁn", "हिन्दी में।", "a_b  don't/won't 1,000.5", "我今天去了北京，很好。" * 40]
+)
+def test_they_are_the_words_of_the_whole_text(text: str, tokenizer: Tokenizer) -> None:
+    found = [word for piece in Reader(Vocabulary(("x",), tokenizer)).pieces(text) for word in piece.words]
+    assert found == tokenizer.words(text)
+
+
+def test_the_longest_ngram_of_the_vocabulary_is_one_word() -> None:
+    found = pieces("In New  York, new!", Tokenizer(ngram=(1, 2)), "new york", "new", "york")
+    assert found == [("In", "in"), ("New  York", "new york"), ("new", "new")]
+
+
+def test_a_form_of_many_characters_is_cut_in_linear_time() -> None:
+    assert len(pieces("東京、" * 20_000, Tokenizer())) == 20_000
