@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Inputs = Literal["whitened", "centred", "raw"]
 _ROWS = 16_384
+_MOST_SHRINKAGE = 0.5
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,16 @@ def fit_whitening(
 ) -> Whitening:
     """Fits mean and symmetric inverse square root of the covariance, block by block, in float64.
 
+    Of few rows the small eigenvalues come out too small, and their directions would be blown up. So the covariance of n
+    rows is shrunk towards the identity of its mean eigenvalue by min(1/2, d / n). On Common Voice this changes nothing
+    from 10,000 sentences on; from 2,829 it adds 5.6 points of accuracy to all-mpnet-base-v2 (768 dimensions) and 4.5 to
+    USE (512), and takes 0.2 at the most (examples/leaderboard).
+
     Args:
         views: embedding matrices (n, d), usually one; the moments are those of all rows together.
         inputs: `whitened`; `centred` leaves C at the identity; `raw` leaves m at zero as well.
         floor: eigenvalues below this share of their mean are raised to it, so that directions in which the encoder
-            hardly varies are not blown up. Where none varies, C is the identity.
+            hardly varies stay small. Where none varies, C is the identity.
         rows: only the first so many of each view; None is all.
     """
     d = views[0].shape[1]
@@ -79,5 +85,7 @@ def fit_whitening(
     values, vectors = np.linalg.eigh(covariance / total)
     if values.mean() <= 0:  # all rows are the same
         return Whitening(m.astype(np.float32), np.eye(d, dtype=np.float32))
+    shrinkage = min(_MOST_SHRINKAGE, d / total)
+    values = (1 - shrinkage) * values + shrinkage * values.mean()
     C = (vectors / np.sqrt(np.maximum(values, floor * values.mean()))) @ vectors.T
     return Whitening(m.astype(np.float32), C.astype(np.float32))
