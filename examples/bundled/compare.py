@@ -14,7 +14,7 @@ import numpy as np
 
 from flip import load_checkpoint
 from flip.evaluation.content import content_recall, content_words
-from flip.evaluation.metrics import Ranking, rank
+from flip.evaluation.word_ranking import Ranking, rank
 from flip.inputs.embedding_files import open_embeddings, read_sentences
 from flip.model.checkpoint import Checkpoint
 from flip.model.ranking import BEHIND_ALL, top_k

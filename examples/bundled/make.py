@@ -21,9 +21,10 @@ from flip import Vocabulary, load_encoder
 from flip.embedding.job import embed
 from flip.encoders.identity import describe
 from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
-from flip.evaluation.metrics import DEPTH, rank, references
+from flip.evaluation.metrics import DEPTH, references
 from flip.evaluation.probabilities import threshold_f1
 from flip.evaluation.registry import EvaluationOptions
+from flip.evaluation.word_ranking import rank
 from flip.inputs.embedding_files import open_embeddings
 from flip.inputs.records import Record, read_lines
 from flip.model.card import write_card

@@ -17,9 +17,9 @@ from runs import arguments, evaluated, parsed, percent, print_table, trained, vo
 
 from flip import load_checkpoint, load_dataset, load_encoder
 from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
-from flip.evaluation.metrics import Ranking
 from flip.evaluation.registry import EvaluationOptions
 from flip.evaluation.splice import embed_concepts
+from flip.evaluation.word_ranking import Ranking
 from flip.model.ranking import top_k
 
 METRICS = ("--metrics", "accuracy,content")

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flip.evaluation.comparison import Recovered, compare_recovered, jaccard
-from flip.evaluation.metrics import Ranking, references
+from flip.evaluation.metrics import references
+from flip.evaluation.word_ranking import Ranking
 from flip.text.vocabulary import Vocabulary
 
 WORDS = Vocabulary(("aa", "bb", "cc", "dd"))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from flip.evaluation.content import content_recall, content_words
-from flip.evaluation.metrics import Ranking, references, word_shares
+from flip.evaluation.metrics import references, word_shares
+from flip.evaluation.word_ranking import Ranking
 from flip.text.stopwords import ENGLISH
 from flip.text.tokenize import Tokenizer, normalize
 from flip.text.vocabulary import Vocabulary

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flip.errors import InputError
 from flip.evaluation.entities import EntityRow, entity_metrics, entity_recall, match_entities, read_entities
-from flip.evaluation.metrics import Ranking
+from flip.evaluation.word_ranking import Ranking
 from flip.text.vocabulary import Vocabulary
 
 WORDS = Vocabulary(("ada", "bob", "city", "new", "york"))

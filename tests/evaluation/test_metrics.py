@@ -18,10 +18,9 @@ from flip.evaluation.metrics import (
     hits,
     precision_recall,
     precision_recall_curve,
-    rank,
     references,
-    top_words,
 )
+from flip.evaluation.word_ranking import rank, top_words
 from flip.model.linear import FactorizedLogLinear, LogLinear
 from flip.text.bags import bags_of_indices
 from flip.text.vocabulary import Vocabulary

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flip.evaluation.metrics import Ranking, References, rank
+from flip.evaluation.metrics import References
 from flip.evaluation.probabilities import calibration, perplexity, sparsity, threshold_f1
+from flip.evaluation.word_ranking import Ranking, rank
 from flip.model.linear import LogLinear
 from flip.text.bags import bags_of_indices
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from flip.evaluation.comparison import Recovered
-from flip.evaluation.metrics import Ranking, references
+from flip.evaluation.metrics import references
 from flip.evaluation.word_changes import NUMBERS, sign_test, word_changes
+from flip.evaluation.word_ranking import Ranking
 from flip.text.vocabulary import Vocabulary
 
 WORDS = ("not", "never", "1990", "42", "the")

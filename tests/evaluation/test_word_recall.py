@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flip.evaluation.metrics import Ranking
+from flip.evaluation.word_ranking import Ranking
 from flip.evaluation.word_recall import BANDS, bands_as_text, found_words, recall_by_frequency, times_found
 from flip.text.bags import Bags, bags_of_indices
 

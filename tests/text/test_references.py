@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flip.evaluation.metrics import Ranking, ranking_metrics, references, without_repetitions
+from flip.evaluation.metrics import ranking_metrics, references
+from flip.evaluation.word_ranking import Ranking, without_repetitions
 from flip.text.bags import bags_of_words
 from flip.text.references import ReferenceReader
 from flip.text.tokenize import Tokenizer

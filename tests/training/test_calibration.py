@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flip.evaluation.metrics import References, rank
+from flip.evaluation.metrics import References
 from flip.evaluation.probabilities import calibration
+from flip.evaluation.word_ranking import rank
 from flip.explain.keywords import top_keywords
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig

@@ -13,8 +13,9 @@ import torch
 from safetensors import safe_open
 
 from flip.errors import FlipError, InputError, UsageError
-from flip.evaluation.metrics import References, evaluate, rank
+from flip.evaluation.metrics import References, evaluate
 from flip.evaluation.probabilities import calibration
+from flip.evaluation.word_ranking import rank
 from flip.files import replacing
 from flip.model import tensors
 from flip.model.checkpoint import load_model

@@ -16,7 +16,7 @@ from flip.text.stopwords import ENGLISH
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from flip.evaluation.metrics import Ranking
+    from flip.evaluation.word_ranking import Ranking
     from flip.text.tokenize import TokenSource
     from flip.text.vocabulary import Vocabulary
 

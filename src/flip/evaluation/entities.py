@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError
-from flip.evaluation.metrics import REPEATED, Estimate, hit_counts, hits
+from flip.evaluation.metrics import Estimate, hit_counts, hits
+from flip.evaluation.word_ranking import REPEATED
 from flip.inputs.sources import lines_of
 from flip.text.bags import Bags, bags_of_indices
 from flip.text.references import ReferenceReader
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from flip.evaluation.metrics import Ranking
+    from flip.evaluation.word_ranking import Ranking
     from flip.text.tokenize import TokenSource
     from flip.text.vocabulary import Vocabulary
 

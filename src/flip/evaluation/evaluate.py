@@ -13,15 +13,9 @@ import numpy as np
 
 from flip.errors import InputError
 from flip.evaluation.comparison import Recovered, compare_recovered
-from flip.evaluation.metrics import (
-    BIAS_WEIGHTS,
-    Ranking,
-    References,
-    depth_for,
-    rank,
-    without_repetitions,
-)
+from flip.evaluation.metrics import References, depth_for
 from flip.evaluation.registry import EvaluationOptions, Setting, Sought, Subject, computable
+from flip.evaluation.word_ranking import BIAS_WEIGHTS, Ranking, rank, without_repetitions
 from flip.inputs.embedding_files import finite_rows
 from flip.model.ranking import sigmoid
 from flip.text.references import ReferenceReader

@@ -10,9 +10,10 @@ import numpy as np
 
 from flip.evaluation.comparison import Recovered
 from flip.evaluation.entities import entity_recall
-from flip.evaluation.metrics import Ranking, hits, rank, without_repetitions
+from flip.evaluation.metrics import hits
 from flip.evaluation.probabilities import calibration_gaps
 from flip.evaluation.word_changes import WordChange, word_changes
+from flip.evaluation.word_ranking import Ranking, rank, without_repetitions
 from flip.text.bags import bags_of_indices
 from flip.text.references import ReferenceReader
 

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.evaluation.metrics import DEPTH, Estimate, hits, score_blocks
+from flip.evaluation.metrics import DEPTH, Estimate, hits
+from flip.evaluation.word_ranking import score_blocks
 from flip.model.ranking import sigmoid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from flip.evaluation.metrics import Ranking, References
+    from flip.evaluation.metrics import References
+    from flip.evaluation.word_ranking import Ranking
     from flip.model.linear import Model
     from flip.text.bags import Bags
 

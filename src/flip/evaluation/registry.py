@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from flip.evaluation.content import ContentWords
     from flip.evaluation.entities import Entities, EntityRow
-    from flip.evaluation.metrics import Ranking, References
+    from flip.evaluation.metrics import References
+    from flip.evaluation.word_ranking import Ranking
     from flip.model.checkpoint import Checkpoint
     from flip.text.bags import Bags
     from flip.text.tokenize import TokenSource
@@ -208,8 +209,8 @@ def _perplexity(subject: Subject) -> Figures:
 
 
 def _calibration(subject: Subject) -> Figures:
-    from flip.evaluation.metrics import Ranking
     from flip.evaluation.probabilities import calibration, threshold_f1
+    from flip.evaluation.word_ranking import Ranking
 
     refs, topn, threshold = subject.sought.references, subject.options.topn, subject.checkpoint.threshold
     shown = Ranking(subject.shown.words[:, :topn], subject.shown.scores[:, :topn])

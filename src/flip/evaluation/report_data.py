@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flip.evaluation.evaluate import sentence_details
-from flip.evaluation.metrics import BIAS_WEIGHTS
+from flip.evaluation.word_ranking import BIAS_WEIGHTS
 from flip.evaluation.word_recall import times_found
 from flip.text.pieces import Reader
 

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.encoders.base import encode
-from flip.evaluation.metrics import Ranking, accuracy, hits
+from flip.evaluation.metrics import accuracy, hits
+from flip.evaluation.word_ranking import Ranking
 from flip.text.spans import span_words
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.evaluation.metrics import References, hits, rank, top_words
+from flip.evaluation.metrics import References, hits
+from flip.evaluation.word_ranking import rank, top_words
 from flip.model.ranking import sigmoid
 from flip.text.bags import bags_of_indices
 from flip.text.stopwords import ENGLISH, Language

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.evaluation.metrics import accuracy, hits, top_words
+from flip.evaluation.metrics import accuracy, hits
+from flip.evaluation.word_ranking import top_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

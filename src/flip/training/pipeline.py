@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flip.device import flush_denormals
-from flip.evaluation.metrics import DEPTH, References, evaluate, rank, references
+from flip.evaluation.metrics import DEPTH, References, evaluate, references
 from flip.evaluation.probabilities import threshold_f1
+from flip.evaluation.word_ranking import rank
 from flip.model.card import write_card
 from flip.model.checkpoint import Checkpoint, load_model, save_checkpoint
 from flip.model.config import CheckpointConfig
