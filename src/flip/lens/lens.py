@@ -1,9 +1,8 @@
-"""A model from Python in three lines: fit or load it, and ask what is in a sentence or a vector."""
+"""The Lens, and the two ways to one: `load` and `fit`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -17,8 +16,9 @@ from flip.encoders.base import adapted, as_matrix, encode, require_batch
 from flip.encoders.identity import describe
 from flip.errors import InputError, UsageError
 from flip.explain.explainer import Explainer
-from flip.explain.reading import Reading, read
+from flip.explain.reading import read
 from flip.inputs.records import Record
+from flip.lens.results import Contrasted, Explanation, Result
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from flip.model.ranking import BEHIND_ALL, top_k
 
@@ -31,102 +31,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating[Any]]
 
 _ROWS = 1024  # embedded, or scored, at a time
-_STYLES = {
-    "kept": "font-weight:600",
-    "faint": "opacity:.75;text-decoration:underline dotted",
-    "lost": "opacity:.55;text-decoration:line-through",
-    "unknown": "opacity:.55;font-style:italic",
-}
-
-
-class Explanation:
-    """What one embedding says.
-
-    words: the keywords, best first, each with word, surface, probability, score, and with a text whether it is in it.
-    unknown: words of the text that the vocabulary lacks.
-    """
-
-    def __init__(self, record: dict[str, Any], reading: Reading, likely: float) -> None:
-        self._record, self._reading, self._likely = record, reading, likely
-        self.words: list[dict[str, Any]] = record["keywords"]
-        self.unknown: list[str] = record.get("unknown", [])
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record that `flip explain --json` prints."""
-        return self._record
-
-    def __repr__(self) -> str:
-        likely = [word for word in self.words if word.get("probability", 1.0) >= self._likely]
-        said = (word["surface"] + (f" {word['probability']:.0%}" if "probability" in word else "") for word in likely)
-        return f"<Explanation: {', '.join(said) or 'no word for certain'}>"
-
-    def _repr_html_(self) -> str:
-        """As the terminal has it: the sentence, its words kept, faint, lost or unknown, then what else is said."""
-        marked = "".join(
-            f'<span style="{_STYLES[mark.state]}" title="{mark.state}">{escape(mark.text)}</span>'
-            if mark.state
-            else escape(mark.text)
-            for mark in self._reading.marks
-        )
-        rows = "".join(
-            f"<tr><td>{escape(word['surface'])}</td><td>{word['probability']:.0%}</td></tr>"
-            if "probability" in word
-            else f"<tr><td>{escape(word['surface'])}</td></tr>"
-            for word in self._reading.others
-        )
-        cut = "<p>truncated: longer than the encoder reads</p>" if self._record.get("truncated") else ""
-        return f"<div><p>{marked}</p>{cut}<table>{rows}</table></div>"
-
-
-class Contrasted:
-    """What two embeddings share, and what one of them says alone; see `flip.explain.contrast.Contrast`."""
-
-    def __init__(self, record: dict[str, Any]) -> None:
-        self._record = record
-        self.shared, self.only_input, self.only_against = (
-            record[side] for side in ("shared", "only_input", "only_against")
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record that `flip explain --against` prints."""
-        return self._record
-
-    def __repr__(self) -> str:
-        sides = {"shared": self.shared, "only input": self.only_input, "only against": self.only_against}
-        return f"<Contrasted: {'; '.join(f'{name}: {_listed(words)}' for name, words in sides.items())}>"
-
-    def _repr_html_(self) -> str:
-        sides = {"both": self.shared, "the first only": self.only_input, "the second only": self.only_against}
-        rows = "".join(f"<tr><th>{name}</th><td>{escape(_listed(words))}</td></tr>" for name, words in sides.items())
-        return f"<table>{rows}</table>"
-
-
-@dataclass(frozen=True)
-class Result:
-    """What `flip eval` measures."""
-
-    result: dict[str, Any]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record that `flip eval --json` prints."""
-        return self.result
-
-    def _rows(self) -> list[tuple[str, ...]]:
-        from flip.evaluation.report import summary_rows
-
-        return summary_rows(self.result, 10)
-
-    def __repr__(self) -> str:
-        measured = self.result["metrics"].get("accuracy")
-        said = f"accuracy {measured['bias']['mean']:.1%} with b" if measured else ", ".join(self.result["metrics"])
-        return f"<Result: {said} over {self.result['n']} sentences>"
-
-    def _repr_html_(self) -> str:
-        from flip.evaluation.report import COLUMNS
-
-        head = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
-        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self._rows())
-        return f"<table><tr>{head}</tr>{body}</table>"
 
 
 class Lens:
@@ -359,7 +263,3 @@ def _without_error(record: dict[str, Any]) -> dict[str, Any]:
     if "error" in record:
         raise InputError(record["error"])
     return record
-
-
-def _listed(words: Sequence[Mapping[str, Any]]) -> str:
-    return ", ".join(word["surface"] for word in words) or "no word"

@@ -1,0 +1,7 @@
+"""A model from Python in three lines: fit or load it, and ask what is in a sentence or a vector."""
+
+from flip.lens.lens import Lens as Lens
+from flip.lens.lens import fit as fit
+from flip.lens.lens import load as load
+from flip.lens.lens import require_matrix as require_matrix
+from flip.lens.lens import require_texts as require_texts
