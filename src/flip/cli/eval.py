@@ -75,7 +75,7 @@ def _evaluate(settings: Settings, out: Output, of_encoders: bool) -> None:
     results = [one.result for one in measured]
     together = of_encoders or len(cases) > 1
     views = list(zip(*by_case, strict=True))  # of each view of the sentences, what every model makes of it
-    compared = [compare(view, settings.seed) for view in views] if together or own.results else []
+    compared = [compare(view, settings.seed) for view in views] if together or own.results or own.report else []
     for one in results:
         if not out.human:
             out.record(one)

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 Result = dict[str, Any]
 
-# Figures that models are shown by beside each other, and the side of each.
-_BESIDE = {"accuracy": "bias", "all_words": "bias", "content_recall": "", "entity_recall_strict": "no_bias",
-           "calibration_error": ""}  # fmt: skip
 _BAND = "{recall:.1%} ± {se:.1%} of {n}"
 IN_PERCENT = "Percent ± standard error; losses and perplexity as they are."
 COLUMNS = ("metric", "with b", "without b", "most frequent words")
@@ -74,17 +71,19 @@ def _estimate(estimate: dict[str, float] | None, decimals: int | None = None, si
 
 
 def models_table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
-    """Heading and rows of the figures of several models, with b where there is one; names without b."""
-    named = [name for name in _BESIDE if any(name in one["metrics"] for one in results)]
+    """Heading and rows of the figures of several models with their 95% intervals, see `flip.evaluation.paired`."""
+    named = [name for name in HEADINGS if any(name in one["intervals"] for one in results)]
     rows = []
     for name, result in zip(names_of(results), results, strict=True):
-        rows.append([name, *(_estimate(_of_side(result["metrics"].get(key), _BESIDE[key])) for key in named)])
+        rows.append([name, *(_spread(result["intervals"].get(key)) for key in named)])
     return ["model", *(HEADINGS[name] for name in named)], rows
 
 
-def _of_side(sides: dict[str, Any] | None, side: str) -> dict[str, float] | None:
-    """Of a figure that has sides this one, or else the one that there is."""
-    return sides and (sides if "mean" in sides else sides.get(side) or sides.get("no_bias"))
+def _spread(interval: dict[str, float] | None) -> str:
+    """A figure and half of its interval, in percent."""
+    if interval is None or interval["value"] != interval["value"]:
+        return "-"
+    return f"{100 * interval['value']:.2f} ± {50 * (interval['high'] - interval['low']):.2f}"
 
 
 def bands_table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
@@ -119,6 +118,7 @@ def write_report(path: Path, measured: Sequence[Measured], topn: int) -> None:
             script_hash=_sha256(script),
             results=[(r, summary_rows(r, topn), comparison_rows(r)) for r in results],
             models=models_table(results),
+            topn=topn,
             bands=bands_table(results),
             in_percent=IN_PERCENT,
             columns=COLUMNS,
