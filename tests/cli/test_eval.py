@@ -50,14 +50,14 @@ def smaller(here: Path, run_folder: Path) -> Path:
 
 @pytest.fixture
 def narrow(here: Path, two_views: Path, run_folder: Path, quickstart: Path) -> Path:
-    """A checkpoint of another encoder, of 200 dimensions and half of the words; both.yaml has its vectors too."""
+    """A checkpoint of another encoder, of 80 dimensions and half of the words; both.yaml has its vectors too."""
     whole = load_checkpoint(run_folder)
     half = len(whole.vocabulary) // 2
-    model = FactorizedLogLinear(whole.model.A[:half], whole.model.B[:, :200], whole.model.b[:half])
+    model = FactorizedLogLinear(whole.model.A[:half], whole.model.B[:, :80], whole.model.b[:half])
     vocabulary = replace(whole.vocabulary, words=whole.vocabulary.words[:half])
     config = replace(whole.config, encoder=EncoderIdentity("own.py:narrow", "3"))
     save_checkpoint(here / "narrow", Checkpoint(model, vocabulary, config))
-    np.save(here / "narrow.npy", np.load(quickstart / "test.npy")[:, :200])
+    np.save(here / "narrow.npy", np.load(quickstart / "test.npy")[:, :80])
     (here / "narrow.json").write_bytes(orjson.dumps({"encoder": "own.py:narrow", "revision": "3", "rows": 212}))
     (here / "both.yaml").write_text(
         "test:\n"
@@ -157,7 +157,7 @@ def test_models_of_other_encoders_and_words_each_on_its_own_embeddings(
     first, second, compared = done.records
     assert [(one["model"], one["embedding"], one["dimension"]) for one in (first, second)] == [
         (str(run_folder), "minilm", 384),
-        (str(narrow), "own", 200),
+        (str(narrow), "own", 80),
     ]
     assert second["encoder"] == "own.py:narrow" and second["words"] == first["words"] // 2
     assert compared["shared_words"] == second["words"]
