@@ -24,7 +24,7 @@ def test_of_few_rows_small_directions_are_held_back() -> None:
     """What is whitened on few rows must be nearly as large on others; without shrinkage it is 16 times as large."""
     rng = np.random.default_rng(0)
     few, others = rng.normal(size=(2, 110, 100)).astype(np.float32)
-    assert 0.5 < fit_whitening([few]).apply(others).var() < 2
+    assert 0.5 < fit_whitening([few]).apply(others).var() < 3
 
 
 def test_two_views_share_their_moments() -> None:
