@@ -19,6 +19,7 @@ from flip.training.calibration import choose_bias_weight
 from tests.conftest import QUICKSTART, Flip
 
 
+@pytest.mark.slow
 def test_the_quickstart_runs_bare(flip: Flip, here: Path) -> None:
     for name in ("train.txt", "dev.txt", "test.txt", "flip.toml", "datasets.yaml"):
         shutil.copy(QUICKSTART / name, here)
@@ -47,6 +48,7 @@ def test_the_same_commands_twice_lose_nothing(flip: Flip, quickstart: Path, monk
     assert (quickstart / "run" / "model.safetensors").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_one_command_from_a_corpus_to_a_model(flip: Flip, here: Path, sentences: list[str]) -> None:
     (here / "sents.txt").write_text("\n".join(["", *sentences[:900]]))
     done = flip("train", "sents.txt", "-o", "run", "--epochs", 8)
@@ -87,6 +89,7 @@ def test_a_corpus_with_a_published_vocabulary(flip: Flip, here: Path, sentences:
     assert vocabulary.tokenizer.name == "whitespace"
 
 
+@pytest.mark.slow
 def test_augmented_sentences_are_of_the_training_part_and_can_be_left_out(
     flip: Flip, here: Path, sentences: list[str]
 ) -> None:
@@ -258,6 +261,7 @@ def test_settings_flag_over_environment_over_file_over_default(
     assert count("--topn", 2) == 2
 
 
+@pytest.mark.slow
 def test_seed_changes_the_split(flip: Flip, here: Path, sentences: list[str]) -> None:
     (here / "s.txt").write_text("\n".join(sentences[:200]))
     for seed in (0, 1):

@@ -144,6 +144,7 @@ def test_interrupting_a_stream_exits_130_with_whole_lines() -> None:
         assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_interrupting_embed_leaves_no_output_and_the_same_command_goes_on(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text(
         "".join(f"Sentence number {i} is about the weather in town {i}.\n" for i in range(6000))
@@ -167,6 +168,7 @@ def test_interrupting_embed_leaves_no_output_and_the_same_command_goes_on(tmp_pa
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begun", ["options.json", "log.jsonl"])
 def test_interrupting_training_says_how_to_go_on(quickstart: Path, tmp_path: Path, begun: str) -> None:
     options = ["--data", quickstart / "datasets.yaml", "--vocab", quickstart / "vocab.json", "-o", "run"]

@@ -73,6 +73,7 @@ def test_common_voice_through_the_command(tmp_path: Path, capsys: pytest.Capture
     assert [Path(item["audio"]).name for item in about["failed"]] == ["b.mp3", "c.mp3"]
 
 
+@pytest.mark.slow
 def test_a_folder_of_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("faster_whisper", reason="the extra `offline` is not installed")
     (tmp_path / "in").mkdir()
@@ -177,6 +178,7 @@ def test_an_api_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     assert "is no API" in err
 
 
+@pytest.mark.slow
 def test_an_interrupt_in_a_storm_is_prompt_and_loses_nothing(tmp_path: Path) -> None:
     pytest.importorskip("openai", reason="the extra `openai` is not installed")
     from api_server import KEY, Server

@@ -209,6 +209,7 @@ def test_a_trained_model_has_a_gate_and_a_setting_may_name_one_or_several(
     assert flip("eval").records == done.records
 
 
+@pytest.mark.slow
 def test_splice(flip: Flip, here: Path, two_views: Path, run_folder: Path) -> None:
     done = flip("eval", "--model", run_folder, "--data", two_views, "--method", "splice", "--metrics", "all")
     assert done.code == 0, done.err

@@ -103,6 +103,7 @@ def test_a_record_for_each_and_one_of_the_differences_and_the_second_time_nothin
         assert orjson.loads(path.read_bytes()) == value
 
 
+@pytest.mark.slow
 def test_a_third_encoder_costs_only_itself_and_other_options_are_another_run(flip: Flip, corpus: Path) -> None:
     base = ("eval", "sents.txt", "--augment", 0, "--encoder", "minilm")
     assert flip(*base).code == 0

@@ -71,6 +71,7 @@ def test_train_reads_them_too(name: str, flip: Flip, here: Path, sentences: list
     assert sorted("".join(parts).splitlines()) == sorted(some)
 
 
+@pytest.mark.slow
 def test_pipes_and_substitutions_are_files(here: Path) -> None:
     (here / "a.txt").write_text(LINES)
     (here / "a.json").write_bytes(INPUTS["pretty.json"])
@@ -224,6 +225,7 @@ def test_byte_order_marks_in_settings_vocabularies_and_entities(flip: Flip, here
     assert flip("explain", "--model", model, "--vocab", "v.json", "--encoder", "minilm", "The boat left.").code == 0
 
 
+@pytest.mark.slow
 def test_recordings_of_all_kinds(flip: Flip, here: Path) -> None:
     pytest.importorskip("faster_whisper", reason="the extra `offline` is not installed")
     from flip.inputs import audio
@@ -259,6 +261,7 @@ def test_recordings_of_all_kinds(flip: Flip, here: Path) -> None:
     assert "decoded only in part" in flip("embed", talks, "-o", "u").err  # said again where it is up to date
 
 
+@pytest.mark.slow
 def test_piped_audio_is_audio(here: Path) -> None:
     pytest.importorskip("faster_whisper", reason="the extra `offline` is not installed")
     from tests.conftest import ROOT

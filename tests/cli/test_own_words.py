@@ -28,6 +28,7 @@ def accuracy(capsys: pytest.CaptureFixture[str], *arguments: str) -> float:
     return float((record.get("accuracy") or record["metrics"]["accuracy"])["bias"]["mean"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ['strip_accents = "unicode"', "normalize = false", 'tokenizer = "unicode"'])
 def test_train_and_eval_measure_with_the_tokenizer_of_the_checkpoint(
     german: Path, capsys: pytest.CaptureFixture[str], option: str

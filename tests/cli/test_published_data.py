@@ -59,6 +59,7 @@ def hub(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield server
 
 
+@pytest.mark.slow
 def test_the_published_data_are_trained_on_and_measured_as_they_are(
     hub: Hub, quickstart: Path, here: Path, flip: Flip
 ) -> None:

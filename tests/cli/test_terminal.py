@@ -52,6 +52,7 @@ def test_words_stay_as_they_are(kept: str) -> None:
     assert visible(kept) == kept
 
 
+@pytest.mark.slow
 def test_no_control_character_reaches_the_terminal(tmp_path: Path) -> None:
     sentence = "The cat " + " ".join(HOSTILE) + " sat."
     (tmp_path / "in.txt").write_text(sentence + "\n", encoding="utf-8")

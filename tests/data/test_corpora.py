@@ -74,6 +74,7 @@ def test_two_aligned_files(bitext: tuple[str, str], flip: Flip, minilm: Any) -> 
     assert trained.code == 0, trained.err
 
 
+@pytest.mark.slow
 def test_a_pair_has_its_similarities_in_the_manifest(bitext: tuple[str, str], flip: Flip) -> None:
     command = ("embed", *bitext, "--pair", "--dataset", "data", "--split", "rest,30,40", "--language", "eng,deu_Latn")
     assert flip(*command).code == 0
@@ -144,6 +145,7 @@ def test_a_dataset_writes_over_nothing_that_is_not_its_own(
     assert np.load(here / "train.npy").shape == (1, 384)
 
 
+@pytest.mark.slow
 def test_augmented_sentences_become_a_dataset_to_train_on(here: Path, sentences: list[str], flip: Flip) -> None:
     (here / "a.txt").write_text("\n".join(sentences[:200]))
     done = flip("embed", "a.txt", "--dataset", "data", "--split", "0.8,0.1,0.1", "--augment", 2)

@@ -160,6 +160,7 @@ def test_what_cannot_be_audited() -> None:
         audit.choose()
 
 
+@pytest.mark.slow
 def test_on_the_command_line(flip: Flip, fails: Fails, here: Path, minilm: Encoder, sentences: list[str]) -> None:
     texts = sentences[:900]
     u = minilm.encode(texts)

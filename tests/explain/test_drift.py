@@ -99,6 +99,7 @@ def write(path: Path, u: np.ndarray) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_two_stores_on_the_command_line(flip: Flip, fails: Fails, here: Path, minilm: Encoder, sentences: list) -> None:
     u = minilm.encode(sentences[:1200])
     train = np.array(["train" in text.lower() for text in sentences[:1200]])

@@ -69,6 +69,7 @@ def test_blocks_give_all_samples_and_end_in_a_pause(tmp_path: Path) -> None:
     assert all(np.abs(block[-400:]).max() == 0 for block in blocks[:-1])
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
     path = write_audio(tmp_path / "a.flac", tone(600, 16_000)[None], 16_000, "flac")
     tracemalloc.start()

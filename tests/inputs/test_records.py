@@ -144,6 +144,7 @@ def test_a_broken_array_is_an_error_after_what_can_be_read(content: str, tmp_pat
     assert isinstance(error, InputError) and "a.json, record 2: not valid JSON" in error.message
 
 
+@pytest.mark.slow
 def test_a_long_array_is_not_held_in_memory(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     with path.open("w") as file:

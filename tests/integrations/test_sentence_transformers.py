@@ -26,6 +26,7 @@ def model() -> SentenceTransformer:
     return SentenceTransformer(str(folder), device="cpu")
 
 
+@pytest.mark.slow
 def test_a_trainer_logs_word_recall(model: SentenceTransformer, sentences: list[str], tmp_path: Path) -> None:
     from datasets import Dataset
 

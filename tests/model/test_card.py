@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from flip.model.card import CARD_FILE, model_card, write_card
@@ -28,6 +29,7 @@ def test_training_writes_a_card_with_what_it_measured(run_folder: Path) -> None:
     assert "hf upload OWNER/NAME FOLDER --include README.md model.safetensors vocab.json config.json" in card
 
 
+@pytest.mark.slow
 def test_the_licence_of_the_text_is_said(here: Path, sentences: list[str], flip: Callable[..., Any]) -> None:
     (here / "sents.txt").write_text("\n".join(sentences[:300]))
     assert flip("train", "sents.txt", "-o", "run", "--epochs", 1, "--text-license", "CC0-1.0").code == 0

@@ -19,6 +19,7 @@ from processes import FLIP, finished, started, wait_until
 KILLS = 4
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_ends_with_the_same_bits(quickstart: Path, tmp_path: Path) -> None:
     """Uninterrupted, and killed four times by SIGKILL and resumed: equal weights, equal state, the same log."""
     for name in ("datasets.yaml", "vocab.json"):

@@ -400,6 +400,7 @@ def test_the_seconds_of_the_first_epoch_count_the_whitening_in(monkeypatch) -> N
     assert min(seconds) < 0.5
 
 
+@pytest.mark.slow
 def test_numbers_too_small_for_float32_do_not_slow_training_down() -> None:
     # In a process of its own: threads that exist already keep their setting.
     done = subprocess.run([sys.executable, "-c", _TINY], capture_output=True, text=True, check=False)
