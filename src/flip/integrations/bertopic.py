@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from bertopic.representation import BaseRepresentation
 
-from flip.errors import InputError
+from flip.errors import InputError, UnavailableError
 from flip.explain.groups import GroupWords
 from flip.lens import Lens, load, require_matrix
+
+try:
+    from bertopic.representation import BaseRepresentation
+except ImportError as error:
+    raise UnavailableError("BERTopic is not installed", "pip install 'flip-interpret[bertopic]'") from error
 
 if TYPE_CHECKING:
     import pandas

@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sentence_transformers.sentence_transformer.evaluation import BaseEvaluator
 
 from flip.data.splitting import split_rows
 from flip.encoders.base import adapted, encode
-from flip.errors import UsageError
+from flip.errors import UnavailableError, UsageError
 from flip.lens import fit, require_texts
 from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import build_vocabulary
+
+try:
+    from sentence_transformers.sentence_transformer.evaluation import BaseEvaluator
+except ImportError as error:
+    raise UnavailableError("sentence-transformers is not installed", "pip install 'flip-interpret[st]'") from error
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
