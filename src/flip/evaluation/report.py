@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flip.evaluation.paired import HEADINGS
+from flip.evaluation.paired import HEADINGS, NAMES
 from flip.evaluation.plots import heading, inline_svgs, names_of
 from flip.evaluation.registry import FIGURES
 from flip.evaluation.report_data import page_data
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 Result = dict[str, Any]
 
-# Figures that models are shown by beside each other, and the side of each.
-_BESIDE = {"accuracy": "bias", "all_words": "bias", "content_recall": "", "entity_recall_strict": "no_bias",
-           "calibration_error": ""}  # fmt: skip
+# Figures that models are shown by beside each other: the metric of a heading, and its side.
+_BESIDE = {"accuracy": ("accuracy", "bias"), "all_words": ("all_words", "bias"),
+           "content_recall": ("content_recall", ""), NAMES: ("entity_recall_strict", "no_bias"),
+           "calibration_error": ("calibration_error", "")}  # fmt: skip
 _BAND = "{recall:.1%} ± {se:.1%} of {n}"
 IN_PERCENT = "Percent ± standard error; losses and perplexity as they are."
 COLUMNS = ("metric", "with b", "without b", "most frequent words")
@@ -75,11 +76,12 @@ def _estimate(estimate: dict[str, float] | None, decimals: int | None = None, si
 
 def models_table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
     """Heading and rows of the figures of several models, with b where there is one; names without b."""
-    named = [name for name in _BESIDE if any(name in one["metrics"] for one in results)]
+    named = {key: of for key, of in _BESIDE.items() if any(of[0] in one["metrics"] for one in results)}
     rows = []
     for name, result in zip(names_of(results), results, strict=True):
-        rows.append([name, *(_estimate(_of_side(result["metrics"].get(key), _BESIDE[key])) for key in named)])
-    return ["model", *(HEADINGS[name] for name in named)], rows
+        sides = [_of_side(result["metrics"].get(metric), side) for metric, side in named.values()]
+        rows.append([name, *map(_estimate, sides)])
+    return ["model", *(HEADINGS[key] for key in named)], rows
 
 
 def _of_side(sides: dict[str, Any] | None, side: str) -> dict[str, float] | None:
