@@ -68,7 +68,7 @@ def draw_comparison(results: Sequence[dict[str, Any]], differences: dict[str, An
         out.show(shown(f"{_label(other, results)} against {_label(first, results)}", "bold"))
         table = _table("", "difference", "95%", "")
         for name, gap in one["figures"].items():
-            if gap["value"] != gap["value"]:
+            if gap["low"] != gap["low"]:
                 continue
             certain = "" if gap["low"] <= 0 <= gap["high"] else "*"
             between = f"{100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}"
@@ -101,4 +101,6 @@ def _label(result: dict[str, Any], results: Sequence[dict[str, Any]]) -> str:
 def _spread(interval: dict[str, float] | None) -> str:
     if interval is None or interval["value"] != interval["value"]:
         return "-"
+    if interval["low"] != interval["low"]:
+        return f"{100 * interval['value']:.1f}"
     return f"{100 * interval['value']:.1f}±{50 * (interval['high'] - interval['low']):.1f}"
