@@ -83,7 +83,7 @@ def test_a_record_for_each_and_one_of_the_differences_and_the_second_time_nothin
     (difference,) = compared["differences"]
     assert difference["model"] == "own.py:turned"
     gap = difference["figures"]["accuracy"]
-    assert gap["low"] < 0 < gap["high"] and set(difference["figures"]) == figures
+    assert gap["low"] <= 0 <= gap["high"] and set(difference["figures"]) == figures
     assert difference["found_more_often"] == {"words": [], "in_all": 0} == difference["found_less_often"]
 
     kept = {path: orjson.loads(path.read_bytes()) for path in Path("results").glob("*/*/*.json")}
@@ -238,6 +238,18 @@ def test_what_makes_no_sense_is_said_before_anything_is_made(fails: Fails, corpu
     assert not (corpus / "runs").exists()
 
 
+def test_what_an_encoder_prints_is_no_result(flip: Flip, corpus: Path) -> None:
+    (corpus / "talks.py").write_text(
+        "print('loaded')\ndef talks(sentences):\n    print('embedding')\n    return [[len(s), 1] for s in sentences]"
+    )
+    done = flip("embed", "sents.txt", "--encoder", "talks.py:talks", "-o", "u.npy")
+    assert done.code == 0, done.err
+    assert [record["dimension"] for record in done.records] == [2]  # JSON alone
+    assert {"loaded", "embedding"} <= {*done.err.splitlines()}
+    print("to the caller's own again")
+    assert flip("embed", "--list-encoders").records
+
+
 @pytest.mark.parametrize("option", ["--report", "--details", "--plot"])
 def test_no_output_is_written_over_an_input_and_its_ending_is_known_before_anything_is_made(
     fails: Fails, corpus: Path, option: str
@@ -247,7 +259,7 @@ def test_no_output_is_written_over_an_input_and_its_ending_is_known_before_anyth
     command = ("eval", "sents.txt", "--encoder", "own.py:letters", "--entities", "names.jsonl")
     before = {path.name: path.read_bytes() for path in corpus.iterdir()}
     for name in ("./sents.txt", "names.jsonl", "own.py"):
-        assert f"is an input, and" in fails(2, *command, option, name)
+        assert "is an input, and" in fails(2, *command, option, name)
     gate = ("--baseline", "base.svg", "--fail-below", 0.1)
     assert "base.svg is an input" in fails(2, *command, *gate, option, "base.svg")
     assert "unknown ending" in fails(2, *command, "--plot", "p.gif")

@@ -112,14 +112,15 @@ def test_few_sentences_tell_no_two_models_apart_and_no_share_is_beyond_all() -> 
     gap = found.differences[0].figures
     assert gap["names"].value <= -0.6 and gap["names"].high == 0  # five sentences: no outcome has p < 0.05
     assert gap["accuracy"].high < 0
-    for one in (*found.figures, gap):
-        assert all(-1 <= interval.low <= interval.value <= interval.high <= 1 for interval in one.values())
-    assert all(interval.low >= 0 for one in found.figures for interval in one.values())
+    assert all(-1 <= interval.low <= interval.value <= interval.high <= 1 for interval in gap.values())
+    for one in side_by_side([measured(0.3, n=16), measured(2.0, n=16)]).figures:
+        assert all(0 <= interval.low <= interval.value <= interval.high <= 1 for interval in one.values())
     six = side_by_side([measured(0.3, n=6), measured(9.0, n=6)]).differences[0].figures
     assert six["accuracy"].high < 0
 
 
-def test_one_sentence_has_no_interval() -> None:
-    found = side_by_side([measured(0.3, named=1), measured(9.0, n=N, named=1)])
+@pytest.mark.parametrize("named", [1, 5])
+def test_a_share_of_few_sentences_has_no_interval(named: int) -> None:
+    found = side_by_side([measured(0.3, named=named)])
     assert found.figures[0]["names"].value == 1 and np.isnan(found.figures[0]["names"].low)
     assert found.figures[0]["accuracy"].low < found.figures[0]["accuracy"].high

@@ -59,6 +59,10 @@ def draw_comparison(results: Sequence[dict[str, Any]], differences: dict[str, An
     for one in results:
         cells = [_spread(one["intervals"].get(name)) for name in names]
         table.add_row(*map(shown, (_label(one, results), one["dimension"], *cells)))
+    frequent = [first["most_frequent_words"].get(name, {}).get("mean") for name in names]
+    if any(mean is not None for mean in frequent):  # what is had without any embedding
+        cells = ["-" if mean is None or mean != mean else f"{100 * mean:.1f}" for mean in frequent]
+        table.add_row(*(shown(cell, "dim") for cell in ("most frequent words", "", *cells)))
     out.show(table)
     if "shared_words" in differences:
         said = f"accuracy: of the words that a model knows; shared: of the {differences['shared_words']} that all know"

@@ -111,11 +111,11 @@ def side_by_side(measured: Sequence[Measured], seed: int = 0, resamples: int = R
 def _interval(found: Floats, sentences: int, least: float = 0.0) -> Interval:
     """Of a share and its resamples, by percentiles; their mean is moved to the value: of an error it is larger.
 
-    sentences: how many it is of; one alone says nothing of others.
+    sentences: how many it is of; a few say nothing of others.
     least: that the share can be.
     """
     value, resampled = found[0], found[1:]
-    if sentences < 2 or not np.isfinite(resampled).any():
+    if sentences < FEWEST or not np.isfinite(resampled).any():
         return Interval(float(value), float("nan"), float("nan"))
     low, high = np.nanpercentile(resampled, (2.5, 97.5)) + value - np.nanmean(resampled)
     return Interval(float(value), float(max(low, least)), float(min(high, 1.0)))
@@ -123,7 +123,7 @@ def _interval(found: Floats, sentences: int, least: float = 0.0) -> Interval:
 
 def _gap(found: Floats, unlike: int) -> Interval:
     """Of a difference; where few sentences tell two models apart, it has 0, which resamples of them may leave out."""
-    gap = _interval(found, 2, -1.0)
+    gap = _interval(found, FEWEST, -1.0)
     return gap if unlike >= FEWEST else replace(gap, low=min(gap.low, 0.0), high=max(gap.high, 0.0))
 
 
