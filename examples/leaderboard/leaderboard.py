@@ -30,12 +30,15 @@ def spread(interval: dict[str, float] | None) -> str:
     """A figure and half of its 95% interval, in percent."""
     if interval is None or interval["value"] is None:
         return "-"
+    if interval["low"] is None:  # of one sentence
+        return f"{100 * interval['value']:.1f}"
     return f"{100 * interval['value']:.1f} ± {50 * (interval['high'] - interval['low']):.1f}"
 
 
 def group_of(result: dict[str, Any]) -> tuple[Any, ...]:
     """What must be the same for two results to be compared."""
-    return result["dataset"], result["n"], result["words"], result["vocabulary"], result["version"]
+    measured = [result.get(key) for key in ("dataset", "n", "sentences", "topn", "tokens")]
+    return *measured, result["words"], result["vocabulary"], result["version"]
 
 
 def row(result: dict[str, Any]) -> list[str]:
@@ -62,7 +65,8 @@ def draw(groups: list[list[dict[str, Any]]], path: Path) -> None:
         for panel, results in enumerate(groups, start=1):
             axes = figure.add_subplot(1, len(groups), panel)
             for name, marker in DRAWN.items():
-                shown = [(y, r["intervals"][name]) for y, r in enumerate(results[::-1]) if name in r["intervals"]]
+                found = [(y, r["intervals"].get(name)) for y, r in enumerate(results[::-1])]
+                shown = [(y, one) for y, one in found if one and one["low"] is not None]
                 values = [100 * one["value"] for _, one in shown]
                 errors = [[100 * (one["value"] - one["low"]) for _, one in shown]]
                 errors.append([100 * (one["high"] - one["value"]) for _, one in shown])
@@ -87,7 +91,7 @@ def main() -> None:
         sys.exit(f"error: {args.results} holds no ENCODER/REVISION/DATASET.json\nhint:  flip eval ... --results DIR")
     groups = [list(group) for _, group in groupby(sorted(results, key=lambda r: str(group_of(r))), key=group_of)]
     for group in groups:
-        group.sort(key=lambda result: -result["intervals"]["accuracy"]["value"])
+        group.sort(key=lambda result: -(result["intervals"]["accuracy"]["value"] or 0))
         about = group[0]
         print(f"**{about['dataset']}**: {about['n']} test sentences, {about['words']:,} words known\n")
         print(table(group) + "\n")

@@ -11,12 +11,12 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from flip.errors import InputError
+from flip.errors import InputError, UsageError
 
 _OPEN_FILE = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/[^/]+/fd/\d+")
 _BOMS = {  # the longer first: UTF-16's is the start of UTF-32's
@@ -57,6 +57,14 @@ def is_stream(path: Path) -> bool:
     except (OSError, ValueError):  # not there, or not a name that could be
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def require_apart(output: Path, inputs: Iterable[str | Path]) -> None:
+    """Raises a UsageError where an output is one of the inputs, over which it would be written."""
+    for name in inputs:
+        with suppress(OSError):  # one of them is not there
+            if output.samefile(name):
+                raise UsageError(f"{name} is an input, and {output} would be written over it", "name another file")
 
 
 @contextmanager

@@ -240,6 +240,34 @@ def test_what_makes_no_sense_is_said_before_anything_is_made(fails: Fails, corpu
     assert not (corpus / "runs").exists()
 
 
+def test_what_an_encoder_prints_is_no_result(flip: Flip, corpus: Path) -> None:
+    (corpus / "talks.py").write_text(
+        "print('loaded')\ndef talks(sentences):\n    print('embedding')\n    return [[len(s), 1] for s in sentences]"
+    )
+    done = flip("embed", "sents.txt", "--encoder", "talks.py:talks", "-o", "u.npy")
+    assert done.code == 0, done.err
+    assert [record["dimension"] for record in done.records] == [2]  # JSON alone
+    assert {"loaded", "embedding"} <= {*done.err.splitlines()}
+    print("to the caller's own again")
+    assert flip("embed", "--list-encoders").records
+
+
+@pytest.mark.parametrize("option", ["--report", "--details", "--plot"])
+def test_no_output_is_written_over_an_input_and_its_ending_is_known_before_anything_is_made(
+    fails: Fails, corpus: Path, option: str
+) -> None:
+    (corpus / "names.jsonl").write_text('{"text": "a", "entity_names": []}\n')
+    (corpus / "base.svg").write_text("{}")
+    command = ("eval", "sents.txt", "--encoder", "own.py:letters", "--entities", "names.jsonl")
+    before = {path.name: path.read_bytes() for path in corpus.iterdir()}
+    for name in ("./sents.txt", "names.jsonl", "own.py"):
+        assert "is an input, and" in fails(2, *command, option, name)
+    gate = ("--baseline", "base.svg", "--fail-below", 0.1)
+    assert "base.svg is an input" in fails(2, *command, *gate, option, "base.svg")
+    assert "unknown ending" in fails(2, *command, "--plot", "p.gif")
+    assert {path.name: path.read_bytes() for path in corpus.iterdir()} == before
+
+
 def test_a_flip_toml_that_was_brought_runs_no_code(flip: Flip, fails: Fails, corpus: Path) -> None:
     Path("flip.toml").write_text('[eval]\nencoder = ["own.py:letters"]\n')
     err = fails(2, "eval", "sents.txt", "--augment", 0)

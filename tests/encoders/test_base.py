@@ -23,6 +23,8 @@ class Own:
         return np.array([[len(text), 1] for text in batch], np.float32)
 def broken():
     raise OSError("weights are gone")
+def leaves():
+    raise SystemExit(0)
 def nothing():
     return object()
 def letters(sentences):
@@ -77,6 +79,8 @@ def test_callables_that_do_not_work(own: None) -> None:
         load_encoder("own_encoder_module:missing")
     with pytest.raises(UnavailableError, match="OSError: weights are gone"):
         load_encoder("own_encoder_module:broken")
+    with pytest.raises(UnavailableError, match="SystemExit: 0"):
+        load_encoder("own_encoder_module:leaves")
     with pytest.raises(UsageError, match="not an Encoder"):
         load_encoder("own_encoder_module:nothing")
 
@@ -110,7 +114,17 @@ class Loose(Encoder):
         return self.answer
 
 
-@pytest.mark.parametrize("answer", [[[1, 2.5]], [np.array([1, 2.5])], np.array([[1, 2.5]]), torch.tensor([[1, 2.5]])])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [[1, 2.5]],
+        [np.array([1, 2.5])],
+        np.array([[1, 2.5]]),
+        torch.tensor([[1, 2.5]]),
+        [torch.tensor([1, 2.5], dtype=torch.bfloat16)],
+        (torch.tensor([1, 2.5], requires_grad=True),),
+    ],
+)
 def test_lists_float64_and_tensors_are_embeddings(answer: Any) -> None:
     vectors, cut = encode(Loose(answer), ["a"])
     assert vectors.dtype == np.float32
@@ -118,7 +132,33 @@ def test_lists_float64_and_tensors_are_embeddings(answer: Any) -> None:
     assert cut == [False]
 
 
-@pytest.mark.parametrize("answer", [[1.0, 2.0], [[1.0]], [[1.0, 2.0], [3.0]], "no", None, [["a", "b"]]])
+@pytest.mark.parametrize("answer", [[1.0, 2.0], [[1.0]], [[1.0, 2.0], [3.0]], "no", None, [["a", "b"]], [[1j, 2]]])
 def test_what_is_no_matrix_of_the_right_shape_is_an_error(answer: Any) -> None:
     with pytest.raises(InputError, match="encoder loose gave"):
         encode(Loose(answer), ["a"])
+
+
+@pytest.mark.parametrize("answer", [None, [1.0, 2.0], 3, [[]], [[1.0], [2.0]]])
+def test_what_is_no_row_for_the_first_word_is_an_error_too(answer: Any) -> None:
+    with pytest.raises(InputError, match=r"encoder own gave shape .* for one input, expected \(1, d\)"):
+        adapted(lambda sentences: answer, "own")
+
+
+@pytest.mark.parametrize("raised", [RuntimeError("CUDA out of memory"), KeyError("dog"), SystemExit(0)])
+def test_an_encoder_that_fails_is_named_and_ends_nothing_quietly(raised: BaseException) -> None:
+    def fails(sentences: list[str]) -> Any:
+        if "dog" in sentences:
+            raise raised
+        return np.ones((len(sentences), 2))
+
+    encoder = adapted(fails, "own.py:fails")
+    said = f"encoder own.py:fails failed on a batch of 2: {type(raised).__name__}: {raised}"
+    with pytest.raises(UnavailableError) as caught:
+        encode(encoder, ["cat", "dog"])
+    assert caught.value.message == said
+
+    def always(sentences: list[str]) -> Any:
+        raise raised
+
+    with pytest.raises(UnavailableError, match="encoder own failed on a batch of 1"):
+        adapted(always, "own")

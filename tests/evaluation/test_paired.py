@@ -23,16 +23,18 @@ U = np.array([[word in text.split() for word in WORDS] for text in SENTENCES], n
 NAMES = [EntityRow("", text, None, (text.split()[0],)) for text in SENTENCES[::2]]
 
 
-def measured(noise: float, words: tuple[str, ...] = WORDS, tokenizer: TokenizerName = "latin") -> Measured:
-    """A model that reads embeddings with so much noise."""
+def measured(
+    noise: float, words: tuple[str, ...] = WORDS, tokenizer: TokenizerName = "latin", n: int = N, named: int = N
+) -> Measured:
+    """A model that reads embeddings of n sentences, `named` of which may have names, with so much noise."""
     W = np.array([[float(word.lower() == other) for other in WORDS] for word in words], np.float32)
     model = LogLinear(8 * W, np.full(len(words), -4, np.float32))
     checkpoint = Checkpoint(
         model, Vocabulary(words, Tokenizer(tokenizer)), CheckpointConfig(objective="bernoulli"), "model"
     )
     u = (U + noise * np.random.default_rng(1).normal(size=U.shape)).astype(np.float32)
-    data = EvaluationData("test", {"u": u}, dict(enumerate(SENTENCES)))
-    options = EvaluationOptions(("accuracy", "content", "calibration", "entities"), entities=NAMES)
+    data = EvaluationData("test", {"u": u[:n]}, dict(enumerate(SENTENCES[:n])))
+    options = EvaluationOptions(("accuracy", "content", "calibration", "entities"), entities=NAMES[:named])
     (found,) = evaluate_dataset(checkpoint, data, options)
     return found
 
@@ -103,3 +105,22 @@ def test_what_one_model_lacks_is_not_compared_and_no_sentence_is_no_number() -> 
     assert "calibration_error" in found.figures[0] and "calibration_error" not in found.differences[0].figures
     assert np.isnan(found.figures[1]["accuracy"].value) and np.isnan(found.differences[0].figures["accuracy"].low)
     assert found.figures[1]["all_words"].value == 0
+
+
+def test_few_sentences_tell_no_two_models_apart_and_no_share_is_beyond_all() -> None:
+    found = side_by_side([measured(0.3, named=5), measured(9.0, named=5)])
+    gap = found.differences[0].figures
+    assert gap["names"].value <= -0.6 and gap["names"].high == 0  # five sentences: no outcome has p < 0.05
+    assert gap["accuracy"].high < 0
+    assert all(-1 <= interval.low <= interval.value <= interval.high <= 1 for interval in gap.values())
+    for one in side_by_side([measured(0.3, n=16), measured(2.0, n=16)]).figures:
+        assert all(0 <= interval.low <= interval.value <= interval.high <= 1 for interval in one.values())
+    six = side_by_side([measured(0.3, n=6), measured(9.0, n=6)]).differences[0].figures
+    assert six["accuracy"].high < 0
+
+
+@pytest.mark.parametrize("named", [1, 5])
+def test_a_share_of_few_sentences_has_no_interval(named: int) -> None:
+    found = side_by_side([measured(0.3, named=named)])
+    assert found.figures[0]["names"].value == 1 and np.isnan(found.figures[0]["names"].low)
+    assert found.figures[0]["accuracy"].low < found.figures[0]["accuracy"].high

@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 import pytest
 
-from flip.evaluation.report import comparison_rows, summary_rows
+from flip.evaluation.report import comparison_rows, models_table, summary_rows
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from flip.text.vocabulary import Vocabulary
 from tests.browser import needs_browser
@@ -209,3 +209,13 @@ def test_summary_rows_are_percent_but_for_losses() -> None:
         ("sparsity of A", "12.50", "", ""),
     ]
     assert comparison_rows({"metrics": metrics}) == []
+
+
+def test_models_beside_each_other_have_every_figure_that_one_of_them_has() -> None:
+    share, other = {"mean": 0.5, "se": 0.01, "n": 9}, {"mean": 0.25, "se": 0.02, "n": 9}
+    sides = {"bias": share, "no_bias": other}
+    metrics = {"accuracy": sides, "all_words": sides, "content_recall": share, "entity_recall_strict": sides}
+    about = {"dataset": "d", "embedding": "e"}
+    heading, rows = models_table([{"model": "a", "metrics": metrics} | about, {"model": "b", "metrics": {}} | about])
+    assert heading == ["model", "accuracy", "all words", "content", "names"]
+    assert rows == [["a", *["50.00 ± 1.00"] * 3, "25.00 ± 2.00"], ["b", *["-"] * 4]]

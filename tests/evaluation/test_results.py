@@ -78,5 +78,32 @@ def test_what_has_no_counterpart_is_an_error() -> None:
     assert not falls([record(content_recall={"mean": None})], [record()], 0.02)
 
 
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"n": 29}, "the baseline is of other sentences, 30 of them; these are 29"),
+        ({"sentences": "sha256:ff"}, "the baseline is of other sentences, 30 of them; these are 30"),
+        ({"topn": 3}, "the baseline has --topn 10, and this is with 3"),
+        ({"tokens": "published"}, "the baseline has --tokens checkpoint, and this is with published"),
+    ],
+)
+def test_what_was_measured_otherwise_is_not_compared(other: dict[str, Any], said: str) -> None:
+    before = record() | {"n": 30, "sentences": "sha256:00", "topn": 10, "tokens": "checkpoint"}
+    with pytest.raises(InputError, match=said):
+        falls([before], [before | other], 1.0)
+    assert not falls([before], [before], 0.0)
+    assert not falls([record()], [before], 0.0)  # of a flip that did not say it
+
+
+def test_a_baseline_that_compares_nothing_or_is_damaged_lets_nothing_pass() -> None:
+    with pytest.raises(InputError, match="minilm on sents / minilm: the baseline has no share to look at"):
+        falls([record() | {"metrics": {"log_loss": {"mean": 0.5}}}], [record()], 0.02)
+    with pytest.raises(InputError, match="the baseline has two records of minilm on sents / minilm"):
+        falls([record(), record()], [record()], 0.02)
+    for mean in ("0.6", True, [1]):
+        with pytest.raises(InputError, match=r"minilm on sents / minilm: accuracy with b is .*, which is no number"):
+            falls([record(accuracy={"bias": {"mean": mean}})], [record()], 0.02)
+
+
 def test_memory_is_in_bytes() -> None:
     assert 10_000_000 < (peak_memory() or 10_000_001) < 1e12

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -93,7 +95,8 @@ def command(
                 config.under({name: given[name] for name in own}),
                 trust=given.get("trust", False),
             )
-            body(settings, out, **{parameter.name: given[parameter.name] for parameter in extras})
+            with redirect_stdout(sys.stderr):  # results are printed by `out`; an encoder of one's own may print too
+                body(settings, out, **{parameter.name: given[parameter.name] for parameter in extras})
 
         parameters = [
             *(_parameter(name, kind, None) for name, kind in own.items()),

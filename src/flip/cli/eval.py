@@ -46,6 +46,7 @@ def evaluate(
     sentences.
     """
     own, named = settings.eval, settings.named
+    _require_outputs(own)
     if own.audit is not None or own.limit is not None:
         eval_audit.audit_store(settings, out)
     elif own.sentences and ("sentences" in named or not named & {"model", "compare", "data", "dataset"}):
@@ -57,7 +58,7 @@ def evaluate(
 def _evaluate(settings: Settings, out: Output, of_encoders: bool) -> None:
     from flip.errors import UsageError
     from flip.evaluation.entities import read_entities
-    from flip.evaluation.plots import draw_plots, require_matplotlib
+    from flip.evaluation.plots import draw_plots
     from flip.evaluation.registry import named
     from flip.evaluation.results import read_results, write_results
 
@@ -65,8 +66,6 @@ def _evaluate(settings: Settings, out: Output, of_encoders: bool) -> None:
     if (own.baseline is None) != (own.fail_below is None):
         raise UsageError("--baseline and --fail-below belong together", "--baseline results.json --fail-below 0.02")
     baseline = read_results(own.baseline) if own.baseline else []
-    if own.plot or own.report:
-        require_matplotlib()
     named(_asked(own))
     entities = read_entities(own.entities) if own.entities else None
     cases = encoders_on_sentences(settings, out) if of_encoders else trained_models(settings, out)
@@ -103,6 +102,22 @@ def _evaluate(settings: Settings, out: Output, of_encoders: bool) -> None:
             out.note(f"wrote {path}")
     if own.baseline and own.fail_below is not None:
         _require_no_fall(baseline, results, own.fail_below, out)
+
+
+def _require_outputs(own: EvalSettings) -> None:
+    """Before anything is made: no output is an input, and a plot can be drawn."""
+    from flip.evaluation.plots import require_drawable, require_matplotlib
+    from flip.files import require_apart
+
+    read = [own.entities, own.baseline, own.data, own.vocab, own.audit]
+    code = [name.rpartition(":")[0] for name in own.encoder]  # FILE.py:factory
+    for output in (own.details, own.plot, own.report):
+        if output is not None:
+            require_apart(output, [*own.sentences, *code, *(path for path in read if path is not None)])
+    if own.plot:
+        require_drawable(own.plot)
+    if own.plot or (own.report and own.audit is None):
+        require_matplotlib()
 
 
 def _measured(

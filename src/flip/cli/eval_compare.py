@@ -59,6 +59,10 @@ def draw_comparison(results: Sequence[dict[str, Any]], differences: dict[str, An
     for one in results:
         cells = [_spread(one["intervals"].get(name)) for name in names]
         table.add_row(*map(shown, (_label(one, results), one["dimension"], *cells)))
+    frequent = [first["most_frequent_words"].get(name, {}).get("mean") for name in names]
+    if any(mean is not None for mean in frequent):  # what is had without any embedding
+        cells = ["-" if mean is None or mean != mean else f"{100 * mean:.1f}" for mean in frequent]
+        table.add_row(*(shown(cell, "dim") for cell in ("most frequent words", "", *cells)))
     out.show(table)
     if "shared_words" in differences:
         said = f"accuracy: of the words that a model knows; shared: of the {differences['shared_words']} that all know"
@@ -68,7 +72,7 @@ def draw_comparison(results: Sequence[dict[str, Any]], differences: dict[str, An
         out.show(shown(f"{_label(other, results)} against {_label(first, results)}", "bold"))
         table = _table("", "difference", "95%", "")
         for name, gap in one["figures"].items():
-            if gap["value"] != gap["value"]:
+            if gap["low"] != gap["low"]:
                 continue
             certain = "" if gap["low"] <= 0 <= gap["high"] else "*"
             between = f"{100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}"
@@ -101,4 +105,6 @@ def _label(result: dict[str, Any], results: Sequence[dict[str, Any]]) -> str:
 def _spread(interval: dict[str, float] | None) -> str:
     if interval is None or interval["value"] != interval["value"]:
         return "-"
+    if interval["low"] != interval["low"]:
+        return f"{100 * interval['value']:.1f}"
     return f"{100 * interval['value']:.1f}±{50 * (interval['high'] - interval['low']):.1f}"

@@ -191,6 +191,7 @@ class _Tally:
 def _require_page(html: Path | None, inputs: list[str], against: str | None, sentences: str | None) -> None:
     """Raises a UsageError where --html or --sentences does not fit the inputs."""
     from flip.errors import UsageError
+    from flip.files import require_apart
     from flip.inputs.sniffing import is_input_file
     from flip.inputs.sources import holds_embeddings
 
@@ -201,9 +202,7 @@ def _require_page(html: Path | None, inputs: list[str], against: str | None, sen
         return
     if against is not None:
         raise UsageError("--html shows single texts, and --against pairs", "leave one of them out")
-    for name in (*files, *([sentences] if sentences else [])):
-        if Path(name).exists() and html.exists() and html.samefile(name):
-            raise UsageError(f"{name} is an input, and --html would write over it", "name another file")
+    require_apart(html, (*files, *([sentences] if sentences else [])))
 
 
 def _records(

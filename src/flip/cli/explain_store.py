@@ -233,15 +233,13 @@ def _vouched(store: Store, checkpoint: Checkpoint, encoder: str | None, out: Out
 
 def _require_apart(path: Path | None, inputs: list[str]) -> None:
     """Before anything is read: an output must have an ending that is known, and not be an input."""
-    from flip.errors import UsageError
     from flip.explain.store_output import require_writable
+    from flip.files import require_apart
 
     if path is None:
         return
     require_writable(path)
-    for name in inputs:
-        if path.exists() and Path(name).exists() and path.samefile(name):
-            raise UsageError(f"{name} is an input, and {path} would be written over it", "name another file")
+    require_apart(path, inputs)
 
 
 def _report(store: Store, counts: Counts, out: Output) -> None:

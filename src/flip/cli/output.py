@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import typer
 
@@ -54,6 +54,7 @@ class Output:
     def __init__(
         self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False, stream: bool = False
     ) -> None:
+        self._results = sys.stdout  # whatever else is printed while the command runs, see `command`
         self.human = not as_json and sys.stdout.isatty()
         self.quiet, self.verbose, self.stream = quiet, verbose, stream
 
@@ -65,7 +66,7 @@ class Output:
             line = orjson.dumps(fields).decode()
         except TypeError:  # a name that is no text, as a file of another encoding may have
             line = orjson.dumps(_printable(fields)).decode()
-        self._print(escape_json(line) if sys.stdout.isatty() else line)
+        self._print(escape_json(line) if self._results.isatty() else line)
 
     def result(self, fields: dict[str, Any], *lines: str) -> None:
         """A result: `lines` for a person (plain text), `fields` as JSON for a program."""
@@ -77,22 +78,22 @@ class Output:
     def _print(self, text: str) -> None:
         try:
             _end_spinner()
-            if sys.stdout.isatty() or not hasattr(sys.stdout, "buffer"):
-                sys.stdout.write(text + "\n")
+            if self._results.isatty() or not hasattr(self._results, "buffer"):
+                self._results.write(text + "\n")
             else:  # a file or a pipe is UTF-8, whatever the locale
-                sys.stdout.buffer.write(text.encode() + b"\n")
-            sys.stdout.flush()
+                self._results.buffer.write(text.encode() + b"\n")
+            self._results.flush()
         except OSError as error:
             if self.stream:
                 raise _unwritable(error) from error
-            forget_stdout()
+            forget_stdout(self._results)
             if not isinstance(error, BrokenPipeError):
                 _Process.unwritten = str(_unwritable(error))
 
     def show(self, renderable: RenderableType) -> None:
         """A rich table or text on stdout; what a user or a server wrote must come in it as `shown`, never as markup."""
         _end_spinner()
-        self._console(stderr=False).print(renderable)
+        self._console(self._results).print(renderable)
 
     def note(self, message: str) -> None:
         """Something worth knowing, on stderr; not with --quiet."""
@@ -108,7 +109,7 @@ class Output:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
-        with Progress(*columns, TimeRemainingColumn(), console=self._console(stderr=True), transient=True) as bar:
+        with Progress(*columns, TimeRemainingColumn(), console=self._console(sys.stderr), transient=True) as bar:
             task = bar.add_task(label, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -123,7 +124,7 @@ class Output:
 
         spinner = Spinner("line", shown(what))
         live = Live(
-            spinner, console=self._console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
+            spinner, console=self._console(sys.stderr), transient=True, redirect_stdout=False, redirect_stderr=False
         )
         with _Process.screen:
             _end_spinner()
@@ -137,10 +138,10 @@ class Output:
                     _end_spinner()
 
     @staticmethod
-    def _console(*, stderr: bool) -> Console:
+    def _console(file: TextIO) -> Console:
         from rich.console import Console
 
-        return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+        return Console(file=file, markup=False, highlight=False, emoji=False)
 
 
 def shown(value: object, style: str = "") -> Text:
@@ -197,9 +198,9 @@ def interruptible(hint: Callable[[], str]) -> Iterator[None]:
         raise KeyboardInterrupt(hint()) from None
 
 
-def forget_stdout() -> None:
+def forget_stdout(stream: TextIO | None = None) -> None:
     """What is still in its buffer must not be written, and fail, once more at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
 
 
 @contextmanager

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from flip.errors import InputError, UsageError
+from flip.errors import FlipError, InputError, UnavailableError, UsageError
 
 # At run time, because the settings are validated against these annotations.
 from pathlib import Path  # isort: skip
@@ -124,6 +124,7 @@ class ForeignEncoder(Encoder):
 
         Raises:
             UsageError: neither can be called.
+            InputError, UnavailableError: as `encode` below, of that word.
         """
         self.given = encoder
         self._encode = encoder.encode if hasattr(encoder, "encode") else encoder
@@ -138,7 +139,10 @@ class ForeignEncoder(Encoder):
                 setattr(self, attribute, found)
         self.device = str(self.device)
         if not hasattr(self, "dimension"):
-            self.dimension = as_matrix(self._encode(["dimension"]), self.name).shape[-1]
+            shape = as_matrix(_answer(self._encode, ["dimension"], self.name), self.name).shape
+            if len(shape) != 2 or shape[0] != 1 or not shape[1]:
+                raise InputError(f"encoder {self.name} gave shape {shape} for one input, expected (1, d)")
+            self.dimension = shape[1]
 
     def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
         """What the function or the method gives; `flip.encoders.base.encode` checks it."""
@@ -179,9 +183,10 @@ def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[NDArray[np.fl
 
     Raises:
         InputError: it gave no numbers of that shape.
+        UnavailableError: it failed.
     """
     given = [item[: encoder.longest] if isinstance(item, str) else item for item in batch]
-    vectors = as_matrix(encoder.encode(given), encoder.name)
+    vectors = as_matrix(_answer(encoder.encode, given, encoder.name), encoder.name)
     if vectors.shape != (len(batch), encoder.dimension):
         expected = (len(batch), encoder.dimension)
         raise InputError(f"encoder {encoder.name} gave shape {vectors.shape} for a batch, expected {expected}")
@@ -189,21 +194,40 @@ def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[NDArray[np.fl
     return vectors, [one or item != kept for one, item, kept in zip(cut, batch, given, strict=True)]
 
 
+def _answer(embed: Callable[[list[Any]], Any], batch: list[Any], name: str) -> Any:
+    """What an encoder gives for a batch. It may be anybody's code: whatever it raises is said in one line."""
+    try:
+        return embed(batch)
+    except FlipError:
+        raise
+    except (Exception, SystemExit) as error:
+        said = f"encoder {name} failed on a batch of {len(batch)}: {type(error).__name__}: {error}"
+        raise UnavailableError(said, "-v shows where") from error
+
+
 def as_matrix(found: Any, name: str) -> NDArray[np.float32]:
-    """What an encoder gave, a list or a tensor of any library, as float32 of numpy.
+    """What an encoder gave, an array or a tensor of any library or a list of them, as float32 of numpy.
 
     Raises:
         InputError: it is no numbers.
     """
     import numpy as np
 
-    if hasattr(found, "detach"):  # a torch tensor, maybe on a GPU
-        found = found.detach().cpu()
-        found = found.float() if found.dtype.is_floating_point else found  # numpy knows no bfloat16
     try:
-        return np.asarray(found, np.float32)
+        array = np.asarray([_of_numpy(row) for row in found] if isinstance(found, list | tuple) else _of_numpy(found))
+        if np.iscomplexobj(array):
+            raise TypeError("complex ones have two parts")
+        return array.astype(np.float32, copy=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"encoder {name} gave no matrix of numbers for a batch: {error}") from error
+
+
+def _of_numpy(found: Any) -> Any:
+    """The same, where numpy can read it; of a torch tensor, maybe on a GPU, its values."""
+    if not hasattr(found, "detach"):
+        return found
+    found = found.detach().cpu()
+    return (found.float() if found.dtype.is_floating_point else found).numpy()  # numpy knows no bfloat16
 
 
 def read_texts(batch: Sequence[str | Path], encoder: str) -> list[str]:

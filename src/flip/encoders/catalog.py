@@ -171,7 +171,7 @@ def _load_callable(name: str) -> Encoder:
         raise UnavailableError(f"encoder {name!r}: no such file", "FILE.py:factory, or module:factory")
     try:
         module = _import(module_name)
-    except Exception as error:  # the user's code: whatever it raises is said in one line
+    except (Exception, SystemExit) as error:  # the user's code: whatever it raises is said in one line
         raise UnavailableError(
             f"encoder {name!r}: cannot import {module_name}: {type(error).__name__}: {error}",
             None if is_file else "is its folder on PYTHONPATH?",
@@ -184,7 +184,7 @@ def _load_callable(name: str) -> Encoder:
         encoder = factory if _takes_sentences(factory) else factory()
     except FlipError:
         raise
-    except Exception as error:  # the user's code: whatever it raises is said in one line
+    except (Exception, SystemExit) as error:  # the user's code: whatever it raises is said in one line
         raise UnavailableError(f"encoder {name!r}: {type(error).__name__}: {error}") from error
     return adapted(encoder, name)
 

@@ -162,6 +162,9 @@ def evaluate_dataset(
             "rank": checkpoint.model.rank,
             "recipe": _recipe(checkpoint),
             "n": len(refs),
+            "sentences": _sentences_of(data),
+            "topn": options.topn,
+            "tokens": options.tokens,
             "skipped": sum(data.left_out.values()) + int((refs.words.sizes == 0).sum()),
             "device": options.device,
             "metrics": _figures(chosen, subject),
@@ -227,6 +230,11 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, A
                 "misses": [words[w] for w in reference if w not in top],
             }
         yield record
+
+
+def _sentences_of(data: EvaluationData) -> str:
+    """The same for the same sentences in the same order."""
+    return "sha256:" + hashlib.sha256("\n".join(data.texts.values()).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def _recipe(checkpoint: Checkpoint) -> str:

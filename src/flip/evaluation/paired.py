@@ -12,7 +12,7 @@ from flip.evaluation.comparison import Recovered
 from flip.evaluation.entities import entity_recall
 from flip.evaluation.metrics import hits
 from flip.evaluation.probabilities import calibration_gaps
-from flip.evaluation.word_changes import WordChange, word_changes
+from flip.evaluation.word_changes import FEWEST, WordChange, word_changes
 from flip.evaluation.word_ranking import Ranking, rank, without_repetitions
 from flip.text.bags import bags_of_indices
 from flip.text.references import ReferenceReader
@@ -96,22 +96,35 @@ def side_by_side(measured: Sequence[Measured], seed: int = 0, resamples: int = R
             for name, figure in one.items():
                 resamples_of[name].append(figure.of(weights))
     found = [{name: np.concatenate(values) for name, values in one.items()} for one in parts]  # the value, resamples
-    figures = [{name: _interval(values[name]) for name in HEADINGS if name in values} for values in found]
+    figures = [
+        {name: _interval(values[name], sums[i][name].sentences) for name in HEADINGS if name in values}
+        for i, values in enumerate(found)
+    ]
     differences = []
     for i, values in enumerate(found[1:], start=1):
         both = [name for name in HEADINGS if name in values and name in found[0]]
-        gaps = {name: _interval(values[name] - found[0][name]) for name in both}
+        gaps = {name: _gap(values[name] - found[0][name], sums[i][name].unlike(sums[0][name])) for name in both}
         differences.append(Difference(gaps, word_changes(recovered[0], recovered[i], _side(recovered[0]))))
     return SideBySide(figures, differences, None if shared is None else len(shared))
 
 
-def _interval(found: Floats) -> Interval:
-    """Of a value and its resamples, by percentiles; their mean is moved to the value: of an error it is larger."""
+def _interval(found: Floats, sentences: int, least: float = 0.0) -> Interval:
+    """Of a share and its resamples, by percentiles; their mean is moved to the value: of an error it is larger.
+
+    sentences: how many it is of; a few say nothing of others.
+    least: that the share can be.
+    """
     value, resampled = found[0], found[1:]
-    if not np.isfinite(resampled).any():
+    if sentences < FEWEST or not np.isfinite(resampled).any():
         return Interval(float(value), float("nan"), float("nan"))
     low, high = np.nanpercentile(resampled, (2.5, 97.5)) + value - np.nanmean(resampled)
-    return Interval(float(value), float(low), float(high))
+    return Interval(float(value), float(max(low, least)), float(min(high, 1.0)))
+
+
+def _gap(found: Floats, unlike: int) -> Interval:
+    """Of a difference; where few sentences tell two models apart, it has 0, which resamples of them may leave out."""
+    gap = _interval(found, FEWEST, -1.0)
+    return gap if unlike >= FEWEST else replace(gap, low=min(gap.low, 0.0), high=max(gap.high, 0.0))
 
 
 @dataclass(frozen=True)
@@ -123,6 +136,15 @@ class _Sums:
 
     parts: Floats
     counts: Floats
+
+    @property
+    def sentences(self) -> int:
+        """How many count."""
+        return int(np.count_nonzero(self.counts))
+
+    def unlike(self, other: _Sums) -> int:
+        """In how many sentences it is not the same as another."""
+        return int(((self.parts != other.parts).any(axis=1) | (self.counts != other.counts)).sum())
 
     def of(self, weights: Floats | None) -> Floats:
         """(R,) for weights (R, n); None is every sentence once."""

@@ -40,6 +40,12 @@ def require_matplotlib() -> None:
         ) from error
 
 
+def require_drawable(path: Path) -> None:
+    """Raises a UsageError for another ending than .svg, .png or .pdf."""
+    if path.suffix.lower() not in _FORMATS:
+        raise UsageError(f"cannot draw {path.name}: unknown ending", f"one of {', '.join(_FORMATS)}")
+
+
 @dataclass(frozen=True)
 class Panel:
     """One picture. draw: puts it on axes.  coloured: whether each model has its colour, which a legend must say."""
@@ -56,8 +62,7 @@ def draw_plots(results: Sequence[Result], path: Path) -> None:
         UsageError: another ending than .svg, .png or .pdf.
         InputError: the results hold nothing that is drawn.
     """
-    if path.suffix.lower() not in _FORMATS:
-        raise UsageError(f"cannot draw {path.name}: unknown ending", f"one of {', '.join(_FORMATS)}")
+    require_drawable(path)
     panels = list(_panels(results))
     if not panels:
         raise InputError("nothing to draw", "--metrics accuracy, content, frequency, curve, entities, or all")

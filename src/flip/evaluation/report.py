@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flip.evaluation.paired import HEADINGS
+from flip.evaluation.paired import HEADINGS, NAMES
 from flip.evaluation.plots import heading, inline_svgs, names_of
 from flip.evaluation.registry import FIGURES
 from flip.evaluation.report_data import page_data

@@ -14,6 +14,7 @@ from flip.files import os_errors, safe_name, without_mark, write_json
 
 Record = Mapping[str, Any]  # the JSON object of `flip eval`
 _SIDES = {"": "", "bias": " with b", "no_bias": " without b"}
+_MEASURED_BY = ("n", "sentences", "topn", "tokens")  # fields of a record
 _WORSE_WHEN_HIGHER = ("calibration_error",)
 
 
@@ -107,16 +108,23 @@ def falls(before: Sequence[Record], now: Sequence[Record], most: float) -> list[
         before, now: records, which belong together by model, dataset and embedding.
 
     Raises:
-        InputError: a record of now, or a figure of before, has no counterpart.
+        InputError: a record of now, or a figure of before, has no counterpart; they were not measured alike; or
+            before is damaged.
     """
-    known = {name_of(record): record for record in before}
+    known: dict[str, Record] = {}
+    for record in before:
+        if known.setdefault(name_of(record), record) is not record:
+            raise InputError(f"the baseline has two records of {name_of(record)}", "leave the one that counts")
     found = []
     for record in now:
         name = name_of(record)
         if name not in known:
             raise InputError(f"the baseline has no record of {name}", f"it has: {'; '.join(known)}")
-        values = dict(_shares(record))
-        for figure, value in _shares(known[name]):
+        _require_measured_alike(known[name], record)
+        values, earlier = dict(_shares(record)), dict(_shares(known[name]))
+        if not earlier:
+            raise InputError(f"{name}: the baseline has no share to look at", "--metrics accuracy, content, or all")
+        for figure, value in earlier.items():
             if value is None:
                 continue
             measured = values.get(figure)
@@ -130,6 +138,17 @@ def falls(before: Sequence[Record], now: Sequence[Record], most: float) -> list[
     return found
 
 
+def _require_measured_alike(before: Record, now: Record) -> None:
+    """Raises an InputError where both say what they were measured on, or how, and it is not the same."""
+    differing = [key for key in _MEASURED_BY if key in before and key in now and before[key] != now[key]]
+    if "n" in differing or "sentences" in differing:
+        said = f"the baseline is of other sentences, {before.get('n')} of them; these are {now.get('n')}"
+        raise InputError(f"{name_of(now)}: {said}", "measure the baseline on these sentences, or these on its own")
+    for key in differing:
+        said = f"the baseline has --{key} {before[key]}, and this is with {now[key]}"
+        raise InputError(f"{name_of(now)}: {said}", "measure both alike")
+
+
 def _shares(record: Record) -> Iterator[tuple[str, float | None]]:
     """The figures that are shares, by name and side; None where no sentence counted."""
     for name, value in record["metrics"].items():
@@ -139,4 +158,6 @@ def _shares(record: Record) -> Iterator[tuple[str, float | None]]:
             one = value if not side else value.get(side)
             if isinstance(one, dict) and "mean" in one:
                 mean = one["mean"]
+                if mean is not None and (isinstance(mean, bool) or not isinstance(mean, int | float)):
+                    raise InputError(f"{name_of(record)}: {name}{said} is {mean!r}, which is no number")
                 yield f"{name}{said}", None if mean is None or mean != mean else float(mean)

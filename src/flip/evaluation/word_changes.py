@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NUMBERS = "numbers"  # all words with a digit, taken together
 _RATE = 0.05  # of false discoveries
-_FEWEST = 6  # sentences that tell two models apart: with fewer no outcome has p < 0.05
+FEWEST = 6  # sentences that tell two models apart: with fewer no outcome has p < 0.05
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ def word_changes(first: Recovered, second: Recovered, side: str) -> list[WordCha
         ]
     )
     numbers = [i for i, text in enumerate(words) if any(character.isdigit() for character in text)]
-    candidates = [(words[i], *counts[:, i].tolist()) for i in np.flatnonzero(counts[3] + counts[4] >= _FEWEST)]
+    candidates = [(words[i], *counts[:, i].tolist()) for i in np.flatnonzero(counts[3] + counts[4] >= FEWEST)]
     together = counts[:, numbers].sum(axis=1).tolist()
-    if len(numbers) > 1 and together[3] + together[4] >= _FEWEST:
+    if len(numbers) > 1 and together[3] + together[4] >= FEWEST:
         candidates.append((NUMBERS, *together))
     tested = [WordChange(text, n, a, b, sign_test(lost, won)) for text, n, a, b, lost, won in candidates]
     return sorted(_discovered(tested), key=lambda one: (-one.change, -one.n, one.word))
