@@ -46,7 +46,7 @@ def evaluate(
     sentences.
     """
     own, named = settings.eval, settings.named
-    if own.audit is not None or own.limit is not None:
+    if eval_audit.is_asked(own, named):
         eval_audit.audit_store(settings, out)
     elif own.sentences and ("sentences" in named or not named & {"model", "compare", "data", "dataset"}):
         _evaluate(settings, out, of_encoders=True)
