@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from flip.data.splitting import split_rows, split_sizes
@@ -16,7 +16,11 @@ from flip.text.tokenize import normalize
 def test_equal_sentences_stay_on_one_side_and_none_is_lost(texts: list[str]) -> None:
     if len({normalize(text) for text in texts}) < 3:
         return
-    parts = split_rows([(text,) for text in texts], "0.6,0.2,0.2", seed=1)
+    try:
+        parts = split_rows([(text,) for text in texts], "0.6,0.2,0.2", seed=1)
+    except InputError:  # too much of the same, see below
+        reject()
+    assert parts["dev"] and parts["test"]
     assert sorted(row for part in parts.values() for row in part) == list(range(len(texts)))
     sides = [{normalize(texts[row]) for row in part} for part in parts.values()]
     assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
@@ -44,3 +48,14 @@ def test_specs_that_make_no_sense(spec: str) -> None:
 def test_too_few_sentences() -> None:
     with pytest.raises(InputError, match="2 different sentences"):
         split_rows([("a",), ("A!",), ("b",)], "0.6,0.2,0.2", seed=0)
+
+
+def test_much_of_the_same_is_said() -> None:
+    with pytest.raises(InputError, match="3 different sentences in 300 lines"):
+        split_rows([(text,) for text in "abc" * 100], "0.9,0.05,0.05", seed=0)
+
+
+def test_a_split_of_few_sentences_says_what_helps() -> None:
+    with pytest.raises(UsageError, match="of 5 sentences gives 5, 0, 0") as raised:
+        split_sizes("0.9,0.05,0.05", 5)
+    assert "more sentences" in str(raised.value.hint)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from flip.cli.options import WORSE
 from flip.encoders import Encoder
 from flip.errors import InputError, UsageError
 from flip.evaluation.audit import Audit, FormReading, _wilson
@@ -187,3 +188,24 @@ def test_on_the_command_line(flip: Flip, fails: Fails, here: Path, minilm: Encod
     assert "an audit needs a store and terms" in fails(2, "eval", "s.parquet")
     pq.write_table(pa.table({"v": v}), "bare.parquet")
     assert "no column of text" in fails(3, "eval", "bare.parquet", "--audit", "terms.txt")
+
+
+def test_an_option_of_other_measurements_is_refused(fails: Fails, here: Path) -> None:
+    """--fail-below beside --audit would be a gate that is always open."""
+    Path("terms.txt").write_text("train\n")
+    audit = ("eval", "s.parquet", "--audit", "terms.txt")
+    for flags in (("--metrics", "pr"), ("--plot", "x.svg"), ("--baseline", "b", "--fail-below", 0)):
+        assert f"{flags[0]} is of models and encoders" in fails(2, *audit, *flags)
+
+
+def test_what_flip_toml_says_of_audits_is_for_stores(flip: Flip, here: Path, run_folder: Path) -> None:
+    Path("flip.toml").write_text('[eval]\naudit = "terms.txt"\nlimit = 0.5\n')
+    done = flip("eval", "--model", run_folder)
+    assert done.code == 0, done.err
+    assert "metrics" in done.records[0]
+    Path("terms.txt").write_text("train\n")
+    table = {"text": ["a train", "b"] * 60, "v": np.eye(120, 384, dtype=np.float32).tolist()}
+    pq.write_table(pa.table(table), "s.parquet")
+    done = flip("eval", "s.parquet")
+    assert done.records and done.code in (0, WORSE), done.err
+    assert done.records[0]["form"] == "as stored"

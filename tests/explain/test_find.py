@@ -126,3 +126,41 @@ def test_sparse_vectors_of_a_sentence_and_its_paraphrase_are_near(minilm: Encode
     assert (dense >= 0).all()
     similar = dense @ dense.T
     assert similar[0, 2] > 2 * similar[0, 1]
+
+
+def test_what_flip_toml_asks_of_stores_is_asked_of_stores_alone(flip: Flip, store: Path) -> None:
+    Path("flip.toml").write_text('[explain]\nfind = "train"\nrows = 2\noutput = "found.parquet"\n')
+    sentence = flip("explain", "The train was late.", "--topn", 1)
+    assert (sentence.code, sentence.records[0]["keywords"][0]["word"]) == (0, "train")
+    Path("a.txt").write_text("The train was late.\n")
+    assert flip("explain", "a.txt", "--html", "a.html").code == 0
+    assert not Path("found.parquet").exists()
+    done = flip("explain", store)
+    assert done.code == 0, done.err
+    assert len(done.records) == len(pq.read_table("found.parquet")) == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "flags", "key"),
+    [
+        ('find = "train"', ("--clusters", 3), "cluster"),
+        ("clusters = 3", ("--find", "train"), "row"),
+        ('find = "train"\nrows = 3\nlabels = "l.jsonl"', ("--find", "rain"), "row"),
+        ('output = "x.parquet"', ("--group-by", "id"), "id"),
+        ("rows = 4", (), "keywords"),
+        ("any = true", (), "keywords"),
+        ("summary = true", (), "keywords"),
+        ('labels = "l.jsonl"', (), "keywords"),
+    ],
+)
+def test_a_flag_wins_over_the_settings_that_it_excludes(
+    flip: Flip, store: Path, setting: str, flags: tuple[object, ...], key: str
+) -> None:
+    Path("flip.toml").write_text(f"[explain]\n{setting}\n")
+    done = flip("explain", store, *flags, "-q")
+    assert done.code == 0, done.err
+    assert key in done.records[0]
+
+
+def test_a_sentence_is_no_store(fails: Fails, here: Path) -> None:
+    assert "--find is of a store of vectors, not of a sentence" in fails(3, "explain", "The train.", "--find", "train")

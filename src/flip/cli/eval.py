@@ -47,7 +47,7 @@ def evaluate(
     """
     own, named = settings.eval, settings.named
     _require_outputs(own)
-    if own.audit is not None or own.limit is not None:
+    if eval_audit.is_asked(own, named):
         eval_audit.audit_store(settings, out)
     elif own.sentences and ("sentences" in named or not named & {"model", "compare", "data", "dataset"}):
         _evaluate(settings, out, of_encoders=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,6 +14,7 @@ from flip.cli.options import WORSE
 from flip.cli.output import Output, fail, shown
 
 if TYPE_CHECKING:
+    from flip.cli.options import EvalSettings
     from flip.cli.settings import Settings
     from flip.evaluation.audit import FormReading, Reading
     from flip.inputs.stores import Store
@@ -21,6 +23,25 @@ CAVEAT = (
     "A term that is read here can be read by whoever has the vectors. One that is not may still be read by a stronger, "
     "nonlinear attack."
 )
+
+
+# What else an audit heeds; an option of other measurements would do nothing, and --fail-below would guard nothing.
+_OF_AUDITS = {"audit", "limit", "sentences", "model", "vocab", "report", "column", "text_column", "table", "scale"}
+
+
+def is_asked(own: EvalSettings, named: frozenset[str]) -> bool:
+    """Whether the command is an audit; what flip.toml and the environment say of one holds for a store alone.
+
+    Args:
+        own: the settings.
+        named: those that the command line names.
+    """
+    from flip.inputs.sources import is_store
+
+    if named & {"audit", "limit"}:
+        return True
+    others = named & {one.name for one in fields(own)} - _OF_AUDITS
+    return own.audit is not None and not others and len(own.sentences) == 1 and is_store(own.sentences[0])
 
 
 def audit_store(settings: Settings, out: Output) -> None:
@@ -38,6 +59,9 @@ def audit_store(settings: Settings, out: Output) -> None:
         raise UsageError("an audit needs a store and terms", "flip eval store.parquet --audit terms.txt")
     if len(own.models) > 1:
         raise UsageError("an audit is of one model", "name one with --model")
+    for name in sorted(settings.named & {one.name for one in fields(own)} - _OF_AUDITS):
+        flag = name.replace("_", "-")
+        raise UsageError(f"--{flag} is of models and encoders, and an audit is of a store", "leave it out")
     (source,), (model,) = own.sentences, own.models
     terms = list(dict.fromkeys(filter(None, read_lines(own.audit))))
     checkpoint = loading.load_checkpoint(model, own.vocab, settings.offline, out)

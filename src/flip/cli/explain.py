@@ -80,7 +80,7 @@ def explain(
     """
     from flip.errors import UsageError
     from flip.explain.explainer import Explainer
-    from flip.inputs.sources import require_one_stdin
+    from flip.inputs.sources import is_store, require_one_stdin
 
     own = settings.explain
     # An encoder from flip.toml or the environment is that of `flip embed`; only the flag speaks for the input here.
@@ -92,18 +92,23 @@ def explain(
     if not inputs and sys.stdin.isatty():
         raise UsageError("nothing to explain", 'give a sentence, a file, or a pipe: flip explain "Hello, world."')
     asked = explain_store.asked(own, own.id_column)
-    job = explain_store.Job.of(own)
     if not text:
         require_one_stdin([*(inputs or ["-"]), *(name for name in (against, sentences) if name)])
     _require_page(html, inputs or [], against, sentences)
-    job.require_alone(
-        {
-            "--html": html is not None,
-            "--text": text,
-            "--all": show_all,
-            "--language": "encoder_options" in settings.named and settings.encoder_options.language is not None,
-        }
+    single = {
+        "--html": html is not None,
+        "--text": text,
+        "--all": show_all,
+        "--language": "encoder_options" in settings.named and settings.encoder_options.language is not None,
+    }
+    job = explain_store.Job.of(
+        own,
+        settings.named,
+        out,
+        fits=not any(single.values()) and len(inputs or []) == 1 and all(map(is_store, inputs or [])),
+        pair=against is not None,
     )
+    job.require_alone(single)
     out.stream = html is None
     checkpoint = loading.load_checkpoint(own.model, own.vocab, settings.offline, out)
     least = _least(own.min_probability, checkpoint, for_people=out.human or html is not None)

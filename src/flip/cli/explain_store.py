@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,9 @@ class With:
             yield part, counts.usable(part, self.checkpoint)
 
 
+_JOBS = {"group_by", "clusters", "find", "sparse", "summary"}  # each excludes the others
+
+
 @dataclass(frozen=True)
 class Job:
     """What is asked of a store as a whole."""
@@ -69,22 +72,50 @@ class Job:
     clusters: int | None = None
     labels: Path | None = None
     find: str | None = None
-    any_word: bool = False
+    any: bool = False
     rows: int | None = None
     sparse: Path | None = None
     summary: bool = False
 
     @classmethod
-    def of(cls, own: ExplainSettings) -> Job:
-        """What the settings ask."""
-        return cls(
-            own.output, own.group_by, own.clusters, own.labels, own.find, own.any, own.rows, own.sparse, own.summary
-        )
+    def of(cls, own: ExplainSettings, named: frozenset[str], out: Output, *, fits: bool, pair: bool) -> Job:
+        """What the command line asks, and of what flip.toml and the environment ask, what goes with it.
+
+        Args:
+            own: the settings.
+            named: those that the command line names, which win over others that they exclude.
+            out: takes a note where what the others ask is left out since the input is no store.
+            fits: whether the command can be of a store as a whole.
+            pair: whether there is a store to compare with.
+        """
+        asked = {one.name: getattr(own, one.name) for one in fields(cls)}
+        given = {name for name, value in asked.items() if value is not None and value is not False}
+        flags, brought = given & named, given - named
+        if flags & _JOBS:
+            brought -= _JOBS | {"output", "labels"}
+        if "output" in flags:
+            brought -= {"group_by", "sparse", "summary"}
+        brought -= _JOBS - {"summary"} if pair else {"summary"}
+        if "find" not in flags | brought:
+            brought -= {"any", "rows"}
+        if not (flags | brought) & {"group_by", "clusters"}:
+            brought -= {"labels"}
+        if brought and not fits:
+            names = ", ".join(sorted(brought))
+            out.note(f"note: {names} of flip.toml or the environment: left out, since the input is not one store")
+            brought = set()
+        return cls(**{name: asked[name] for name in flags | brought})
 
     @property
     def wanted(self) -> bool:
         """Whether a job on a whole store is asked for."""
-        return any(value is not None and value is not False for value in vars(self).values())
+        return self.flag is not None
+
+    @property
+    def flag(self) -> str | None:
+        """The first option that asks for it."""
+        given = (name for name, value in vars(self).items() if value is not None and value is not False)
+        return next((name.replace("_", "-") for name in given), None)
 
     def require_alone(self, others: dict[str, bool]) -> None:
         """Raises a UsageError where an option is given that does nothing for a store as a whole."""
@@ -106,12 +137,19 @@ class Job:
         lines: str | None,
     ) -> None:
         """Does the job, and reports rows without words; ends the command where some hold NaN."""
-        from flip.errors import UsageError
+        from flip.errors import InputError, UsageError
         from flip.explain.store_words import Counts
+        from flip.inputs.sniffing import is_input_file
         from flip.inputs.stores import open_store
 
         if len(inputs) != 1:
             raise UsageError(f"{len(inputs)} inputs, and one store is worked on at a time", "leave the others out")
+        for name in [*inputs, *([against] if against is not None else [])]:
+            if not is_input_file(name):
+                raise InputError(
+                    f"{name}: no such file, and --{self.flag} is of a store of vectors, not of a sentence",
+                    f"flip explain store.parquet --{self.flag} ...",
+                )
         if self.summary != (against is not None):
             raise UsageError("--summary compares two stores", "flip explain OLD --against NEW --summary")
         self._require_sense()
@@ -141,8 +179,8 @@ class Job:
             raise UsageError("--labels names groups", "add --group-by COLUMN, or --clusters K")
         if self.group_by is not None and self.output is not None:
             raise UsageError("-o has the words of rows, and --group-by those of groups", "--labels FILE writes these")
-        if self.find is None and (self.any_word or self.rows is not None):
-            raise UsageError(f"{'--any' if self.any_word else '--rows'} belongs to --find", '--find "train, delay"')
+        if self.find is None and (self.any or self.rows is not None):
+            raise UsageError(f"{'--any' if self.any else '--rows'} belongs to --find", '--find "train, delay"')
         if sum((grouped, self.find is not None, self.sparse is not None, self.summary)) > 1:
             raise UsageError(
                 "--find, --sparse, --summary and groups are jobs of their own", "give them one after the other"
@@ -173,7 +211,7 @@ class Job:
         elif self.find is not None:
             from flip.cli.explain_find import find_rows
 
-            find_rows(job, self.find, any_word=self.any_word, most=self.rows or 10, output=self.output)
+            find_rows(job, self.find, any_word=self.any, most=self.rows or 10, output=self.output)
         elif self.sparse is not None:
             from flip.cli.explain_find import write_sparse
 
@@ -193,8 +231,8 @@ def _write_words(path: Path, job: With) -> None:
         for batch, _ in columns.batches(job.store, job.counts):
             writer.write_batch(batch)
             on_rows(job.counts.rows, job.store.rows)
-    fields = {"output": str(path), "rows": job.counts.rows, "without_vector": job.counts.missing}
-    job.out.result(fields, f"{path}: {job.counts.rows} rows")
+    done = {"output": str(path), "rows": job.counts.rows, "without_vector": job.counts.missing}
+    job.out.result(done, f"{path}: {job.counts.rows} rows")
 
 
 def _fitting(asked: Asked, checkpoint: Checkpoint) -> Asked:

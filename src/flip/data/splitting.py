@@ -33,7 +33,8 @@ def split_sizes(spec: str, n: int) -> tuple[int, int]:
             raise UsageError(f"--split {spec!r}: fractions do not sum to 1", _HINT)
         dev, test = round(fractions[1] * n), round(fractions[2] * n)
     if dev < 1 or test < 1 or dev + test >= n:
-        raise UsageError(f"--split {spec!r} of {n} sentences gives {n - dev - test}, {dev}, {test}", _HINT)
+        few = "larger parts, or more sentences: dev and test need one each, and so does train"
+        raise UsageError(f"--split {spec!r} of {n} sentences gives {n - dev - test}, {dev}, {test}", few)
     return dev, test
 
 
@@ -55,6 +56,12 @@ def split_rows(texts: Sequence[tuple[str, ...]], spec: str, seed: int) -> dict[s
     for g in np.random.default_rng(seed).permutation(len(groups)):
         fits = [part for part, size in wanted.items() if len(parts[part]) + len(groups[g]) <= size]
         parts[fits[0] if fits else "train"].extend(groups[g])
+    if not (parts["dev"] and parts["test"]):
+        raise InputError(
+            f"{len(groups)} different sentences in {len(texts)} lines: equal ones stay together, and so many fit in no "
+            "dev and test",
+            "give each sentence once (sort -u), or more different ones",
+        )
     return {part: sorted(rows) for part, rows in parts.items()}
 
 

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flip.evaluation.paired import HEADINGS, NAMES
+from flip.evaluation.paired import HEADINGS
 from flip.evaluation.plots import heading, inline_svgs, names_of
 from flip.evaluation.registry import FIGURES
 from flip.evaluation.report_data import page_data
@@ -83,6 +83,8 @@ def _spread(interval: dict[str, float] | None) -> str:
     """A figure and half of its interval, in percent."""
     if interval is None or interval["value"] != interval["value"]:
         return "-"
+    if interval["low"] != interval["low"]:  # of so few sentences that nothing can be said
+        return f"{100 * interval['value']:.2f}"
     return f"{100 * interval['value']:.2f} ± {50 * (interval['high'] - interval['low']):.2f}"
 
 

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from flip import files
 from flip.errors import InputError, UsageError
 from flip.files import byte_order_mark, os_errors
-from flip.inputs.sniffing import ENOUGH, STDIN, Kind, Packing, ending, kind_of, packing, recoding_hint
+from flip.inputs.sniffing import ENOUGH, STDIN, Kind, Packing, ending, is_input_file, kind_of, packing, recoding_hint
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -122,6 +122,20 @@ def holds_embeddings(name: str) -> bool:
     with os_errors(path, "read"), path.open("rb") as file:
         head = file.read(ENOUGH)
     return head.startswith(b"\x93NUMPY") or (path.suffix.lower() == ".npy" and packing(head) is None)
+
+
+def is_store(name: str) -> bool:
+    """Whether an argument is a store of vectors that is on the disk, or one of the hub.
+
+    Raises:
+        InputError: a file that cannot be read, or of a kind that flip does not read.
+    """
+    if name.startswith("hf://"):
+        return True
+    if not is_input_file(name) or not Path(name).is_file():
+        return False
+    with opened(name) as found:
+        return found.kind not in ("text", "audio")
 
 
 def require_one_stdin(names: Iterable[str | Path]) -> None:
