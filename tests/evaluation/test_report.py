@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -212,10 +213,9 @@ def test_summary_rows_are_percent_but_for_losses() -> None:
 
 
 def test_models_beside_each_other_have_every_figure_that_one_of_them_has() -> None:
-    share, other = {"mean": 0.5, "se": 0.01, "n": 9}, {"mean": 0.25, "se": 0.02, "n": 9}
-    sides = {"bias": share, "no_bias": other}
-    metrics = {"accuracy": sides, "all_words": sides, "content_recall": share, "entity_recall_strict": sides}
+    sure, few = {"value": 0.5, "low": 0.49, "high": 0.51}, {"value": 0.25, "low": math.nan, "high": math.nan}
     about = {"dataset": "d", "embedding": "e"}
-    heading, rows = models_table([{"model": "a", "metrics": metrics} | about, {"model": "b", "metrics": {}} | about])
-    assert heading == ["model", "accuracy", "all words", "content", "names"]
-    assert rows == [["a", *["50.00 ± 1.00"] * 3, "25.00 ± 2.00"], ["b", *["-"] * 4]]
+    first = {"model": "a", "intervals": {"accuracy": sure, "names": few}} | about
+    heading, rows = models_table([first, {"model": "b", "intervals": {"all_words": sure}} | about])
+    assert heading == ["model", "accuracy", "all words", "names"]
+    assert rows == [["a", "50.00 ± 1.00", "-", "25.00"], ["b", "-", "50.00 ± 1.00", "-"]]
