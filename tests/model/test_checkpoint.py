@@ -6,6 +6,7 @@ import json
 import os
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from safetensors.torch import save_file as save_torch
 
 from flip.errors import InputError, UnavailableError
 from flip.model.checkpoint import Checkpoint, load_checkpoint, load_model, save_checkpoint
+from flip.model.config import CheckpointConfig
 from flip.model.linear import FactorizedLogLinear, LogLinear
 from flip.text.vocabulary import Vocabulary
 
@@ -346,3 +348,18 @@ def test_the_first_version_of_published_checkpoints_is_read(tmp_path: Path) -> N
     path.write_bytes(b"no checkpoint")
     with pytest.raises(InputError, match=r"best_val_recall_avg\.pt: "):
         load_checkpoint(path)
+
+
+def test_a_field_of_another_program_is_kept_whatever_its_name() -> None:
+    stored = {
+        "objective": "bernoulli",
+        "training": "2024-05-01",
+        "metrics": [1],
+        "rank": [8],
+        "encoder": ["a"],
+        "seen": {"a": 1},
+    }
+    config = CheckpointConfig.from_dict(stored, 4)
+    assert (config.training, config.metrics, config.rank) == ({}, {}, None)
+    assert config.to_dict() == stored | {"bias_weight": 0.0}
+    assert replace(config, training={"lr": 1}).to_dict()["training"] == {"lr": 1}

@@ -54,10 +54,11 @@ class CheckpointConfig:
         ours = {key: stored[key] for key, kind in kinds.items() if isinstance(stored.get(key), kind)}
         encoder = stored.get("encoder")
         named = {"name": encoder} if isinstance(encoder, str) else encoder if isinstance(encoder, dict) else {}
-        known = kinds.keys() | {"encoder", "embeddings"}
+        spread = Spread.from_dict(stored.get("embeddings"), dimension)
+        known = ours.keys() | ({"encoder"} if named else set()) | ({"embeddings"} if spread else set())
         return cls(
             encoder=EncoderIdentity.from_dict(named),
-            embeddings=Spread.from_dict(stored.get("embeddings"), dimension),
+            embeddings=spread,
             others={key: value for key, value in stored.items() if key not in known},
             **ours,
         )
@@ -73,4 +74,4 @@ class CheckpointConfig:
                 value = value.to_dict()
             if one.name != "others" and value is not None and value != {}:
                 found[one.name] = value
-        return found | dict(self.others)
+        return dict(self.others) | found
