@@ -340,3 +340,14 @@ def test_a_name_that_is_too_long_is_no_fault_of_ours(here: Path, flip: Flip, com
     done = flip(*command, "x" * 5000)
     assert done.code in (2, 3, 4), done.err[:300]
     assert done.err.startswith("error:") and "unexpected" not in done.err
+
+
+def test_a_file_of_no_word_teaches_nothing_and_says_so(here: Path, fails: Fails) -> None:
+    (here / "t.txt").write_text("".join(f"A train of {word} was late.\n" for word in "abcdefghijklmnopqrstuvwxyz"))
+    (here / "none.txt").write_text("\n \n")
+    for command in (
+        ("vocab", "t.txt"),
+        ("train", "t.txt", "-o", "run"),
+        ("embed", "t.txt", "--dataset", "d", "--augment", 1),
+    ):
+        assert "none.txt: no word to teach" in fails(3, *command, "t.txt", "--teach", "none.txt")

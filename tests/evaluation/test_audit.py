@@ -185,6 +185,9 @@ def test_on_the_command_line(flip: Flip, fails: Fails, here: Path, minilm: Encod
     assert over.code == 5
     assert "terms are read with a recall above 0.3" in over.err
     assert flip("eval", "s.parquet", "--audit", "terms.txt", "--limit", 1, "-q").code == 0
+    (here / "rare.txt").write_text("Zanzibar\n")
+    rare = fails(3, "eval", "s.parquet", "--audit", "rare.txt", "--limit", 0.3)
+    assert "no term could be measured" in rare  # a gate that cannot close is not open
     assert "an audit needs a store and terms" in fails(2, "eval", "s.parquet")
     pq.write_table(pa.table({"v": v}), "bare.parquet")
     assert "no column of text" in fails(3, "eval", "bare.parquet", "--audit", "terms.txt")

@@ -48,7 +48,7 @@ def embed_dataset(settings: Settings, languages: list[str], out: Output, *, dry_
     from flip.embedding.corpus import prepare_corpus
     from flip.embedding.shards import Shard
     from flip.errors import InputError, UsageError
-    from flip.inputs.records import read_texts
+    from flip.inputs.records import read_taught
 
     own = settings.embed
     folder = own.dataset
@@ -64,8 +64,7 @@ def embed_dataset(settings: Settings, languages: list[str], out: Output, *, dry_
         raise InputError(f"{folder / MANIFEST} exists", "--force replaces the dataset; what has not changed is kept")
     parts = _read(settings)
     if own.augment:
-        teach = list(read_texts([own.teach])) if own.teach else []
-        parts["augmented"] = augmented(parts["train"], own.augment, settings.seed, teach)
+        parts["augmented"] = augmented(parts["train"], own.augment, settings.seed, read_taught(own.teach))
     elif own.teach:
         raise UsageError("--teach makes sentences to learn from", "add --augment 2")
     texts = list(parts["train"].texts)

@@ -105,6 +105,8 @@ def audit_store(settings: Settings, out: Output) -> None:
         write_page(own.report, store.name, rows, found, CAVEAT)
         out.note(f"wrote {own.report}")
     over = [one for one in found[0].terms if own.limit is not None and one.strongest and one.strongest.low > own.limit]
+    if own.limit is not None and len(few) == len(terms):
+        raise InputError("no term could be measured: too few rows have one, or have it not", "the gate says nothing")
     if over:
         worst = max(over, key=lambda one: one.strongest.recall if one.strongest else 0)
         recall = worst.strongest.recall if worst.strongest else 0

@@ -87,7 +87,7 @@ def _from_corpus(settings: Settings, out: Output) -> Material:
 def word_chooser(settings: Settings, tokenizer: TokenizerName | None = None) -> Callable[[list[str]], Vocabulary]:
     """What makes a vocabulary of training sentences, or takes the one that was named; `tokenizer` overrides."""
     from flip.data.published_configs import load_vocabulary
-    from flip.inputs.records import read_texts
+    from flip.inputs.records import read_taught, read_texts
     from flip.text.tokenize import Tokenizer
     from flip.text.vocabulary import build_vocabulary
 
@@ -103,7 +103,7 @@ def word_chooser(settings: Settings, tokenizer: TokenizerName | None = None) -> 
             min_df=v.min_df,
             max_df=v.max_df,
             words=read_texts([v.words]) if v.words else None,
-            teach=list(read_texts([own.teach])) if own.teach else [],
+            teach=read_taught(own.teach),
         )
 
     return choose_words
@@ -113,12 +113,12 @@ def read_corpus(settings: Settings, times: int) -> dict[str, Part]:
     """The CORPUS of the settings of `flip train`, split; and of its training sentences further ones, see `augment`."""
     from flip.data.corpora import augmented, read_plain
     from flip.errors import UsageError
-    from flip.inputs.records import read_texts
+    from flip.inputs.records import read_taught
     from flip.training.material import AUGMENTED
 
     own = settings.train
     parts = read_plain(own.corpus, own.split, settings.seed)
-    teach = list(read_texts([own.teach])) if own.teach else []
+    teach = read_taught(own.teach)
     if teach and not times:
         raise UsageError("--teach makes sentences to learn from, which --augment 0 leaves out", "add --augment 2")
     if times:

@@ -29,7 +29,7 @@ def vocab(settings: Settings, out: Output) -> None:
     Writes word -> index, alphabetically, and the options beside it (vocab.options.json).
     """
     from flip.errors import InputError, UsageError
-    from flip.inputs.records import read_texts
+    from flip.inputs.records import read_taught, read_texts
     from flip.text.concepts import build_concepts
     from flip.text.tokenize import Tokenizer
     from flip.text.vocabulary import build_vocabulary
@@ -63,7 +63,7 @@ def vocab(settings: Settings, out: Output) -> None:
             min_df=own.min_df,
             max_df=own.max_df,
             words=read_texts([own.words]) if own.words else None,
-            teach=read_texts([own.teach]) if own.teach else (),
+            teach=read_taught(own.teach),
         )
     if own.output.is_file() and not own.force and not _may_write(own.output, vocabulary):
         raise InputError(f"{own.output} exists and differs", "--force replaces it, -o names another")

@@ -131,6 +131,18 @@ def require_as_many(rows: int, sentences: int, where: str) -> None:
         )
 
 
+def read_taught(path: Path | None) -> list[str]:
+    """The words of --teach, one a line; none where no file is named.
+
+    Raises:
+        InputError: the file holds none.
+    """
+    words = [word for word in read_texts([path]) if word.strip()] if path else []
+    if path and not words:
+        raise InputError(f"{path}: no word to teach", "one word a line")
+    return words
+
+
 def read_texts(sources: Iterable[str | Path]) -> Iterator[str]:
     """Yields the text of every record of the sources, blank lines as empty strings.
 
