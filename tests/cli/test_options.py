@@ -70,5 +70,6 @@ def test_an_unknown_key_is_an_error_and_a_wrong_flag_another(tmp_path: Path, mon
     with pytest.raises(UsageError, match="--epochs"):
         load_settings("train", {}, {"epochs": 0})
     Path("flip.toml").write_text("[train]\nepoch = 3\n")
-    with pytest.raises(InputError, match=r"train\.epoch"):
+    with pytest.raises(InputError, match=r"train\.epoch: there is no such setting") as unknown:
         load_settings("train", {}, {})
+    assert unknown.value.hint == "did you mean 'epochs'?"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +140,8 @@ def load_settings(section: str, shared: dict[str, Any], own: dict[str, Any], *, 
         name = ".".join(path)
         message = first["msg"].removeprefix("Value error, ")
         near = _near_match(error)
+        if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            message, near = "there is no such setting", _near_name(path)
         if _is_flag(path, flags):
             flag = path[-1 if len(path) < 3 else 1].replace("_", "-")
             raise UsageError(f"--{flag}: {message}", near) from error
@@ -203,3 +206,11 @@ def _near_match(error: ValidationError) -> str | None:
             if problem is not problems[0]:
                 return f"{problem['ctx']['expected']} is allowed too"
     return None
+
+
+def _near_name(path: list[str]) -> str:
+    """A hint at the settings that there are beside an unknown one."""
+    section = Settings.model_fields[path[0]].annotation if len(path) > 1 else None
+    known = [one.name for one in fields(section)] if is_dataclass(section) else [*Settings.model_fields]
+    near = difflib.get_close_matches(path[-1], known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known))}"
