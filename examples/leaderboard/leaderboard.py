@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from flip.evaluation.paired import as_percent
 from flip.files import replacing
 
 HEADINGS = {
@@ -26,15 +27,6 @@ HEADINGS = {
 DRAWN = {"accuracy": "o", "content_recall": "^"}
 
 
-def spread(interval: dict[str, float] | None) -> str:
-    """A figure and half of its 95% interval, in percent."""
-    if interval is None or interval["value"] is None:
-        return "-"
-    if interval["low"] is None:  # of one sentence
-        return f"{100 * interval['value']:.1f}"
-    return f"{100 * interval['value']:.1f} ± {50 * (interval['high'] - interval['low']):.1f}"
-
-
 def group_of(result: dict[str, Any]) -> tuple[Any, ...]:
     """What must be the same for two results to be compared."""
     measured = [result.get(key) for key in ("dataset", "n", "sentences", "topn", "tokens")]
@@ -43,7 +35,7 @@ def group_of(result: dict[str, Any]) -> tuple[Any, ...]:
 
 def row(result: dict[str, Any]) -> list[str]:
     memory, seconds = result.get("peak_memory"), result.get("seconds", {}).get("embedding")
-    figures = [spread(result["intervals"].get(name)) for name in HEADINGS]
+    figures = [as_percent(result["intervals"].get(name)) for name in HEADINGS]
     cost = ["-" if seconds is None else f"{seconds:.0f}", "-" if memory is None else f"{memory / 1e6:.0f}"]
     return [result["model"].rpartition(":")[2], str(result["dimension"]), *figures, *cost]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from flip.evaluation.entities import EntityRow, entity_metrics
 from flip.evaluation.evaluate import EvaluationData, Measured, evaluate_dataset
-from flip.evaluation.paired import SHARED, side_by_side
+from flip.evaluation.paired import SHARED, as_percent, side_by_side
 from flip.evaluation.registry import EvaluationOptions
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
@@ -124,3 +125,10 @@ def test_a_share_of_few_sentences_has_no_interval(named: int) -> None:
     found = side_by_side([measured(0.3, named=named)])
     assert found.figures[0]["names"].value == 1 and np.isnan(found.figures[0]["names"].low)
     assert found.figures[0]["accuracy"].low < found.figures[0]["accuracy"].high
+
+
+def test_an_interval_is_written_as_far_as_there_is_one() -> None:
+    assert as_percent({"value": 0.5, "low": 0.486, "high": 0.514}) == "50.0 ± 1.4"
+    for unsure in (math.nan, None):  # None is what JSON makes of it
+        assert as_percent({"value": 0.5, "low": unsure, "high": unsure}, 2) == "50.00"
+        assert as_percent({"value": unsure, "low": unsure, "high": unsure}) == "-" == as_percent(None)

@@ -47,7 +47,7 @@ def _listed(words: list[WordChange]) -> dict[str, Any]:
 
 def draw_comparison(results: Sequence[dict[str, Any]], differences: dict[str, Any], topn: int, out: Output) -> None:
     """A row for each model, then how each differs from the first."""
-    from flip.evaluation.paired import HEADINGS
+    from flip.evaluation.paired import HEADINGS, as_percent
 
     first, words = results[0], sorted({one["words"] for one in results})
     known = " to ".join(str(count) for count in words[:: max(1, len(words) - 1)])
@@ -57,7 +57,7 @@ def draw_comparison(results: Sequence[dict[str, Any]], differences: dict[str, An
     names = [name for name in HEADINGS if any(name in one["intervals"] for one in results)]
     table = _table("model", "d", *(HEADINGS[name] for name in names))
     for one in results:
-        cells = [_spread(one["intervals"].get(name)) for name in names]
+        cells = [as_percent(one["intervals"].get(name)).replace(" ", "") for name in names]  # room is scarce
         table.add_row(*map(shown, (_label(one, results), one["dimension"], *cells)))
     frequent = [first["most_frequent_words"].get(name, {}).get("mean") for name in names]
     if any(mean is not None for mean in frequent):  # what is had without any embedding
@@ -100,11 +100,3 @@ def _label(result: dict[str, Any], results: Sequence[dict[str, Any]]) -> str:
     """The model, and the embedding where that is not the same for all or the model's own name."""
     alike = len({one["embedding"] for one in results}) == 1 or result["embedding"] == result["model"]
     return result["model"] if alike else f"{result['model']} on {result['embedding']}"
-
-
-def _spread(interval: dict[str, float] | None) -> str:
-    if interval is None or interval["value"] != interval["value"]:
-        return "-"
-    if interval["low"] != interval["low"]:
-        return f"{100 * interval['value']:.1f}"
-    return f"{100 * interval['value']:.1f}±{50 * (interval['high'] - interval['low']):.1f}"

@@ -54,6 +54,19 @@ class Interval:
         return vars(self)
 
 
+def as_percent(interval: Mapping[str, float | None] | None, decimals: int = 1) -> str:
+    """A figure and half of its 95% interval, from a record: `50.1 ± 1.4`; `-` where there is none.
+
+    What is not a number is null in JSON. A figure of few sentences stands alone, as it has no interval.
+    """
+    value, low, high = (None if interval is None else interval[key] for key in ("value", "low", "high"))
+    if value is None or value != value:
+        return "-"
+    if low is None or high is None or low != low:
+        return f"{100 * value:.{decimals}f}"
+    return f"{100 * value:.{decimals}f} ± {50 * (high - low):.{decimals}f}"
+
+
 @dataclass(frozen=True)
 class Difference:
     """What a model has more than the first, by figure, and the words that it finds more often or less often."""

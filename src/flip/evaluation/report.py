@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flip.evaluation.paired import HEADINGS
+from flip.evaluation.paired import HEADINGS, as_percent
 from flip.evaluation.plots import heading, inline_svgs, names_of
 from flip.evaluation.registry import FIGURES
 from flip.evaluation.report_data import page_data
@@ -75,17 +75,8 @@ def models_table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]
     named = [name for name in HEADINGS if any(name in one["intervals"] for one in results)]
     rows = []
     for name, result in zip(names_of(results), results, strict=True):
-        rows.append([name, *(_spread(result["intervals"].get(key)) for key in named)])
+        rows.append([name, *(as_percent(result["intervals"].get(key), 2) for key in named)])
     return ["model", *(HEADINGS[name] for name in named)], rows
-
-
-def _spread(interval: dict[str, float] | None) -> str:
-    """A figure and half of its interval, in percent."""
-    if interval is None or interval["value"] != interval["value"]:
-        return "-"
-    if interval["low"] != interval["low"]:  # of so few sentences that nothing can be said
-        return f"{100 * interval['value']:.2f}"
-    return f"{100 * interval['value']:.2f} ± {50 * (interval['high'] - interval['low']):.2f}"
 
 
 def bands_table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
