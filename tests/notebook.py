@@ -17,7 +17,9 @@ def executed(path: Path) -> Any:
         CellExecutionError: a cell fails.
     """
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, resources={"metadata": {"path": str(path.parent)}}, record_timing=False).execute()
+    resources = {"metadata": {"path": str(path.parent)}}
+    # One print arrives in one message or in several, as the kernel's timer falls.
+    NotebookClient(notebook, resources=resources, record_timing=False, coalesce_streams=True).execute()
     notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return notebook
 

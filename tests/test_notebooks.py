@@ -17,15 +17,15 @@ pytestmark = pytest.mark.slow
 NOTEBOOKS = sorted(ROOT.glob("examples/**/*.ipynb"))
 
 
-def shown(notebook: Any) -> list[tuple[str, dict[str, str]]]:
-    """(source, its output by kind) of each cell of code, without digits."""
+def shown(notebook: Any) -> list[tuple[str, list[tuple[str, str]]]]:
+    """(source, its outputs as sorted (kind, text)) of each cell of code, without digits."""
     found = []
     for cell in notebook.cells:
         if cell.cell_type == "code":
             texts = [
                 item for output in cell.outputs for item in output.get("data", {"text": output.get("text")}).items()
             ]
-            found.append((cell.source, {kind: masked(str(text)) for kind, text in texts}))
+            found.append((cell.source, sorted((kind, masked(str(text))) for kind, text in texts)))
     return found
 
 
