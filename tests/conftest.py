@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import orjson
 import pytest
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from flip.cli.app import main
 from flip.encoders import Encoder, load_encoder
@@ -93,6 +96,22 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _weights_are_read_once() -> Iterator[None]:
+    """A command of its own takes a tenth of a second for MiniLM's; a session of onnxruntime holds nothing else."""
+    opened, sessions = onnxruntime.InferenceSession, {}
+
+    def once(path: str, *args: Any, **kwargs: Any) -> onnxruntime.InferenceSession:
+        key = (path, Path(path).stat().st_mtime_ns)
+        if key not in sessions:
+            sessions[key] = opened(path, *args, **kwargs)
+        return sessions[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(onnxruntime, "InferenceSession", once)
+        yield
+
+
 @pytest.fixture(scope="session")
 def minilm() -> Encoder:
     """The real default encoder."""
@@ -133,6 +152,12 @@ def _make_quickstart(folder: Path) -> None:
 def run_folder(quickstart: Path) -> Path:
     """A checkpoint folder, trained on the quickstart corpus."""
     return quickstart / "run"
+
+
+@pytest.fixture(scope="session")
+def vectors(quickstart: Path) -> NDArray[np.float32]:
+    """The embeddings of `sentences`: (2015, 384)."""
+    return np.load(quickstart / "train.npy")
 
 
 @pytest.fixture

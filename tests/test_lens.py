@@ -14,11 +14,6 @@ from flip.errors import InputError, UsageError
 
 
 @pytest.fixture(scope="module")
-def vectors(minilm: Any, sentences: list[str]) -> np.ndarray:
-    return np.concatenate([minilm.encode(sentences[i : i + 256]) for i in range(0, len(sentences), 256)])
-
-
-@pytest.fixture(scope="module")
 def lens(vectors: np.ndarray, sentences: list[str]) -> flip.Lens:
     return flip.fit(vectors, sentences, encoder="minilm")
 
@@ -77,6 +72,7 @@ def test_sentences_alone_with_a_function_for_an_encoder(sentences: list[str], mi
     assert lens.explain("The train was late.").words
 
 
+@pytest.mark.slow
 def test_what_a_loaded_sentence_transformer_cuts_is_said(sentences: list[str]) -> None:
     from sentence_transformers import SentenceTransformer
 

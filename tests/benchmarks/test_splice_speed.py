@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Lasso
 
 from flip.evaluation.splice import Dictionary, decompose
 
@@ -16,6 +15,8 @@ FITTED = 200
 
 
 def test_splice_against_scikit_learns_lasso() -> None:
+    from sklearn.linear_model import Lasso
+
     rng = np.random.default_rng(0)
     concepts, d, penalty = 10_000, 384, 0.2
     centre = rng.normal(size=d)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-import typer
 
 from flip.cli import help, train
-from flip.cli.app import app, main
+from flip.cli.app import group, main
 
 COMMANDS = ("explain", "train", "eval", "embed", "vocab", "pull")
-GROUP = typer.main.get_command(app)
 
 
 def shown(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> str:
@@ -42,7 +40,7 @@ def test_every_option_has_its_panel_and_one_default(capsys: pytest.CaptureFixtur
     assert not re.search(r"\)\]|\[\(", text)
     expected = {
         max(option.opts, key=len)
-        for option in GROUP.commands[command].params  # type: ignore[attr-defined]
+        for option in group.commands[command].params  # type: ignore[attr-defined]
         if option.param_type_name == "option" and not option.hidden
     }
     assert flags(text) == expected | {"--help"}
@@ -64,5 +62,5 @@ def test_train_shows_ten_options_and_all_when_asked(capsys: pytest.CaptureFixtur
 
 
 def test_no_panel_names_an_option_that_no_command_has() -> None:
-    known = {opt for command in GROUP.commands.values() for option in command.params for opt in option.opts}  # type: ignore[attr-defined]
+    known = {opt for command in group.commands.values() for option in command.params for opt in option.opts}  # type: ignore[attr-defined]
     assert set(help._PANEL) - known == {"--help"}

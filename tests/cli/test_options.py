@@ -7,9 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
-from flip.cli.app import app, main
+from flip.cli.app import group, main
 from flip.cli.command import _SECTIONS
 from flip.cli.flag import flags_of
 from flip.cli.settings import load_settings
@@ -19,7 +18,7 @@ from flip.training.recipes import PAPER, TrainConfig
 
 @pytest.mark.parametrize("section", _SECTIONS)
 def test_every_setting_of_a_section_that_has_a_flag_is_an_option(section: str) -> None:
-    parameters = {one.name for one in get_command(app).commands[section].params}  # type: ignore[attr-defined]
+    parameters = {one.name for one in group.commands[section].params}  # type: ignore[attr-defined]
     assert set(flags_of(_SECTIONS[section])) <= parameters
 
 

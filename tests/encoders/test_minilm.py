@@ -23,6 +23,7 @@ def official_folder() -> Path:
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
+@pytest.mark.slow
 def test_agrees_with_the_official_fp32_model(minilm: Encoder, sentences: list[str]) -> None:
     from sentence_transformers import SentenceTransformer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,10 @@ from flip.encoders.sentence_transformers import _PROBES
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.files import sha256
 
-pytest.importorskip("sentence_transformers", reason="the extra `st` is not installed")
+pytestmark = [
+    pytest.mark.slow,  # sentence-transformers takes three seconds to load
+    pytest.mark.skipif(find_spec("sentence_transformers") is None, reason="the extra `st` is not installed"),
+]
 SENTENCES = ["The cat sat on the mat.", "Es regnet seit drei Tagen.", "Yes.", "A much longer sentence " * 8]
 DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 FLOAT32 = EncoderOptions(precision="float32")

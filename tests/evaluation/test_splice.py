@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Lasso
 
 from flip.evaluation.metrics import accuracy, hits
 from flip.evaluation.splice import PENALTIES, Dictionary, choose_penalty, decompose, embed_concepts, tune_splice
@@ -35,6 +34,8 @@ def test_each_side_is_centred_by_its_own_mean() -> None:
 
 @pytest.mark.parametrize("penalty", [0.3, 0.1])
 def test_weights_equal_those_of_the_positive_lasso(penalty: float) -> None:
+    from sklearn.linear_model import Lasso
+
     concepts, u, train = problem()
     dictionary = Dictionary.of(concepts, train)
     found = decompose(dictionary, u, penalty, 100)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from bertopic import BERTopic
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
 
 from flip.errors import InputError
-from flip.integrations.bertopic import LensRepresentation
+
+if TYPE_CHECKING:
+    from bertopic import BERTopic
+
+pytestmark = pytest.mark.slow  # BERTopic takes three seconds to load
 
 KINDS = {
     "weather": "The {} fell on the {} all night.|rain snow hail|roof road valley hills harbour",
@@ -37,18 +38,33 @@ def embeddings(documents: list[str], minilm: Any) -> np.ndarray:
     return np.asarray(minilm.encode(documents))
 
 
-Fitted = Callable[..., BERTopic]
+Fitted = Callable[..., "BERTopic"]
+
+
+def representation(embeddings: Any, **options: Any) -> Any:
+    from flip.integrations.bertopic import LensRepresentation
+
+    return LensRepresentation(embeddings, **options)
+
+
+def clustering(named_by: Any, k: int) -> BERTopic:
+    from bertopic import BERTopic
+    from sklearn.cluster import KMeans
+    from sklearn.decomposition import PCA
+
+    return BERTopic(
+        umap_model=PCA(5, random_state=0),
+        hdbscan_model=KMeans(k, random_state=0, n_init=3),
+        representation_model=named_by,
+    )
 
 
 @pytest.fixture
 def fitted(documents: list[str], embeddings: np.ndarray) -> Fitted:
     """A BERTopic of k topics with another representation."""
 
-    def fit(representation: Any, k: int = 3) -> BERTopic:
-        model = BERTopic(
-            umap_model=PCA(5, random_state=0), hdbscan_model=KMeans(k, random_state=0, n_init=3),
-            representation_model=representation,
-        )  # fmt: skip
+    def fit(named_by: Any, k: int = 3) -> BERTopic:
+        model = clustering(named_by, k)
         model.fit_transform(documents, embeddings)
         return model
 
@@ -56,7 +72,7 @@ def fitted(documents: list[str], embeddings: np.ndarray) -> Fitted:
 
 
 def test_topics_are_named_from_embeddings_alone(fitted: Fitted, embeddings: np.ndarray, documents: list[str]) -> None:
-    model = fitted(LensRepresentation(embeddings, top_n_words=6))
+    model = fitted(representation(embeddings, top_n_words=6))
     named = [{word for word, _ in words} for words in model.get_topics().values()]
     said = [{kind for kind, words in KINDS.items() if topic & set(re.findall(r"\w+", words))} for topic in named]
     assert sorted(said, key=str) == sorted([{kind} for kind in KINDS], key=str), named
@@ -64,16 +80,13 @@ def test_topics_are_named_from_embeddings_alone(fitted: Fitted, embeddings: np.n
         weights = [weight for _, weight in words]
         assert len(words) == 6 and weights == sorted(weights, reverse=True) and weights[-1] > 0
     # The same embeddings with texts that say nothing give the same names.
-    again = BERTopic(
-        umap_model=PCA(5, random_state=0), hdbscan_model=KMeans(3, random_state=0, n_init=3),
-        representation_model=LensRepresentation(embeddings, top_n_words=6),
-    )  # fmt: skip
+    again = clustering(representation(embeddings, top_n_words=6), 3)
     again.fit_transform([f"document number {i} of many" for i in range(len(documents))], embeddings)
     assert again.get_topics() == model.get_topics()
 
 
 def test_beside_others_and_after_merging(fitted: Fitted, embeddings: np.ndarray, documents: list[str]) -> None:
-    model = fitted({"Main": LensRepresentation(embeddings), "counted": []}, k=4)
+    model = fitted({"Main": representation(embeddings), "counted": []}, k=4)
     assert set(model.topic_aspects_) == {"counted"} and len(model.get_topics()) == 4
     model.merge_topics(documents, [0, 1])
     assert len(model.get_topics()) == 3 and all(words[0][0] for words in model.get_topics().values())
@@ -85,7 +98,7 @@ def test_a_topic_of_all_documents_has_nothing_to_be_told_from(
     fitted: Fitted, embeddings: np.ndarray, documents: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        parents = fitted(LensRepresentation(embeddings)).hierarchical_topics(documents)
+        parents = fitted(representation(embeddings)).hierarchical_topics(documents)
     assert len(parents) == 2
     assert "no word is surely said more there" in caplog.text
 
@@ -100,4 +113,4 @@ def test_a_topic_of_all_documents_has_nothing_to_be_told_from(
 )
 def test_embeddings_of_something_else(fitted: Fitted, embeddings: np.ndarray, wrong: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        fitted(LensRepresentation(wrong(embeddings)))
+        fitted(representation(wrong(embeddings)))

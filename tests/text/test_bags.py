@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.feature_extraction.text import CountVectorizer
 
 from flip.text.bags import bags_of_indices, bags_of_words
 from flip.text.tokenize import Tokenizer, normalize
@@ -17,6 +16,8 @@ def dense(bags, size: int) -> np.ndarray:
 
 
 def test_equal_count_vectorizer(sentences: list[str]) -> None:
+    from sklearn.feature_extraction.text import CountVectorizer
+
     vocabulary = build_vocabulary(sentences, Tokenizer())
     bags = bags_of_words(sentences[:300], vocabulary)
     theirs = CountVectorizer(vocabulary=vocabulary.index, token_pattern=r"(?u)\b\w\w+\b", preprocessor=normalize)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import orjson
 import pytest
-from sklearn.feature_extraction.text import CountVectorizer
 
 from flip.errors import InputError, UsageError
 from flip.text.tokenize import Tokenizer, normalize
@@ -23,6 +22,8 @@ from flip.text.vocabulary import Vocabulary, build_vocabulary, options_path
     ],
 )
 def test_equals_count_vectorizer(sentences: list[str], options: dict) -> None:
+    from sklearn.feature_extraction.text import CountVectorizer
+
     options = dict(options)
     ngram = options.pop("ngram", (1, 1))
     ours = build_vocabulary(sentences, Tokenizer(ngram=ngram), max_features=None, **options)
@@ -35,6 +36,8 @@ def test_equals_count_vectorizer(sentences: list[str], options: dict) -> None:
     "options", [{"max_df": 1}, {"min_df": 1.0}, {"min_df": 1, "max_df": 1.0}, {"min_df": 0.5}, {"max_df": 2}]
 )
 def test_integers_count_sentences_and_decimals_are_shares_as_in_count_vectorizer(options: dict) -> None:
+    from sklearn.feature_extraction.text import CountVectorizer
+
     texts = ["the cat sat", "the dog sat", "the bird flew"]
     theirs = CountVectorizer(token_pattern=r"(?u)\b\w\w+\b", **options).fit(texts)
     assert list(build_vocabulary(texts, Tokenizer(), **options).words) == sorted(theirs.vocabulary_)
@@ -55,6 +58,8 @@ def test_a_vocabulary_of_clauses_says_what_to_do() -> None:
 
 
 def test_accents_as_count_vectorizer_strips_them() -> None:
+    from sklearn.feature_extraction.text import CountVectorizer
+
     texts = ["Çà et là, déjà vu", "naïve café ﬁn"]
     for accents in ("ascii", "unicode"):
         theirs = CountVectorizer(token_pattern=r"(?u)\b\w\w+\b", strip_accents=accents).fit(map(normalize, texts))

@@ -9,7 +9,6 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from sklearn.feature_extraction.text import CountVectorizer
 
 from flip.evaluation.metrics import References
 from flip.text.bags import bags_of_indices
@@ -115,6 +114,8 @@ TEXTS = ["Don't stop—now, it's Été!", "the don of it", "Stop the 5-a-side re
 @pytest.mark.parametrize("ngram", [(1, 1), (1, 2)])
 def test_words_are_counted_as_their_loader_does(name: TokenizerName, lowercase: bool, ngram: tuple[int, int]) -> None:
     """The vocabulary is made of stripped text, and looked for in text that is not."""
+    from sklearn.feature_extraction.text import CountVectorizer
+
     cut = Tokenizer(name, "ascii", ngram, lowercase=lowercase)
     words = build_vocabulary(TEXTS, cut)
     theirs = CountVectorizer(

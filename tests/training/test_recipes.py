@@ -50,12 +50,10 @@ def test_small_data_are_passed_over_more_often() -> None:
 
 
 def test_every_ingredient_has_a_flag_and_a_setting() -> None:
-    from typer.main import get_command
-
-    from flip.cli.app import app
+    from flip.cli.app import group
     from flip.cli.options import TrainSettings
 
-    flags = {parameter.name for parameter in get_command(app).commands["train"].params}  # type: ignore[attr-defined]
+    flags = {parameter.name for parameter in group.commands["train"].params}  # type: ignore[attr-defined]
     names = {field.name for field in fields(TrainConfig)}
     assert names <= flags
     assert names - {"seed"} <= {field.name for field in fields(TrainSettings)}  # --seed is shared by all commands

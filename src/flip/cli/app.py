@@ -55,6 +55,8 @@ for _name, _command, _class, _epilog, _line in (
 ):
     app.command(_name, cls=_class, epilog=_epilog, short_help=_line)(_command)
 
+group = typer.main.get_command(app)
+
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line and returns its exit code.
@@ -64,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     show_what_can_be_shown()
     try:
-        app(args=argv, prog_name="flip")
+        group(args=argv, prog_name="flip")
         code = 0
     except SystemExit as stop:
         if isinstance(stop.__context__, BrokenPipeError):  # `--help | head`
