@@ -62,6 +62,7 @@ def test_measured_saved_and_loaded(lens: flip.Lens, vectors: np.ndarray, sentenc
     assert (tmp_path / "run" / "README.md").is_file()
 
 
+@pytest.mark.slow
 def test_sentences_alone_with_a_function_for_an_encoder(sentences: list[str], minilm: Any) -> None:
     def mine(texts: list[str]) -> list[list[float]]:
         return minilm.encode(texts).astype(np.float64).tolist()  # type: ignore[no-any-return]

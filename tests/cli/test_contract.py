@@ -93,6 +93,7 @@ def test_version() -> None:
     assert subprocess.check_output([*FLIP, "--version"], text=True) == f"flip {__version__}\n"
 
 
+@pytest.mark.slow
 def test_a_pipe_in_gives_a_json_line_for_each_line_in_order() -> None:
     lines = [f"The train number {i} was late." for i in range(150)]
     lines[7] = ""
@@ -105,6 +106,7 @@ def test_a_pipe_in_gives_a_json_line_for_each_line_in_order() -> None:
     assert all(len(record["keywords"]) == 3 for i, record in enumerate(records) if i != 7)
 
 
+@pytest.mark.slow
 def test_a_slow_producer_is_answered_line_by_line() -> None:
     with subprocess.Popen([*FLIP, "explain"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
@@ -118,6 +120,7 @@ def test_a_slow_producer_is_answered_line_by_line() -> None:
         assert process.wait(30) == 0
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("The train was late.\n" * 3000)
     command = f"{' '.join(FLIP)} explain {tmp_path}/in.txt | head -n 2; exit ${{PIPESTATUS[0]}}"
@@ -193,6 +196,7 @@ def test_interrupting_training_says_how_to_go_on(quickstart: Path, tmp_path: Pat
     assert resumed.returncode == 0  # what lies there is a whole model
 
 
+@pytest.mark.slow
 def test_output_in_a_terminal_is_a_table_and_no_color_is_respected() -> None:
     def terminal(**env: str) -> str:
         command = [

@@ -60,6 +60,7 @@ def test_common_voice_as_text_and_as_speech(tmp_path: Path) -> None:
         list(read_records(tsv))
 
 
+@pytest.mark.slow
 def test_common_voice_through_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("faster_whisper", reason="the extra `offline` is not installed")
     tsv, clips = common_voice(tmp_path)
@@ -136,12 +137,13 @@ def test_a_part_without_inputs(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "o.shard-1-of-8.npy is empty: there are more parts than inputs" in err
 
 
+@pytest.mark.slow
 def test_an_api_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openai", reason="the extra `openai` is not installed")
     from api_server import KEY, Server, vector
 
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr("flip.encoders.api._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("flip.encoders.api._FIRST_WAIT", 0.002)
     sentences = [f"number {i}" for i in range(1000)]
     (tmp_path / "a.txt").write_text("\n".join(sentences))
     server = Server()

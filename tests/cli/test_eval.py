@@ -240,6 +240,7 @@ def test_details_are_one_record_a_sentence(flip: Flip, here: Path, two_views: Pa
     assert np.mean(clean) == pytest.approx(done.records[0]["metrics"]["accuracy"]["bias"]["mean"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["p.svg", "p.png", "p.pdf"])
 def test_plots_by_ending(flip: Flip, here: Path, two_views: Path, run_folder: Path, smaller: Path, name: str) -> None:
     args = ["--model", run_folder, "--data", two_views, "--compare", smaller, "--plot", name]

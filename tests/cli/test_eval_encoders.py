@@ -168,6 +168,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server.http.server_close()
 
 
+@pytest.mark.slow
 def test_what_an_api_costs_is_said_before_and_nobody_has_what_it_goes_without(
     flip: Flip, corpus: Path, server: Server
 ) -> None:

@@ -56,6 +56,7 @@ def test_every_command_reads_the_same_sentences(name: str, flip: Flip, here: Pat
     np.testing.assert_allclose(np.load("u.npy"), minilm.encode(SAID), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pretty.json", "train.tsv", "a.txt.gz", "utf16.txt"])
 def test_train_reads_them_too(name: str, flip: Flip, here: Path, sentences: list[str]) -> None:
     some = sentences[:60]

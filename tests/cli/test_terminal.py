@@ -68,6 +68,7 @@ def test_no_control_character_reaches_the_terminal(tmp_path: Path) -> None:
     assert controls(output) == set()
 
 
+@pytest.mark.slow
 def test_a_vocabulary_may_hold_control_characters(tmp_path: Path, run_folder: Path) -> None:
     import shutil
 
@@ -80,6 +81,7 @@ def test_a_vocabulary_may_hold_control_characters(tmp_path: Path, run_folder: Pa
     assert controls(output) == set()
 
 
+@pytest.mark.slow
 def test_a_terminal_that_cannot_show_a_word_gets_it_escaped(tmp_path: Path) -> None:
     environment = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}
     for argv in (["explain", "--text", "naïve 水"], ["explain", "--text", "naïve 水", "--json"]):
@@ -95,6 +97,7 @@ def test_what_goes_into_a_file_is_utf8_whatever_the_locale() -> None:
     assert orjson.loads(done.stdout)["text"] == "naïve 水"
 
 
+@pytest.mark.slow
 def test_arguments_and_names_that_are_not_utf8(tmp_path: Path) -> None:
     name = os.fsencode(tmp_path) + b"/caf\xe9.txt"
     Path(os.fsdecode(name)).write_text("The cat sat.\n")

@@ -41,6 +41,7 @@ def test_force_keeps_the_run_until_the_next_one_begins(flip: Flip, fails: Fails,
     assert flip("explain", "--model", "run", "Hello there.").code == 0
 
 
+@pytest.mark.slow
 def test_resume_refuses_other_embeddings_of_the_same_sentences(flip: Flip, fails: Fails, copied: Path) -> None:
     assert flip(*DATA).code == 0
     for part, key in (("train", "embeddings"), ("dev", "dev embeddings")):
@@ -90,6 +91,7 @@ def test_extra_data_are_of_the_same_encoder(fails: Fails, copied: Path) -> None:
     assert "more.npy has 100 dimensions, train.npy has 384" in fails(3, *DATA, "--extra", "more")
 
 
+@pytest.mark.slow
 def test_an_embedding_without_weight_is_neither_read_nor_measured(flip: Flip, copied: Path) -> None:
     entries = []
     for part in ("train", "dev", "test"):

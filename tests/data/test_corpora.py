@@ -42,6 +42,7 @@ def bitext(here: Path, sentences: list[str]) -> tuple[str, str]:
     return "europarl.en", "europarl.xx"
 
 
+@pytest.mark.slow
 def test_a_common_voice_release_folder(release: Path, flip: Flip) -> None:
     done = flip("embed", release, "--dataset", "data")
     assert done.code == 0, done.err
@@ -54,6 +55,7 @@ def test_a_common_voice_release_folder(release: Path, flip: Flip) -> None:
     assert flip("train", "--data", "data/datasets.yaml", "--vocab", "v.json", "-o", "run", "--epochs", 1).code == 0
 
 
+@pytest.mark.slow
 def test_two_aligned_files(bitext: tuple[str, str], flip: Flip, minilm: Any) -> None:
     done = flip("embed", *bitext, "--pair", "--dataset", "data", "--split", "rest,30,40", "--dtype", "float16")
     assert done.code == 0, done.err

@@ -26,7 +26,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("GEMINI_API_KEY", KEY)
     monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
-    monkeypatch.setattr("flip.encoders.api._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("flip.encoders.api._FIRST_WAIT", 0.002)
     server = Server()
     yield server
     server.http.shutdown()
@@ -74,11 +74,11 @@ def test_a_storm_ends_in_one_clear_error(kind: str, server: Server) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_server_says_how_long_to_wait(kind: str, server: Server) -> None:
-    server.faults = [(429, 0.7)]
+    server.faults = [(429, 0.3)]
     encoder = load(kind, server)
     started = time.perf_counter()
     encoder.encode(["a"])
-    assert time.perf_counter() - started >= 0.7
+    assert time.perf_counter() - started >= 0.3
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -47,6 +47,7 @@ def test_an_empty_batch(minilm: Encoder) -> None:
     assert minilm.encode([]).shape == (0, 384)
 
 
+@pytest.mark.slow
 def test_one_by_one_or_in_batches_gives_the_same_vectors_and_keywords(minilm: Encoder, sentences: list[str]) -> None:
     texts = [*sentences[:60], "A much longer sentence. " * 30]
     batch = minilm.encode(texts)

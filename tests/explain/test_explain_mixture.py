@@ -134,6 +134,7 @@ def test_the_environment_of_the_user_may_name_it(
     assert flip("explain", "A garden.", "-m", folder).code == 0
 
 
+@pytest.mark.slow
 def test_vectors_that_nothing_names_have_no_probability(run: Callable[..., Path], flip: Flip, quickstart: Path) -> None:
     np.save("u.npy", np.load(quickstart / "test.npy")[:2])
     Path("u.jsonl").write_text(json.dumps({"embedding": np.load("u.npy")[0].tolist()}))
@@ -151,6 +152,7 @@ def test_vectors_that_nothing_names_have_no_probability(run: Callable[..., Path]
     assert flip("explain", "u.npy", "-m", run(), "--encoder", "labse").code == 3
 
 
+@pytest.mark.slow
 def test_a_model_trained_on_vectors_of_unknown_origin_takes_vectors_only(
     here: Path, quickstart: Path, flip: Flip, fails: Callable[..., str]
 ) -> None:

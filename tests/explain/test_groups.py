@@ -213,6 +213,7 @@ def test_what_makes_no_sense_is_said(fails: Fails, topics: Path) -> None:
     assert ".parquet" in fails(2, "explain", topics, "--clusters", 2, "--labels", "l.csv")
 
 
+@pytest.mark.slow
 def test_the_bundled_model_names_no_random_groups(minilm: Encoder, sentences: list[str]) -> None:
     u = minilm.encode(sentences[:600])
     found = grouped(load_checkpoint(), u, RNG.integers(0, 3, 600).tolist())

@@ -347,6 +347,7 @@ def test_endpoint_home_and_token_come_from_the_environment(hub: Hub, tmp_path: P
     assert Path(json.loads(done.stdout)["folder"]).is_relative_to(tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_progress_is_drawn_on_a_terminal_only(hub: Hub, tmp_path: Path) -> None:
     pty = pytest.importorskip("pty", reason="needs a pseudo-terminal")
     termios = pytest.importorskip("termios", reason="needs a pseudo-terminal")
