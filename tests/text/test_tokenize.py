@@ -5,7 +5,7 @@ import string
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flip.errors import InputError
@@ -27,6 +27,7 @@ def test_normalizing_twice_changes_nothing_and_leaves_no_ascii_punctuation(text:
 
 # Marks are ours to keep; which unassigned characters are letters, two libraries need not agree on.
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=("M", "Cn", "Co"))))
+@example("0🄰 ⓐb")  # symbols to Python, letters to Unicode
 def test_latin_equals_the_published_pattern_where_there_are_no_marks(text: str) -> None:
     assert Tokenizer()(text) == re.findall(r"(?u)\b\w\w+\b", normalize(text))
 

@@ -100,7 +100,8 @@ _ASCII_WORDS = re.compile(r"\w\w+", re.ASCII)
 def _latin_words() -> Pattern[str]:
     import regex
 
-    return regex.compile(r"[\w\p{M}\p{N}]{2,}")
+    # Not \w, which has circled letters in this library, and not in the one of the published pattern.
+    return regex.compile(r"[\p{L}\p{M}\p{N}_]{2,}")
 
 
 def _latin(text: str) -> list[str]:
