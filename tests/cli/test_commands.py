@@ -78,6 +78,7 @@ def test_one_command_from_a_corpus_to_a_model(flip: Flip, here: Path, sentences:
     assert flip("train", "sents.txt", "-o", "run", "--epochs", 2, "--resume").code == 0
 
 
+@pytest.mark.slow
 def test_a_corpus_with_a_published_vocabulary(flip: Flip, here: Path, sentences: list[str]) -> None:
     (here / "sents.txt").write_text("\n".join(sentences[:300]))
     (here / "vocab_3.json").write_text('{"the": 0, "was": 1, "children": 2}')
@@ -111,6 +112,7 @@ def test_augmented_sentences_are_of_the_training_part_and_can_be_left_out(
         assert load_checkpoint("without").vocabulary.words == load_checkpoint("with").vocabulary.words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [("--rank", "full"), ("--rank", 16), ("--recipe", "paper", "--epochs", 3), ("--objective", "multinomial")],

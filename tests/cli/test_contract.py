@@ -215,6 +215,7 @@ def test_output_in_a_terminal_is_a_table_and_no_color_is_respected() -> None:
     assert "\x1b[1;32m" not in plain
 
 
+@pytest.mark.slow
 def test_json_and_quiet_on_a_terminal() -> None:
     command = f"{' '.join(FLIP)} explain 'The cat sat.' --json -q"
     done = subprocess.run(["script", "-qec", command, os.devnull], capture_output=True, text=True)

@@ -130,6 +130,7 @@ def test_a_third_encoder_costs_only_itself_and_other_options_are_another_run(fli
     assert "minilm: trained" in longer.err and longer.records[0]["run"] not in (fewer.records[0]["run"], minilm["run"])
 
 
+@pytest.mark.slow
 def test_other_weights_of_an_encoder_that_does_not_say_so_are_noticed(flip: Flip, corpus: Path) -> None:
     command = ("eval", "sents.txt", "--augment", 0, "--encoder", "own.py:letters")
     before = flip(*command).records[0]
@@ -188,6 +189,7 @@ def test_what_an_api_costs_is_said_before_and_nobody_has_what_it_goes_without(
     assert all(load_checkpoint(one["run"]).config.data["augmented"] for one in more.records[:2])
 
 
+@pytest.mark.slow
 def test_a_script_without_spaces_is_cut_by_its_own_tokenizer(flip: Flip, here: Path, monkeypatch) -> None:
     monkeypatch.setenv("FLIP_TRAIN__EPOCHS", "1")
     words = ["我们", "喜欢", "火车", "今天", "天气", "很好", "明天", "下雨", "老师", "学生"]

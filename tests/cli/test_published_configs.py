@@ -108,6 +108,7 @@ def release(here: Path, quickstart: Path) -> Path:
     return here
 
 
+@pytest.mark.slow
 def test_the_published_files_go_through_vocab_train_and_eval(release: Path, flip: Callable[..., Any]) -> None:
     vocab = "exp/cv_15/en_unigram/vocab.json"
     made = flip("vocab", "--config", "configs/vocab_en.yaml", "--data", "configs/datasets.yaml", "-o", vocab)

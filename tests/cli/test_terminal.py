@@ -90,6 +90,7 @@ def test_a_terminal_that_cannot_show_a_word_gets_it_escaped(tmp_path: Path) -> N
         assert output.isascii()
 
 
+@pytest.mark.slow
 def test_what_goes_into_a_file_is_utf8_whatever_the_locale() -> None:
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}
     done = subprocess.run([*FLIP, "explain", "--text", "naïve 水"], env=environment, capture_output=True, check=False)

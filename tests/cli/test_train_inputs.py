@@ -109,6 +109,7 @@ def test_an_embedding_without_weight_is_neither_read_nor_measured(flip: Flip, co
     assert zero.bias_weight == alone.bias_weight
 
 
+@pytest.mark.slow
 def test_what_the_command_line_names_wins_over_flip_toml(flip: Flip, copied: Path) -> None:
     (copied / "flip.toml").write_text('[train]\ncorpus = ["nowhere.txt"]\naugment = 3\n')
     done = flip(*DATA)

@@ -118,6 +118,7 @@ def test_one_tsv_with_both_sides(here: Path, name: str, header: str, ids: list[s
     assert sorted(pairs) == sorted((f"left {i} word", f"right {i}") for i in range(50))
 
 
+@pytest.mark.slow
 def test_plain_text(here: Path, sentences: list[str], flip: Flip) -> None:
     (here / "a.txt").write_text("\n".join(sentences[:200]))
     done = flip("embed", "a.txt", "--dataset", "data", "--split", "0.8,0.1,0.1", "--seed", 7)

@@ -59,6 +59,7 @@ def test_figures_are_those_of_the_metrics_and_intervals_those_of_their_errors() 
         assert interval.high - interval.low == pytest.approx(2 * 1.96 * value["se"], rel=0.15)
 
 
+@pytest.mark.slow
 def test_differences_are_paired_seeded_and_none_to_itself() -> None:
     clean, noisy = measured(0.5), measured(0.7)
     found = side_by_side([clean, noisy, clean])

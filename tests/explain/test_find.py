@@ -101,6 +101,7 @@ def test_find_on_the_command_line(flip: Flip, fails: Fails, store: Path, sentenc
     assert "jobs of their own" in fails(2, "explain", store, "--find", "train", "--group-by", "id")
 
 
+@pytest.mark.slow
 def test_sparse_vectors(flip: Flip, store: Path, u: np.ndarray) -> None:
     assert flip("explain", store, "--sparse", "sparse.parquet", "-q").code == 0
     table = pq.read_table("sparse.parquet")
@@ -140,6 +141,7 @@ def test_what_flip_toml_asks_of_stores_is_asked_of_stores_alone(flip: Flip, stor
     assert len(done.records) == len(pq.read_table("found.parquet")) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "flags", "key"),
     [

@@ -317,6 +317,7 @@ def test_values_that_float16_loses_are_refused_before_anything_is_written(tmp_pa
         assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_bundled_model_is_written_for_other_programs(
     here: Path, flip: Callable[..., Any], fails: Callable[..., str]
 ) -> None:
