@@ -50,18 +50,18 @@ def test_the_same_commands_twice_lose_nothing(flip: Flip, quickstart: Path, monk
 
 @pytest.mark.slow
 def test_one_command_from_a_corpus_to_a_model(flip: Flip, here: Path, sentences: list[str]) -> None:
-    (here / "sents.txt").write_text("\n".join(["", *sentences[:900]]))
+    (here / "sents.txt").write_text("\n".join(["", *sentences[:500]]))
     done = flip("train", "sents.txt", "-o", "run", "--epochs", 8)
     assert done.code == 0, done.err
     assert "1 blank lines dropped" in done.err
     assert done.records[0]["dataset"] == "test"
     config = load_checkpoint("run").config
     assert config.encoder.name == "minilm"
-    assert config.metrics["test"]["accuracy"]["bias"]["n"] == 45
+    assert config.metrics["test"]["accuracy"]["bias"]["n"] == 25
     assert config.data["corpus"] == ["sents.txt"]
     cut = (here / "run" / "data" / "augmented.sentences.txt").read_text(encoding="utf-8").splitlines()
-    assert config.data["augmented"] == len(cut) > 2 * 800
-    assert config.data["train_sentences"] == len((here / "run" / "data" / "train.npy").read_bytes()) // 1536 == 810
+    assert config.data["augmented"] == len(cut) > 2 * 440
+    assert config.data["train_sentences"] == len((here / "run" / "data" / "train.npy").read_bytes()) // 1536 == 450
     assert config.training["calibrate"] is True
     measured = flip("eval", "--model", "run", "--metrics", "calibration").records[0]["metrics"]["threshold_f1"]
     assert 0 < measured["threshold"] == config.threshold < 1  # chosen on dev, not on what is measured
@@ -267,7 +267,7 @@ def test_settings_flag_over_environment_over_file_over_default(
 def test_seed_changes_the_split(flip: Flip, here: Path, sentences: list[str]) -> None:
     (here / "s.txt").write_text("\n".join(sentences[:200]))
     for seed in (0, 1):
-        assert flip("train", "s.txt", "-o", f"run{seed}", "--epochs", 1, "--seed", seed).code == 0
+        assert flip("train", "s.txt", "-o", f"run{seed}", "--epochs", 1, "--augment", 0, "--seed", seed).code == 0
     first, second = ((here / f"run{seed}/data/test.sentences.txt").read_text() for seed in (0, 1))
     assert first != second
 
