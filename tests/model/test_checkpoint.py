@@ -21,6 +21,7 @@ from flip.model.checkpoint import Checkpoint, load_checkpoint, load_model, save_
 from flip.model.config import CheckpointConfig
 from flip.model.linear import FactorizedLogLinear, LogLinear
 from flip.text.vocabulary import Vocabulary
+from tests.conftest import Flip
 
 WORDS, RANK, D = 50, 8, 1024
 
@@ -315,6 +316,22 @@ def test_values_that_float16_loses_are_refused_before_anything_is_written(tmp_pa
         with pytest.raises(InputError, match="do not fit into float16"):
             save_checkpoint(tmp_path / "run", Checkpoint(model, vocabulary), "float16")
         assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_its_name_is_not_the_bundled_model(flip: Flip, fails: Callable[..., str], here: Path) -> None:
+    """Without --model no folder is asked; with it, what is meant has to be said."""
+    bundled = load_checkpoint()
+    other = replace(bundled, vocabulary=replace(bundled.vocabulary, words=bundled.vocabulary.words[::-1]))
+    save_checkpoint(here / "minilm-en", other)
+    text = "The train to Boston was late."
+    assert {word["word"] for word in flip("explain", text, "--topn", 1).records[0]["keywords"]} == {"boston"}
+    assert load_checkpoint().vocabulary == bundled.vocabulary
+    err = fails(2, "explain", text, "--model", "minilm-en")
+    assert "'minilm-en' is a bundled model, and something here" in err
+    assert "./minilm-en is what is here; with no name given, the bundled minilm-en is taken" in err
+    for name in ("./minilm-en", here / "minilm-en", "minilm-en/"):
+        assert flip("explain", text, "--model", name).records[0]["keywords"][0]["word"] != "boston"
+    assert load_checkpoint(Path("minilm-en")).vocabulary == other.vocabulary
 
 
 @pytest.mark.slow

@@ -231,8 +231,14 @@ class Explainer:
     def _warnings(self, record: Record | InputError, far: bool, transcript: str | None) -> list[str]:
         """Warnings that belong to a record."""
         found = []
-        if name := unknown_script(transcript or _content(record).get("text", ""), self.checkpoint.vocabulary.scripts):
+        text = transcript or _content(record).get("text", "")
+        if name := unknown_script(text, self.checkpoint.vocabulary.scripts):
             found.append(f"the model has no word in {name} script, and may say nothing true of it")
+        elif self._hardly_knows(text):
+            found.append(
+                "many words are not in the model's vocabulary: another language or subject, "
+                "of which it may say nothing true"
+            )
         if self._of_unknown_origin(record):
             encoder = self.checkpoint.encoder
             found.append(
@@ -242,6 +248,17 @@ class Explainer:
         if far:
             found.append("the vector lies far outside those of the training: another encoder, scale or normalisation?")
         return found
+
+    def _hardly_knows(self, text: str) -> bool:
+        """Whether the vocabulary has of these words less than two thirds of the share that it has of its tests.
+
+        With the bundled model that is so of 91 to 99 of 100 sentences in German, French, Spanish and Italian, and of at
+        most one in 200 in English, of any of its sources.
+        """
+        usual = self.checkpoint.config.known_words
+        said = {word for piece in self.reader.pieces(text) for word in piece.words} if usual else set()
+        known = sum(word in self.checkpoint.vocabulary.index for word in said)
+        return usual is not None and len(said) > 1 and known < usual * 2 / 3 * len(said)
 
     @cached_property
     def reader(self) -> Reader:

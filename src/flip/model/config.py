@@ -43,6 +43,13 @@ class CheckpointConfig:
     threshold: float | None = None
     others: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def known_words(self) -> float | None:
+        """The share of a sentence's words that the vocabulary has, on the text of its tests that it knows least."""
+        measured = [one.get("known_words") for one in self.metrics.values() if isinstance(one, dict)]
+        means = [one.get("mean") for one in measured if isinstance(one, dict)]
+        return min((mean for mean in means if isinstance(mean, float)), default=None)
+
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any], dimension: int) -> CheckpointConfig:
         """What `to_dict` wrote for a model of this dimension; what is of another type is another program's."""

@@ -45,23 +45,31 @@ def locate(
     Args:
         name: a folder with model.safetensors; the folder that published training writes (`checkpoints/*.safetensors`,
             or `.pt` of its first version, and vocab.json beside `checkpoints`); a file of these kinds; the name of a
-            bundled model (None is the default one); or OWNER/NAME[/SUBFOLDER] on the hub.
+            bundled model (None is the default one, whatever lies here); or OWNER/NAME[/SUBFOLDER] on the hub.
         vocab: the vocabulary, where it does not lie beside the model or one folder up.
         offline: never ask the hub.
         on_pull: called with the name before something is downloaded.
 
     Raises:
         UnavailableError: there is no such folder, file or bundled model, and the hub does not have it either.
+        UsageError: a bundled model and a folder here have this name.
         InputError: the folder holds no model, or several; or there is no vocabulary.
     """
-    name = str(DEFAULT_MODEL if name is None else name)
+    if name is None:
+        return _complete(BUNDLED / DEFAULT_MODEL / MODEL_FILE, vocab)
     path = Path(name)
+    if is_bundled(name):
+        if path.exists():
+            raise UsageError(
+                f"{name!r} is a bundled model, and something here",
+                f"./{name} is what is here; with no name given, the bundled {DEFAULT_MODEL} is taken",
+            )
+        return _complete(BUNDLED / name / MODEL_FILE, vocab)
+    name = str(name)
     if path.is_file():
         return _complete(path, vocab)
     if path.is_dir():
         return _complete(_model_in(path), vocab)
-    if is_bundled(name):
-        return _complete(BUNDLED / name / MODEL_FILE, vocab)
     if path.suffix not in SUFFIXES and (source := _on_hub(name)):
         folder = source.cached()
         if folder is None or not all((folder / file).is_file() for file in (MODEL_FILE, VOCAB_FILE)):
@@ -77,9 +85,9 @@ def locate(
     )
 
 
-def is_bundled(name: str) -> bool:
-    """Whether a model of this name comes with the package."""
-    return (BUNDLED / name / MODEL_FILE).is_file()
+def is_bundled(name: str | Path) -> bool:
+    """Whether a model of this name comes with the package; a path is no name, nor is ./NAME."""
+    return isinstance(name, str) and Path(name).name == name and (BUNDLED / name / MODEL_FILE).is_file()
 
 
 def infer_encoder(path: Path, dimension: int) -> str | None:
