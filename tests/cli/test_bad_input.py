@@ -307,6 +307,19 @@ def test_an_input_is_never_written_over(fails: Fails, here: Path, name: str, opt
     assert (here / name).read_text() == '{"text": "one two"}\n\n'
 
 
+@pytest.mark.parametrize("name", ["a.txt", "v.options.json", "words.txt", "taught.txt", "d.yaml"])
+def test_a_vocabulary_is_never_written_over_what_it_is_made_of(fails: Fails, here: Path, name: str) -> None:
+    for file in ("a.txt", "words.txt", "taught.txt", "v.options.json"):
+        (here / file).write_text("one two\none three\n")
+    (here / "d.yaml").write_text("train: {texts: [{id: t, file: a.txt}]}\n")
+    source = {"d.yaml": ["--data", "d.yaml"], "v.options.json": ["v.options.json"]}.get(name, ["a.txt"])
+    options = {"words.txt": ["--words", "words.txt"], "taught.txt": ["--teach", "taught.txt"]}.get(name, [])
+    output = "v.json" if name == "v.options.json" else name
+    before = (here / name).read_bytes()
+    assert f"{name} is an input" in fails(2, "vocab", *source, *options, "-o", output, "--force")
+    assert (here / name).read_bytes() == before
+
+
 def test_a_read_only_folder(fails: Fails, here: Path) -> None:
     (here / "a.txt").write_text("one two\n")
     locked = here / "locked"

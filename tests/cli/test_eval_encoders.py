@@ -268,6 +268,9 @@ def test_no_output_is_written_over_an_input_and_its_ending_is_known_before_anyth
     gate = ("--baseline", "base.svg", "--fail-below", 0.1)
     assert "base.svg is an input" in fails(2, *command, *gate, option, "base.svg")
     assert "unknown ending" in fails(2, *command, "--plot", "p.gif")
+    others = {"--report", "--details", "--plot"} - {option}
+    for other in others:
+        assert "more than one output" in fails(2, *command, option, "new.svg", other, "./new.svg")
     assert {path.name: path.read_bytes() for path in corpus.iterdir()} == before
 
 

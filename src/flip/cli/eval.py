@@ -106,14 +106,17 @@ def _evaluate(settings: Settings, out: Output, of_encoders: bool) -> None:
 
 def _require_outputs(own: EvalSettings) -> None:
     """Before anything is made: no output is an input, and a plot can be drawn."""
+    from flip.errors import UsageError
     from flip.evaluation.plots import require_drawable, require_matplotlib
     from flip.files import require_apart
 
     read = [own.entities, own.baseline, own.data, own.vocab, own.audit]
     code = [name.rpartition(":")[0] for name in own.encoder]  # FILE.py:factory
-    for output in (own.details, own.plot, own.report):
-        if output is not None:
-            require_apart(output, [*own.sentences, *code, *(path for path in read if path is not None)])
+    outputs = [output for output in (own.details, own.plot, own.report) if output is not None]
+    for output in outputs:
+        require_apart(output, [*own.sentences, *code, *(path for path in read if path is not None)])
+        if [other.resolve() for other in outputs].count(output.resolve()) > 1:
+            raise UsageError(f"{output} is more than one output", "name a file for each")
     if own.plot:
         require_drawable(own.plot)
     if own.plot or (own.report and own.audit is None):

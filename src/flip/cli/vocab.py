@@ -29,10 +29,11 @@ def vocab(settings: Settings, out: Output) -> None:
     Writes word -> index, alphabetically, and the options beside it (vocab.options.json).
     """
     from flip.errors import InputError, UsageError
+    from flip.files import require_apart
     from flip.inputs.records import read_taught, read_texts
     from flip.text.concepts import build_concepts
     from flip.text.tokenize import Tokenizer
-    from flip.text.vocabulary import build_vocabulary
+    from flip.text.vocabulary import build_vocabulary, options_path
 
     own = settings.vocab
     if {"text", "data"} <= settings.named:
@@ -44,6 +45,9 @@ def vocab(settings: Settings, out: Output) -> None:
         raise UsageError("--concepts and --words exclude each other")
     if own.concepts and own.teach:
         raise UsageError("--concepts and --teach exclude each other")
+    sources: list[str | Path] = [*own.text, *filter(None, (own.data, own.words, own.teach))]
+    for written in (own.output, options_path(own.output)):
+        require_apart(written, sources)
     cutter = Tokenizer(own.tokenizer, own.strip_accents, own.ngram, own.normalize, own.lowercase)
     if own.concepts:
         vocabulary = build_concepts(
