@@ -14,6 +14,37 @@ from flip.cli.flag import flags_of
 from flip.cli.settings import load_settings
 from flip.errors import InputError, UsageError
 from flip.training.recipes import PAPER, TrainConfig
+from tests.conftest import Flip
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("FLIP_MODEL", "FLIP_EXPLAIN__MODEL"),
+        ("FLIP_TOPN", "FLIP_EXPLAIN__TOPN"),
+        ("FLIP_EXPLAIN_MODEL", "FLIP_EXPLAIN__MODEL"),
+        ("FLIP_DEVCE", "FLIP_DEVICE"),
+        ("FLIP_EXPLANE__TOPN", "FLIP_EXPLAIN__TOPN"),
+        ("FLIP_OFLINE", "FLIP_OFFLINE"),
+        ("FLIP_LANGUAGE", "FLIP_ENCODER_OPTIONS__LANGUAGE"),
+    ],
+)
+def test_a_variable_of_the_environment_that_is_no_setting_is_said(
+    flip: Flip, here: Path, monkeypatch: pytest.MonkeyPatch, variable: str, meant: str
+) -> None:
+    monkeypatch.setenv(variable, "run")
+    assert f"note: {variable} in the environment is no setting: did you mean {meant}?" in flip("explain", "A cat.").err
+
+
+@pytest.mark.parametrize(
+    "variable", ["FLIP_A_COIN", "FLIP", "FLIP_", "FLIP_EXPLAIN__TOPN", "FLIP_DEVICE", "flip_device"]
+)
+def test_what_is_a_setting_or_another_programs_variable_is_not(
+    flip: Flip, here: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "cpu" if "evice" in variable.lower() else "3")
+    done = flip("explain", "A cat.")
+    assert (done.code, done.err) == (0, "")
 
 
 @pytest.mark.parametrize("section", _SECTIONS)

@@ -87,8 +87,10 @@ def command(
             flags = {name: given[name] for name in top}
             flags["encoder_options"] = {name: given[name] for name in of_encoder if given[name] is not None} or None
 
-            from flip.cli.settings import load_settings
+            from flip.cli.settings import load_settings, mistaken_variables
 
+            for mistake in mistaken_variables(section):
+                out.note(f"note: {mistake}")
             settings = load_settings(
                 section,
                 config.shared | {name: value for name, value in flags.items() if value is not None},

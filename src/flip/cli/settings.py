@@ -7,6 +7,7 @@ each command has a table; in the environment `FLIP_DEVICE=cpu`, `FLIP_TRAIN__RAN
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import tomllib
 from dataclasses import fields, is_dataclass
@@ -150,6 +151,28 @@ def load_settings(section: str, shared: dict[str, Any], own: dict[str, Any], *, 
         ) from error
     except (ValueError, RecursionError) as error:  # not TOML, brackets too deep, or a variable that is not JSON
         raise InputError(f"{CONFIG_FILE} or environment: {error}") from error
+
+
+def mistaken_variables(section: str) -> list[str]:
+    """What is said of variables of the environment that look like settings and are none, for a command."""
+    known = []
+    for name, field in Settings.model_fields.items():
+        kind = field.annotation
+        known += [f"{name}__{one.name}" for one in fields(kind)] if is_dataclass(kind) else [name]
+    known = [f"FLIP_{name}".upper() for name in known]
+    found = []
+    for variable in sorted(os.environ):
+        name = variable.upper()
+        if (
+            not name.startswith("FLIP_")
+            or name in known
+            or name.partition("__")[0][5:].lower() in Settings.model_fields
+        ):
+            continue  # a wrong setting of a command is an error
+        parts = [f"FLIP_{part}__{name.removeprefix('FLIP_')}" for part in (section.upper(), "ENCODER_OPTIONS")]
+        if near := [one for one in parts if one in known] or difflib.get_close_matches(name, known, n=1, cutoff=0.8):
+            found.append(f"{variable} in the environment is no setting: did you mean {near[0]}?")
+    return found
 
 
 def _require_files(section: str, values: dict[str, Any], flags: dict[str, Any]) -> None:
