@@ -154,5 +154,8 @@ def test_own_vectors_and_their_sentences_need_no_manifest(
     assert flip("eval", "--model", "run").code == 0
     assert "makes sentences" in fails(2, "train", "s.txt", "--embeddings", "x.npy", "-o", "r2", "--augment", 1)
     assert "--embeddings is of a CORPUS" in fails(2, "train", "--data", "d.yaml", "--embeddings", "x.npy", "-o", "r2")
+    np.save("equal.npy", np.repeat(u[:1], 301, axis=0))
+    same = "the 270 embeddings are one and the same vector"
+    assert same in fails(3, "train", "s.txt", "--embeddings", "equal.npy", "-o", "r2")
     np.save("short.npy", u[:9])
     assert "9 rows for 301 sentences" in fails(3, "train", "s.txt", "--embeddings", "short.npy", "-o", "r2")

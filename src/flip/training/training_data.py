@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from flip.text.bags import Bags
 
 
+_SEEN = 1000  # rows
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """Sentences to learn from: one or two embedding matrices (n, d) of them, and their bags of words.
@@ -34,6 +37,13 @@ class TrainingData:
         if not len(self.bags):
             raise InputError("no sentence to train on")
         _require_rows(self.views, len(self.bags))
+        for view in self.views:
+            seen = np.asarray(view[:: max(1, len(view) // _SEEN)])
+            if len(seen) > 1 and (seen == seen[0]).all():
+                raise InputError(
+                    f"the {len(view)} embeddings are one and the same vector, which says nothing of their sentences",
+                    "does the encoder read its input? Embed the sentences again",
+                )
 
 
 @dataclass(frozen=True)
