@@ -44,6 +44,20 @@ def test_a_class_in_a_file(tmp_path: Path) -> None:
     assert np.array_equal(encoder.encode(["a", "b"]), np.full((2, 4), 0.5, np.float32))
 
 
+def test_a_function_in_a_file_is_one_encoder_however_the_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.py").write_text("def lengths(texts):\n    return [[len(text)] for text in texts]\n")
+    monkeypatch.chdir(tmp_path)
+    assert [load_encoder(name).name for name in ("own.py:lengths", "./own.py:lengths")] == ["own.py:lengths"] * 2
+    with pytest.raises(UsageError) as caught:
+        load_encoder("own.py:lenghts")
+    assert caught.value.hint == "it has lengths"
+    with pytest.raises(UsageError) as caught:
+        load_encoder("own.py")
+    assert str(caught.value.hint).endswith("FILE.py:NAME or module:NAME of your own")
+
+
 def test_a_factory_in_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_module_of_a_test.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)

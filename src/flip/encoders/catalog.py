@@ -6,6 +6,7 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -144,7 +145,7 @@ def find_entry(name: str) -> tuple[Entry | None, str]:
     near = difflib.get_close_matches(name, [entry.name for entry in CATALOG], n=1, cutoff=0.5)
     known = ", ".join(entry.name for entry in CATALOG)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UsageError(f"unknown encoder {name!r}", f"{hint}known: {known}, or module:factory of your own")
+    raise UsageError(f"unknown encoder {name!r}", f"{hint}known: {known}, FILE.py:NAME or module:NAME of your own")
 
 
 _EXAMPLES = {"st": "st:intfloat/multilingual-e5-small", "openai": "openai:text-embedding-3-small"}
@@ -167,8 +168,11 @@ def table() -> list[dict[str, Any]]:
 def _load_callable(name: str) -> Encoder:
     module_name, _, attribute = name.rpartition(":")
     is_file = module_name.endswith(".py")
+    if is_file:
+        module_name = os.path.normpath(module_name)  # ./own.py is own.py
+        name = f"{module_name}:{attribute}"
     if is_file and not Path(module_name).is_file():
-        raise UnavailableError(f"encoder {name!r}: no such file", "FILE.py:factory, or module:factory")
+        raise UnavailableError(f"encoder {name!r}: no such file", "FILE.py:NAME, or module:NAME")
     try:
         module = _import(module_name)
     except (Exception, SystemExit) as error:  # the user's code: whatever it raises is said in one line
@@ -179,7 +183,10 @@ def _load_callable(name: str) -> Encoder:
     try:
         factory = getattr(module, attribute)
     except AttributeError as error:
-        raise UsageError(f"encoder {name!r}: {module_name} has no {attribute!r}") from error
+        own = [key for key, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
+        raise UsageError(
+            f"encoder {name!r}: {module_name} has no {attribute!r}", f"it has {', '.join(own)}" if own else None
+        ) from error
     try:
         encoder = factory if _takes_sentences(factory) else factory()
     except FlipError:
