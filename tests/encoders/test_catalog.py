@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,23 @@ def test_a_factory_in_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "own_module_of_a_test.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     assert load_encoder("own_module_of_a_test:Mine").dimension == 4
+
+
+@pytest.mark.parametrize("what", ["rng.normal(size=(len(texts), 8))", "lengths(texts) - lengths(texts).mean(axis=0)"])
+def test_an_encoder_that_gives_a_sentence_other_vectors_beside_others_is_refused(
+    what: str, tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(
+        "import numpy as np\nrng = np.random.default_rng(0)\n"
+        "def lengths(texts):\n    return np.array([[len(text), text.count('e') + 1] for text in texts], float)\n"
+        f"def other(texts):\n    return {what}\n"
+    )
+    Path("s.txt").write_text("The cat sat.\nTrains to Boston are late.\nNo.\n")
+    err = fails(3, "embed", "s.txt", "--encoder", "own.py:other", "-o", "u.npy")
+    assert "gives 'The cat sat.' another vector beside others than alone" in err
+    assert not Path("u.npy").exists()
+    assert main(["embed", "s.txt", "--encoder", "own.py:lengths", "-o", "u.npy"]) == 0
 
 
 @pytest.mark.parametrize(

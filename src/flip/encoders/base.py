@@ -23,6 +23,7 @@ DEFAULT_ENCODER = "minilm"
 # takes 200 bytes and more for each, and is given no more than can be read.
 LONGEST = 131_072
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+_UNSTEADY = 0.1  # of the largest entry; half precision differs by less between batches
 # Options that change the vectors of a sentence: embeddings made with different ones do not belong together.
 IDENTIFYING = ("prompt", "dimensions", "task_type")
 
@@ -133,7 +134,7 @@ class ForeignEncoder(Encoder):
                 f"encoder {name!r}: not an Encoder, but {_kind(encoder)}",
                 "give a function of a list of sentences, or an object with encode(batch)",
             )
-        self.name = name
+        self.name, self._steady = name, False
         for attribute in _OF_AN_ENCODER:
             if (found := getattr(encoder, attribute, None)) is not None:
                 setattr(self, attribute, found)
@@ -145,8 +146,21 @@ class ForeignEncoder(Encoder):
             self.dimension = shape[1]
 
     def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
-        """What the function or the method gives; `flip.encoders.base.encode` checks it."""
+        """What the function or the method gives; `flip.encoders.base.encode` checks it.
+
+        Raises:
+            InputError: the first of several inputs gets another vector when it is alone, as with dropout.
+        """
         found: NDArray[np.float32] = self._encode(list(batch))
+        if len(batch) > 1 and not self._steady:
+            together, alone = (as_matrix(u, self.name)[:1] for u in (found, self._encode([batch[0]])))
+            same = together.shape == alone.shape
+            if same and abs(together - alone).max() > _UNSTEADY * max(abs(together).max(), abs(alone).max()):
+                raise InputError(
+                    f"encoder {self.name} gives {batch[0]!r} another vector beside others than alone",
+                    "is it in training mode, with dropout? Does it normalise over the batch?",
+                )
+            self._steady = True
         return found
 
 
