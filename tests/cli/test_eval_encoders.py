@@ -97,7 +97,8 @@ def test_a_record_for_each_and_one_of_the_differences_and_the_second_time_nothin
     before = asked(corpus)
     again = flip(*ASKED, "--split", "rest,30,60", "--augment", 1, "--results", "results")
     assert again.records == done.records
-    assert asked(corpus) == before + 2 * 62  # a word for the dimension; a batch, and one of it alone, tell that it is the same
+    # A word for the dimension; a batch, and one of it alone, tell that the encoder is the same.
+    assert asked(corpus) == before + 2 * 62
     assert "own.py:letters: kept in runs/own.py-letters-" in again.err and "trained" not in again.err
     for path, value in kept.items():
         assert orjson.loads(path.read_bytes()) == value
