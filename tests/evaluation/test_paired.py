@@ -25,7 +25,12 @@ NAMES = [EntityRow("", text, None, (text.split()[0],)) for text in SENTENCES[::2
 
 
 def measured(
-    noise: float, words: tuple[str, ...] = WORDS, tokenizer: TokenizerName = "latin", n: int = N, named: int = N
+    noise: float,
+    words: tuple[str, ...] = WORDS,
+    tokenizer: TokenizerName = "latin",
+    n: int = N,
+    named: int = N,
+    copies: int = 1,
 ) -> Measured:
     """A model that reads embeddings of n sentences, `named` of which may have names, with so much noise."""
     W = np.array([[float(word.lower() == other) for other in WORDS] for word in words], np.float32)
@@ -34,7 +39,7 @@ def measured(
         model, Vocabulary(words, Tokenizer(tokenizer)), CheckpointConfig(objective="bernoulli"), "model"
     )
     u = (U + noise * np.random.default_rng(1).normal(size=U.shape)).astype(np.float32)
-    data = EvaluationData("test", {"u": u[:n]}, dict(enumerate(SENTENCES[:n])))
+    data = EvaluationData("test", {"u": np.tile(u[:n], (copies, 1))}, dict(enumerate(SENTENCES[:n] * copies)))
     options = EvaluationOptions(("accuracy", "content", "calibration", "entities"), entities=NAMES[:named])
     (found,) = evaluate_dataset(checkpoint, data, options)
     return found
@@ -57,6 +62,15 @@ def test_figures_are_those_of_the_metrics_and_intervals_those_of_their_errors() 
         assert interval.value == pytest.approx(value["mean"], abs=1e-9)
         assert interval.low < interval.value < interval.high
         assert interval.high - interval.low == pytest.approx(2 * 1.96 * value["se"], rel=0.15)
+
+
+def test_copies_of_sentences_make_no_figure_surer() -> None:
+    once, twice = (side_by_side([measured(0.5, copies=n), measured(0.7, copies=n)]) for n in (1, 2))
+    for name in ("accuracy", "content_recall"):
+        pairs = [(once.figures[0][name], twice.figures[0][name])]
+        pairs.append((once.differences[0].figures[name], twice.differences[0].figures[name]))
+        for one, other in pairs:
+            assert list(other.to_dict().values()) == pytest.approx(list(one.to_dict().values()))
 
 
 @pytest.mark.slow

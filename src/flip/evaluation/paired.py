@@ -91,6 +91,8 @@ class SideBySide:
 def side_by_side(measured: Sequence[Measured], seed: int = 0, resamples: int = RESAMPLES) -> SideBySide:
     """Compares models by a paired bootstrap: sentences are drawn with replacement, the same for all of them.
 
+    A sentence that stands there several times says no more than once, and is drawn with all of its copies.
+
     Args:
         measured: of the same sentences, see `flip.evaluation.evaluate.evaluate_dataset`.
         seed: of the resamples.
@@ -102,7 +104,10 @@ def side_by_side(measured: Sequence[Measured], seed: int = 0, resamples: int = R
     if shared is not None:
         for one, common in zip(sums, recovered, strict=True):
             one[SHARED] = _found_of(common)
-    drawn = _drawn(len(measured[0].texts), resamples, seed)
+    first: dict[str, int] = {}
+    copies = np.array([first.setdefault(text, len(first)) for text in measured[0].texts], np.int64)
+    sums = [{name: figure.together(copies) for name, figure in one.items()} for one in sums]
+    drawn = _drawn(len(first), resamples, seed)
     parts = [{name: [figure.of(None)] for name, figure in one.items()} for one in sums]
     for weights in drawn:
         for resamples_of, one in zip(parts, sums, strict=True):
@@ -154,6 +159,14 @@ class _Sums:
     def sentences(self) -> int:
         """How many count."""
         return int(np.count_nonzero(self.counts))
+
+    def together(self, groups: NDArray[np.int64]) -> _Sums:
+        """The same sums over groups of sentences. groups: (n,), from 0."""
+        n = int(groups.max(initial=-1)) + 1
+        parts, counts = np.zeros((n, self.parts.shape[1])), np.zeros(n)
+        np.add.at(parts, groups, self.parts)
+        np.add.at(counts, groups, self.counts)
+        return _Sums(parts, counts)
 
     def unlike(self, other: _Sums) -> int:
         """In how many sentences it is not the same as another."""
