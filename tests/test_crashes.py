@@ -19,8 +19,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from flip.data.published_configs import load_vocabulary
+from flip.encoders.embedding_info import EmbeddingInfo
 from flip.errors import InputError
-from flip.inputs.embedding_files import open_embeddings, read_description, sentences_path
+from flip.inputs.embedding_files import open_embeddings, sentences_path
 from hub_server import hub_server
 from processes import ENVIRONMENT, FLIP, finished, started
 
@@ -129,10 +130,10 @@ def test_vocab(start: Path, tmp_path: Path) -> None:
 def rows_belong_to_lines(folder: Path) -> None:
     """Of every embedding file: as many rows as lines, unless its description says that some are being dropped."""
     for path in folder.glob("*.npy"):
-        about = read_description(path)
-        if about and "dropping" not in about:
+        about = EmbeddingInfo.read(path)
+        if about.encoder.name and not about.dropping:
             lines = sentences_path(path).read_text(encoding="utf-8").splitlines()
-            assert len(open_embeddings(path)) == len(lines) == about["rows"], path
+            assert len(open_embeddings(path)) == len(lines) == about.rows, path
 
 
 def test_embed(start: Path, tmp_path: Path) -> None:

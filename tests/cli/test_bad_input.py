@@ -277,6 +277,22 @@ def test_embeddings_of_another_encoder(fails: Fails, here: Path, quickstart: Pat
     assert "dev.npy was embedded with encoder labse; the checkpoint was trained on minilm" in err
 
 
+@pytest.mark.parametrize(
+    "fields", [{"rows": "many"}, {"failed": [1, 2], "rows": 2}, {"dropping": [10**15]}, {"inputs": []}]
+)
+def test_a_damaged_description_of_embeddings(fails: Fails, flip: Flip, here: Path, fields: dict[str, object]) -> None:
+    (here / "a.txt").write_text("The rain stopped.\nTea?\nThe end.\n")
+    assert flip("embed", "a.txt").code == 0
+    about = orjson.loads((here / "a.json").read_bytes()) | fields
+    (here / "a.json").write_bytes(orjson.dumps(about))
+    assert "--force replaces it" in fails(3, "embed", "a.txt")
+    assert len(flip("explain", "a.npy").records) == 3
+    (here / "a.json").write_bytes(orjson.dumps(about | {"encoder": "labse"}))
+    assert "a.npy was embedded with encoder labse" in fails(3, "explain", "a.npy")
+    assert flip("embed", "a.txt", "--force").code == 0
+    assert "up to date" in flip("embed", "a.txt").err
+
+
 def test_a_full_disk(here: Path) -> None:
     """/dev/full answers every write as a full disk does."""
     if not Path("/dev/full").exists():

@@ -50,7 +50,7 @@ def test_a_common_voice_release_folder(release: Path, flip: Flip) -> None:
     assert "3 rows with a blank line dropped" in done.err
     datasets = load_manifest(Path("data/datasets.yaml"))
     assert datasets["test"].sentences()[-1] == '"Quoted" start, he said'
-    assert datasets["train"].embeddings[0].source["encoder"] == "minilm"
+    assert datasets["train"].embeddings[0].source.encoder.name == "minilm"
     assert flip("vocab", "--data", "data/datasets.yaml", "-o", "v.json").code == 0
     assert flip("train", "--data", "data/datasets.yaml", "--vocab", "v.json", "-o", "run", "--epochs", 1).code == 0
 
@@ -82,7 +82,7 @@ def test_a_pair_has_its_similarities_in_the_manifest(bitext: tuple[str, str], fl
     assert flip(*command).code == 0
     datasets = load_manifest(Path("data/datasets.yaml"))
     assert [e.language for e in datasets["dev"].embeddings] == ["eng", "deu_Latn"]
-    assert [e.source["language"] for e in datasets["dev"].embeddings] == ["eng", "deu_Latn"]
+    assert [e.source.language for e in datasets["dev"].embeddings] == ["eng", "deu_Latn"]
     for part, rows in (("train", 350), ("dev", 30), ("test", 40)):
         a, b = (np.asarray(e.open()) for e in datasets[part].embeddings)
         [scores] = datasets[part].similarities

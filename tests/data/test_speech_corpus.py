@@ -66,7 +66,7 @@ def test_text_and_speech_as_a_pair(release: Path, flip: Flip, minilm: Any) -> No
     np.testing.assert_allclose(np.load(scores.file), (written * spoken).sum(1), atol=1e-5)
     assert (np.load(scores.file) > 0.8).all()
     for embedding in train.embeddings:
-        assert [item["input"] for item in embedding.source["failed"]] == [1]
+        assert [item.input for item in embedding.source.failed] == [1]
     # All of it works in training and evaluation.
     assert len(load_dataset(Path("data/datasets.yaml"), "train", sim_threshold=0.5).sentences()) == 3
     assert flip("vocab", "--data", "data/datasets.yaml", "-o", "v.json").code == 0
@@ -90,7 +90,7 @@ def test_speech_alone(release: Path, flip: Flip) -> None:
     assert [(e.id, e.modality) for e in train.embeddings] == [("speech", "speech")]
     assert (train.texts[0].id, train.similarities) == ("text", ())
     assert train.sentences() == [SAID] * 3
-    assert train.embeddings[0].source["via"]["name"] == "whisper tiny.en"
+    assert train.embeddings[0].source.via["name"] == "whisper tiny.en"
 
 
 def test_a_pair_drops_what_failed_on_either_side(release: Path, flip: Flip) -> None:

@@ -11,6 +11,7 @@ import pytest
 from flip.data.manifest import EmbeddingFile
 from flip.embedding.job import embed
 from flip.encoders import Encoder
+from flip.encoders.embedding_info import EmbeddingInfo
 from flip.errors import InputError
 from flip.files import read_json
 from flip.inputs.embedding_files import finite_rows, open_embeddings, require_finite, sentences_path
@@ -51,7 +52,7 @@ TEXTS = [f"sentence number {i}" for i in range(50)]
 def test_rows_lines_and_description_belong_together(tmp_path: Path, minilm: Encoder) -> None:
     texts = ["A first sentence.", "", "The second, after a blank.", "word " * 400]
     done = embed(records(texts), tmp_path / "a.npy", minilm)
-    assert (done.rows, done.blank, done.truncated) == (3, 1, 1)
+    assert (done.about.rows, done.about.blank, done.about.truncated) == (3, 1, 1)
     lines = sentences_path(tmp_path / "a.npy").read_text(encoding="utf-8").splitlines()
     rows = open_embeddings(tmp_path / "a.npy")
     assert rows.dtype == np.float32
@@ -103,7 +104,7 @@ def test_output_of_something_else_is_kept_without_force(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="exists and was made of other input"):
         embed(records(TEXTS[:10]), path, Counting())
     assert path.read_bytes() == content
-    assert embed(records(TEXTS[:10]), path, Counting(), force=True).rows == 10
+    assert embed(records(TEXTS[:10]), path, Counting(), force=True).about.rows == 10
 
 
 def test_a_file_of_the_users_own_is_not_written_over(tmp_path: Path) -> None:
@@ -112,8 +113,8 @@ def test_a_file_of_the_users_own_is_not_written_over(tmp_path: Path) -> None:
         embed(records(TEXTS), tmp_path / "a.npy", Counting())
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     assert read_json(tmp_path / "a.json") == ["my own sentences"]
-    assert EmbeddingFile("a", tmp_path / "a.npy").source == {}
-    assert embed(records(TEXTS), tmp_path / "a.npy", Counting(), force=True).rows == len(TEXTS)
+    assert EmbeddingFile("a", tmp_path / "a.npy").source == EmbeddingInfo()
+    assert embed(records(TEXTS), tmp_path / "a.npy", Counting(), force=True).about.rows == len(TEXTS)
 
 
 def test_what_was_left_half_started_is_started_again(tmp_path: Path) -> None:
@@ -188,14 +189,14 @@ def test_recordings_that_cannot_be_read_have_no_row(tmp_path: Path) -> None:
     paths = [Path(name) for name in ("a.wav", "bad1.wav", "c.wav", "bad2.wav", "e.wav")]
     recordings = [Record(where="", audio=path, text=f"says {path.stem}") for path in paths]
     done = embed(recordings, tmp_path / "o.npy", Counting(), batch_size=3)
-    assert [item["input"] for item in done.failed] == [1, 3]
+    assert [item.input for item in done.about.failed] == [1, 3]
     kept = [paths[i] for i in (0, 2, 4)]
     np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), vectors(kept))
     assert (tmp_path / "o.sentences.txt").read_text() == "says a\nsays c\nsays e\n"
     assert (tmp_path / "o.audio.txt").read_text() == "a.wav\nc.wav\ne.wav\n"
     again = embed(recordings, tmp_path / "o.npy", Counting())
     assert not again.fresh
-    assert again.failed == done.failed
+    assert again.about == done.about
     with pytest.raises(InputError, match="none of 1 inputs could be embedded; first: bad1.wav"):
         embed(recordings[1:2], tmp_path / "p.npy", Counting())
 

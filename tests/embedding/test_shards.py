@@ -33,7 +33,7 @@ def test_more_parts_than_inputs_leave_some_empty(tmp_path: Path) -> None:
     for number in range(1, 9):
         for fresh in (True, False):
             part = embed(records(SENTENCES[:3]), tmp_path / "o.npy", Counting(), shard=Shard(number, 8))
-            assert (part.rows, part.fresh) == (int(number in (3, 6, 8)), fresh)
+            assert (part.about.rows, part.fresh) == (int(number in (3, 6, 8)), fresh)
     assert np.load(tmp_path / "o.shard-1-of-8.npy").shape == (0, 3)
     assert (tmp_path / "o.shard-1-of-8.sentences.txt").read_text() == ""
     encoder = Counting()
@@ -49,7 +49,7 @@ def test_parts_with_failures_are_joined(tmp_path: Path) -> None:
     for number in (1, 2):
         embed(recordings, tmp_path / "o.npy", Counting(), shard=Shard(number, 2))
     done = embed(recordings, tmp_path / "o.npy", Counting())
-    assert [item["input"] for item in done.failed] == [1]
+    assert [item.input for item in done.about.failed] == [1]
     np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), vectors([f"{n}.wav" for n in "acdef"]))
 
 

@@ -66,7 +66,7 @@ def test_whatever_array_a_function_gives_is_an_embedding(tmp_path: Path) -> None
     half = adapted(lambda sentences: torch.ones(len(sentences), 4, dtype=torch.bfloat16), "half")
     assert encode(half, ["a", "b"])[0].tolist() == [[1.0] * 4] * 2
     doubles = adapted(lambda sentences: np.ones((len(sentences), 2)))
-    assert embed([Record("", text="a")], tmp_path / "a.npy", doubles).dimension == 2
+    assert embed([Record("", text="a")], tmp_path / "a.npy", doubles).about.encoder.dimension == 2
     assert np.load(tmp_path / "a.npy").dtype == np.float32
     with pytest.raises(UsageError, match="not an Encoder, but"):
         adapted(3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,46 +179,43 @@ def test_the_table_loads_nothing_heavy() -> None:
 
 
 def test_embeddings_of_different_encoders_are_told_apart() -> None:
-    a = {"encoder": "minilm", "revision": "r1"}
-    assert common_encoder([a, {}, a], "x") == EncoderIdentity("minilm", "r1")
-    assert common_encoder([{}], "x") == EncoderIdentity()
-    for other in ({"encoder": "labse"}, {"revision": "r2"}, {"options": {"prompt": "query: "}}):
+    a, trained = EncoderIdentity("minilm", "r1"), EncoderIdentity("minilm", "r1", options={"prompt": "query: "})
+    assert common_encoder([replace(a, dimension=384), EncoderIdentity(), a], "x") == a
+    assert common_encoder([EncoderIdentity()], "x") == EncoderIdentity()
+    for other in (replace(a, name="labse"), replace(a, revision="r2"), trained):
         with pytest.raises(InputError, match="embeddings of different encoders"):
-            common_encoder([a, a | other], "x")
-    trained = EncoderIdentity("minilm", "r1", options={"prompt": "query: "})
-    require_same_encoder(a | {"options": {"prompt": "query: "}}, trained, "x.npy")
-    require_same_encoder({}, trained, "x.npy")
+            common_encoder([a, other], "x")
+    require_same_encoder(trained, trained, "x.npy")
+    require_same_encoder(EncoderIdentity(), trained, "x.npy")
     with pytest.raises(InputError, match=r"x\.npy was embedded with options none; the checkpoint was trained on"):
         require_same_encoder(a, trained, "x.npy")
     with pytest.raises(InputError, match="was embedded with revision r2"):
-        require_same_encoder(a | {"revision": "r2"}, EncoderIdentity("minilm", "r1"), "x.npy")
+        require_same_encoder(replace(a, revision="r2"), a, "x.npy")
 
 
 def test_the_same_weights_are_the_same_wherever_they_come_from() -> None:
-    wheel = {"encoder": "st:folder", "revision": "sha256:aa", "weights": "sha256:aa"}
-    hub = {"encoder": "st:org/model", "revision": "c" * 40, "weights": "sha256:aa"}
-    trained = EncoderIdentity("st:org/model", "c" * 40, weights="sha256:aa")
-    assert common_encoder([hub, wheel], "x") == trained
-    require_same_encoder(hub, EncoderIdentity("st:folder", "sha256:aa"), "x.npy")
-    other = hub | {"weights": "sha256:bb"}
+    wheel = EncoderIdentity("st:folder", "sha256:aa")
+    hub = EncoderIdentity("st:org/model", "c" * 40, weights="sha256:aa")
+    assert common_encoder([hub, wheel], "x") == hub
+    require_same_encoder(hub, wheel, "x.npy")
+    other = replace(hub, weights="sha256:bb")
     with pytest.raises(InputError, match="embeddings of different encoders"):
         common_encoder([hub, other], "x")
     with pytest.raises(InputError, match="embedded with weights sha256:bb; the checkpoint was trained on sha2"):
-        require_same_encoder(other, trained, "x.npy")
+        require_same_encoder(other, hub, "x.npy")
 
 
 def test_the_weights_of_each_modality_are_compared_where_both_are_known() -> None:
-    text = {"encoder": "sonar", "revision": "basic", "weights": {"text": "sha256:aa"}}
-    speech = text | {"weights": {"speech eng": "sha256:cc"}}
+    text = EncoderIdentity("sonar", "basic", weights={"text": "sha256:aa"})
+    speech = replace(text, weights={"speech eng": "sha256:cc"})
     trained = common_encoder([text, speech], "x")
-    both = {"text": "sha256:aa", "speech eng": "sha256:cc"}
-    assert trained == EncoderIdentity("sonar", "basic", weights=both)
+    assert trained == replace(text, weights={"text": "sha256:aa", "speech eng": "sha256:cc"})
     require_same_encoder(text, trained, "x.npy")
     require_same_encoder(text, EncoderIdentity("sonar", "basic"), "x.npy")
-    require_same_encoder(text | {"weights": {"speech deu": "sha256:dd"}}, trained, "x.npy")
+    require_same_encoder(replace(text, weights={"speech deu": "sha256:dd"}), trained, "x.npy")
     # sonar-space does not say which file it took.
-    require_same_encoder(text | {"weights": {"text": "sonar-space text_sonar_basic_encoder"}}, trained, "x.npy")
-    other = text | {"weights": {"text": "sha256:bb", "speech eng": "sha256:cc"}}
+    require_same_encoder(replace(text, weights={"text": "sonar-space text_sonar_basic_encoder"}), trained, "x.npy")
+    other = replace(text, weights={"text": "sha256:bb", "speech eng": "sha256:cc"})
     with pytest.raises(
         InputError, match="embedded with text weights sha256:bb; the checkpoint was trained on sha256:a"
     ):

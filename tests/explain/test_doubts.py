@@ -1,4 +1,4 @@
-"""What a record is warned of."""
+"""Texts of which a model may say nothing true."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOREIGN = [
     "lorem ipsum dolor sit amet consectetur adipiscing elit",
 ]
 ENGLISH = ["The train to Boston was late.", "zyzzyva", "", "42 7", "Ask old Zyzzyva about it.", "LOGIN FAILED"]
-WARNING = "many words are not in the model's vocabulary: another language or subject"
+WARNING = "many words are not in the vocabulary: another language or subject"
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ def embed(
         _report(done[-1], model, out)
     if settings.embed.pair and done[0].path == jobs[0].output:  # parts are compared when they are joined
         _compare([one.path for one in done], out)
-    if any(one.failed for one in done):
+    if any(one.about.failed for one in done):
         raise typer.Exit(3)
 
 
@@ -204,32 +204,32 @@ def _embed(job: _Job, model: Encoder, settings: Settings, out: Output) -> Embedd
 
 
 def _report(done: Embedded, model: Encoder, out: Output) -> None:
-    path = done.path
+    path, about = done.path, done.about
     if not done.fresh:
         out.note(f"note: {path} is up to date")
-    if not done.rows:
+    if not about.rows:
         out.note(f"note: {path} is empty: there are more parts than inputs")
-    if done.blank:
-        out.note(f"note: {path}: {done.blank} blank lines dropped")
-    if done.truncated:
-        out.note(f"note: {path}: {done.truncated} sentences were longer than {model.name} reads, and were cut")
-    if done.warnings:
-        shown = "; ".join(done.warnings[:3])
-        out.note(f"note: {path}: {len(done.warnings)} recordings were decoded only in part: {shown}")
-    if done.failed:
-        shown = "; ".join(item["error"] for item in done.failed[:3])
-        fail(f"{path}: {len(done.failed)} inputs have no row: {shown}", "all are listed in the .json beside it")
+    if about.blank:
+        out.note(f"note: {path}: {about.blank} blank lines dropped")
+    if about.truncated:
+        out.note(f"note: {path}: {about.truncated} sentences were longer than {model.name} reads, and were cut")
+    if about.warnings:
+        shown = "; ".join(about.warnings[:3])
+        out.note(f"note: {path}: {len(about.warnings)} recordings were decoded only in part: {shown}")
+    if about.failed:
+        shown = "; ".join(item.error for item in about.failed[:3])
+        fail(f"{path}: {len(about.failed)} inputs have no row: {shown}", "all are listed in the .json beside it")
     result = {
         "embeddings": str(path),
-        "rows": done.rows,
-        "dimension": done.dimension,
-        "blank": done.blank,
-        "truncated": done.truncated,
-        "failed": len(done.failed),
+        "rows": about.rows,
+        "dimension": about.encoder.dimension,
+        "blank": about.blank,
+        "truncated": about.truncated,
+        "failed": len(about.failed),
         "encoder": model.name,
         "device": model.device,
     }
-    out.result(result, f"{path}: {done.rows} rows of {done.dimension}, {model.name} on {model.device}")
+    out.result(result, f"{path}: {about.rows} rows of {about.encoder.dimension}, {model.name} on {model.device}")
 
 
 def _compare(paths: list[Path], out: Output) -> None:

@@ -112,16 +112,16 @@ def _report(datasets: dict[str, Dataset], encoder: str, out: Output) -> int:
     """Says what was cut and what has no row; returns the number of the latter."""
     for data in datasets.values():
         for embedding in data.embeddings:
-            if cut := embedding.source.get("truncated"):
+            if cut := embedding.source.truncated:
                 out.note(f"note: {embedding.file}: {cut} sentences were longer than {encoder} reads, and were cut")
         for embedding in data.embeddings:
-            if lost := embedding.source.get("warnings"):
+            if lost := embedding.source.warnings:
                 out.note(
                     f"note: {embedding.file}: {len(lost)} recordings were decoded only in part: {'; '.join(lost[:3])}"
                 )
-    failed = [item for data in datasets.values() for item in data.embeddings[-1].source.get("failed", [])]
+    failed = [item for data in datasets.values() for item in data.embeddings[-1].source.failed]
     if failed:
-        shown = "; ".join(item["error"] for item in failed[:3])
+        shown = "; ".join(item.error for item in failed[:3])
         fail(f"{len(failed)} recordings have no row: {shown}", "all are listed in the .json beside the embeddings")
     return len(failed)
 

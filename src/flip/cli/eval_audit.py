@@ -48,6 +48,7 @@ def audit_store(settings: Settings, out: Output) -> None:
     """Prints one record for each form of the vectors; writes the page of --report."""
     from dataclasses import replace
 
+    from flip.encoders.embedding_info import EmbeddingInfo
     from flip.encoders.identity import require_dimension, require_same_encoder
     from flip.errors import InputError, UsageError
     from flip.evaluation.audit import Audit
@@ -72,7 +73,7 @@ def audit_store(settings: Settings, out: Output) -> None:
             missing = "text" if store.dimension is not None else "vectors"
             raise InputError(f"{store.name}: no column of {missing}", "an audit compares vectors with their texts")
         require_dimension(store.dimension, checkpoint.model.dimension, store.name, checkpoint.encoder)
-        require_same_encoder(store.about, checkpoint.trained_on, store.name)
+        require_same_encoder(EmbeddingInfo.from_dict(store.about).encoder, checkpoint.trained_on, store.name)
         audit = Audit(checkpoint, terms, settings.seed)
         rows = left_out = 0
         with out.progress("learning") as on_rows:

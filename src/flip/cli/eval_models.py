@@ -66,7 +66,7 @@ def trained_models(settings: Settings, out: Output) -> list[Case]:
             out.note(f"note: {file.file} fits no model that is measured, and is left out")
     for checkpoint, files in zip(checkpoints, matched, strict=True):
         for file in files:
-            if checkpoint.encoder and not all(file.sources):
+            if checkpoint.encoder and not all(one.encoder.is_known for one in file.sources):
                 out.note(
                     f"note: {file.file} does not say which encoder made it; {checkpoint.encoder} is taken on trust"
                 )

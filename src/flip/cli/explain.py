@@ -241,8 +241,8 @@ def _records(
         known = vouched
         if holds_embeddings(name):
             file = EmbeddingFile(name, Path(name))
-            known = known or bool(file.source)
-            require_same_encoder(file.source, checkpoint.trained_on, name)
+            known = known or file.source.encoder.is_known
+            require_same_encoder(file.source.encoder, checkpoint.trained_on, name)
             rows, dimension = file.open().shape
             require_dimension(dimension, checkpoint.model.dimension, name, checkpoint.encoder)
             if sentences and Path(sentences).is_file():

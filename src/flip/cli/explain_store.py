@@ -253,14 +253,16 @@ def _vouched(store: Store, checkpoint: Checkpoint, encoder: str | None, out: Out
         InputError: they are of another, or of another dimension.
     """
     from flip.cli import loading
+    from flip.encoders.embedding_info import EmbeddingInfo
     from flip.encoders.identity import require_dimension, require_same_encoder
     from flip.errors import InputError
 
     if store.dimension is None:
         raise InputError(f"{store.name}: no column of vectors", f"it has: {', '.join(store.schema.names)}")
     require_dimension(store.dimension, checkpoint.model.dimension, store.name, checkpoint.encoder)
-    require_same_encoder(store.about, checkpoint.trained_on, store.name)
-    known = loading.vouched(encoder, checkpoint) or bool(store.about) or checkpoint.encoder is None
+    made_by = EmbeddingInfo.from_dict(store.about).encoder
+    require_same_encoder(made_by, checkpoint.trained_on, store.name)
+    known = loading.vouched(encoder, checkpoint) or made_by.is_known or checkpoint.encoder is None
     if not known:
         out.note(
             f"note: nothing says which encoder made the vectors of {store.name}; {checkpoint.encoder} is taken on "

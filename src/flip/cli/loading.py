@@ -55,7 +55,7 @@ def vouched(given: str | None, checkpoint: Checkpoint) -> bool:
     if given is None:
         return False
     if checkpoint.encoder is not None and not runs_code(given):
-        require_same_encoder({"encoder": given}, EncoderIdentity(checkpoint.encoder), "the input")
+        require_same_encoder(EncoderIdentity(given), EncoderIdentity(checkpoint.encoder), "the input")
     return True
 
 

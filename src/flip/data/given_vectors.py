@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from flip.data.manifest import MANIFEST, Dataset, EmbeddingFile, TextFile, write_manifest
 from flip.data.splitting import split_rows
+from flip.encoders.embedding_info import EmbeddingInfo
 from flip.errors import InputError
-from flip.files import replacing, write_json
-from flip.inputs.embedding_files import (
-    copy_rows,
-    embeddings_json,
-    finite_rows,
-    open_embeddings,
-    read_description,
-    sentences_path,
-)
+from flip.files import replacing
+from flip.inputs.embedding_files import copy_rows, finite_rows, open_embeddings, sentences_path
 from flip.locks import held
 
 GIVEN = "given"  # id of embeddings that do not say which encoder made them
@@ -45,7 +40,7 @@ def split_vectors(
     if len(view) != len(sentences):
         raise InputError(f"{vectors} has {len(view)} rows for {len(sentences)} sentences", "row i belongs to line i")
     usable = [i for i in np.flatnonzero(finite_rows(view)).tolist() if sentences[i].strip()]
-    source = read_description(vectors)
+    source = EmbeddingInfo.read(vectors)
     datasets = {}
     with held(folder / MANIFEST, folder):
         for part, chosen in split_rows([(sentences[i],) for i in usable], split, seed).items():
@@ -54,9 +49,9 @@ def split_vectors(
             copy_rows(vectors, rows, path)
             with replacing(sentences_path(path)) as temporary:
                 temporary.write_text("".join(f"{sentences[i]}\n" for i in rows), encoding="utf-8")
-            if source:
-                write_json(embeddings_json(path), source | {"rows": len(rows)})
-            files = (EmbeddingFile(source.get("encoder") or GIVEN, path),)
+            if source.encoder.name:
+                replace(source, rows=len(rows), dropping=()).write(path)
+            files = (EmbeddingFile(source.encoder.name or GIVEN, path),)
             datasets[part] = Dataset(part, files, (TextFile("text", sentences_path(path)),))
         write_manifest(folder / MANIFEST, datasets)
     return datasets, len(view) - len(usable)

@@ -11,15 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.data.manifest_schema import parsed
+from flip.encoders.embedding_info import EmbeddingInfo
 from flip.errors import InputError
 from flip.files import read_yaml, replacing
-from flip.inputs.embedding_files import (
-    open_embeddings,
-    read_description,
-    read_sentences,
-    read_similarities,
-    select_rows,
-)
+from flip.inputs.embedding_files import open_embeddings, read_sentences, read_similarities, select_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,12 +59,12 @@ class EmbeddingFile:
         return [self, *(self.following._files() if self.following else [])]
 
     @property
-    def source(self) -> dict[str, Any]:
-        """What the `.json` beside the `.npy` says of encoder and revision; empty where there is none."""
-        return read_description(self.file)
+    def source(self) -> EmbeddingInfo:
+        """What the `.json` beside the `.npy` says; empty where there is none."""
+        return EmbeddingInfo.read(self.file)
 
     @property
-    def sources(self) -> list[dict[str, Any]]:
+    def sources(self) -> list[EmbeddingInfo]:
         """The same of each file, where several datasets are joined."""
         return [one.source for one in self._files()]
 

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from flip.encoders.embedding_info import EmbeddingInfo
 from flip.errors import InputError
-from flip.files import os_errors, replacing, write_json
-from flip.inputs.embedding_files import (
-    audio_path,
-    copy_rows,
-    embeddings_json,
-    open_embeddings,
-    read_description,
-    sentences_path,
-)
+from flip.files import os_errors, replacing
+from flip.inputs.embedding_files import audio_path, copy_rows, embeddings_json, open_embeddings, sentences_path
 from flip.locks import held
 
 _ROWS = 65_536
@@ -30,26 +25,28 @@ def keep_common_rows(paths: Sequence[Path]) -> int:
         How many inputs have no row, in none of the files.
 
     Raises:
-        InputError: no row is left.
+        InputError: no row is left, or a description does not tell which inputs have one.
     """
     with ExitStack() as locks:
         for path in paths:
             locks.enter_context(held(path))
             finish_dropping(path)
-        about = {path: read_description(path) for path in paths}
-        failed = {item["input"]: item for one in about.values() for item in one.get("failed", [])}
+        about = {path: EmbeddingInfo.read(path) for path in paths}
+        if damaged := [embeddings_json(path) for path, one in about.items() if not one.is_whole]:
+            raise InputError(f"{damaged[0]} does not tell which inputs have a row", "make it with `flip embed`")
+        failed = {item.input: item for one in about.values() for item in one.failed}
         for path, one in about.items():
-            own = {item["input"]: item for item in one.get("failed", [])}
-            inputs = [i for i in range(one["inputs"]) if i not in own]
+            own = {item.input: item for item in one.failed}
+            inputs = [i for i in range(one.inputs or 0) if i not in own]
             dropping = [row for row, i in enumerate(inputs) if i in failed]
             if not dropping:
                 continue
             if len(dropping) == len(inputs):
                 raise InputError(f"{path}: no row is left: every other of the pair failed", "see the .json beside it")
-            others = {i: failed[i] | {"error": f"the other of the pair: {failed[i]['error']}"} for i in failed}
-            merged = [item for _, item in sorted((others | own).items())]
+            others = {i: replace(item, error=f"the other of the pair: {item.error}") for i, item in failed.items()}
+            merged = tuple(item for _, item in sorted((others | own).items()))
             rows = len(inputs) - len(dropping)
-            write_json(embeddings_json(path), one | {"rows": rows, "failed": merged, "dropping": dropping})
+            replace(one, rows=rows, failed=merged, dropping=tuple(dropping)).write(path)
             finish_dropping(path)
     return len(failed)
 
@@ -60,20 +57,21 @@ def finish_dropping(path: Path) -> None:
     Each file is replaced as a whole, and tells by its length whether that was done: killed at any moment, the next run
     does the rest.
     """
-    about = read_description(path) if path.exists() else {}
-    if "dropping" not in about:
+    about = EmbeddingInfo.read(path) if path.exists() else EmbeddingInfo()
+    if not about.dropping or about.rows is None:
         return
-    dropping = np.array(about.pop("dropping"), np.int64)
-    before = about["rows"] + len(dropping)
-    rows = np.setdiff1d(np.arange(before), dropping)
-    if len(open_embeddings(path)) == before:
+    before, found = about.rows + len(about.dropping), len(open_embeddings(path))
+    # What cannot be of these vectors stays, and is no description of theirs.
+    if found not in (before, about.rows) or len(rows := np.setdiff1d(np.arange(before), about.dropping)) != about.rows:
+        return
+    if found == before:
         copy_rows(path, rows, path)
     for lines in filter(Path.is_file, (sentences_path(path), audio_path(path))):
         content = lines.read_text(encoding="utf-8").split("\n")
         if len(content) == before + 1:
             with replacing(lines) as temporary:
                 temporary.write_text("".join(f"{content[row]}\n" for row in rows), encoding="utf-8")
-    write_json(embeddings_json(path), about)
+    replace(about, dropping=()).write(path)
 
 
 def write_similarities(first: Path, second: Path, output: Path) -> float:

@@ -6,8 +6,8 @@ An interrupted run goes on, see `flip.embedding.journal`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,10 +19,11 @@ from flip.embedding.shards import Shard, rows_of_shards
 from flip.embedding.spool import Spool
 from flip.embedding.work import Work
 from flip.encoders.base import adapted
+from flip.encoders.embedding_info import EmbeddingInfo
 from flip.encoders.identity import describe
 from flip.errors import FlipError, InputError, UsageError
 from flip.files import is_stream, os_errors
-from flip.inputs.embedding_files import embeddings_json, open_embeddings, read_description
+from flip.inputs.embedding_files import embeddings_json, open_embeddings
 from flip.locks import held
 
 if TYPE_CHECKING:
@@ -35,20 +36,14 @@ if TYPE_CHECKING:
 class Embedded:
     """What was written.
 
-    blank: input lines dropped.  resumed: inputs that an earlier run had done.  fresh: False where there was nothing to
-    do.  failed: inputs that could not be read, each {"input", "audio", "error"}; they have no row.  warnings: of what
-    could be decoded only in part.
+    about: the description beside it.  resumed: inputs that an earlier run had done.  fresh: False where there was
+    nothing to do.
     """
 
     path: Path
-    rows: int
-    dimension: int
-    blank: int
-    truncated: int
+    about: EmbeddingInfo
     resumed: int
     fresh: bool
-    failed: list[dict[str, Any]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
 
 
 def embed(
@@ -140,16 +135,19 @@ class Job:
         spool, target = self.spool, self.target
         if not spool.modalities:  # a part may be empty where there are more parts than inputs
             raise InputError("nothing to embed", "the input has no line that is not blank")
-        self.description = _describe(self.encoder, self.dtype.name, spool)
-        known = _known(target, self.force)
-        if _is_made_of(target, known, self.description):
-            spool.remove()
-            Journal.remove_beside(target)
-            self.up_to_date = Embedded(
-                target, known["rows"], self.encoder.dimension, spool.blank, known["truncated"], spool.total, False,
-                known.get("failed", []), known.get("warnings", []),
-            )  # fmt: skip
-            return
+        # What must be the same for a file, or the start of one, to be taken as it is. A repeated run with another
+        # language or whisper model is another one; vectors of two languages go together.
+        made_by, options = describe(self.encoder, spool.modalities), self.encoder.options
+        self.description = EmbeddingInfo(
+            made_by, self.dtype.name, spool.total, f"sha256:{spool.sha256}", options.language, options.asr
+        )
+        known = EmbeddingInfo.read(target)
+        with suppress(InputError):  # not there, or not whole
+            if known.is_made_as(self.description) and len(open_embeddings(target)) == known.rows:
+                spool.remove()
+                Journal.remove_beside(target)
+                self.up_to_date = Embedded(target, replace(known, blank=spool.blank), spool.total, fresh=False)
+                return
         if self.force:
             return
         if target.exists():
@@ -157,7 +155,7 @@ class Job:
                 f"{target} exists and was made of other input, weights or options",
                 "--force replaces it, -o names another",
             )
-        if embeddings_json(target).exists() and not known:
+        if embeddings_json(target).exists() and not known.encoder.name:
             raise InputError(
                 f"{embeddings_json(target)} exists and describes no embeddings",
                 "it would be written over: -o names another output, --force replaces it",
@@ -170,9 +168,9 @@ class Job:
         on_resume: Callable[[int], None] | None,
     ) -> Embedded:
         """Embeds what no earlier run and no part has done. Arguments as of `embed`."""
-        spool, target, encoder = self.spool, self.target, self.encoder
+        spool, target = self.spool, self.target
         with os_errors(target, "write"):
-            journal = Journal(target, self.description, encoder.dimension, self.dtype.type)
+            journal = Journal(target, self.description)
             if not self.shard:
                 for batch, vectors in rows_of_shards(self.output, self.description, spool):
                     if not journal.done[batch.start : batch.start + batch.count].any():
@@ -180,45 +178,11 @@ class Job:
             resumed = int(journal.done.sum())
             if resumed and on_resume:
                 on_resume(resumed)
-            work = Work(spool, journal, encoder, self.transcriber)
+            work = Work(spool, journal, self.encoder, self.transcriber)
             try:
                 work.run(batch_size, on_rows)
             finally:
                 if spool.total and not journal.done.any():  # nothing to go on with
                     journal.remove()
                     spool.remove()
-            rows, failed = work.finish(target, self.description)
-        return Embedded(
-            target, rows, encoder.dimension, spool.blank, journal.truncated, resumed, True, failed, journal.warnings
-        )
-
-
-def _known(target: Path, force: bool) -> dict[str, Any]:
-    """What the description beside an output says; one that cannot be read counts for nothing where it may go."""
-    try:
-        return read_description(target)
-    except InputError as error:
-        if force:
-            return {}
-        raise InputError(error.message, "--force replaces it, -o names another") from error
-
-
-def _is_made_of(target: Path, known: dict[str, Any], description: dict[str, Any]) -> bool:
-    """Whether an output is there, whole, and of this description."""
-    if not target.exists() or not known or not description.items() <= known.items():
-        return False
-    try:
-        rows = len(open_embeddings(target))
-    except InputError:
-        return False
-    return rows == known.get("rows") and isinstance(known.get("truncated"), int)
-
-
-def _describe(encoder: Encoder, dtype: str, spool: Spool) -> dict[str, Any]:
-    """What must be the same for a file, or the start of one, to be taken as it is."""
-    about = describe(encoder, spool.modalities).to_dict()
-    description = {"encoder": about.pop("name")} | about
-    description |= {"dtype": dtype, "inputs": spool.total, "input": f"sha256:{spool.sha256}"}
-    # A repeated run with another language or whisper model is another one; vectors of two languages go together.
-    given = encoder.options.given()
-    return description | {key: given[key] for key in ("language", "asr") if key in given}
+            return Embedded(target, work.finish(target, self.description), resumed, fresh=True)

@@ -13,11 +13,11 @@ import shutil
 import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
 
+from flip.encoders.embedding_info import EmbeddingInfo
 from flip.errors import InputError
 from flip.files import replacing
 from flip.inputs.embedding_files import copy_rows, create_embeddings, open_embeddings
@@ -59,34 +59,32 @@ class Batch:
 class Journal:
     """The vectors and the journal of one output; `done` (inputs,) says which inputs have been dealt with."""
 
-    def __init__(
-        self, target: Path, description: dict[str, Any], dimension: int, dtype: type[np.floating[Any]]
-    ) -> None:
+    def __init__(self, target: Path, description: EmbeddingInfo) -> None:
         """Takes up what lies beside `target`, if it belongs to the same description; else starts anew."""
         self._target = target
         self._lines, self._slots = self._beside(target)
-        total = int(description["inputs"])
-        self.done = np.zeros(total, bool)
-        self.dtype = np.dtype(dtype)
+        shape = (description.inputs or 0, description.encoder.dimension or 0)
+        self.done = np.zeros(shape[0], bool)
+        self.dtype = np.dtype(description.dtype)
         self.truncated = 0
         self.failed: dict[int, str] = {}
         self.transcripts: dict[int, str] = {}
         self.warnings: list[str] = []
-        head = orjson.dumps(description) + b"\n"
-        for batch in self._left(head, (total, dimension), np.dtype(dtype)):
+        head = orjson.dumps(description.to_dict()) + b"\n"
+        for batch in self._left(head, shape):
             self._note(batch)
             head += batch.to_line()
         if not self.done.any():
             self._lines.unlink(missing_ok=True)  # killed after the next line, no journal must speak for empty slots
             try:
-                create_embeddings(self._slots, np.dtype(dtype), (total, dimension))
+                create_embeddings(self._slots, self.dtype, shape)
             except InputError:
                 self.remove()
                 raise
         with replacing(self._lines) as temporary:
             temporary.write_bytes(head)
 
-    def _left(self, head: bytes, shape: tuple[int, int], dtype: np.dtype[Any]) -> list[Batch]:
+    def _left(self, head: bytes, shape: tuple[int, int]) -> list[Batch]:
         """The batches that an earlier run of the same description did."""
         lines = self._lines.read_bytes().splitlines(keepends=True) if self._lines.is_file() else []
         if lines[:1] != [head]:
@@ -95,7 +93,7 @@ class Journal:
             slots = open_embeddings(self._slots)
         except InputError:
             return []
-        if slots.shape != shape or slots.dtype != dtype:
+        if slots.shape != shape or slots.dtype != self.dtype:
             return []
         batches = [batch for line in lines[1:] if (batch := Batch.parse(line.rstrip(b"\n")))]
         return [one for one in batches if one.checksum == _checksum(slots[one.start : one.start + one.count])]

@@ -6,16 +6,17 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
 
 from flip.embedding.journal import Batch
+from flip.encoders.embedding_info import EmbeddingInfo
 from flip.errors import UsageError
-from flip.inputs.embedding_files import open_embeddings, read_description, sentences_path
+from flip.inputs.embedding_files import open_embeddings, sentences_path
 
 if TYPE_CHECKING:
     from flip.embedding.spool import Spool
@@ -60,7 +61,7 @@ def torchrun_number(name: str, default: int, environment: Mapping[str, str] = os
     return int(value)
 
 
-def rows_of_shards(output: Path, description: dict[str, Any], spool: Spool) -> Iterator[tuple[Batch, np.ndarray]]:
+def rows_of_shards(output: Path, description: EmbeddingInfo, spool: Spool) -> Iterator[tuple[Batch, np.ndarray]]:
     """What parts of the same inputs by the same encoder hold: for each its inputs, and their vectors (count, d).
 
     Args:
@@ -70,18 +71,17 @@ def rows_of_shards(output: Path, description: dict[str, Any], spool: Spool) -> I
     """
     for path in sorted(output.parent.glob(f"{output.stem}.shard-*-of-*.npy")):
         match = re.search(r"\.shard-(\d+)-of-(\d+)\.npy$", path.name)
-        about = read_description(path)
-        if not match or not about:
+        about = EmbeddingInfo.read(path)
+        if not match or not about.encoder.name:
             continue
         start, stop = Shard(int(match[1]), int(match[2])).span(spool.total)
         digest = hashlib.sha256()
         for item in spool.items(start, stop):
             digest.update(orjson.dumps(item) + b"\n")
-        part = description | {"inputs": stop - start, "input": f"sha256:{digest.hexdigest()}"}
-        if not part.items() <= about.items():
+        part = replace(description, inputs=stop - start, input=f"sha256:{digest.hexdigest()}")
+        if not about.is_made_as(part) or len(rows := open_embeddings(path)) != about.rows:
             continue
-        failed = {start + item["input"]: item["error"] for item in about.get("failed", [])}
-        rows = open_embeddings(path)
+        failed = {start + item.input: item.error for item in about.failed}
         vectors = np.zeros((stop - start, rows.shape[1]), rows.dtype)
         lines = iter(sentences_path(path).read_text(encoding="utf-8").split("\n"))
         heard, row = {}, 0
@@ -92,4 +92,4 @@ def rows_of_shards(output: Path, description: dict[str, Any], spool: Spool) -> I
             row += 1
             if (line := next(lines)) and not item["text"]:
                 heard[i] = line
-        yield Batch(start, stop - start, about["truncated"], failed, heard, about.get("warnings", [])), vectors
+        yield Batch(start, stop - start, about.truncated or 0, failed, heard, list(about.warnings)), vectors

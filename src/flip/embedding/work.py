@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.embedding.journal import Batch, Journal
+from flip.encoders.embedding_info import EmbeddingInfo, FailedInput
 from flip.encoders.mixed import encode_inputs
 from flip.errors import InputError
-from flip.files import replacing, write_json
-from flip.inputs.embedding_files import audio_path, embeddings_json, sentences_path
+from flip.files import replacing
+from flip.inputs.embedding_files import audio_path, sentences_path
 from flip.model.tensors import narrowed
 
 if TYPE_CHECKING:
@@ -54,20 +56,20 @@ class Work:
         else:
             self._side_by_side(batches, concurrency, record)
 
-    def finish(self, target: Path, description: dict[str, Any]) -> tuple[int, list[dict[str, Any]]]:
-        """Moves everything to its place, the vectors last; returns the number of rows, and what failed."""
+    def finish(self, target: Path, description: EmbeddingInfo) -> EmbeddingInfo:
+        """Moves everything to its place, the vectors last; returns what was written beside them."""
         journal = self.journal
-        failed = [
-            {"input": i, "audio": item.get("audio"), "error": journal.failed[i]}
+        failed = tuple(
+            FailedInput(i, item.get("audio"), journal.failed[i])
             for i, item in enumerate(self.spool.items())
             if i in journal.failed
-        ]
+        )
         rows = self.spool.total - len(failed)
         if failed and not rows:
             journal.remove()
             self.spool.remove()
             raise InputError(
-                f"none of {self.spool.total} inputs could be embedded; first: {failed[0]['error']}",
+                f"none of {self.spool.total} inputs could be embedded; first: {failed[0].error}",
                 "nothing was written",
             )
         # What is replaced goes first: killed between these lines, the next run must not take it for this one's.
@@ -75,20 +77,16 @@ class Work:
             journal.keep_mode_of(target)
             Path(os.path.realpath(target)).unlink()
         self._write_lines(target)
-        about = description | {"rows": rows, "truncated": journal.truncated, "blank": self.spool.blank}
-        about["device"] = self.encoder.device
-        if failed:
-            about["failed"] = failed
-        if journal.warnings:
-            about["warnings"] = journal.warnings
-        if self.encoder.weights:
-            about.setdefault("weights", self.encoder.weights)
-        if self.transcriber is not None:
-            about["via"] = {"name": self.transcriber.name, "revision": self.transcriber.revision}
-        write_json(embeddings_json(target), about)
+        via = self.transcriber
+        about = replace(
+            description, rows=rows, truncated=journal.truncated, blank=self.spool.blank, device=self.encoder.device,
+            failed=failed, warnings=tuple(journal.warnings), weights=self.encoder.weights or None,
+            via=None if via is None else {"name": via.name, "revision": via.revision},
+        )  # fmt: skip
+        about.write(target)
         journal.deliver()
         self.spool.remove()
-        return rows, failed
+        return about
 
     def _write_lines(self, target: Path) -> None:
         """The sentences of the rows, and their recordings where there are any."""

@@ -65,11 +65,6 @@ class EncoderIdentity:
             options if isinstance(options, dict) else {},
         )
 
-    @classmethod
-    def of_file(cls, source: Mapping[str, Any]) -> EncoderIdentity:
-        """What the `.json` beside a `.npy` says, as far as two can differ; empty where there is none."""
-        return replace(cls.from_dict({**source, "name": source.get("encoder")}), dimension=None)
-
     def to_dict(self) -> dict[str, Any]:
         """As in config.json."""
         fields: dict[str, Any] = {"name": self.name, "revision": self.revision}
@@ -89,18 +84,19 @@ def knows_weights(encoder: Encoder) -> bool:
     return bool(_weights(EncoderIdentity.of(encoder)))
 
 
-def common_encoder(sources: Iterable[Mapping[str, Any]], where: str) -> EncoderIdentity:
-    """What is known of the encoder that made all of these embedding files.
+def common_encoder(encoders: Iterable[EncoderIdentity], where: str) -> EncoderIdentity:
+    """What is known of the encoder that made all of some embedding files, without its dimension.
 
     Args:
-        sources: the `.json` beside each `.npy`.
+        encoders: that of each file.
         where: for the message.
 
     Raises:
         InputError: they come from different encoders, weights, revisions or options.
     """
     known = EncoderIdentity()
-    for other in map(EncoderIdentity.of_file, sources):
+    for one in encoders:
+        other = replace(one, dimension=None)
         if _difference(other, known):
             names = ", ".join(" ".join(str(value) for value in one.to_dict().values()) for one in (known, other))
             raise InputError(
@@ -113,24 +109,13 @@ def common_encoder(sources: Iterable[Mapping[str, Any]], where: str) -> EncoderI
     return known
 
 
-def made_by(source: Mapping[str, Any], trained: EncoderIdentity) -> bool | None:
-    """Whether an embedding file was made with the checkpoint's encoder, as far as both say; None where one does not.
-
-    Args as of `require_same_encoder`.
-    """
-    found = EncoderIdentity.of_file(source)
+def made_by(found: EncoderIdentity, trained: EncoderIdentity) -> bool | None:
+    """Whether an embedding file was made with the checkpoint's encoder, as far as both say; None where one does not."""
     return _difference(found, trained) is None if found.is_known and trained.is_known else None
 
 
-def require_same_encoder(source: Mapping[str, Any], trained: EncoderIdentity, name: str) -> None:
-    """Raises an InputError where an embedding file was made with another encoder than the checkpoint's.
-
-    Args:
-        source: the `.json` beside the `.npy`; empty where there is none.
-        trained: that of the checkpoint.
-        name: of the file, for the message.
-    """
-    found = EncoderIdentity.of_file(source)
+def require_same_encoder(found: EncoderIdentity, trained: EncoderIdentity, name: str) -> None:
+    """Raises an InputError where an embedding file, called `name`, was not made with the encoder of a checkpoint."""
     if key := _difference(found, trained):
         raise InputError(
             f"{name} was embedded with {_mixed(key, found, trained)}",

@@ -42,12 +42,12 @@ def embeddings_of(dataset: Dataset, checkpoints: Sequence[Checkpoint]) -> list[l
 
 
 def _fits(file: EmbeddingFile, checkpoint: Checkpoint) -> bool:
-    of_encoder = all(made_by(source, checkpoint.trained_on) is not False for source in file.sources)
+    of_encoder = all(made_by(source.encoder, checkpoint.trained_on) is not False for source in file.sources)
     return of_encoder and file.open().shape[1] == checkpoint.model.dimension
 
 
 def _own(dataset: Dataset, files: list[EmbeddingFile], checkpoint: Checkpoint) -> EmbeddingFile:
-    said = [file for file in files if all(made_by(source, checkpoint.trained_on) for source in file.sources)]
+    said = [file for file in files if all(made_by(source.encoder, checkpoint.trained_on) for source in file.sources)]
     found = said or files
     if len(found) > 1:
         names = ", ".join(file.id for file in found)
@@ -65,7 +65,7 @@ def _nothing(dataset: Dataset, checkpoint: Checkpoint) -> InputError:
         try:
             require_dimension(file.open().shape[1], checkpoint.model.dimension, str(file.file), checkpoint.encoder)
             for source in file.sources:
-                require_same_encoder(source, checkpoint.trained_on, str(file.file))
+                require_same_encoder(source.encoder, checkpoint.trained_on, str(file.file))
         except InputError as error:
             reasons.append(error)
     if len(reasons) == 1:

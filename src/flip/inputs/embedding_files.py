@@ -179,12 +179,16 @@ def embeddings_json(path: Path) -> Path:
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """What OUT.json says of OUT.npy; empty where there is none, or it is not ours."""
+    """What OUT.json says of OUT.npy, see `flip.encoders.embedding_info`; empty where there is none."""
     try:
-        about = read_json(embeddings_json(path)) if embeddings_json(path).is_file() else None
+        return described(read_json(embeddings_json(path)))
     except InputError:  # what is no JSON is not ours: rows.json may hold the rows' own data
         return {}
-    return about if isinstance(about, dict) and isinstance(about.get("encoder"), str) else {}
+
+
+def described(about: Any) -> dict[str, Any]:
+    """What was found where embeddings are described; empty where it names no encoder, and is something else."""
+    return about if isinstance(about, dict) and isinstance(about.get("encoder"), str) and about["encoder"] else {}
 
 
 def sentences_path(path: Path) -> Path:

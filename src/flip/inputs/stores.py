@@ -13,7 +13,7 @@ import numpy as np
 
 from flip.errors import InputError
 from flip.inputs.columns import Asked, Chosen, arrow, can_be_vectors, choose, is_integer_vectors, matrix, width
-from flip.inputs.embedding_files import read_description
+from flip.inputs.embedding_files import described, read_description
 from flip.inputs.sources import Source, opened
 from flip.inputs.store_formats import Table, open_table
 
@@ -48,8 +48,8 @@ class Store:
     """A store that is open.
 
     name: for messages.  kind: its format.  schema: of all columns, a `pyarrow.Schema`.  rows: None where they are not
-    known before the end.  dimension: None where there are no vectors.  about: of the encoder, what the `.json` beside a
-    `.npy` says, or the metadata that `extended` adds; empty where nothing does.
+    known before the end.  dimension: None where there are no vectors.  about: what `EmbeddingInfo`
+    reads: the `.json` beside a `.npy`, or the metadata that `extended` adds; empty where nothing says it.
     """
 
     name: str
@@ -162,10 +162,9 @@ def _about(found: Source, table: Table) -> dict[str, Any]:
     if found.kind == "npy":
         return read_description(found.path) if found.path is not None else {}
     try:
-        about = json.loads((table.schema.metadata or {}).get(_ABOUT, b"{}"))
+        return described(json.loads((table.schema.metadata or {}).get(_ABOUT, b"{}")))
     except ValueError:  # not ours
         return {}
-    return about if isinstance(about, dict) and isinstance(about.get("encoder"), str) else {}
 
 
 def _dimensions(table: Table, asked: Asked, name: str) -> dict[str, int | None]:

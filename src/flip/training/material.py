@@ -100,7 +100,7 @@ def of_vectors(
     """
     datasets, left_out = split_vectors(vectors, sentences, folder, split, seed)
     train = datasets["train"].embeddings[0]
-    about = _known(common_encoder(train.sources, str(vectors)), train.open().shape[1])
+    about = _known(common_encoder([one.encoder for one in train.sources], str(vectors)), train.open().shape[1])
     material = _of_parts(datasets, folder, choose_words, about, (*sources, str(vectors)), split)
     return material, left_out
 
@@ -174,7 +174,7 @@ def of_manifest(
     tested = datasets[test].with_embeddings([learn.embeddings[0].id]) if test in datasets else None
     # Embeddings of unknown origin are taken at the user's word.
     files = [file for data in (learn, check, tested) if data for file in data.embeddings]
-    found = common_encoder((source for file in files for source in file.sources), str(manifest))
+    found = common_encoder((source.encoder for file in files for source in file.sources), str(manifest))
     about = _known(found, learn.embeddings[0].open().shape[1])
     description = {
         "manifest": _manifest_name(manifest, run),

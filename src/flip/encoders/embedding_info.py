@@ -1,0 +1,105 @@
+"""What OUT.json says of OUT.npy: which encoder made it of what, and which inputs have a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from flip.encoders.identity import EncoderIdentity
+from flip.files import write_json
+from flip.inputs.embedding_files import embeddings_json, read_description
+
+
+@dataclass(frozen=True)
+class FailedInput:
+    """An input that has no row: its number, from 0, the recording, if it is one, and why."""
+
+    input: int
+    audio: str | None
+    error: str
+
+
+@dataclass(frozen=True)
+class EmbeddingInfo:
+    """The description of an embedding file. None, or empty, is what is not known: all of it, where there is none.
+
+    encoder: what made the file, with its dimension.  dtype: of the file.  inputs: how many sentences and recordings it
+    was made of.  input: their hash.  language, asr: theirs and the whisper model, where they were given.  rows: as many
+    as inputs did not fail.  truncated: how many inputs were longer than the encoder reads.  blank: input lines dropped
+    before.  device: where the encoder ran.  failed: inputs that have no row.  warnings: of recordings that could be
+    decoded only in part.  weights: their hash, also where `encoder` leaves it out, as it is the revision.  via: name
+    and revision of what transcribed recordings.  dropping: the numbers of rows on their way out, see `flip.data.pairs`;
+    `rows` counts what stays.  stored: the file as it was read; what is another program's is written again.
+    """
+
+    encoder: EncoderIdentity = field(default_factory=EncoderIdentity)
+    dtype: str | None = None
+    inputs: int | None = None
+    input: str | None = None
+    language: str | None = None
+    asr: str | None = None
+    rows: int | None = None
+    truncated: int | None = None
+    blank: int | None = None
+    device: str | None = None
+    failed: tuple[FailedInput, ...] = ()
+    warnings: tuple[str, ...] = ()
+    weights: str | Mapping[str, str] | None = None
+    via: Mapping[str, Any] | None = None
+    dropping: tuple[int, ...] = ()
+    stored: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """That of OUT.npy."""
+        return cls.from_dict(read_description(path))
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        """What `to_dict` wrote. A field of another type is another program's, and not known."""
+        known = {key: stored[key] for key, kind in _KINDS.items() if _is(stored.get(key), kind)}
+        known |= {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
+        known["failed"] = tuple(FailedInput(**one) for one in known.get("failed", ()))
+        return cls(EncoderIdentity.from_dict({**stored, "name": stored.get("encoder")}), stored=stored, **known)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is known, as JSON, and what was stored."""
+        encoder, others = self.encoder.to_dict(), asdict(self)
+        named = {"encoder": encoder.pop("name"), **encoder}
+        left = {key: value for key, value in others.pop("stored").items() if key != "dropping"}
+        known = named | others | named  # first as in the file, and over those of the same names
+        return left | {key: value for key, value in known.items() if value not in (None, ())}
+
+    def write(self, path: Path) -> None:
+        """Writes the description of OUT.npy."""
+        write_json(embeddings_json(path), self.to_dict())
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it tells of each input whether it has a row."""
+        total, failed = self.inputs or 0, {one.input for one in self.failed}
+        adds_up = max(failed, default=-1) < total and self.rows == total - len(failed)
+        return adds_up and "dropping" not in self.stored
+
+    def is_made_as(self, wanted: EmbeddingInfo) -> bool:
+        """Whether a file is up to date: all that is known before it is made is the same, and nothing is missing."""
+        same = wanted.to_dict().items() <= self.to_dict().items()
+        return same and self.is_whole and self.truncated is not None
+
+
+_KINDS: dict[str, Any] = {
+    "dtype": str, "inputs": int, "input": str, "language": str, "asr": str, "rows": int, "truncated": int, "blank": int,
+    "device": str, "failed": [{"input": int, "audio": str | None, "error": str}], "warnings": [str], "weights": str,
+    "via": dict, "dropping": [int],
+}  # fmt: skip
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """Whether a value of JSON is of a type, a list of those, or an object of such fields; a number is a count."""
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(_is(one, kind[0]) for one in value)
+    if isinstance(kind, dict):
+        return isinstance(value, dict) and value.keys() == kind.keys() and all(_is(value[at], kind[at]) for at in kind)
+    return isinstance(value, kind) and not isinstance(value, bool) and (not isinstance(value, int) or value >= 0)
