@@ -60,6 +60,18 @@ def test_a_part_of_other_input_is_not_joined(tmp_path: Path) -> None:
     assert encoder.seen == SENTENCES
 
 
+@pytest.mark.parametrize("left", ["The rain stopped.\n", None])
+def test_a_part_that_lost_its_sentences_is_embedded_again(left: str | None, tmp_path: Path) -> None:
+    for number in (1, 2):
+        embed(records(SENTENCES), tmp_path / "o.npy", Counting(), shard=Shard(number, 2))
+    lines = tmp_path / "o.shard-1-of-2.sentences.txt"
+    lines.unlink() if left is None else lines.write_text(left)
+    encoder = Counting()
+    embed(records(SENTENCES), tmp_path / "o.npy", encoder)
+    assert encoder.seen == SENTENCES[:2]
+    assert (tmp_path / "o.sentences.txt").read_text().splitlines() == SENTENCES
+
+
 def test_shard_names() -> None:
     assert Shard.parse("3/16") == Shard(3, 16)
     assert Shard.parse(None, {"RANK": "0", "WORLD_SIZE": "4"}) == Shard(1, 4)

@@ -16,7 +16,7 @@ import orjson
 from flip.embedding.journal import Batch
 from flip.encoders.embedding_info import EmbeddingInfo
 from flip.errors import UsageError
-from flip.inputs.embedding_files import open_embeddings, sentences_path
+from flip.inputs.embedding_files import open_embeddings, read_sentences, sentences_path
 
 if TYPE_CHECKING:
     from flip.embedding.spool import Spool
@@ -81,15 +81,17 @@ def rows_of_shards(output: Path, description: EmbeddingInfo, spool: Spool) -> It
         part = replace(description, inputs=stop - start, input=f"sha256:{digest.hexdigest()}")
         if not about.is_made_as(part) or len(rows := open_embeddings(path)) != about.rows:
             continue
+        lines = read_sentences(sentences_path(path)) if sentences_path(path).is_file() else []
+        if len(lines) != len(rows):
+            continue
         failed = {start + item.input: item.error for item in about.failed}
         vectors = np.zeros((stop - start, rows.shape[1]), rows.dtype)
-        lines = iter(sentences_path(path).read_text(encoding="utf-8").split("\n"))
         heard, row = {}, 0
         for i, item in enumerate(spool.items(start, stop), start):
             if i in failed:
                 continue
             vectors[i - start] = rows[row]
+            if lines[row] and not item["text"]:
+                heard[i] = lines[row]
             row += 1
-            if (line := next(lines)) and not item["text"]:
-                heard[i] = line
         yield Batch(start, stop - start, about.truncated or 0, failed, heard, list(about.warnings)), vectors
