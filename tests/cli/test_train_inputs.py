@@ -136,6 +136,17 @@ def test_options_of_the_other_source_are_refused(
     assert not (copied / "run").exists()
 
 
+@pytest.mark.slow
+def test_probabilities_of_a_few_sentences_are_no_certainty(flip: Flip, here: Path, sentences: list[str]) -> None:
+    Path("s.txt").write_text("\n".join(sentences[:40]))
+    done = flip("train", "s.txt", "-o", "run", "--augment", 0)
+    note = "the probabilities were fitted to 2 sentences of dev, and are no more than a guess"
+    assert done.code == 0 and f"note: {note}" in done.err
+    explained = flip("explain", "The train to Boston was late.", "--model", "run")
+    assert f"note: run: {note}" in explained.err
+    assert all(word["probability"] < 0.6 for word in explained.records[0]["keywords"])
+
+
 def test_own_vectors_and_their_sentences_need_no_manifest(
     flip: Flip, fails: Fails, here: Path, sentences: list[str], minilm: Encoder
 ) -> None:

@@ -59,10 +59,27 @@ def test_a_factorised_model_keeps_its_rank_and_the_zeros_of_a() -> None:
     assert not np.allclose(calibrated.B, factorised.B)
 
 
-def test_scores_that_point_the_wrong_way_are_left_alone() -> None:
+def test_scores_that_point_the_wrong_way_keep_their_order_and_say_nothing() -> None:
     model, u, refs = true_model()
     wrong = LogLinear(-model.W, model.b)
-    assert calibrate(wrong, [u], refs) is wrong
+    calibrated = calibrate(wrong, [u], refs)
+    ranked, before = (rank(one, u, SIZE, bias_weights={"bias": 1.0})["bias"] for one in (calibrated, wrong))
+    assert (ranked.words == before.words).all()
+    assert sigmoid(ranked.scores.astype(np.float64)).std() < 0.05
+
+
+@pytest.mark.parametrize("n", [2, 5, 20])
+def test_a_model_that_learned_its_sentences_by_heart_is_not_believed(n: int) -> None:
+    """As one of 40 sentences: sure of words that dev does not have, by scores that it never gave in the training."""
+    model, u, refs = true_model()
+    rng = np.random.default_rng(1)
+    by_heart = LogLinear(model.W + rng.normal(scale=20, size=model.W.shape).astype(np.float32), model.b + 3)
+    few = References(bags_of_indices(words(refs, range(n))), refs.tokens[:n])
+    calibrated = calibrate(by_heart, [u[:n]], few)
+    assert error(by_heart, u, refs) > 0.3
+    assert error(calibrated, u, refs) < 0.5 * error(by_heart, u, refs)
+    ranked, before = (rank(one, u, 10, bias_weights={"bias": 1.0})["bias"] for one in (calibrated, by_heart))
+    assert (ranked.words == before.words).mean() > 0.99  # but for ties in the last digit
 
 
 @pytest.mark.parametrize("n", [1, 3])

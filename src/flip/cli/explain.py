@@ -111,6 +111,8 @@ def explain(
     job.require_alone(single)
     out.stream = html is None
     checkpoint = loading.load_checkpoint(own.model, own.vocab, settings.offline, out)
+    if checkpoint.unsure:
+        out.note(f"note: {checkpoint.name}: {checkpoint.unsure}")
     least = _least(own.min_probability, checkpoint, for_people=out.human or html is not None)
     # A screen and a page show what is improbable apart, and the words of a sentence beside the topn others.
     apart = (out.human or html is not None) and against is None

@@ -96,6 +96,8 @@ def _report(trained: Trained, folder: Path, out: Output) -> None:
     why = f"{trained.config.last_check} checks on dev without a gain" if trained.gainless else "all passes done"
     words = len(trained.checkpoint.vocabulary)
     accuracy = trained.accuracy
+    if trained.checkpoint.unsure:
+        out.note(f"note: {trained.checkpoint.unsure}; give more sentences, or --split 0.5,0.25,0.25")
     fields = {
         "run": str(folder),
         "words": words,

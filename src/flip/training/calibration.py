@@ -21,12 +21,17 @@ if TYPE_CHECKING:
     from flip.text.bags import Bags
     from flip.text.vocabulary import Vocabulary
 
+    Floats = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
+
 _WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _STOP_WORDS = 100
 _TOPN = 10  # words that are shown
 _POOL = 50  # of these they are taken: other scores rank other words first
-_PRIOR = np.array([1.0, 1.0, 0.0])  # the mean of x, y and c: the model as it is
 _NEWTON_STEPS = 20  # a handful is enough; the ten best words change only in the first ones
+_SETTLED = 1e-6
+_LEAST_SLOPE = 0.01  # scores that say nothing keep their order, and hardly change a probability
+FEW = 100  # sentences of dev, and less: see `calibrate`
 
 
 def calibrate(
@@ -40,7 +45,10 @@ def calibrate(
 
     x, y and c maximise the Bernoulli likelihood of the ten words of each dev sentence that are shown. Platt (1999) does
     so for one score; here b has a slope of its own, because training on few occurrences ranks rare words too low.
-    Newton's method, with a unit Gaussian prior around x = y = 1, c = 0 for a dev set that says too little.
+    Newton's method, with a unit Gaussian prior around x = y = 1, c = 0.
+
+    Three numbers for words that change with them are too many for a dev set of few sentences: there, and where they do
+    not settle, y = x > 0 (Platt's method), so that the words stay as they are, fitted to the 50 best of each sentence.
 
     Args:
         model: of the raw embedding, trained with the Bernoulli objective.
@@ -48,38 +56,58 @@ def calibrate(
         references: of the same sentences.
         function_words: indices of words that are shown behind all others.
         device: that the scores are computed on.
-
-    Returns:
-        The calibrated model; `model` itself where more score would make a word less probable.
     """
     last = None if function_words is None else {"bias": function_words}
     pools = [rank(model, view, _POOL, bias_weights={"bias": 1.0}, last=last, device=device)["bias"] for view in views]
     right = np.concatenate([hits(pool.words, references.words, model.vocabulary_size) for pool in pools])
     scores = np.concatenate([pool.scores for pool in pools]).astype(np.float64)
     b = model.b[np.concatenate([pool.words for pool in pools])].astype(np.float64)
-    features = np.stack([scores - b, b, np.ones_like(b)], axis=2)  # (n, 50, 3)
     behind = np.isin(np.concatenate([pool.words for pool in pools]), [] if function_words is None else function_words)
-    theta = _PRIOR.copy()
+    theta = None if len(right) < FEW else _of_shown(np.stack([scores - b, b, np.ones_like(b)], axis=2), right, behind)
+    if theta is None:
+        x, c = _platt(scores[~behind], right[~behind])
+        theta = np.array([x, x, c])
+    return model.rescaled(float(theta[0]), (theta[1] * model.b + theta[2]).astype(np.float32))
+
+
+def _of_shown(features: Floats, right: Flags, behind: Flags) -> Floats | None:
+    """x, y and c, for features (n, 50, 3) of the best words; None where they do not settle, or x is no slope."""
+    theta = prior = np.array([1.0, 1.0, 0.0])
     for _ in range(_NEWTON_STEPS):
         ranked = np.where(behind, -np.inf, features @ theta)
         best = np.argpartition(-ranked, min(_TOPN, features.shape[1]) - 1, axis=1)[:, :_TOPN]
         f = np.take_along_axis(features, best[:, :, None], axis=1).reshape(-1, 3)
-        y = np.take_along_axis(right, best, axis=1).ravel()
-        p = sigmoid(f @ theta)
-        step = np.linalg.solve((f * (p * (1 - p))[:, None]).T @ f + np.eye(3), f.T @ (p - y) + theta - _PRIOR)
-        while np.abs(step).max() > 1e-6 and _loss(theta - step, f, y) > _loss(theta, f, y):
-            step /= 2
-        theta -= step
-        if np.abs(step).max() <= 1e-6:
+        step = _newton_step(f, np.take_along_axis(right, best, axis=1).ravel(), theta, prior)
+        theta = theta - step
+        if np.abs(step).max() <= _SETTLED:
+            return theta if theta[0] > 0 else None
+    return None
+
+
+def _platt(scores: Floats, right: Flags) -> Floats:
+    """x and c of the probabilities sigmoid(x z + c), for scores z (n,) and which of them are right."""
+    f = np.stack([scores, np.ones_like(scores)], axis=1)
+    theta = prior = np.array([1.0, 0.0])
+    for _ in range(_NEWTON_STEPS):
+        step = _newton_step(f, right, theta, prior)
+        theta = theta - step
+        if np.abs(step).max() <= _SETTLED:
             break
-    if theta[0] <= 0:
-        return model
-    return model.rescaled(float(theta[0]), (theta[1] * model.b + theta[2]).astype(np.float32))
+    return np.array([max(theta[0], _LEAST_SLOPE), theta[1]])
 
 
-def _loss(theta: NDArray[np.float64], f: NDArray[np.float64], y: NDArray[np.bool_]) -> float:
+def _newton_step(f: Floats, y: Flags, theta: Floats, prior: Floats) -> Floats:
+    """One step of Newton's method on the likelihood with a unit Gaussian prior, halved until that does not fall."""
+    p = sigmoid(f @ theta)
+    step = np.linalg.solve((f * (p * (1 - p))[:, None]).T @ f + np.eye(len(theta)), f.T @ (p - y) + theta - prior)
+    while np.abs(step).max() > _SETTLED and _loss(theta - step, f, y, prior) > _loss(theta, f, y, prior):
+        step = step / 2
+    return np.asarray(step)
+
+
+def _loss(theta: Floats, f: Floats, y: Flags, prior: Floats) -> float:
     z = f @ theta
-    return float(np.logaddexp(0, z).sum() - z[y].sum() + ((theta - _PRIOR) ** 2).sum() / 2)
+    return float(np.logaddexp(0, z).sum() - z[y].sum() + ((theta - prior) ** 2).sum() / 2)
 
 
 def language_of(vocabulary: Vocabulary, train: Bags) -> Language | None:
