@@ -289,3 +289,26 @@ def test_concepts(flip: Flip, fails: Fails, here: Path) -> None:
     assert flip("vocab", "t.txt", "-o", "c.json", *options).code == 0  # the same again is no conflict
     assert "nothing occurs 20 times" in fails(3, "vocab", "t.txt", "-o", "d.json", "--concepts")
     assert "exclude each other" in fails(2, "vocab", "t.txt", "--concepts", "--words", "t.txt")
+
+
+@pytest.mark.slow
+def test_no_model_is_measured_on_what_another_has_learned(
+    flip: Flip, fails: Fails, here: Path, sentences: list[str]
+) -> None:
+    for name, lines in (("a", sentences[:400]), ("b", sentences[:200]), ("c", sentences[400:600])):
+        Path(f"{name}.txt").write_text("\n".join(lines))
+        assert flip("train", f"{name}.txt", "-o", name, "--augment", 0, "--epochs", 2, "--rank", 8).code == 0
+    learned = set(Path("b/data/train.sentences.txt").read_text().splitlines())
+    tested = Path("a/data/test.sentences.txt").read_text().splitlines()
+    both = flip("eval", "--model", "a", "--model", "b")
+    shared = len(learned & set(tested))
+    assert 0 < shared < len(tested)
+    assert f"{shared} sentences that a model was trained on left out" in both.err
+    assert [record["n"] for record in both.records[:2]] == [len(tested) - shared] * 2
+    assert "trained on" not in flip("eval", "--model", "a", "--model", "c").err
+    # Alone, it is said.
+    own = ("--data", "b/data/datasets.yaml", "--dataset", "train")
+    err = flip("eval", "--model", "b", *own).err
+    assert f"note: b was trained on {len(learned)} of the {len(learned)} sentences of dataset train" in err
+    assert "all 180 are sentences that a model was trained on" in fails(3, "eval", "--model", "b", "--model", "c", *own)
+    assert "trained on" not in flip("eval", "--model", "b").err

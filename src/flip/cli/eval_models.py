@@ -41,6 +41,7 @@ def trained_models(settings: Settings, out: Output) -> list[Case]:
     from flip.errors import UsageError
     from flip.evaluation.evaluate import EvaluationData
     from flip.evaluation.matching import embeddings_of
+    from flip.evaluation.seen import seen
     from flip.model.checkpoint import find_checkpoint
 
     own = settings.eval
@@ -72,6 +73,17 @@ def trained_models(settings: Settings, out: Output) -> list[Case]:
                 )
     used = dataset.with_embeddings(list(ids))
     data = EvaluationData.of(used, own.text, min_tokens=own.min_tokens, max_tokens=own.max_tokens)
+    if others or own.data:
+        texts = data.texts.values()
+        models = zip((first, *others), checkpoints, strict=True)
+        known = [seen(texts, find_checkpoint(name), one.config) for name, one in models]
+        if others:
+            data = data.without(set().union(*known), "sentences that a model was trained on")
+        elif known[0]:
+            out.note(
+                f"note: {checkpoints[0].name} was trained on {len(known[0])} of the {len(set(texts))} sentences of "
+                f"dataset {data.name}: of others it recovers less"
+            )
     for what, count in data.left_out.items():
         if count:
             out.note(f"note: dataset {data.name}: {count} {what} left out")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +89,26 @@ class EvaluationData:
             views = {name: view[rows] for name, view in views.items()}
         text = dataset.text(text_id)
         return cls(dataset.name, views, {text.number(i): sentences[i] for i in rows}, left_out)
+
+    def without(self, sentences: Collection[str], what: str) -> EvaluationData:
+        """The same but for some sentences, which are counted under `what`.
+
+        Raises:
+            InputError: nothing is left.
+        """
+        kept = [i for i, text in enumerate(self.texts.values()) if text not in sentences]
+        left_out = len(self.texts) - len(kept)
+        if not left_out:
+            return self
+        if not kept:
+            raise InputError(f"dataset {self.name!r}: all {left_out} are {what}", "give others to measure on")
+        lines = list(self.texts)
+        return replace(
+            self,
+            embeddings={name: view[kept] for name, view in self.embeddings.items()},
+            texts={lines[i]: self.texts[lines[i]] for i in kept},
+            left_out={**self.left_out, what: left_out},
+        )
 
 
 @dataclass(frozen=True)
