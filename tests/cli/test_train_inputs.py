@@ -170,3 +170,22 @@ def test_own_vectors_and_their_sentences_need_no_manifest(
     assert same in fails(3, "train", "s.txt", "--embeddings", "equal.npy", "-o", "r2")
     np.save("short.npy", u[:9])
     assert "9 rows for 301 sentences" in fails(3, "train", "s.txt", "--embeddings", "short.npy", "-o", "r2")
+
+
+def test_sentences_in_another_order_than_the_rows_are_refused(
+    flip: Flip, fails: Fails, here: Path, sentences: list[str]
+) -> None:
+    Path("s.txt").write_text("\n".join(sentences[:60]))
+    assert flip("embed", "s.txt", "-o", "u.npy").code == 0
+    Path("turned.txt").write_text("\n".join(sentences[:60][::-1]))
+    Path("shifted.txt").write_text("\n".join([sentences[59], *sentences[:59]]))
+    Path("other.txt").write_text("\n".join(sentences[60:120]))  # as of another language
+    for name in ("turned.txt", "shifted.txt"):
+        for command in (
+            ("train", name, "--embeddings", "u.npy", "-o", "run"),
+            ("explain", "u.npy", "--sentences", name),
+        ):
+            assert f"row 0 of u.npy is of {sentences[0]!r}, not of" in fails(3, *command)
+    for name in ("s.txt", "other.txt"):
+        done = flip("train", name, "--embeddings", "u.npy", "-o", name[:-4], "--epochs", 1, "--rank", 8)
+        assert done.code == 0, done.err

@@ -227,6 +227,7 @@ def _records(
     from flip.data.manifest import EmbeddingFile
     from flip.encoders.identity import require_dimension, require_same_encoder
     from flip.errors import InputError
+    from flip.inputs.embedding_files import require_in_order
     from flip.inputs.records import Record, read_texts, require_as_many, scan_records, with_texts
     from flip.inputs.sniffing import STDIN, is_input_file
     from flip.inputs.sources import holds_embeddings
@@ -249,6 +250,7 @@ def _records(
             require_dimension(dimension, checkpoint.model.dimension, name, checkpoint.encoder)
             if sentences and Path(sentences).is_file():
                 require_as_many(rows, sum(1 for _ in read_texts([sentences])), sentences)
+                require_in_order(Path(name), read_texts([sentences]))
         records = scan_records(name, on_note=lambda message: out.note(f"note: {message}"), asked=asked)
         for record in with_texts(records, read_texts([sentences]), sentences) if sentences else records:
             if isinstance(record, InputError):

@@ -13,7 +13,7 @@ from flip.data.splitting import split_rows
 from flip.encoders.embedding_info import EmbeddingInfo
 from flip.errors import InputError
 from flip.files import replacing
-from flip.inputs.embedding_files import copy_rows, finite_rows, open_embeddings, sentences_path
+from flip.inputs.embedding_files import copy_rows, finite_rows, open_embeddings, require_in_order, sentences_path
 from flip.locks import held
 
 GIVEN = "given"  # id of embeddings that do not say which encoder made them
@@ -39,6 +39,7 @@ def split_vectors(
     view = open_embeddings(vectors)
     if len(view) != len(sentences):
         raise InputError(f"{vectors} has {len(view)} rows for {len(sentences)} sentences", "row i belongs to line i")
+    require_in_order(vectors, sentences)
     usable = [i for i in np.flatnonzero(finite_rows(view)).tolist() if sentences[i].strip()]
     source = EmbeddingInfo.read(vectors)
     datasets = {}
