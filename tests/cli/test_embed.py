@@ -137,6 +137,18 @@ def test_a_part_without_inputs(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "o.shard-1-of-8.npy is empty: there are more parts than inputs" in err
 
 
+def test_an_encoder_of_ones_own_that_was_changed_is_noticed(flip: Any, fails: Any, here: Path) -> None:
+    (here / "s.txt").write_text("One cat.\nTwo dogs bark.\n" * 20)
+    command = ("embed", "s.txt", "--encoder", "own.py:f", "-o", "u.npy")
+    for factor in (1, 2):
+        (here / "own.py").write_text(f"def f(texts):\n    return [[{factor} * len(text), 1.0] for text in texts]\n")
+        if factor == 2:
+            assert "made of other input, weights or options" in fails(3, *command)
+        assert flip(*command, *(["--force"] if factor == 2 else [])).code == 0
+        assert np.load("u.npy")[0].tolist() == [8 * factor, 1]
+        assert "up to date" in flip(*command).err
+
+
 @pytest.mark.slow
 def test_an_api_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openai", reason="the extra `openai` is not installed")

