@@ -172,6 +172,22 @@ def test_own_vectors_and_their_sentences_need_no_manifest(
     assert "9 rows for 301 sentences" in fails(3, "train", "s.txt", "--embeddings", "short.npy", "-o", "r2")
 
 
+def test_what_is_called_like_a_part_of_the_run_is_not_taken_for_it(
+    flip: Flip, here: Path, sentences: list[str], vectors: np.ndarray
+) -> None:
+    Path("s.txt").write_text("\n".join(sentences[:100]))
+    for part in ("train", "dev", "test"):
+        np.save(f"{part}.npy", vectors[500:700])
+        Path(f"{part}.sentences.txt").write_text("\n".join(sentences[500:700]) + "\n")
+    done = flip("train", "s.txt", "-o", "run", "--augment", 0, "--epochs", 1, "--rank", 8)
+    assert done.code == 0, done.err
+    assert done.records[0]["accuracy"]["bias"]["n"] == 5
+    assert load_checkpoint("run").config.data["train_sentences"] == 90
+    assert load_checkpoint("run").config.data["dev_sentences"] == 5
+    (measured,) = flip("eval", "--model", "run").records
+    assert measured["n"] == 5
+
+
 def test_sentences_in_another_order_than_the_rows_are_refused(
     flip: Flip, fails: Fails, here: Path, sentences: list[str]
 ) -> None:

@@ -297,8 +297,9 @@ def write_manifest(path: Path, datasets: dict[str, Dataset], *, header: str = ""
 
 def _dataset(name: str, entry: Entry, manifest: Path) -> Dataset:
     def located(file: str) -> Path:
-        path = Path(file)
-        return path if path.exists() else manifest.parent / path
+        """Beside the manifest; or in the working directory, as published programs look, where it is there alone."""
+        beside = manifest.parent / file
+        return Path(file) if Path(file).exists() and not beside.exists() else beside
 
     def spoken(item: Named) -> str | None:
         return None if item.language == _UNKNOWN else item.language
