@@ -231,6 +231,7 @@ def evaluate(
     topn: int = 10,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """Ranks the words of finite embeddings (n, d), with b (eq. 5) and without, and gives their `ranking_metrics`."""
+    """Ranks the words of finite embeddings (n, d), with b (eq. 5) and without: `ranking_metrics` and `word_shares`."""
     ranking = rank(model, embeddings, depth_for(refs, topn), device=device)
-    return ranking_metrics(ranking, refs, model.vocabulary_size, metrics=metrics, topn=topn)
+    size = model.vocabulary_size
+    return ranking_metrics(ranking, refs, size, metrics=metrics, topn=topn) | word_shares(ranking, refs, size)

@@ -44,11 +44,14 @@ class CheckpointConfig:
     others: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def known_words(self) -> float | None:
-        """The share of a sentence's words that the vocabulary has, on the text of its tests that it knows least."""
+    def least_known(self) -> float:
+        """The share of a sentence's words that the vocabulary has of any text like that of its tests; 0 if unknown."""
         measured = [one.get("known_words") for one in self.metrics.values() if isinstance(one, dict)]
-        means = [one.get("mean") for one in measured if isinstance(one, dict)]
-        return min((mean for mean in means if isinstance(mean, float)), default=None)
+        shares = [(one.get("mean"), one.get("std")) for one in measured if isinstance(one, dict)]
+        lowest = [
+            mean - max(mean / 3, 3 * std) for mean, std in shares if isinstance(mean, float) and isinstance(std, float)
+        ]
+        return min(lowest, default=0.0)
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any], dimension: int) -> CheckpointConfig:
