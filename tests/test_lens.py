@@ -133,3 +133,54 @@ def test_notebooks_show_little_and_escape(lens: flip.Lens, vectors: np.ndarray, 
     assert repr(lens.evaluate(vectors[:9], sentences[:9], ["sparsity"])) == "<Result: sparsity over 9 sentences>"
     unsure = [word["surface"] for word in found.words if word["probability"] < lens.checkpoint.likely]
     assert unsure and not any(f" {word} " in repr(found) for word in unsure)
+
+
+def test_what_is_neither_texts_nor_vectors_is_one_error(lens: flip.Lens, tmp_path: Path) -> None:
+    import pandas
+
+    table = pandas.DataFrame({"text": ["A dog."], "n": [1]})
+    (tmp_path / "a.txt").write_text("A dog.\n")
+    for what, message in (
+        (table, "a table of text, n, not a list"),
+        ({"text": "A dog."}, "a table of text, not a list"),
+        (["A dog.", None], "sentence 1 is NoneType"),
+        (b"A dog.", "bytes, not embeddings"),
+        (str(tmp_path / "a.txt"), "is a file"),
+        ([object()], "neither a list of strings nor a matrix of numbers"),
+    ):
+        with pytest.raises(InputError, match=message):
+            lens.explain(what)
+    with pytest.raises(InputError, match="a table of text, n"):
+        flip.fit(table)
+    with pytest.raises(InputError, match="str, not embeddings"):
+        lens.scores("A dog.")
+    with pytest.raises(UsageError, match="topn=0"):
+        lens.explain("A dog.", topn=0)
+    assert len(lens.explain(text for text in ["A dog.", "A cat."])) == 2
+
+
+def test_what_may_be_untrue_is_said(lens: flip.Lens, vectors: np.ndarray) -> None:
+    loaded = flip.load()
+    for what, message in (
+        ("Der Zug nach Berlin hatte gestern Verspätung.", "another language"),
+        (40 * vectors[0], "far outside"),
+        (0 * vectors[0], "the vector is zero"),
+        ("late " * 400, "truncated"),
+    ):
+        found = loaded.explain(what)
+        assert any(message in warning for warning in found.warnings), message
+        assert message in repr(found) and message in found._repr_html_()
+    assert not loaded.explain("The train was late.").warnings
+    pair = loaded.explain("The train was late.", against="Der Zug nach Berlin hatte gestern Verspätung.")
+    assert "another language" in repr(pair) and "another language" in pair._repr_html_()
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"rank": "x"}, {"rank": 0}, {"batch_size": -1}])
+def test_numbers_that_cannot_be_are_refused(vectors: np.ndarray, sentences: list[str], wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="is no number of 1 or more"):
+        flip.fit(vectors, sentences, **wrong)
+
+
+def test_a_list_of_words_is_a_vocabulary(vectors: np.ndarray, sentences: list[str]) -> None:
+    lens = flip.fit(vectors[:400], sentences[:400], vocabulary=["the", "train", "late", "train"], epochs=1, rank=8)
+    assert lens.words == ("the", "train", "late")

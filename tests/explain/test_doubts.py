@@ -38,6 +38,13 @@ def test_a_word_that_is_missing_is_no_language_that_is(explainer: Explainer, tex
     assert "warnings" not in explainer.text(text)
 
 
+@pytest.mark.parametrize("text", ["🍕🍕🍕", "?!", "..."])
+def test_a_text_without_a_word_is_said(explainer: Explainer, text: str) -> None:
+    assert explainer.text(text)["warnings"] == [
+        "there is no word in the text, and little is true of it that the model says"
+    ]
+
+
 def test_few_words_are_what_a_model_of_few_words_knows(explainer: Explainer) -> None:
     """As much as of the text of its tests, or nobody measured that."""
     own = explainer.checkpoint

@@ -178,7 +178,7 @@ def test_vectors_far_from_those_of_the_training_are_said(flip: Flip, here: Path,
     u = np.load(here / "small" / "data" / "train.npy")
     np.save("near.npy", u[:2])
     np.save("far.npy", 30 * u[:2])
-    assert flip("explain", "near.npy", "-m", "small", "--encoder", "minilm").err == ""
+    assert "far outside" not in flip("explain", "near.npy", "-m", "small", "--encoder", "minilm").err
     assert "far outside" in flip("explain", "far.npy", "-m", "small", "--encoder", "minilm").err
 
 

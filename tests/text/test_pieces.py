@@ -49,3 +49,26 @@ def test_the_longest_ngram_of_the_vocabulary_is_one_word() -> None:
 
 def test_a_form_of_many_characters_is_cut_in_linear_time() -> None:
     assert len(pieces("東京、" * 20_000, Tokenizer())) == 20_000
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("The train was late.The bus was early.", ["late", "the"]),
+        ("black/white", ["black", "white"]),
+        ("<b>bold text</b>", ["bold", "text"]),
+        ("open(the_door)", ["open", "the", "door"]),
+        ("https://example.com/login?next=1", ["example", "login"]),
+        ("well-known", ["wellknown"]),  # a word of the vocabulary
+        ("Yesterday’s.The", ["yesterdays", "the"]),
+        ("zyx.wvu", ["zyxwvu"]),  # no part is known
+        ("3.5", ["35"]),
+    ],
+)
+def test_what_signs_join_to_a_word_that_is_not_known_is_cut_at_them(text: str, words: list[str]) -> None:
+    known = "late the bus train was early black white bold text open door example login wellknown well known yesterdays"
+    pieces = Reader(Vocabulary(tuple(sorted(known.split())))).pieces(text)
+    assert "".join(piece.text for piece in pieces) == text
+    found = [word for piece in pieces for word in piece.words]
+    assert [word for word in found if word in words] == [*words] or set(words) <= set(found)
+    assert "latethe" not in found and "blackwhite" not in found

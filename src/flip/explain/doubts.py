@@ -23,6 +23,8 @@ def doubt(text: str, words: set[str], checkpoint: Checkpoint) -> str | None:
     """
     if name := unknown_script(text, checkpoint.vocabulary.scripts):
         return f"the model has no word in {name} script, and may say nothing true of it"
+    if text.strip() and not words:
+        return "there is no word in the text, and little is true of it that the model says"
     least, index = checkpoint.config.least_known, checkpoint.vocabulary.index
     if len(words) > 1 and sum(word in index for word in words) < least * len(words):
         return "many words are not in the vocabulary: another language or subject, of which it may say nothing true"

@@ -232,9 +232,9 @@ class Explainer:
             return [False] * len(vectors)
         return list(spread.far(np.stack(list(vectors.values()))).tolist())
 
-    def _warnings(self, record: Record | InputError, far: bool) -> list[str]:
-        """Warnings that belong to the vector of a record."""
-        found = []
+    def _warnings(self, record: Record | InputError, far: bool, says: bool) -> list[str]:
+        """Warnings that belong to the vector of a record; `says` is whether it is not zero."""
+        found = [] if says else ["the vector is zero, and says nothing: the words are those of any text"]
         if self._of_unknown_origin(record):
             encoder = self.checkpoint.encoder
             found.append(
@@ -322,7 +322,7 @@ class Explainer:
                 cut = {"truncated": True} if one.truncated else {}
                 extras[i] = heard | cut | ({"warnings": one.warnings} if one.warnings else {})
         for i, far in zip(vectors, self._far(vectors), strict=True):
-            if warnings := self._warnings(records[i], far):
+            if warnings := self._warnings(records[i], far, bool(vectors[i].any())):
                 extras.setdefault(i, {}).setdefault("warnings", []).extend(warnings)
         return vectors, extras, errors
 

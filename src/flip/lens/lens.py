@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.floating[Any]]
 
+_LONGEST_NAME = 1024
 _ROWS = 1024  # embedded, or scored, at a time
 
 
@@ -62,7 +63,7 @@ class Lens:
         """The words of a sentence or an embedding, (d,); of several sentences or a matrix, (n, d), a list.
 
         Args:
-            what: str, (d,) array, or a list of str, a column of texts, or an (n, d) array.
+            what: str, (d,) array, or a list of str, a column of texts, or an (n, d) array; a Path is a recording.
             against: another of the same kind: then what both say, and what only one says.
             topn: words at most.
 
@@ -70,8 +71,10 @@ class Lens:
             An Explanation, or with `against` a Contrasted; a list of them for several.
 
         Raises:
-            InputError: another dimension, NaN, or an encoder of other weights.
+            InputError: another dimension, NaN, an encoder of other weights, a whole table, or the name of a file.
         """
+        if topn < 1:
+            raise UsageError(f"topn={topn} words cannot be shown", "1 or more")
         records, several = self._records(what)
         explainer = self._explaining(topn)
         if against is None:
@@ -144,8 +147,14 @@ class Lens:
 
     def _records(self, what: Any) -> tuple[list[Record], bool]:
         """What is asked about, and whether it is several."""
+        if isinstance(what, Path):
+            return [Record(str(what), audio=what)], False
         if isinstance(what, str):
+            if len(what) < _LONGEST_NAME and Path(what).is_file():
+                raise InputError(f"{what!r} is a file", "a recording is a pathlib.Path; of a text file give its lines")
             return [Record("text", text=what)], False
+        if isinstance(what, Iterator):
+            what = list(what)
         if _is_text(what):
             return [Record(f"text {i}", text=text) for i, text in enumerate(require_texts(what))], True
         u = self._embeddings(what)
@@ -173,7 +182,7 @@ def fit(
     sentences: Any = None,
     *,
     encoder: Any = None,
-    vocabulary: Vocabulary | None = None,
+    vocabulary: Vocabulary | Sequence[str] | None = None,
     rank: int | Literal["full"] | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -185,7 +194,8 @@ def fit(
         X: (n, d) embeddings; or n sentences, to be embedded.
         sentences: of the embeddings; None where X holds sentences.
         encoder: that made the embeddings, or is to make them (minilm by default); as for `load`.
-        vocabulary, rank, seed, device: see `flip.training.in_memory.fit_checkpoint`.
+        vocabulary: the words to learn; by default the most frequent ones.
+        rank, seed, device: see `flip.training.in_memory.fit_checkpoint`.
         options: ingredients of training, such as epochs=3 or lr=0.004; see `TrainConfig`.
 
     Raises:
@@ -194,11 +204,14 @@ def fit(
     """
     from dataclasses import fields
 
+    from flip.text.vocabulary import Vocabulary
     from flip.training.in_memory import fit_checkpoint
     from flip.training.recipes import TrainConfig
 
     if unknown := options.keys() - {field.name for field in fields(TrainConfig)}:
         raise UsageError(f"no ingredient of training is called {min(unknown)!r}", "see flip.TrainConfig")
+    if vocabulary is not None and not isinstance(vocabulary, Vocabulary):
+        vocabulary = Vocabulary(tuple(dict.fromkeys(require_texts(vocabulary))))
     used = load_encoder(encoder) if isinstance(encoder, str) else None if encoder is None else adapted(encoder)
     if sentences is None:
         if not _is_text(X):
@@ -225,7 +238,12 @@ def require_matrix(X: Any, dimension: int | None = None) -> NDArray[np.float32]:
     Raises:
         InputError: of another shape or dimension, or NaN.
     """
-    found = as_matrix(X, "given")
+    if isinstance(X, str | bytes):
+        raise InputError(f"{type(X).__name__}, not embeddings", "explain() takes texts; decode bytes first")
+    try:
+        found = as_matrix(X, "given")
+    except InputError as error:
+        raise InputError("neither a list of strings nor a matrix of numbers", "(n, d), or (d,) for one") from error
     if found.ndim not in (1, 2) or not found.size:
         raise InputError(f"embeddings have shape {found.shape}", "(n, d), or (d,) for one")
     if dimension is not None and found.shape[-1] != dimension:
@@ -236,8 +254,15 @@ def require_matrix(X: Any, dimension: int | None = None) -> NDArray[np.float32]:
 
 
 def _is_text(what: Any) -> bool:
-    """Whether it is a list or a column (numpy, pandas, polars) of sentences."""
-    return hasattr(what, "__len__") and len(what) > 0 and all(isinstance(one, str) for one in list(what)[:10])
+    """Whether it is a list or a column (numpy, pandas, polars) of sentences.
+
+    Raises:
+        InputError: it is a whole table.
+    """
+    if isinstance(what, Mapping) or hasattr(what, "columns"):
+        names = ", ".join(map(str, what if isinstance(what, Mapping) else what.columns))
+        raise InputError(f"a table of {names}, not a list of sentences or vectors", "give one column of it")
+    return hasattr(what, "__len__") and len(what) > 0 and any(isinstance(one, str) for one in list(what)[:10])
 
 
 def require_texts(sentences: Any) -> list[str]:

@@ -23,12 +23,14 @@ class Explanation:
 
     words: the keywords, best first, each with word, surface, probability, score, and with a text whether it is in it.
     unknown: words of the text that the vocabulary lacks.
+    warnings: why its words may be untrue: another language, a vector from elsewhere, a text that is too long.
     """
 
     def __init__(self, record: dict[str, Any], reading: Reading, likely: float) -> None:
         self._record, self._reading, self._likely = record, reading, likely
         self.words: list[dict[str, Any]] = record["keywords"]
         self.unknown: list[str] = record.get("unknown", [])
+        self.warnings = _warnings(record)
 
     def to_dict(self) -> dict[str, Any]:
         """The record that `flip explain --json` prints."""
@@ -37,7 +39,7 @@ class Explanation:
     def __repr__(self) -> str:
         likely = [word for word in self.words if word.get("probability", 1.0) >= self._likely]
         said = (word["surface"] + (f" {word['probability']:.0%}" if "probability" in word else "") for word in likely)
-        return f"<Explanation: {', '.join(said) or 'no word for certain'}>"
+        return f"<Explanation: {', '.join(said) or 'no word for certain'}{_doubted(self.warnings)}>"
 
     def _repr_html_(self) -> str:
         """As the terminal has it: the sentence, its words kept, faint, lost or unknown, then what else is said."""
@@ -53,8 +55,8 @@ class Explanation:
             else f"<tr><td>{escape(word['surface'])}</td></tr>"
             for word in self._reading.others
         )
-        cut = "<p>truncated: longer than the encoder reads</p>" if self._record.get("truncated") else ""
-        return f"<div><p>{marked}</p>{cut}<table>{rows}</table></div>"
+        doubts = "".join(f"<p>{escape(warning)}</p>" for warning in self.warnings)
+        return f"<div><p>{marked}</p>{doubts}<table>{rows}</table></div>"
 
 
 class Contrasted:
@@ -65,6 +67,7 @@ class Contrasted:
         self.shared, self.only_input, self.only_against = (
             record[side] for side in ("shared", "only_input", "only_against")
         )
+        self.warnings = [*_warnings(record), *_warnings(record["against"])]
 
     def to_dict(self) -> dict[str, Any]:
         """The record that `flip explain --against` prints."""
@@ -72,12 +75,23 @@ class Contrasted:
 
     def __repr__(self) -> str:
         sides = {"shared": self.shared, "only input": self.only_input, "only against": self.only_against}
-        return f"<Contrasted: {'; '.join(f'{name}: {_listed(words)}' for name, words in sides.items())}>"
+        said = "; ".join(f"{name}: {_listed(words)}" for name, words in sides.items())
+        return f"<Contrasted: {said}{_doubted(self.warnings)}>"
 
     def _repr_html_(self) -> str:
         sides = {"both": self.shared, "the first only": self.only_input, "the second only": self.only_against}
         rows = "".join(f"<tr><th>{name}</th><td>{escape(_listed(words))}</td></tr>" for name, words in sides.items())
-        return f"<table>{rows}</table>"
+        doubts = "".join(f"<p>{escape(warning)}</p>" for warning in self.warnings)
+        return f"{doubts}<table>{rows}</table>"
+
+
+def _warnings(record: Mapping[str, Any]) -> list[str]:
+    cut = ["truncated: longer than the encoder reads"] if record.get("truncated") else []
+    return [*record.get("warnings", []), *cut]
+
+
+def _doubted(warnings: Sequence[str]) -> str:
+    return f"; but {'; '.join(warnings)}" if warnings else ""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, groupby
 from typing import TYPE_CHECKING
 
 from flip.text.spans import spans
@@ -42,6 +42,8 @@ class Reader:
     def pieces(self, text: str) -> list[Piece]:
         """The text in pieces, in order; joined, they are the text. Where the vocabulary has n-grams, the longest count.
 
+        What normalisation joins to a word that the vocabulary lacks is cut at its signs, where a part is known.
+
         The words between spaces are cut one by one, as normalisation goes by characters and words hold no space.
         """
         pieces: list[Piece] = []
@@ -61,6 +63,11 @@ class Reader:
             cut = [words(run) for run in runs]
             if list(chain(*cut)) == found and max(map(len, cut)) == 1:
                 return [piece for run, own in zip(runs, cut, strict=True) for piece in _bare(run, own)]
+        if len(found) == 1 and found[0] not in self._vocabulary.index:  # "late.The", "black/white"
+            parts = ["".join(part) for _, part in groupby(form, _of_word)]
+            cut = [words(part) for part in parts]
+            if any(word in self._vocabulary.index for word in chain(*cut)):
+                return [piece for part, own in zip(parts, cut, strict=True) for piece in _bare(part, own)]
         return _bare(form, found)
 
     def _joined(self, pieces: list[Piece]) -> list[Piece]:
@@ -79,6 +86,10 @@ class Reader:
                 joined.append(Piece(whole, (" ".join(tokens[token : token + n]),)))
             token, after = token + n, last + 1
         return joined + pieces[after:]
+
+
+def _of_word(character: str) -> bool:
+    return character.isalnum() or character in "'’" or unicodedata.category(character)[0] == "M"
 
 
 def _bare(form: str, words: Sequence[str]) -> list[Piece]:

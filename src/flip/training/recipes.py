@@ -62,8 +62,13 @@ class TrainConfig:
         """Refuses what does not go together.
 
         Raises:
-            UsageError: bernoulli with counts, multinomial calibrated, or zeros that could not be saved.
+            UsageError: bernoulli with counts, multinomial calibrated, zeros that could not be saved, or no number of
+                passes, ranks or sentences that there can be.
         """
+        for name in ("rank", "epochs", "batch_size", "patience", "check_every"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise UsageError(f"{name} {value!r} is no number of 1 or more")
         if self.l1 and self.rank is None and self.inputs == "whitened":
             raise UsageError(
                 "--l1 with --rank full on whitened embeddings: the matrix of the raw embedding has no zeros",
@@ -142,4 +147,4 @@ def choose(
     own = base.rank if d is None or base.rank is None else min(base.rank, d)
     names = {field.name for field in fields(TrainConfig)} - {"recipe", "rank"}
     overridden = {name: chosen[name] for name in names if chosen.get(name) is not None}
-    return replace(base, rank=None if rank == "full" else rank or own, **overridden)
+    return replace(base, rank=None if rank == "full" else own if rank is None else rank, **overridden)
