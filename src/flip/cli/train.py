@@ -95,7 +95,8 @@ def _train(settings: Settings, out: Output) -> None:
 def _report(trained: Trained, folder: Path, out: Output) -> None:
     why = f"{trained.config.last_check} checks on dev without a gain" if trained.gainless else "all passes done"
     words = len(trained.checkpoint.vocabulary)
-    accuracy, known = trained.accuracy, trained.checkpoint.config.metrics[trained.part]["known_words"]
+    measured = trained.checkpoint.config.metrics[trained.part]
+    accuracy, known, frequent = trained.accuracy, measured["known_words"], measured["most_frequent_words"]["accuracy"]
     error = 1.96 * accuracy["bias"]["se"]
     if trained.checkpoint.unsure:
         out.note(f"note: {trained.checkpoint.unsure}; give more sentences, or --split 0.5,0.25,0.25")
@@ -109,6 +110,7 @@ def _report(trained: Trained, folder: Path, out: Output) -> None:
         "device": trained.device,
         "dataset": trained.part,
         "accuracy": accuracy,
+        "most_frequent_words": frequent["mean"],
         "known_words": known["mean"],
         "sentences": known["n"],
     }
@@ -117,8 +119,8 @@ def _report(trained: Trained, folder: Path, out: Output) -> None:
         f"{folder}: {words} words, {trained.epochs} epochs in {trained.seconds:.0f} s on {trained.device}",
         f"kept epoch {trained.kept}, the best on dev; stopped: {why}",
         f"{trained.part} accuracy {100 * accuracy['bias']['mean']:.1f} ± {100 * error:.1f} with b, "
-        f"{100 * accuracy['no_bias']['mean']:.1f} without, over {accuracy['bias']['n']} of {known['n']} sentences; "
-        f"{100 * known['mean']:.0f}% of their words are known",
+        f"{100 * accuracy['no_bias']['mean']:.1f} without, {100 * frequent['mean']:.1f} by the most frequent words alone",
+        f"of {accuracy['bias']['n']} sentences of {known['n']}; {100 * known['mean']:.0f}% of their words are known",
         f'try: flip explain --model {folder} "Any sentence."',
     )
 

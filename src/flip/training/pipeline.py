@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flip.device import flush_denormals
-from flip.evaluation.metrics import DEPTH, References, evaluate, references
+from flip.evaluation.metrics import DEPTH, Estimate, References, accuracy, evaluate, hits, references
 from flip.evaluation.probabilities import threshold_f1
 from flip.evaluation.word_ranking import rank
 from flip.model.card import write_card
@@ -174,13 +174,23 @@ def measured(
 ) -> dict[str, Any]:
     """What config.json says once the model is trained: the weight of b, the threshold, and accuracies."""
     u = dev.views[0]
+    parts = {"dev": (u, refs)} | ({"test": tested} if tested else {})
     found: dict[str, Any] = {
         "bias_weight": choose_bias_weight(model, u, refs, bags, dev.function_words, device),
-        "metrics": {"dev": evaluate(model, u, refs, device=device)},
+        "metrics": {
+            part: evaluate(model, view, wanted, device=device) | {"most_frequent_words": _frequent(bags, wanted, model)}
+            for part, (view, wanted) in parts.items()
+        },
     }
     if config.objective == "bernoulli":
         ranked = rank(model, u, DEPTH, bias_weights={"bias": 1.0}, device=device)["bias"]
         found["threshold"] = threshold_f1(ranked, refs, model.vocabulary_size)["threshold"]
-    if tested is not None:
-        found["metrics"]["test"] = evaluate(model, *tested, device=device)
     return found
+
+
+def _frequent(train: Bags, refs: References, model: Model) -> dict[str, Any]:
+    """The accuracy of the words that most sentences of the training have: what no embedding is needed for."""
+    size = model.vocabulary_size
+    best = np.argsort(-train.document_frequency(size), kind="stable")[: refs.words.sizes.max(initial=1)]
+    hit = hits(np.broadcast_to(best, (len(refs), len(best))), refs.words, size)
+    return {"accuracy": Estimate.of(accuracy(hit, refs.words)).to_dict()}
