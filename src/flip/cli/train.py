@@ -119,7 +119,7 @@ def _report(trained: Trained, folder: Path, out: Output) -> None:
         f"{folder}: {words} words, {trained.epochs} epochs in {trained.seconds:.0f} s on {trained.device}",
         f"kept epoch {trained.kept}, the best on dev; stopped: {why}",
         f"{trained.part} accuracy {100 * accuracy['bias']['mean']:.1f} ± {100 * error:.1f} with b, "
-        f"{100 * accuracy['no_bias']['mean']:.1f} without, {100 * frequent['mean']:.1f} by the most frequent words alone",
+        f"{100 * accuracy['no_bias']['mean']:.1f} without, {100 * frequent['mean']:.1f} by the most frequent words",
         f"of {accuracy['bias']['n']} sentences of {known['n']}; {100 * known['mean']:.0f}% of their words are known",
         f'try: flip explain --model {folder} "Any sentence."',
     )

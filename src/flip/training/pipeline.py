@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from flip.device import flush_denormals
 from flip.evaluation.metrics import DEPTH, Estimate, References, accuracy, evaluate, hits, references
 from flip.evaluation.probabilities import threshold_f1
@@ -29,7 +31,6 @@ from flip.training.trainer import Trainer
 from flip.training.training_data import DevData, TrainingData
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from numpy.typing import NDArray
 
