@@ -75,8 +75,7 @@ def trained_models(settings: Settings, out: Output) -> list[Case]:
     data = EvaluationData.of(used, own.text, min_tokens=own.min_tokens, max_tokens=own.max_tokens)
     if others or own.data:
         texts = data.texts.values()
-        models = zip((first, *others), checkpoints, strict=True)
-        known = [seen(texts, find_checkpoint(name), one.config) for name, one in models]
+        known = [seen(texts, one) for one in checkpoints]
         if others:
             data = data.without(set().union(*known), "sentences that a model was trained on")
         elif known[0]:

@@ -96,7 +96,7 @@ def _report(trained: Trained, folder: Path, out: Output) -> None:
     why = f"{trained.config.last_check} checks on dev without a gain" if trained.gainless else "all passes done"
     words = len(trained.checkpoint.vocabulary)
     measured = trained.checkpoint.config.metrics[trained.part]
-    accuracy, known, frequent = trained.accuracy, measured["known_words"], measured["most_frequent_words"]["accuracy"]
+    accuracy, known, frequent = trained.accuracy, measured["known_words"], measured["frequent_words"]
     error = 1.96 * accuracy["bias"]["se"]
     if trained.checkpoint.unsure:
         out.note(f"note: {trained.checkpoint.unsure}; give more sentences, or --split 0.5,0.25,0.25")
@@ -120,7 +120,8 @@ def _report(trained: Trained, folder: Path, out: Output) -> None:
         f"kept epoch {trained.kept}, the best on dev; stopped: {why}",
         f"{trained.part} accuracy {100 * accuracy['bias']['mean']:.1f} ± {100 * error:.1f} with b, "
         f"{100 * accuracy['no_bias']['mean']:.1f} without, {100 * frequent['mean']:.1f} by the most frequent words",
-        f"of {accuracy['bias']['n']} sentences of {known['n']}; {100 * known['mean']:.0f}% of their words are known",
+        f"over {accuracy['bias']['n']} of {known['n']} sentences, those with a known word; "
+        f"{100 * known['mean']:.0f}% of the words of a sentence are known",
         f'try: flip explain --model {folder} "Any sentence."',
     )
 

@@ -7,27 +7,23 @@ from pathlib import Path
 
 from flip.data.manifest import load_manifest
 from flip.errors import FlipError
-from flip.model.config import CheckpointConfig
+from flip.model.checkpoint import Checkpoint
 
 
-def seen(texts: Iterable[str], folder: Path, config: CheckpointConfig) -> set[str]:
+def seen(texts: Iterable[str], checkpoint: Checkpoint) -> set[str]:
     """Those of some sentences that a model was trained on, but for capitals and white space.
 
-    None where its config.json names no data, as that of a model from the hub, or they are not there any more.
-
-    Args:
-        texts: sentences.
-        folder: of the run, from which config.json names the manifest.
-        config: what it says.
+    None where its config.json names no data, as that of a bundled model, or they are not there any more.
     """
-    manifest, parts = folder / str(config.data.get("manifest")), str(config.data.get("train") or "train")
+    path, data = Path(checkpoint.name), checkpoint.config.data
+    manifest, parts = (path if path.is_dir() else path.parent) / str(data.get("manifest")), data.get("train") or "train"
     asked: dict[str, list[str]] = {}
     for text in texts:
         asked.setdefault(_key(text), []).append(text)
     found: set[str] = set()
     try:
-        datasets = load_manifest(manifest) if manifest.is_file() else {}
-        for part in parts.split(","):
+        datasets = load_manifest(manifest) if "manifest" in data and manifest.is_file() else {}
+        for part in str(parts).split(","):
             for file in datasets[part].texts if part in datasets else ():
                 found.update(key for line in file.read() if (key := _key(line)) in asked)
     except FlipError:

@@ -179,7 +179,7 @@ def measured(
     found: dict[str, Any] = {
         "bias_weight": choose_bias_weight(model, u, refs, bags, dev.function_words, device),
         "metrics": {
-            part: evaluate(model, view, wanted, device=device) | {"most_frequent_words": _frequent(bags, wanted, model)}
+            part: evaluate(model, view, wanted, device=device) | {"frequent_words": _of_frequent(bags, wanted, model)}
             for part, (view, wanted) in parts.items()
         },
     }
@@ -189,9 +189,9 @@ def measured(
     return found
 
 
-def _frequent(train: Bags, refs: References, model: Model) -> dict[str, Any]:
+def _of_frequent(train: Bags, refs: References, model: Model) -> dict[str, Any]:
     """The accuracy of the words that most sentences of the training have: what no embedding is needed for."""
     size = model.vocabulary_size
     best = np.argsort(-train.document_frequency(size), kind="stable")[: refs.words.sizes.max(initial=1)]
     hit = hits(np.broadcast_to(best, (len(refs), len(best))), refs.words, size)
-    return {"accuracy": Estimate.of(accuracy(hit, refs.words)).to_dict()}
+    return Estimate.of(accuracy(hit, refs.words)).to_dict()
