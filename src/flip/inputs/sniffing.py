@@ -34,7 +34,10 @@ FILE_SUFFIXES = (
     JSONL_SUFFIXES | TABLE_SUFFIXES | AUDIO_SUFFIXES | PACKED_SUFFIXES | STORE_SUFFIXES
     | {".txt", ".npy", ".json", ".pdf", ".zip", ".docx", ".xlsx"}
 )  # fmt: skip
+MARKS = "\t,;|"  # between the cells of a table
+# In any case, the first that is there; of JSON and of tables alike.
 TEXT_COLUMNS = ("text", "sentence")
+VECTOR_COLUMNS = ("embedding", "vector")
 
 ENOUGH = 16  # bytes that tell all of the formats below but MPEG's transport stream
 
@@ -125,8 +128,10 @@ def kind_of(head: bytes, name: str) -> Kind:
     return "text"
 
 
-def text_kind(line: bytes, name: str) -> TextKind:
+def text_kind(line: bytes, name: str, column: str | None = None) -> TextKind:
     """How a text is to be read, by its first line that is not blank, or as much of it as there is.
+
+    A line that has the name of a column that is asked for is the header of a table.
 
     Lines that start like a JSON object are JSON lines, even where the first is bad; a line that opens an object and
     does not close it belongs to JSON over several lines.
@@ -138,7 +143,7 @@ def text_kind(line: bytes, name: str) -> TextKind:
         return "json"
     if suffix in JSONL_SUFFIXES:
         return "jsonl"
-    if suffix in TABLE_SUFFIXES or _is_header(line):
+    if suffix in TABLE_SUFFIXES or _is_header(line) or (column is not None and _names(line, column)):
         return "table"
     return "text"
 
@@ -187,12 +192,21 @@ def _with_nul(head: bytes, name: str) -> InputError:
 
 
 def _is_header(line: bytes) -> bool:
-    """Whether a line is the header of a table with a column of text, and no sentence: all of its cells are names."""
-    for mark, cell in ((b"\t", rb"[^\t]+"), (b",", rb"\w[\w.-]*"), (b";", rb"\w[\w.-]*")):
-        cells = [one.strip(b'"').lower() for one in line.split(mark)]
-        if len(cells) > 1 and all(re.fullmatch(cell, one) for one in cells):
-            return any(column.encode() in cells for column in TEXT_COLUMNS)
+    """Whether a line is the header of a table with a column that is read, and no sentence: all of its cells are names.
+
+    Only tabs may have anything between them.
+    """
+    for mark in MARKS.encode():
+        cells = [one.strip(b'"').lower() for one in line.split(bytes([mark]))]
+        if len(cells) > 1 and all(re.fullmatch(rb"[^\t]+" if mark == 9 else rb"\w[\w.-]*", one) for one in cells):
+            return any(column.encode() in cells for column in TEXT_COLUMNS + VECTOR_COLUMNS)
     return False
+
+
+def _names(line: bytes, column: str) -> bool:
+    """Whether one of the cells of a line is the name of a column."""
+    cells = re.split(rf"[{MARKS}]".encode(), line)
+    return column.lower().encode() in (cell.strip(b'" ').lower() for cell in cells)
 
 
 def _is_open(line: bytes) -> bool:
