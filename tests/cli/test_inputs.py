@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from flip.encoders import Encoder
@@ -162,6 +164,30 @@ def test_a_record_with_an_embedding_uses_it(flip: Flip, here: Path, minilm: Enco
     assert "line 2: 768 dimensions; the checkpoint expects 384" in result.records[1]["error"]
     assert flip("embed", "a.jsonl").code == 0  # of the texts
     np.testing.assert_allclose(np.load("a.npy"), minilm.encode(["Dogs bark."] * 2), atol=1e-5)
+
+
+def test_stored_vectors_are_used_however_they_are_written(flip: Flip, here: Path, minilm: Encoder) -> None:
+    rows = minilm.encode(SAID)
+    as_text = [orjson.dumps(row.tolist()).decode() for row in rows]
+    text = ["Dogs bark."] * 2
+    pq.write_table(pa.table({"text": text, "v": [row.tobytes() for row in rows]}), "a.parquet")
+    pq.write_table(pa.table({"text": text, "v": as_text}), "b.parquet")
+    (here / "a.csv").write_text("text,embedding\n" + "".join(f'Dogs bark.,"{one}"\n' for one in as_text))
+    (here / "a.jsonl").write_text("".join(f'{{"text": "Dogs bark.", "vector": {one}}}\n' for one in as_text))
+    for name in ("a.parquet", "b.parquet", "a.csv", "a.jsonl"):
+        result = flip("explain", name, "--encoder", "minilm", "--topn", 3)
+        assert (result.code, [record["text"] for record in result.records]) == (0, text)
+        words = [{word["word"] for word in record["keywords"]} for record in result.records]
+        assert "cat" in words[0] and "boston" in words[1], name
+
+
+def test_the_hint_for_a_table_without_a_column_of_text_leads_to_success(fails: Fails, flip: Flip, here: Path) -> None:
+    (here / "a.csv").write_text(f"id,review\n1,{SAID[0]}\n")
+    for command in (("explain", "a.csv"), ("vocab", "a.csv")):
+        err = fails(3, *command)
+        assert "it has: id, review; rename that of the sentences to text" in err
+        assert ("--text-column" in err) == (command[0] == "explain")
+    assert [record["text"] for record in flip("explain", "a.csv", "--text-column", "review").records] == [SAID[0]]
 
 
 def test_embeddings_by_their_content_and_beside_foreign_files(fails: Fails, flip: Flip, here: Path) -> None:

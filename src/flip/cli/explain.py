@@ -54,9 +54,9 @@ def explain(
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="A sentence, or a file: text, JSON with text, audio or embedding, a TSV or CSV with text, .npy, "
-            "a store of vectors (Parquet, Arrow, .npz, SQLite, DuckDB, FAISS, hf://datasets/OWNER/NAME/FILE), "
-            "a recording or a folder of them. `-` or a pipe is standard input.",
+            help="A sentence, or a file: text, JSON with text, audio or embedding, a TSV or CSV with text or "
+            "embedding, .npy, a store of vectors (Parquet, Arrow, .npz, SQLite, DuckDB, FAISS, "
+            "hf://datasets/OWNER/NAME/FILE), a recording or a folder of them. `-` or a pipe is standard input.",
             show_default=False,
         ),
     ] = None,
@@ -78,6 +78,8 @@ def explain(
 
     One record a line in, one a line out, in order. With the bundled model nothing is downloaded.
     """
+    from dataclasses import replace
+
     from flip.errors import UsageError
     from flip.explain.explainer import Explainer
     from flip.inputs.sources import is_store, require_one_stdin
@@ -111,6 +113,7 @@ def explain(
     job.require_alone(single)
     out.stream = html is None
     checkpoint = loading.load_checkpoint(own.model, own.vocab, settings.offline, out)
+    asked = replace(asked, dimension=checkpoint.model.dimension)
     least = _least(own.min_probability, checkpoint, for_people=out.human or html is not None)
     # A screen and a page show what is improbable apart, and the words of a sentence beside the topn others.
     apart = (out.human or html is not None) and against is None
