@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flip.errors import InputError
+from flip.inputs.other_text import looks_like_markup, require_sentences
 from flip.inputs.records import Record
 from flip.inputs.sniffing import TEXT_COLUMNS, VECTOR_COLUMNS, TextKind, text_kind
 from flip.inputs.sources import ChunkStream, Source, decoded
@@ -37,6 +38,8 @@ def scan_text(
     if not line:
         return
     mark = None
+    after = found.file.readline(_LINE) if line.strip().isdigit() else b""  # a cue of subtitles begins so
+    require_sentences(line, after, found.name)
     if excel := _EXCEL.fullmatch(line):
         mark, number, line = excel[1].decode("latin-1"), number + 1, found.file.readline(_LINE)
     kind: TextKind = "table" if mark else text_kind(line, found.name, asked.texts if asked else None)
@@ -53,16 +56,20 @@ def scan_text(
         return
     if not line.endswith(b"\n"):
         line += found.file.readline()
-    lines = chain([line], found.file)
+    lines = chain([line, after] if after else [line], found.file)
     if kind == "table":
         rows = table_rows(lines, found.name, rule.columns, rule.needed, first=number, mark=mark, hint=rule.hint)
         for where, row in rows:
             yield row if isinstance(row, InputError) else rule.tried(row, where)
         return
+    if kind == "text" and on_note and looks_like_markup(line):
+        on_note(f"{found.name}, line {number}: looks like HTML or XML, and each line is read as a sentence")
     for at, line in enumerate(lines, start=number):
         where = f"{found.name}, line {at}"
         try:
             text = decoded(line, where, found.name).strip()
+            if kind == "text" and text.startswith('{"') and _is_object(text):
+                raise InputError(f"{where}: a JSON object in a text", "leave out the lines before the first of JSON")
             yield rule.record(_parsed(text, where), where) if kind == "jsonl" and text else Record(where, text=text)
         except InputError as error:
             yield error
@@ -203,6 +210,15 @@ def _json(found: Source, start: bytes, rule: _Rule) -> Iterator[Record | InputEr
             yield Record(where=where, text=element.strip())
         else:
             yield rule.tried(element, where)
+
+
+def _is_object(line: str) -> bool:
+    import orjson
+
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _parsed(line: str, where: str) -> Any:
