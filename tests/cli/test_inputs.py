@@ -205,6 +205,18 @@ def test_embeddings_by_their_content_and_beside_foreign_files(fails: Fails, flip
         assert f"found float32 of shape {shape}" in err
 
 
+def test_the_sentences_beside_rows_are_shown_where_they_fit(flip: Flip, here: Path) -> None:
+    (here / "a.txt").write_text(LINES)
+    assert flip("embed", "a.txt", "-o", "u.npy").code == 0
+    found = flip("explain", "u.npy")
+    assert [(record["row"], record["text"]) for record in found.records] == list(enumerate(SAID))
+    assert found.records[0]["keywords"][0]["in_text"]
+    (here / "u.sentences.txt").write_text("One.\n")
+    found = flip("explain", "u.npy")
+    assert (found.code, ["text" in record for record in found.records]) == (0, [False, False])
+    assert "note: u.sentences.txt is not used: it has 1 lines, and u.npy 2 rows" in found.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "output"),
     [

@@ -228,7 +228,7 @@ def _records(
     from flip.data.manifest import EmbeddingFile
     from flip.encoders.identity import require_dimension, require_same_encoder
     from flip.errors import InputError
-    from flip.inputs.records import Record, read_texts, require_as_many, scan_records, with_texts
+    from flip.inputs.records import Record, scan_records
     from flip.inputs.sniffing import STDIN, is_input_file
     from flip.inputs.sources import holds_embeddings
 
@@ -242,21 +242,40 @@ def _records(
         if name != STDIN and not Path(name).exists():
             raise InputError(f"{name}: no such file", "check the path; --text explains it as a sentence")
         known = vouched
+        records = scan_records(name, on_note=lambda message: out.note(f"note: {message}"), asked=asked)
         if holds_embeddings(name):
             file = EmbeddingFile(name, Path(name))
             known = known or file.source.encoder.is_known
             require_same_encoder(file.source.encoder, checkpoint.trained_on, name)
             rows, dimension = file.open().shape
             require_dimension(dimension, checkpoint.model.dimension, name, checkpoint.encoder)
-            if sentences and Path(sentences).is_file():
-                require_as_many(rows, sum(1 for _ in read_texts([sentences])), sentences)
-        records = scan_records(name, on_note=lambda message: out.note(f"note: {message}"), asked=asked)
-        for record in with_texts(records, read_texts([sentences]), sentences) if sentences else records:
+            records = _with_texts(records, name, rows, sentences, out)
+        for record in records:
             if isinstance(record, InputError):
                 unreadable += [record] if not unreadable else []
             elif record.embedding is not None and not known:
                 record = replace(record, origin_known=False)
             yield record
+
+
+def _with_texts(
+    records: Iterator[Record | InputError], name: str, rows: int, sentences: str | None, out: Output
+) -> Iterator[Record | InputError]:
+    """The rows of a `.npy` with their texts: of the file that is named, or of NAME.sentences.txt where that fits."""
+    from flip.inputs.embedding_files import sentences_path
+    from flip.inputs.records import read_lines, read_texts, require_as_many, with_texts
+
+    if sentences is not None:
+        if Path(sentences).is_file():
+            require_as_many(rows, sum(1 for _ in read_texts([sentences])), sentences)
+        return with_texts(records, read_texts([sentences]), sentences)
+    beside = sentences_path(Path(name))
+    if not beside.is_file():
+        return records
+    if (lines := sum(1 for _ in read_lines(beside))) != rows:
+        out.note(f"note: {beside} is not used: it has {lines} lines, and {name} {rows} rows")
+        return records
+    return with_texts(records, read_lines(beside), str(beside))
 
 
 def _least(setting: float | str | None, checkpoint: Checkpoint, *, for_people: bool) -> float:
