@@ -323,3 +323,10 @@ def test_piped_audio_is_audio(here: Path) -> None:
 def test_clips_without_their_table_are_not_passed_over(fails: Fails, here: Path) -> None:
     (here / "a.txt").write_text(LINES)
     assert "no table with the columns path and sentence" in fails(3, "embed", "a.txt", "--clips", os.curdir)
+
+
+def test_a_second_column_of_text_is_said_by_every_command(flip: Flip, here: Path) -> None:
+    (here / "a.csv").write_text("sentence,text\n" + "".join(f"no,{text}\n" for text in SAID))
+    for command in (("explain", "a.csv"), ("vocab", "a.csv", "-o", "v.json"), ("embed", "a.csv")):
+        result = flip(*command)
+        assert (result.code, result.err.count("note: a.csv: texts from 'text'; 'sentence' is not used")) == (0, 1)

@@ -242,15 +242,15 @@ def _records(
         if name != STDIN and not Path(name).exists():
             raise InputError(f"{name}: no such file", "check the path; --text explains it as a sentence")
         known = vouched
-        records = scan_records(name, on_note=lambda message: out.note(f"note: {message}"), asked=asked)
+        rows = None
         if holds_embeddings(name):
             file = EmbeddingFile(name, Path(name))
             known = known or file.source.encoder.is_known
             require_same_encoder(file.source.encoder, checkpoint.trained_on, name)
             rows, dimension = file.open().shape
             require_dimension(dimension, checkpoint.model.dimension, name, checkpoint.encoder)
-            records = _with_texts(records, name, rows, sentences, out)
-        for record in records:
+        records = scan_records(name, on_note=lambda message: out.note(f"note: {message}"), asked=asked)
+        for record in records if rows is None else _with_texts(records, name, rows, sentences, out):
             if isinstance(record, InputError):
                 unreadable += [record] if not unreadable else []
             elif record.embedding is not None and not known:

@@ -143,8 +143,8 @@ def read_taught(path: Path | None) -> list[str]:
     return words
 
 
-def read_texts(sources: Iterable[str | Path]) -> Iterator[str]:
-    """Yields the text of every record of the sources, blank lines as empty strings.
+def read_texts(sources: Iterable[str | Path], on_note: Callable[[str], None] | None = None) -> Iterator[str]:
+    """Yields the text of every record of the sources, blank lines as empty strings; `on_note` as in `read_records`.
 
     Raises:
         InputError: a record is unreadable or has no text.
@@ -153,7 +153,7 @@ def read_texts(sources: Iterable[str | Path]) -> Iterator[str]:
     sources = list(sources)
     require_one_stdin(sources)
     for source in sources:
-        for record in read_records(source):
+        for record in read_records(source, on_note=on_note):
             if record.text is None:
                 raise InputError(
                     f"{record.where}: no text",
