@@ -170,14 +170,21 @@ def test_vectors_of_tables_and_json_are_read(name: str, content: str, tmp_path: 
 
 def test_what_looks_like_vectors_and_is_not_used_is_said_once(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    path.write_text(f'{{"text": "A dog.", "sentence": "no", "emb": {NUMBERS}, "scores": [0.5, 1.5]}}\n' * 2)
+    fields = f'"text": "A dog.", "sentence": "no", "scores": [0.5, 1.5], "emb": {NUMBERS}, "other": {NUMBERS}'
+    path.write_text(f"{{{fields}}}\n" * 2)
     notes: list[str] = []
     records = list(read_records(path, on_note=notes.append, asked=Asked(dimension=16)))
     assert [record.embedding for record in records] == [None, None]
     assert [note.removeprefix(f"{path}: ") for note in notes] == [
         "texts from 'text'; 'sentence' is not used",
-        "'emb' looks like vectors and is not used; --column emb reads it",
+        "'emb', 'other': like vectors, and not used; --column NAME chooses",
     ]
+    path.write_text(f'{{"text": "A dog.", "emb": "{NUMBERS}"}}\n' * 2)
+    notes.clear()
+    for record in read_records(path, on_note=notes.append, asked=Asked(dimension=16)):
+        assert record.embedding is not None and record.embedding.tolist() == NUMBERS
+    assert notes == [f"{path}: vectors from 'emb' (16 numbers)"]
+    assert [one.embedding for one in read_records(path, asked=Asked(dimension=8))] == [None, None]
     [first, _] = read_records(path, asked=Asked(vectors="emb"))
     assert first.embedding is not None and first.embedding.tolist() == NUMBERS
     path.write_text('{"text": "A dog.", "vector": "Aedes aegypti"}\n')

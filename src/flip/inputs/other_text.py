@@ -38,7 +38,7 @@ def require_sentences(line: bytes, after: bytes, name: str) -> None:
         if any(re.match(pattern, one.strip()) for one in (line, after)):
             raise InputError(f"{name}: {what}, no sentences", hint.replace("{file}", _file(name)))
     if b"." in line and _NUMBERS.fullmatch(line.strip()):
-        mark = next((mark for mark in (",", ";", "\t") if mark.encode() in line), None)
+        mark = next((shown for mark, shown in ((b",", ","), (b";", ";"), (b"\t", r"\t")) if mark in line), None)
         separator = f', delimiter="{mark}"' if mark else ""
         raise InputError(
             f"{name}: numbers, no sentences",

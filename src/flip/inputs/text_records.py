@@ -50,7 +50,7 @@ def scan_text(
         if kind == "text":
             raise InputError(f"{found.name}: text, which has no columns", "leave the options of a store out")
         if asked.table is not None or asked.scale is not None:
-            raise InputError(f"{found.name}: {kind}, no database, and its vectors are no integers", "leave --table out")
+            raise InputError(f"{found.name}: {kind}: --table and --scale are of stores", "leave them out")
     if kind == "json":
         yield from _json(found, line, rule)
         return
@@ -89,6 +89,7 @@ class _Rule:
     asked: Asked | None
     on_note: Callable[[str], None] | None
     _looked: bool = field(default=False, init=False)
+    _guessed: tuple[str, ...] = field(default=(), init=False)
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -106,13 +107,17 @@ class _Rule:
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns of which a table must have one."""
-        vectors = () if self.asked is None else (self.asked.vectors, *VECTOR_COLUMNS)
-        return (*self.texts, *(name for name in vectors if name is not None))
+        if self.asked is None or self.asked.texts is not None:
+            return self.texts
+        return (*self.texts, *VECTOR_COLUMNS) if self.asked.vectors is None else (*self.texts, self.asked.vectors)
 
     @property
     def hint(self) -> str:
         """What to do where none is there."""
-        return "rename that of the sentences to text" + (", or name it: --text-column NAME" if self.asked else "")
+        if self.asked is not None and self.asked.texts is not None:
+            return "--text-column names one of these"
+        named = ", or name it: --text-column NAME, --column NAME of vectors" if self.asked is not None else ""
+        return "rename that of the sentences to text" + named
 
     def tried(self, fields: Any, where: str) -> Record | InputError:
         """The record, or what is wrong with it."""
@@ -158,34 +163,41 @@ class _Rule:
 
     def _embedding(self, fields: dict[str, Any], names: dict[str, str], where: str) -> np.ndarray | None:
         named = self.asked.vectors if self.asked is not None else None
-        for name in VECTOR_COLUMNS if named is None else (named,):
+        for name in (*VECTOR_COLUMNS, *self._guessed) if named is None else (named,):
             value = fields.get(names.get(name.lower(), ""))
             if value is None or value == "":
                 continue
             vector = numbers_of(value)
             if vector is not None:
                 return vector
-            if name == named or name == VECTOR_COLUMNS[0]:  # a "vector" may be a virus
-                raise InputError(f'{where}: "{name}" is not a list of numbers', _JSONL_HINT)
+            if name != "vector" or name == named:  # which may be a virus
+                raise InputError(f'{where}: "{name}" is not a list of numbers', "a vector is written [0.1, -0.2, ...]")
         return None
 
     def _look(self, fields: dict[str, Any], names: dict[str, str]) -> None:
-        """Says of the first record what is not used of it, though it looks as if it should."""
-        if self._looked or self.on_note is None:
+        """Guesses by the first record which other field has the vectors; says so, and what is not used."""
+        if self._looked:
             return
         self._looked = True
         texts = [names[name] for name in self.texts if isinstance(fields.get(names.get(name, "")), str)]
         if len(texts) > 1:
-            self.on_note(f"{self.found.name}: texts from {texts[0]!r}; {texts[1]!r} is not used")
-        if self.asked is None or self.asked.vectors is not None:
+            self._say(f"texts from {texts[0]!r}; {texts[1]!r} is not used")
+        if self.asked is None or self.asked.vectors is not None or self.asked.dimension is None:
             return
-        found = {name: width for name, value in fields.items() if (width := width_of(value)) is not None}
-        used = next((names[name] for name in VECTOR_COLUMNS if names.get(name) in found), None)
-        for name, width in found.items():
-            if name != used and self.asked.dimension in (None, width):
-                self.on_note(
-                    f"{self.found.name}: {name!r} looks like vectors and is not used; --column {name} reads it"
-                )
+        fitting = [name for name, value in fields.items() if width_of(value) == self.asked.dimension]
+        used = next(
+            (names[name] for name in VECTOR_COLUMNS if name in names and numbers_of(fields[names[name]]) is not None),
+            None,
+        )
+        if used is None and len(fitting) == 1:
+            self._guessed = (fitting[0],)
+            self._say(f"vectors from {fitting[0]!r} ({self.asked.dimension} numbers)")
+        elif others := [name for name in fitting if name != used]:
+            self._say(f"{', '.join(map(repr, others))}: like vectors, and not used; --column NAME chooses")
+
+    def _say(self, message: str) -> None:
+        if self.on_note:
+            self.on_note(f"{self.found.name}: {message}")
 
 
 def _json(found: Source, start: bytes, rule: _Rule) -> Iterator[Record | InputError]:
