@@ -418,8 +418,13 @@ def test_vectors_as_bytes_and_as_text_are_known_by_their_content(form: Any, tmp_
 
 def test_a_text_that_is_no_vector_is_named_by_its_row(tmp_path: Path) -> None:
     rows = [text_of(row) for row in U]
-    for bad, message in (("[0.1, ... 0.2]", "row 83: no list of"), ("[1, 2]", "row 83: a vector of 2 dim")):
-        rows[83] = bad
+    for row, bad, message in (
+        (83, "[0.1, ... 0.2]", "row 83: no list of"),
+        (83, "[1, 2]", "row 83: a vector of 2 dim"),
+        (3, "", "row 3: no list of"),
+        (2, "failed", "row 2: no list of"),
+    ):
+        rows[row] = bad
         pq.write_table(pa.table({"emb": rows}), tmp_path / "a.parquet")
         with open_store(tmp_path / "a.parquet") as store, pytest.raises(InputError, match=message):
             whole(store)

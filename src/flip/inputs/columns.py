@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -125,9 +126,10 @@ def may_be_vectors(kind: Any) -> bool:
 
 
 def width_by_content(column: Any) -> int | None:
-    """The dimension of the vectors of an array of `may_be_vectors`; None where one of its values is no vector."""
-    widths = {width_of(value) for value in column.drop_null().to_pylist()}
-    return widths.pop() if len(widths) == 1 else None
+    """The dimension that most values of an array of `may_be_vectors` look like; None where they are no vectors."""
+    widths = Counter(width_of(value) for value in column.drop_null().to_pylist() if value)
+    width, count = max(widths.items(), key=lambda item: item[1], default=(None, 0))
+    return width if 2 * count > widths.total() else None
 
 
 def width(column: Any) -> int | None:
