@@ -199,3 +199,12 @@ def test_a_folder_gives_its_recordings_and_names_what_is_passed_over(tmp_path: P
         audio.unlink()
     with pytest.raises(InputError, match="no recording in this folder; 2 passed over, not recordings: notes.txt"):
         list(read_records(tmp_path))
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_float32_cannot_hold(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", f'[{{"embedding": [1e300, 1]}}, {{"embedding": [1{"0" * 400}, 1]}}]')
+    infinite, bad = scan_records(path)
+    assert isinstance(infinite, Record) and infinite.embedding is not None
+    assert infinite.embedding.tolist() == [np.inf, 1]
+    assert isinstance(bad, InputError)

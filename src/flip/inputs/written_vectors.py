@@ -19,7 +19,8 @@ def numbers_of(value: Any) -> NDArray[np.float32] | None:
     if isinstance(value, str) and (text := value.strip()).startswith("[") and text.endswith("]"):
         value = text[1:-1].replace(",", " ").split()
     try:
-        vector = np.array(value if isinstance(value, list) else [], dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is too large becomes infinity, and is counted as such
+            vector = np.array(value if isinstance(value, list) else [], dtype=np.float32)
     except (TypeError, ValueError, OverflowError):
         return None
     return vector if vector.ndim == 1 and vector.size else None
