@@ -51,10 +51,10 @@ def test_invalid_utf8(fails: Fails, flip: Flip, here: Path) -> None:
 
 
 def test_jsonl_without_a_usable_field(fails: Fails, flip: Flip, here: Path) -> None:
-    (here / "a.jsonl").write_text('{"id": "x", "text": "The cat sat."}\n{"sentence": "no"}\n{"text": "The dog ran."}\n')
+    (here / "a.jsonl").write_text('{"id": "x", "text": "The cat sat."}\n{"title": "no"}\n{"text": "The dog ran."}\n')
     err = fails(3, "embed", "a.jsonl")
     assert 'error: a.jsonl, line 2: no "text"' in err
-    assert 'hint:  each record is an object such as {"id": "a1", "text": "hello"}' in err
+    assert "hint:  it has: title; rename that of the sentences to text" in err
     result = flip("explain", "a.jsonl")
     assert result.code == 3
     assert [record["id"] for record in result.records] == ["x", 2, 3]

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from flip.encoders import Encoder
@@ -164,6 +166,30 @@ def test_a_record_with_an_embedding_uses_it(flip: Flip, here: Path, minilm: Enco
     np.testing.assert_allclose(np.load("a.npy"), minilm.encode(["Dogs bark."] * 2), atol=1e-5)
 
 
+def test_stored_vectors_are_used_however_they_are_written(flip: Flip, here: Path, minilm: Encoder) -> None:
+    rows = minilm.encode(SAID)
+    as_text = [orjson.dumps(row.tolist()).decode() for row in rows]
+    text = ["Dogs bark."] * 2
+    pq.write_table(pa.table({"text": text, "v": [row.tobytes() for row in rows]}), "a.parquet")
+    pq.write_table(pa.table({"text": text, "v": as_text}), "b.parquet")
+    (here / "a.csv").write_text("text,embedding\n" + "".join(f'Dogs bark.,"{one}"\n' for one in as_text))
+    (here / "a.jsonl").write_text("".join(f'{{"text": "Dogs bark.", "vector": {one}}}\n' for one in as_text))
+    for name in ("a.parquet", "b.parquet", "a.csv", "a.jsonl"):
+        result = flip("explain", name, "--encoder", "minilm", "--topn", 3)
+        assert (result.code, [record["text"] for record in result.records]) == (0, text)
+        words = [{word["word"] for word in record["keywords"]} for record in result.records]
+        assert "cat" in words[0] and "boston" in words[1], name
+
+
+def test_the_hint_for_a_table_without_a_column_of_text_leads_to_success(fails: Fails, flip: Flip, here: Path) -> None:
+    (here / "a.csv").write_text(f"id,review\n1,{SAID[0]}\n")
+    for command in (("explain", "a.csv"), ("vocab", "a.csv")):
+        err = fails(3, *command)
+        assert "it has: id, review; rename that of the sentences to text" in err
+        assert ("--text-column" in err) == (command[0] == "explain")
+    assert [record["text"] for record in flip("explain", "a.csv", "--text-column", "review").records] == [SAID[0]]
+
+
 def test_embeddings_by_their_content_and_beside_foreign_files(fails: Fails, flip: Flip, here: Path) -> None:
     (here / "a.txt").write_text(LINES)
     assert flip("embed", "a.txt", "-o", "rows.npy").code == 0
@@ -175,8 +201,20 @@ def test_embeddings_by_their_content_and_beside_foreign_files(fails: Fails, flip
     for number, shape in enumerate(((), (384,), (2, 384, 1))):
         np.save(f"{number}.npy", np.ones(shape, np.float32))
         err = fails(3, "explain", f"{number}.npy")
-        assert f"{number}.npy: expected float32 or float16 of shape (rows, dimension)" in err
+        assert f"{number}.npy: expected floats of shape (rows, dimension)" in err
         assert f"found float32 of shape {shape}" in err
+
+
+def test_the_sentences_beside_rows_are_shown_where_they_fit(flip: Flip, here: Path) -> None:
+    (here / "a.txt").write_text(LINES)
+    assert flip("embed", "a.txt", "-o", "u.npy").code == 0
+    found = flip("explain", "u.npy")
+    assert [(record["row"], record["text"]) for record in found.records] == list(enumerate(SAID))
+    assert found.records[0]["keywords"][0]["in_text"]
+    (here / "u.sentences.txt").write_text("One.\n")
+    found = flip("explain", "u.npy")
+    assert (found.code, ["text" in record for record in found.records]) == (0, [False, False])
+    assert "note: u.sentences.txt is not used: it has 1 lines, and u.npy 2 rows" in found.err
 
 
 @pytest.mark.parametrize(
@@ -285,3 +323,10 @@ def test_piped_audio_is_audio(here: Path) -> None:
 def test_clips_without_their_table_are_not_passed_over(fails: Fails, here: Path) -> None:
     (here / "a.txt").write_text(LINES)
     assert "no table with the columns path and sentence" in fails(3, "embed", "a.txt", "--clips", os.curdir)
+
+
+def test_a_second_column_of_text_is_said_by_every_command(flip: Flip, here: Path) -> None:
+    (here / "a.csv").write_text("sentence,text\n" + "".join(f"no,{text}\n" for text in SAID))
+    for command in (("explain", "a.csv"), ("vocab", "a.csv", "-o", "v.json"), ("embed", "a.csv")):
+        result = flip(*command)
+        assert (result.code, result.err.count("note: a.csv: texts from 'text'; 'sentence' is not used")) == (0, 1)

@@ -227,10 +227,10 @@ def test_truncated_npy(tmp_path: Path) -> None:
         open_embeddings(tmp_path / "a.npy")
 
 
-@pytest.mark.parametrize("array", [np.ones(3, np.float32), np.ones((2, 2)), np.ones((2, 2), np.int32)])
+@pytest.mark.parametrize("array", [np.ones(3, np.float32), np.ones((2, 2), np.int32)])
 def test_npy_of_another_shape_or_type(tmp_path: Path, array: np.ndarray) -> None:
     np.save(tmp_path / "a.npy", array)
-    with pytest.raises(InputError, match="expected float32 or float16 of shape"):
+    with pytest.raises(InputError, match="expected floats of shape"):
         open_embeddings(tmp_path / "a.npy")
 
 

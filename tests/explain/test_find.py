@@ -119,6 +119,18 @@ def test_sparse_vectors(flip: Flip, store: Path, u: np.ndarray) -> None:
         np.testing.assert_allclose(row["values"], expected[row["indices"]], rtol=1e-3, atol=1e-3)
 
 
+def test_sparse_vectors_in_json_lines_have_their_words(flip: Flip, store: Path) -> None:
+    assert flip("explain", store, "--sparse", "sparse.jsonl", "-q").code == 0
+    assert flip("explain", store, "--sparse", "sparse.parquet", "-q").code == 0
+    table = pq.read_table("sparse.parquet")
+    words = json.loads(table.schema.metadata[b"flip.words"])
+    lines = [json.loads(line) for line in Path("sparse.jsonl").read_text().splitlines()]
+    assert [line["indices"] for line in lines] == table.column("indices").to_pylist()
+    assert [line["words"] for line in lines] == [
+        line["indices"] and [words[i] for i in line["indices"]] for line in lines
+    ]
+
+
 def test_sparse_vectors_of_a_sentence_and_its_paraphrase_are_near(minilm: Encoder) -> None:
     texts = ["The train was late.", "A dog ran over the field.", "The railway had a delay."]
     dense = np.zeros((3, len(CHECKPOINT.vocabulary)))

@@ -3,20 +3,62 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from flip.errors import InputError
-from flip.inputs.embedding_files import open_embeddings, read_description, read_sentences, read_similarities
+from flip.inputs.embedding_files import (
+    copy_rows,
+    finite_rows,
+    open_embeddings,
+    read_description,
+    read_sentences,
+    read_similarities,
+    select_rows,
+)
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3, 1)])
 def test_arrays_of_other_shapes_are_refused_with_what_to_do(shape: tuple[int, ...], tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.ones(shape, np.float32))
-    with pytest.raises(InputError, match="expected float32 or float16") as caught:
+    with pytest.raises(InputError, match="expected floats of shape") as caught:
         open_embeddings(tmp_path / "a.npy")
     assert "numpy.save" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("kind", ["float64", ">f4", ">f8", "float32", "float16"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_floats_of_any_width_are_read_as_float32_or_float16(kind: str, order: Any, tmp_path: Path) -> None:
+    u = np.arange(12).reshape(4, 3) / 8
+    np.save(tmp_path / "a.npy", np.array(u, kind, order=order))
+    rows = open_embeddings(tmp_path / "a.npy")
+    assert rows.dtype == (np.float16 if kind == "float16" else np.float32)
+    for part in (rows[1:3], rows[np.array([1, 2])], select_rows([(rows, np.array([1, 2]))])[:]):
+        assert part.dtype == rows.dtype
+        np.testing.assert_array_equal(part, u[1:3])
+    np.testing.assert_array_equal(rows[2], u[2])
+    copy_rows(tmp_path / "a.npy", np.array([3, 0]), tmp_path / "b.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "b.npy"), u[[3, 0]])
+
+
+def test_what_float32_cannot_hold_is_not_finite(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([[1e300, 1], [1, 2]]))
+    assert finite_rows(open_embeddings(tmp_path / "a.npy")).tolist() == [False, True]
+
+
+def test_an_archive_is_named_with_what_is_in_it(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", rows=np.ones((2, 3)))
+    with pytest.raises(InputError, match="an archive of rows") as caught:
+        open_embeddings(tmp_path / "a.npz")
+    exec(
+        f"import numpy; {str(caught.value.hint).removeprefix('in Python: ').replace('u.npy', str(tmp_path / 'u.npy'))}"
+    )
+    assert open_embeddings(tmp_path / "u.npy").shape == (2, 3)
+    np.save(tmp_path / "a.npy", np.ones((2, 3), int))
+    with pytest.raises(InputError, match="expected floats of shape .*, found int64"):
+        open_embeddings(tmp_path / "a.npy")
 
 
 def test_similarities_are_one_number_a_row(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from flip.errors import InputError
+from flip.inputs.columns import Asked
 from flip.inputs.records import Record, read_lines, read_records, read_texts, scan_records
 
 
@@ -38,7 +39,7 @@ def test_jsonl_fields(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"txt": 1}', 'line 2: no "text", "audio" or "embedding" field'),
+        ('{"txt": 1}', 'line 2: no "text", "sentence", "audio" or "embedding" field'),
         ('{"text": "a"', "line 2: not valid JSON"),
         ('"text"', "line 2: not a JSON object"),
         ('{"embedding": ["a"]}', 'line 2: "embedding" is not a list of numbers'),
@@ -166,13 +167,14 @@ def test_json_lines_stay_json_lines_where_the_first_is_bad(tmp_path: Path) -> No
 
 def test_an_embedding_stands_for_the_text_beside_it(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", '{"text": "one", "embedding": [1, 2]}\n{"text": "two", "embedding": null}\n')
-    first, second = read_records(path)
+    first, second = read_records(path, asked=Asked())
     assert first.embedding is not None
     assert (first.content, first.embedding.tolist()) == ({"text": "one"}, [1, 2])
     assert second.embedding is None
+    assert [record.embedding for record in read_records(path)] == [None, None]  # where the texts are all that is asked
     assert list(read_texts([path])) == ["one", "two"]
     with pytest.raises(InputError, match='"embedding" is not a list of numbers'):
-        list(read_records(write(path, '{"text": "one", "embedding": "AACAPw=="}\n')))
+        list(read_records(write(path, '{"text": "one", "embedding": "AACAPw=="}\n'), asked=Asked()))
 
 
 def test_lines_that_belong_to_rows_are_read_as_they_are(tmp_path: Path) -> None:
@@ -197,3 +199,12 @@ def test_a_folder_gives_its_recordings_and_names_what_is_passed_over(tmp_path: P
         audio.unlink()
     with pytest.raises(InputError, match="no recording in this folder; 2 passed over, not recordings: notes.txt"):
         list(read_records(tmp_path))
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_float32_cannot_hold(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.json", f'[{{"embedding": [1e300, 1]}}, {{"embedding": [1{"0" * 400}, 1]}}]')
+    infinite, bad = scan_records(path)
+    assert isinstance(infinite, Record) and infinite.embedding is not None
+    assert infinite.embedding.tolist() == [np.inf, 1]
+    assert isinstance(bad, InputError)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import pickle
+import struct
 import zipfile
 from pathlib import Path
 
@@ -19,10 +21,10 @@ def npz() -> bytes:
     return buffer.getvalue()
 
 
-def zipped() -> bytes:
+def zipped(name: str) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("word/document.xml", "<w/>")
+        archive.writestr(name, "<w/>")
     return buffer.getvalue()
 
 
@@ -80,7 +82,14 @@ def test_stores_are_known_by_their_content(head: bytes, kind: str) -> None:
 @pytest.mark.parametrize(
     ("head", "name", "what", "hint"),
     [
-        (zipped(), "a.docx", "a ZIP archive", "unzip a.docx"),
+        (zipped("notes.txt"), "a b.zip", "a ZIP archive", "unzip 'a b.zip'"),
+        (zipped("notes.txt"), "stdin", "a ZIP archive", "unzip FILE"),
+        (zipped("word/document.xml"), "a.docx", "a document", "pandoc -t plain --wrap=none a.docx | flip"),
+        (zipped("[Content_Types].xml"), "stdin", "a document", "pandoc -t plain --wrap=none FILE | flip"),
+        (zipped("model/data.pkl"), "a.pt", "a file of PyTorch", "numpy.save"),
+        (pickle.dumps([1.5]), "a.pkl", "a pickle", "numpy.save"),
+        (struct.pack("<Q", 64) + b'{"e":{"dtype":"F32"}}', "a.safetensors", "safetensors", "numpy.save"),
+        (b"%PDF-1.7\n%", "stdin", "a PDF", "pdftotext FILE - | flip"),
         (b"%PDF-1.7\n%", "my paper.pdf", "a PDF", "pdftotext 'my paper.pdf' - | flip"),
         (b"\x89PNG\r\n\x1a\n", "a.png", "a picture", "flip reads text"),
         (b"FEA1\x00\x00\x00\x00", "a.feather", "a Feather file of version 1", "write_feather"),

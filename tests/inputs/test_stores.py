@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import struct
 import subprocess
@@ -393,3 +394,52 @@ def test_text_is_no_store(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Hello there.\n")
     with pytest.raises(InputError, match="text, no store of vectors"), open_store(tmp_path / "a.txt"):
         pass
+
+
+def text_of(row: np.ndarray) -> str:
+    return json.dumps(row.tolist())
+
+
+@pytest.mark.parametrize("form", [np.ndarray.tobytes, text_of, lambda row: str(row).replace("\n", "")])
+def test_vectors_as_bytes_and_as_text_are_known_by_their_content(form: Any, tmp_path: Path) -> None:
+    hashes = [hashlib.sha512(text.encode()).digest() for text in TEXTS]
+    columns = {"id": IDS, "text": TEXTS, "hash": hashes, "emb": [None, *map(form, U[1:])]}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    database = sqlite_utils.Database(tmp_path / "a.db")
+    database["items"].insert_all(dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    database.close()
+    for name in ("a.parquet", "a.db"):
+        with open_store(tmp_path / name) as store:
+            u, (part, *_) = whole(store)
+            assert (store.chosen.vectors, store.chosen.texts, store.dimension) == ("emb", "text", D)
+            assert part.missing[:2].tolist() == [True, False]
+            np.testing.assert_allclose(u[1:], U[1:], atol=1e-7)
+
+
+def test_a_text_that_is_no_vector_is_named_by_its_row(tmp_path: Path) -> None:
+    rows = [text_of(row) for row in U]
+    for row, bad, message in (
+        (83, "[0.1, ... 0.2]", "row 83: no list of"),
+        (83, "[1, 2]", "row 83: a vector of 2 dim"),
+        (3, "", "row 3: no list of"),
+        (2, "failed", "row 2: no list of"),
+    ):
+        rows[row] = bad
+        pq.write_table(pa.table({"emb": rows}), tmp_path / "a.parquet")
+        with open_store(tmp_path / "a.parquet") as store, pytest.raises(InputError, match=message):
+            whole(store)
+
+
+@pytest.mark.parametrize("kind", ["float64", "float16"])
+def test_bytes_of_another_type_are_named(kind: str, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"emb": [np.tile(row, 8).astype(kind).tobytes() for row in U]}), tmp_path / "a.parquet")
+    asked = Asked(dimension=8 * D)
+    with pytest.raises(InputError, match="bytes a row") as caught, open_store(tmp_path / "a.parquet", asked):
+        pass
+    assert str(caught.value.hint).startswith(f"{kind}? keep them as float32")
+
+
+def test_a_column_whose_name_promises_vectors_and_has_none_is_said(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": TEXTS, "Embedding": ["AACAPw=="] * N}), tmp_path / "a.parquet")
+    with open_store(tmp_path / "a.parquet") as store:
+        assert store.note and "'Embedding' (string) is not read" in store.note

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flip.errors import InputError
+from flip.inputs.columns import Asked
 from flip.inputs.records import Record, read_records, scan_records
 
 
@@ -26,6 +27,9 @@ def read(path: Path, content: str | bytes) -> list[Record]:
         ("a.csv", "Title, Text\nx,The cat sat.\ny,A dog ran.\n"),
         ("a.csv", "\ufeffID\tSentence\r\n1\tThe cat sat.\r\n2\tA dog ran.\r\n"),
         ("no ending", "path\tsentence\na\tThe cat sat.\nb\tA dog ran.\n\n"),
+        ("a.csv", "id|text\n1|The cat sat.\n2|A dog ran.\n"),
+        ("a.csv", "sep=;\r\nid;text\r\n1;The cat sat.\r\n2;A dog ran.\r\n"),
+        ("no ending", "sep=^\nid^text\n1^The cat sat.\n2^A dog ran.\n"),
         ("a.txt", "path\tsentence\na\tThe cat sat.\n\nb\tA dog ran.\n \n"),
     ],
 )
@@ -51,10 +55,24 @@ def test_tabs_are_read_without_quoting(tmp_path: Path) -> None:
         ("a.csv", b"1,Hello\n2,There\n", "line 1: no column 'sentence' or 'text' in the header"),
         ("a.tsv", b"path\tsentence\n", "a header, and no row below it"),
         ("a.tsv", b"path\tsentence\n\n\n", "a header, and no row below it"),
-        ("a.tsv", b"path\tsentence\ra\tone\r", "line 1: no header of a table"),
+        (
+            "a.csv",
+            b'id,text\n1,"Hello he said.\n2,Second.\n3,Third.\n',
+            "line 2: not valid CSV: a quotation mark opens",
+        ),
+        (
+            "a.csv",
+            b'id,text\n1,One.\n2,"Two\n3,"Three."\n',
+            "line 3: not valid CSV: ',' expected after '\"' (read until",
+        ),
+        ("a.csv", b"text,id,Text\na,1,b\n", "line 1: 2 columns 'text'"),
         ("a.csv", b"id,text\n1,a,b\n", "line 2: 3 columns, the header has 2"),
         ("a.csv", b"id,text\n1,caf\xe9\n", "line 2: not valid UTF-8"),
-        ("a.csv", b'id,text\n1,"never closed\n' + b"x" * 200_000, "line 2: not valid CSV: field larger"),
+        (
+            "a.csv",
+            b'id,text\n1,"never closed\n' + b"x" * 200_000,
+            "line 2: not valid CSV: field larger than field limit (131072) (read until line 3)",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(name: str, content: bytes, message: str, tmp_path: Path) -> None:
@@ -88,3 +106,86 @@ def test_clips_need_a_table_with_paths(tmp_path: Path) -> None:
         list(read_records(path.with_suffix(".txt"), tmp_path))
     with pytest.raises(InputError, match="nowhere: no such folder"):
         list(read_records(path, Path("nowhere")))
+
+
+SAID = "The cat sat."
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", f"id,review\n7,{SAID}\n"),
+        ("no ending", f"id,review\n7,{SAID}\n"),
+        ("no ending", f"Review\n{SAID}\n"),
+        ("a.csv", f"sep=;\nid;review;text\n7;{SAID};no\n"),
+        ("a.jsonl", f'{{"id": 7, "review": "{SAID}", "text": "no"}}\n'),
+        ("a.json", f'[{{"id": 7, "Review": "{SAID}"}}]'),
+    ],
+)
+def test_the_column_of_the_text_can_be_named(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content)
+    [record] = read_records(tmp_path / name, asked=Asked(texts="review"))
+    assert record.text == SAID
+    with pytest.raises(InputError, match="none|no columns"):
+        list(read_records(tmp_path / name, asked=Asked(texts="none")))
+
+
+def test_what_has_no_columns_and_what_is_no_column_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("The cat sat.\n")
+    with pytest.raises(InputError, match="text, which has no columns"):
+        list(read_records(path, asked=Asked(texts="review")))
+    path.write_text('{"question": "Who?", "answer": "I."}\n')
+    for asked, hint in ((None, "rename that"), (Asked(), "--text-column NAME")):
+        with pytest.raises(InputError, match='line 1: no "text", "sentence"') as caught:
+            list(read_records(path, asked=asked))
+        assert "it has: question, answer; " in str(caught.value.hint) and hint in str(caught.value.hint)
+
+
+def test_names_are_found_in_any_case_in_json_as_in_tables(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"Text": "one"}\n{"sentence": "two"}\n{"text": null, "Sentence": "three"}\n')
+    assert [record.text for record in read_records(path)] == ["one", "two", "three"]
+
+
+NUMBERS = [i / 8 for i in range(1, 17)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", f'text,embedding\nA dog.,"{NUMBERS}"\n'),
+        ("a.csv", f'text;Vector\nA dog.;"{NUMBERS}"\n'),
+        ("a.csv", 'text,embedding\nA dog.,"' + str(NUMBERS).replace(",", "").replace(" 1.0", "\n 1.0") + '"\n'),
+        ("a.tsv", f"id\tembedding\n7\t{NUMBERS}\n"),
+        ("a.jsonl", f'{{"text": "A dog.", "vector": {NUMBERS}}}\n'),
+        ("a.jsonl", f'{{"text": "A dog.", "embedding": "{NUMBERS}"}}\n'),
+    ],
+)
+def test_vectors_of_tables_and_json_are_read(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content)
+    [record] = read_records(tmp_path / name, asked=Asked())
+    assert record.embedding is not None and record.embedding.tolist() == NUMBERS
+
+
+def test_what_looks_like_vectors_and_is_not_used_is_said_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    fields = f'"text": "A dog.", "sentence": "no", "scores": [0.5, 1.5], "emb": {NUMBERS}, "other": {NUMBERS}'
+    path.write_text(f"{{{fields}}}\n" * 2)
+    notes: list[str] = []
+    records = list(read_records(path, on_note=notes.append, asked=Asked(dimension=16)))
+    assert [record.embedding for record in records] == [None, None]
+    assert [note.removeprefix(f"{path}: ") for note in notes] == [
+        "texts from 'text'; 'sentence' is not used",
+        "'emb', 'other': like vectors, and not used; --column NAME chooses",
+    ]
+    path.write_text(f'{{"text": "A dog.", "emb": "{NUMBERS}"}}\n' * 2)
+    notes.clear()
+    for record in read_records(path, on_note=notes.append, asked=Asked(dimension=16)):
+        assert record.embedding is not None and record.embedding.tolist() == NUMBERS
+    assert notes == [f"{path}: vectors from 'emb' (16 numbers)"]
+    assert [one.embedding for one in read_records(path, asked=Asked(dimension=8))] == [None, None]
+    [first, _] = read_records(path, asked=Asked(vectors="emb"))
+    assert first.embedding is not None and first.embedding.tolist() == NUMBERS
+    path.write_text('{"text": "A dog.", "vector": "Aedes aegypti"}\n')
+    assert [record.text for record in read_records(path, asked=Asked())] == ["A dog."]

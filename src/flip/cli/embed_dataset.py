@@ -62,7 +62,7 @@ def embed_dataset(settings: Settings, languages: list[str], out: Output, *, dry_
         raise UsageError("-o and --dataset exclude each other", "--dataset DIR names all files")
     if (folder / MANIFEST).exists() and not own.force and not dry_run:
         raise InputError(f"{folder / MANIFEST} exists", "--force replaces the dataset; what has not changed is kept")
-    parts = _read(settings)
+    parts = _read(settings, out)
     if own.augment:
         parts["augmented"] = augmented(parts["train"], own.augment, settings.seed, read_taught(own.teach))
     elif own.teach:
@@ -126,7 +126,7 @@ def _report(datasets: dict[str, Dataset], encoder: str, out: Output) -> int:
     return len(failed)
 
 
-def _read(settings: Settings) -> dict[str, Part]:
+def _read(settings: Settings, out: Output) -> dict[str, Part]:
     from flip.data.corpora import read_aligned, read_plain, read_release
     from flip.errors import UsageError
     from flip.inputs.sources import require_one_stdin
@@ -145,4 +145,4 @@ def _read(settings: Settings) -> dict[str, Part]:
         return read_release(Path(folders[0]), own.clips)
     if own.pair:
         return read_aligned(own.inputs, own.split, settings.seed)
-    return read_plain(own.inputs, own.split, settings.seed)
+    return read_plain(own.inputs, own.split, settings.seed, lambda message: out.note(f"note: {message}"))

@@ -43,7 +43,7 @@ def encoders_on_sentences(settings: Settings, out: Output) -> list[Case]:
     require_one_stdin(own.sentences)
     encoders = dict(zip(own.encoder, loading.load_encoders(own.encoder, settings, out), strict=True))
     settings = _as_training(settings, list(encoders.values()))
-    parts = read_corpus(settings, settings.train.augment or 0)
+    parts = read_corpus(settings, settings.train.augment or 0, out)
     note_blank_lines(parts, out)
     # The test sentences first: their vectors tell whether an encoder is still the same, see `forget_other_vectors`.
     parts = {"test": parts.pop("test"), **parts}

@@ -54,9 +54,9 @@ def explain(
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="A sentence, or a file: text, JSON with text, audio or embedding, a TSV or CSV with text, .npy, "
-            "a store of vectors (Parquet, Arrow, .npz, SQLite, DuckDB, FAISS, hf://datasets/OWNER/NAME/FILE), "
-            "a recording or a folder of them. `-` or a pipe is standard input.",
+            help="A sentence, or a file: text, JSON with text, audio or embedding, a TSV or CSV with text or "
+            "embedding, .npy, a store of vectors (Parquet, Arrow, .npz, SQLite, DuckDB, FAISS, "
+            "hf://datasets/OWNER/NAME/FILE), a recording or a folder of them. `-` or a pipe is standard input.",
             show_default=False,
         ),
     ] = None,
@@ -78,6 +78,8 @@ def explain(
 
     One record a line in, one a line out, in order. With the bundled model nothing is downloaded.
     """
+    from dataclasses import replace
+
     from flip.errors import UsageError
     from flip.explain.explainer import Explainer
     from flip.inputs.sources import is_store, require_one_stdin
@@ -113,6 +115,7 @@ def explain(
     checkpoint = loading.load_checkpoint(own.model, own.vocab, settings.offline, out)
     if checkpoint.unsure:
         out.note(f"note: {checkpoint.name}: {checkpoint.unsure}")
+    asked = replace(asked, dimension=checkpoint.model.dimension)
     least = _least(own.min_probability, checkpoint, for_people=out.human or html is not None)
     # A screen and a page show what is improbable apart, and the words of a sentence beside the topn others.
     apart = (out.human or html is not None) and against is None
@@ -227,8 +230,7 @@ def _records(
     from flip.data.manifest import EmbeddingFile
     from flip.encoders.identity import require_dimension, require_same_encoder
     from flip.errors import InputError
-    from flip.inputs.embedding_files import require_in_order
-    from flip.inputs.records import Record, read_texts, require_as_many, scan_records, with_texts
+    from flip.inputs.records import Record, scan_records
     from flip.inputs.sniffing import STDIN, is_input_file
     from flip.inputs.sources import holds_embeddings
 
@@ -242,22 +244,41 @@ def _records(
         if name != STDIN and not Path(name).exists():
             raise InputError(f"{name}: no such file", "check the path; --text explains it as a sentence")
         known = vouched
+        rows = None
         if holds_embeddings(name):
             file = EmbeddingFile(name, Path(name))
             known = known or file.source.encoder.is_known
             require_same_encoder(file.source.encoder, checkpoint.trained_on, name)
             rows, dimension = file.open().shape
             require_dimension(dimension, checkpoint.model.dimension, name, checkpoint.encoder)
-            if sentences and Path(sentences).is_file():
-                require_as_many(rows, sum(1 for _ in read_texts([sentences])), sentences)
-                require_in_order(Path(name), read_texts([sentences]))
         records = scan_records(name, on_note=lambda message: out.note(f"note: {message}"), asked=asked)
-        for record in with_texts(records, read_texts([sentences]), sentences) if sentences else records:
+        for record in records if rows is None else _with_texts(records, name, rows, sentences, out):
             if isinstance(record, InputError):
                 unreadable += [record] if not unreadable else []
             elif record.embedding is not None and not known:
                 record = replace(record, origin_known=False)
             yield record
+
+
+def _with_texts(
+    records: Iterator[Record | InputError], name: str, rows: int, sentences: str | None, out: Output
+) -> Iterator[Record | InputError]:
+    """The rows of a `.npy` with their texts: of the file that is named, or of NAME.sentences.txt where that fits."""
+    from flip.inputs.embedding_files import require_in_order, sentences_path
+    from flip.inputs.records import read_lines, read_texts, require_as_many, with_texts
+
+    if sentences is not None:
+        if Path(sentences).is_file():
+            require_as_many(rows, sum(1 for _ in read_texts([sentences])), sentences)
+            require_in_order(Path(name), read_texts([sentences]))
+        return with_texts(records, read_texts([sentences]), sentences)
+    beside = sentences_path(Path(name))
+    if not beside.is_file():
+        return records
+    if (lines := sum(1 for _ in read_lines(beside))) != rows:
+        out.note(f"note: {beside} is not used: it has {lines} lines, and {name} {rows} rows")
+        return records
+    return with_texts(records, read_lines(beside), str(beside))
 
 
 def _least(setting: float | str | None, checkpoint: Checkpoint, *, for_people: bool) -> float:

@@ -79,9 +79,11 @@ def write_sparse(job: With, path: Path) -> None:
     sparse, ids = SparseWords(job.checkpoint), job.store.chosen.ids
     first = pa.field("row", pa.int64()) if ids is None else job.store.schema.field(ids)
     lists = [pa.field("indices", pa.list_(pa.int32())), pa.field("values", pa.list_(pa.float32()))]
-    # The words themselves, so that whoever has the file alone can read it.
-    words = {"flip.words": json.dumps(job.checkpoint.vocabulary.words, ensure_ascii=False)}
-    schema = pa.schema([first, *lists], metadata=words)
+    # The words themselves, so that whoever has the file alone can read it: JSON lines have no metadata.
+    words, in_lines = job.checkpoint.vocabulary.words, path.suffix.lower() == ".jsonl"
+    if in_lines:
+        lists.append(pa.field("words", pa.list_(pa.string())))
+    schema = pa.schema([first, *lists], metadata={"flip.words": json.dumps(words, ensure_ascii=False)})
     with job.out.progress("writing") as on_rows, writing(path, schema) as writer:
         for part, usable in job.parts([] if ids is None else [ids]):
             kept = np.zeros(len(part.vectors), np.int32)
@@ -97,6 +99,8 @@ def write_sparse(job: With, path: Path) -> None:
                 pa.ListArray.from_arrays(ends, pa.array(indices.astype(np.int32)), mask=mask),
                 pa.ListArray.from_arrays(ends, pa.array(weights), mask=mask),
             ]
+            if in_lines:
+                columns.append(pa.ListArray.from_arrays(ends, pa.array([words[i] for i in indices]), mask=mask))
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
             on_rows(job.counts.rows, job.store.rows)
     fields = {"sparse": str(path), "rows": job.counts.rows, "words": len(job.checkpoint.vocabulary)}

@@ -158,7 +158,7 @@ class Job:
         if self.output is not None and self.output == self.labels:
             raise UsageError(f"-o and --labels are both {self.output}", "name another file for one of them")
         counts = Counts()
-        with open_store(inputs[0], _fitting(asked, checkpoint), beside=Path(lines) if lines else None) as store:
+        with open_store(inputs[0], asked, beside=Path(lines) if lines else None) as store:
             _say_columns(store, out)
             known = _vouched(store, checkpoint, encoder, out)
             job = With(store, checkpoint, settings, out, least, known, counts)
@@ -196,7 +196,7 @@ class Job:
         from flip.explain.store_words import Counts
         from flip.inputs.stores import open_store
 
-        with open_store(against, _fitting(asked, old.checkpoint)) as store:
+        with open_store(against, asked) as store:
             _say_columns(store, old.out)
             known = _vouched(store, old.checkpoint, encoder, old.out)
             new = With(store, old.checkpoint, old.settings, old.out, old.least, known, Counts())
@@ -233,12 +233,6 @@ def _write_words(path: Path, job: With) -> None:
             on_rows(job.counts.rows, job.store.rows)
     done = {"output": str(path), "rows": job.counts.rows, "without_vector": job.counts.missing}
     job.out.result(done, f"{path}: {job.counts.rows} rows")
-
-
-def _fitting(asked: Asked, checkpoint: Checkpoint) -> Asked:
-    from dataclasses import replace
-
-    return replace(asked, dimension=checkpoint.model.dimension)
 
 
 def _say_columns(store: Store, out: Output) -> None:

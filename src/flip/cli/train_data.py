@@ -76,7 +76,7 @@ def _from_corpus(settings: Settings, out: Output) -> Material:
     if own.embeddings is not None:
         return _of_given_vectors(own.embeddings, settings, word_chooser(settings), out)
     encoder = loading.load_encoder(settings.encoder, settings, out)
-    parts = read_corpus(settings, augmentation(own, encoder))
+    parts = read_corpus(settings, augmentation(own, encoder), out)
     material = embedded(parts, own.output / DATA, encoder, word_chooser(settings), settings, out)
     note_blank_lines(parts, out)
     if not own.vocab and (advice := material.vocabulary.unsegmented):
@@ -109,7 +109,7 @@ def word_chooser(settings: Settings, tokenizer: TokenizerName | None = None) -> 
     return choose_words
 
 
-def read_corpus(settings: Settings, times: int) -> dict[str, Part]:
+def read_corpus(settings: Settings, times: int, out: Output) -> dict[str, Part]:
     """The CORPUS of the settings of `flip train`, split; and of its training sentences further ones, see `augment`."""
     from flip.data.corpora import augmented, read_plain
     from flip.errors import UsageError
@@ -117,7 +117,7 @@ def read_corpus(settings: Settings, times: int) -> dict[str, Part]:
     from flip.training.material import AUGMENTED
 
     own = settings.train
-    parts = read_plain(own.corpus, own.split, settings.seed)
+    parts = read_plain(own.corpus, own.split, settings.seed, lambda message: out.note(f"note: {message}"))
     teach = read_taught(own.teach)
     if teach and not times:
         raise UsageError("--teach makes sentences to learn from, which --augment 0 leaves out", "add --augment 2")
@@ -154,6 +154,8 @@ def note_blank_lines(parts: dict[str, Part], out: Output) -> None:
 def _of_given_vectors(
     vectors: Path, settings: Settings, choose_words: Callable[[list[str]], Vocabulary], out: Output
 ) -> Material:
+    from itertools import chain
+
     from flip.errors import UsageError
     from flip.inputs.records import read_records
     from flip.training.material import of_vectors
@@ -165,7 +167,8 @@ def _of_given_vectors(
         raise UsageError(f"--{given[0]} makes sentences that would have to be embedded", "leave --embeddings out")
     if "encoder" in settings.named:
         raise UsageError("--encoder embeds, and --embeddings are there", "leave one of them out")
-    sentences = [record.text or "" for name in own.corpus for record in read_records(name)]
+    records = (read_records(name, on_note=lambda message: out.note(f"note: {message}")) for name in own.corpus)
+    sentences = [record.text or "" for record in chain.from_iterable(records)]
     material, left_out = of_vectors(
         vectors, sentences, own.output / DATA, choose_words, sources=own.corpus, split=own.split, seed=settings.seed
     )

@@ -40,7 +40,7 @@ def vocab(settings: Settings, out: Output) -> None:
         raise UsageError("TEXT and --data exclude each other")
     if "data" in settings.named:
         own.text = []  # a dataset on the command line wins over files named in flip.toml
-    texts = _texts(own)
+    texts = _texts(own, out)
     if own.concepts and own.words:
         raise UsageError("--concepts and --words exclude each other")
     if own.concepts and own.teach:
@@ -90,14 +90,14 @@ def _may_write(path: Path, vocabulary: Vocabulary) -> bool:
     return same or stored == vocabulary.options
 
 
-def _texts(own: VocabSettings) -> Iterable[str]:
+def _texts(own: VocabSettings, out: Output) -> Iterable[str]:
     """The sentences to choose words from: those of files, or of a dataset."""
     from flip.data.manifest import load_dataset
     from flip.errors import UsageError
     from flip.inputs.records import read_texts
 
     if own.text:
-        return read_texts(own.text)
+        return read_texts(own.text, lambda message: out.note(f"note: {message}"))
     if own.data is None:
         raise UsageError(
             "no text", "name text files, `-` for standard input, --data datasets.yaml, or [vocab] text in flip.toml"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -90,9 +90,11 @@ def read_aligned(inputs: Sequence[str], split: str, seed: int) -> dict[str, Part
     return _split(ids, rows, split, seed)
 
 
-def read_plain(inputs: Sequence[str], split: str, seed: int) -> dict[str, Part]:
+def read_plain(
+    inputs: Sequence[str], split: str, seed: int, on_note: Callable[[str], None] | None = None
+) -> dict[str, Part]:
     """Text or JSONL, split with a seed; equal normalised sentences stay together."""
-    return _split([TEXT], ((text,) for text in read_texts(inputs)), split, seed)
+    return _split([TEXT], ((text,) for text in read_texts(inputs, on_note)), split, seed)
 
 
 def augmented(part: Part, times: int, seed: int, teach: Sequence[str] = ()) -> Part:

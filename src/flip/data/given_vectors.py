@@ -49,7 +49,8 @@ def split_vectors(
             path = folder / f"{part}.npy"
             copy_rows(vectors, rows, path)
             with replacing(sentences_path(path)) as temporary:
-                temporary.write_text("".join(f"{sentences[i]}\n" for i in rows), encoding="utf-8")
+                lines = (" ".join(sentences[i].splitlines()) for i in rows)
+                temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
             if source.encoder.name:
                 replace(source, rows=len(rows), dropping=()).write(path)
             files = (EmbeddingFile(source.encoder.name or GIVEN, path),)

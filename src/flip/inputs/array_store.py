@@ -183,7 +183,7 @@ def with_lines(table: Table, found: Source, named: Path | None) -> Table:
             ]
             yield pa.RecordBatch.from_arrays(arrays, schema=pa.schema([schema.field(column) for column in columns]))
 
-    return Table(schema, table.rows, read, table.blobs, f"other columns from {beside}")
+    return Table(schema, table.rows, read, f"other columns from {beside}")
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

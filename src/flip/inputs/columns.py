@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.inputs.sniffing import TEXT_COLUMNS
+from flip.inputs.written_vectors import numbers_of, width_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,8 +97,8 @@ def choose(asked: Asked, schema: Any, dimensions: dict[str, int | None], name: s
             )
         vectors = fitting[0]
         guessed.append(f"vectors from {vectors!r} ({_described(schema.field(vectors).type, dimensions[vectors])})")
-    strings = [f.name for f in schema if _is_text(pa, f.type) and f.name != vectors]
-    whole = [f.name for f in schema if pa.types.is_integer(f.type) or _is_text(pa, f.type)]
+    strings = [f.name for f in schema if _is_text(f.type) and f.name != vectors]
+    whole = [f.name for f in schema if pa.types.is_integer(f.type) or f.name in strings]
     ids, texts = asked.ids, asked.texts
     if ids is None and (ids := _named(whole, _IDS)):
         guessed.append(f"ids from {ids!r}")
@@ -118,6 +120,18 @@ def can_be_vectors(kind: Any) -> bool:
     return any(is_list(kind) for is_list in lists) and _is_number(pa, kind.value_type)
 
 
+def may_be_vectors(kind: Any) -> bool:
+    """Whether values of a type of arrow are vectors or something else: bytes and text."""
+    return is_blob(kind) or _is_text(kind)
+
+
+def width_by_content(column: Any) -> int | None:
+    """The dimension that most values of an array of `may_be_vectors` look like; None where they are no vectors."""
+    widths = Counter(width_of(value) for value in column.drop_null().to_pylist() if value)
+    width, count = max(widths.items(), key=lambda item: item[1], default=(None, 0))
+    return width if 2 * count > widths.total() else None
+
+
 def width(column: Any) -> int | None:
     """The dimension of the vectors of an array, by its type or its first vector; None where all are null."""
     pa = arrow()
@@ -127,7 +141,12 @@ def width(column: Any) -> int | None:
     present = column.drop_null()
     if not len(present):
         return None
-    return len(present[0]) if not _is_blob(pa, column.type) else len(present[0].as_py()) // 4
+    if is_blob(column.type):
+        return len(present[0].as_py()) // 4
+    if not _is_text(column.type):
+        return len(present[0])
+    vector = numbers_of(present[0].as_py())
+    return None if vector is None else len(vector)
 
 
 def matrix(
@@ -135,7 +154,7 @@ def matrix(
 ) -> NDArray[np.float32]:
     """A column as vectors (n, d) in float32; a row of NaN where it is null.
 
-    Lists of float16, float32, float64, or int8 times a scale; blobs of float32, little-endian.
+    Lists of float16, float32, float64, or int8 times a scale; blobs of float32, little-endian; text.
 
     Args:
         column: a `pyarrow.Array`.
@@ -145,14 +164,16 @@ def matrix(
         first: the number of the first row, from 0.
 
     Raises:
-        InputError: a vector of another length.
+        InputError: a vector of another length, or a text that is none.
     """
     pa = arrow()
     column = _storage(column)
     found = np.full((len(column), dimension), np.nan, np.float32)
     there = column.is_valid().to_numpy(zero_copy_only=False)
     present = column if not column.null_count else column.drop_null()
-    blob = _is_blob(pa, column.type)
+    blob = is_blob(column.type)
+    if _is_text(column.type):
+        return _of_texts(column, dimension, name, first)
     if not pa.types.is_fixed_size_list(column.type):
         lengths = (pa.compute.binary_length if blob else pa.compute.list_value_length)(present).to_numpy()
         wrong = np.flatnonzero(lengths != dimension * (4 if blob else 1))
@@ -178,6 +199,18 @@ def matrix(
     return found
 
 
+def _of_texts(column: Any, dimension: int, name: str, first: int) -> NDArray[np.float32]:
+    found = np.full((len(column), dimension), np.nan, np.float32)
+    for i, text in enumerate(column.to_pylist()):
+        vector = numbers_of(text)
+        if text is not None and (vector is None or len(vector) != dimension):
+            what = "no list of numbers" if vector is None else f"a vector of {len(vector)} dimensions"
+            raise InputError(f"{name}, row {first + i}: {what}; {dimension} are expected", "all vectors must be alike")
+        if vector is not None:
+            found[i] = vector
+    return found
+
+
 def is_integer_vectors(kind: Any) -> bool:
     """Whether the values of a type of vectors are integers, which need a scale."""
     pa = arrow()
@@ -189,11 +222,14 @@ def _storage(column: Any) -> Any:
     return column.storage if isinstance(column.type, arrow().BaseExtensionType) else column
 
 
-def _is_blob(pa: Any, kind: Any) -> bool:
+def is_blob(kind: Any) -> bool:
+    """Whether values of a type of arrow are bytes."""
+    pa = arrow()
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
-def _is_text(pa: Any, kind: Any) -> bool:
+def _is_text(kind: Any) -> bool:
+    pa = arrow()
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
@@ -208,5 +244,5 @@ def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:
 
 
 def _described(kind: Any, dimension: int | None) -> str:
-    value = getattr(kind, "value_type", "float32 as bytes")
+    value = getattr(kind, "value_type", "numbers as text" if _is_text(kind) else "float32 as bytes")
     return f"{value}, {'?' if dimension is None else dimension} dimensions"

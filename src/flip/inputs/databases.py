@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError, UnavailableError, UsageError
-from flip.inputs.columns import Asked, arrow, can_be_vectors
-from flip.inputs.store_formats import Table, arrow_type, as_batch, as_type
+from flip.inputs.columns import Asked, arrow
+from flip.inputs.store_formats import Table, arrow_type, as_batch, as_type, vector_columns
 
 if TYPE_CHECKING:
     import sqlite3
 
 _VEC0 = re.compile(r"\s*CREATE\s+VIRTUAL\s+TABLE\b.*?\bUSING\s+vec0\b", re.IGNORECASE | re.DOTALL)
 _VEC_COLUMN = re.compile(r"[(,]\s*\"?(\w+)\"?\s+(float|int8|bit)\s*\[", re.IGNORECASE)
-_SHORTEST = 32  # bytes of a vector: shorter blobs are hashes
+_NUMBERS = {"int8": "i1", "float": "<f4"}  # of sqlite-vec, whose bits are no vectors, and of llm
 _TYPES = {"null": type(None), "integer": int, "real": float, "text": str, "blob": bytes}
 _LLM = (
     'SELECT e.id, c.name AS collection, e.embedding, e.content, e.metadata, e.updated FROM "embeddings" e '
@@ -90,21 +90,17 @@ def _of_llm(database: Any, name: str, asked: Asked) -> Table:
     query = f"{_LLM} WHERE c.name IN ({names}) ORDER BY e.rowid"
     columns = ["id", "collection", "embedding", "content", "metadata", "updated"]
     said = f"llm's collection {', '.join(used)}, embedded by {', '.join(different) or 'nothing'}"
-    return replace(_of_query(database, columns, query, {}), beside=said)
+    return replace(_of_query(database, columns, query, {"embedding": "float"}), beside=said)
 
 
 def one_table(tables: dict[str, Table], name: str) -> Table:
     """Of several tables the only one that has vectors, or the only one."""
-    having = [table for table, found in tables.items() if _has_vectors(found)] or list(tables)
+    having = [table for table, found in tables.items() if vector_columns(found)] or list(tables)
     if not having:
         raise InputError(f"{name}: a database without tables")
     if len(having) > 1:
         raise UsageError(f"{name}: {len(having)} tables can be meant: {', '.join(having)}", "choose one with --table")
     return replace(tables[having[0]], beside=f"table {having[0]!r}")
-
-
-def _has_vectors(table: Table) -> bool:
-    return bool(table.blobs) or any(can_be_vectors(one.type) for one in table.schema)
 
 
 def _of_table(database: Any, table: str, virtual: str | None) -> Table:
@@ -118,19 +114,17 @@ def _of_table(database: Any, table: str, virtual: str | None) -> Table:
 def _of_query(database: Any, columns: Sequence[str], query: str, vectors: dict[str, str]) -> Table:
     """The rows of a query; its types are those that the values of a column have, or that sqlite-vec declares."""
     pa = arrow()
-    fields, blobs = [], set()
+    fields = []
     for column in columns:
         length = f"length({_quoted(column)})"
         found = database.execute(
-            f"SELECT typeof({_quoted(column)}), min({length}), max({length}) FROM ({query}) GROUP BY 1"
+            f"SELECT typeof({_quoted(column)}), max({length}) FROM ({query}) GROUP BY 1"
         ).fetchall()
-        kind = arrow_type({_TYPES[one] for one, *_ in found})
-        lengths = {n for one, *both in found if one == "blob" for n in both}
-        whole = bool(lengths) and min(lengths) >= _SHORTEST and not any(n % 4 for n in lengths)
-        if vectors.get(column) == "int8":
-            kind = pa.list_(pa.int8(), max(lengths, default=1))
-        elif pa.types.is_binary(kind) and (vectors[column] == "float" if column in vectors else whole):
-            blobs.add(column)
+        kind = arrow_type({_TYPES[one] for one, _ in found})
+        if vectors.get(column) in _NUMBERS:
+            number = np.dtype(_NUMBERS[vectors[column]])
+            most = max((length for one, length in found if one == "blob"), default=number.itemsize)
+            kind = pa.list_(pa.from_numpy_dtype(number), most // number.itemsize)
         fields.append(pa.field(column, kind))
     schema = pa.schema(fields)
     (rows,) = database.execute(f"SELECT count(*) FROM ({query})").fetchone()
@@ -145,12 +139,12 @@ def _of_query(database: Any, columns: Sequence[str], query: str, vectors: dict[s
             }
             yield as_batch(schema, wanted, values)
 
-    return Table(schema, int(rows), read, frozenset(blobs))
+    return Table(schema, int(rows), read)
 
 
 def _value(value: Any, kind: Any) -> Any:
-    if value is not None and arrow().types.is_fixed_size_list(kind):  # int8 of sqlite-vec, which comes as bytes
-        return np.frombuffer(value, np.int8)
+    if value is not None and arrow().types.is_fixed_size_list(kind):  # of sqlite-vec, which come as bytes
+        return np.frombuffer(value, kind.value_type.to_pandas_dtype())
     return as_type(value, kind)
 
 

@@ -20,7 +20,7 @@ _MOVED = 0.05  # the share of sentences that may stand elsewhere, as "Yes." may
 
 
 def open_embeddings(path: Path, name: str | None = None) -> NDArray[np.floating[Any]]:
-    """Opens a `.npy` file of shape (n, d), float32 or float16; rows are read when they are asked for.
+    """Opens a `.npy` file of shape (n, d); rows are read when they are asked for, in float16 or else in float32.
 
     They are not mapped: where a mapped file is cut short, reading it ends the process. Here it is an InputError.
 
@@ -32,14 +32,19 @@ def open_embeddings(path: Path, name: str | None = None) -> NDArray[np.floating[
         InputError: missing, not a `.npy` file, truncated, or of another shape or type.
     """
     array = _mapped(path, name)
-    if not isinstance(array, np.memmap) or array.ndim != 2 or array.dtype not in (np.float32, np.float16):
-        found = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else "an archive"
+    if isinstance(array, np.lib.npyio.NpzFile):
+        one = array.files[0] if len(array.files) == 1 else "NAME"
         raise InputError(
-            f"{name or path}: expected float32 or float16 of shape (rows, dimension), found {found}",
-            'in Python: numpy.save(path, numpy.atleast_2d(u).astype("float32"))',
+            f"{name or path}: an archive of {', '.join(array.files) or 'nothing'}, and a .npy file is needed here",
+            f'in Python: numpy.save("u.npy", numpy.load("{name or path}")["{one}"])',
+        )
+    if not isinstance(array, np.memmap) or array.ndim != 2 or array.dtype.kind != "f":
+        raise InputError(
+            f"{name or path}: expected floats of shape (rows, dimension), found {array.dtype} of shape {array.shape}",
+            'in Python: numpy.save("u.npy", numpy.atleast_2d(u).astype("float32"))',
         )
     if not array.flags.c_contiguous:  # column by column, as no program of this kind writes
-        return np.array(array, order="C")
+        return _as_read(np.array(array, order="C"))
     return cast("NDArray[np.floating[Any]]", _FileRows(path, array))
 
 
@@ -89,7 +94,8 @@ class _FileRows:
     def __init__(self, path: Path, mapped: np.memmap[Any, np.dtype[np.floating[Any]]]) -> None:
         self._path, self._start = path, mapped.offset
         self.shape: tuple[int, int] = (mapped.shape[0], mapped.shape[1])
-        self.dtype = mapped.dtype
+        self._stored = mapped.dtype
+        self.dtype = _type_read(mapped.dtype)
         self._file = path.open("rb", buffering=0)
         self._seeking = threading.Lock()
 
@@ -116,16 +122,25 @@ class _FileRows:
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def _read(self, first: int, count: int) -> NDArray[np.floating[Any]]:
-        rows = np.empty((count, self.shape[1]), self.dtype)
+        rows = np.empty((count, self.shape[1]), self._stored)
         waiting = rows.data.cast("B") if rows.size else memoryview(b"")
         with self._seeking, os_errors(self._path, "read"):
-            self._file.seek(self._start + first * self.shape[1] * self.dtype.itemsize)
+            self._file.seek(self._start + first * self.shape[1] * self._stored.itemsize)
             while waiting:
                 done = self._file.readinto(waiting)
                 if not done:
                     raise InputError(f"{self._path} was cut short while it was read", "make it again")
                 waiting = waiting[done:]
-        return rows
+        return _as_read(rows)
+
+
+def _type_read(stored: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(np.float16 if stored.itemsize == 2 else np.float32)
+
+
+def _as_read(rows: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    with np.errstate(over="ignore"):  # what is too large becomes infinity, and is counted as such
+        return rows.astype(_type_read(rows.dtype), copy=False)
 
 
 def select_rows(parts: list[tuple[NDArray[np.floating[Any]], NDArray[np.int64] | None]]) -> NDArray[np.floating[Any]]:

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flip.errors import InputError
-from flip.inputs.sniffing import AUDIO_SUFFIXES, JSONL_SUFFIXES, STDIN, TextKind, ending, is_audio, text_kind
-from flip.inputs.sources import ChunkStream, Source, decoded, lines_of, opened, require_one_stdin
-from flip.inputs.tables import table_rows
+from flip.inputs.sniffing import AUDIO_SUFFIXES, JSONL_SUFFIXES, STDIN, ending, is_audio
+from flip.inputs.sources import Source, lines_of, opened, require_one_stdin
 
 if TYPE_CHECKING:
     import numpy as np
 
     from flip.inputs.columns import Asked
 
-_JSONL_HINT = 'each record is an object such as {"id": "a1", "text": "hello"}'
-_LINE = 1 << 16  # of a first line, as much as tells what it is
 _SHOWN = 5  # names of files that are passed over
 
 
@@ -63,15 +60,16 @@ def read_records(
     """Yields the records of a file, a pipe, a folder, or of standard input for `-`.
 
     What it is, `sniffing` says: text (one sentence a line), JSON lines or a JSON array (objects with "text", "audio" or
-    "embedding"), a TSV or CSV with a column `text` or `sentence`, `.npy` (embeddings, one a row), a store (Parquet and
+    "embedding"), a TSV or CSV with such columns, `.npy` (embeddings, one a row), a store (Parquet and
     others, see `stores.open_store`), or a recording. A folder gives its recordings, sorted by path.
 
     Args:
         source: which.
         clips: folder of the recordings that a table names in its column `path`: they are the records then, with what is
             said in them.
-        on_note: told of files in a folder that are passed over, and of columns of a store that were guessed.
-        asked: which columns of a store have the vectors, ids and texts; None is its texts alone.
+        on_note: told of files in a folder that are passed over, of columns of a store that were guessed, and of what
+            looks as if it should be used and is not.
+        asked: which columns, or fields of JSON, have the vectors, ids and texts; None is the texts alone.
 
     Raises:
         InputError: at the first record that cannot be read.
@@ -94,15 +92,17 @@ def scan_records(
         return
     if clips is not None and not clips.is_dir():
         raise InputError(f"{clips}: no such folder", "--clips names the folder of the recordings")
+    from flip.inputs.text_records import scan_text
+
     with opened(source) as found:
-        if asked is not None and asked.named and found.kind in ("text", "audio", "npy"):
+        if asked is not None and asked.named and found.kind in ("audio", "npy"):
             raise InputError(f"{found.name}: {found.kind}, which has no columns", "leave the options of a store out")
         if found.kind == "audio":
             yield Record(where=found.name, audio=_recording(found, source))
         elif found.kind == "npy":
             yield from _rows(found)
         elif found.kind == "text":
-            yield from _scan_text(found, clips)
+            yield from scan_text(found, clips, asked, on_note)
         else:
             yield from _stored(found, asked, on_note)
 
@@ -143,8 +143,8 @@ def read_taught(path: Path | None) -> list[str]:
     return words
 
 
-def read_texts(sources: Iterable[str | Path]) -> Iterator[str]:
-    """Yields the text of every record of the sources, blank lines as empty strings.
+def read_texts(sources: Iterable[str | Path], on_note: Callable[[str], None] | None = None) -> Iterator[str]:
+    """Yields the text of every record of the sources, blank lines as empty strings; `on_note` as in `read_records`.
 
     Raises:
         InputError: a record is unreadable or has no text.
@@ -153,7 +153,7 @@ def read_texts(sources: Iterable[str | Path]) -> Iterator[str]:
     sources = list(sources)
     require_one_stdin(sources)
     for source in sources:
-        for record in read_records(source):
+        for record in read_records(source, on_note=on_note):
             if record.text is None:
                 raise InputError(
                     f"{record.where}: no text",
@@ -243,105 +243,3 @@ def _stored(found: Source, asked: Asked | None, on_note: Callable[[str], None] |
                     yield Record(where, name, "", row=row)
                 else:
                     yield Record(where, name, text, row=row, embedding=part.vectors[i])
-
-
-def _scan_text(found: Source, clips: Path | None) -> Iterator[Record | InputError]:
-    number = 1
-    while (line := found.file.readline(_LINE)) and not line.strip():
-        yield Record(where=f"{found.name}, line {number}", text="")
-        number += 1
-    if not line:
-        return
-    kind: TextKind = text_kind(line, found.name)
-    if clips is not None and kind != "table":
-        raise InputError(f"{found.name}: no table with the columns path and sentence", "--clips belongs to such a TSV")
-    if kind == "json":
-        yield from _json(found, line)
-        return
-    if not line.endswith(b"\n"):
-        line += found.file.readline()
-    lines = chain([line], found.file)
-    if kind == "table":
-        needed = ("path", "sentence") if clips else ()
-        yield from _table(table_rows(lines, found.name, number, needed), clips)
-        return
-    for at, line in enumerate(lines, start=number):
-        where = f"{found.name}, line {at}"
-        try:
-            text = decoded(line, where, found.name).strip()
-            yield _parsed(text, where, found.folder) if kind == "jsonl" and text else Record(where=where, text=text)
-        except InputError as error:
-            yield error
-
-
-def _table(
-    rows: Iterator[tuple[str, dict[str, str] | InputError]], clips: Path | None
-) -> Iterator[Record | InputError]:
-    for where, row in rows:
-        if isinstance(row, InputError):
-            yield row
-            continue
-        text = row["sentence"] if clips or "text" not in row else row["text"]
-        yield Record(where, row.get("id") or None, text.strip(), clips / row["path"] if clips else None)
-
-
-def _json(found: Source, start: bytes) -> Iterator[Record | InputError]:
-    """The elements of an array, or objects of several lines each, one after the other, without reading them all."""
-    import ijson
-
-    array = start.lstrip().startswith(b"[")
-    stream = ChunkStream(chain([start], iter(lambda: found.file.read1(_LINE), b"")))
-    elements = ijson.items(stream, "item" if array else "", multiple_values=not array, use_float=True)
-    number = 0
-    while True:
-        number += 1
-        where = f"{found.name}, record {number}"
-        try:
-            element = next(elements)
-            if array and isinstance(element, str):
-                yield Record(where=where, text=element.strip())
-            else:
-                yield _record(element, where, found.folder)
-        except StopIteration:
-            return
-        except InputError as error:
-            yield error
-        except (ijson.JSONError, UnicodeDecodeError) as error:  # where the next record begins is not known
-            yield InputError(f"{where}: not valid JSON: {str(error).splitlines()[0]}", _JSONL_HINT)
-            return
-
-
-def _parsed(line: str, where: str, folder: Path) -> Record:
-    import orjson
-
-    try:
-        fields = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise InputError(f"{where}: not valid JSON: {error}", _JSONL_HINT) from error
-    return _record(fields, where, folder)
-
-
-def _record(fields: Any, where: str, folder: Path) -> Record:
-    if not isinstance(fields, dict):
-        raise InputError(f"{where}: not a JSON object", _JSONL_HINT)
-    record_id = fields.get("id")
-    if not isinstance(record_id, str | int | None):
-        raise InputError(f'{where}: "id" is neither a string nor an integer', _JSONL_HINT)
-    text = fields["text"].strip() if isinstance(fields.get("text"), str) else None
-    audio = folder / fields["audio"] if isinstance(fields.get("audio"), str) else None
-    embedding = None if fields.get("embedding") is None else _embedding(fields["embedding"], where)
-    if text is None and audio is None and embedding is None:
-        raise InputError(f'{where}: no "text", "audio" or "embedding" field', _JSONL_HINT)
-    return Record(where, record_id, text, audio, embedding=embedding)
-
-
-def _embedding(values: Any, where: str) -> np.ndarray:
-    import numpy as np
-
-    try:
-        embedding = np.array(values if isinstance(values, list) else [], dtype=np.float32)
-    except (TypeError, ValueError):
-        embedding = np.empty(0, np.float32)
-    if embedding.ndim != 1 or not embedding.size:
-        raise InputError(f'{where}: "embedding" is not a list of numbers', _JSONL_HINT)
-    return embedding

@@ -34,7 +34,10 @@ FILE_SUFFIXES = (
     JSONL_SUFFIXES | TABLE_SUFFIXES | AUDIO_SUFFIXES | PACKED_SUFFIXES | STORE_SUFFIXES
     | {".txt", ".npy", ".json", ".pdf", ".zip", ".docx", ".xlsx"}
 )  # fmt: skip
+MARKS = "\t,;|"  # between the cells of a table
+# In any case, the first that is there; of JSON and of tables alike.
 TEXT_COLUMNS = ("text", "sentence")
+VECTOR_COLUMNS = ("embedding", "vector")
 
 ENOUGH = 16  # bytes that tell all of the formats below but MPEG's transport stream
 
@@ -58,18 +61,27 @@ _STORES: dict[StoreKind, bytes] = {
     "duckdb": rb".{8}DUCK",
     "faiss": rb"I[A-Za-z][A-Za-z0-9]{2}..\x00\x00",  # the name of an index, and its dimension below 65,536
 }
-_REFUSED = {
-    b"%PDF-": ("a PDF", "take its text out first: pdftotext {file} - | flip ..."),
-    b"PK\x03\x04": ("a ZIP archive", "unpack it first: unzip {file}"),
-    b"FEA1": ("a Feather file of version 1, which has no vectors", "write it again with pyarrow.feather.write_feather"),
-    b"\x89PNG": ("a picture", "flip reads text, JSON lines, recordings and .npy"),
-    b"\xff\xd8\xff": ("a picture", "flip reads text, JSON lines, recordings and .npy"),
-    b"GIF89a": ("a picture", "flip reads text, JSON lines, recordings and .npy"),
-    b"\x89HDF": ("an HDF5 file", "save its matrix with numpy.save"),
-    b"#EXTM3U": ("a playlist", "name the recordings themselves"),
-    b"ffconcat version": ("a playlist", "name the recordings themselves"),
-    b"7z\xbc\xaf": ("a 7z archive", "unpack it first: 7z x {file}"),
-}  # fmt: skip
+_READS = "flip reads text, JSON lines, recordings and .npy"
+_AS_NPY = 'save its matrix in Python: numpy.save("u.npy", numpy.asarray(matrix, "float32"))'
+_OFFICE = "save it as plain text, a table as CSV, or: pandoc -t plain --wrap=none {file} | flip ..."
+_REFUSED: tuple[tuple[bytes, str, str], ...] = (
+    (rb"%PDF-", "a PDF", "take its text out first: pdftotext {file} - | flip ..."),
+    # What is in a ZIP archive, the name of its first file tells.
+    (rb"PK\x03\x04.{26}[^/]*/data\.pkl", "a file of PyTorch", _AS_NPY),
+    (rb"PK\x03\x04.{26}(\[Content_Types\]|_rels|docProps|word|xl|ppt|mimetype)", "a document", _OFFICE),
+    (rb"PK\x03\x04", "a ZIP archive", "unpack it first: unzip {file}"),
+    (
+        rb"FEA1",
+        "a Feather file of version 1, which has no vectors",
+        "write it again with pyarrow.feather.write_feather",
+    ),
+    (rb"\x89PNG|\xff\xd8\xff|GIF89a", "a picture", _READS),
+    (rb"\x89HDF", "an HDF5 file", _AS_NPY),
+    (rb"\x80[\x02-\x05]", "a pickle, which could run anything", _AS_NPY),
+    (rb".{4}\x00{4}\{", "safetensors", _AS_NPY),
+    (rb"#EXTM3U|ffconcat version", "a playlist", "name the recordings themselves"),
+    (rb"7z\xbc\xaf", "a 7z archive", "unpack it first: 7z x {file}"),
+)
 
 
 def unpacked_name(name: str) -> str:
@@ -113,9 +125,10 @@ def kind_of(head: bytes, name: str) -> Kind:
         return store
     if head.startswith(b"PK\x03\x04") and (ending(name) == ".npz" or b".npy" in head[:80]):
         return "npz"
-    for magic, (what, hint) in _REFUSED.items():
-        if head.startswith(magic):
-            raise InputError(f"{name}: {what}, which flip does not read", hint.replace("{file}", shlex.quote(name)))
+    for magic, what, hint in _REFUSED:
+        if re.match(magic, head, re.DOTALL):
+            file = "FILE" if name == "stdin" else shlex.quote(name)
+            raise InputError(f"{name}: {what}, which flip does not read", hint.replace("{file}", file))
     if ending(name) == ".npy":
         return "npy"
     if ending(name) in AUDIO_SUFFIXES:
@@ -125,8 +138,10 @@ def kind_of(head: bytes, name: str) -> Kind:
     return "text"
 
 
-def text_kind(line: bytes, name: str) -> TextKind:
+def text_kind(line: bytes, name: str, column: str | None = None) -> TextKind:
     """How a text is to be read, by its first line that is not blank, or as much of it as there is.
+
+    A line that has the name of a column that is asked for is the header of a table.
 
     Lines that start like a JSON object are JSON lines, even where the first is bad; a line that opens an object and
     does not close it belongs to JSON over several lines.
@@ -138,7 +153,7 @@ def text_kind(line: bytes, name: str) -> TextKind:
         return "json"
     if suffix in JSONL_SUFFIXES:
         return "jsonl"
-    if suffix in TABLE_SUFFIXES or _is_header(line):
+    if suffix in TABLE_SUFFIXES or _is_header(line) or (column is not None and _names(line, column)):
         return "table"
     return "text"
 
@@ -183,16 +198,25 @@ def _with_nul(head: bytes, name: str) -> InputError:
         return InputError(
             f"{name}: NUL bytes, as {encoding} without a byte order mark has them", _iconv(encoding, name)
         )
-    return InputError(f"{name}: NUL bytes: binary data, no text", "flip reads text, JSON lines, recordings and .npy")
+    return InputError(f"{name}: NUL bytes: binary data, no text", _READS)
 
 
 def _is_header(line: bytes) -> bool:
-    """Whether a line is the header of a table with a column of text, and no sentence: all of its cells are names."""
-    for mark, cell in ((b"\t", rb"[^\t]+"), (b",", rb"\w[\w.-]*"), (b";", rb"\w[\w.-]*")):
-        cells = [one.strip(b'"').lower() for one in line.split(mark)]
-        if len(cells) > 1 and all(re.fullmatch(cell, one) for one in cells):
-            return any(column.encode() in cells for column in TEXT_COLUMNS)
+    """Whether a line is the header of a table with a column that is read, and no sentence: all of its cells are names.
+
+    Only tabs may have anything between them.
+    """
+    for mark in MARKS.encode():
+        cells = [one.strip(b'"').lower() for one in line.split(bytes([mark]))]
+        if len(cells) > 1 and all(re.fullmatch(rb"[^\t]+" if mark == 9 else rb"\w[\w.-]*", one) for one in cells):
+            return any(column.encode() in cells for column in TEXT_COLUMNS + VECTOR_COLUMNS)
     return False
+
+
+def _names(line: bytes, column: str) -> bool:
+    """Whether one of the cells of a line is the name of a column."""
+    cells = re.split(rf"[{MARKS}]".encode(), line)
+    return column.lower().encode() in (cell.strip(b'" ').lower() for cell in cells)
 
 
 def _is_open(line: bytes) -> bool:

@@ -36,8 +36,8 @@ class Source:
     """An input that is open.
 
     name: for messages.  kind: what it is.  file: its bytes from the first on, decompressed; text is UTF-8 without a
-    byte order mark.  path: where the same bytes lie on the disk, if they do.  folder: what relative names in it start
-    from.
+    byte order mark, and its lines end with line feeds.  path: where the same bytes lie on the disk, if they do.
+    folder: what relative names in it start from.
     """
 
     name: str
@@ -106,6 +106,8 @@ def opened(source: str | Path) -> Iterator[Source]:
             kind = kind_of(head, name)
             if kind == "text" and (encoding := byte_order_mark(head)):
                 chunks = _in_utf8(encoding, chunks, name)
+            if kind == "text":
+                chunks = _with_line_feeds(chunks)
             yield Source(name, kind, io.BufferedReader(ChunkStream(chunks), _CHUNK), stored, folder)
 
 
@@ -247,6 +249,16 @@ def _decompressor(packed: Packing, raw: ChunkStream, name: str) -> Any:
     else:
         from backports import zstd
     return zstd.ZstdFile(raw)
+
+
+def _with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Lines that end with carriage returns, alone or before a line feed, ended with line feeds."""
+    cut = False  # between the two
+    for chunk in chunks:
+        if cut and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+        cut = chunk.endswith(b"\r") or (cut and not chunk)
+        yield chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def _in_utf8(encoding: str, chunks: Iterator[bytes], name: str) -> Iterator[bytes]:

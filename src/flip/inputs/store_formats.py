@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,13 @@ import numpy as np
 
 from flip.errors import InputError
 from flip.files import os_errors
-from flip.inputs.columns import Asked, arrow
+from flip.inputs.columns import Asked, arrow, can_be_vectors, may_be_vectors, width, width_by_content
 
 if TYPE_CHECKING:
     from flip.inputs.sources import Source
 
 VECTORS = "embedding"  # the column of the rows of an array or an index, which has no name
+_PEEK = 64  # rows that tell the dimension
 _BUFFER = 1 << 20  # bytes of a column that are read at a time
 _LIBRARIES = frozenset({"pyarrow", "duckdb", "sqlite3", "apsw", "zlib", "zipfile"})
 _NEEDS_DATA = "the file is damaged or not complete: get it again"
@@ -28,15 +29,41 @@ class Table:
     """Columns that can be read more than once.
 
     schema: a `pyarrow.Schema`.  rows: None where they are not known.  read: (columns, rows) -> `pyarrow.RecordBatch`es
-    of these columns, of about as many rows each.  blobs: columns of bytes that are vectors of float32.  beside: said of
-    what was found beside the file.
+    of these columns, of about as many rows each.  beside: said of what was found beside the file.
     """
 
     schema: Any
     rows: int | None
     read: Callable[[Sequence[str], int], Iterator[Any]]
-    blobs: frozenset[str] = field(default_factory=frozenset)
     beside: str | None = None
+
+
+def vector_columns(table: Table, named: str | None = None) -> dict[str, int | None]:
+    """The columns that can be the vectors, with their dimension; None where all of it is null.
+
+    Text and bytes can be where all of the first rows look like vectors; the column that is named, in any case.
+    """
+    fields = {one.name: one.type for one in table.schema}
+    sure = [name for name, kind in fields.items() if can_be_vectors(kind) or (may_be_vectors(kind) and name == named)]
+    found: dict[str, int | None] = dict.fromkeys(sure)
+    for batch in table.read(sure, _PEEK) if sure else ():
+        for name in sure:
+            found[name] = found[name] or width(batch.column(name))
+        if all(found.values()):
+            break
+    found |= {name: _by_content(table, name) for name, kind in fields.items() if may_be_vectors(kind) and name != named}
+    return {
+        name: found[name] for name, kind in fields.items()
+        if found.get(name) is not None or (name in sure and can_be_vectors(kind))
+    }  # fmt: skip
+
+
+def _by_content(table: Table, name: str) -> int | None:
+    try:
+        head = next(iter(table.read([name], _PEEK)), None)
+    except Exception:  # it is said where the column is needed
+        return None
+    return None if head is None else width_by_content(head.column(name)[:_PEEK])
 
 
 @contextmanager

@@ -5,24 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flip.errors import InputError
-from flip.inputs.columns import Asked, Chosen, arrow, can_be_vectors, choose, is_integer_vectors, matrix, width
+from flip.inputs.columns import Asked, Chosen, arrow, choose, is_blob, is_integer_vectors, matrix
 from flip.inputs.embedding_files import described, read_description
+from flip.inputs.sniffing import VECTOR_COLUMNS
 from flip.inputs.sources import Source, opened
-from flip.inputs.store_formats import Table, open_table
+from flip.inputs.store_formats import Table, open_table, vector_columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROWS = 4096  # read at a time
 _ABOUT = b"flip.encoder"
-_PEEK = 64  # rows that tell the dimension
 
 
 @dataclass(frozen=True)
@@ -148,11 +148,16 @@ def store_of(found: Source, asked: Asked | None, beside: Path | None = None) -> 
     """The store that a source is; see `open_store`. With `asked` None its vectors are left alone."""
     texts_only, asked = asked is None, asked or Asked()
     with found.on_disk() as path, open_table(path, found, asked, beside) as table:
-        dimensions = {} if texts_only else _dimensions(table, asked, found.name)
+        dimensions = {} if texts_only else vector_columns(table, asked.vectors)
         chosen = choose(asked, table.schema, dimensions, found.name)
+        if chosen.vectors is None and not texts_only:
+            unread = [f"{f.name!r} ({f.type}) is not read" for f in table.schema if f.name.lower() in VECTOR_COLUMNS]
+            chosen = replace(chosen, guessed=(*chosen.guessed, *unread))
         dimension = dimensions[chosen.vectors] if chosen.vectors is not None else None
         if chosen.vectors is not None and dimension is None:
             raise InputError(f"{found.name}: column {chosen.vectors!r} has no vector", "every row is empty")
+        if dimension is not None:
+            _require_width(asked, chosen, table.schema, dimension, found.name)
         scale = _scale(table.schema, chosen.vectors, dimension, asked, found.name)
         about = _about(found, table)
         yield Store(found.name, found.kind, chosen, table.rows, dimension, about, table, scale)
@@ -167,19 +172,16 @@ def _about(found: Source, table: Table) -> dict[str, Any]:
         return {}
 
 
-def _dimensions(table: Table, asked: Asked, name: str) -> dict[str, int | None]:
-    """Of the columns that can be the vectors."""
-    pa = arrow()
-    columns = [f.name for f in table.schema if can_be_vectors(f.type) or f.name in table.blobs]
-    if asked.vectors in table.schema.names and pa.types.is_binary(table.schema.field(asked.vectors).type):
-        columns = list(dict.fromkeys([*columns, str(asked.vectors)]))
-    found: dict[str, int | None] = dict.fromkeys(columns)
-    for batch in table.read(columns, _PEEK) if columns else ():
-        for column in columns:
-            found[column] = found[column] or width(batch.column(column))
-        if all(found.values()):
-            break
-    return found
+def _require_width(asked: Asked, chosen: Chosen, schema: Any, dimension: int, name: str) -> None:
+    """Raises an InputError where bytes are vectors of half or twice the dimension: of another type, as it seems."""
+    size = 4 * dimension
+    for kind in ("float64", "float16"):
+        if is_blob(schema.field(chosen.vectors).type) and asked.dimension == size / np.dtype(kind).itemsize:
+            raise InputError(
+                f"{name}: column {chosen.vectors!r} has {size} bytes a row: {dimension} dimensions as float32, and "
+                f"{asked.dimension} are expected",
+                f'{kind}? keep them as float32: numpy.frombuffer(blob, "{kind}").astype("float32").tobytes()',
+            )
 
 
 def _scale(

@@ -6,10 +6,12 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 
 from flip.errors import InputError
-from flip.inputs.sniffing import TEXT_COLUMNS, ending
+from flip.inputs.sniffing import MARKS, ending
 from flip.inputs.sources import decoded
 
-_COLUMNS_HINT = {"\t": "is it a TSV?"} | dict.fromkeys(",;", "a cell that holds the separator needs quotation marks")
+_TAB_HINT = "is it a TSV?"
+_CELL_HINT = "a cell that holds the separator needs quotation marks"
+_SHOWN = 12  # names of columns
 
 
 class EmptyTableError(InputError):
@@ -17,32 +19,47 @@ class EmptyTableError(InputError):
 
 
 def table_rows(
-    lines: Iterable[bytes], name: str, first: int = 1, needed: Sequence[str] = ()
+    lines: Iterable[bytes],
+    name: str,
+    columns: Sequence[str],
+    needed: Sequence[str] = (),
+    *,
+    first: int = 1,
+    mark: str | None = None,
+    hint: str = "",
 ) -> Iterator[tuple[str, dict[str, str] | InputError]]:
-    """(where, row) of a table, each row column -> cell; the names of the columns are in lower case.
+    """(where, row) of a table, each row column -> cell.
 
-    Tabs are read without quoting, as Common Voice writes them; commas and semicolons with it, so that a cell may hold
-    several lines. Blank lines are no rows.
+    Tabs are read without quoting, as Common Voice writes them; what else separates cells with it, so that a cell may
+    hold several lines. Blank lines are no rows.
 
     Args:
         lines: from the header on.
         name: of the file, for messages and for what separates its cells.
+        columns: of which there must be one, in any case.
+        needed: columns that there must be besides.
         first: number of the header's line.
-        needed: columns that there must be besides one of text.
+        mark: what separates the cells, where that is known.
+        hint: what to do where none of the columns is there.
 
     Raises:
-        InputError: no header with a column of text, or no row below it. A bad row is yielded as the error that it is.
+        InputError: no such header, or no row below it. A bad row is yielded as the error that it is.
     """
     iterator = iter(lines)
-    header_line = next(iterator)
     where = f"{name}, line {first}"
-    mark, header = _header(decoded(header_line, where, name), name, where)
-    if missing := [column for column in needed if column not in header]:
-        raise InputError(f"{where}: no column {missing[0]!r} in the header", f"it has: {', '.join(header)}")
+    mark, header = _header(decoded(next(iterator), where, name), name, where, columns, mark, hint)
+    lower = [column.lower() for column in header]
+    for column in needed:
+        if column.lower() not in lower:
+            raise InputError(f"{where}: no column {column!r} in the header", f"it has: {listed(header)}")
+    for column in (*columns, *needed):
+        if lower.count(column.lower()) > 1:
+            raise InputError(f"{where}: {lower.count(column.lower())} columns {column!r}", "rename all but one of them")
     reader = csv.reader(
         (line.decode("utf-8", "surrogateescape") for line in iterator),
         delimiter=mark,
         quoting=csv.QUOTE_NONE if mark == "\t" else csv.QUOTE_MINIMAL,
+        strict=True,  # else what follows a quotation mark that is never closed is one cell
     )
     rows = 0
     while True:
@@ -54,32 +71,55 @@ def table_rows(
             rows += 1
             decoded(mark.join(cells).encode("utf-8", "surrogateescape"), where, name)
             if len(cells) != len(header):
-                raise InputError(f"{where}: {len(cells)} columns, the header has {len(header)}", _COLUMNS_HINT[mark])
+                raise InputError(
+                    f"{where}: {len(cells)} columns, the header has {len(header)}",
+                    _TAB_HINT if mark == "\t" else _CELL_HINT,
+                )
             yield where, dict(zip(header, cells, strict=True))
         except StopIteration:
             break
         except csv.Error as error:
-            yield where, InputError(f"{where}: not valid CSV: {error}", "is a quotation mark never closed?")
+            rows += 1
+            yield where, _unquoted(error, where, first + reader.line_num)
         except InputError as error:
             yield where, error
     if not rows:
         raise EmptyTableError(f"{name}: a header, and no row below it", "is the file complete?")
 
 
-def _header(line: str, name: str, where: str) -> tuple[str, list[str]]:
+def listed(names: Iterable[str]) -> str:
+    """Names of columns for a message, as many as can be looked over."""
+    names = list(names)
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+
+def _unquoted(error: csv.Error, where: str, last: int) -> InputError:
+    """What is wrong with a row whose quotation marks do not fit, and where what they swallowed ends."""
+    never = "end of data" in str(error)
+    what = "a quotation mark opens a cell here and is never closed" if never else str(error)
+    until = "" if where.endswith(f" {last}") else f" (read until line {last})"
+    return InputError(
+        f"{where}: not valid CSV: {what}{until}",
+        'a cell that begins with a quotation mark ends with one; within it each is written twice: "He said ""no""."',
+    )
+
+
+def _header(
+    line: str, name: str, where: str, columns: Sequence[str], mark: str | None, hint: str
+) -> tuple[str, list[str]]:
     """What separates the cells, and the names of the columns."""
-    marks = "\t" if ending(name) == ".tsv" else "\t,;"
+    marks = mark or ("\t" if ending(name) == ".tsv" else MARKS)
+    wanted = {column.lower() for column in columns}
     try:
-        headers = {mark: [cell.strip().lower() for cell in next(csv.reader([line], delimiter=mark))] for mark in marks}
+        headers = {one: [cell.strip() for cell in next(csv.reader([line], delimiter=one))] for one in marks}
     except csv.Error as error:
-        raise InputError(
-            f"{where}: no header of a table: {error}", "are its lines ended by carriage returns?"
-        ) from error
-    for mark, header in headers.items():
-        if set(header) & set(TEXT_COLUMNS):
-            return mark, header
-    columns = max(headers.values(), key=len)
+        raise InputError(f"{where}: no header of a table: {error}", "is it a table?") from error
+    for one, header in headers.items():
+        if wanted & {cell.lower() for cell in header}:
+            return one, header
+    names = max(headers.values(), key=len)
+    expected = " or ".join(map(repr, sorted(wanted)))
     raise InputError(
-        f"{where}: no column {' or '.join(map(repr, reversed(TEXT_COLUMNS)))} in the header",
-        f"it has: {', '.join(columns)}; rename that of the sentences, or give it alone: cut -f2 FILE | flip ... -",
+        f"{where}: no column {expected} in the header",
+        f"it has: {listed(names)}; {hint} (the first line must name the columns)",
     )

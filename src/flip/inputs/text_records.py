@@ -1,0 +1,242 @@
+"""Records of a text: its lines, JSON, the rows of a table. Keys and columns are found by one rule."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flip.errors import InputError
+from flip.inputs.other_text import looks_like_markup, require_sentences
+from flip.inputs.records import Record
+from flip.inputs.sniffing import TEXT_COLUMNS, VECTOR_COLUMNS, TextKind, text_kind
+from flip.inputs.sources import ChunkStream, Source, decoded
+from flip.inputs.tables import listed, table_rows
+from flip.inputs.written_vectors import numbers_of, width_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from flip.inputs.columns import Asked
+
+_JSONL_HINT = 'each record is an object such as {"id": "a1", "text": "hello"}'
+_LINE = 1 << 16  # of a first line, as much as tells what it is
+_EXCEL = re.compile(rb'"?sep=(.)"?\r?\n')  # says what separates the cells of the lines below it
+
+
+def scan_text(
+    found: Source, clips: Path | None, asked: Asked | None, on_note: Callable[[str], None] | None
+) -> Iterator[Record | InputError]:
+    """The records of a source that is text; see `records.scan_records`."""
+    number = 1
+    while (line := found.file.readline(_LINE)) and not line.strip():
+        yield Record(where=f"{found.name}, line {number}", text="")
+        number += 1
+    if not line:
+        return
+    mark = None
+    after = found.file.readline(_LINE) if line.strip().isdigit() else b""  # a cue of subtitles begins so
+    require_sentences(line, after, found.name)
+    if excel := _EXCEL.fullmatch(line):
+        mark, number, line = excel[1].decode("latin-1"), number + 1, found.file.readline(_LINE)
+    kind: TextKind = "table" if mark else text_kind(line, found.name, asked.texts if asked else None)
+    rule = _Rule(kind, found, clips, asked, on_note)
+    if clips is not None and kind != "table":
+        raise InputError(f"{found.name}: no table with the columns path and sentence", "--clips belongs to such a TSV")
+    if asked is not None and asked.named:
+        if kind == "text":
+            raise InputError(f"{found.name}: text, which has no columns", "leave the options of a store out")
+        if asked.table is not None or asked.scale is not None:
+            raise InputError(f"{found.name}: {kind}: --table and --scale are of stores", "leave them out")
+    if kind == "json":
+        yield from _json(found, line, rule)
+        return
+    if not line.endswith(b"\n"):
+        line += found.file.readline()
+    lines = chain([line, after] if after else [line], found.file)
+    if kind == "table":
+        rows = table_rows(lines, found.name, rule.columns, rule.needed, first=number, mark=mark, hint=rule.hint)
+        for where, row in rows:
+            yield row if isinstance(row, InputError) else rule.tried(row, where)
+        return
+    if kind == "text" and on_note and looks_like_markup(line):
+        on_note(f"{found.name}, line {number}: looks like HTML or XML, and each line is read as a sentence")
+    for at, line in enumerate(lines, start=number):
+        where = f"{found.name}, line {at}"
+        try:
+            text = decoded(line, where, found.name).strip()
+            if kind == "text" and text.startswith('{"') and _is_object(text):
+                raise InputError(f"{where}: a JSON object in a text", "leave out the lines before the first of JSON")
+            yield rule.record(_parsed(text, where), where) if kind == "jsonl" and text else Record(where, text=text)
+        except InputError as error:
+            yield error
+
+
+@dataclass
+class _Rule:
+    """Which field of a record is what.
+
+    The names are found in any case: those that are asked for, or `text` and `sentence`, `embedding` and `vector`,
+    `id`, `audio`; with `clips` it is `sentence` and `path`, as in Common Voice.
+    """
+
+    kind: TextKind
+    found: Source
+    clips: Path | None
+    asked: Asked | None
+    on_note: Callable[[str], None] | None
+    _looked: bool = field(default=False, init=False)
+    _guessed: tuple[str, ...] = field(default=(), init=False)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Names of the field of the text, the first best."""
+        if self.clips is not None:
+            return ("sentence",)
+        return TEXT_COLUMNS if self.asked is None or self.asked.texts is None else (self.asked.texts,)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Columns that a table must have."""
+        named = () if self.asked is None else (self.asked.texts, self.asked.vectors, self.asked.ids)
+        return ("path", "sentence") if self.clips else tuple(name for name in named if name is not None)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of which a table must have one."""
+        if self.asked is None or self.asked.texts is not None:
+            return self.texts
+        return (*self.texts, *VECTOR_COLUMNS) if self.asked.vectors is None else (*self.texts, self.asked.vectors)
+
+    @property
+    def hint(self) -> str:
+        """What to do where none is there."""
+        if self.asked is not None and self.asked.texts is not None:
+            return "--text-column names one of these"
+        named = ", or name it: --text-column NAME, --column NAME of vectors" if self.asked is not None else ""
+        return "rename that of the sentences to text" + named
+
+    def tried(self, fields: Any, where: str) -> Record | InputError:
+        """The record, or what is wrong with it."""
+        try:
+            return self.record(fields, where)
+        except InputError as error:
+            return error
+
+    def record(self, fields: Any, where: str) -> Record:
+        """The record of an object of JSON, or of a row: names -> values.
+
+        Raises:
+            InputError: no object, or without what is needed.
+        """
+        if not isinstance(fields, dict):
+            raise InputError(f"{where}: not a JSON object", _JSONL_HINT)
+        names = {name.lower(): name for name in reversed(fields)}
+        for name in self.needed:
+            if name.lower() not in names:
+                raise InputError(f"{where}: no field {name!r}", f"it has: {listed(fields)}")
+        self._look(fields, names)
+        record_id = fields.get(names.get((self.asked and self.asked.ids) or "id", ""))
+        if not isinstance(record_id, str | int | None):
+            raise InputError(f'{where}: "id" is neither a string nor an integer', _JSONL_HINT)
+        said = (fields[names[name.lower()]] for name in self.texts if name.lower() in names)
+        text = next((value.strip() for value in said if isinstance(value, str)), None)
+        audio = self._audio(fields, names)
+        embedding = None
+        if self.asked is not None or (text is None and audio is None):
+            embedding = self._embedding(fields, names, where)
+        if text is None and audio is None and embedding is None:
+            raise InputError(
+                f'{where}: no "text", "sentence", "audio" or "embedding" field',
+                f"it has: {listed(fields)}; {self.hint}" if fields else _JSONL_HINT,
+            )
+        return Record(where, None if record_id == "" else record_id, text, audio, embedding=embedding)
+
+    def _audio(self, fields: dict[str, Any], names: dict[str, str]) -> Path | None:
+        if self.clips is not None:
+            return self.clips / str(fields[names["path"]])
+        value = fields.get(names.get("audio", ""))
+        return self.found.folder / value if self.kind != "table" and isinstance(value, str) else None
+
+    def _embedding(self, fields: dict[str, Any], names: dict[str, str], where: str) -> np.ndarray | None:
+        named = self.asked.vectors if self.asked is not None else None
+        for name in (*VECTOR_COLUMNS, *self._guessed) if named is None else (named,):
+            value = fields.get(names.get(name.lower(), ""))
+            if value is None or value == "":
+                continue
+            vector = numbers_of(value)
+            if vector is not None:
+                return vector
+            if name != "vector" or name == named:  # which may be a virus
+                raise InputError(f'{where}: "{name}" is not a list of numbers', "a vector is written [0.1, -0.2, ...]")
+        return None
+
+    def _look(self, fields: dict[str, Any], names: dict[str, str]) -> None:
+        """Guesses by the first record which other field has the vectors; says so, and what is not used."""
+        if self._looked:
+            return
+        self._looked = True
+        texts = [names[name] for name in self.texts if isinstance(fields.get(names.get(name, "")), str)]
+        if len(texts) > 1:
+            self._say(f"texts from {texts[0]!r}; {texts[1]!r} is not used")
+        if self.asked is None or self.asked.vectors is not None or self.asked.dimension is None:
+            return
+        fitting = [name for name, value in fields.items() if width_of(value) == self.asked.dimension]
+        used = next(
+            (names[name] for name in VECTOR_COLUMNS if name in names and numbers_of(fields[names[name]]) is not None),
+            None,
+        )
+        if used is None and len(fitting) == 1:
+            self._guessed = (fitting[0],)
+            self._say(f"vectors from {fitting[0]!r} ({self.asked.dimension} numbers)")
+        elif others := [name for name in fitting if name != used]:
+            self._say(f"{', '.join(map(repr, others))}: like vectors, and not used; --column NAME chooses")
+
+    def _say(self, message: str) -> None:
+        if self.on_note:
+            self.on_note(f"{self.found.name}: {message}")
+
+
+def _json(found: Source, start: bytes, rule: _Rule) -> Iterator[Record | InputError]:
+    """The elements of an array, or objects of several lines each, one after the other, without reading them all."""
+    import ijson
+
+    array = start.lstrip().startswith(b"[")
+    stream = ChunkStream(chain([start], iter(lambda: found.file.read1(_LINE), b"")))
+    elements = ijson.items(stream, "item" if array else "", multiple_values=not array, use_float=True)
+    number = 0
+    while True:
+        number += 1
+        where = f"{found.name}, record {number}"
+        try:
+            element = next(elements)
+        except StopIteration:
+            return
+        except (ijson.JSONError, UnicodeDecodeError) as error:  # where the next record begins is not known
+            yield InputError(f"{where}: not valid JSON: {str(error).splitlines()[0]}", _JSONL_HINT)
+            return
+        if array and isinstance(element, str):
+            yield Record(where=where, text=element.strip())
+        else:
+            yield rule.tried(element, where)
+
+
+def _is_object(line: str) -> bool:
+    import orjson
+
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _parsed(line: str, where: str) -> Any:
+    import orjson
+
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"{where}: not valid JSON: {error}", _JSONL_HINT) from error

@@ -1,0 +1,45 @@
+"""Vectors as people write them down: lists of JSON, text such as "[0.1, 0.2]", and bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_LEAST, _MOST = 16, 1 << 16  # numbers: fewer may be anything, more are a picture
+_SIZES = (1e-20, 1e6)  # of most numbers in embeddings, of float16 read as float32 too
+_SHARE = 0.75  # which are most of them
+
+
+def numbers_of(value: Any) -> NDArray[np.float32] | None:
+    """The vector (d,) of a list, or of its text as JSON or numpy writes it; None where it is none."""
+    if isinstance(value, str) and (text := value.strip()).startswith("[") and text.endswith("]"):
+        value = text[1:-1].replace(",", " ").split()
+    try:
+        with np.errstate(over="ignore"):  # what is too large becomes infinity, and is counted as such
+            vector = np.array(value if isinstance(value, list) else [], dtype=np.float32)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return vector if vector.ndim == 1 and vector.size else None
+
+
+def width_of(value: Any) -> int | None:
+    """The dimension of what looks like a vector; None where it does not. Bytes are counted as float32.
+
+    Bytes that are something else, a hash or a picture, have exponents of all sizes where they are read as floats.
+    """
+    if isinstance(value, bytes):
+        if not 4 * _LEAST <= len(value) <= 4 * _MOST:
+            return None
+        as_floats = [np.frombuffer(value, kind) for kind in ("<f4", "<f8") if len(value) % np.dtype(kind).itemsize == 0]
+        return len(value) // 4 if any(map(_are_usual, as_floats)) else None
+    vector = numbers_of(value)
+    return len(vector) if vector is not None and len(vector) >= _LEAST else None
+
+
+def _are_usual(numbers: NDArray[np.floating[Any]]) -> bool:
+    size = np.abs(numbers[numbers != 0])
+    return bool(size.size) and float(np.mean((size > _SIZES[0]) & (size < _SIZES[1]))) >= _SHARE
