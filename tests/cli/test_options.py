@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -103,3 +104,35 @@ def test_an_unknown_key_is_an_error_and_a_wrong_flag_another(tmp_path: Path, mon
     with pytest.raises(InputError, match=r"train\.epoch: there is no such setting") as unknown:
         load_settings("train", {}, {})
     assert unknown.value.hint == "did you mean 'epochs'?"
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 99999999999999999999])
+def test_a_seed_that_not_everything_random_takes_is_refused(seed: int, fails: Callable[..., str], here: Path) -> None:
+    (here / "a.txt").write_text("A dog.\n" * 20)
+    for command in (
+        ("train", "a.txt", "-o", "run"), ("embed", "a.txt", "--dataset", "d"), ("eval", "--audit", "a.txt"),
+        ("explain", "A dog."),
+    ):  # fmt: skip
+        assert "error: --seed: Input should be" in fails(2, *command, "--seed", seed)
+    (here / "flip.toml").write_text(f"seed = {min(seed, 2**63 - 1)}\n")
+    assert "setting seed: Input should be" in fails(3, "train", "a.txt", "-o", "run")
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("explain", "topn = true"), ("explain", "bias_weight = true"), ("explain", "min_probability = false"),
+        ("train", "rank = true"), ("vocab", "min_df = true"), ("vocab", "ngram = [true, 2]"),
+        ("encoder_options", "concurrency = true"),
+    ],
+)  # fmt: skip
+def test_true_is_no_number(section: str, line: str, here: Path) -> None:
+    (here / "flip.toml").write_text(f"[{section}]\n{line}\n")
+    with pytest.raises(InputError, match=rf"setting {section}\.{line.split()[0]}"):
+        load_settings("explain", {}, {})
+
+
+def test_true_is_a_switch(here: Path) -> None:
+    (here / "flip.toml").write_text("offline = true\n[train]\nshuffle = false\nresume = true\n")
+    settings = load_settings("train", {}, {})
+    assert (settings.offline, settings.train.shuffle, settings.train.resume) == (True, False, True)

@@ -12,9 +12,9 @@ import re
 import tomllib
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_settings import (
     BaseSettings,
@@ -26,6 +26,7 @@ from pydantic_settings import (
 
 from flip.cli import options
 from flip.cli.options import SharedSettings
+from flip.cli.options.section import Seed
 from flip.cli.trust import require_trust
 from flip.encoders.base import EncoderOptions
 from flip.errors import InputError, UsageError
@@ -64,7 +65,7 @@ class Settings(BaseSettings):
     device: str = SharedSettings.device
     encoder: str = SharedSettings.encoder
     encoder_options: EncoderOptions = EncoderOptions()
-    seed: int = SharedSettings.seed
+    seed: Seed = SharedSettings.seed
     offline: bool = SharedSettings.offline
     vocab: VocabSettings = Field(default_factory=VocabSettings)
     embed: EmbedSettings = Field(default_factory=EmbedSettings)
@@ -76,6 +77,11 @@ class Settings(BaseSettings):
     # What flip.toml decided of the settings that run code or send sentences away, and whether the user trusts it.
     _brought: dict[str, Any] = PrivateAttr(default_factory=dict)
     _trusted: bool = PrivateAttr(default=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, given: Any) -> Any:
+        return _truth_spelled(given, cls)
 
     def require_trust(self, encoder: str) -> None:
         """Before an encoder is loaded, see `flip.cli.trust.require_trust`."""
@@ -104,6 +110,17 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """No .env file and no secrets folder."""
         return init_settings, env_settings, _Toml(settings_cls)
+
+
+def _truth_spelled(value: Any, kind: Any) -> Any:
+    """The same with `true` as a word where a number is meant, which pydantic would take for 1."""
+    if isinstance(value, dict):
+        kinds = get_type_hints(kind) if isinstance(kind, type) else {}
+        return {key: _truth_spelled(item, kinds.get(key)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_truth_spelled(item, kind) for item in value]
+    allowed = {kind, *get_args(kind)}
+    return str(value).lower() if isinstance(value, bool) and allowed & {int, float} and bool not in allowed else value
 
 
 class _Toml(TomlConfigSettingsSource):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from flip.cli.flag import flag
-from flip.cli.options.section import Section, listed
+from flip.cli.options.section import Section, Seed, listed
 from flip.encoders.base import DEFAULT_ENCODER
 from flip.encoders.base import Precision as EncoderPrecision
 
@@ -19,7 +19,7 @@ class SharedSettings(Section):
 
     device: Annotated[str, flag("Where to compute: auto, cpu, cuda, cuda:1 or mps.")] = "auto"
     encoder: Annotated[str, ENCODER] = DEFAULT_ENCODER
-    seed: Annotated[int, flag("Seed of everything random.")] = 0
+    seed: Annotated[Seed, flag("Seed of everything random.")] = 0
     offline: Annotated[bool, flag("Never use the network.", "--offline")] = False
 
 
