@@ -25,7 +25,7 @@ class SharedSettings(Section):
 
 # Of `flip.encoders.base.EncoderOptions`, which the core has without a command line.
 ENCODER_FLAGS = {
-    "language": flag("Language of the input, such as eng_Latn.", default="guessed for speech"),
+    "language": flag("Language of the input, such as eng_Latn.", default="guessed by a multilingual --asr"),
     "precision": flag(f"Arithmetic of the encoder: {listed(EncoderPrecision)}.", default="auto"),
     "weights": flag("Folder with SONAR's weights."),
     "sonar_backend": flag("auto, official (sonar-space) or torch (our port).", default="auto"),
