@@ -127,7 +127,7 @@ def explain(
     explainer = Explainer(
         checkpoint,
         lambda: loading.load_encoder(
-            loading.encoder_name(encoder, checkpoint, out), settings, out, checkpoint.trained_on.options
+            loading.encoder_name(encoder, checkpoint, settings, out), settings, out, checkpoint.trained_on.options
         ),
         lambda: loading.load_transcriber(settings),
         topn=own.topn + _WORDS_OF_A_SENTENCE if apart else own.topn,
