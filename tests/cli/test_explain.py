@@ -84,3 +84,17 @@ def test_nothing_can_be_compared_with_a_blank_text(fails: Fails, flip: Flip, her
     (here / "two.txt").write_text("A dog.\n\n")
     done = flip("explain", "two.txt", "--against", "A cat.")
     assert (done.code, ["cosine" in record for record in done.records], done.err) == (0, [True, False], "")
+
+
+def test_a_warning_of_both_sides_of_a_pair_is_counted_once(flip: Flip, here: Path) -> None:
+    done = flip("explain", "火车", "--against", "汽车")
+    assert done.err.count("note:") == 1
+    (here / "two.txt").write_text("火车\n汽车\n", encoding="utf-8")
+    assert "note: 2 of 2 records: " in flip("explain", "two.txt", "--against", "汽车").err
+
+
+def test_a_language_that_there_is_not_is_refused_for_text_too(fails: Fails, here: Path) -> None:
+    assert "--language: unknown language 'zz'" in fails(2, "explain", "A dog.", "--language", "zz")
+    (here / "a.txt").write_text("A dog.\n")
+    for language in ("zz", "eng_Latn,zz"):
+        assert "unknown language 'zz'" in fails(2, "embed", "a.txt", "a.txt", "--language", language)

@@ -182,7 +182,8 @@ class _Tally:
             if "error" in result:
                 self.failed += 1
                 self.first_error = self.first_error or result["error"]
-            for warning in [*result.get("warnings", ()), *result.get("against", {}).get("warnings", ())]:
+            said = [*result.get("warnings", ()), *result.get("against", {}).get("warnings", ())]
+            for warning in dict.fromkeys(said):  # of a pair, once
                 self.warned[warning] += 1
                 if self.warned[warning] == 1:
                     out.note(f"note: record {result['id']}: {warning}")
