@@ -172,7 +172,7 @@ def test_a_corpus_of_rare_words_says_what_would_help(fails: Fails, flip: Flip, h
     command = ("train", "rare.txt", "-o", "run", "--epochs", 1, "--augment", 0, "--rank", 4, "--force")
     err = fails(3, *command)
     assert "no sentence of dev has a word of the vocabulary" in err
-    for way in ("too few", "too rare", "--split rest,100,100", "--tokenizer", "min_df"):
+    for way in ("too few", "too rare", "--split rest,DEV,TEST", "--tokenizer", "min_df"):
         assert way in err
     if "我" in words[0]:
         assert "--tokenizer unicode takes each character as a word" in err

@@ -62,7 +62,7 @@ class DevData:
         if not len(self.references.words.words):
             raise InputError(
                 "no sentence of dev has a word of the vocabulary",
-                "the sentences are too few, or their words too rare: give more, a larger dev (--split rest,100,100), "
+                "the sentences are too few, or their words too rare: give more, a larger dev (--split rest,DEV,TEST), "
                 "another --tokenizer or a smaller min_df; with --data, a --vocab of their language",
             )
 
