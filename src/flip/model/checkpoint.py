@@ -146,7 +146,8 @@ def _require_words(checkpoint: Checkpoint, files: CheckpointFiles) -> None:
             f"{files.vocab}: not the words of {checkpoint.name}, or in another order",
             "it has a vocabulary of its own: leave --vocab out"
             if other
-            else "use the vocab.json that the model was trained with",
+            else "use the vocab.json that the model was trained with; or, where you renamed words yourself, remove "
+            f'"words_sha256" from {CONFIG_FILE}',
         )
 
 
