@@ -39,6 +39,8 @@ def held(path: Path, whole: Path | None = None) -> Iterator[None]:
         try:
             lock.acquire()
         except Timeout as error:
+            if not file.exists():  # FileLock takes "no such file" for a network's, and waits; in /proc it is for good
+                _require_room(file)
             raise InputError(
                 f"{whole or path} is being written by another flip ({_holder(file)})",
                 "wait until it has ended, or name another output with -o",
@@ -52,6 +54,13 @@ def held(path: Path, whole: Path | None = None) -> Iterator[None]:
         if lock.is_locked:
             file.unlink(missing_ok=True)  # before it is released, so that it is never another process's
             lock.release()
+
+
+def _require_room(file: Path) -> None:
+    try:
+        file.touch()
+    except OSError as error:
+        raise InputError(f"{file.parent}: no file can be made in this folder", "name another output with -o") from error
 
 
 def lock_of(path: Path) -> Path:

@@ -235,12 +235,12 @@ def test_a_gpu_that_is_not_there(fails: Fails, here: Path, quickstart: Path, nam
 
 def test_settings_files(fails: Fails, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "flip.toml").write_text("[explain]\ntopm = 3\n")
-    assert "flip.toml or environment, setting explain.topm" in fails(3, "explain", "hello there")
+    assert "flip.toml, setting explain.topm" in fails(3, "explain", "hello there")
     (here / "flip.toml").write_text("[explain\n")
-    assert "flip.toml or environment" in fails(3, "explain", "hello there")
+    assert "error: flip.toml: " in fails(3, "explain", "hello there")
     (here / "flip.toml").unlink()
     monkeypatch.setenv("FLIP_EXPLAIN__TOPN", "many")
-    assert "setting explain.topn" in fails(3, "explain", "hello there")
+    assert "FLIP_EXPLAIN__TOPN in the environment" in fails(3, "explain", "hello there")
 
 
 def test_an_output_folder_that_exists(fails: Fails, flip: Flip, here: Path, quickstart: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -103,3 +104,80 @@ def test_an_unknown_key_is_an_error_and_a_wrong_flag_another(tmp_path: Path, mon
     with pytest.raises(InputError, match=r"train\.epoch: there is no such setting") as unknown:
         load_settings("train", {}, {})
     assert unknown.value.hint == "did you mean 'epochs'?"
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 99999999999999999999])
+def test_a_seed_that_not_everything_random_takes_is_refused(seed: int, fails: Callable[..., str], here: Path) -> None:
+    (here / "a.txt").write_text("A dog.\n" * 20)
+    for command in (
+        ("train", "a.txt", "-o", "run"), ("embed", "a.txt", "--dataset", "d"), ("eval", "--audit", "a.txt"),
+        ("explain", "A dog."),
+    ):  # fmt: skip
+        assert "error: --seed: Input should be" in fails(2, *command, "--seed", seed)
+    (here / "flip.toml").write_text(f"seed = {min(seed, 2**63 - 1)}\n")
+    assert "setting seed: Input should be" in fails(3, "train", "a.txt", "-o", "run")
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("explain", "topn = true"), ("explain", "bias_weight = true"), ("explain", "min_probability = false"),
+        ("train", "rank = true"), ("vocab", "min_df = true"), ("vocab", "ngram = [true, 2]"),
+        ("encoder_options", "concurrency = true"),
+    ],
+)  # fmt: skip
+def test_true_is_no_number(section: str, line: str, here: Path) -> None:
+    (here / "flip.toml").write_text(f"[{section}]\n{line}\n")
+    with pytest.raises(InputError, match=rf"setting {section}\.{line.split()[0]}"):
+        load_settings("explain", {}, {})
+
+
+def test_true_is_a_switch(here: Path) -> None:
+    (here / "flip.toml").write_text("offline = true\n[train]\nshuffle = false\nresume = true\n")
+    settings = load_settings("train", {}, {})
+    assert (settings.offline, settings.train.shuffle, settings.train.resume) == (True, False, True)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "hint"),
+    [
+        ("vocab", "tokenizer", "klingon", "'latin', 'unicode' or 'whitespace'"),
+        ("explain", "topn", "many", "`flip explain --help`"),
+        ("encoder_options", "concurrency", "many", "`flip embed --help`"),
+    ],
+)
+def test_a_wrong_setting_says_where_it_stands_and_what_there_is(
+    section: str, name: str, value: str, hint: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variable = f"FLIP_{section}__{name}".upper()
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InputError, match=f"^{variable} in the environment: "):
+        load_settings("explain", {}, {})
+    monkeypatch.delenv(variable)
+    (here / "flip.toml").write_text(f'[{section}]\n{name} = "{value}"\n')
+    with pytest.raises(InputError, match=rf"^flip\.toml, setting {section}\.{name}: ") as wrong:
+        load_settings("explain", {}, {})
+    assert hint in f"{wrong.value.message} {wrong.value.hint}"
+
+
+def test_what_cannot_be_read_at_all_says_where_it_stands(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLIP_VOCAB__NGRAM", "[1,")
+    with pytest.raises(InputError, match="^FLIP_VOCAB__NGRAM in the environment: Expecting value"):
+        load_settings("explain", {}, {})
+    monkeypatch.delenv("FLIP_VOCAB__NGRAM")
+    (here / "flip.toml").write_text("[vocab")
+    with pytest.raises(InputError, match=r"^flip\.toml: "):
+        load_settings("explain", {}, {})
+
+
+def test_an_encoder_that_explain_does_not_use_is_said(flip: Flip, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLIP_ENCODER", "labse")
+    done = flip("explain", "A dog.")
+    assert (done.code, done.err) == (
+        0, "note: FLIP_ENCODER in the environment: labse is not used, as minilm-en is for minilm\n"
+    )  # fmt: skip
+    monkeypatch.setenv("FLIP_ENCODER", "minilm")
+    assert flip("explain", "A dog.").err == ""
+    monkeypatch.delenv("FLIP_ENCODER")
+    (here / "flip.toml").write_text('encoder = "labse"\n')
+    assert "note: flip.toml, setting encoder: labse is not used" in flip("explain", "A dog.").err

@@ -96,7 +96,7 @@ def test_a_reader_that_has_gone_does_not_stop_what_writes_files(texts: Path) -> 
         ("vocab a.txt >/dev/full", 3, "cannot write the output: no space left"),
         ("vocab no.txt 2>&-", 3, ""),
         ("vocab no.txt 2>/dev/full", 3, ""),
-        ("explain <&-", 0, ""),
+        ("explain <&-", 3, "stdin: nothing in it"),
         ("--help | true", 0, ""),
     ],
 )

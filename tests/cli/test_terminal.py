@@ -76,6 +76,9 @@ def test_a_vocabulary_may_hold_control_characters(tmp_path: Path, run_folder: Pa
     words = orjson.loads((tmp_path / "run" / "vocab.json").read_bytes())
     renamed = {f"{word}\x1b[2J\u202e": i for word, i in words.items()}
     (tmp_path / "run" / "vocab.json").write_bytes(orjson.dumps(renamed))
+    config = orjson.loads((tmp_path / "run" / "config.json").read_bytes())
+    del config["words_sha256"]
+    (tmp_path / "run" / "config.json").write_bytes(orjson.dumps(config))
     code, output = on_a_terminal("explain", "A garden.", "-m", str(tmp_path / "run"))
     assert code == 0
     assert controls(output) == set()

@@ -170,6 +170,33 @@ def test_own_vectors_and_their_sentences_need_no_manifest(
     assert same in fails(3, "train", "s.txt", "--embeddings", "equal.npy", "-o", "r2")
     np.save("short.npy", u[:9])
     assert "9 rows for 301 sentences" in fails(3, "train", "s.txt", "--embeddings", "short.npy", "-o", "r2")
+    Path("short.sentences.txt").write_text("A dog.\n" * 9)
+    err = fails(3, "train", "s.txt", "--embeddings", "short.npy", "-o", "r2")
+    assert "hint:  short.sentences.txt has a line for each row: give that as the CORPUS" in err
+
+
+@pytest.mark.parametrize(
+    "words", [[f"{chr(97 + i)}word{i}" for i in range(20)], ["我今天很高兴" + chr(0x4E00 + 7 * i) for i in range(40)]]
+)
+def test_a_corpus_of_rare_words_says_what_would_help(fails: Fails, flip: Flip, here: Path, words: list[str]) -> None:
+    Path("rare.txt").write_text("\n".join(words), encoding="utf-8")
+    command = ("train", "rare.txt", "-o", "run", "--epochs", 1, "--augment", 0, "--rank", 4, "--force")
+    err = fails(3, *command)
+    assert "no sentence of dev has a word of the vocabulary" in err
+    for way in ("too few", "too rare", "--split rest,DEV,TEST", "--tokenizer", "min_df"):
+        assert way in err
+    if "我" in words[0]:
+        assert "--tokenizer unicode takes each character as a word" in err
+        done = flip(*command, "--tokenizer", "unicode")
+        assert done.code == 0, done.err
+        assert "tokenizer" not in done.err
+
+
+def test_a_tokenizer_is_of_a_vocabulary_that_is_made(fails: Fails, copied: Path) -> None:
+    assert "--tokenizer is of a CORPUS" in fails(2, *DATA, "--tokenizer", "unicode")
+    given = ("train", "a.txt", "--vocab", "vocab.json", "-o", "run", "--tokenizer", "unicode")
+    assert "--tokenizer makes a vocabulary, and --vocab is one" in fails(2, *given)
+    assert "--tokenizer: Input should be" in fails(2, "train", "a.txt", "-o", "run", "--tokenizer", "klingon")
 
 
 def test_what_is_called_like_a_part_of_the_run_is_not_taken_for_it(

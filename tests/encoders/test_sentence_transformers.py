@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -128,6 +131,18 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         load_encoder("labse", offline=True)
     with pytest.raises(UnavailableError, match="no such folder"):
         load_encoder(f"st:{tmp_path}/nothing")
+
+
+def test_a_hub_out_of_reach_is_known_at_once_and_quietly(tmp_path: Path) -> None:
+    """In a process of its own: the client reads its address at its import; it would ask 18 times in 70 seconds."""
+    (tmp_path / "a.txt").write_text("A dog.\n")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "FLIP_"))}
+    environment |= {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-m", "flip", "embed", "a.txt", "-o", "u.npy", "--encoder", "labse"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert "the hub is out of reach" in done.stderr
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["error", "hint"]
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(InputError, match="sentence-transformers cannot load it"):
         load_encoder(f"st:{tmp_path}")

@@ -52,7 +52,7 @@ def test_the_example_is_explained(checkpoint: str, capsys: pytest.CaptureFixture
     assert err == ""
     assert list(record) == ["id", "audio", "via", "transcript", "language", "keywords", "words", "unknown"]
     assert record["audio"] == str(EXAMPLE)
-    assert (record["via"], record["language"]) == ("whisper tiny.en", "en")
+    assert (record["via"], record["language"]) == ("whisper tiny.en", None)
     assert recall(record["transcript"], SAID) >= 0.9
     assert {"children", "garden", "school"} & {word["word"] for word in record["keywords"]}
 
@@ -93,7 +93,7 @@ def test_every_container_is_understood(
 def test_a_real_speech(capsys: pytest.CaptureFixture[str]) -> None:
     said = "and so my fellow americans ask not what your country can do for you ask what you can do for your country"
     code, [record], _ = explain(capsys, str(JFK))
-    assert (code, record["language"]) == (0, "en")
+    assert (code, record["language"]) == (0, None)
     assert recall(record["transcript"], said) >= 0.8
     assert {"country", "american", "americans", "nation"} & {word["word"] for word in record["keywords"]}
 
@@ -116,6 +116,31 @@ def test_a_transcript_is_the_same_every_time(whisper: Transcriber) -> None:
 def test_noise_is_no_speech(whisper: Transcriber, tmp_path: Path) -> None:
     noise = 0.02 * np.random.default_rng(0).standard_normal((1, 48_000))
     assert whisper.transcribe(write_audio(tmp_path / "noise.wav", noise, 16_000)).text == ""
+
+
+def test_a_recording_without_speech_is_an_error_everywhere(
+    checkpoint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    noise = 0.02 * np.random.default_rng(0).standard_normal((1, 48_000))
+    path = write_audio(tmp_path / "noise.wav", noise, 16_000)
+    code, [record], err = explain(capsys, str(path), "-m", checkpoint)
+    assert (code, list(record)) == (3, ["id", "audio", "error"])
+    assert f"{path}: no speech was recognised" in err
+    assert main(["embed", str(path), "-o", str(tmp_path / "u.npy")]) == 3
+    assert f"{path}: no speech was recognised" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not JFK.is_file(), reason=f"no recording {JFK}; SHARED_DATA names the folder that holds audio/")
+def test_a_transcript_that_may_be_untrue_is_said(whisper: Transcriber, tmp_path: Path) -> None:
+    speech = audio.load(JFK)
+    for name, samples, doubt in (
+        ("backward.wav", speech[::-1], "improbable"),
+        ("thrice.wav", np.tile(speech, 3), "repeats itself"),
+        ("clear.wav", speech, None),
+    ):
+        with audio.noted() as said:
+            whisper.transcribe(write_audio(tmp_path / name, samples[None], 16_000))
+        assert len(said) == (doubt is not None) and (doubt or "") in "".join(said)
 
 
 def test_bad_files_do_not_end_the_stream(checkpoint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -9,11 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.table import Table
 
+from flip.cli.eval_audit import _draw
 from flip.cli.options import WORSE
+from flip.cli.output import Output
 from flip.encoders import Encoder
 from flip.errors import InputError, UsageError
-from flip.evaluation.audit import Audit, FormReading, _wilson
+from flip.evaluation.audit import Audit, FormReading, Reading, TermReading, _wilson
 from flip.evaluation.degraded import FORMS
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
@@ -212,3 +215,13 @@ def test_what_flip_toml_says_of_audits_is_for_stores(flip: Flip, here: Path, run
     done = flip("eval", "s.parquet")
     assert done.records and done.code in (0, WORSE), done.err
     assert done.records[0]["form"] == "as stored"
+
+
+def test_the_table_says_of_which_recall_the_interval_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables: list[Table] = []
+    monkeypatch.setattr(Output, "show", lambda self, table: tables.append(table))
+    low, high = Reading(0.2, 0.1, 0.3, 0.5), Reading(0.8, 0.7, 0.9, 0.6)
+    _draw(FormReading("float32", 4, 1, 1, [TermReading("a", 9, high, low), TermReading("b", 9, low, high)]), Output())
+    headings = [str(column.header) for column in tables[-1].columns]
+    assert headings == ["term", "rows", "recall: model", "probe", "95% of the higher", "its precision"]
+    assert [str(cell) for cell in tables[-1].columns[4].cells] == ["70 to 90"] * 2

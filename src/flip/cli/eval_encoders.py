@@ -85,7 +85,7 @@ def _vocabulary(sentences: list[str], settings: Settings, out: Output) -> Vocabu
     found = word_chooser(settings)(sentences)
     if settings.train.vocab or not found.unsegmented:
         return found
-    out.note("note: the sentences are of a script without spaces: --tokenizer unicode cuts their words")
+    out.note("note: the sentences are of a script without spaces: the tokenizer unicode cuts their words")
     return word_chooser(settings, "unicode")(sentences)
 
 

@@ -115,7 +115,7 @@ def _splice(case: Case, manifest: Path, settings: Settings, out: Output) -> Case
     device = str(torch_device(settings.device))
     stored = checkpoint.trained_on.options
     named = settings.encoder if "encoder" in settings.model_fields_set else None
-    encoder = loading.load_encoder(loading.encoder_name(named, checkpoint, out), settings, out, stored)
+    encoder = loading.load_encoder(loading.encoder_name(named, checkpoint, settings, out), settings, out, stored)
     require_encoder_of(encoder, checkpoint.trained_on, {"text"})
     with out.progress("embedding concepts") as on_rows:
         concepts = embed_concepts(encoder, checkpoint.vocabulary.words, on_rows)

@@ -72,7 +72,10 @@ def explain(
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML page in place of results.")
     ] = None,
-    text: Annotated[bool, typer.Option("--text", help="Every INPUT is a sentence, whatever it looks like.")] = False,
+    text: Annotated[
+        bool,
+        typer.Option("--text", help="Every INPUT, or line of standard input, is a sentence, whatever it looks like."),
+    ] = False,
 ) -> None:
     """Show the words that an embedding carries.
 
@@ -82,6 +85,7 @@ def explain(
 
     from flip.errors import UsageError
     from flip.explain.explainer import Explainer
+    from flip.inputs.sniffing import STDIN
     from flip.inputs.sources import is_store, require_one_stdin
 
     own = settings.explain
@@ -94,8 +98,8 @@ def explain(
     if not inputs and sys.stdin.isatty():
         raise UsageError("nothing to explain", 'give a sentence, a file, or a pipe: flip explain "Hello, world."')
     asked = explain_store.asked(own, own.id_column)
-    if not text:
-        require_one_stdin([*(inputs or ["-"]), *(name for name in (against, sentences) if name)])
+    names = [*(inputs or [STDIN]), *(name for name in (against, sentences) if name)]
+    require_one_stdin(name for name in names if not text or name == STDIN)
     _require_page(html, inputs or [], against, sentences)
     single = {
         "--html": html is not None,
@@ -119,7 +123,7 @@ def explain(
     least = _least(own.min_probability, checkpoint, for_people=out.human or html is not None)
     # A screen and a page show what is improbable apart, and the words of a sentence beside the topn others.
     apart = (out.human or html is not None) and against is None
-    inputs = [explain_store.fetched(name, settings.offline, out) for name in inputs or ["-"]]
+    inputs = [explain_store.fetched(name, settings.offline, out) for name in inputs or [STDIN]]
     if job.wanted:
         job.run(
             inputs, asked, checkpoint, settings, out, least=least, encoder=encoder, against=against, lines=sentences
@@ -128,7 +132,7 @@ def explain(
     explainer = Explainer(
         checkpoint,
         lambda: loading.load_encoder(
-            loading.encoder_name(encoder, checkpoint, out), settings, out, checkpoint.trained_on.options
+            loading.encoder_name(encoder, checkpoint, settings, out), settings, out, checkpoint.trained_on.options
         ),
         lambda: loading.load_transcriber(settings),
         topn=own.topn + _WORDS_OF_A_SENTENCE if apart else own.topn,
@@ -170,6 +174,7 @@ class _Tally:
     """Totals that are reported after the last record."""
 
     records: int = 0
+    blank: int = 0
     failed: int = 0
     first_error: str = ""
     warned: Counter[str] = field(default_factory=Counter)
@@ -178,10 +183,12 @@ class _Tally:
         """The same results; a warning is said when it comes first."""
         for result in results:
             self.records += 1
+            self.blank += result.get("text") == "" and not result.get("keywords") and "cosine" not in result
             if "error" in result:
                 self.failed += 1
                 self.first_error = self.first_error or result["error"]
-            for warning in [*result.get("warnings", ()), *result.get("against", {}).get("warnings", ())]:
+            said = [*result.get("warnings", ()), *result.get("against", {}).get("warnings", ())]
+            for warning in dict.fromkeys(said):  # of a pair, once
                 self.warned[warning] += 1
                 if self.warned[warning] == 1:
                     out.note(f"note: record {result['id']}: {warning}")
@@ -192,6 +199,8 @@ class _Tally:
         for warning, times in self.warned.items():
             if times > 1:
                 out.note(f"note: {times} of {self.records} records: {warning}")
+        if self.blank == self.records:
+            out.note("note: all that was given is blank")
         if self.failed:
             hint = next((error.hint for error in unreadable if error.message == self.first_error), None)
             fail(f"{self.failed} of {self.records} records could not be explained; first: {self.first_error}", hint)
@@ -230,12 +239,13 @@ def _records(
     from flip.data.manifest import EmbeddingFile
     from flip.encoders.identity import require_dimension, require_same_encoder
     from flip.errors import InputError
-    from flip.inputs.records import Record, scan_records
+    from flip.inputs.records import Record, scan_lines, scan_records
     from flip.inputs.sniffing import STDIN, is_input_file
     from flip.inputs.sources import holds_embeddings
 
+    empty = []
     for name in inputs:
-        if force_text or not is_input_file(name):
+        if name != STDIN and (force_text or not is_input_file(name)):
             try:  # in the locale C, Python takes the bytes of a word in UTF-8 for something else
                 yield Record(where="sentence", text=os.fsencode(name).decode().strip())
             except UnicodeError as error:
@@ -251,13 +261,24 @@ def _records(
             require_same_encoder(file.source.encoder, checkpoint.trained_on, name)
             rows, dimension = file.open().shape
             require_dimension(dimension, checkpoint.model.dimension, name, checkpoint.encoder)
-        records = scan_records(name, on_note=lambda message: out.note(f"note: {message}"), asked=asked)
+        if force_text:
+            records = scan_lines(name)
+        else:
+            records = scan_records(name, on_note=lambda message: out.note(f"note: {message}"), asked=asked)
+        found = False
         for record in records if rows is None else _with_texts(records, name, rows, sentences, out):
+            found = True
             if isinstance(record, InputError):
                 unreadable += [record] if not unreadable else []
             elif record.embedding is not None and not known:
                 record = replace(record, origin_known=False)
             yield record
+        if not found:
+            empty.append("stdin" if name == STDIN else name)
+    if len(empty) == len(inputs):
+        raise InputError(f"{', '.join(empty)}: nothing in it", "give a line of text, a record or a row")
+    for name in empty:
+        out.note(f"note: {name}: nothing in it")
 
 
 def _with_texts(

@@ -60,7 +60,7 @@ class View:
         if not record.get("text"):
             parts.append(_title(record))
         if "via" in record:
-            parts.append(_indented(shown(f"{'heard' if reading.marks else 'no speech'} ({record['via']}):", "italic")))
+            parts.append(_indented(shown(f"heard ({record['via']}):", "italic")))
         if reading.marks:
             parts.append(_marked(reading.marks))
             if self._legend_due and any(mark.state for mark in reading.marks):

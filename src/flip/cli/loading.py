@@ -25,8 +25,10 @@ def load_checkpoint(model: str | None, vocab: Path | None, offline: bool, out: O
     )
 
 
-def encoder_name(given: str | None, checkpoint: Checkpoint, out: Output) -> str:
+def encoder_name(given: str | None, checkpoint: Checkpoint, settings: Settings, out: Output) -> str:
     """The encoder of what is to be explained: the flag, or what the checkpoint says or lets infer.
+
+    That of the environment or of flip.toml, which is for `flip embed`, is not used, and said where it is another.
 
     One that runs code or sends the input away is taken from the checkpoint only where the environment names it too.
     """
@@ -38,6 +40,10 @@ def encoder_name(given: str | None, checkpoint: Checkpoint, out: Output) -> str:
     name = given or checkpoint.require_encoder()
     if not given and checkpoint.inferred_encoder:
         out.note(f"note: {checkpoint.name} names no encoder; by the name of its folder it is {name}")
+    if not given and "encoder" in settings.model_fields_set and settings.encoder != name:
+        from flip.cli.settings import origin
+
+        out.note(f"note: {origin(['encoder'])}: {settings.encoder} is not used, as {checkpoint.name} is for {name}")
     if given or name == environment:
         return name
     return require_harmless(name, checkpoint.name)

@@ -10,22 +10,25 @@ import difflib
 import os
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from flip.cli import options
 from flip.cli.options import SharedSettings
+from flip.cli.options.section import Seed
 from flip.cli.trust import require_trust
 from flip.encoders.base import EncoderOptions
 from flip.errors import InputError, UsageError
@@ -51,6 +54,7 @@ else:  # as pydantic checks them
 CONFIG_FILE = "flip.toml"
 
 _OF_A_UNION = re.compile(r"constrained-|literal\[|function-")  # what pydantic adds where several kinds are allowed
+_COMMANDS = {"vocab", "embed", "train", "eval", "explain", "pull"}
 _OUTPUTS = {"output", "details", "plot", "report", "labels", "sparse", "runs", "results"}
 
 
@@ -64,7 +68,7 @@ class Settings(BaseSettings):
     device: str = SharedSettings.device
     encoder: str = SharedSettings.encoder
     encoder_options: EncoderOptions = EncoderOptions()
-    seed: int = SharedSettings.seed
+    seed: Seed = SharedSettings.seed
     offline: bool = SharedSettings.offline
     vocab: VocabSettings = Field(default_factory=VocabSettings)
     embed: EmbedSettings = Field(default_factory=EmbedSettings)
@@ -76,6 +80,11 @@ class Settings(BaseSettings):
     # What flip.toml decided of the settings that run code or send sentences away, and whether the user trusts it.
     _brought: dict[str, Any] = PrivateAttr(default_factory=dict)
     _trusted: bool = PrivateAttr(default=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, given: Any) -> Any:
+        return _truth_spelled(given, cls)
 
     def require_trust(self, encoder: str) -> None:
         """Before an encoder is loaded, see `flip.cli.trust.require_trust`."""
@@ -104,6 +113,17 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """No .env file and no secrets folder."""
         return init_settings, env_settings, _Toml(settings_cls)
+
+
+def _truth_spelled(value: Any, kind: Any) -> Any:
+    """The same with `true` as a word where a number is meant, which pydantic would take for 1."""
+    if isinstance(value, dict):
+        kinds = get_type_hints(kind) if isinstance(kind, type) else {}
+        return {key: _truth_spelled(item, kinds.get(key)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_truth_spelled(item, kind) for item in value]
+    allowed = {kind, *get_args(kind)}
+    return str(value).lower() if isinstance(value, bool) and allowed & {int, float} and bool not in allowed else value
 
 
 class _Toml(TomlConfigSettingsSource):
@@ -138,7 +158,6 @@ def load_settings(section: str, shared: dict[str, Any], own: dict[str, Any], *, 
     except ValidationError as error:
         first = error.errors()[0]
         path = [part for part in map(str, first["loc"]) if not _OF_A_UNION.match(part)]
-        name = ".".join(path)
         message = first["msg"].removeprefix("Value error, ")
         near = _near_match(error)
         if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
@@ -146,11 +165,23 @@ def load_settings(section: str, shared: dict[str, Any], own: dict[str, Any], *, 
         if _is_flag(path, flags):
             flag = path[-1 if len(path) < 3 else 1].replace("_", "-")
             raise UsageError(f"--{flag}: {message}", near) from error
+        of = path[0] if path[0] in _COMMANDS else "embed"  # which has all that is of encoders
+        raise InputError(f"{origin(path)}: {message}", near or f"`flip {of} --help` says what there is") from error
+    except SettingsError as error:
+        text = getattr(error.__cause__, "doc", None)
+        name = next((name for name, value in os.environ.items() if value == text), "a variable")
         raise InputError(
-            f"{CONFIG_FILE} or environment, setting {name}: {message}", near or "see `flip --help` for what there is"
+            f"{name} in the environment: {error.__cause__}", 'a list is JSON: ["a.txt", "b.txt"]'
         ) from error
-    except (ValueError, RecursionError) as error:  # not TOML, brackets too deep, or a variable that is not JSON
-        raise InputError(f"{CONFIG_FILE} or environment: {error}") from error
+    except (ValueError, RecursionError) as error:  # not TOML, or brackets too deep
+        raise InputError(f"{CONFIG_FILE}: {error}") from error
+
+
+def origin(path: Sequence[str]) -> str:
+    """Where a setting that no flag names comes from, for messages: a variable of the environment, or flip.toml."""
+    if _has(EnvSettingsSource(Settings)(), path[:2]):
+        return f"FLIP_{'__'.join(path[:2])}".upper() + " in the environment"
+    return f"{CONFIG_FILE}, setting {'.'.join(path)}"
 
 
 def mistaken_variables(section: str) -> list[str]:
@@ -184,7 +215,7 @@ def _require_files(section: str, values: dict[str, Any], flags: dict[str, Any]) 
         for item in values[name] if isinstance(values[name], list) else [values[name]]:
             if isinstance(item, str | Path) and is_stream(Path(item)):
                 raise InputError(
-                    f"{CONFIG_FILE} or environment, setting {section}.{name}: {item} is no regular file",
+                    f"{origin([section, name])}: {item} is no regular file",
                     "name it on the command line, if you mean it",
                 )
 
@@ -206,7 +237,7 @@ def _brought_by_file(settings: Settings, flags: dict[str, Any]) -> dict[str, Any
     return found
 
 
-def _has(tree: Any, path: tuple[str, ...]) -> bool:
+def _has(tree: Any, path: Sequence[str]) -> bool:
     for part in path:
         if not isinstance(tree, dict) or part not in tree:
             return False

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _OF_DATA = ("train", "extra", "dev", "text", "embedding_pair", "sim_threshold")
-_OF_CORPUS = ("embeddings", "split", "augment", "teach", "encoder", "encoder_batch_size")
+_OF_CORPUS = ("embeddings", "tokenizer", "split", "augment", "teach", "encoder", "encoder_batch_size")
 _INSTEAD = {
     "extra": "--augment N makes further sentences of a CORPUS",
     "augment": "flip embed CORPUS --dataset DIR --augment N embeds more; then --data DIR/datasets.yaml "
@@ -61,6 +61,8 @@ def require_source(settings: Settings, *also: str) -> None:
             hint = _INSTEAD.get(name, "flip train --help says what each is of")
             flag = name.replace("_", "-")
             raise UsageError(f"--{flag} is of {'--data' if own.corpus else 'a CORPUS'}", hint)
+    if {"tokenizer", "vocab"} <= named:
+        raise UsageError("--tokenizer makes a vocabulary, and --vocab is one", "leave one of them out")
 
 
 def prepare(settings: Settings, out: Output) -> Material:
@@ -80,7 +82,7 @@ def _from_corpus(settings: Settings, out: Output) -> Material:
     material = embedded(parts, own.output / DATA, encoder, word_chooser(settings), settings, out)
     note_blank_lines(parts, out)
     if not own.vocab and (advice := material.vocabulary.unsegmented):
-        out.note(f"note: {advice} (in flip.toml: [vocab] tokenizer)")
+        out.note(f"note: {advice}")
     return material
 
 
@@ -98,7 +100,7 @@ def word_chooser(settings: Settings, tokenizer: TokenizerName | None = None) -> 
             return load_vocabulary(own.vocab)
         return build_vocabulary(
             sentences,
-            Tokenizer(tokenizer or v.tokenizer, v.strip_accents, v.ngram, v.normalize, v.lowercase),
+            Tokenizer(tokenizer or own.tokenizer or v.tokenizer, v.strip_accents, v.ngram, v.normalize, v.lowercase),
             max_features=v.max_features,
             min_df=v.min_df,
             max_df=v.max_df,

@@ -14,6 +14,7 @@ from flip.encoders.embedding_info import EmbeddingInfo
 from flip.errors import InputError
 from flip.files import replacing
 from flip.inputs.embedding_files import copy_rows, finite_rows, open_embeddings, require_in_order, sentences_path
+from flip.inputs.records import read_lines
 from flip.locks import held
 
 GIVEN = "given"  # id of embeddings that do not say which encoder made them
@@ -38,7 +39,12 @@ def split_vectors(
     """
     view = open_embeddings(vectors)
     if len(view) != len(sentences):
-        raise InputError(f"{vectors} has {len(view)} rows for {len(sentences)} sentences", "row i belongs to line i")
+        beside = sentences_path(vectors)
+        fits = beside.is_file() and sum(1 for _ in read_lines(beside)) == len(view)
+        raise InputError(
+            f"{vectors} has {len(view)} rows for {len(sentences)} sentences",
+            f"{beside} has a line for each row: give that as the CORPUS" if fits else "row i belongs to line i",
+        )
     require_in_order(vectors, sentences)
     usable = [i for i in np.flatnonzero(finite_rows(view)).tolist() if sentences[i].strip()]
     source = EmbeddingInfo.read(vectors)

@@ -145,13 +145,13 @@ class Work:
         batch = Batch(start, len(items))
         inputs = [Path(item["audio"]) if "audio" in item else str(item["text"]) for item in items]
         vectors = np.zeros((len(items), self.encoder.dimension), np.float32)
-        for i, (item, one) in enumerate(zip(inputs, encode_inputs(self.encoder, inputs, self._hear), strict=True)):
+        for i, one in enumerate(encode_inputs(self.encoder, inputs, self._hear)):
             batch.warnings += one.warnings
             batch.truncated += one.truncated
             if one.heard and one.heard.text:
                 batch.transcripts[start + i] = one.heard.text
             if one.vector is None:
-                batch.failed[start + i] = one.error or f"{item}: no speech was recognised"
+                batch.failed[start + i] = str(one.error)
             else:
                 vectors[i] = one.vector
         self._check(vectors, inputs, start)

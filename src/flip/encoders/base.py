@@ -32,7 +32,7 @@ IDENTIFYING = ("prompt", "dimensions", "task_type")
 class EncoderOptions:
     """Options of encoders. Each encoder knows some of them, and the others are refused for it.
 
-    language: of the input; SONAR needs it (`eng_Latn` for text, `eng` or `eng_Latn` for speech), whisper may guess.
+    language: of the input; SONAR needs it (`eng_Latn` for text, `eng` or `eng_Latn` for speech), whisper may guess it.
     precision: of the encoder's arithmetic; auto takes the fastest that keeps the vectors.
     weights: a folder or file with the weights, instead of cache and hub.
     sonar_backend: official (sonar-space), torch (our port), or auto: official where it imports.

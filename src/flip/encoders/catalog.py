@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from flip.encoders.base import Encoder, EncoderOptions, adapted, require_known_options
+from flip.encoders.languages import require_language
 from flip.errors import FlipError, UnavailableError, UsageError
 
 
@@ -83,12 +84,14 @@ def load_encoder(
         offline: never ask the network.
 
     Raises:
-        UsageError: no such encoder, with the nearest name; or an option that it does not have.
+        UsageError: no such encoder, with the nearest name; an option that it does not have; or no such language.
         UnavailableError: its weights or packages are not here.
     """
     options = options or EncoderOptions()
     entry, model = find_entry(name)
     require_known_options(name, options, entry.options if entry else ())
+    if entry is None or "language" not in entry.options:  # those that have it know which
+        require_language(options.language)
     if entry is None:
         return _load_callable(name)
     make = getattr(importlib.import_module(entry.module), entry.factory)

@@ -10,6 +10,14 @@ from flip.errors import UsageError
 _WHISPERS_OWN = {"jv": "jw", "nb": "no", "fil": "tl"}
 
 
+def require_language(language: str | None) -> None:
+    """Raises a UsageError where this is no language at all, whoever knows it."""
+    import langcodes
+
+    if language and not langcodes.tag_is_valid(language):
+        raise UsageError(f"--language: unknown language {language!r}", "for example eng_Latn, deu or de")
+
+
 def iso1(language: str) -> str:
     """Whisper's code of a language: `deu_Latn`, `deu`, `de`, `de-AT` -> `de`.
 

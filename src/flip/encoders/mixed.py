@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 class Encoded:
     """What became of one input.
 
-    vector: (d,); None of an empty text, of a recording without speech, and where there is an error.
-    error: why a recording could not be read.
+    vector: (d,); None of an empty text, and where there is an error.
+    error: why a recording could not be read, or that no speech is in it.
     truncated: whether the encoder read only the beginning.
     heard: the transcript of a recording, for an encoder that reads only text.
-    warnings: what of a recording could not be decoded.
+    warnings: what of a recording could not be decoded, and why a transcript may be untrue.
     """
 
     vector: NDArray[np.float32] | None = None
@@ -65,6 +65,8 @@ def encode_inputs(
                 try:
                     heard = found[i].heard = transcribe(item)
                     texts[i] = heard.text
+                    if not heard.text:
+                        raise InputError(f"{item}: no speech was recognised")
                 except InputError as error:
                     found[i].error = error.message
     recordings = {i: item for i, item in enumerate(inputs) if isinstance(item, Path) and "speech" in encoder.modalities}

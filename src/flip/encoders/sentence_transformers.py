@@ -12,13 +12,14 @@ import numpy as np
 from flip.device import matmul_dtype, torch_device
 from flip.encoders.base import Encoder, EncoderOptions, ForeignEncoder, read_texts
 from flip.errors import InputError, UnavailableError, UsageError
-from flip.hub.weights import content_hash, hub_cache
+from flip.hub.weights import content_hash, hub_cache, names_on_hub
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
 _INSTALL = "pip install 'flip-interpret[st]'"
+_ELSE = "it needs the network once; or st:FOLDER with a copy"
 _LEAST_COSINE = 0.999
 # Of several lengths and scripts, so that a number format that loses something shows it.
 _PROBES = (
@@ -157,16 +158,27 @@ def _load(model: str, device: str, dimensions: int | None, offline: bool) -> Any
             break
         except OSError as error:
             failure = error
+            if local and not (offline or folder.is_dir()):
+                _ask_hub(model)
         except Exception as error:  # whatever a damaged or foreign folder makes transformers raise
             raise InputError(f"{model}: sentence-transformers cannot load it: {_line(error)}") from error
     else:
         if folder.is_dir():
             raise InputError(f"{model}: sentence-transformers cannot load it: {_line(failure)}") from failure
         why = "and --offline forbids the hub" if offline else "and the hub is out of reach"
-        raise UnavailableError(
-            f"{model} is not on this machine, {why}", "it needs the network once; or st:FOLDER with a copy"
-        ) from failure
+        raise UnavailableError(f"{model} is not on this machine, {why}", _ELSE) from failure
     return loaded
+
+
+def _ask_hub(model: str) -> None:
+    """Raises an UnavailableError where the hub is out of reach, or has no such model."""
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        names_on_hub(model if "/" in model else f"sentence-transformers/{model}", _ELSE)
+    except UnavailableError as error:
+        if "/" in model or not isinstance(error.__cause__, RepositoryNotFoundError):  # such as bert-base-uncased
+            raise
 
 
 def _origin(loaded: Any, model: str) -> tuple[str | None, str | None]:

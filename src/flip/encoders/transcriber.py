@@ -15,6 +15,10 @@ from flip.inputs import audio
 ENGLISH, MULTILINGUAL = "tiny.en", "base"
 _SPEECH = "pip install 'flip-interpret[speech]'"
 _BLOCK = 120.0  # seconds decoded and transcribed at a time
+# How far a transcript can be compressed, where whisper's own decoding gives it up (Radford et al. 2022, section 4.5);
+# and the mean logarithm of its tokens' probabilities: with tiny.en, what is read clearly has -0.7 or more, and what it
+# makes of speech that is played backward or too fast -0.84 or less.
+_REPETITIVE, _IMPROBABLE = 2.4, -0.8
 _TINY_EN = WeightFolder(
     "Systran/faster-whisper-tiny.en",
     ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt"),
@@ -32,10 +36,14 @@ _TINY_EN = WeightFolder(
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was heard. text is empty where there is no speech; language is ISO 639-1, as whisper names it."""
+    """What was heard.
+
+    text: empty where there is no speech.
+    language: ISO 639-1, as whisper names it: as given, or guessed; None where an English model was told nothing.
+    """
 
     text: str
-    language: str
+    language: str | None
 
 
 class Transcriber:
@@ -49,7 +57,7 @@ class Transcriber:
         Args:
             asr: tiny.en, base and so on, or a folder with a CTranslate2 model; by default tiny.en, or base where
                 the language is not English.
-            language: of the recordings, `deu_Latn`, `deu` or `de`; by default guessed for each.
+            language: of the recordings, `deu_Latn`, `deu` or `de`; by default guessed for each, by a model of several.
             device: auto, cpu or cuda.
             offline: never ask the hub.
 
@@ -70,13 +78,14 @@ class Transcriber:
         self._model = _load(weights.path, device)
 
     def transcribe(self, path: Path) -> Transcript:
-        """Transcribes a recording of any length, two minutes at a time.
+        """Transcribes a recording of any length, two minutes at a time; why it may be untrue is said to `audio.noted`.
 
         Raises:
             InputError: see `flip.inputs.audio.blocks`.
         """
         said: list[str] = []
         language = self.language
+        repetitive = improbable = False
         for block in audio.blocks(path, _BLOCK):
             segments, info = self._model.transcribe(
                 block,
@@ -85,9 +94,18 @@ class Transcriber:
                 condition_on_previous_text=False,
                 vad_filter=True,  # whisper invents words where nobody speaks
             )
-            language = language or info.language
-            said += [segment.text.strip() for segment in segments]
-        return Transcript(" ".join(text for text in said if text), language or "en")
+            if self._model.model.is_multilingual:
+                language = language or info.language
+            for segment in segments:
+                said.append(segment.text.strip())
+                repetitive = repetitive or segment.compression_ratio > _REPETITIVE
+                improbable = improbable or segment.avg_logprob < _IMPROBABLE
+        if repetitive:
+            audio.note(f"{path}: the transcript repeats itself, as whisper's do where it invents")
+        if improbable:
+            others = "" if language else ", or another language, for which there is --language"
+            audio.note(f"{path}: whisper itself finds the transcript improbable: noise, unclear speech{others}")
+        return Transcript(" ".join(text for text in said if text), language)
 
 
 def _weights(asr: str, folder: Path | None) -> WeightFolder:

@@ -171,9 +171,13 @@ class Explainer:
 
         Raises:
             UsageError: `right` has neither one record nor as many as `left`.
+            InputError: its only one is blank.
         """
         others = list(right)
         if len(others) == 1:
+            (other,) = others
+            if isinstance(other, Record) and other.embedding is None and not (other.audio or other.text):
+                raise InputError("--against is blank", "give what to compare with")
             batches = ready_batches(left, batch_size)
         else:
             lefts = list(left)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flip.errors import UnavailableError, UsageError
-from flip.hub.pull import Source, _fetch
+from flip.hub.pull import Source, _fetch, described
 
 PREFIX = "hf://datasets/"
 
@@ -26,9 +26,12 @@ def dataset_file(address: str, *, offline: bool = False) -> Path:
         raise UsageError(f"{address!r} names no file of a dataset", f"{PREFIX}OWNER/NAME/path.parquet")
     name, _, revision = parts[1].partition("@")
     source, path = Source(f"{parts[0]}/{name}", dataset=True), "/".join(parts[2:])
-    if not offline:
-        return _fetch(source, path, revision or None, None)
     folder = source.cached(revision or None)
-    if folder is None or not (folder / path).is_file():
+    here = folder is not None and (folder / path).is_file()
+    if not offline:
+        if not here:
+            described(source, revision or None)
+        return _fetch(source, path, revision or None, None)
+    if folder is None or not here:
         raise UnavailableError(f"{address} is not in the cache, and the hub may not be asked", "leave --offline out")
     return folder / path

@@ -124,13 +124,7 @@ def list_files(source: Source, *, revision: str | None = None, include: Sequence
         UnavailableError: no such repository or revision, no right to it, or no network.
         InputError: nothing there is wanted, or a wanted file has a name that leads out of its folder.
     """
-    from huggingface_hub import HfApi
-
-    try:
-        ask = HfApi().dataset_info if source.dataset else HfApi().model_info
-        info = ask(source.repo, revision=revision, files_metadata=True)
-    except Exception as error:  # the client passes on what its HTTP library raises, and that differs by version
-        raise translated(error, source, revision) from error
+    info = described(source, revision)
     prefix = f"{source.subfolder}/" if source.subfolder else ""
     siblings = [s for s in info.siblings or () if s.rfilename.startswith(prefix)]
     wanted = [s for s in siblings if _wanted(s.rfilename.removeprefix(prefix), source, include)]
@@ -152,6 +146,21 @@ def list_files(source: Source, *, revision: str | None = None, include: Sequence
     return Listing(
         str(info.sha), files, len(siblings) - len(wanted), str(languages[0]) if len(languages) == 1 else None
     )
+
+
+def described(source: Source, revision: str | None) -> Any:
+    """What the hub says of a repository: asked once, where the client tries half a minute to fetch a file.
+
+    Raises:
+        UnavailableError: no such repository or revision, no right to it, or no network.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        ask = HfApi().dataset_info if source.dataset else HfApi().model_info
+        return ask(source.repo, revision=revision, files_metadata=True)
+    except Exception as error:  # the client passes on what its HTTP library raises, and that differs by version
+        raise translated(error, source, revision) from error
 
 
 def pull(

@@ -123,7 +123,7 @@ def _listed(files: Sequence[WeightFile], listings: dict[str, set[str]], offline:
     """The first of the files that its repository has; `listings` keeps what was asked."""
     for file in files if not offline else ():
         if file.repo not in listings:
-            listings[file.repo] = _names(file.repo, file.install)
+            listings[file.repo] = names_on_hub(file.repo, file.install)
         if file.filename in listings[file.repo]:
             return file
     wanted = " or ".join(f"{file.repo}/{file.filename}" for file in files)
@@ -131,8 +131,13 @@ def _listed(files: Sequence[WeightFile], listings: dict[str, set[str]], offline:
     raise UnavailableError(f"{wanted} is not on this machine, and {why}", files[0].install)
 
 
-def _names(repo: str, install: str) -> set[str]:
-    """The files that a repository of the hub lists."""
+def names_on_hub(repo: str, install: str) -> set[str]:
+    """The files that a repository of the hub lists.
+
+    Raises:
+        UnavailableError: it is not there, or the hub is out of reach; that is known at once, where to ask for a file
+            would be tried again for half a minute.
+    """
     from huggingface_hub import HfApi
 
     try:
@@ -165,7 +170,7 @@ def _folder_from_hub(weights: WeightFolder, *, local: bool) -> Resolved | None:
     from huggingface_hub import snapshot_download
 
     if not local:
-        names = _names(weights.repo, weights.install)
+        names = names_on_hub(weights.repo, weights.install)
         if lacking := [p for p in weights.files if not any(fnmatchcase(name, p) for name in names)]:
             raise UnavailableError(f"{weights.repo} has no {' and no '.join(lacking)}", weights.install)
     try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flip.errors import InputError
 from flip.inputs.sniffing import AUDIO_SUFFIXES, JSONL_SUFFIXES, STDIN, ending, is_audio
-from flip.inputs.sources import Source, lines_of, opened, require_one_stdin
+from flip.inputs.sources import Source, decoded, lines_of, opened, require_one_stdin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,6 +105,23 @@ def scan_records(
             yield from scan_text(found, clips, asked, on_note)
         else:
             yield from _stored(found, asked, on_note)
+
+
+def scan_lines(source: str | Path) -> Iterator[Record | InputError]:
+    """Every line of a text as a sentence, whatever it looks like; a bad one is yielded as the error that it is.
+
+    Raises:
+        InputError: no text.
+    """
+    with opened(source) as found:
+        if found.kind != "text":
+            raise InputError(f"{found.name}: {found.kind}, no text", "leave --text out")
+        for number, line in enumerate(found.file, start=1):
+            where = f"{found.name}, line {number}"
+            try:
+                yield Record(where=where, text=decoded(line, where, found.name).strip())
+            except InputError as error:
+                yield error
 
 
 def with_texts(rows: Iterable[Record | InputError], texts: Iterable[str], where: str) -> Iterator[Record | InputError]:

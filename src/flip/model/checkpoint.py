@@ -15,7 +15,15 @@ from flip.errors import InputError, UsageError
 from flip.files import read_json, write_json
 from flip.model.config import CheckpointConfig
 from flip.model.linear import FactorizedLogLinear, LogLinear, Model
-from flip.model.locate import CONFIG_FILE, DEFAULT_MODEL, MODEL_FILE, VOCAB_FILE, infer_encoder, locate
+from flip.model.locate import (
+    CONFIG_FILE,
+    DEFAULT_MODEL,
+    MODEL_FILE,
+    VOCAB_FILE,
+    CheckpointFiles,
+    infer_encoder,
+    locate,
+)
 from flip.model.spread import Spread
 from flip.model.tensors import SCALE, narrowed, quantized, read_pickled, read_safetensors, saving
 from flip.text.stopwords import function_words
@@ -132,7 +140,26 @@ def load_checkpoint(
     if surfaces is not None:
         vocabulary = replace(vocabulary, surfaces=read_surfaces(surfaces, str(files.config)))
     inferred = None if config.encoder.name else infer_encoder(files.model.absolute(), model.dimension)
-    return Checkpoint(model, vocabulary, config, str(name or DEFAULT_MODEL), inferred)
+    checkpoint = Checkpoint(model, vocabulary, config, str(name or DEFAULT_MODEL), inferred)
+    _require_words(checkpoint, files)
+    return checkpoint
+
+
+def _require_words(checkpoint: Checkpoint, files: CheckpointFiles) -> None:
+    """Raises an InputError where these are not the model's words in their order, as far as something says which."""
+    vocabulary = checkpoint.vocabulary
+    other = None if files.own_vocab == files.vocab else files.own_vocab
+    known = checkpoint.config.words_sha256
+    if known is None and other is not None:
+        known = Vocabulary.load(other, vocabulary.tokenizer).digest
+    if known not in (None, vocabulary.digest):
+        raise InputError(
+            f"{files.vocab}: not the words of {checkpoint.name}, or in another order",
+            "it has a vocabulary of its own: leave --vocab out"
+            if other
+            else "use the vocab.json that the model was trained with; or, where you renamed words yourself, remove "
+            f'"words_sha256" from {CONFIG_FILE}',
+        )
 
 
 def find_checkpoint(name: str | Path | None = None) -> Path:
@@ -201,6 +228,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, dtype: SavedType = "fl
         cast[key] = np.ascontiguousarray(narrowed(value, kept, f"{folder / MODEL_FILE}, {key}"))
     write_json(folder / VOCAB_FILE, checkpoint.vocabulary.index)
     surfaces = {"surfaces": dict(checkpoint.vocabulary.surfaces)} if checkpoint.vocabulary.surfaces else {}
-    write_json(folder / CONFIG_FILE, checkpoint.config.to_dict() | surfaces)
+    config = replace(checkpoint.config, words_sha256=checkpoint.vocabulary.digest)
+    write_json(folder / CONFIG_FILE, config.to_dict() | surfaces)
     with saving(folder / MODEL_FILE, sum(value.nbytes for value in cast.values())) as temporary:
         save_file(cast, temporary)

@@ -19,6 +19,7 @@ class CheckpointConfig:
     embeddings: where those of the training lie.
     objective: `bernoulli` or `multinomial`, as published folders are without saying so.
     recipe, training: the ingredients, see `flip.training.recipes.TrainConfig`.
+    words_sha256: of the words in their order, see `flip.text.vocabulary.Vocabulary.digest`.
     tokenizer: of the vocabulary, see `flip.text.tokenize.Tokenizer`.
     function_words: the language whose function words are ranked last.
     data: corpora, splits and counts.
@@ -34,6 +35,7 @@ class CheckpointConfig:
     rank: int | str | None = None
     objective: str = "multinomial"
     recipe: str | None = None
+    words_sha256: str | None = None
     tokenizer: Mapping[str, Any] = field(default_factory=dict)
     function_words: str | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -57,7 +59,8 @@ class CheckpointConfig:
     def from_dict(cls, stored: Mapping[str, Any], dimension: int) -> CheckpointConfig:
         """What `to_dict` wrote for a model of this dimension; what is of another type is another program's."""
         kinds: dict[str, Any] = {
-            "dimension": int, "rank": int | str, "objective": str, "recipe": str, "tokenizer": dict,
+            "dimension": int, "rank": int | str, "objective": str, "recipe": str, "words_sha256": str,
+            "tokenizer": dict,
             "function_words": str, "training": dict, "data": dict, "bias_weight": int | float, "metrics": dict,
             "threshold": float,
         }  # fmt: skip

@@ -21,10 +21,11 @@ _DIMENSIONS = {"minilm": 384, "sonar": 1024, "labse": 768, "gemini": 768}
 
 @dataclass(frozen=True)
 class CheckpointFiles:
-    """The three files; config is None where there is none."""
+    """The three files; config is None where there is none. own_vocab: that beside the model, whichever was named."""
 
     model: Path
     vocab: Path
+    own_vocab: Path | None
     config: Path | None
 
     @property
@@ -46,7 +47,7 @@ def locate(
         name: a folder with model.safetensors; the folder that published training writes (`checkpoints/*.safetensors`,
             or `.pt` of its first version, and vocab.json beside `checkpoints`); a file of these kinds; the name of a
             bundled model (None is the default one, whatever lies here); or OWNER/NAME[/SUBFOLDER] on the hub.
-        vocab: the vocabulary, where it does not lie beside the model or one folder up.
+        vocab: the vocabulary, where none lies beside the model or one folder up.
         offline: never ask the hub.
         on_pull: called with the name before something is downloaded.
 
@@ -127,10 +128,11 @@ def _complete(model: Path, vocab: Path | None) -> CheckpointFiles:
     def beside(file: str) -> Path | None:
         return next((folder / file for folder in folders if (folder / file).is_file()), None)
 
-    vocab = vocab or beside(VOCAB_FILE)
+    own = beside(VOCAB_FILE)
+    vocab = vocab or own
     if vocab is None:
         raise InputError(f"{model}: no {VOCAB_FILE} beside it", "name the vocabulary: --vocab FILE.json")
-    return CheckpointFiles(model, vocab, beside(CONFIG_FILE))
+    return CheckpointFiles(model, vocab, own, beside(CONFIG_FILE))
 
 
 def _pulled(source: hub.Source, name: str, offline: bool, progress: bool) -> Path:

@@ -76,11 +76,15 @@ class Vocabulary:
         return [i for token in tokens if (i := index.get(token)) is not None]
 
     @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the words in their order, one a line."""
+        return hashlib.sha256("\n".join(self.words).encode("utf-8", "surrogatepass")).hexdigest()
+
+    @cached_property
     def options(self) -> dict[str, Any]:
         """What the options file holds."""
-        digest = hashlib.sha256("\n".join(self.words).encode("utf-8", "surrogatepass")).hexdigest()
         tokenizer = self.tokenizer.to_dict() | {"ngram": list(self.tokenizer.ngram)}
-        return {"tokenizer": tokenizer, "words": digest, "surfaces": dict(sorted(self.surfaces.items()))}
+        return {"tokenizer": tokenizer, "words": self.digest, "surfaces": dict(sorted(self.surfaces.items()))}
 
     def save(self, path: Path) -> None:
         """Writes the options file, then `path`; only `path` where that is a device or a pipe.
@@ -125,7 +129,7 @@ class Vocabulary:
             raise InputError(f"{options}: not a JSON object", "`flip vocab` writes it")
         cut = Tokenizer.from_dict(stored["tokenizer"], str(options)) if "tokenizer" in stored else unsaid.tokenizer
         found = cls(tuple(words), cut, read_surfaces(stored.get("surfaces"), str(options)))
-        if stored.get("words", found.options["words"]) != found.options["words"]:
+        if stored.get("words", found.digest) != found.digest:
             raise InputError(
                 f"{path} and {options.name} do not belong together",
                 "give the `flip vocab` command that was interrupted again; or, where you changed the words yourself, "

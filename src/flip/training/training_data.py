@@ -61,7 +61,11 @@ class DevData:
     def __post_init__(self) -> None:
         _require_rows(self.views, len(self.references))
         if not len(self.references.words.words):
-            raise InputError("no sentence of dev has a word of the vocabulary", "give other sentences to check on")
+            raise InputError(
+                "no sentence of dev has a word of the vocabulary",
+                "the sentences are too few, or their words too rare: give more, a larger dev (--split rest,DEV,TEST), "
+                "another --tokenizer or a smaller min_df; with --data, a --vocab of their language",
+            )
 
 
 def _require_rows(views: tuple[NDArray[np.floating[Any]], ...], n: int) -> None:

@@ -47,5 +47,6 @@ AUGMENT = flag(
     "Learn from N random crops of each sentence of a CORPUS too, and from words alone and among others.",
     metavar="N", default="2; 0 for an API's encoder or the recipe paper",
 )  # fmt: skip
+Seed = Annotated[int, Ge(0), Le(2**32 - 1)]  # scikit-learn takes no other
 Crops = Annotated[int, Ge(0), Le(MOST_CROPS)]
 TEACH = flag("Words to learn of which the corpus has few or none, one a line; with --augment.", metavar="FILE")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from flip.cli.flag import flag
-from flip.cli.options.section import Section, listed
+from flip.cli.options.section import Section, Seed, listed
 from flip.encoders.base import DEFAULT_ENCODER
 from flip.encoders.base import Precision as EncoderPrecision
 
@@ -19,13 +19,13 @@ class SharedSettings(Section):
 
     device: Annotated[str, flag("Where to compute: auto, cpu, cuda, cuda:1 or mps.")] = "auto"
     encoder: Annotated[str, ENCODER] = DEFAULT_ENCODER
-    seed: Annotated[int, flag("Seed of everything random.")] = 0
+    seed: Annotated[Seed, flag("Seed of everything random.")] = 0
     offline: Annotated[bool, flag("Never use the network.", "--offline")] = False
 
 
 # Of `flip.encoders.base.EncoderOptions`, which the core has without a command line.
 ENCODER_FLAGS = {
-    "language": flag("Language of the input, such as eng_Latn.", default="guessed for speech"),
+    "language": flag("Language of the input, such as eng_Latn.", default="guessed by a multilingual --asr"),
     "precision": flag(f"Arithmetic of the encoder: {listed(EncoderPrecision)}.", default="auto"),
     "weights": flag("Folder with SONAR's weights."),
     "sonar_backend": flag("auto, official (sonar-space) or torch (our port).", default="auto"),

@@ -25,6 +25,7 @@ from flip.cli.options.section import (
     Share,
     listed,
 )
+from flip.text.tokenize import TokenizerName
 from flip.training.recipes import (
     PAPER,
     DevMetric,
@@ -83,6 +84,10 @@ class TrainSettings(Section):
     ] = None
     sim_threshold: Annotated[float | None, SIM_THRESHOLD] = None
     vocab: Annotated[Path | None, flag("Vocabulary; a CORPUS makes its own from its training part.")] = None
+    tokenizer: Annotated[
+        TokenizerName | None,
+        flag(f"What cuts the words of a CORPUS: {listed(TokenizerName)}.", default="that of [vocab], else latin"),
+    ] = None
     split: Annotated[str, SPLIT_FLAG] = SPLIT
     augment: Annotated[Crops | None, AUGMENT] = None
     teach: Annotated[Path | None, TEACH] = None
