@@ -19,7 +19,7 @@ import pytest
 
 from flip.errors import InputError, UsageError
 from flip.inputs.records import Record, read_records
-from flip.inputs.sources import is_stream, opened, require_one_stdin
+from flip.inputs.sources import _with_line_feeds, is_stream, opened, require_one_stdin
 from sound import tone, write_audio
 
 if sys.version_info >= (3, 14):
@@ -200,3 +200,10 @@ def test_what_is_a_stream(fifo: Callable[..., str], tmp_path: Path) -> None:
     assert not is_stream("nowhere")
     with opened(path) as source:  # so that its writer can end
         assert source.file.read() == b""
+
+
+@pytest.mark.parametrize("cut", range(1, 9))
+def test_line_ends_are_the_same_wherever_the_chunks_are_cut(cut: int) -> None:
+    text = b"a\r\n\r\n\nb\rc\r\r\nd"
+    chunks = [text[i : i + cut] for i in range(0, len(text), cut)]
+    assert b"".join(_with_line_feeds(iter([*chunks[:1], b"", *chunks[1:]]))) == b"a\n\n\nb\nc\n\nd"

@@ -254,11 +254,10 @@ def _decompressor(packed: Packing, raw: ChunkStream, name: str) -> Any:
 def _with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Lines that end with carriage returns, alone or before a line feed, ended with line feeds."""
     cut = False  # between the two
-    for chunk in chunks:
-        if cut and chunk.startswith(b"\n"):
-            chunk = chunk[1:]
-        cut = chunk.endswith(b"\r") or (cut and not chunk)
-        yield chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    for chunk in filter(None, chunks):
+        whole = chunk[1:] if cut and chunk.startswith(b"\n") else chunk
+        cut = chunk.endswith(b"\r")
+        yield whole.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def _in_utf8(encoding: str, chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
