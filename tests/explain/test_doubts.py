@@ -18,7 +18,17 @@ FOREIGN = [
     "Dün akşam bütün şehir yağmur altında kaldı.",
     "lorem ipsum dolor sit amet consectetur adipiscing elit",
 ]
-ENGLISH = ["The train to Boston was late.", "zyzzyva", "", "42 7", "Ask old Zyzzyva about it.", "LOGIN FAILED"]
+ENGLISH = [
+    "The train to Boston was late.",
+    "zyzzyva",
+    "",
+    "42 7",
+    "Ask old Zyzzyva about it.",
+    "Hi Siobhan!",
+    "2024-05-01",
+    "ChatGPT and Claude are LLMs.",
+    "LOGIN FAILED",
+]
 WARNING = "many words are not in the vocabulary: another language or subject"
 
 

@@ -208,3 +208,36 @@ def test_numbers_that_float32_cannot_hold(tmp_path: Path) -> None:
     assert isinstance(infinite, Record) and infinite.embedding is not None
     assert infinite.embedding.tolist() == [np.inf, 1]
     assert isinstance(bad, InputError)
+
+
+ORDINARY = {
+    "pandas.csv": (",text\n0,The train was late.\n1,The bus.\n", ["The train was late.", "The bus."]),
+    "trailing.csv": ("id,sentence,\n1,The train.,\n", ["The train."]),
+    "unnamed.tsv": ("\tText\n0\tThe train.\n", ["The train."]),
+    "empty_key.jsonl": ('{"": 0, "text": "The train."}\n', ["The train."]),
+    "virus.jsonl": ('{"text": "The flu.", "vector": [0, 1, 0]}\n', ["The flu."]),
+    "mask.jsonl": ('{"text": "The train.", "mask": [' + ", ".join("1" * 384) + "]}\n", ["The train."]),
+    "models.csv": ("text,embedding\nThe train.,text-embedding-3-small\n", ["The train."]),
+    "long.csv": ("text,n\n" + "word " * 40_000 + ",1\n", [("word " * 40_000).strip()]),
+    "notes.md": ('Use this:\n\n    {"name": "x"}\n\nThen run.\n', ["Use this:", "", '{"name": "x"}', "", "Then run."]),
+    "fibonacci.txt": (
+        "1, 2, 3, 5, 8, 13, 21, 34, 55.\nThat is all.\n",
+        ["1, 2, 3, 5, 8, 13, 21, 34, 55.", "That is all."],
+    ),
+    "scores.txt": ("Marks: 9.5, 8.0, 7.5, 9.0, 8.5, 7.0, 9.5, 10\nGood.\n", None),
+    "chat.txt": ("12:03:11,500 --> hi there\n12:03:12,100 --> hello\n", None),
+    "webvtt.txt": ("WEBVTT is a file format for subtitles.\n", None),
+    "code.txt": ("# text = a variable\nx = 1\n", None),
+    "glossary.txt": ("vector\tan arrow with a length\nscalar\ta number\n", None),
+    "ten.txt": ("\t".join(["1", *"abcdefghi"]) + "\n", None),
+}
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_what_is_ordinary_is_read(name: str, tmp_path: Path) -> None:
+    content, texts = ORDINARY[name]
+    (tmp_path / name).write_text(content)
+    found = list(scan_records(tmp_path / name, asked=Asked(dimension=384)))
+    assert not [record for record in found if isinstance(record, InputError)]
+    assert [record.text for record in found] == (content.splitlines() if texts is None else texts)
+    assert all(record.embedding is None for record in found)

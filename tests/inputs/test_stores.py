@@ -443,3 +443,11 @@ def test_a_column_whose_name_promises_vectors_and_has_none_is_said(tmp_path: Pat
     pq.write_table(pa.table({"text": TEXTS, "Embedding": ["AACAPw=="] * N}), tmp_path / "a.parquet")
     with open_store(tmp_path / "a.parquet") as store:
         assert store.note and "'Embedding' (string) is not read" in store.note
+
+
+def test_what_looks_like_vectors_of_another_width_leaves_the_texts_alone(tmp_path: Path) -> None:
+    ids = [str(list(range(20)))] * N
+    sound = [np.linspace(-1, 1, 400, dtype=np.float32).tobytes()] * N
+    pq.write_table(pa.table({"text": TEXTS, "tokens": ids, "audio": sound}), tmp_path / "a.parquet")
+    with open_store(tmp_path / "a.parquet", Asked(dimension=D)) as store:
+        assert store.chosen.vectors is None and store.chosen.texts == "text"

@@ -90,12 +90,17 @@ def choose(asked: Asked, schema: Any, dimensions: dict[str, int | None], name: s
     guessed = []
     vectors = asked.vectors
     if vectors is None and dimensions:
-        fitting = [key for key, d in dimensions.items() if asked.dimension in (None, d)] or list(dimensions)
+        # What is known as vectors by its content alone has to fit: it may be the ids of tokens, or sound.
+        sure = [key for key in dimensions if can_be_vectors(schema.field(key).type)]
+        fitting = [key for key, d in dimensions.items() if asked.dimension == d] or sure
+        said = _named([f.name for f in schema if _is_text(f.type) and f.name not in dimensions], _TEXTS)
+        fitting = fitting or (list(dimensions) if asked.dimension is None or said is None else [])
         if len(fitting) > 1:
             raise UsageError(
                 f"{name}: {len(fitting)} columns can be the vectors: {', '.join(fitting)}", "choose one with --column"
             )
-        vectors = fitting[0]
+        vectors = fitting[0] if fitting else None
+    if vectors is not None and vectors != asked.vectors:
         guessed.append(f"vectors from {vectors!r} ({_described(schema.field(vectors).type, dimensions[vectors])})")
     strings = [f.name for f in schema if _is_text(f.type) and f.name != vectors]
     whole = [f.name for f in schema if pa.types.is_integer(f.type) or f.name in strings]

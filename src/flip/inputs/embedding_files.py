@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ROWS = 65_536  # rows looked at or copied at a time
-_MOVED = 0.05  # the share of sentences that may stand elsewhere, as "Yes." may
+_MOVED = 0.05  # the share of sentences that may stand elsewhere, as "Yes." may; or that may be others
 
 
 def open_embeddings(path: Path, name: str | None = None) -> NDArray[np.floating[Any]]:
@@ -252,10 +252,11 @@ def require_in_order(path: Path, sentences: Iterable[str]) -> None:
     known = set(own)
     given = [" ".join(sentence.splitlines()).strip() for sentence in sentences]
     moved = [i for i, (mine, other) in enumerate(zip(given, own, strict=False)) if mine != other and mine in known]
-    if len(moved) > _MOVED * len(own):
+    strange = sum(sentence not in known for sentence in given)
+    if len(moved) > _MOVED * len(own) and strange <= _MOVED * len(own):
         raise InputError(
             f"row {moved[0]} of {path} is of {own[moved[0]]!r}, not of {given[moved[0]]!r} ({len(moved)} such rows)",
-            f"{sentences_path(path)} has its sentences in their order",
+            f"{sentences_path(path)} has its sentences in their order; where another one is meant, move that file away",
         )
 
 

@@ -13,14 +13,16 @@ _FORMATS: tuple[tuple[bytes, str, str], ...] = (
     (rb"(?i)<!doctype html|<html[\s>]", "HTML", _PANDOC),
     (rb"<\?xml\s", "XML", "take its sentences out first, one a line"),
     (rb"\{\\rtf\d", "RTF", _PANDOC),
-    (rb"WEBVTT\b|\d+:\d\d(:\d\d)?[,.]\d{3}\s+-->|\[Script Info\]", "subtitles", _SUBTITLES),
+    (rb"WEBVTT(\s+-.*)?$|[\d:]+[,.]\d{3}\s+-->\s+[\d:]+[,.]\d{3}|\[Script Info\]", "subtitles", _SUBTITLES),
     (
-        rb"#\s*(sent_id|text|newdoc id|newpar id|global\.columns)\s*=|\d+(\t[^\t]+){9}$",
+        rb"#\s*(sent_id|newdoc id|newpar id|global\.columns)\s*=|\d+(\t[^\t]+){5}\t(\d+|_)(\t[^\t]+){3}$",
         "CoNLL-U, a word a line",
         "take its sentences out first: sed -n 's/^# text = //p' {file} | flip ...",
     ),
 )
-_MARKUP = re.compile(rb"<(!--|[A-Za-z][\w:.-]*(\s[^<>]*)?/?>)")
+_MARKUP = re.compile(
+    rb"<(!--|(?i:a|body|br|div|em|h[1-6]|head|i?frame|img|li|p|script|span|strong|t[dr]|table|ul|doc)\b)"
+)
 _NUMBER = rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan|-?inf"
 # As numpy.savetxt writes rows; with a word before them, as files of word vectors have them.
 _NUMBERS = re.compile(rb"(\S+[\s,;])?((" + _NUMBER + rb")[\s,;]+){7,}(" + _NUMBER + rb")")
@@ -31,19 +33,25 @@ def require_sentences(line: bytes, after: bytes, name: str) -> None:
 
     Args:
         line: the first that is not blank.
-        after: the next one where the first is a number, else empty.
+        after: the next one where the first is a number, or a row of them, else empty.
         name: of the file.
     """
     for pattern, what, hint in _FORMATS:
         if any(re.match(pattern, one.strip()) for one in (line, after)):
             raise InputError(f"{name}: {what}, no sentences", hint.replace("{file}", _file(name)))
-    if b"." in line and _NUMBERS.fullmatch(line.strip()):
+    if is_numbers(line) and (is_numbers(after) or not after.strip()):
         mark = next((shown for mark, shown in ((b",", ","), (b";", ";"), (b"\t", r"\t")) if mark in line), None)
         separator = f', delimiter="{mark}"' if mark else ""
         raise InputError(
             f"{name}: numbers, no sentences",
             f'as vectors, in Python: numpy.save("u.npy", numpy.loadtxt("{name}"{separator}).astype("float32"))',
         )
+
+
+def is_numbers(line: bytes) -> bool:
+    """Whether a line is a row of numbers, as no sentence is but a list: that ends with a full stop."""
+    bare = line.strip()
+    return b"." in bare and not bare.endswith(b".") and _NUMBERS.fullmatch(bare) is not None
 
 
 def looks_like_markup(line: bytes) -> bool:

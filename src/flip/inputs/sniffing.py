@@ -208,8 +208,9 @@ def _is_header(line: bytes) -> bool:
     """
     for mark in MARKS.encode():
         cells = [one.strip(b'"').lower() for one in line.split(bytes([mark]))]
-        if len(cells) > 1 and all(re.fullmatch(rb"[^\t]+" if mark == 9 else rb"\w[\w.-]*", one) for one in cells):
-            return any(column.encode() in cells for column in TEXT_COLUMNS + VECTOR_COLUMNS)
+        names = all(re.fullmatch(rb"\w[\w.-]*", one) for one in cells)
+        if len(cells) > 1 and (names or mark == 9):
+            return any(column.encode() in cells for column in TEXT_COLUMNS + (VECTOR_COLUMNS if names else ()))
     return False
 
 

@@ -12,6 +12,7 @@ from flip.inputs.sources import decoded
 _TAB_HINT = "is it a TSV?"
 _CELL_HINT = "a cell that holds the separator needs quotation marks"
 _SHOWN = 12  # names of columns
+_LONGEST_CELL = 1 << 24  # characters: a whole document, and not all that an open quotation mark swallows
 
 
 class EmptyTableError(InputError):
@@ -55,6 +56,7 @@ def table_rows(
     for column in (*columns, *needed):
         if lower.count(column.lower()) > 1:
             raise InputError(f"{where}: {lower.count(column.lower())} columns {column!r}", "rename all but one of them")
+    csv.field_size_limit(_LONGEST_CELL)
     reader = csv.reader(
         (line.decode("utf-8", "surrogateescape") for line in iterator),
         delimiter=mark,
@@ -100,7 +102,8 @@ def _unquoted(error: csv.Error, where: str, last: int) -> InputError:
     until = "" if where.endswith(f" {last}") else f" (read until line {last})"
     return InputError(
         f"{where}: not valid CSV: {what}{until}",
-        'a cell that begins with a quotation mark ends with one; within it each is written twice: "He said ""no""."',
+        "a cell that begins with a quotation mark ends with one, and the separator follows at once; within it each is "
+        'written twice, not \\": "He said ""no""."',
     )
 
 

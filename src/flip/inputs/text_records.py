@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flip.errors import InputError
-from flip.inputs.other_text import looks_like_markup, require_sentences
+from flip.inputs.other_text import is_numbers, looks_like_markup, require_sentences
 from flip.inputs.records import Record
 from flip.inputs.sniffing import TEXT_COLUMNS, VECTOR_COLUMNS, TextKind, text_kind
 from flip.inputs.sources import ChunkStream, Source, decoded
@@ -38,7 +38,8 @@ def scan_text(
     if not line:
         return
     mark = None
-    after = found.file.readline(_LINE) if line.strip().isdigit() else b""  # a cue of subtitles begins so
+    # A cue of subtitles begins with its number; a sentence may list numbers.
+    after = found.file.readline(_LINE) if line.strip().isdigit() or is_numbers(line) else b""
     require_sentences(line, after, found.name)
     if excel := _EXCEL.fullmatch(line):
         mark, number, line = excel[1].decode("latin-1"), number + 1, found.file.readline(_LINE)
@@ -64,11 +65,13 @@ def scan_text(
         return
     if kind == "text" and on_note and looks_like_markup(line):
         on_note(f"{found.name}, line {number}: looks like HTML or XML, and each line is read as a sentence")
+    below = False  # a line that is no JSON
     for at, line in enumerate(lines, start=number):
         where = f"{found.name}, line {at}"
         try:
             text = decoded(line, where, found.name).strip()
-            if kind == "text" and text.startswith('{"') and _is_object(text):
+            below = kind == "text" and line.startswith(b'{"') and (below or at == number + 1) and _is_object(text)
+            if below:
                 raise InputError(f"{where}: a JSON object in a text", "leave out the lines before the first of JSON")
             yield rule.record(_parsed(text, where), where) if kind == "jsonl" and text else Record(where, text=text)
         except InputError as error:
@@ -139,7 +142,7 @@ class _Rule:
             if name.lower() not in names:
                 raise InputError(f"{where}: no field {name!r}", f"it has: {listed(fields)}")
         self._look(fields, names)
-        record_id = fields.get(names.get((self.asked and self.asked.ids) or "id", ""))
+        record_id = _value(fields, names, (self.asked and self.asked.ids) or "id")
         if not isinstance(record_id, str | int | None):
             raise InputError(f'{where}: "id" is neither a string nor an integer', _JSONL_HINT)
         said = (fields[names[name.lower()]] for name in self.texts if name.lower() in names)
@@ -147,7 +150,7 @@ class _Rule:
         audio = self._audio(fields, names)
         embedding = None
         if self.asked is not None or (text is None and audio is None):
-            embedding = self._embedding(fields, names, where)
+            embedding = self._embedding(fields, names, where, text is not None)
         if text is None and audio is None and embedding is None:
             raise InputError(
                 f'{where}: no "text", "sentence", "audio" or "embedding" field',
@@ -158,19 +161,23 @@ class _Rule:
     def _audio(self, fields: dict[str, Any], names: dict[str, str]) -> Path | None:
         if self.clips is not None:
             return self.clips / str(fields[names["path"]])
-        value = fields.get(names.get("audio", ""))
+        value = _value(fields, names, "audio")
         return self.found.folder / value if self.kind != "table" and isinstance(value, str) else None
 
-    def _embedding(self, fields: dict[str, Any], names: dict[str, str], where: str) -> np.ndarray | None:
+    def _embedding(
+        self, fields: dict[str, Any], names: dict[str, str], where: str, beside_text: bool
+    ) -> np.ndarray | None:
         named = self.asked.vectors if self.asked is not None else None
         for name in (*VECTOR_COLUMNS, *self._guessed) if named is None else (named,):
-            value = fields.get(names.get(name.lower(), ""))
+            value = _value(fields, names, name)
             if value is None or value == "":
                 continue
             vector = numbers_of(value)
-            if vector is not None:
+            # Beside a text a vector may be a virus, or the embedding of a table the name of a model.
+            doubtful = beside_text and named is None and (name == "vector" or self.kind == "table")
+            if vector is not None and not (doubtful and self.asked and self.asked.dimension not in (None, len(vector))):
                 return vector
-            if name != "vector" or name == named:  # which may be a virus
+            if not doubtful and (name != "vector" or name == named):
                 raise InputError(f'{where}: "{name}" is not a list of numbers', "a vector is written [0.1, -0.2, ...]")
         return None
 
@@ -179,12 +186,15 @@ class _Rule:
         if self._looked:
             return
         self._looked = True
-        texts = [names[name] for name in self.texts if isinstance(fields.get(names.get(name, "")), str)]
+        texts = [names[name.lower()] for name in self.texts if isinstance(_value(fields, names, name), str)]
         if len(texts) > 1:
             self._say(f"texts from {texts[0]!r}; {texts[1]!r} is not used")
         if self.asked is None or self.asked.vectors is not None or self.asked.dimension is None:
             return
-        fitting = [name for name, value in fields.items() if width_of(value) == self.asked.dimension]
+        fitting = [
+            name for name, value in fields.items()
+            if width_of(value) == self.asked.dimension and not _is_whole(numbers_of(value))
+        ]  # fmt: skip
         used = next(
             (names[name] for name in VECTOR_COLUMNS if name in names and numbers_of(fields[names[name]]) is not None),
             None,
@@ -198,6 +208,16 @@ class _Rule:
     def _say(self, message: str) -> None:
         if self.on_note:
             self.on_note(f"{self.found.name}: {message}")
+
+
+def _value(fields: dict[str, Any], names: dict[str, str], name: str) -> Any:
+    """What stands under a name, in any case; None where nothing does."""
+    return fields[names[name.lower()]] if name.lower() in names else None
+
+
+def _is_whole(vector: np.ndarray | None) -> bool:
+    """Whether all numbers are whole: the ids of tokens, a mask."""
+    return vector is not None and bool((vector == vector.round()).all())
 
 
 def _json(found: Source, start: bytes, rule: _Rule) -> Iterator[Record | InputError]:
