@@ -147,7 +147,8 @@ def text_kind(line: bytes, name: str, column: str | None = None) -> TextKind:
     does not close it belongs to JSON over several lines.
     """
     line, suffix = line.strip(), ending(name)
-    if line.startswith(b"{") and not re.match(rb"\{[^\"':,{}]+\}\s*\w", line):  # "{laughs} Hello" is a sentence
+    # "{laughs} Hello" is a sentence, "{{ name }}" and "{% if %}" are templates.
+    if line.startswith(b"{") and not re.match(rb"\{[^\"':,{}]+\}(\s*\w|$)|\{[{%]", line):
         return "json" if _is_open(line) else "jsonl"
     if line.startswith(b"[") and (suffix in JSONL_SUFFIXES | {".json"} or _opens_array(line)):
         return "json"
