@@ -181,6 +181,12 @@ def test_numbers_that_cannot_be_are_refused(vectors: np.ndarray, sentences: list
         flip.fit(vectors, sentences, **wrong)
 
 
+def test_a_seed_is_one_that_everything_random_takes(vectors: np.ndarray, sentences: list[str]) -> None:
+    for seed in (-1, 2**32):
+        with pytest.raises(UsageError, match=r"is not from 0 to 2\^32 - 1"):
+            flip.fit(vectors, sentences, seed=seed)
+
+
 def test_a_list_of_words_is_a_vocabulary(vectors: np.ndarray, sentences: list[str]) -> None:
     lens = flip.fit(vectors[:400], sentences[:400], vocabulary=["the", "train", "late", "train"], epochs=1, rank=8)
     assert lens.words == ("the", "train", "late")

@@ -62,13 +62,15 @@ class TrainConfig:
         """Refuses what does not go together.
 
         Raises:
-            UsageError: bernoulli with counts, multinomial calibrated, zeros that could not be saved, or no number of
-                passes, ranks or sentences that there can be.
+            UsageError: bernoulli with counts, multinomial calibrated, zeros that could not be saved, or a number that
+                there cannot be of passes, ranks, sentences or seeds.
         """
         for name in ("rank", "epochs", "batch_size", "patience", "check_every"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise UsageError(f"{name} {value!r} is no number of 1 or more")
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"seed {self.seed} is not from 0 to 2^32 - 1")
         if self.l1 and self.rank is None and self.inputs == "whitened":
             raise UsageError(
                 "--l1 with --rank full on whitened embeddings: the matrix of the raw embedding has no zeros",
