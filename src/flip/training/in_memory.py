@@ -61,13 +61,13 @@ def fit_checkpoint(
     Raises:
         InputError: too few sentences to split, or none of dev has a word of the vocabulary.
     """
+    config = choose("flip", rank, {**(options or {}), "seed": seed}, X.shape[1])
     rows = split_rows([(sentence,) for sentence in sentences], split, seed)
     texts = {part: [sentences[i] for i in chosen] for part, chosen in rows.items()}
     parts = {part: np.ascontiguousarray(X[chosen], np.float32) for part, chosen in rows.items()}
     if not texts["train"]:
         raise InputError("no sentence to train on", "give more sentences")
     words = vocabulary or build_vocabulary(texts["train"], Tokenizer())
-    config = choose("flip", rank, {**(options or {}), "seed": seed}, X.shape[1])
     bags = training_bags(texts["train"], words, config.recipe)
     language = language_of(words, bags)
     dev = DevData((parts["dev"],), dev_references(texts["dev"], words, config.recipe), function_words(words, language))
