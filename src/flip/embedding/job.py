@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from flip.inputs.records import Record
 
 
+_LOOKED_AT = 16  # rows
+
+
 @dataclass(frozen=True)
 class Embedded:
     """What was written.
@@ -165,7 +168,7 @@ class Job:
     def _still_gives(self) -> bool:
         """Whether the encoder, which may be code that was changed, gives the first of the vectors that are there."""
         rows = open_embeddings(self.target)
-        items = list(self.spool.items(0, self.encoder.batch_size))  # as the first batch was
+        items = list(self.spool.items(0, _LOOKED_AT))
         spoken = any("audio" in item for item in items)
         return spoken or still_gives(self.encoder, [item["text"] for item in items], rows[: len(items)])
 
