@@ -26,7 +26,7 @@ ENGLISH = [
     "Ask old Zyzzyva about it.",
     "Hi Siobhan!",
     "2024-05-01",
-    "ChatGPT and Claude are LLMs.",
+    "Zyzzyva and music are LLMs.",
     "LOGIN FAILED",
 ]
 WARNING = "many words are not in the vocabulary: another language or subject"
