@@ -159,6 +159,11 @@ def test_what_is_neither_texts_nor_vectors_is_one_error(lens: flip.Lens, tmp_pat
     assert len(lens.explain(text for text in ["A dog.", "A cat."])) == 2
 
 
+def test_a_sentence_that_is_too_long_for_the_name_of_a_file_is_none(lens: flip.Lens) -> None:
+    for text in ("The train was late. " * 20, "a\0b", "x" * 900):
+        assert lens.explain(text, topn=1).words
+
+
 def test_what_may_be_untrue_is_said(lens: flip.Lens, vectors: np.ndarray) -> None:
     loaded = flip.load()
     for what, message in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from html import escape
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.floating[Any]]
 
-_LONGEST_NAME = 1024
 _ROWS = 1024  # embedded, or scored, at a time
 
 
@@ -150,7 +150,7 @@ class Lens:
         if isinstance(what, Path):
             return [Record(str(what), audio=what)], False
         if isinstance(what, str):
-            if len(what) < _LONGEST_NAME and Path(what).is_file():
+            if os.path.isfile(what):  # noqa: PTH113  (of a long sentence, Path raises)
                 raise InputError(f"{what!r} is a file", "a recording is a pathlib.Path; of a text file give its lines")
             return [Record("text", text=what)], False
         if isinstance(what, Iterator):
