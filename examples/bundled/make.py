@@ -30,10 +30,10 @@ from flip.inputs.records import Record, read_lines
 from flip.model.card import write_card
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from flip.model.config import CheckpointConfig
-from flip.model.spread import Spread
-from flip.text.bags import bags_of_words
+from flip.model.embedding_stats import EmbeddingStats
+from flip.text.bow import bags_of_words
 from flip.text.stopwords import function_words
-from flip.text.surfaces import SurfaceCounter
+from flip.text.surface_forms import SurfaceCounter
 from flip.text.tokenize import Tokenizer, normalize, unicode_words
 from flip.training.calibration import choose_bias_weight
 from flip.training.recipes import TrainConfig
@@ -129,7 +129,7 @@ def main() -> None:
     about = CheckpointConfig(
         encoder=describe(encoder),
         dimension=u.shape[1],
-        embeddings=Spread.of((u,), whole),
+        embeddings=EmbeddingStats.of((u,), whole),
         rank=trainer.best.rank,
         objective="bernoulli",
         recipe="flip",
@@ -294,7 +294,7 @@ def people() -> list[str]:
 
 def reordered(bags: Any, order: Any) -> Any:
     """Bags in another order."""
-    from flip.text.bags import Bags
+    from flip.text.bow import Bags
 
     sizes = bags.sizes[order]
     indptr = np.concatenate([[0], np.cumsum(sizes)])

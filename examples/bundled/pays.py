@@ -24,7 +24,7 @@ from flip.evaluation.registry import EvaluationOptions
 from flip.inputs.embedding_files import open_embeddings, read_sentences
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
-from flip.text.bags import bags_of_words
+from flip.text.bow import bags_of_words
 from flip.text.stopwords import function_words
 from flip.text.tokenize import Tokenizer, unicode_words
 from flip.text.vocabulary import build_vocabulary

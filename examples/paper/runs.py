@@ -14,7 +14,7 @@ from typing import Any
 
 from flip.data.published_configs import load_vocabulary
 from flip.device import torch_device
-from flip.training.material import Material, of_manifest
+from flip.training.datasets import TrainingDatasets, of_manifest
 from flip.training.pipeline import train
 from flip.training.recipes import TrainConfig, choose
 
@@ -102,7 +102,7 @@ def trained(run: Path, args: argparse.Namespace, vocab: Path, *options: object, 
     text = text or args.text
     chosen = ingredients(options)
 
-    def material() -> Material:
+    def material() -> TrainingDatasets:
         return of_manifest(
             args.data, run, load_vocabulary(vocab), train=args.train, extra=chosen["extra"], dev=args.dev,
             test=args.test, text=text, sim_threshold=chosen["sim_threshold"],

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from flip import load_checkpoint
-from flip.explain.groups import GroupWords
 from flip.inputs.columns import Asked
 from flip.inputs.stores import open_store
+from flip.stores.groups import GroupWords
 
 
 def main() -> None:

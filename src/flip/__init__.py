@@ -30,7 +30,7 @@ _HOMES = {
     "UsageError": "errors",
     "Vocabulary": "text.vocabulary",
     "augment": "data.augmentation",
-    "bags_of_words": "text.bags",
+    "bags_of_words": "text.bow",
     "build_vocabulary": "text.vocabulary",
     "evaluate": "evaluation.metrics",
     "fit": "lens",
@@ -40,7 +40,7 @@ _HOMES = {
     "load_encoder": "encoders",
     "references": "evaluation.metrics",
     "save_checkpoint": "model.checkpoint",
-    "top_keywords": "explain.keywords",
+    "top_keywords": "model.keywords",
 }
 
 __all__ = [
@@ -84,11 +84,11 @@ if TYPE_CHECKING:
     from flip.errors import FlipError, InputError, UnavailableError, UsageError
     from flip.evaluation.metrics import References, evaluate, references
     from flip.explain.explainer import Explainer
-    from flip.explain.keywords import top_keywords
     from flip.lens import Lens, fit, load
     from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from flip.model.keywords import top_keywords
     from flip.model.linear import FactorizedLogLinear, LogLinear
-    from flip.text.bags import bags_of_words
+    from flip.text.bow import bags_of_words
     from flip.text.tokenize import Tokenizer
     from flip.text.vocabulary import Vocabulary, build_vocabulary
     from flip.training.recipes import TrainConfig

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from flip.evaluation.metrics import References
-from flip.text.bags import Bags
+from flip.text.bow import Bags
 from flip.text.vocabulary import Vocabulary
 from flip.training.recipes import TrainConfig
 from flip.training.run_folder import train_run

@@ -21,7 +21,7 @@ import torch
 from flip.data.splitting import split_rows
 from flip.encoders import Encoder
 from flip.evaluation.metrics import References, evaluate, references
-from flip.text.bags import Bags, bags_of_words
+from flip.text.bow import Bags, bags_of_words
 from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import Vocabulary, build_vocabulary
 from flip.training.recipes import TrainConfig

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flip.data.given_vectors import split_vectors
 from flip.data.pairs import finish_dropping, keep_common_rows
+from flip.data.precomputed import split_vectors
 from flip.embedding.job import embed
 from flip.embedding.shards import Shard
 from flip.encoders.embedding_info import EmbeddingInfo, FailedInput

@@ -22,7 +22,7 @@ from flip.evaluation.metrics import (
 )
 from flip.evaluation.word_ranking import rank, top_words
 from flip.model.linear import FactorizedLogLinear, LogLinear
-from flip.text.bags import bags_of_indices
+from flip.text.bow import bags_of_indices
 from flip.text.vocabulary import Vocabulary
 
 WORDS = Vocabulary(("boston", "late", "the", "train", "was"))

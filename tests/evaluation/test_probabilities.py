@@ -7,7 +7,7 @@ from flip.evaluation.metrics import References
 from flip.evaluation.probabilities import calibration, perplexity, sparsity, threshold_f1
 from flip.evaluation.word_ranking import Ranking, rank
 from flip.model.linear import LogLinear
-from flip.text.bags import bags_of_indices
+from flip.text.bow import bags_of_indices
 
 
 def test_perplexity_equals_a_plain_line_in_float64() -> None:

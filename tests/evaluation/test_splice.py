@@ -5,7 +5,7 @@ import pytest
 
 from flip.evaluation.metrics import accuracy, hits
 from flip.evaluation.splice import PENALTIES, Dictionary, choose_penalty, decompose, embed_concepts, tune_splice
-from flip.text.bags import bags_of_indices
+from flip.text.bow import bags_of_indices
 from flip.text.vocabulary import Vocabulary
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from flip.evaluation.word_ranking import Ranking
 from flip.evaluation.word_recall import BANDS, bands_as_text, found_words, recall_by_frequency, times_found
-from flip.text.bags import Bags, bags_of_indices
+from flip.text.bow import Bags, bags_of_indices
 
 
 def ranked(*rows: list[int]) -> Ranking:

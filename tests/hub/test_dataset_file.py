@@ -56,6 +56,6 @@ def test_no_network_is_known_at_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) 
         pytest.fail("the client was left to try again and again")
 
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr("flip.hub.dataset_file._fetch", fetched)
+    monkeypatch.setattr("flip.hub.dataset_file.fetch", fetched)
     with pytest.raises(UnavailableError, match="the hub is out of reach"):
         dataset_file(ADDRESS)

@@ -14,7 +14,7 @@ import pytest
 from flip.cli.app import main
 from flip.errors import InputError, UsageError
 from flip.hub import pull as flip_hub
-from flip.hub.pull import Source
+from flip.hub.client import Source
 from hub_server import COMMIT, Hub, hub_server, point_client_to
 
 SUB = "mcv15/rank-512"

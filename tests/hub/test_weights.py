@@ -8,7 +8,8 @@ import pytest
 
 from flip.errors import InputError, UnavailableError
 from flip.hub import weights
-from flip.hub.weights import WeightFile, WeightFolder, content_hash, hub_cache, resolve, resolve_folder
+from flip.hub.client import hub_cache
+from flip.hub.weights import WeightFile, WeightFolder, content_hash, resolve, resolve_folder
 
 CONTENT = b"weights"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from flip.evaluation.metrics import ranking_metrics, references
 from flip.evaluation.word_ranking import Ranking, without_repetitions
-from flip.text.bags import bags_of_words
+from flip.text.bow import bags_of_words
 from flip.text.references import ReferenceReader
 from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import Vocabulary

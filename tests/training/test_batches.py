@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from flip.text.bags import bags_of_indices
+from flip.text.bow import bags_of_indices
 from flip.training import batches
 from flip.training.batches import Batches, batch_edges, published_edges
 from flip.training.distributed import Group

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from flip.evaluation.metrics import References
-from flip.text.bags import bags_of_indices
+from flip.text.bow import bags_of_indices
 from flip.text.tokenize import Tokenizer, TokenizerName
 from flip.text.vocabulary import build_vocabulary
 from flip.training import trainer as training

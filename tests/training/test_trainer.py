@@ -21,7 +21,7 @@ from flip.model import tensors
 from flip.model.checkpoint import load_model
 from flip.model.config import CheckpointConfig
 from flip.model.linear import FactorizedLogLinear, LogLinear
-from flip.text.bags import Bags, bags_of_indices
+from flip.text.bow import Bags, bags_of_indices
 from flip.text.vocabulary import Vocabulary
 from flip.training import run_folder as runs
 from flip.training import trainer as training
@@ -409,7 +409,7 @@ def test_numbers_too_small_for_float32_do_not_slow_training_down() -> None:
 
 _TINY = """
 import numpy as np, torch
-from flip.text.bags import bags_of_indices
+from flip.text.bow import bags_of_indices
 from flip.evaluation.metrics import References
 from flip.training.recipes import TrainConfig
 from flip.training.trainer import Trainer

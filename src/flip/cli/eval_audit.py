@@ -16,8 +16,8 @@ from flip.cli.output import Output, fail, shown
 if TYPE_CHECKING:
     from flip.cli.options import EvalSettings
     from flip.cli.settings import Settings
-    from flip.evaluation.audit import FormReading, Reading
     from flip.inputs.stores import Store
+    from flip.stores.audit import CompressionAudit, RecallEstimate
 
 CAVEAT = (
     "A term that is read here can be read by whoever has the vectors. One that is not may still be read by a stronger, "
@@ -51,9 +51,9 @@ def audit_store(settings: Settings, out: Output) -> None:
     from flip.encoders.embedding_info import EmbeddingInfo
     from flip.encoders.identity import require_dimension, require_same_encoder
     from flip.errors import InputError, UsageError
-    from flip.evaluation.audit import Audit
     from flip.inputs.records import read_lines
     from flip.inputs.stores import open_store
+    from flip.stores.audit import Audit
 
     own = settings.eval
     if len(own.sentences) != 1 or own.audit is None:
@@ -101,7 +101,7 @@ def audit_store(settings: Settings, out: Output) -> None:
             out.record({"store": store.name, "rows": rows} | as_fields(form))
     out.note(f"note: {CAVEAT}")
     if own.report is not None:
-        from flip.evaluation.audit_page import write_page
+        from flip.stores.audit_page import write_page
 
         write_page(own.report, store.name, rows, found, CAVEAT)
         out.note(f"wrote {own.report}")
@@ -123,7 +123,7 @@ def _readable(store: Store) -> Iterator[tuple[Any, list[str], int]]:
     """Vectors and texts of the rows that have both, and how many rows the part has."""
     import numpy as np
 
-    from flip.explain.read_ahead import one_ahead
+    from flip.inputs.prefetch import one_ahead
 
     name = str(store.chosen.texts)
     for part in one_ahead(store.parts([name])):
@@ -133,10 +133,10 @@ def _readable(store: Store) -> Iterator[tuple[Any, list[str], int]]:
         yield part.vectors[usable], [texts[i] for i in np.flatnonzero(usable)], len(texts)
 
 
-def as_fields(form: FormReading) -> dict[str, Any]:
+def as_fields(form: CompressionAudit) -> dict[str, Any]:
     """As in output records: shares from 0 to 1."""
 
-    def reading(one: Reading | None) -> dict[str, float] | None:
+    def reading(one: RecallEstimate | None) -> dict[str, float] | None:
         names = ("recall", "low", "high", "precision")
         return None if one is None else {name: round(getattr(one, name), 4) for name in names}
 
@@ -148,7 +148,7 @@ def as_fields(form: FormReading) -> dict[str, Any]:
     return {"form": form.form, "bytes": form.bytes} | costs | {"terms": terms}
 
 
-def _draw(form: FormReading, out: Output) -> None:
+def _draw(form: CompressionAudit, out: Output) -> None:
     from rich.table import Table
 
     out.show(shown(f"{form.form}: {form.bytes:g} bytes a vector", "bold"))
@@ -169,5 +169,5 @@ def _draw(form: FormReading, out: Output) -> None:
     out.show(table)
 
 
-def _percent(reading: Reading | None) -> str:
+def _percent(reading: RecallEstimate | None) -> str:
     return "" if reading is None else f"{100 * reading.recall:.1f}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flip.cli.settings import Settings
     from flip.encoders.base import Encoder
     from flip.text.vocabulary import Vocabulary
-    from flip.training.encoder_runs import Experiment
+    from flip.training.experiments import Experiment
 
 _OF_MODELS = ("model", "compare", "data", "dataset", "text", "sim_threshold", "method", "train", "dev")
 _HINT = "flip eval sents.txt --encoder minilm --encoder labse, or flip eval store.parquet --audit terms.txt"
@@ -29,7 +29,7 @@ def encoders_on_sentences(settings: Settings, out: Output) -> list[Case]:
     from flip.device import torch_device
     from flip.errors import UsageError
     from flip.inputs.sources import require_one_stdin
-    from flip.training.encoder_runs import Experiment
+    from flip.training.experiments import Experiment
 
     own = settings.eval
     if not own.encoder:

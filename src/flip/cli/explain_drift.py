@@ -8,14 +8,14 @@ from flip.cli.output import shown
 
 if TYPE_CHECKING:
     from flip.cli.explain_store import With
-    from flip.explain.drift import DriftWord, Moments
+    from flip.stores.drift import DriftWord, Moments
 
 
 def show_drift(old: With, new: With) -> None:
     """Prints one record."""
     from dataclasses import asdict
 
-    from flip.explain.drift import drift
+    from flip.stores.drift import drift
 
     found = drift(_moments(old), _moments(new), old.checkpoint, old.settings.explain.topn)
     shares = old.vouched and new.vouched
@@ -36,7 +36,7 @@ def show_drift(old: With, new: With) -> None:
 
 
 def _moments(job: With) -> Moments:
-    from flip.explain.drift import Moments
+    from flip.stores.drift import Moments
 
     moments = Moments(job.checkpoint)
     with job.out.progress(f"reading {job.store.name}") as on_rows:

@@ -11,17 +11,17 @@ from flip.cli.output import shown
 
 if TYPE_CHECKING:
     from flip.cli.explain_store import With
-    from flip.explain.find import Found
     from flip.inputs.stores import Part
+    from flip.stores.search import SearchHit
 
 
 def find_rows(job: With, terms: str, *, any_word: bool, most: int, output: Path | None) -> None:
     """Prints the rows that most probably carry the words; writes them with all their columns."""
-    from flip.explain.find import Finder, terms_of
+    from flip.stores.search import Search, terms_of
 
     asked = terms_of(terms, job.checkpoint)
     schema = job.store.extended(*_added(job)) if output is not None else None
-    finder = Finder(job.checkpoint, asked, "any" if any_word else "all", most)
+    finder = Search(job.checkpoint, asked, "any" if any_word else "all", most)
     chosen = job.store.chosen
     columns = None if output is not None else [name for name in (chosen.ids, chosen.texts) if name is not None]
     with job.out.progress("looking") as on_rows:
@@ -56,9 +56,9 @@ def _added(job: With) -> list[Any]:
     return [arrow().field("probability", arrow().float32())] if job.vouched else []
 
 
-def _write(path: Path, schema: Any, job: With, found: list[Found]) -> None:
-    from flip.explain.store_output import writing
+def _write(path: Path, schema: Any, job: With, found: list[SearchHit]) -> None:
     from flip.inputs.columns import arrow
+    from flip.stores.write import writing
 
     pa = arrow()
     with writing(path, schema) as writer:
@@ -71,9 +71,9 @@ def write_sparse(job: With, path: Path) -> None:
     """The id, or the row, and the words of every row as indices and weights."""
     import numpy as np
 
-    from flip.explain.find import SparseWords
-    from flip.explain.store_output import writing
     from flip.inputs.columns import arrow
+    from flip.stores.search import SparseWords
+    from flip.stores.write import writing
 
     pa = arrow()
     sparse, ids = SparseWords(job.checkpoint), job.store.chosen.ids

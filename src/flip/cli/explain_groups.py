@@ -10,7 +10,7 @@ from flip.cli.output import shown
 
 if TYPE_CHECKING:
     from flip.cli.explain_store import With
-    from flip.explain.groups import Group
+    from flip.stores.groups import Group
 
     # The label of each row of a part, and the part's vectors that can be explained; None where a row has no label.
     Labels = Callable[[Any, Any], list[Any]]
@@ -24,7 +24,7 @@ def explain_groups(
     job: With, column: str | None, clusters: int | None, labels: Path | None, output: Path | None
 ) -> None:
     """Prints one record for each group; writes a table of labels, and the store with the cluster of every row."""
-    from flip.explain.groups import GroupWords
+    from flip.stores.groups import GroupWords
 
     schema = _with_clusters(job) if output is not None else None
     read = [column] if column is not None else []
@@ -82,7 +82,7 @@ def _label(value: Any) -> Any:
 
 
 def _by_cluster(job: With, k: int) -> Labels:
-    from flip.explain.clusters import find_clusters
+    from flip.stores.clusters import find_clusters
 
     with job.out.progress("clustering") as on_rows:
 
@@ -132,8 +132,8 @@ def _add_places(places: dict[Any, Any], part: Any, labels: list[Any], axes: tupl
 
 def _write_labels(path: Path, job: With, groups: list[Group], places: dict[Any, Any], axes: tuple[str, ...]) -> None:
     """x, y and text of each group, as the label layer of an atlas takes them."""
-    from flip.explain.store_output import writing
     from flip.inputs.columns import arrow
+    from flip.stores.write import writing
 
     pa = arrow()
     job.out.note(
@@ -166,8 +166,8 @@ def _with_clusters(job: With) -> Any:
 
 def _write_clusters(path: Path, schema: Any, job: With, labelled: Labels, names: dict[Any, str]) -> None:
     """The store with the cluster of every row, and its first words."""
-    from flip.explain.store_output import writing
     from flip.inputs.columns import arrow
+    from flip.stores.write import writing
 
     pa = arrow()
     with writing(path, schema) as writer:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from flip.cli.options import ExplainSettings, StoreSettings
     from flip.cli.settings import Settings
-    from flip.explain.store_words import Counts
     from flip.inputs.columns import Asked
     from flip.inputs.stores import Part, Store
     from flip.model.checkpoint import Checkpoint
+    from flip.stores.words import Counts
 
 
 def asked(own: StoreSettings, ids: str | None = None) -> Asked:
@@ -52,8 +52,8 @@ class With:
 
     def parts(self, columns: list[str] | None, *, again: bool = False) -> Iterator[tuple[Part, Any]]:
         """The parts of the store, and which of their rows can be explained; counted where they are not read `again`."""
-        from flip.explain.read_ahead import one_ahead
-        from flip.explain.store_words import ROWS, Counts
+        from flip.inputs.prefetch import one_ahead
+        from flip.stores.words import ROWS, Counts
 
         counts = Counts() if again else self.counts
         for part in one_ahead(self.store.parts(columns, ROWS)):
@@ -138,9 +138,9 @@ class Job:
     ) -> None:
         """Does the job, and reports rows without words; ends the command where some hold NaN."""
         from flip.errors import InputError, UsageError
-        from flip.explain.store_words import Counts
         from flip.inputs.sniffing import is_input_file
         from flip.inputs.stores import open_store
+        from flip.stores.words import Counts
 
         if len(inputs) != 1:
             raise UsageError(f"{len(inputs)} inputs, and one store is worked on at a time", "leave the others out")
@@ -193,8 +193,8 @@ class Job:
     @staticmethod
     def _compare(old: With, against: str, asked: Asked, encoder: str | None) -> None:
         from flip.cli.explain_drift import show_drift
-        from flip.explain.store_words import Counts
         from flip.inputs.stores import open_store
+        from flip.stores.words import Counts
 
         with open_store(against, asked) as store:
             _say_columns(store, old.out)
@@ -221,8 +221,8 @@ class Job:
 
 
 def _write_words(path: Path, job: With) -> None:
-    from flip.explain.store_output import writing
-    from flip.explain.store_words import WordColumns
+    from flip.stores.words import WordColumns
+    from flip.stores.write import writing
 
     own = job.settings.explain
     least = job.least if job.vouched else 0.0
@@ -267,8 +267,8 @@ def _vouched(store: Store, checkpoint: Checkpoint, encoder: str | None, out: Out
 
 def _require_apart(path: Path | None, inputs: list[str]) -> None:
     """Before anything is read: an output must have an ending that is known, and not be an input."""
-    from flip.explain.store_output import require_writable
     from flip.files import require_apart
+    from flip.stores.write import require_writable
 
     if path is None:
         return

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from flip.cli.output import shown
 from flip.cli.terminal import visible
-from flip.explain.reading import Mark, Reading, State, read
+from flip.explain.annotate import Annotation, State, Token, read
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -32,7 +32,7 @@ _SIDES = {"shared": "both say", "only_input": "only the first", "only_against": 
 class View:
     """Draws records.
 
-    topn, least: see `flip.explain.reading.read`.  every: improbable words too.  scores: those as well.
+    topn, least: see `flip.explain.annotate.read`.  every: improbable words too.  scores: those as well.
     """
 
     def __init__(self, explainer: Explainer, *, topn: int, least: float, every: bool, scores: bool) -> None:
@@ -78,7 +78,7 @@ class View:
         names |= {"faint": "faint", "lost": "lost", "unknown": "not in vocabulary"}
         return Text("  ").join(Text(_FORMS[state][0].format(names[state]), _FORMS[state][1]) for state in _FORMS)
 
-    def _said(self, reading: Reading, *, of_text: bool) -> list[RenderableType]:
+    def _said(self, reading: Annotation, *, of_text: bool) -> list[RenderableType]:
         listed = reading.others + (reading.unlikely if self._every else [])
         parts: list[RenderableType] = []
         if listed:
@@ -167,7 +167,7 @@ def _title(record: dict[str, Any]) -> Text:
     return shown(own, "bold") if own or "text" not in record else Text("(blank)", "dim")
 
 
-def _marked(marks: list[Mark]) -> Text:
+def _marked(marks: list[Token]) -> Text:
     text = Text()
     for mark in marks:
         if mark.state is None:

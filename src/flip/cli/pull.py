@@ -13,7 +13,8 @@ from flip.cli.output import Output, shown
 
 if TYPE_CHECKING:
     from flip.cli.settings import Settings
-    from flip.hub.pull import Listing, Source
+    from flip.hub.client import Source
+    from flip.hub.pull import Listing
 
 EPILOG = """\b
 Examples:
@@ -50,13 +51,14 @@ def pull(
     from flip.data.published_files import complete_manifest
     from flip.errors import UsageError
     from flip.hub import pull as hub
+    from flip.hub.client import Source
     from flip.model.locate import is_bundled
 
     own = settings.pull
     if is_bundled(repo):
         _export(repo, own.output, out)
         return
-    source = hub.Source.parse(repo, dataset)
+    source = Source.parse(repo, dataset)
     patterns = include or []
     if dry_run:
         if settings.offline:

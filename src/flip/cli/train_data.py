@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flip.encoders.base import Encoder
     from flip.text.tokenize import TokenizerName
     from flip.text.vocabulary import Vocabulary
-    from flip.training.material import Material
+    from flip.training.datasets import TrainingDatasets
     from flip.training.recipes import TrainConfig
 
 
@@ -65,12 +65,12 @@ def require_source(settings: Settings, *also: str) -> None:
         raise UsageError("--tokenizer makes a vocabulary, and --vocab is one", "leave one of them out")
 
 
-def prepare(settings: Settings, out: Output) -> Material:
+def prepare(settings: Settings, out: Output) -> TrainingDatasets:
     """Reads the datasets that a manifest names, or makes them of a CORPUS in the folder of the run."""
     return _from_corpus(settings, out) if settings.train.corpus else _from_manifest(settings)
 
 
-def _from_corpus(settings: Settings, out: Output) -> Material:
+def _from_corpus(settings: Settings, out: Output) -> TrainingDatasets:
     from flip.training.run_folder import DATA
 
     own = settings.train
@@ -116,7 +116,7 @@ def read_corpus(settings: Settings, times: int, out: Output) -> dict[str, Part]:
     from flip.data.corpora import augmented, read_plain
     from flip.errors import UsageError
     from flip.inputs.records import read_taught
-    from flip.training.material import AUGMENTED
+    from flip.training.datasets import AUGMENTED
 
     own = settings.train
     parts = read_plain(own.corpus, own.split, settings.seed, lambda message: out.note(f"note: {message}"))
@@ -135,9 +135,9 @@ def embedded(
     choose_words: Callable[[list[str]], Vocabulary],
     settings: Settings,
     out: Output,
-) -> Material:
+) -> TrainingDatasets:
     """Embeds the parts into `folder`, with a bar."""
-    from flip.training.material import of_corpus
+    from flip.training.datasets import of_corpus
 
     own = settings.train
     with progress_of_parts(parts, False, out) as on_rows:
@@ -155,12 +155,12 @@ def note_blank_lines(parts: dict[str, Part], out: Output) -> None:
 
 def _of_given_vectors(
     vectors: Path, settings: Settings, choose_words: Callable[[list[str]], Vocabulary], out: Output
-) -> Material:
+) -> TrainingDatasets:
     from itertools import chain
 
     from flip.errors import UsageError
     from flip.inputs.records import read_records
-    from flip.training.material import of_vectors
+    from flip.training.datasets import of_vectors
     from flip.training.run_folder import DATA
 
     own = settings.train
@@ -189,10 +189,10 @@ def augmentation(own: TrainSettings, encoder: Encoder) -> int:
     return 0 if own.recipe == "paper" or encoder.device == "api" else 2
 
 
-def _from_manifest(settings: Settings) -> Material:
+def _from_manifest(settings: Settings) -> TrainingDatasets:
     from flip.data.published_configs import load_vocabulary
     from flip.errors import UsageError
-    from flip.training.material import of_manifest
+    from flip.training.datasets import of_manifest
 
     own = settings.train
     assert own.data is not None

@@ -5,25 +5,28 @@ An interrupted run goes on, see `flip.embedding.journal`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import orjson
 
 from flip.data.pairs import finish_dropping
-from flip.embedding.journal import Journal
-from flip.embedding.shards import Shard, rows_of_shards
+from flip.embedding.journal import Batch, Journal
+from flip.embedding.shards import Shard
 from flip.embedding.spool import Spool
 from flip.embedding.work import Work
-from flip.encoders.base import adapted
+from flip.encoders.adapters import adapted
 from flip.encoders.embedding_info import EmbeddingInfo
 from flip.encoders.identity import describe, still_gives
 from flip.errors import FlipError, InputError, UsageError
 from flip.files import is_stream, os_errors
-from flip.inputs.embedding_files import embeddings_json, open_embeddings
+from flip.inputs.embedding_files import embeddings_json, open_embeddings, read_sentences, sentences_path
 from flip.locks import held
 
 if TYPE_CHECKING:
@@ -197,3 +200,39 @@ class Job:
                     journal.remove()
                     spool.remove()
             return Embedded(target, work.finish(target, self.description), resumed, fresh=True)
+
+
+def rows_of_shards(output: Path, description: EmbeddingInfo, spool: Spool) -> Iterator[tuple[Batch, np.ndarray]]:
+    """What parts of the same inputs by the same encoder hold: for each its inputs, and their vectors (count, d).
+
+    Args:
+        output: OUT.npy of the whole.
+        description: of the whole; a part's must be the same but for its inputs.
+        spool: the inputs of the whole.
+    """
+    for path in sorted(output.parent.glob(f"{output.stem}.shard-*-of-*.npy")):
+        match = re.search(r"\.shard-(\d+)-of-(\d+)\.npy$", path.name)
+        about = EmbeddingInfo.read(path)
+        if not match or not about.encoder.name:
+            continue
+        start, stop = Shard(int(match[1]), int(match[2])).span(spool.total)
+        digest = hashlib.sha256()
+        for item in spool.items(start, stop):
+            digest.update(orjson.dumps(item) + b"\n")
+        part = replace(description, inputs=stop - start, input=f"sha256:{digest.hexdigest()}")
+        if not about.is_made_as(part) or len(rows := open_embeddings(path)) != about.rows:
+            continue
+        lines = read_sentences(sentences_path(path)) if sentences_path(path).is_file() else []
+        if len(lines) != len(rows):
+            continue
+        failed = {start + item.input: item.error for item in about.failed}
+        vectors = np.zeros((stop - start, rows.shape[1]), rows.dtype)
+        heard, row = {}, 0
+        for i, item in enumerate(spool.items(start, stop), start):
+            if i in failed:
+                continue
+            vectors[i - start] = rows[row]
+            if lines[row] and not item["text"]:
+                heard[i] = lines[row]
+            row += 1
+        yield Batch(start, stop - start, about.truncated or 0, failed, heard, list(about.warnings)), vectors

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import orjson
-
-from flip.embedding.journal import Batch
-from flip.encoders.embedding_info import EmbeddingInfo
 from flip.errors import UsageError
-from flip.inputs.embedding_files import open_embeddings, read_sentences, sentences_path
 
 if TYPE_CHECKING:
-    from flip.embedding.spool import Spool
+    pass
 
 
 @dataclass(frozen=True)
@@ -59,39 +52,3 @@ def torchrun_number(name: str, default: int, environment: Mapping[str, str] = os
     if not value.isdecimal():
         raise UsageError(f"{name} is {value!r} in the environment, not a number", f"unset {name}")
     return int(value)
-
-
-def rows_of_shards(output: Path, description: EmbeddingInfo, spool: Spool) -> Iterator[tuple[Batch, np.ndarray]]:
-    """What parts of the same inputs by the same encoder hold: for each its inputs, and their vectors (count, d).
-
-    Args:
-        output: OUT.npy of the whole.
-        description: of the whole; a part's must be the same but for its inputs.
-        spool: the inputs of the whole.
-    """
-    for path in sorted(output.parent.glob(f"{output.stem}.shard-*-of-*.npy")):
-        match = re.search(r"\.shard-(\d+)-of-(\d+)\.npy$", path.name)
-        about = EmbeddingInfo.read(path)
-        if not match or not about.encoder.name:
-            continue
-        start, stop = Shard(int(match[1]), int(match[2])).span(spool.total)
-        digest = hashlib.sha256()
-        for item in spool.items(start, stop):
-            digest.update(orjson.dumps(item) + b"\n")
-        part = replace(description, inputs=stop - start, input=f"sha256:{digest.hexdigest()}")
-        if not about.is_made_as(part) or len(rows := open_embeddings(path)) != about.rows:
-            continue
-        lines = read_sentences(sentences_path(path)) if sentences_path(path).is_file() else []
-        if len(lines) != len(rows):
-            continue
-        failed = {start + item.input: item.error for item in about.failed}
-        vectors = np.zeros((stop - start, rows.shape[1]), rows.dtype)
-        heard, row = {}, 0
-        for i, item in enumerate(spool.items(start, stop), start):
-            if i in failed:
-                continue
-            vectors[i - start] = rows[row]
-            if lines[row] and not item["text"]:
-                heard[i] = lines[row]
-            row += 1
-        yield Batch(start, stop - start, about.truncated or 0, failed, heard, list(about.warnings)), vectors

@@ -15,7 +15,7 @@ import numpy as np
 
 from flip.embedding.journal import Batch, Journal
 from flip.encoders.embedding_info import EmbeddingInfo, FailedInput
-from flip.encoders.mixed import encode_inputs
+from flip.encoders.multimodal import encode_inputs
 from flip.errors import InputError
 from flip.files import replacing
 from flip.inputs.embedding_files import audio_path, sentences_path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
@@ -23,7 +22,6 @@ DEFAULT_ENCODER = "minilm"
 # takes 200 bytes and more for each, and is given no more than can be read.
 LONGEST = 131_072
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-_UNSTEADY = 0.1  # of the largest entry; half precision differs by less between batches
 # Options that change the vectors of a sentence: embeddings made with different ones do not belong together.
 IDENTIFYING = ("prompt", "dimensions", "task_type")
 
@@ -111,70 +109,6 @@ class Encoder(ABC):
         """Ends calls of `encode` that wait to try again."""
 
 
-_OF_AN_ENCODER = (
-    "name", "dimension", "revision", "modalities", "device", "options", "longest", "batch_size", "concurrency",
-    "weights", "truncated", "weights_of", "stop",
-)  # fmt: skip
-
-
-class ForeignEncoder(Encoder):
-    """An encoder of what is no `Encoder`: a function of sentences, or an object with a method `encode`."""
-
-    def __init__(self, encoder: Any, name: str) -> None:
-        """Takes over what else of an `Encoder` the object has; without a dimension, one word is embedded to see it.
-
-        Raises:
-            UsageError: neither can be called.
-            InputError, UnavailableError: as `encode` below, of that word.
-        """
-        self.given = encoder
-        self._encode = encoder.encode if hasattr(encoder, "encode") else encoder
-        if not callable(self._encode):
-            raise UsageError(
-                f"encoder {name!r}: not an Encoder, but {_kind(encoder)}",
-                "give a function of a list of sentences, or an object with encode(batch)",
-            )
-        self.name, self._steady = name, False
-        for attribute in _OF_AN_ENCODER:
-            if (found := getattr(encoder, attribute, None)) is not None:
-                setattr(self, attribute, found)
-        self.device = str(self.device)
-        if not hasattr(self, "dimension"):
-            shape = as_matrix(_answer(self._encode, ["dimension"], self.name), self.name).shape
-            if len(shape) != 2 or shape[0] != 1 or not shape[1]:
-                raise InputError(f"encoder {self.name} gave shape {shape} for one input, expected (1, d)")
-            self.dimension = shape[1]
-
-    def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
-        """What the function or the method gives; `flip.encoders.base.encode` checks it.
-
-        Raises:
-            InputError: the first of several inputs gets another vector when it is alone, as with dropout.
-        """
-        found: NDArray[np.float32] = self._encode(list(batch))
-        if len(batch) > 1 and not self._steady:
-            together, alone = (as_matrix(u, self.name)[:1] for u in (found, self._encode([batch[0]])))
-            same = together.shape == alone.shape
-            if same and abs(together - alone).max() > _UNSTEADY * max(abs(together).max(), abs(alone).max()):
-                raise InputError(
-                    f"encoder {self.name} gives {batch[0]!r} another vector beside others than alone",
-                    "is it in training mode, with dropout? Does it normalise over the batch?",
-                )
-            self._steady = True
-        return found
-
-
-def adapted(encoder: Any, name: str | None = None) -> Encoder:
-    """The encoder itself, or a ForeignEncoder of it, called `name` or what it is called in Python."""
-    if isinstance(encoder, Encoder):
-        return encoder
-    kind = ForeignEncoder
-    loaded = sys.modules.get("sentence_transformers")
-    if loaded is not None and isinstance(encoder, loaded.SentenceTransformer):
-        from flip.encoders.sentence_transformers import GivenModel as kind
-    return kind(encoder, name or str(getattr(encoder, "__name__", type(encoder).__name__)))
-
-
 def in_language(encoder: Encoder, language: str | None) -> Encoder:
     """The same encoder for inputs of another language; as it is where None is given."""
     if language is None:
@@ -200,7 +134,7 @@ def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[NDArray[np.fl
         UnavailableError: it failed.
     """
     given = [item[: encoder.longest] if isinstance(item, str) else item for item in batch]
-    vectors = as_matrix(_answer(encoder.encode, given, encoder.name), encoder.name)
+    vectors = as_matrix(answer(encoder.encode, given, encoder.name), encoder.name)
     if vectors.shape != (len(batch), encoder.dimension):
         expected = (len(batch), encoder.dimension)
         raise InputError(f"encoder {encoder.name} gave shape {vectors.shape} for a batch, expected {expected}")
@@ -208,7 +142,7 @@ def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[NDArray[np.fl
     return vectors, [one or item != kept for one, item, kept in zip(cut, batch, given, strict=True)]
 
 
-def _answer(embed: Callable[[list[Any]], Any], batch: list[Any], name: str) -> Any:
+def answer(embed: Callable[[list[Any]], Any], batch: list[Any], name: str) -> Any:
     """What an encoder gives for a batch. It may be anybody's code: whatever it raises is said in one line."""
     try:
         return embed(batch)
@@ -255,7 +189,7 @@ def read_texts(batch: Sequence[str | Path], encoder: str) -> list[str]:
     for item in batch:
         if not isinstance(item, str):
             hint = "transcribe it first, or use a speech encoder" if isinstance(item, Path) else "give strings"
-            raise InputError(f"{item}: {encoder} reads text, not {_kind(item)}", hint)
+            raise InputError(f"{item}: {encoder} reads text, not {kind_of(item)}", hint)
     return [str(item) for item in batch]
 
 
@@ -265,7 +199,7 @@ def require_batch(batch: Sequence[str | Path]) -> None:
         raise InputError(f"{str(batch)[:40]!r} is one input, not a list of them", f"encode([{str(batch)[:20]!r}])")
 
 
-def _kind(item: object) -> str:
+def kind_of(item: object) -> str:
     return "audio" if isinstance(item, Path) else type(item).__name__
 
 

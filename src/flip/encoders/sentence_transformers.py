@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.device import matmul_dtype, torch_device
-from flip.encoders.base import Encoder, EncoderOptions, ForeignEncoder, read_texts
+from flip.encoders.base import Encoder, EncoderOptions, read_texts
+from flip.encoders.foreign import ForeignEncoder
 from flip.errors import InputError, UnavailableError, UsageError
-from flip.hub.weights import content_hash, hub_cache, names_on_hub
+from flip.hub.client import hub_cache
+from flip.hub.weights import content_hash, names_on_hub
 
 if TYPE_CHECKING:
     import torch

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.evaluation.word_ranking import Ranking
-    from flip.text.bags import Bags
+    from flip.text.bow import Bags
     from flip.text.vocabulary import Vocabulary
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.evaluation.metrics import Estimate, hits
-from flip.text.bags import Bags, bags_of_indices
+from flip.text.bow import Bags, bags_of_indices
 from flip.text.references import ReferenceReader
 from flip.text.stopwords import ENGLISH
 

@@ -15,7 +15,7 @@ from flip.errors import InputError
 from flip.evaluation.metrics import Estimate, hit_counts, hits
 from flip.evaluation.word_ranking import REPEATED
 from flip.inputs.sources import lines_of
-from flip.text.bags import Bags, bags_of_indices
+from flip.text.bow import Bags, bags_of_indices
 from flip.text.references import ReferenceReader
 from flip.text.tokenize import normalize
 

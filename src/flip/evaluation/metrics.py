@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.evaluation.word_ranking import REPEATED, Ranking, rank
-from flip.text.bags import Bags, bags_of_indices
+from flip.text.bow import Bags, bags_of_indices
 from flip.text.references import ReferenceReader
 
 if TYPE_CHECKING:

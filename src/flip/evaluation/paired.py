@@ -14,7 +14,7 @@ from flip.evaluation.metrics import hits
 from flip.evaluation.probabilities import calibration_gaps
 from flip.evaluation.word_changes import FEWEST, WordChange, word_changes
 from flip.evaluation.word_ranking import Ranking, rank, without_repetitions
-from flip.text.bags import bags_of_indices
+from flip.text.bow import bags_of_indices
 from flip.text.references import ReferenceReader
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flip.evaluation.metrics import References
     from flip.evaluation.word_ranking import Ranking
     from flip.model.linear import Model
-    from flip.text.bags import Bags
+    from flip.text.bow import Bags
 
 _BINS = 15
 _RESAMPLES = 200

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from flip.evaluation.metrics import References
     from flip.evaluation.word_ranking import Ranking
     from flip.model.checkpoint import Checkpoint
-    from flip.text.bags import Bags
+    from flip.text.bow import Bags
     from flip.text.tokenize import TokenSource
     from flip.text.vocabulary import Vocabulary
 
@@ -201,7 +201,7 @@ def _entity_rows(subject: Subject) -> dict[str, Any]:
 
 def _perplexity(subject: Subject) -> Figures:
     from flip.evaluation.probabilities import perplexity
-    from flip.text.bags import bags_of_words
+    from flip.text.bow import bags_of_words
 
     bags = bags_of_words(subject.sought.texts.values(), subject.checkpoint.vocabulary)
     found = perplexity(subject.checkpoint.model, subject.embeddings, bags, subject.options.device)

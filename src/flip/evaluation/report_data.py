@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flip.evaluation.evaluate import sentence_details
 from flip.evaluation.word_ranking import BIAS_WEIGHTS
 from flip.evaluation.word_recall import times_found
-from flip.text.pieces import Reader
+from flip.text.align import Reader
 
 if TYPE_CHECKING:
     from flip.evaluation.evaluate import Measured

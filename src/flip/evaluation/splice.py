@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from flip.encoders.base import Encoder
     from flip.model.linear import Array
-    from flip.text.bags import Bags
+    from flip.text.bow import Bags
     from flip.text.tokenize import TokenSource
     from flip.text.vocabulary import Vocabulary
 

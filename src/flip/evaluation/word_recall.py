@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.evaluation.word_ranking import Ranking
-    from flip.text.bags import Bags
+    from flip.text.bow import Bags
 
 BANDS = (1, 2, 5, 10, 25, 100, 500)  # sentences that a word is in, at least
 

@@ -13,23 +13,23 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.base import adapted
+from flip.encoders.adapters import adapted
 from flip.encoders.catalog import require_harmless
 from flip.encoders.identity import require_dimension, require_encoder_of
-from flip.encoders.mixed import encode_inputs
+from flip.encoders.multimodal import encode_inputs
 from flip.errors import InputError, UsageError
 from flip.explain.contrast import SIDES, Contrast
-from flip.explain.doubts import doubt
-from flip.explain.keywords import Scores
-from flip.explain.read_ahead import one_ahead, ready_batches
+from flip.explain.text_warnings import text_warning
+from flip.inputs.prefetch import one_ahead, ready_batches
 from flip.inputs.records import Record
-from flip.text.pieces import Reader
+from flip.model.keywords import Scores
+from flip.text.align import Reader
 
 if TYPE_CHECKING:
     from flip.encoders.base import Encoder
     from flip.encoders.transcriber import Transcriber, Transcript
-    from flip.explain.keywords import Keyword
     from flip.model.checkpoint import Checkpoint
+    from flip.model.keywords import Keyword
     from flip.model.linear import Array
 
     # Vectors, extra fields of the output and errors of a batch, by position; a blank line is in none of them.
@@ -231,7 +231,7 @@ class Explainer:
 
     def _far(self, vectors: dict[int, Array]) -> list[bool]:
         """Which vectors lie far outside those of the training."""
-        spread = self.checkpoint.spread
+        spread = self.checkpoint.embedding_stats
         if spread is None or not vectors:
             return [False] * len(vectors)
         return list(spread.far(np.stack(list(vectors.values()))).tolist())
@@ -253,7 +253,7 @@ class Explainer:
         """The warnings of `extra` and of a text; nothing where there is none. words: those of the text, if at hand."""
         if words is None:
             words = {word for piece in self.reader.pieces(text or "") for word in piece.words}
-        said = doubt(text or "", words, self.checkpoint)
+        said = text_warning(text or "", words, self.checkpoint)
         return {"warnings": [*extra.get("warnings", []), said]} if said else {}
 
     @cached_property

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flip.explain.reading import STATES, Mark, read
+from flip.explain.annotate import STATES, Token, read
 from flip.files import replacing
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def write_page(
         path: of the page.
         records: of `explainer.stream`, errors too.
         explainer: what made them.
-        least, topn: see `flip.explain.reading.read`.
+        least, topn: see `flip.explain.annotate.read`.
         on_record: called with the number of records written.
 
     Returns:
@@ -116,7 +116,7 @@ def _row(record: dict[str, Any], explainer: Explainer, least: float, topn: int) 
     }
 
 
-def _mark(mark: Mark) -> str | list[Any]:
+def _mark(mark: Token) -> str | list[Any]:
     return mark.text if mark.state is None else [mark.text, STATES.index(mark.state), mark.probability]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flip.errors import UnavailableError, UsageError
-from flip.hub.pull import Source, _fetch, described
+from flip.hub.client import Source, described, fetch
 
 PREFIX = "hf://datasets/"
 
@@ -31,7 +31,7 @@ def dataset_file(address: str, *, offline: bool = False) -> Path:
     if not offline:
         if not here:
             described(source, revision or None)
-        return _fetch(source, path, revision or None, None)
+        return fetch(source, path, revision or None, None)
     if folder is None or not here:
         raise UnavailableError(f"{address} is not in the cache, and the hub may not be asked", "leave --offline out")
     return folder / path

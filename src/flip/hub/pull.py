@@ -10,52 +10,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
 
-from flip.errors import FlipError, InputError, UnavailableError, UsageError
+from flip.errors import InputError, UnavailableError
 from flip.files import os_errors, sha256
-from flip.hub.weights import hub_cache
+from flip.hub.client import Source, described, fetch
 from flip.locks import held
 
 CHECKPOINT_FILES = ("model.safetensors", "vocab.json", "config.json")
 # Never pickles or code: nothing that could run.
 SUFFIXES = (".safetensors", ".json", ".jsonl", ".npy", ".txt", ".yaml")
 _DAY = 86_400  # seconds
-
-
-@dataclass(frozen=True)
-class Source:
-    """`owner/name[/subfolder]` on the hub."""
-
-    repo: str
-    subfolder: str = ""
-    dataset: bool = False
-
-    @classmethod
-    def parse(cls, name: str, dataset: bool = False) -> Source:
-        """Splits the name; a UsageError where it is not of that form."""
-        parts = name.rstrip("/").split("/")
-        if len(parts) < 2 or any(part in ("", ".", "..") or "\\" in part for part in parts):
-            raise UsageError(f"{name!r} is not a repository", "OWNER/NAME or OWNER/NAME/SUBFOLDER")
-        return cls("/".join(parts[:2]), "/".join(parts[2:]), dataset)
-
-    @property
-    def kind(self) -> str:
-        """What the hub calls it."""
-        return "dataset" if self.dataset else "model"
-
-    @property
-    def storage(self) -> Path:
-        """Its folder in the cache."""
-        return hub_cache() / f"{self.kind}s--{self.repo.replace('/', '--')}"
-
-    def cached(self, revision: str | None = None) -> Path | None:
-        """The folder in the cache that an earlier pull of this revision filled; asks nobody."""
-        storage = self.storage
-        ref = storage / "refs" / (revision or "main")
-        commit = ref.read_text().strip() if ref.is_file() else revision
-        folder = storage / "snapshots" / str(commit) / self.subfolder
-        return folder if commit and folder.is_dir() else None
 
 
 @dataclass(frozen=True)
@@ -148,21 +112,6 @@ def list_files(source: Source, *, revision: str | None = None, include: Sequence
     )
 
 
-def described(source: Source, revision: str | None) -> Any:
-    """What the hub says of a repository: asked once, where the client tries half a minute to fetch a file.
-
-    Raises:
-        UnavailableError: no such repository or revision, no right to it, or no network.
-    """
-    from huggingface_hub import HfApi
-
-    try:
-        ask = HfApi().dataset_info if source.dataset else HfApi().model_info
-        return ask(source.repo, revision=revision, files_metadata=True)
-    except Exception as error:  # the client passes on what its HTTP library raises, and that differs by version
-        raise translated(error, source, revision) from error
-
-
 def pull(
     source: Source,
     *,
@@ -206,7 +155,7 @@ def pull(
     with held(place / "pull", place):
         root = output
         for file in listing.files:
-            path = _fetch(source, file.path, revision, output)
+            path = fetch(source, file.path, revision, output)
             with os_errors(path, "read"):
                 if fault := file.fault(path):
                     path.resolve().unlink()  # a blob of the cache, or the file itself
@@ -228,17 +177,6 @@ def _remove_orphans(place: Path, listing: Listing) -> None:
             with suppress(FileNotFoundError):
                 if there & set(path.name.split(".")) or path.stat().st_mtime < time.time() - _DAY:
                     path.unlink()
-
-
-def _fetch(source: Source, path: str, revision: str | None, output: Path | None) -> Path:
-    """Downloads one file, unless it is there, and says where it lies."""
-    from huggingface_hub import hf_hub_download
-
-    try:
-        # Not by the commit: only a named revision is remembered in the cache, for the next start without a network.
-        return Path(hf_hub_download(source.repo, path, repo_type=source.kind, revision=revision, local_dir=output))
-    except Exception as error:  # see list_files
-        raise translated(error, source, revision, path) from error
 
 
 def _local(source: Source, revision: str | None, include: Sequence[str], output: Path | None) -> Pulled:
@@ -291,54 +229,6 @@ def _hint(paths: list[str], source: Source, include: Sequence[str]) -> str:
     if folders:
         return f"it has: {', '.join(f'{source.repo}/{folder}' for folder in folders[:8])}"
     return "check the folder" if source.dataset else "is it a dataset? then add --dataset"
-
-
-def translated(error: Exception, source: Source, revision: str | None, path: str | None = None) -> FlipError:
-    """What the client raised, as an error that says what to do.  path: of the file that was asked for, if any."""
-    from huggingface_hub import errors
-
-    what = f"{source.repo}/{path}" if path else source.repo
-    if isinstance(error, errors.HFValidationError):
-        return UsageError(f"{source.repo!r} is not a repository: {_one_line(error)}", "OWNER/NAME[/SUBFOLDER]")
-    if isinstance(error, errors.GatedRepoError):
-        return UnavailableError(f"{source.repo} is gated", "accept its terms on the hub, and set HF_TOKEN")
-    if isinstance(error, errors.RevisionNotFoundError):
-        return UnavailableError(f"{source.repo} has no revision {revision!r}", "name a branch, a tag or a commit")
-    if isinstance(error, errors.RepositoryNotFoundError):
-        other = "leave --dataset out for a model" if source.dataset else "--dataset for data"
-        return UnavailableError(
-            f"no {source.kind} {source.repo!r} on the hub",
-            f"check the name; {other}; a private one needs HF_TOKEN",
-        )
-    # Where the hub refuses, the client looks into the cache, and then says only that nothing is there.
-    response: Any = getattr(
-        error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) else error, "response", None
-    )
-    status = getattr(response, "status_code", None)
-    if status == 401:
-        return UnavailableError(f"{what}: the hub refused the token", "check HF_TOKEN")
-    if status == 403:
-        return UnavailableError(f"{what}: access denied", "does the token in HF_TOKEN have the right to read it?")
-    if status == 404:
-        return UnavailableError(f"{what}: not found on the hub", "check the name and the revision")
-    if status == 429:
-        wait = response.headers.get("Retry-After")
-        hint = f"try again in {wait} s; it goes on" if wait else "try again later; it goes on"
-        return UnavailableError(f"{what}: the hub limits the rate of requests", f"{hint}; HF_TOKEN raises the limit")
-    if status is not None:
-        return UnavailableError(f"{what}: the hub answered {status}", "try again later; complete files are kept")
-    if isinstance(error, (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)) or path is None:
-        return UnavailableError(
-            f"{what}: the hub is out of reach: {_one_line(error)}",
-            "check the network and HF_ENDPOINT; --offline takes what is in the cache",
-        )
-    return UnavailableError(
-        f"{what}: download failed: {_one_line(error)}", "give the same command again; complete files are kept"
-    )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _git_hash(path: Path) -> str:

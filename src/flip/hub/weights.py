@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from flip.errors import InputError, UnavailableError
 from flip.files import sha256
+from flip.hub.client import Source, hub_cache, translated
 
 
 @dataclass(frozen=True)
@@ -109,12 +109,6 @@ def is_local(file: WeightFile) -> bool:
     return _local(file) is not None
 
 
-def hub_cache() -> Path:
-    """The folder of huggingface_hub's cache, found without importing it: most starts need nothing of it."""
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
-    return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
-
-
 def _local(file: WeightFile) -> Resolved | None:
     return _from_cache(file) or _from_wheel(file)
 
@@ -148,8 +142,6 @@ def names_on_hub(repo: str, install: str) -> set[str]:
 
 def _missing(what: str, error: Exception, install: str) -> UnavailableError:
     """What the client raised, with what else there is to do than to ask the hub."""
-    from flip.hub.pull import Source, translated
-
     repo, name = "/".join(what.split("/")[:2]), "/".join(what.split("/")[2:])
     said = translated(error, Source(repo), None, name or None)
     return UnavailableError(f"{said.message}, and it is not on this machine", f"{said.hint}; {install}")

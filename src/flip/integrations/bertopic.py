@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError, UnavailableError
-from flip.explain.groups import GroupWords
 from flip.lens import Lens, load, require_matrix
+from flip.stores.groups import GroupWords
 
 try:
     from bertopic.representation import BaseRepresentation
@@ -31,7 +31,7 @@ class LensRepresentation(BaseRepresentation):  # type: ignore[misc]
     """Words that the embeddings of a topic say more than those of all other documents do.
 
     No text is read: the documents may be in any language that the encoder knows, or recordings. The words are those of
-    `flip.explain.groups.GroupWords`: each is said more by an interval that holds for all words and topics together. Its
+    `flip.stores.groups.GroupWords`: each is said more by an interval that holds for all words and topics together. Its
     weight is its part of the divergence of the topic's words from the rest's, p log(p / q) with p its mean probability
     in the topic and q that in the rest. A topic of fewer than five documents, or of all documents, or without such a
     word has no words.

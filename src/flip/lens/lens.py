@@ -13,11 +13,12 @@ from warnings import warn
 import numpy as np
 
 from flip.encoders import load_encoder
-from flip.encoders.base import adapted, as_matrix, encode, require_batch
+from flip.encoders.adapters import adapted
+from flip.encoders.base import as_matrix, encode, require_batch
 from flip.encoders.identity import describe
 from flip.errors import InputError, UsageError
+from flip.explain.annotate import read
 from flip.explain.explainer import Explainer
-from flip.explain.reading import read
 from flip.inputs.records import Record
 from flip.lens.results import Contrasted, Explanation, Result
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -195,7 +196,7 @@ def fit(
         sentences: of the embeddings; None where X holds sentences.
         encoder: that made the embeddings, or is to make them (minilm by default); as for `load`.
         vocabulary: the words to learn; by default the most frequent ones.
-        rank, seed, device: see `flip.training.in_memory.fit_checkpoint`.
+        rank, seed, device: see `flip.training.fit.fit_checkpoint`.
         options: ingredients of training, such as epochs=3 or lr=0.004; see `TrainConfig`.
 
     Raises:
@@ -205,7 +206,7 @@ def fit(
     from dataclasses import fields
 
     from flip.text.vocabulary import Vocabulary
-    from flip.training.in_memory import fit_checkpoint
+    from flip.training.fit import fit_checkpoint
     from flip.training.recipes import TrainConfig
 
     if unknown := options.keys() - {field.name for field in fields(TrainConfig)}:

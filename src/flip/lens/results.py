@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flip.explain.reading import Reading
+    from flip.explain.annotate import Annotation
 
 _STYLES = {
     "kept": "font-weight:600",
@@ -26,7 +26,7 @@ class Explanation:
     warnings: why its words may be untrue: another language, a vector from elsewhere, a text that is too long.
     """
 
-    def __init__(self, record: dict[str, Any], reading: Reading, likely: float) -> None:
+    def __init__(self, record: dict[str, Any], reading: Annotation, likely: float) -> None:
         self._record, self._reading, self._likely = record, reading, likely
         self.words: list[dict[str, Any]] = record["keywords"]
         self.unknown: list[str] = record.get("unknown", [])

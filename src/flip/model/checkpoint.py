@@ -14,6 +14,7 @@ from flip.encoders.identity import EncoderIdentity
 from flip.errors import InputError, UsageError
 from flip.files import read_json, write_json
 from flip.model.config import CheckpointConfig
+from flip.model.embedding_stats import EmbeddingStats
 from flip.model.linear import FactorizedLogLinear, LogLinear, Model
 from flip.model.locate import (
     CONFIG_FILE,
@@ -24,7 +25,6 @@ from flip.model.locate import (
     infer_encoder,
     locate,
 )
-from flip.model.spread import Spread
 from flip.model.tensors import SCALE, narrowed, quantized, read_pickled, read_safetensors, saving
 from flip.text.stopwords import function_words
 from flip.text.tokenize import Tokenizer
@@ -99,7 +99,7 @@ class Checkpoint:
         return function_words(self.vocabulary, self.config.function_words)
 
     @property
-    def spread(self) -> Spread | None:
+    def embedding_stats(self) -> EmbeddingStats | None:
         """Where the training embeddings lie; None where it is not stored."""
         return self.config.embeddings
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from flip.encoders.identity import EncoderIdentity
-from flip.model.spread import Spread
+from flip.model.embedding_stats import EmbeddingStats
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class CheckpointConfig:
 
     encoder: EncoderIdentity = field(default_factory=EncoderIdentity)
     dimension: int | None = None
-    embeddings: Spread | None = None
+    embeddings: EmbeddingStats | None = None
     rank: int | str | None = None
     objective: str = "multinomial"
     recipe: str | None = None
@@ -67,7 +67,7 @@ class CheckpointConfig:
         ours = {key: stored[key] for key, kind in kinds.items() if isinstance(stored.get(key), kind)}
         encoder = stored.get("encoder")
         named = {"name": encoder} if isinstance(encoder, str) else encoder if isinstance(encoder, dict) else {}
-        spread = Spread.from_dict(stored.get("embeddings"), dimension)
+        spread = EmbeddingStats.from_dict(stored.get("embeddings"), dimension)
         known = ours.keys() | ({"encoder"} if named else set()) | ({"embeddings"} if spread else set())
         return cls(
             encoder=EncoderIdentity.from_dict(named),
@@ -83,7 +83,7 @@ class CheckpointConfig:
             value = getattr(self, one.name)
             if isinstance(value, EncoderIdentity):
                 value = value.to_dict() if value.name else None
-            elif isinstance(value, Spread):
+            elif isinstance(value, EmbeddingStats):
                 value = value.to_dict()
             if one.name != "others" and value is not None and value != {}:
                 found[one.name] = value

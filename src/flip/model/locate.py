@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.hub import pull as hub
+from flip.hub.client import Source
 
 MODEL_FILE, VOCAB_FILE, CONFIG_FILE = hub.CHECKPOINT_FILES
 SUFFIXES = (".safetensors", ".pt")
@@ -135,15 +136,15 @@ def _complete(model: Path, vocab: Path | None) -> CheckpointFiles:
     return CheckpointFiles(model, vocab, own, beside(CONFIG_FILE))
 
 
-def _pulled(source: hub.Source, name: str, offline: bool, progress: bool) -> Path:
+def _pulled(source: Source, name: str, offline: bool, progress: bool) -> Path:
     try:
         return hub.pull(source, offline=offline, progress=progress).folder
     except UnavailableError as error:
         raise UnavailableError(f"there is no folder {name!r} here; {error.message}", error.hint) from error
 
 
-def _on_hub(name: str) -> hub.Source | None:
+def _on_hub(name: str) -> Source | None:
     try:
-        return hub.Source.parse(name)
+        return Source.parse(name)
     except UsageError:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from flip.text.bags import Bags, bags_of_indices
+from flip.text.bow import Bags, bags_of_indices
 from flip.text.references import ReferenceReader
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from flip.errors import InputError, UsageError
 from flip.files import is_stream, read_json, write_json
 from flip.locks import held
 from flip.text.scripts import scripts, unsegmented
-from flip.text.surfaces import SurfaceCounter
+from flip.text.surface_forms import SurfaceCounter
 from flip.text.tokenize import LONGEST_NGRAM, Tokenizer, normalize
 
 _CHUNK = 4096  # sentences counted at a time; memory stays that of the counters
@@ -25,7 +25,7 @@ _CHUNK = 4096  # sentences counted at a time; memory stays that of the counters
 class Vocabulary:
     """Words in index order, with the tokenizer that finds them in text, and how people write them.
 
-    surfaces: word -> its most frequent form in text, where that is another, see `flip.text.surfaces`.
+    surfaces: word -> its most frequent form in text, where that is another, see `flip.text.surface_forms`.
 
     Saved as two files: `vocab.json` maps word to index, as published; `vocab.options.json` beside it holds the
     tokenizer's options and the surfaces (in a checkpoint folder, config.json does), and the hash of the words that they

@@ -9,7 +9,7 @@ import numpy as np
 from flip.evaluation.metrics import References, hits
 from flip.evaluation.word_ranking import rank, top_words
 from flip.model.ranking import sigmoid
-from flip.text.bags import bags_of_indices
+from flip.text.bow import bags_of_indices
 from flip.text.stopwords import ENGLISH, Language
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.model.linear import Model
-    from flip.text.bags import Bags
+    from flip.text.bow import Bags
     from flip.text.vocabulary import Vocabulary
 
     Floats = NDArray[np.float64]

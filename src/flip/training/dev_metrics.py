@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.model.linear import Model
-    from flip.text.bags import Bags
+    from flip.text.bow import Bags
 
     View = NDArray[np.floating[Any]]
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from flip.text.bags import Bags
+    from flip.text.bow import Bags
     from flip.training.recipes import TrainConfig
 
 

@@ -19,12 +19,12 @@ from flip.evaluation.word_ranking import rank
 from flip.model.card import write_card
 from flip.model.checkpoint import Checkpoint, load_model, save_checkpoint
 from flip.model.config import CheckpointConfig
+from flip.model.embedding_stats import EmbeddingStats
 from flip.model.locate import MODEL_FILE
-from flip.model.spread import Spread
 from flip.text.stopwords import function_words
 from flip.training.calibration import choose_bias_weight, language_of
+from flip.training.datasets import views_of
 from flip.training.distributed import ALONE
-from flip.training.material import views_of
 from flip.training.run_folder import kept_epoch, open_run, precision_of, train_run
 from flip.training.targets import dev_references, training_bags
 from flip.training.trainer import Trainer
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from flip.encoders.identity import EncoderIdentity
     from flip.model.checkpoint import SavedType
     from flip.model.linear import Model
-    from flip.text.bags import Bags
+    from flip.text.bow import Bags
     from flip.text.vocabulary import Vocabulary
+    from flip.training.datasets import TrainingDatasets
     from flip.training.distributed import Group
-    from flip.training.material import Material
     from flip.training.progress import Epoch
     from flip.training.recipes import TrainConfig
 
@@ -66,7 +66,7 @@ class Trained:
 
 
 def train(
-    prepare: Callable[[], Material],
+    prepare: Callable[[], TrainingDatasets],
     folder: Path,
     configure: Callable[[int], TrainConfig],
     *,
@@ -141,7 +141,7 @@ def train(
         )  # fmt: skip
 
 
-def _references(material: Material, data: Dataset) -> References:
+def _references(material: TrainingDatasets, data: Dataset) -> References:
     return references(data.sentences(material.text), material.vocabulary)
 
 
@@ -153,7 +153,7 @@ def described(
     return CheckpointConfig(
         encoder=encoder,
         dimension=int(views[0].shape[1]),
-        embeddings=Spread.of(views, trainer.train.whole or trainer.n),
+        embeddings=EmbeddingStats.of(views, trainer.train.whole or trainer.n),
         rank=trainer.best.rank,
         objective=config.objective,
         recipe=config.recipe,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from flip.model.checkpoint import SavedType
     from flip.model.config import CheckpointConfig
-    from flip.text.bags import Bags
+    from flip.text.bow import Bags
     from flip.text.vocabulary import Vocabulary
     from flip.training.progress import Epoch
     from flip.training.recipes import Precision

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flip.evaluation.metrics import References, references
-from flip.text.bags import Bags, bags_of_words
+from flip.text.bow import Bags, bags_of_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -44,7 +44,7 @@ class Trainer:
 
     >>> import numpy as np
     >>> from flip import DevData, References, TrainConfig, Trainer, TrainingData
-    >>> from flip.text.bags import bags_of_indices
+    >>> from flip.text.bow import bags_of_indices
     >>> word = np.arange(64) % 8
     >>> u = np.eye(8, dtype=np.float32)[word] + np.random.default_rng(0).normal(scale=0.1, size=(64, 8))
     >>> bags = bags_of_indices([i] for i in word)

@@ -13,7 +13,7 @@ from flip.evaluation.metrics import References
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from flip.text.bags import Bags
+    from flip.text.bow import Bags
 
 
 _SEEN = 1000  # rows

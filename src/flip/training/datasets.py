@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flip.data.given_vectors import split_vectors
 from flip.data.manifest import MANIFEST, load_dataset, load_manifest, require_same_dimension
+from flip.data.precomputed import split_vectors
 from flip.embedding.corpus import prepare_corpus
 from flip.encoders.identity import UNKNOWN, EncoderIdentity, common_encoder, describe
 from flip.errors import InputError
@@ -28,7 +28,7 @@ AUGMENTED = "augmented"  # the part with sentences made of others
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingDatasets:
     """Datasets with their vocabulary, and what config.json says of encoder and data.
 
     train: the whole sentences, and after them those made of them, if any.
@@ -66,7 +66,7 @@ def of_corpus(
     split: str = "",
     batch_size: int | None = None,
     on_rows: Callable[[str, int, int], None] | None = None,
-) -> Material:
+) -> TrainingDatasets:
     """Embeds a corpus into `folder`, and chooses words of its training sentences.
 
     Args:
@@ -92,7 +92,7 @@ def of_vectors(
     sources: Sequence[str] = (),
     split: str,
     seed: int,
-) -> tuple[Material, int]:
+) -> tuple[TrainingDatasets, int]:
     """Splits vectors and their sentences into `folder`, see `split_vectors`; other arguments as of `of_corpus`.
 
     Returns:
@@ -112,7 +112,7 @@ def _of_parts(
     encoder: EncoderIdentity,
     sources: Sequence[str],
     split: str,
-) -> Material:
+) -> TrainingDatasets:
     sentences = datasets["train"].sentences()
     description: dict[str, Any] = {
         "manifest": f"{folder.name}/{MANIFEST}",
@@ -124,7 +124,7 @@ def _of_parts(
     if AUGMENTED in datasets:
         learned = f"train,{AUGMENTED}"
         description[AUGMENTED] = len(datasets[AUGMENTED].sentences())
-    return Material(
+    return TrainingDatasets(
         load_dataset(folder / MANIFEST, learned), len(sentences), datasets["dev"], datasets["test"],
         choose_words(sentences), encoder, description,
     )  # fmt: skip
@@ -144,7 +144,7 @@ def of_manifest(
     embedding_pair: tuple[str, str] | None = None,
     sim_threshold: float | None = None,
     alpha: float = 0.5,
-) -> Material:
+) -> TrainingDatasets:
     """The datasets that a manifest names.
 
     Args:
@@ -182,7 +182,7 @@ def of_manifest(
         "dev": dev,
         "test": test if tested else None,
     }
-    return Material(learn, len(whole.embeddings[0].open()), check, tested, vocabulary, about, description, text)
+    return TrainingDatasets(learn, len(whole.embeddings[0].open()), check, tested, vocabulary, about, description, text)
 
 
 def _known(encoder: EncoderIdentity, dimension: int) -> EncoderIdentity:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flip.data.given_vectors import split_vectors
+from flip.data.precomputed import split_vectors
 
 
 @pytest.mark.parametrize("kind", ["float64", "float32", "float16"])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from flip.evaluation.audit import FormReading
 from flip.files import replacing
+from flip.stores.audit import CompressionAudit
 
 
-def write_page(path: Path, store: str, rows: int, forms: Sequence[FormReading], caveat: str) -> None:
+def write_page(path: Path, store: str, rows: int, forms: Sequence[CompressionAudit], caveat: str) -> None:
     """Writes the page.
 
     Args:

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from flip.encoders import Encoder
-from flip.explain.keywords import top_keywords
 from flip.model.checkpoint import load_checkpoint, save_checkpoint
+from flip.model.keywords import top_keywords
 from flip.model.linear import FactorizedLogLinear
 from tests.conftest import Flip
 

@@ -14,9 +14,9 @@ import pytest
 
 from flip.encoders import Encoder
 from flip.errors import InputError, UsageError
-from flip.explain.find import Finder, SparseWords, terms_of
 from flip.model.checkpoint import load_checkpoint
 from flip.model.config import CheckpointConfig
+from flip.stores.search import Search, SparseWords, terms_of
 from tests.conftest import Flip
 
 Fails = Callable[..., str]
@@ -42,7 +42,7 @@ def probabilities(u: np.ndarray, *words: str) -> np.ndarray:
 
 
 def found(u: np.ndarray, terms: str, which: str, size: int) -> list[tuple[int, float]]:
-    finder = Finder(CHECKPOINT, terms_of(terms, CHECKPOINT), which, 7)  # type: ignore[arg-type]
+    finder = Search(CHECKPOINT, terms_of(terms, CHECKPOINT), which, 7)  # type: ignore[arg-type]
     for start in range(0, len(u), size):
         finder.add(u[start : start + size], start, int, np.ones(len(u[start : start + size]), bool))
     return [(one.row, one.probability) for one in finder.result()]
@@ -68,7 +68,7 @@ def test_rows_that_are_sure_still_differ() -> None:
     model = replace(CHECKPOINT.model, b=CHECKPOINT.model.b + 60)
     sure = replace(CHECKPOINT, model=model)
     u = np.eye(384, dtype=np.float32)[:20]
-    finder = Finder(sure, terms_of("rain, sun", sure), "any", 20)
+    finder = Search(sure, terms_of("rain, sun", sure), "any", 20)
     finder.add(u, 0, int, np.ones(20, bool))
     z = model.scores(u)[:, [sure.vocabulary.index[word] for word in ("rain", "sun")]].astype(np.float64)
     assert [one.row for one in finder.result()] == np.argsort(-np.logaddexp(0, z).sum(axis=1)).tolist()

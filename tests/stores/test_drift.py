@@ -12,10 +12,10 @@ import pytest
 
 from flip.encoders import Encoder
 from flip.errors import InputError
-from flip.explain.drift import Moments, drift
 from flip.model.checkpoint import Checkpoint, load_checkpoint
 from flip.model.config import CheckpointConfig
 from flip.model.linear import FactorizedLogLinear, LogLinear
+from flip.stores.drift import Moments, drift
 from flip.text.vocabulary import Vocabulary
 from tests.conftest import Flip
 

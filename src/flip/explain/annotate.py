@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from flip.text.pieces import Piece
+from flip.text.align import Piece
 
 if TYPE_CHECKING:
-    from flip.text.pieces import Reader
+    from flip.text.align import Reader
 
 State = Literal["kept", "faint", "lost", "unknown"]
 STATES: tuple[State, ...] = ("kept", "faint", "lost", "unknown")
@@ -17,7 +17,7 @@ _FAINT = 3  # times less probable than a word that is kept, or so many times as 
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Token:
     """A part of a text. state: of its words; None for what is between words. probability: of its least likely word."""
 
     text: str
@@ -26,7 +26,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Annotation:
     """What is shown of one record.
 
     marks: the text, from which nothing is left out; empty for a vector or a recording without a transcript.
@@ -34,7 +34,7 @@ class Reading:
         probability, where there is one.
     """
 
-    marks: list[Mark]
+    marks: list[Token]
     others: list[dict[str, Any]]
     unlikely: list[dict[str, Any]]
 
@@ -43,7 +43,7 @@ class Reading:
         return sum(mark.state == state for mark in self.marks)
 
 
-def read(record: dict[str, Any], reader: Reader, *, likely: float, least: float, topn: int) -> Reading:
+def read(record: dict[str, Any], reader: Reader, *, likely: float, least: float, topn: int) -> Annotation:
     """What is shown of a record of `flip.explain.explainer.Explainer` that is no error.
 
     A word of the text is `kept` where its probability is `likely` or more; `faint` where it is a third of that or more,
@@ -67,12 +67,12 @@ def read(record: dict[str, Any], reader: Reader, *, likely: float, least: float,
         own = [next(waiting) for _ in piece.words]
         state = max((_state(word, likely, k) for word in own), key=STATES.index, default=None)
         known = [word["probability"] for word in own if word["probability"] is not None]
-        marks.append(Mark(piece.text, state, min(known, default=None)))
+        marks.append(Token(piece.text, state, min(known, default=None)))
     others = [word for word in record["keywords"] if not word.get("in_text")][:topn]
     if others and "probability" in others[0]:
         others.sort(key=lambda word: -word["probability"])
     said = [word for word in others if word.get("probability", 1.0) >= least]
-    return Reading(marks, said, others[len(said) :])
+    return Annotation(marks, said, others[len(said) :])
 
 
 def _state(word: dict[str, Any], likely: float, k: int) -> State:

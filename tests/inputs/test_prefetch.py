@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flip.explain.read_ahead import one_ahead, ready_batches
+from flip.inputs.prefetch import one_ahead, ready_batches
 
 
 def test_batches_keep_the_order_and_lose_nothing() -> None:

@@ -18,7 +18,7 @@ _FAR = 2.0  # times the farthest training embedding
 
 
 @dataclass(frozen=True)
-class Spread:
+class EmbeddingStats:
     """Mean and standard deviation of each dimension, both (d,), and the distance of the farthest training embedding.
 
     The distance of u is sqrt(mean(((u - mean) / scale)^2)), about 1 for an embedding like those of the training. It
@@ -30,7 +30,7 @@ class Spread:
     farthest: float
 
     @classmethod
-    def of(cls, views: Sequence[NDArray[np.floating[Any]]], rows: int) -> Spread:
+    def of(cls, views: Sequence[NDArray[np.floating[Any]]], rows: int) -> EmbeddingStats:
         """Of the first `rows` rows of each embedding matrix (n, d), up to 20,000 of each, evenly spaced."""
         step = max(1, rows // _ROWS)
         u = np.concatenate([np.asarray(view[:rows:step], np.float64) for view in views])
@@ -51,7 +51,7 @@ class Spread:
         return {"mean": short[0], "scale": short[1], "farthest": float(f"{self.farthest:.5g}")}
 
     @classmethod
-    def from_dict(cls, fields: Any, dimension: int) -> Spread | None:
+    def from_dict(cls, fields: Any, dimension: int) -> EmbeddingStats | None:
         """What `to_dict` wrote; None where it is something else, as in another program's config.json."""
         try:
             mean, scale = (np.array(fields[key], np.float64) for key in ("mean", "scale"))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError
-from flip.explain.intervals import critical, welch
 from flip.model.ranking import sigmoid, top_k
+from flip.stores.intervals import critical, welch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

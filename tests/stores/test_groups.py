@@ -14,12 +14,12 @@ from scipy.stats import t as student
 
 from flip.encoders import Encoder
 from flip.errors import InputError
-from flip.explain.clusters import find_clusters
-from flip.explain.groups import Group, GroupWords
-from flip.explain.intervals import critical, welch
 from flip.model.checkpoint import Checkpoint, load_checkpoint
 from flip.model.config import CheckpointConfig
 from flip.model.linear import FactorizedLogLinear
+from flip.stores.clusters import find_clusters
+from flip.stores.groups import Group, GroupWords
+from flip.stores.intervals import critical, welch
 from flip.text.vocabulary import Vocabulary
 from tests.conftest import Flip
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flip.text.bags import bags_of_indices, bags_of_words
+from flip.text.bow import bags_of_indices, bags_of_words
 from flip.text.tokenize import Tokenizer, normalize
 from flip.text.vocabulary import build_vocabulary
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _ENOUGH = 6  # words
 
 
-def doubt(text: str, words: set[str], checkpoint: Checkpoint) -> str | None:
+def text_warning(text: str, words: set[str], checkpoint: Checkpoint) -> str | None:
     """Why a model may say nothing true of a text; None where nothing speaks against it.
 
     A smaller share of the words is in the vocabulary than of any text like that of its tests: less than two thirds of

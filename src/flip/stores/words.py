@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.explain.keywords import Scores
-from flip.explain.read_ahead import one_ahead
 from flip.inputs.columns import arrow
+from flip.inputs.prefetch import one_ahead
+from flip.model.keywords import Scores
 
 if TYPE_CHECKING:
     from flip.inputs.stores import Part, Store
@@ -22,7 +22,10 @@ WORDS, PROBABILITIES, SCORES = "words", "word_probabilities", "word_scores"
 
 @dataclass
 class Counts:
-    """Of the rows that were read. missing: without a vector.  bad: with NaN or infinity.  far: see `Spread.far`."""
+    """Counts of the rows that were read.
+
+    missing: without a vector.  bad: with NaN or infinity.  far: see `EmbeddingStats.far`.
+    """
 
     rows: int = 0
     missing: int = 0
@@ -39,8 +42,8 @@ class Counts:
         self.bad += int(bad.sum())
         if self.first_bad is None and bad.any():
             self.first_bad = part.first + int(np.flatnonzero(bad)[0])
-        if checkpoint.spread is not None and finite.any():
-            self.far += int(checkpoint.spread.far(part.vectors[finite]).sum())
+        if checkpoint.embedding_stats is not None and finite.any():
+            self.far += int(checkpoint.embedding_stats.far(part.vectors[finite]).sum())
         return finite
 
 

@@ -66,7 +66,7 @@ def require_probabilities(checkpoint: Checkpoint) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchHit:
     """A row. row: from 0.  probability: of all, or any, of the terms.  terms: of each.  kept: what was told of it."""
 
     row: int
@@ -76,7 +76,7 @@ class Found:
 
 
 @dataclass
-class Finder:
+class Search:
     """Keeps the rows that are most probable to carry all of some terms, or any.
 
     Given the vector, the words of a Bernoulli model are independent: p(all) is the product of sigmoid(z_w), p(any) is 1
@@ -87,7 +87,7 @@ class Finder:
     terms: Sequence[Term]
     which: Literal["all", "any"] = "all"
     most: int = 10
-    _best: list[tuple[float, Found]] = field(default_factory=list)
+    _best: list[tuple[float, SearchHit]] = field(default_factory=list)
 
     def add(self, vectors: Floats, first: int, keep: Callable[[int], Any], usable: NDArray[np.bool_]) -> None:
         """Looks at vectors (n, d), of which `usable` (n,) are finite; `keep` is asked of those that are among the best.
@@ -95,7 +95,7 @@ class Finder:
         Args:
             vectors, usable: the rows.
             first: number of the first of them.
-            keep: from a row's place to what `Found.kept` is to be.
+            keep: from a row's place to what `SearchHit.kept` is to be.
         """
         rows = np.flatnonzero(usable)
         if not len(rows):
@@ -119,13 +119,13 @@ class Finder:
             by_term.append(_odds_of_all(np.asarray(h @ model.output[words].T + model.b[words], np.float64)))
         return np.stack(by_term, axis=1)
 
-    def result(self) -> list[Found]:
+    def result(self) -> list[SearchHit]:
         """The best rows, the most probable first."""
         return [found for _, found in self._best]
 
     @staticmethod
-    def _found(row: int, odds: float, z: Floats, kept: Any) -> Found:
-        return Found(row, float(sigmoid(np.asarray(odds))), tuple(map(float, sigmoid(z))), kept)
+    def _found(row: int, odds: float, z: Floats, kept: Any) -> SearchHit:
+        return SearchHit(row, float(sigmoid(np.asarray(odds))), tuple(map(float, sigmoid(z))), kept)
 
 
 def _odds_of_all(z: Floats) -> Floats:
@@ -149,7 +149,7 @@ class SparseWords:
 
     def __post_init__(self) -> None:
         require_probabilities(self.checkpoint)
-        spread, model = self.checkpoint.spread, self.checkpoint.model
+        spread, model = self.checkpoint.embedding_stats, self.checkpoint.model
         base = model.b if spread is None else model.scores(spread.mean.astype(np.float32)[None])[0]
         self._log_base = _log_sigmoid(base)
 

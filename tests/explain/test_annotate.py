@@ -7,8 +7,8 @@ import pytest
 
 from flip import load_checkpoint
 from flip.encoders import Encoder
+from flip.explain.annotate import Annotation, read
 from flip.explain.explainer import Explainer
-from flip.explain.reading import Reading, read
 from flip.inputs.records import Record
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
@@ -32,7 +32,7 @@ def explainer(b: float = -2, words: tuple[str, ...] = ("aa", "bb", "cc"), **conf
     return Explainer(Checkpoint(model, vocabulary, CheckpointConfig(**{"objective": "bernoulli"} | config)), Counting)
 
 
-def reading(record: dict[str, Any], explain: Explainer, **options: Any) -> Reading:
+def reading(record: dict[str, Any], explain: Explainer, **options: Any) -> Annotation:
     return read(record, explain.reader, **{"likely": 0.5, "least": 0.5, "topn": 10} | options)
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from flip.text.pieces import Reader
+from flip.text.align import Reader
 from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import Vocabulary
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from flip.data.corpora import Part
     from flip.encoders.base import Encoder
     from flip.text.vocabulary import Vocabulary
-    from flip.training.material import Material
+    from flip.training.datasets import TrainingDatasets
     from flip.training.progress import Epoch
     from flip.training.recipes import TrainConfig
 
@@ -89,7 +89,7 @@ class Experiment:
         self,
         folder: Path,
         encoder: Encoder,
-        prepare: Callable[[], Material],
+        prepare: Callable[[], TrainingDatasets],
         *,
         device: torch.device | str = "cpu",
         on_step: Callable[[int, int], None] | None = None,
@@ -99,7 +99,7 @@ class Experiment:
         Args:
             folder: see above.
             encoder: that of the run.
-            prepare: embeds the parts into `folder`/data, see `flip.training.material.of_corpus`.
+            prepare: embeds the parts into `folder`/data, see `flip.training.datasets.of_corpus`.
             device, on_step: as for `train`.
 
         Yields:
@@ -108,7 +108,7 @@ class Experiment:
         made_of = self.made_of(encoder)
         seconds: dict[str, float | None] = {}
 
-        def material() -> Material:
+        def material() -> TrainingDatasets:
             begun = any((folder / DATA).glob("*.npy")) or any((folder / DATA).glob(".*.partial"))
             started = time.perf_counter()
             found = prepare()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError
-from flip.explain.intervals import critical, welch
 from flip.model.ranking import sigmoid
+from flip.stores.intervals import critical, welch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,0 +1,20 @@
+"""Anything that embeds sentences, as an `Encoder`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from flip.encoders.base import Encoder
+from flip.encoders.foreign import ForeignEncoder
+
+
+def adapted(encoder: Any, name: str | None = None) -> Encoder:
+    """The encoder itself, or a ForeignEncoder of it, called `name` or what it is called in Python."""
+    if isinstance(encoder, Encoder):
+        return encoder
+    kind = ForeignEncoder
+    loaded = sys.modules.get("sentence_transformers")
+    if loaded is not None and isinstance(encoder, loaded.SentenceTransformer):
+        from flip.encoders.sentence_transformers import GivenModel as kind
+    return kind(encoder, name or str(getattr(encoder, "__name__", type(encoder).__name__)))

@@ -1,0 +1,71 @@
+"""Encoders from other code: a function of sentences, or an object with a method `encode`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from flip.encoders.base import Encoder, answer, as_matrix, kind_of
+from flip.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+_UNSTEADY = 0.1  # of the largest entry; half precision differs by less between batches
+
+
+_OF_AN_ENCODER = (
+    "name", "dimension", "revision", "modalities", "device", "options", "longest", "batch_size", "concurrency",
+    "weights", "truncated", "weights_of", "stop",
+)  # fmt: skip
+
+
+class ForeignEncoder(Encoder):
+    """An encoder of what is no `Encoder`: a function of sentences, or an object with a method `encode`."""
+
+    def __init__(self, encoder: Any, name: str) -> None:
+        """Takes over what else of an `Encoder` the object has; without a dimension, one word is embedded to see it.
+
+        Raises:
+            UsageError: neither can be called.
+            InputError, UnavailableError: as `encode` below, of that word.
+        """
+        self.given = encoder
+        self._encode = encoder.encode if hasattr(encoder, "encode") else encoder
+        if not callable(self._encode):
+            raise UsageError(
+                f"encoder {name!r}: not an Encoder, but {kind_of(encoder)}",
+                "give a function of a list of sentences, or an object with encode(batch)",
+            )
+        self.name, self._steady = name, False
+        for attribute in _OF_AN_ENCODER:
+            if (found := getattr(encoder, attribute, None)) is not None:
+                setattr(self, attribute, found)
+        self.device = str(self.device)
+        if not hasattr(self, "dimension"):
+            shape = as_matrix(answer(self._encode, ["dimension"], self.name), self.name).shape
+            if len(shape) != 2 or shape[0] != 1 or not shape[1]:
+                raise InputError(f"encoder {self.name} gave shape {shape} for one input, expected (1, d)")
+            self.dimension = shape[1]
+
+    def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
+        """What the function or the method gives; `flip.encoders.base.encode` checks it.
+
+        Raises:
+            InputError: the first of several inputs gets another vector when it is alone, as with dropout.
+        """
+        found: NDArray[np.float32] = self._encode(list(batch))
+        if len(batch) > 1 and not self._steady:
+            together, alone = (as_matrix(u, self.name)[:1] for u in (found, self._encode([batch[0]])))
+            same = together.shape == alone.shape
+            if same and abs(together - alone).max() > _UNSTEADY * max(abs(together).max(), abs(alone).max()):
+                raise InputError(
+                    f"encoder {self.name} gives {batch[0]!r} another vector beside others than alone",
+                    "is it in training mode, with dropout? Does it normalise over the batch?",
+                )
+            self._steady = True
+        return found

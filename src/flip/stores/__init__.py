@@ -1,0 +1,1 @@
+"""Analyses of whole stores of vectors: words, groups, search, drift and audit."""
