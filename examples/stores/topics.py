@@ -14,8 +14,8 @@ import numpy as np
 
 from flip import load_checkpoint
 from flip.explain.groups import GroupWords
-from flip.inputs.columns import Asked
-from flip.inputs.stores import open_store
+from flip.inputs.stores.columns import Asked
+from flip.inputs.stores.store import open_store
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flip.cli.options import EvalSettings
     from flip.cli.settings import Settings
     from flip.evaluation.audit import FormReading, Reading
-    from flip.inputs.stores import Store
+    from flip.inputs.stores.store import Store
 
 CAVEAT = (
     "A term that is read here can be read by whoever has the vectors. One that is not may still be read by a stronger, "
@@ -53,7 +53,7 @@ def audit_store(settings: Settings, out: Output) -> None:
     from flip.errors import InputError, UsageError
     from flip.evaluation.audit import Audit
     from flip.inputs.records import read_lines
-    from flip.inputs.stores import open_store
+    from flip.inputs.stores.store import open_store
 
     own = settings.eval
     if len(own.sentences) != 1 or own.audit is None:

@@ -12,7 +12,7 @@ from flip.cli.output import shown
 if TYPE_CHECKING:
     from flip.cli.explain_store import With
     from flip.explain.find import Found
-    from flip.inputs.stores import Part
+    from flip.inputs.stores.store import Part
 
 
 def find_rows(job: With, terms: str, *, any_word: bool, most: int, output: Path | None) -> None:
@@ -51,14 +51,14 @@ def _row(part: Part, i: int) -> Any:
 
 
 def _added(job: With) -> list[Any]:
-    from flip.inputs.columns import arrow
+    from flip.inputs.stores.columns import arrow
 
     return [arrow().field("probability", arrow().float32())] if job.vouched else []
 
 
 def _write(path: Path, schema: Any, job: With, found: list[Found]) -> None:
     from flip.explain.store_output import writing
-    from flip.inputs.columns import arrow
+    from flip.inputs.stores.columns import arrow
 
     pa = arrow()
     with writing(path, schema) as writer:
@@ -73,7 +73,7 @@ def write_sparse(job: With, path: Path) -> None:
 
     from flip.explain.find import SparseWords
     from flip.explain.store_output import writing
-    from flip.inputs.columns import arrow
+    from flip.inputs.stores.columns import arrow
 
     pa = arrow()
     sparse, ids = SparseWords(job.checkpoint), job.store.chosen.ids

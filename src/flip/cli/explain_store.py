@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from flip.cli.options import ExplainSettings, StoreSettings
     from flip.cli.settings import Settings
     from flip.explain.store_words import Counts
-    from flip.inputs.columns import Asked
-    from flip.inputs.stores import Part, Store
+    from flip.inputs.stores.columns import Asked
+    from flip.inputs.stores.store import Part, Store
     from flip.model.checkpoint import Checkpoint
 
 
 def asked(own: StoreSettings, ids: str | None = None) -> Asked:
     """Which columns the settings name."""
-    from flip.inputs.columns import Asked
+    from flip.inputs.stores.columns import Asked
 
     return Asked(own.column, ids, own.text_column, own.table, own.scale)
 
@@ -140,7 +140,7 @@ class Job:
         from flip.errors import InputError, UsageError
         from flip.explain.store_words import Counts
         from flip.inputs.sniffing import is_input_file
-        from flip.inputs.stores import open_store
+        from flip.inputs.stores.store import open_store
 
         if len(inputs) != 1:
             raise UsageError(f"{len(inputs)} inputs, and one store is worked on at a time", "leave the others out")
@@ -194,7 +194,7 @@ class Job:
     def _compare(old: With, against: str, asked: Asked, encoder: str | None) -> None:
         from flip.cli.explain_drift import show_drift
         from flip.explain.store_words import Counts
-        from flip.inputs.stores import open_store
+        from flip.inputs.stores.store import open_store
 
         with open_store(against, asked) as store:
             _say_columns(store, old.out)

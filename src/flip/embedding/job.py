@@ -29,7 +29,7 @@ from flip.locks import held
 if TYPE_CHECKING:
     from flip.encoders.base import Encoder
     from flip.encoders.transcriber import Transcriber
-    from flip.inputs.records import Record
+    from flip.inputs.record import Record
 
 
 _LOOKED_AT = 16  # rows

@@ -16,7 +16,8 @@ import orjson
 from flip.embedding.journal import Batch
 from flip.encoders.embedding_info import EmbeddingInfo
 from flip.errors import UsageError
-from flip.inputs.embedding_files import open_embeddings, read_sentences, sentences_path
+from flip.inputs.embedding_files import open_embeddings, sentences_path
+from flip.inputs.records import read_sentences
 
 if TYPE_CHECKING:
     from flip.embedding.spool import Spool

@@ -22,7 +22,7 @@ from flip.explain.contrast import SIDES, Contrast
 from flip.explain.doubts import doubt
 from flip.explain.keywords import Scores
 from flip.explain.read_ahead import one_ahead, ready_batches
-from flip.inputs.records import Record
+from flip.inputs.record import Record
 from flip.text.pieces import Reader
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import numpy as np
 
 from flip.explain.keywords import Scores
 from flip.explain.read_ahead import one_ahead
-from flip.inputs.columns import arrow
+from flip.inputs.stores.columns import arrow
 
 if TYPE_CHECKING:
-    from flip.inputs.stores import Part, Store
+    from flip.inputs.stores.store import Part, Store
     from flip.model.checkpoint import Checkpoint
 
 ROWS = 512  # scored at a time: with a large vocabulary their scores are what takes the memory
