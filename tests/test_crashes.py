@@ -147,7 +147,7 @@ import sys
 from pathlib import Path
 sys.path[:0] = [{root!r}]
 from flip.embedding.job import embed
-from flip.inputs.records import Record
+from flip.inputs.record import Record
 from flip.data.pairs import keep_common_rows, write_similarities
 from tests.embedding.test_job import Counting
 

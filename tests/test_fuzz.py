@@ -26,12 +26,12 @@ from hypothesis import strategies as st
 from flip.cli.app import main
 from flip.embedding.job import embed
 from flip.errors import InputError
-from flip.inputs.records import Record
+from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint, save_checkpoint
 from flip.model.linear import LogLinear
 from flip.text.vocabulary import Vocabulary
 from tests.embedding.test_job import TEXTS, Counting, vectors
-from tests.inputs.test_stores import WRITERS, D
+from tests.inputs.stores.test_store import WRITERS, D
 
 CASES = int(os.environ.get("FLIP_FUZZ_CASES", "25"))
 SECONDS, BYTES = 20, 2**30  # of one case: four times what one is to take on a machine that does nothing else; of all

@@ -26,7 +26,8 @@ from flip.evaluation.probabilities import threshold_f1
 from flip.evaluation.registry import EvaluationOptions
 from flip.evaluation.word_ranking import rank
 from flip.inputs.embedding_files import open_embeddings
-from flip.inputs.records import Record, read_lines
+from flip.inputs.record import Record
+from flip.inputs.records import read_lines
 from flip.model.card import write_card
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from flip.model.config import CheckpointConfig

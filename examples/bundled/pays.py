@@ -21,7 +21,8 @@ from flip.encoders.base import encode
 from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
 from flip.evaluation.metrics import references
 from flip.evaluation.registry import EvaluationOptions
-from flip.inputs.embedding_files import open_embeddings, read_sentences
+from flip.inputs.embedding_files import open_embeddings
+from flip.inputs.records import read_sentences
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
 from flip.text.bow import bags_of_words

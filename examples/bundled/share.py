@@ -14,7 +14,8 @@ import numpy as np
 from make import SOURCES
 
 from flip.data.manifest import MANIFEST, Dataset, EmbeddingFile, TextFile, write_manifest
-from flip.inputs.embedding_files import open_embeddings, read_sentences
+from flip.inputs.embedding_files import open_embeddings
+from flip.inputs.records import read_sentences
 
 
 def main() -> None:

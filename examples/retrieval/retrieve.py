@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from flip import Explainer, load_checkpoint, load_encoder
-from flip.inputs.records import Record
+from flip.inputs.record import Record
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from flip import load_checkpoint, load_encoder
-from flip.inputs.columns import Asked
-from flip.inputs.stores import open_store
+from flip.inputs.stores.columns import Asked
+from flip.inputs.stores.store import open_store
 from flip.stores.search import SparseWords
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)

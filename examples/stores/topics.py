@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from flip import load_checkpoint
-from flip.inputs.columns import Asked
-from flip.inputs.stores import open_store
+from flip.inputs.stores.columns import Asked
+from flip.inputs.stores.store import open_store
 from flip.stores.groups import GroupWords
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from flip.encoders import Encoder
 from flip.explain.explainer import BATCH, Explainer
-from flip.inputs.records import Record
+from flip.inputs.record import Record
 from flip.model.checkpoint import load_checkpoint
 from tests.benchmarks.conftest import seconds
 from tests.encoders.test_minilm import official_folder

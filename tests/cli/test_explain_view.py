@@ -15,7 +15,7 @@ from rich.console import Console
 
 from flip import Explainer, load_checkpoint
 from flip.cli.explain_view import View, bar
-from flip.inputs.records import Record
+from flip.inputs.record import Record
 from tests.conftest import Flip
 
 EISEN = "Eisen was born in Brooklyn, New York and was raised on Staten Island."

@@ -18,7 +18,7 @@ from flip.cli.output import Output, guarded
 from flip.data.corpora import Part
 from flip.embedding.job import embed
 from flip.encoders import Encoder
-from flip.inputs.records import Record
+from flip.inputs.record import Record
 from flip.training.run_folder import kept_epoch
 from tests.conftest import Flip
 

@@ -15,7 +15,7 @@ from flip.encoders.embedding_info import EmbeddingInfo
 from flip.errors import InputError
 from flip.files import read_json
 from flip.inputs.embedding_files import finite_rows, open_embeddings, require_finite, sentences_path
-from flip.inputs.records import Record
+from flip.inputs.record import Record
 
 
 class Counting(Encoder):

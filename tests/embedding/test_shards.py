@@ -10,7 +10,7 @@ import pytest
 from flip.embedding.job import embed
 from flip.embedding.shards import Shard
 from flip.errors import InputError, UsageError
-from flip.inputs.records import Record
+from flip.inputs.record import Record
 from tests.embedding.test_job import Counting, records, vectors
 
 SENTENCES = ["The rain stopped.", "A cold winter night.", "Tea?", "My sister sings.", "The end of the road."]

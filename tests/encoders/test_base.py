@@ -12,7 +12,7 @@ from flip.encoders import Encoder, encode, load_encoder
 from flip.encoders.adapters import adapted
 from flip.encoders.identity import require_dimension
 from flip.errors import InputError, UnavailableError, UsageError
-from flip.inputs.records import Record
+from flip.inputs.record import Record
 
 OWN = """
 import numpy as np

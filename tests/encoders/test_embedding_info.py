@@ -17,7 +17,7 @@ from flip.encoders.identity import EncoderIdentity
 from flip.errors import InputError
 from flip.files import read_json, write_json
 from flip.inputs.embedding_files import sentences_path
-from flip.inputs.records import Record
+from flip.inputs.record import Record
 from tests.embedding.test_job import Counting, vectors
 
 NAMES = ["a.wav", "bad.wav", "c.wav", "d.wav"]

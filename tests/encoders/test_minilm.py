@@ -54,7 +54,7 @@ def test_one_by_one_or_in_batches_gives_the_same_vectors_and_keywords(minilm: En
     single = np.concatenate([minilm.encode([text]) for text in texts])
     assert np.abs(batch - single).max() < 1e-6
     explainer = Explainer(load_checkpoint(), lambda: minilm)
-    from flip.inputs.records import Record
+    from flip.inputs.record import Record
 
     together = explainer.batch([Record(where="", text=text) for text in texts])
     for text, record in zip(texts, together, strict=True):

@@ -28,7 +28,7 @@ from flip.encoders.sonar.tokenizer import SonarTokenizer
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.explain.explainer import Explainer
 from flip.files import read_json, sha256
-from flip.inputs.records import Record
+from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
 from flip.model.linear import LogLinear

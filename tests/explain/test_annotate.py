@@ -9,7 +9,7 @@ from flip import load_checkpoint
 from flip.encoders import Encoder
 from flip.explain.annotate import Annotation, read
 from flip.explain.explainer import Explainer
-from flip.inputs.records import Record
+from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
 from flip.model.linear import LogLinear

@@ -10,7 +10,7 @@ from flip.encoders import Encoder
 from flip.errors import InputError, UsageError
 from flip.explain.contrast import Contrast
 from flip.explain.explainer import Explainer
-from flip.inputs.records import Record
+from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
 from flip.model.linear import FactorizedLogLinear, LogLinear

@@ -14,10 +14,10 @@ from flip.inputs.embedding_files import (
     finite_rows,
     open_embeddings,
     read_description,
-    read_sentences,
     read_similarities,
     select_rows,
 )
+from flip.inputs.records import read_sentences
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3, 1)])

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from flip.errors import InputError
-from flip.inputs.columns import Asked
-from flip.inputs.records import Record, read_lines, read_records, read_texts, scan_records
+from flip.inputs.record import Record
+from flip.inputs.records import read_lines, read_records, read_texts, scan_records
+from flip.inputs.stores.columns import Asked
 
 
 def write(path: Path, content: str | bytes) -> Path:

@@ -18,7 +18,8 @@ import orjson
 import pytest
 
 from flip.errors import InputError, UsageError
-from flip.inputs.records import Record, read_records
+from flip.inputs.record import Record
+from flip.inputs.records import read_records
 from flip.inputs.sources import _with_line_feeds, is_stream, opened, require_one_stdin
 from sound import tone, write_audio
 

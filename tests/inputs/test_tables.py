@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from flip.errors import InputError
-from flip.inputs.columns import Asked
-from flip.inputs.records import Record, read_records, scan_records
+from flip.inputs.record import Record
+from flip.inputs.records import read_records, scan_records
+from flip.inputs.stores.columns import Asked
 
 
 def read(path: Path, content: str | bytes) -> list[Record]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from flip.cli.settings import Settings
     from flip.embedding.job import Embedded
     from flip.encoders import Encoder
-    from flip.inputs.records import Record
+    from flip.inputs.record import Record
 
 EPILOG = """\b
 Examples:
@@ -173,7 +173,7 @@ def _paired(own: EmbedSettings, side: int, out: Output) -> Iterator[Record]:
     from itertools import zip_longest
 
     from flip.errors import InputError
-    from flip.inputs.records import Record
+    from flip.inputs.record import Record
 
     for pair in zip_longest(*(_read([name], own.clips, out) for name in own.inputs)):
         if None in pair:

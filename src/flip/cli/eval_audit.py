@@ -16,7 +16,7 @@ from flip.cli.output import Output, fail, shown
 if TYPE_CHECKING:
     from flip.cli.options import EvalSettings
     from flip.cli.settings import Settings
-    from flip.inputs.stores import Store
+    from flip.inputs.stores.store import Store
     from flip.stores.audit import CompressionAudit, RecallEstimate
 
 CAVEAT = (
@@ -52,7 +52,7 @@ def audit_store(settings: Settings, out: Output) -> None:
     from flip.encoders.identity import require_dimension, require_same_encoder
     from flip.errors import InputError, UsageError
     from flip.inputs.records import read_lines
-    from flip.inputs.stores import open_store
+    from flip.inputs.stores.store import open_store
     from flip.stores.audit import Audit
 
     own = settings.eval

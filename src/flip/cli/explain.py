@@ -20,8 +20,8 @@ from flip.cli.output import Output, fail
 if TYPE_CHECKING:
     from flip.cli.settings import Settings
     from flip.errors import InputError
-    from flip.inputs.columns import Asked
-    from flip.inputs.records import Record
+    from flip.inputs.record import Record
+    from flip.inputs.stores.columns import Asked
     from flip.model.checkpoint import Checkpoint
 
 EPILOG = """\b
@@ -239,7 +239,8 @@ def _records(
     from flip.data.manifest import EmbeddingFile
     from flip.encoders.identity import require_dimension, require_same_encoder
     from flip.errors import InputError
-    from flip.inputs.records import Record, scan_lines, scan_records
+    from flip.inputs.record import Record
+    from flip.inputs.records import scan_lines, scan_records
     from flip.inputs.sniffing import STDIN, is_input_file
     from flip.inputs.sources import holds_embeddings
 
@@ -285,8 +286,9 @@ def _with_texts(
     records: Iterator[Record | InputError], name: str, rows: int, sentences: str | None, out: Output
 ) -> Iterator[Record | InputError]:
     """The rows of a `.npy` with their texts: of the file that is named, or of NAME.sentences.txt where that fits."""
-    from flip.inputs.embedding_files import require_in_order, sentences_path
-    from flip.inputs.records import read_lines, read_texts, require_as_many, with_texts
+    from flip.inputs.embedding_files import sentences_path
+    from flip.inputs.record import require_as_many
+    from flip.inputs.records import read_lines, read_texts, require_in_order, with_texts
 
     if sentences is not None:
         if Path(sentences).is_file():

@@ -11,7 +11,7 @@ from flip.cli.output import shown
 
 if TYPE_CHECKING:
     from flip.cli.explain_store import With
-    from flip.inputs.stores import Part
+    from flip.inputs.stores.store import Part
     from flip.stores.search import SearchHit
 
 
@@ -51,13 +51,13 @@ def _row(part: Part, i: int) -> Any:
 
 
 def _added(job: With) -> list[Any]:
-    from flip.inputs.columns import arrow
+    from flip.inputs.stores.columns import arrow
 
     return [arrow().field("probability", arrow().float32())] if job.vouched else []
 
 
 def _write(path: Path, schema: Any, job: With, found: list[SearchHit]) -> None:
-    from flip.inputs.columns import arrow
+    from flip.inputs.stores.columns import arrow
     from flip.stores.write import writing
 
     pa = arrow()
@@ -71,7 +71,7 @@ def write_sparse(job: With, path: Path) -> None:
     """The id, or the row, and the words of every row as indices and weights."""
     import numpy as np
 
-    from flip.inputs.columns import arrow
+    from flip.inputs.stores.columns import arrow
     from flip.stores.search import SparseWords
     from flip.stores.write import writing
 

@@ -64,7 +64,7 @@ def label_of(group: Group) -> str:
 
 def _by_column(job: With, column: str) -> Labels:
     from flip.errors import InputError
-    from flip.inputs.columns import arrow
+    from flip.inputs.stores.columns import arrow
 
     if column not in job.store.schema.names:
         raise InputError(f"{job.store.name}: no column {column!r}", f"it has: {', '.join(job.store.schema.names)}")
@@ -132,7 +132,7 @@ def _add_places(places: dict[Any, Any], part: Any, labels: list[Any], axes: tupl
 
 def _write_labels(path: Path, job: With, groups: list[Group], places: dict[Any, Any], axes: tuple[str, ...]) -> None:
     """x, y and text of each group, as the label layer of an atlas takes them."""
-    from flip.inputs.columns import arrow
+    from flip.inputs.stores.columns import arrow
     from flip.stores.write import writing
 
     pa = arrow()
@@ -159,14 +159,14 @@ def _write_labels(path: Path, job: With, groups: list[Group], places: dict[Any, 
 
 
 def _with_clusters(job: With) -> Any:
-    from flip.inputs.columns import arrow
+    from flip.inputs.stores.columns import arrow
 
     return job.store.extended(arrow().field(_CLUSTER, arrow().int32()), arrow().field(_WORDS, arrow().string()))
 
 
 def _write_clusters(path: Path, schema: Any, job: With, labelled: Labels, names: dict[Any, str]) -> None:
     """The store with the cluster of every row, and its first words."""
-    from flip.inputs.columns import arrow
+    from flip.inputs.stores.columns import arrow
     from flip.stores.write import writing
 
     pa = arrow()

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
     from flip.cli.options import ExplainSettings, StoreSettings
     from flip.cli.settings import Settings
-    from flip.inputs.columns import Asked
-    from flip.inputs.stores import Part, Store
+    from flip.inputs.stores.columns import Asked
+    from flip.inputs.stores.store import Part, Store
     from flip.model.checkpoint import Checkpoint
     from flip.stores.words import Counts
 
 
 def asked(own: StoreSettings, ids: str | None = None) -> Asked:
     """Which columns the settings name."""
-    from flip.inputs.columns import Asked
+    from flip.inputs.stores.columns import Asked
 
     return Asked(own.column, ids, own.text_column, own.table, own.scale)
 
@@ -139,7 +139,7 @@ class Job:
         """Does the job, and reports rows without words; ends the command where some hold NaN."""
         from flip.errors import InputError, UsageError
         from flip.inputs.sniffing import is_input_file
-        from flip.inputs.stores import open_store
+        from flip.inputs.stores.store import open_store
         from flip.stores.words import Counts
 
         if len(inputs) != 1:
@@ -193,7 +193,7 @@ class Job:
     @staticmethod
     def _compare(old: With, against: str, asked: Asked, encoder: str | None) -> None:
         from flip.cli.explain_drift import show_drift
-        from flip.inputs.stores import open_store
+        from flip.inputs.stores.store import open_store
         from flip.stores.words import Counts
 
         with open_store(against, asked) as store:

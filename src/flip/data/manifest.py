@@ -14,7 +14,8 @@ from flip.data.manifest_schema import parsed
 from flip.encoders.embedding_info import EmbeddingInfo
 from flip.errors import InputError
 from flip.files import read_yaml, replacing
-from flip.inputs.embedding_files import open_embeddings, read_sentences, read_similarities, select_rows
+from flip.inputs.embedding_files import open_embeddings, read_similarities, select_rows
+from flip.inputs.records import read_sentences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

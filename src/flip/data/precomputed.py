@@ -13,8 +13,8 @@ from flip.data.splitting import split_rows
 from flip.encoders.embedding_info import EmbeddingInfo
 from flip.errors import InputError
 from flip.files import replacing
-from flip.inputs.embedding_files import copy_rows, finite_rows, open_embeddings, require_in_order, sentences_path
-from flip.inputs.records import read_lines
+from flip.inputs.embedding_files import copy_rows, finite_rows, open_embeddings, sentences_path
+from flip.inputs.records import read_lines, require_in_order
 from flip.locks import held
 
 GIVEN = "given"  # id of embeddings that do not say which encoder made them

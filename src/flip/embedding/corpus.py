@@ -15,7 +15,7 @@ from flip.embedding.job import embed
 from flip.encoders.base import in_language, language_of
 from flip.errors import UsageError
 from flip.inputs.embedding_files import sentences_path
-from flip.inputs.records import Record
+from flip.inputs.record import Record
 from flip.locks import held
 
 if TYPE_CHECKING:

@@ -26,13 +26,14 @@ from flip.encoders.embedding_info import EmbeddingInfo
 from flip.encoders.identity import describe, still_gives
 from flip.errors import FlipError, InputError, UsageError
 from flip.files import is_stream, os_errors
-from flip.inputs.embedding_files import embeddings_json, open_embeddings, read_sentences, sentences_path
+from flip.inputs.embedding_files import embeddings_json, open_embeddings, sentences_path
+from flip.inputs.records import read_sentences
 from flip.locks import held
 
 if TYPE_CHECKING:
     from flip.encoders.base import Encoder
     from flip.encoders.transcriber import Transcriber
-    from flip.inputs.records import Record
+    from flip.inputs.record import Record
 
 
 _LOOKED_AT = 16  # rows

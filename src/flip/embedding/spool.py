@@ -17,7 +17,7 @@ from flip.inputs.recordings import kept_digest
 
 if TYPE_CHECKING:
     from flip.embedding.shards import Shard
-    from flip.inputs.records import Record
+    from flip.inputs.record import Record
 
 
 _ENDS = 1 << 16  # bytes of a recording's start and end that tell it from another of the same name

@@ -21,7 +21,7 @@ from flip.errors import InputError, UsageError
 from flip.explain.contrast import SIDES, Contrast
 from flip.explain.text_warnings import text_warning
 from flip.inputs.prefetch import one_ahead, ready_batches
-from flip.inputs.records import Record
+from flip.inputs.record import Record
 from flip.model.keywords import Scores
 from flip.text.align import Reader
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ROWS = 65_536  # rows looked at or copied at a time
-_MOVED = 0.05  # the share of sentences that may stand elsewhere, as "Yes." may; or that may be others
 
 
 def open_embeddings(path: Path, name: str | None = None) -> NDArray[np.floating[Any]]:
@@ -235,33 +233,3 @@ def require_finite(embeddings: NDArray[np.floating[Any]], where: str) -> None:
             "re-embed these sentences, or remove the rows and their lines of text; where the manifest has sim_scores, "
             "--sim-threshold 0 leaves them out",
         )
-
-
-def require_in_order(path: Path, sentences: Iterable[str]) -> None:
-    """Raises an InputError where the sentences of an embedding file are given in another order than its rows are.
-
-    Other sentences are taken at the user's word: the text may be a translation.
-
-    Args:
-        path: OUT.npy, beside which OUT.sentences.txt may lie.
-        sentences: one for each row.
-    """
-    if not sentences_path(path).is_file():
-        return
-    own = [line.strip() for line in read_sentences(sentences_path(path))]
-    known = set(own)
-    given = [" ".join(sentence.splitlines()).strip() for sentence in sentences]
-    moved = [i for i, (mine, other) in enumerate(zip(given, own, strict=False)) if mine != other and mine in known]
-    strange = sum(sentence not in known for sentence in given)
-    if len(moved) > _MOVED * len(own) and strange <= _MOVED * len(own):
-        raise InputError(
-            f"row {moved[0]} of {path} is of {own[moved[0]]!r}, not of {given[moved[0]]!r} ({len(moved)} such rows)",
-            f"{sentences_path(path)} has its sentences in their order; where another one is meant, move that file away",
-        )
-
-
-def read_sentences(path: Path) -> list[str]:
-    """Lines of a text file, line i for row i, blank ones kept."""
-    from flip.inputs.records import read_lines
-
-    return list(read_lines(path))

@@ -7,48 +7,23 @@ asks for it to be yielded in the record's place, so that its stream can go on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flip.errors import InputError
+from flip.inputs.embedding_files import open_embeddings, sentences_path
+from flip.inputs.record import Record, require_as_many
 from flip.inputs.sniffing import AUDIO_SUFFIXES, JSONL_SUFFIXES, STDIN, ending, is_audio
 from flip.inputs.sources import Source, decoded, lines_of, opened, require_one_stdin
+from flip.inputs.text_records import scan_text
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from flip.inputs.columns import Asked
+    from flip.inputs.stores.columns import Asked
 
 _SHOWN = 5  # names of files that are passed over
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One input: a text, a recording or an embedding; a blank line is the empty text.
-
-    where: file and line or row, for messages.
-    text: the sentence, or what is said in the recording, where that is known.
-    row: the row number from 0, when the record is a row of a `.npy` file.
-    embedding: vector of shape (d,), not checked for NaN yet; it stands for the text or the recording beside it.
-    origin_known: whether something says which encoder made the embedding.
-    """
-
-    where: str
-    id: str | int | None = None
-    text: str | None = None
-    audio: Path | None = None
-    row: int | None = None
-    embedding: np.ndarray | None = None
-    origin_known: bool = True
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """What is repeated in output records: the text, the audio path, or the row, with its text where it is known."""
-        if self.audio is not None and self.row is None:
-            return {"audio": str(self.audio)}
-        return ({} if self.row is None else {"row": self.row}) | ({} if self.text is None else {"text": self.text})
+_MOVED = 0.05  # the share of sentences that may stand elsewhere, as "Yes." may; or that may be others
 
 
 def read_records(
@@ -61,7 +36,7 @@ def read_records(
 
     What it is, `sniffing` says: text (one sentence a line), JSON lines or a JSON array (objects with "text", "audio" or
     "embedding"), a TSV or CSV with such columns, `.npy` (embeddings, one a row), a store (Parquet and
-    others, see `stores.open_store`), or a recording. A folder gives its recordings, sorted by path.
+    others, see `stores.store.open_store`), or a recording. A folder gives its recordings, sorted by path.
 
     Args:
         source: which.
@@ -92,8 +67,6 @@ def scan_records(
         return
     if clips is not None and not clips.is_dir():
         raise InputError(f"{clips}: no such folder", "--clips names the folder of the recordings")
-    from flip.inputs.text_records import scan_text
-
     with opened(source) as found:
         if asked is not None and asked.named and found.kind in ("audio", "npy"):
             raise InputError(f"{found.name}: {found.kind}, which has no columns", "leave the options of a store out")
@@ -137,15 +110,6 @@ def with_texts(rows: Iterable[Record | InputError], texts: Iterable[str], where:
             yield row
         else:
             yield replace(row, text=text)
-
-
-def require_as_many(rows: int, sentences: int, where: str) -> None:
-    """Raises an InputError where these differ; `where` names what the sentences come from."""
-    if rows != sentences:
-        raise InputError(
-            f"{where} has {'more' if sentences > rows else 'fewer'} sentences than the {rows} rows of embeddings",
-            "line i belongs to row i, as in the NAME.sentences.txt that `flip embed` writes",
-        )
 
 
 def read_taught(path: Path | None) -> list[str]:
@@ -194,6 +158,34 @@ def read_lines(path: Path) -> Iterator[str]:
         yield line.strip()
 
 
+def require_in_order(path: Path, sentences: Iterable[str]) -> None:
+    """Raises an InputError where the sentences of an embedding file are given in another order than its rows are.
+
+    Other sentences are taken at the user's word: the text may be a translation.
+
+    Args:
+        path: OUT.npy, beside which OUT.sentences.txt may lie.
+        sentences: one for each row.
+    """
+    if not sentences_path(path).is_file():
+        return
+    own = [line.strip() for line in read_sentences(sentences_path(path))]
+    known = set(own)
+    given = [" ".join(sentence.splitlines()).strip() for sentence in sentences]
+    moved = [i for i, (mine, other) in enumerate(zip(given, own, strict=False)) if mine != other and mine in known]
+    strange = sum(sentence not in known for sentence in given)
+    if len(moved) > _MOVED * len(own) and strange <= _MOVED * len(own):
+        raise InputError(
+            f"row {moved[0]} of {path} is of {own[moved[0]]!r}, not of {given[moved[0]]!r} ({len(moved)} such rows)",
+            f"{sentences_path(path)} has its sentences in their order; where another one is meant, move that file away",
+        )
+
+
+def read_sentences(path: Path) -> list[str]:
+    """Lines of a text file, line i for row i, blank ones kept."""
+    return list(read_lines(path))
+
+
 def _recordings(folder: Path, on_note: Callable[[str], None] | None) -> Iterator[Record]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     found = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES or is_audio(_head(path))]
@@ -228,8 +220,6 @@ def _recording(found: Source, source: str | Path) -> Path:
 
 
 def _rows(found: Source) -> Iterator[Record]:
-    from flip.inputs.embedding_files import open_embeddings
-
     with found.on_disk() as path:
         for row, vector in enumerate(open_embeddings(path, found.name)):
             yield Record(where=f"{found.name}, row {row}", row=row, embedding=vector)
@@ -237,7 +227,7 @@ def _rows(found: Source) -> Iterator[Record]:
 
 def _stored(found: Source, asked: Asked | None, on_note: Callable[[str], None] | None) -> Iterator[Record]:
     """Rows of a store: vectors with their ids and texts, or the texts alone; one without either is a blank line."""
-    from flip.inputs.stores import store_of
+    from flip.inputs.stores.store import store_of
 
     with store_of(found, asked) as store:
         if store.note and on_note:

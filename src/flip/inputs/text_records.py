@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flip.errors import InputError
-from flip.inputs.other_text import is_numbers, looks_like_markup, require_sentences
-from flip.inputs.records import Record
+from flip.inputs.parse_vector import numbers_of, width_of
+from flip.inputs.record import Record
 from flip.inputs.sniffing import TEXT_COLUMNS, VECTOR_COLUMNS, TextKind, text_kind
 from flip.inputs.sources import ChunkStream, Source, decoded
 from flip.inputs.tables import listed, table_rows
-from flip.inputs.written_vectors import numbers_of, width_of
+from flip.inputs.unsupported_text import is_numbers, looks_like_markup, require_sentences
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from flip.inputs.columns import Asked
+    from flip.inputs.stores.columns import Asked
 
 _JSONL_HINT = 'each record is an object such as {"id": "a1", "text": "hello"}'
 _LINE = 1 << 16  # of a first line, as much as tells what it is

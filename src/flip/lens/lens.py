@@ -19,7 +19,7 @@ from flip.encoders.identity import describe
 from flip.errors import InputError, UsageError
 from flip.explain.annotate import read
 from flip.explain.explainer import Explainer
-from flip.inputs.records import Record
+from flip.inputs.record import Record
 from flip.lens.results import Contrasted, Explanation, Result
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from flip.model.ranking import BEHIND_ALL, top_k

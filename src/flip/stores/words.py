@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.inputs.columns import arrow
 from flip.inputs.prefetch import one_ahead
+from flip.inputs.stores.columns import arrow
 from flip.model.keywords import Scores
 
 if TYPE_CHECKING:
-    from flip.inputs.stores import Part, Store
+    from flip.inputs.stores.store import Part, Store
     from flip.model.checkpoint import Checkpoint
 
 ROWS = 512  # scored at a time: with a large vocabulary their scores are what takes the memory

@@ -12,7 +12,7 @@ import numpy as np
 
 from flip.errors import UsageError
 from flip.files import replacing
-from flip.inputs.columns import arrow, can_be_vectors
+from flip.inputs.stores.columns import arrow, can_be_vectors
 
 ENDINGS = (".parquet", ".arrow", ".feather", ".jsonl")
 

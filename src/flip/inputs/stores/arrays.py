@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError, UnavailableError
-from flip.inputs.columns import Asked, arrow
 from flip.inputs.embedding_files import open_embeddings, sentences_path
-from flip.inputs.records import require_as_many
+from flip.inputs.record import require_as_many
 from flip.inputs.sniffing import JSONL_SUFFIXES, ending
 from flip.inputs.sources import decoded, opened
-from flip.inputs.store_formats import VECTORS, Table, arrow_type, as_batch, as_type, slices
+from flip.inputs.stores.columns import Asked, arrow
+from flip.inputs.stores.table import VECTORS, Table, arrow_type, as_batch, as_type, slices
 
 if TYPE_CHECKING:
     from flip.inputs.sources import Source

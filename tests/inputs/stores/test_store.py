@@ -25,8 +25,8 @@ import sqlite_utils
 import sqlite_vec
 
 from flip.errors import InputError, UsageError
-from flip.inputs.columns import Asked
-from flip.inputs.stores import Part, Store, open_store
+from flip.inputs.stores.columns import Asked
+from flip.inputs.stores.store import Part, Store, open_store
 
 N, D = 300, 16
 RNG = np.random.default_rng(3)
@@ -180,7 +180,7 @@ def test_pipes_and_compressed_files(tmp_path: Path) -> None:
     with open_store(tmp_path / "a.parquet.gz") as store:
         np.testing.assert_array_equal(whole(store)[0], U)
     code = (
-        "from flip.inputs.stores import open_store\n"
+        "from flip.inputs.stores.store import open_store\n"
         "with open_store('-') as store: print(sum(len(part.vectors) for part in store.parts()))"
     )
     with (tmp_path / "a.parquet").open("rb") as file:

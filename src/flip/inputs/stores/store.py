@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError
-from flip.inputs.columns import Asked, Chosen, arrow, choose, is_blob, is_integer_vectors, matrix
+from flip.files import os_errors
 from flip.inputs.embedding_files import described, read_description
 from flip.inputs.sniffing import VECTOR_COLUMNS
 from flip.inputs.sources import Source, opened
-from flip.inputs.store_formats import Table, open_table, vector_columns
+from flip.inputs.stores import arrays, databases, formats
+from flip.inputs.stores.columns import Asked, Chosen, arrow, choose, is_blob, is_integer_vectors, matrix
+from flip.inputs.stores.table import Table, vector_columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROWS = 4096  # read at a time
 _ABOUT = b"flip.encoder"
+_LIBRARIES = frozenset({"pyarrow", "duckdb", "sqlite3", "apsw", "zlib", "zipfile"})
+_NEEDS_DATA = "the file is damaged or not complete: get it again"
 
 
 @dataclass(frozen=True)
@@ -207,3 +211,49 @@ def _scale(
         f"{name}: column {vectors!r} has integers and nothing says their scale",
         f"--scale S (1/127 for unit vectors by sentence-transformers), or a column {vectors}_scale",
     )
+
+
+@contextmanager
+def open_table(path: Path, found: Source, asked: Asked, beside: Path | None) -> Iterator[Table]:
+    """The table of a file of a kind; see `open_store`."""
+    opening = {
+        "parquet": formats.parquet, "arrow": formats.arrow_file, "sqlite": databases.sqlite, "duckdb": databases.duckdb,
+        "npz": arrays.npz, "npy": arrays.npy, "faiss": arrays.faiss,
+    }  # fmt: skip
+    with ExitStack() as stack:
+        with damaged(found.name):
+            if found.kind in ("npy", "faiss"):
+                table = arrays.with_lines(opening[found.kind](path, found.name, asked, stack), found, beside)
+            else:
+                table = opening[found.kind](path, found.name, asked, stack)
+            _ = table.schema.names  # which may not be UTF-8
+        yield replace(table, read=lambda columns, rows: _guarded(table, columns, rows, found.name))
+
+
+@contextmanager
+def damaged(name: str) -> Iterator[None]:
+    """Turns what a library raises at a damaged file into an InputError."""
+    with os_errors(Path(name), "read"):
+        try:
+            yield
+        except UnicodeDecodeError as error:
+            text = bytes(error.object)[:80]
+            raise InputError(
+                f"{name}: holds text that is not UTF-8: {text!r}", "convert it, or store it as a blob"
+            ) from error
+        except Exception as error:
+            library = type(error).__module__.partition(".")[0].lstrip("_")
+            if library not in _LIBRARIES and not (isinstance(error, OSError) and error.errno is None):
+                raise
+            raise InputError(f"{name}: {str(error).splitlines()[0]}", _NEEDS_DATA) from error
+
+
+def _guarded(table: Table, columns: Sequence[str], rows: int, name: str) -> Iterator[Any]:
+    with damaged(name):
+        batches = table.read(columns, rows)
+    while True:
+        with damaged(name):
+            if (batch := next(batches, None)) is None:
+                return
+            batch.validate(full=True)  # Arrow takes offsets as they are: a wrong one would end the process
+        yield batch

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError, UnavailableError, UsageError
+from flip.inputs.parse_vector import numbers_of, width_of
 from flip.inputs.sniffing import TEXT_COLUMNS
-from flip.inputs.written_vectors import numbers_of, width_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from flip.errors import InputError
-from flip.inputs.records import Record, read_records, scan_records
+from flip.inputs.record import Record
+from flip.inputs.records import read_records, scan_records
 
 CUE = "1\n00:00:01,000 --> 00:00:02,000\nThe cat sat.\n\n2\n00:00:03,000 --> 00:00:04,500\nA dog ran.\n"
 CONLLU = "# sent_id = 1\n# text = The cat sat.\n1\tThe\tthe\tDET\tDT\t_\t2\tdet\t_\t_\n\n# text = A dog ran.\n"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError, UnavailableError, UsageError
-from flip.inputs.columns import Asked, arrow
-from flip.inputs.store_formats import Table, arrow_type, as_batch, as_type, vector_columns
+from flip.inputs.stores.columns import Asked, arrow
+from flip.inputs.stores.table import Table, arrow_type, as_batch, as_type, vector_columns
 
 if TYPE_CHECKING:
     import sqlite3

@@ -1,0 +1,96 @@
+"""Table: columns that any of the formats gives, and how values of Python and numpy become batches of Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flip.inputs.stores.columns import arrow, can_be_vectors, may_be_vectors, width, width_by_content
+
+VECTORS = "embedding"  # the column of the rows of an array or an index, which has no name
+_PEEK = 64  # rows that tell the dimension
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns that can be read more than once.
+
+    schema: a `pyarrow.Schema`.  rows: None where they are not known.  read: (columns, rows) -> `pyarrow.RecordBatch`es
+    of these columns, of about as many rows each.  beside: said of what was found beside the file.
+    """
+
+    schema: Any
+    rows: int | None
+    read: Callable[[Sequence[str], int], Iterator[Any]]
+    beside: str | None = None
+
+
+def vector_columns(table: Table, named: str | None = None) -> dict[str, int | None]:
+    """The columns that can be the vectors, with their dimension; None where all of it is null.
+
+    Text and bytes can be where all of the first rows look like vectors; the column that is named, in any case.
+    """
+    fields = {one.name: one.type for one in table.schema}
+    sure = [name for name, kind in fields.items() if can_be_vectors(kind) or (may_be_vectors(kind) and name == named)]
+    found: dict[str, int | None] = dict.fromkeys(sure)
+    for batch in table.read(sure, _PEEK) if sure else ():
+        for name in sure:
+            found[name] = found[name] or width(batch.column(name))
+        if all(found.values()):
+            break
+    found |= {name: _by_content(table, name) for name, kind in fields.items() if may_be_vectors(kind) and name != named}
+    return {
+        name: found[name] for name, kind in fields.items()
+        if found.get(name) is not None or (name in sure and can_be_vectors(kind))
+    }  # fmt: skip
+
+
+def _by_content(table: Table, name: str) -> int | None:
+    try:
+        head = next(iter(table.read([name], _PEEK)), None)
+    except Exception:  # it is said where the column is needed
+        return None
+    return None if head is None else width_by_content(head.column(name)[:_PEEK])
+
+
+def slices(rows: int, size: int) -> Iterator[tuple[int, int]]:
+    """(start, stop) of the parts of so many rows."""
+    return ((start, min(start + size, rows)) for start in range(0, rows, size))
+
+
+def as_batch(schema: Any, columns: Sequence[str], values: dict[str, Any]) -> Any:
+    """A `pyarrow.RecordBatch` of some columns of a schema; a matrix (n, d) is vectors, a list is what it holds."""
+    pa = arrow()
+    arrays = []
+    for column in columns:
+        value, kind = values[column], schema.field(column).type
+        if isinstance(value, np.ndarray) and value.ndim == 2:
+            flat = pa.array(np.ascontiguousarray(value).reshape(-1), kind.value_type)
+            arrays.append(pa.FixedSizeListArray.from_arrays(flat, value.shape[1]))
+        else:
+            arrays.append(pa.array(value, kind))
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([schema.field(column) for column in columns]))
+
+
+def arrow_type(kinds: set[type]) -> Any:
+    """The type of a column whose values are of these Python types; text where they are of several that do not mix."""
+    pa = arrow()
+    kinds = kinds - {type(None)}
+    for allowed, kind in (
+        ({bool}, pa.bool_()), ({int}, pa.int64()), ({int, float}, pa.float64()), ({bytes}, pa.binary()),
+    ):  # fmt: skip
+        if kinds and kinds <= allowed:
+            return kind
+    return pa.string()
+
+
+def as_type(value: Any, kind: Any) -> Any:
+    """A value for a column of a type of `arrow_type`."""
+    import orjson
+
+    if value is None or isinstance(value, str) or not arrow().types.is_string(kind):
+        return value
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else orjson.dumps(value).decode()
