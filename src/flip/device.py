@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,16 @@ from flip.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
     import torch
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where to compute, whether to use the network, and the seed of everything random."""
+
+    device: str = "auto"
+    offline: bool = False
+    seed: int = 0
+
 
 _NAME = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 

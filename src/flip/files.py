@@ -18,6 +18,8 @@ from typing import Any
 
 from flip.errors import InputError, UsageError
 
+MARK = b"written by flip"
+_MARKED = 1 << 16  # bytes at the start and the end of a file in which its mark stands
 _OPEN_FILE = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/[^/]+/fd/\d+")
 _BOMS = {  # the longer first: UTF-16's is the start of UTF-32's
     codecs.BOM_UTF32_LE: "utf-32",
@@ -65,6 +67,23 @@ def require_apart(output: Path, inputs: Iterable[str | Path]) -> None:
         with suppress(OSError):  # one of them is not there
             if output.samefile(name):
                 raise UsageError(f"{name} is an input, and {output} would be written over it", "name another file")
+
+
+def user_config(name: str) -> Path:
+    """Return the path of a file of flip's in the user's configuration, also for a user without a home."""
+    try:
+        home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    except RuntimeError:  # neither HOME nor an entry for the user id: there is no such file
+        home = Path("/nonexistent")
+    return home / "flip" / name
+
+
+def written_by_flip(path: Path) -> bool:
+    """Return whether a file carries the mark of flip: pages, plots, Parquet and Arrow files do, JSON lines cannot."""
+    with os_errors(path, "read"), path.open("rb") as file:
+        head = file.read(_MARKED)
+        file.seek(max(0, path.stat().st_size - _MARKED))
+        return MARK in head or MARK in file.read()
 
 
 @contextmanager

@@ -1,20 +1,24 @@
-"""The command `flip`: six subcommands, each in a file of its own."""
+"""The command `flip`: its subcommands, each in a file of its own."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
+from typer.core import TyperGroup
 
 from flip import __version__
-from flip.cli import embed, eval, explain, pull, train, vocab
+from flip.cli import compare, embed, eval, explain, pull, stores, train, vocab
+from flip.cli.call import load_config
 from flip.cli.help import PanelCommand, brief
 from flip.cli.output import fail_to_print, forget_stdout
+from flip.cli.renamed import CommandGroup
 from flip.cli.terminal import show_what_can_be_shown
 
 app = typer.Typer(
     name="flip",
+    cls=CommandGroup,
     help="Show which words a sentence embedding carries.",
     epilog="""\b
 Examples:
@@ -44,29 +48,32 @@ def root(
     """Show which words a sentence embedding carries."""
 
 
-# In the order of the help, where each has one line.
+# In the order of the help, which has one line for each.
 for _name, _command, _class, _epilog, _line in (
     ("explain", explain.explain, PanelCommand, explain.EPILOG, "Show the words that an embedding carries."),
     ("train", train.train, brief(*train.BASIC), train.EPILOG, "Learn a model from sentences."),
     ("eval", eval.evaluate, PanelCommand, eval.EPILOG, "Measure how much of its sentences a model recovers."),
+    ("compare", compare.compare, PanelCommand, compare.EPILOG, "Compare encoders or models side by side."),
     ("embed", embed.embed, PanelCommand, embed.EPILOG, "Turn sentences and recordings into embeddings."),
     ("vocab", vocab.vocab, PanelCommand, vocab.EPILOG, "Choose the words that a model is to know."),
     ("pull", pull.pull, PanelCommand, pull.EPILOG, "Download a checkpoint or data."),
 ):
     app.command(_name, cls=_class, epilog=_epilog, short_help=_line)(_command)
+app.add_typer(stores.app, name="store")
 
-group = typer.main.get_command(app)
+group = cast(TyperGroup, typer.main.get_command(app))
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command line and returns its exit code.
+    """Run the command line and return its exit code.
 
     Args:
         argv: arguments without the program's name; those of the process by default.
     """
     show_what_can_be_shown()
+    config, defaults = load_config(group)
     try:
-        group(args=argv, prog_name="flip")
+        group(args=argv, prog_name="flip", obj=config, default_map=defaults)
         code = 0
     except SystemExit as stop:
         if isinstance(stop.__context__, BrokenPipeError):  # `--help | head`
@@ -83,6 +90,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _unprinted(error: OSError) -> int:
-    """Of what is printed outside of a command: --help, --version, a completion."""
+    """Return the exit code when --help, --version or a completion cannot be written."""
     forget_stdout()
     return 0 if isinstance(error, BrokenPipeError) else fail_to_print((error.strerror or str(error)).lower())

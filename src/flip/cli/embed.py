@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flip.cli import loading
-from flip.cli.command import command
-from flip.cli.output import Output, fail, interruptible, shown
+from flip.cli import loading, options
+from flip.cli.call import Call, begin
+from flip.cli.embed_dataset import Request, embed_dataset, plan_requests
+from flip.cli.options import CORPUS, DEVICE, INPUT, OUTPUT, SPLIT
+from flip.cli.output import Output, fail, guarded, interruptible, shown
+from flip.cli.outputs import require_outputs, require_own_force
+from flip.encoders.base import DEFAULT_ENCODER, SonarBackend
+from flip.errors import UsageError
 
 if TYPE_CHECKING:
-    from flip.cli.options import EmbedSettings
-    from flip.cli.settings import Settings
     from flip.embedding.job import Embedded
     from flip.encoders import Encoder
     from flip.inputs.record import Record
@@ -36,57 +39,160 @@ def _how_to_go_on() -> str:
     return "what is done is kept; the same command goes on where it stopped"
 
 
-@command(
-    "embed",
-    shared=("device", "encoder", "seed", "offline", "trust"),
-    encoder=(
-        "language", "precision", "asr", "weights", "sonar_backend", "prompt", "dimensions", "base_url", "task_type",
-        "concurrency",
-    ),
-)  # fmt: skip
+@guarded
 def embed(
-    settings: Settings,
-    out: Output,
+    ctx: typer.Context,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUT", show_default=False,
+            help="Text, JSON with text or audio, a TSV or CSV with text, recordings or folders of them; "
+            "`-` is standard input.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="File to write, OUT.npy.", show_default="INPUT.npy of each input",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    encoder: options.EncoderName = DEFAULT_ENCODER,
+    language: options.Language = None,
+    asr: options.Asr = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder with SONAR's weights.", rich_help_panel=INPUT)
+    ] = None,
+    sonar_backend: Annotated[
+        SonarBackend | None,
+        typer.Option(help="sonar-space (official), or our port (torch).", show_default="auto", rich_help_panel=INPUT),
+    ] = None,
+    prompt: options.Prompt = None,
+    dimensions: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Keep the first so many dimensions.", show_default="all; gemini 768", rich_help_panel=INPUT
+        ),
+    ] = None,
+    base_url: options.BaseUrl = None,
+    task_type: Annotated[
+        str | None,
+        typer.Option(help="Gemini's task type, such as SEMANTIC_SIMILARITY.", rich_help_panel=INPUT),
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(min=1, help="Requests at the same time.", show_default="4", rich_help_panel=DEVICE),
+    ] = None,
+    text_column: Annotated[
+        str | None,
+        typer.Option(help="Field of the texts in JSON, a table or a store.", rich_help_panel=INPUT),
+    ] = None,
+    clips: Annotated[
+        Path | None, typer.Option(help="Folder of the recordings that a TSV names.", rich_help_panel=INPUT)
+    ] = None,
+    pair: Annotated[
+        bool,
+        typer.Option(
+            "--pair", rich_help_panel=INPUT,
+            help="Two aligned inputs (with --dataset also one TSV); also writes how near row i is to row i.",
+        ),
+    ] = False,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write train, dev and test of a corpus there, with a datasets.yaml.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Fractions, or rest,DEV,TEST counts, with --dataset.", rich_help_panel=CORPUS)
+    ] = SPLIT,
+    augment: Annotated[
+        int,
+        typer.Option(
+            min=0, max=options.MOST_CROPS, rich_help_panel=CORPUS,
+            help="Also embed, as `augmented`, N random crops of each training sentence, and words; with --dataset.",
+        ),
+    ] = 0,
+    teach: options.Teach = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PART/PARTS", help="Only this part, such as 3/16.", show_default="torchrun's",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+    batch_size: options.BatchSize = None,
+    precision: options.EncoderPrecision = None,
+    dtype: Annotated[
+        Literal["auto", "float32", "float16"],
+        typer.Option(help="Numbers of the file; auto is float32.", rich_help_panel=OUTPUT),
+    ] = "auto",
+    force: options.Force = False,
     list_encoders: Annotated[
-        bool, typer.Option("--list-encoders", help="Show the encoders, and whether they would run.")
+        bool,
+        typer.Option(
+            "--list-encoders", help="Show the encoders, and whether they would run.", rich_help_panel=INPUT
+        ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count requests and tokens of an API; ask and pay nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Count requests and tokens of an API; ask and pay nothing.", rich_help_panel=OUTPUT
+        ),
     ] = False,
-) -> None:
+    device: options.Device = "auto",
+    seed: options.Seed = 0,
+    offline: options.Offline = False,
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:  # fmt: skip
     """Turn sentences and recordings into embeddings, row by row.
 
     Writes OUT.npy, OUT.sentences.txt (the lines that were embedded; blank ones are dropped) and OUT.json, and
     OUT.audio.txt for recordings. An interrupted run goes on where it stopped when the same command is given again.
     """
-    if list_encoders:
-        _print_encoders(out)
-        return
     from flip.encoders.languages import require_language
 
-    languages = (settings.encoder_options.language or "").split(",")
-    for language in languages:
-        require_language(language)
-    settings.encoder_options = replace(settings.encoder_options, language=languages[0] or None)
-    if settings.embed.dataset is not None:
-        from flip.cli.embed_dataset import embed_dataset
-
-        with interruptible(_how_to_go_on):
-            embed_dataset(settings, languages, out, dry_run=dry_run)
+    call = begin(ctx)
+    if list_encoders:
+        _print_encoders(call.out)
         return
-    jobs = _jobs(settings.embed, languages, out)
-    _require_inputs_apart(jobs)
-    model = loading.load_encoder(settings.encoder, settings, out)
+    languages = (call.encoder_options.language or "").split(",")
+    for one in languages:
+        require_language(one)
+    require_own_force(call)
+    request = Request(
+        inputs or [], languages, clips, pair, text_column, batch_size, "float16" if dtype == "float16" else "float32",
+        shard, force,
+    )  # fmt: skip
+    model_options = replace(call.encoder_options, language=languages[0] or None)
+    if dataset is not None:
+        require_outputs(call, {"dataset": dataset}, request.inputs)
+        with interruptible(_how_to_go_on):
+            embed_dataset(request, dataset, encoder, model_options, call)
+        return
+    if augment or teach:
+        raise UsageError(
+            f"{'--augment' if augment else '--teach'} requires --dataset",
+            "add --dataset DIR, which splits off what is not to be learned from",
+        )
+    jobs = _jobs(request, output, call)
+    for job in jobs:
+        require_outputs(call, job.outputs(), [source for other in jobs for source in other.sources])
+    model = loading.load_encoder(encoder, call, options=model_options)
     if dry_run:
         for job in jobs:
-            plan_requests((record.text for record in job.records), ", ".join(job.sources), model, out)
+            plan_requests((record.text for record in job.records), ", ".join(job.sources), model, call.out)
         return
     done = []
     for job in jobs:
-        done.append(_embed(job, model, settings, out))
-        _report(done[-1], model, out)
-    if settings.embed.pair and done[0].path == jobs[0].output:  # parts are compared when they are joined
-        _compare([one.path for one in done], out)
+        done.append(_embed(job, model, request, call))
+        _report(done[-1], model, call.out)
+    if pair and done[0].path == jobs[0].output:  # parts are compared when they are joined
+        _compare([one.path for one in done], call.out)
     if any(one.about.failed for one in done):
         raise typer.Exit(3)
 
@@ -98,47 +204,53 @@ class _Job:
     records: Iterable[Record]
     language: str | None
 
+    def outputs(self) -> dict[str, Path | None]:
+        """Return the files that it writes, by what they are; `output` is the one that the user may name."""
+        from flip.inputs.embedding_files import audio_path, embeddings_json, sentences_path
 
-def _jobs(own: EmbedSettings, languages: list[str], out: Output) -> list[_Job]:
-    """What to embed into which file."""
-    from flip.errors import UsageError
+        return {
+            "output": self.output,
+            "description": embeddings_json(self.output),
+            "sentences": sentences_path(self.output),
+            "recordings": audio_path(self.output),
+        }
+
+
+def _jobs(request: Request, output: Path | None, call: Call) -> list[_Job]:
+    """Return what to embed into which file."""
     from flip.inputs.sources import is_stream, require_one_stdin
 
-    if not own.inputs:
+    inputs, languages = request.inputs, request.languages
+    if not inputs:
         raise UsageError("no input", "name text files, `-` for standard input, or [embed] inputs in flip.toml")
-    if own.augment or own.teach:
-        raise UsageError(
-            f"{'--augment' if own.augment else '--teach'} belongs to --dataset",
-            "add --dataset DIR, which splits off what is not to be learned from",
-        )
-    require_one_stdin(own.inputs)
-    streams = [name for name in own.inputs if is_stream(name)]
-    if own.pair and (len(own.inputs) != 2 or own.output is not None or streams):
+    require_one_stdin(inputs)
+    streams = [name for name in inputs if is_stream(name)]
+    if request.pair and (len(inputs) != 2 or output is not None or streams):
         raise UsageError("--pair takes two files", "each is written to INPUT.npy, so there is no -o")
-    if len(languages) > 1 and len(languages) != len(own.inputs):
-        raise UsageError(f"--language names {len(languages)} languages for {len(own.inputs)} inputs")
-    if own.output is not None:
-        if is_stream(str(own.output)):
-            raise UsageError(f"{own.output} is no regular file", "embeddings are three files side by side: -o OUT.npy")
+    if len(languages) > 1 and len(languages) != len(inputs):
+        raise UsageError(f"--language names {len(languages)} languages for {len(inputs)} inputs")
+    if output is not None:
+        if is_stream(str(output)):
+            raise UsageError(f"{output} is not a regular file", "embeddings are three files side by side: -o OUT.npy")
         if len(languages) > 1:
             raise UsageError("one output has one language", "leave -o out, and each input is written to INPUT.npy")
-        output = own.output if own.output.suffix == ".npy" else own.output.with_name(own.output.name + ".npy")
-        return [_Job(output, own.inputs, _read(own.inputs, own.clips, out), None)]
+        output = output if output.suffix == ".npy" else output.with_name(output.name + ".npy")
+        return [_Job(output, inputs, request.read(call), None)]
     if streams:
         what = "standard input" if streams[0] == "-" else f"{streams[0]}, a pipe,"
         raise UsageError(f"{what} needs a name for its output", "add -o OUT.npy")
-    outputs = [_beside(Path(name)) for name in own.inputs]
+    outputs = [_beside(Path(name)) for name in inputs]
     if len(set(outputs)) < len(outputs):  # a.txt, a.jsonl
-        outputs = [Path(name).with_name(Path(name).name + ".npy") for name in own.inputs]
+        outputs = [Path(name).with_name(Path(name).name + ".npy") for name in inputs]
     jobs = []
-    for i, (name, path) in enumerate(zip(own.inputs, outputs, strict=True)):
-        records = _paired(own, i, out) if own.pair else _read([name], own.clips, out)
+    for i, (name, path) in enumerate(zip(inputs, outputs, strict=True)):
+        records = _paired(request, i, call) if request.pair else request.read(call, [name])
         jobs.append(_Job(path, [name], records, languages[i] if len(languages) > 1 else None))
     return jobs
 
 
 def _beside(path: Path) -> Path:
-    """INPUT.npy: in the place of an ending that is known, after one that is part of the name, as in europarl.en."""
+    """Return INPUT.npy: in the place of a known ending, after one that is part of the name, as in europarl.en."""
     from flip.inputs.sniffing import FILE_SUFFIXES, unpacked_name
 
     bare = Path(unpacked_name(str(path)))
@@ -146,80 +258,57 @@ def _beside(path: Path) -> Path:
     return bare.with_suffix(".npy") if known else bare.with_name(bare.name + ".npy")
 
 
-def _require_inputs_apart(jobs: list[_Job]) -> None:
-    """Raises a UsageError where an output would be written over an input."""
-    from flip.errors import UsageError
-    from flip.inputs.embedding_files import audio_path, embeddings_json, sentences_path
-
-    inputs = {Path(source).resolve(): source for job in jobs for source in job.sources}
-    for job in jobs:
-        for written in (job.output, embeddings_json(job.output), sentences_path(job.output), audio_path(job.output)):
-            if written.resolve() in inputs:
-                raise UsageError(
-                    f"{inputs[written.resolve()]} is an input, and {job.output} would write over it",
-                    "name another output with -o",
-                )
-
-
-def _read(sources: list[str], clips: Path | None, out: Output) -> Iterator[Record]:
-    from flip.inputs.records import read_records
-
-    for source in sources:
-        yield from read_records(source, clips, lambda message: out.note(f"note: {message}"))
-
-
-def _paired(own: EmbedSettings, side: int, out: Output) -> Iterator[Record]:
-    """One side of two aligned inputs, blank where either side is, so that both keep the same lines."""
+def _paired(request: Request, side: int, call: Call) -> Iterator[Record]:
+    """Yield one side of two aligned inputs, blank if either side is, so that both keep the same lines."""
     from itertools import zip_longest
 
     from flip.errors import InputError
     from flip.inputs.record import Record
 
-    for pair in zip_longest(*(_read([name], own.clips, out) for name in own.inputs)):
+    for pair in zip_longest(*(request.read(call, [name]) for name in request.inputs)):
         if None in pair:
-            short = own.inputs[pair.index(None)]
+            short = request.inputs[pair.index(None)]
             raise InputError(f"{short} has fewer lines than the other of the pair", "line i belongs to line i")
         whole = all(record.text or record.audio for record in pair)
         yield pair[side] if whole else Record(where=pair[side].where, text="")
 
 
-def _embed(job: _Job, model: Encoder, settings: Settings, out: Output) -> Embedded:
+def _embed(job: _Job, model: Encoder, request: Request, call: Call) -> Embedded:
     import numpy as np
 
     from flip.embedding.job import embed as write
     from flip.embedding.shards import Shard
     from flip.encoders.base import in_language
 
-    own = settings.embed
     model = in_language(model, job.language)
-    with interruptible(_how_to_go_on), out.progress(f"embedding {job.output.name}") as on_rows:
+    with interruptible(_how_to_go_on), call.out.progress(f"embedding {job.output.name}") as on_rows:
         return write(
             job.records,
             job.output,
             model,
-            transcriber=lambda: loading.load_transcriber(settings, job.language),
-            batch_size=own.batch_size,
-            dtype=np.float16 if own.dtype == "float16" else np.float32,
-            shard=Shard.parse(own.shard),
-            force=own.force,
+            transcriber=lambda: loading.load_transcriber(call, job.language),
+            batch_size=request.batch_size,
+            dtype=np.float16 if request.dtype == "float16" else np.float32,
+            shard=Shard.parse(request.shard),
+            force=request.force,
             on_rows=on_rows,
-            on_resume=lambda row: out.note(f"note: {job.output}: goes on at row {row}"),
+            on_resume=lambda row: call.out.note(f"{job.output}: goes on at row {row}"),
         )
 
 
 def _report(done: Embedded, model: Encoder, out: Output) -> None:
     path, about = done.path, done.about
     if not done.fresh:
-        out.note(f"note: {path} is up to date")
+        out.note(f"{path} is up to date")
     if not about.rows:
-        out.note(f"note: {path} is empty: there are more parts than inputs")
+        out.note(f"{path} is empty: there are more parts than inputs")
     if about.blank:
-        out.note(f"note: {path}: {about.blank} blank lines dropped")
+        out.note(f"{path}: {about.blank} blank lines dropped")
     if about.truncated:
-        out.note(f"note: {path}: {about.truncated} sentences were longer than {model.name} reads, and were cut")
+        out.note(f"{path}: {about.truncated} sentences were longer than {model.name} reads, and were cut")
     if about.warnings:
         shown = "; ".join(about.warnings[:3])
-        out.note(f"note: {path}: {len(about.warnings)} recordings were decoded only in part: {shown}")
+        out.note(f"{path}: {len(about.warnings)} recordings were decoded only in part: {shown}")
     if about.failed:
         shown = "; ".join(item.error for item in about.failed[:3])
         fail(f"{path}: {len(about.failed)} inputs have no row: {shown}", "all are listed in the .json beside it")
@@ -241,24 +330,11 @@ def _compare(paths: list[Path], out: Output) -> None:
 
     first, second = paths
     if dropped := keep_common_rows(paths):
-        out.note(f"note: {dropped} inputs have a row in neither of the pair, as one of the two failed")
+        out.note(f"{dropped} inputs have a row in neither of the pair, as one of the two failed")
     path = first.with_name(f"{first.stem}--{second.stem}.similarity.npy")
     mean = write_similarities(first, second, path)
     result = {"similarity": str(path), "pair": [str(first), str(second)], "mean": round(mean, 4)}
     out.result(result, f"{path}: mean cosine {mean:.4f}")
-
-
-def plan_requests(texts: Iterable[str | None], name: str, model: Encoder, out: Output) -> None:
-    """Says what an API would be asked for these texts, called `name`."""
-    from flip.errors import UsageError
-
-    plan: Any = getattr(model, "plan", None)
-    if plan is None:
-        raise UsageError(f"--dry-run: {model.name} is no API and costs nothing", "leave it out")
-    sentences = [text for text in texts if text]
-    requests, tokens = plan(sentences)
-    fields = {"input": name, "sentences": len(sentences), "requests": requests, "tokens": tokens}
-    out.result(fields, f"{name}: {len(sentences)} sentences in {requests} requests, about {tokens} tokens")
 
 
 def _print_encoders(out: Output) -> None:

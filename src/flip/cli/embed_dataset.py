@@ -2,25 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from flip.cli import loading
 from flip.cli.output import Output, fail
+from flip.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from flip.cli.settings import Settings
+    from flip.cli.call import Call
     from flip.data.corpora import Part
     from flip.data.manifest import Dataset
+    from flip.encoders.base import Encoder, EncoderOptions
+    from flip.inputs.record import Record
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `flip embed` is asked for; the fields are its options.
+
+    languages: of each input, or the one of all of them; "" if none is named.
+    """
+
+    inputs: list[str]
+    languages: list[str]
+    clips: Path | None = None
+    pair: bool = False
+    text_column: str | None = None
+    batch_size: int | None = None
+    dtype: Literal["float32", "float16"] = "float32"
+    shard: str | None = None
+    force: bool = False
+
+    def read(self, call: Call, inputs: list[str] | None = None) -> Iterator[Record]:
+        """Yield the records of the inputs, or of some of them.
+
+        Raises:
+            InputError: one cannot be read, or is a store whose texts no --text-column names.
+        """
+        from flip.inputs.records import read_records
+        from flip.inputs.stores.columns import Asked
+
+        for name in self.inputs if inputs is None else inputs:
+            require_text(name, self.text_column)
+            asked = None if self.text_column is None else Asked(texts=self.text_column)
+            yield from read_records(name, self.clips, call.out.note, asked)
+
+
+def require_text(name: str, text_column: str | None) -> None:
+    """Raise an InputError if an input is a store of vectors, and no column of texts is named."""
+    from flip.inputs.sources import holds_embeddings, is_store
+
+    if text_column is None and is_store(name) and not holds_embeddings(name):
+        raise InputError(
+            f"{name}: a store of vectors", "--text-column NAME embeds its texts; flip store --help lists what reads it"
+        )
+
+
+def plan_requests(texts: Iterable[str | None], name: str, model: Encoder, out: Output) -> None:
+    """Show what an API would be asked for these texts, called `name`."""
+    sentences = [text for text in texts if text]
+    plan = model.plan(sentences)
+    if plan is None:
+        raise UsageError(f"--dry-run: {model.name} is not an API and costs nothing", "leave it out")
+    requests, tokens = plan
+    fields = {"input": name, "sentences": len(sentences), "requests": requests, "tokens": tokens}
+    out.result(fields, f"{name}: {len(sentences)} sentences in {requests} requests, about {tokens} tokens")
 
 
 @contextmanager
 def progress_of_parts(parts: dict[str, Part], pair: bool, out: Output) -> Iterator[Callable[[str, int, int], None]]:
-    """Yields update(name, done, total) for `prepare_corpus`: one bar for all, which says what it counts."""
+    """Yield update(name, done, total) for `prepare_corpus`: one bar for all, which says what it counts."""
     rows = {
         part: len(next(iter(content.texts.values())))
         * (len(content.texts) * (pair or not content.recordings) + bool(content.recordings))
@@ -38,60 +95,56 @@ def progress_of_parts(parts: dict[str, Part], pair: bool, out: Output) -> Iterat
         yield update
 
 
-def embed_dataset(settings: Settings, languages: list[str], out: Output, *, dry_run: bool) -> None:
-    """Reads the corpus, embeds its parts, and says what was written."""
+def embed_dataset(request: Request, folder: Path, encoder: str, options: EncoderOptions, call: Call) -> None:
+    """Read the corpus, embed its parts, and report what was written."""
     import numpy as np
 
-    from flip.cli.embed import plan_requests
     from flip.data.corpora import augmented
     from flip.data.manifest import MANIFEST
     from flip.embedding.corpus import prepare_corpus
     from flip.embedding.shards import Shard
-    from flip.errors import InputError, UsageError
     from flip.inputs.records import read_taught
 
-    own = settings.embed
-    folder = own.dataset
-    assert folder is not None
-    if Shard.parse(own.shard):
+    own, out, languages = call.ctx.params, call.out, request.languages
+    if Shard.parse(request.shard):
         raise UsageError(
             "--dataset is made by one process, not by several with --shard or torchrun",
             "embed the inputs in parts with -o instead, or give --dataset without them",
         )
-    if own.output is not None:
+    if own["output"] is not None:
         raise UsageError("-o and --dataset exclude each other", "--dataset DIR names all files")
-    if (folder / MANIFEST).exists() and not own.force and not dry_run:
+    if (folder / MANIFEST).exists() and not request.force and not own["dry_run"]:
         raise InputError(f"{folder / MANIFEST} exists", "--force replaces the dataset; what has not changed is kept")
-    parts = _read(settings, out)
-    if own.augment:
-        parts["augmented"] = augmented(parts["train"], own.augment, settings.seed, read_taught(own.teach))
-    elif own.teach:
+    parts = _read(request, own["split"], call)
+    if own["augment"]:
+        parts["augmented"] = augmented(parts["train"], own["augment"], call.runtime.seed, read_taught(own["teach"]))
+    elif own["teach"]:
         raise UsageError("--teach makes sentences to learn from", "add --augment 2")
     texts = list(parts["train"].texts)
     if len(languages) > 1 and len(languages) != len(texts):
         raise UsageError(f"--language names {len(languages)} languages for {len(texts)} texts: {', '.join(texts)}")
-    model = loading.load_encoder(settings.encoder, settings, out)
-    if dry_run:
+    model = loading.load_encoder(encoder, call, options=options)
+    if own["dry_run"]:
         for name, part in parts.items():
             for text, sentences in part.texts.items():
                 plan_requests(sentences, f"{name} {text}", model, out)
         return
-    with progress_of_parts(parts, own.pair, out) as on_rows:
+    with progress_of_parts(parts, request.pair, out) as on_rows:
         datasets = prepare_corpus(
             parts,
             folder,
             model,
-            sources=own.inputs,
-            pair=own.pair,
-            transcriber=lambda: loading.load_transcriber(settings),
-            batch_size=own.batch_size,
+            sources=request.inputs,
+            pair=request.pair,
+            transcriber=lambda: loading.load_transcriber(call),
+            batch_size=request.batch_size,
             languages=dict(zip(texts, languages, strict=True)) if len(languages) > 1 else None,
-            dtype=np.float16 if own.dtype == "float16" else np.float32,
-            force=own.force,
+            dtype=np.float16 if request.dtype == "float16" else np.float32,
+            force=request.force,
             on_rows=on_rows,
         )
     if dropped := sum(part.dropped for part in parts.values()):
-        out.note(f"note: {dropped} rows with a blank line dropped")
+        out.note(f"{dropped} rows with a blank line dropped")
     rows = {part: len(data.embeddings[0].open()) for part, data in datasets.items()}
     failed = _report(datasets, model.name, out)
     fields = {
@@ -109,16 +162,14 @@ def embed_dataset(settings: Settings, languages: list[str], out: Output, *, dry_
 
 
 def _report(datasets: dict[str, Dataset], encoder: str, out: Output) -> int:
-    """Says what was cut and what has no row; returns the number of the latter."""
+    """Report what was cut and what has no row; return the number of the latter."""
     for data in datasets.values():
         for embedding in data.embeddings:
             if cut := embedding.source.truncated:
-                out.note(f"note: {embedding.file}: {cut} sentences were longer than {encoder} reads, and were cut")
+                out.note(f"{embedding.file}: {cut} sentences were longer than {encoder} reads, and were cut")
         for embedding in data.embeddings:
             if lost := embedding.source.warnings:
-                out.note(
-                    f"note: {embedding.file}: {len(lost)} recordings were decoded only in part: {'; '.join(lost[:3])}"
-                )
+                out.note(f"{embedding.file}: {len(lost)} recordings were decoded only in part: {'; '.join(lost[:3])}")
     failed = [item for data in datasets.values() for item in data.embeddings[-1].source.failed]
     if failed:
         shown = "; ".join(item.error for item in failed[:3])
@@ -126,12 +177,11 @@ def _report(datasets: dict[str, Dataset], encoder: str, out: Output) -> int:
     return len(failed)
 
 
-def _read(settings: Settings, out: Output) -> dict[str, Part]:
+def _read(request: Request, split: str, call: Call) -> dict[str, Part]:
     from flip.data.corpora import read_aligned, read_plain, read_release
-    from flip.errors import UsageError
     from flip.inputs.sources import require_one_stdin
 
-    own = settings.embed
+    own, seed = request, call.runtime.seed
     require_one_stdin(own.inputs)
     folders = [name for name in own.inputs if Path(name).is_dir()]
     if not own.inputs:
@@ -144,5 +194,7 @@ def _read(settings: Settings, out: Output) -> dict[str, Part]:
     if folders:
         return read_release(Path(folders[0]), own.clips)
     if own.pair:
-        return read_aligned(own.inputs, own.split, settings.seed)
-    return read_plain(own.inputs, own.split, settings.seed, lambda message: out.note(f"note: {message}"))
+        return read_aligned(own.inputs, split, seed)
+    for name in own.inputs:
+        require_text(name, own.text_column)
+    return read_plain(own.inputs, split, seed, call.out.note, own.text_column)

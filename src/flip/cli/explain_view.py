@@ -32,12 +32,11 @@ _SIDES = {"shared": "both say", "only_input": "only the first", "only_against": 
 class View:
     """Draws records.
 
-    topn, least: see `flip.explain.annotate.read`.  every: improbable words too.  scores: those as well.
+    topn, least: see `flip.explain.annotate.read`.  scores: show those too.
     """
 
-    def __init__(self, explainer: Explainer, *, topn: int, least: float, every: bool, scores: bool) -> None:
-        self._explainer, self._topn, self._least = explainer, topn, least
-        self._every, self._scores = every, scores
+    def __init__(self, explainer: Explainer, *, topn: int, least: float, scores: bool) -> None:
+        self._explainer, self._topn, self._least, self._scores = explainer, topn, least, scores
         self._legend_due = True
 
     def draw(self, record: dict[str, Any]) -> RenderableType:
@@ -79,13 +78,13 @@ class View:
         return Text("  ").join(Text(_FORMS[state][0].format(names[state]), _FORMS[state][1]) for state in _FORMS)
 
     def _said(self, reading: Annotation, *, of_text: bool) -> list[RenderableType]:
-        listed = reading.others + (reading.unlikely if self._every else [])
+        listed = reading.others
         parts: list[RenderableType] = []
         if listed:
             parts += [_indented(Text("also says" if of_text else "says")), self._list(listed)]
         else:
             parts.append(_indented(Text(f"says no {'other ' * of_text}word with {self._least:.0%} or more")))
-        if reading.unlikely and not self._every:
+        if reading.unlikely:
             parts.append(_indented(Unlikely([word["surface"] for word in reading.unlikely])))
         return parts
 
@@ -93,7 +92,7 @@ class View:
         rows = []
         for number, word in enumerate(words, start=1):
             probability = word.get("probability")
-            style = "dim" if probability is not None and probability < self._least else "green"
+            style = "dim" if probability is not None and probability < self._explainer.checkpoint.likely else "green"
             measure = (Text(f"{number}."),) if probability is None else (Bar(probability, style), _percent(probability))
             rows.append((shown(word["surface"], style), *measure, *self._score(word["score"])))
         return _columns(rows)
@@ -140,7 +139,7 @@ class Unlikely:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         count = len(self._words)
-        line = f"{count} less likely word{'s' * (count > 1)} (all with --all): "
+        line = f"{count} less likely word{'s' * (count > 1)} (--min-probability 0 lists them): "
         for i, word in enumerate(map(visible, self._words)):
             more = "" if i == count - 1 else ", ..."
             if cell_len(line + word + more) > options.max_width:

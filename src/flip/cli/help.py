@@ -8,49 +8,46 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand
 
+from flip.cli.options import HELP, OUTPUT, PANELS
+
 if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter
+    from typer.core import TyperArgument, TyperOption
 
 _EVERY = "flip.help_all"  # in the context: every option is shown
-_OTHERS = "Output"  # also what is written, and said
-_PANELS = {
-    "Input": "--against --asr --augment --base-url --clips --config --data --dataset --dev --dimensions "
-    "--embedding-pair --embeddings --encoder --encoder-batch-size --entities --extra --include --language "
-    "--list-encoders "
-    "--max-tokens --min-tokens --pair --prompt --revision --sentences --shard --sim-threshold --sonar-backend --split "
-    "--task-type --teach --text --text-id --tokens --train --trust --weights",
-    "Words": "--bigrams --concepts --max-df --max-features --min-count --min-df --min-pmi --ngram --normalize "
-    "--strip-accents --tokenizer --unigrams --words",
-    "Model": "--alpha --bias --bias-weight --calibrate --check-every --compare --dev-metric --early-stopping --epochs "
-    "--init --inputs --l1 --lr --method --model --objective --patience --rank --recipe --reduction --resume "
-    "--schedule --shuffle --targets --vocab --warm-up --weight-decay",
-    "Store": "",
-    _OTHERS: "",
-    "Device": "--batch-size --concurrency --device --offline --precision --seed",
-    "Help": "--help --help-all",
-}
-_PANEL = {flag: panel for panel, flags in _PANELS.items() for flag in flags.split()}
-# Typer writes a default that is said in words in brackets inside of its own.
+# Typer writes a default that is described in words in brackets inside of its own.
 _DEFAULT = re.compile(r"\[default: \((.*)\)(; [^\]]*)?\]$", re.DOTALL)
 
 
 class PanelCommand(TyperCommand):
-    """A command whose options stand in panels, by their names; `rich_help_panel` of an option overrides that."""
+    """A command whose options stand in the panels that they name, with the values in force as defaults."""
 
-    basic: frozenset[str] | None = None  # the options that --help shows where there is a --help-all
+    basic: frozenset[str] | None = None  # the options that --help shows if there is a --help-all
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Parse the command line; a setting of another source that is wrong is an error of that source."""
+        from flip.cli.call import wrong_setting
+
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            wrong_setting(ctx, error)
+            raise
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """Writes arguments, then a section for each panel that has an option."""
-        sections: dict[str, list[tuple[str, str]]] = {panel: [] for panel in ("Arguments", *_PANELS)}
+        """Write arguments, then a section for each panel that has an option."""
+        sections: dict[str, list[tuple[str, str]]] = {panel: [] for panel in ("Arguments", *PANELS)}
         for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
+            record = _record(param, ctx)  # type: ignore[arg-type]
             if record is None:
                 continue
             name = max(param.opts, key=len)
             if param.param_type_name == "argument":
                 panel = "Arguments"
-            elif self.basic is None or ctx.meta.get(_EVERY) or name in self.basic or _PANEL.get(name) == "Help":
-                panel = getattr(param, "rich_help_panel", None) or _PANEL.get(name, _OTHERS)
+            elif name in ("--help", "--help-all"):
+                panel = HELP
+            elif self.basic is None or ctx.meta.get(_EVERY) or name in self.basic:
+                panel = getattr(param, "rich_help_panel", None) or OUTPUT
             else:
                 continue
             sections[panel].append((record[0], _DEFAULT.sub(r"[default: \1\2]", record[1])))
@@ -60,13 +57,34 @@ class PanelCommand(TyperCommand):
                     formatter.write_dl(records)
 
 
+def _record(param: TyperOption | TyperArgument, ctx: Context) -> tuple[str, str] | None:
+    """Return the two columns of a parameter; a setting in force takes the place of a default in words."""
+    value = ctx.lookup_default(param.name, call=False)
+    words = param.show_default
+    if value is None or not isinstance(words, str):
+        return param.get_help_record(ctx)
+    shown = " ".join(value) if isinstance(value, list) else _switch(param, value)
+    param.show_default = shown
+    try:
+        return param.get_help_record(ctx)
+    finally:
+        param.show_default = words
+
+
+def _switch(param: TyperOption | TyperArgument, value: Any) -> str:
+    """Return a value as --help names it: for a switch, the name of the option without its dashes."""
+    if isinstance(value, bool) and param.secondary_opts:
+        return (param.opts if value else param.secondary_opts)[0].removeprefix("--")
+    return str(value)
+
+
 def brief(*basic: str) -> type[PanelCommand]:
-    """A command whose --help shows only these options; it needs an option --help-all with the callback `show_all`."""
+    """Return a command class whose --help shows only these options; `HelpAll` shows every one."""
     return type("BriefCommand", (PanelCommand,), {"basic": frozenset(basic)})
 
 
 def show_all(ctx: typer.Context, wanted: bool) -> None:
-    """Prints the help with every option, and ends."""
+    """Print the help with every option, and end."""
     if wanted:
         ctx.meta[_EVERY] = True
         print(ctx.get_help())

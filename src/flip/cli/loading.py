@@ -1,36 +1,40 @@
-"""What settings name, loaded: checkpoints, encoders, transcribers."""
+"""Load the checkpoints, encoders and transcribers that the options of a call name."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flip.errors import UsageError
+
 if TYPE_CHECKING:
-    from flip.cli.output import Output
-    from flip.cli.settings import Settings
+    from flip.cli.call import Call
     from flip.encoders import Encoder
+    from flip.encoders.base import EncoderOptions
     from flip.encoders.transcriber import Transcriber
     from flip.model.checkpoint import Checkpoint
 
 
-def load_checkpoint(model: str | None, vocab: Path | None, offline: bool, out: Output) -> Checkpoint:
-    """Loads a checkpoint; says so before one is downloaded."""
+def load_checkpoint(model: str | None, call: Call) -> Checkpoint:
+    """Load a checkpoint; note it before one is downloaded, and if its probabilities are a guess."""
     from flip.model import checkpoint
 
-    return checkpoint.load_checkpoint(
-        model, vocab, offline=offline, on_pull=lambda name: out.note(f"note: pulling {name} from the hub")
+    found = checkpoint.load_checkpoint(
+        model, offline=call.runtime.offline, on_pull=lambda name: call.out.note(f"pulling {name} from the hub")
     )
+    if found.unsure:
+        call.out.note(f"{found.name}: {found.unsure}")
+    return found
 
 
-def encoder_name(given: str | None, checkpoint: Checkpoint, settings: Settings, out: Output) -> str:
-    """The encoder of what is to be explained: the flag, or what the checkpoint says or lets infer.
+def encoder_name(given: str | None, checkpoint: Checkpoint, call: Call) -> str:
+    """Return the name of the encoder for an input of a model.
 
-    That of the environment or of flip.toml, which is for `flip embed`, is not used, and said where it is another.
-
-    One that runs code or sends the input away is taken from the checkpoint only where the environment names it too.
+    It is the one that the call names, else the one that the checkpoint stores or lets infer. An encoder that runs code
+    or sends the input away is taken from the checkpoint only if FLIP_ENCODER names it too. The `encoder` of flip.toml
+    or FLIP_ENCODER, which is for `flip embed`, is not used; a note tells so if it is another one.
     """
     from flip.encoders.catalog import require_harmless
 
@@ -39,18 +43,18 @@ def encoder_name(given: str | None, checkpoint: Checkpoint, settings: Settings, 
         given = given or environment
     name = given or checkpoint.require_encoder()
     if not given and checkpoint.inferred_encoder:
-        out.note(f"note: {checkpoint.name} names no encoder; by the name of its folder it is {name}")
-    if not given and "encoder" in settings.model_fields_set and settings.encoder != name:
-        from flip.cli.settings import origin
-
-        out.note(f"note: {origin(['encoder'])}: {settings.encoder} is not used, as {checkpoint.name} is for {name}")
+        call.out.note(f"{checkpoint.name} names no encoder; by the name of its folder it is {name}")
+    other = call.config.value(("encoder",))
+    if not given and other is not None and other != name:
+        origin = call.config.origin(("encoder",))
+        call.out.note(f"{origin}: {other} is not used, as {checkpoint.name} is for {name}")
     if given or name == environment:
         return name
     return require_harmless(name, checkpoint.name)
 
 
 def vouched(given: str | None, checkpoint: Checkpoint) -> bool:
-    """Whether --encoder says that vectors which do not say it themselves are of the checkpoint's encoder.
+    """Return whether --encoder vouches that vectors of unknown origin are of the checkpoint's encoder.
 
     Raises:
         InputError: it names another one.
@@ -65,47 +69,94 @@ def vouched(given: str | None, checkpoint: Checkpoint) -> bool:
     return True
 
 
-def load_encoder(name: str, settings: Settings, out: Output, stored: Mapping[str, Any] | None = None) -> Encoder:
-    """Loads an encoder; says once where it cannot use the device that was asked for.
+def load_encoder(
+    name: str, call: Call, stored: Mapping[str, Any] | None = None, options: EncoderOptions | None = None
+) -> Encoder:
+    """Load an encoder; note it if the encoder cannot use the device that the call names.
 
-    `stored` are the options of the checkpoint that it is for, which those of the settings override.
+    Args:
+        name: of the encoder.
+        call: its options override those that are stored; those that the encoder lacks are an error only if the command
+            line gives them.
+        stored: options of the checkpoint that it is for.
+        options: other options than those of the call.
+
+    Raises:
+        UsageError: flip.toml names an encoder that runs code, or a server, and nobody trusts it; or as
+            `flip.encoders.catalog.load_encoder`.
     """
     from flip.device import check_device_name, torch_device
     from flip.encoders import catalog
 
-    device = check_device_name(settings.device)
-    settings.require_trust(name)
-    options = replace(settings.encoder_options.over(stored or {}), keyless=settings.keyless)
-    encoder = catalog.load_encoder(name, options, device=device, offline=settings.offline)
+    device = check_device_name(call.runtime.device)
+    given = _known(name, options or call.encoder_options, call)
+    _require_trust(name, given, call)
+    given = replace(given.over(stored or {}), keyless=given.base_url is not None and _brought_base_url(call))
+    encoder = catalog.load_encoder(name, given, device=device, offline=call.runtime.offline)
     if encoder.device == "cpu" and device not in ("auto", "cpu") and torch_device(device).type != "cpu":
-        out.note(f"note: encoder {encoder.name} runs on the CPU; --device {device} is not used for it")
+        call.out.note(f"encoder {encoder.name} runs on the CPU; --device {device} is not used for it")
     return encoder
 
 
-def load_encoders(names: list[str], settings: Settings, out: Output) -> list[Encoder]:
-    """Loads several encoders; each gets those of the options of the settings that it has.
+def load_encoders(names: list[str], call: Call) -> list[Encoder]:
+    """Load several encoders; each gets those of the call's options that it has.
 
     Raises:
-        UsageError: an option that none of them has.
+        UsageError: the command line gives an option that none of them has.
     """
     from flip.encoders.base import EncoderOptions, require_known_options
-    from flip.encoders.catalog import find_entry
 
-    given = settings.encoder_options.given()
-    found = [find_entry(name)[0] for name in names]
-    known = [{*(entry.options if entry else ()), "asr", "language"} for entry in found]
-    require_known_options(", ".join(names), settings.encoder_options, set().union(*known))
-    encoders = []
-    for name, has in zip(names, known, strict=True):
-        options = EncoderOptions(**{key: value for key, value in given.items() if key in has})
-        encoders.append(load_encoder(name, settings.model_copy(update={"encoder_options": options}), out))
-    return encoders
+    given = call.encoder_options
+    known = [_options_of(name) for name in names]
+    asked = {key: value for key, value in given.given().items() if call.given(key)}
+    require_known_options(", ".join(names), EncoderOptions(**asked), set().union(*known))
+    return [
+        load_encoder(name, call, options=EncoderOptions(**{k: v for k, v in given.given().items() if k in has}))
+        for name, has in zip(names, known, strict=True)
+    ]
 
 
-def load_transcriber(settings: Settings, language: str | None = None) -> Transcriber:
-    """Loads what transcribes recordings for an encoder of text; `language` where it is not that of the settings."""
+def load_transcriber(call: Call, language: str | None = None) -> Transcriber:
+    """Load a transcriber of recordings for an encoder of text; `language` overrides the call's own."""
     from flip.encoders.transcriber import Transcriber
 
-    options = settings.encoder_options
+    options, runtime = call.encoder_options, call.runtime
     spoken = language or options.language
-    return Transcriber(options.asr, language=spoken, device=settings.device, offline=settings.offline)
+    return Transcriber(options.asr, language=spoken, device=runtime.device, offline=runtime.offline)
+
+
+def _options_of(name: str) -> set[str]:
+    from flip.encoders.catalog import find_entry
+
+    entry, _ = find_entry(name)
+    return {*(entry.options if entry else ()), "asr", "language"}
+
+
+def _known(name: str, options: EncoderOptions, call: Call) -> EncoderOptions:
+    """Return the options without those of flip.toml and the environment that the encoder lacks."""
+    known = _options_of(name)
+    lacking = {key for key in options.given() if key not in known and not call.given(key)}
+    return type(options)(**{key: value for key, value in options.given().items() if key not in lacking})
+
+
+def _brought_base_url(call: Call) -> bool:
+    return not call.given("base_url") and call.config.of_file(("encoder_options", "base_url"))
+
+
+def _require_trust(name: str, options: EncoderOptions, call: Call) -> None:
+    """Raise a UsageError if flip.toml alone names code to run or a server to send to, and nobody trusts it."""
+    from flip.cli.trust import config_file
+    from flip.encoders.catalog import runs_code
+
+    risky = {}
+    if call.of_file("encoder") and runs_code(name):
+        risky[f"the encoder {name!r}, which runs code"] = f"--encoder {name}"
+    if options.base_url is not None and _brought_base_url(call):
+        risky[f"the base_url {options.base_url!r}, to which sentences would be sent"] = f"--base-url {options.base_url}"
+    if not risky or call.trusts:
+        return
+    what, flag = next(iter(risky.items()))
+    raise UsageError(
+        f"flip.toml in this folder names {what}",
+        f"if you trust this folder: --trust, or {flag}, or list it in {config_file()}: [trust] folders = [...]",
+    )

@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import typer
@@ -40,6 +40,7 @@ class _Process:
     stopped: int | None = None  # the signal that told it to end
     unwritten: str | None = None  # why results could not be printed, of a command that went on
     spoken_for: bool = False  # another process of the same command says why all of them end
+    results: TextIO | None = None  # standard output; whatever else prints while a command runs goes to stderr
     spinner: Live | None = None
     screen = threading.RLock()  # held by who draws or ends a spinner, or prints beside it
 
@@ -54,7 +55,7 @@ class Output:
     def __init__(
         self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False, stream: bool = False
     ) -> None:
-        self._results = sys.stdout  # whatever else is printed while the command runs, see `command`
+        self._results = _Process.results or sys.stdout
         self.human = not as_json and sys.stdout.isatty()
         self.quiet, self.verbose, self.stream = quiet, verbose, stream
 
@@ -96,7 +97,11 @@ class Output:
         self._console(self._results).print(renderable)
 
     def note(self, message: str) -> None:
-        """Something worth knowing, on stderr; not with --quiet."""
+        """Print something worth knowing on stderr; not with --quiet."""
+        self.status(f"note: {message}")
+
+    def status(self, message: str) -> None:
+        """Print what has been done on stderr; not with --quiet."""
         if not self.quiet:
             _say(message)
 
@@ -244,10 +249,14 @@ def guarded(command: Command) -> Command:
         verbose = bool(kwargs.get("verbose"))
         code = 0
         with _stoppable():
+            _Process.results = sys.stdout
             try:
-                command(*args, **kwargs)
+                with redirect_stdout(sys.stderr):  # an encoder of one's own may print too
+                    command(*args, **kwargs)
             except (Exception, KeyboardInterrupt) as error:
                 code = _report(error, verbose)
+            finally:
+                _Process.results = None
             _end_spinner()
         if _Process.unwritten and not code:
             code = fail_to_print(_Process.unwritten)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flip.cli.command import command
-from flip.cli.output import Output, shown
+from flip.cli import options
+from flip.cli.call import begin
+from flip.cli.options import INPUT, OUTPUT
+from flip.cli.output import Output, guarded, shown
+from flip.cli.outputs import require_outputs
 
 if TYPE_CHECKING:
-    from flip.cli.settings import Settings
     from flip.hub.client import Source
     from flip.hub.pull import Listing
 
@@ -23,26 +25,49 @@ Examples:
 """
 
 
-@command("pull", shared=("offline",))
+@guarded
 def pull(
-    settings: Settings,
-    out: Output,
-    repo: Annotated[str, typer.Argument(metavar="REPO[/SUBFOLDER]", help="OWNER/NAME on the hub, and a folder in it.")],
-    dataset: Annotated[bool, typer.Option("--dataset", help="The repository is a dataset.")] = False,
+    ctx: typer.Context,
+    repo: Annotated[
+        str,
+        typer.Argument(
+            metavar="REPO[/SUBFOLDER]", help="OWNER/NAME on the hub, and a folder in it.", show_default=False
+        ),
+    ],
+    dataset: Annotated[
+        bool, typer.Option("--dataset", help="The repository is a dataset.", rich_help_panel=INPUT)
+    ] = False,
     include: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PATTERN",
+            metavar="PATTERN", rich_help_panel=INPUT,
             help="Only files whose path or name matches, such as 'test_*'; can be given several times.",
             show_default="model.safetensors, vocab.json, config.json; of a dataset everything",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files and their sizes.")] = False,
-) -> None:
+    revision: Annotated[
+        str | None,
+        typer.Option(help="Branch, tag or commit.", show_default="the main branch", rich_help_panel=INPUT),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Folder to put the files in.", show_default="the hub's cache", rich_help_panel=OUTPUT
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list the files and their sizes.", rich_help_panel=OUTPUT)
+    ] = False,
+    offline: options.Offline = False,
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:  # fmt: skip
     """Download a checkpoint or data from the Hugging Face hub, and print the folder for --model or --data.
 
     Only .safetensors, .json, .jsonl, .npy, .txt and .yaml files are taken, and each is checked against the size and
-    hash that the hub lists. A dataset that comes without a datasets.yaml gets one, where its files have the published
+    hash that the hub lists. A dataset that comes without a datasets.yaml gets one, if its files have the published
     names (*_text_embs.npy, *_speech_embs.npy, *_sim_scores.npy, *_transcript.txt). Given again, it keeps complete
     files; one that was broken off starts again. HF_ENDPOINT, HF_HOME and HF_TOKEN are respected. The name of a bundled
     model writes that as float32, for other programs.
@@ -54,40 +79,38 @@ def pull(
     from flip.hub.client import Source
     from flip.model.locate import is_bundled
 
-    own = settings.pull
+    call = begin(ctx)
+    out = call.out
+    require_outputs(call, {"output": output}, [])
     if is_bundled(repo):
-        _export(repo, own.output, out)
+        _export(repo, output, out)
         return
     source = Source.parse(repo, dataset)
     patterns = include or []
     if dry_run:
-        if settings.offline:
+        if offline:
             raise UsageError("--dry-run asks the hub, --offline forbids it", "leave one of them out")
-        _show(out, source, hub.list_files(source, revision=own.revision, include=patterns))
+        _show(out, source, hub.list_files(source, revision=revision, include=patterns))
         return
     try:
         pulled = hub.pull(
-            source,
-            revision=own.revision,
-            include=patterns,
-            output=own.output,
-            offline=settings.offline,
+            source, revision=revision, include=patterns, output=output, offline=offline,
             progress=not out.quiet and sys.stderr.isatty(),
-        )
+        )  # fmt: skip
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             "complete files are kept; the same command goes on, and starts the file that was broken off again"
         ) from None
     if "model.safetensors" in pulled.files:
-        out.note(f"use it with: flip explain --model {pulled.folder if own.output else repo}")
+        out.status(f"use it with: flip explain --model {pulled.folder if output else repo}")
     if dataset and (made := complete_manifest(pulled.folder, pulled.files, pulled.language)):
-        out.note(f"wrote {pulled.folder / MANIFEST}, of the files' names: {', '.join(made)}")
+        out.status(f"wrote {pulled.folder / MANIFEST}, of the files' names: {', '.join(made)}")
     fields = {"repo": repo, "folder": str(pulled.folder), "files": pulled.files, "commit": pulled.commit}
     out.result(fields, str(pulled.folder))
 
 
 def _export(name: str, folder: Path | None, out: Output) -> None:
-    """Writes the bundled model as the published programs read it: float32, in three files."""
+    """Write the bundled model as the published programs read it: float32, in three files."""
     from flip.errors import UsageError
     from flip.model.checkpoint import load_checkpoint, save_checkpoint
 
@@ -98,7 +121,7 @@ def _export(name: str, folder: Path | None, out: Output) -> None:
 
 
 def _show(out: Output, source: Source, listing: Listing) -> None:
-    """The files and their sizes, as a table or as one JSON object."""
+    """Show the files and their sizes, as a table or as one JSON object."""
     if not out.human:
         files = [{"path": file.path, "size": file.size} for file in listing.files]
         out.record({"repo": source.repo, "commit": listing.commit, "files": files, "size": listing.size})
@@ -114,4 +137,4 @@ def _show(out: Output, source: Source, listing: Listing) -> None:
         table.add_row(shown(f"{len(listing.files)} files", style="bold"), shown(decimal(listing.size), style="bold"))
         out.show(table)
     if listing.left:
-        out.note(f"note: {listing.left} other files in this folder would not be taken")
+        out.note(f"{listing.left} other files in this folder would not be taken")

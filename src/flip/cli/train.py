@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from flip.cli.command import command
+from flip.cli import loading, options
+from flip.cli.call import Call, begin
 from flip.cli.help import HelpAll
-from flip.cli.output import Output, interruptible, leave_it_to_the_first
-from flip.cli.train_data import ingredients, prepare, require_source
+from flip.cli.options import CORPUS, DATA, MODEL, OUTPUT, SPLIT, TRAINING
+from flip.cli.output import guarded, interruptible, leave_it_to_the_first
+from flip.cli.outputs import require_outputs, require_own_force
+from flip.cli.published import TrainPublished
+from flip.cli.train_data import Corpus, note_blank_lines
+from flip.encoders.base import DEFAULT_ENCODER
+from flip.training.recipes import (
+    PAPER,
+    DevMetric,
+    Init,
+    Inputs,
+    Objective,
+    Precision,
+    Recipe,
+    Reduction,
+    Schedule,
+    TargetKind,
+    TrainConfig,
+)
 
 if TYPE_CHECKING:
-    from flip.cli.options import TrainSettings
-    from flip.cli.settings import Settings
+    from flip.training.datasets import TrainingDatasets
     from flip.training.pipeline import Trained
 
 EPILOG = """\b
@@ -30,55 +48,331 @@ Examples:
 BASIC = (
     "--output", "--data", "--vocab", "--encoder", "--augment", "--recipe", "--rank", "--epochs", "--resume", "--device",
 )  # fmt: skip
+_FLIP = TrainConfig()
 
 
-@command("train", shared=("device", "encoder", "seed", "offline", "trust"), published=True)
+def _recipes(name: str, flip: str = "") -> str:
+    """Return the default of an ingredient in both recipes, as --help shows it."""
+
+    def text(value: Any) -> str:
+        if isinstance(value, bool):
+            return name if value else f"no-{name}"
+        return f"{value:g}" if isinstance(value, float) else str(value)
+
+    ours, theirs = flip or text(getattr(_FLIP, name)), text(getattr(PAPER, name))
+    return ours if ours == theirs else f"{ours}; paper {theirs}"
+
+
+def _ingredient(name: str, help: str, *names: str, default: str | None = None, **more: Any) -> Any:
+    """Return the option of an ingredient of training; None stands for the recipe's own value."""
+    shown = _recipes(name) if default is None else default
+    return typer.Option(*names, help=help, show_default=shown, rich_help_panel=TRAINING, **more)
+
+
+def _rank(text: str) -> int | Literal["full"]:
+    """Return a rank; `full` is LiP."""
+    if text == "full":
+        return "full"
+    try:
+        if (rank := int(text)) >= 1:
+            return rank
+    except ValueError:
+        pass
+    raise ValueError("must be full, or a number of 1 or more")
+
+
+def _share_below_one(value: float | None) -> float | None:
+    if value is not None and not 0 <= value < 1:
+        raise typer.BadParameter("must be 0 or more and less than 1")
+    return value
+
+
+def _positive(value: float | None) -> float | None:
+    if value is not None and not 0 < value < float("inf"):
+        raise typer.BadParameter("must be a finite number above 0")
+    return value
+
+
+@guarded
 def train(
-    settings: Settings,
-    out: Output,
-    encode_batch: Annotated[
-        int | None,
-        typer.Option(
-            "--encoder-batch-size", min=1, help="Sentences of a CORPUS embedded at a time.",
-            show_default="what the encoder likes best",
+    ctx: typer.Context,
+    corpus: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="CORPUS", show_default=False,
+            help="Sentences: text or JSONL with text. They are split, embedded and kept in RUN/data.",
         ),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="RUN", help="Folder of the run.", rich_help_panel=OUTPUT),
+    ] = None,
+    encoder: options.EncoderName = DEFAULT_ENCODER,
+    language: options.Language = None,
+    base_url: options.BaseUrl = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="X.npy", rich_help_panel=CORPUS,
+            help="Embeddings of a CORPUS, row i of line i, so that none is made of its sentences.",
+        ),
+    ] = None,
+    tokenizer: options.Tokenizer = None,
+    split: options.Split = SPLIT,
+    augment: options.Augment = None,
+    teach: options.Teach = None,
+    encoder_batch_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Sentences of a CORPUS embedded at a time.", show_default="what the encoder likes best",
+            rich_help_panel=CORPUS,
+        ),
+    ] = None,
+    vocab: Annotated[
+        Path | None,
+        typer.Option(help="Vocabulary; a CORPUS makes its own from its training part.", rich_help_panel=MODEL),
+    ] = None,
+    data: options.Data = None,
+    train: Annotated[str, typer.Option(help="Dataset to train on.", rich_help_panel=DATA)] = "train",
+    extra: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", rich_help_panel=DATA,
+            help="Dataset to learn from too, say augmented; it has no say in the whitening.",
+        ),
+    ] = None,
+    dev: Annotated[str, typer.Option(help="Dataset to stop by.", rich_help_panel=DATA)] = "dev",
+    dev_data: Annotated[
+        Path | None, typer.Option(help="datasets.yaml of --dev, if it is another one.", rich_help_panel=DATA)
+    ] = None,
+    text: options.TextId = None,
+    embedding_pair: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="ID ID", help="Two embeddings of a dataset.", show_default="the first two", rich_help_panel=DATA
+        ),
+    ] = None,
+    sim_threshold: options.SimThreshold = None,
+    alpha: Annotated[
+        float, typer.Option(min=0, max=1, help="Weight of the first of two embeddings.", rich_help_panel=TRAINING)
+    ] = _FLIP.alpha,
+    recipe: Annotated[
+        Recipe,
+        typer.Option(help="flip, or paper as published; single options override it.", rich_help_panel=TRAINING),
+    ] = "flip",
+    objective: Annotated[Objective | None, _ingredient("objective", "Independent words, or one distribution.")] = None,
+    targets: Annotated[
+        TargetKind | None,
+        _ingredient(
+            "targets", "Presence of words, or their counts.", default="counts for multinomial, else presence"
+        ),
+    ] = None,
+    inputs: Annotated[Inputs | None, _ingredient("inputs", "Conditioning of the embeddings.")] = None,
+    rank: Annotated[
+        str | None,
+        _ingredient(
+            "rank", "Rank of A B, or full for LiP.", default=f"{_FLIP.rank}, or the dimension if less", parser=_rank,
+            metavar="N|full",
+        ),
+    ] = None,
+    init: Annotated[Init | None, _ingredient("init", "prior (A = 0, b the words' frequencies) or xavier.")] = None,
+    reduction: Annotated[Reduction | None, _ingredient("reduction", "The loss of a batch is the mean or sum.")] = None,
+    lr: Annotated[float | None, _ingredient("lr", "Learning rate of AdamW.", callback=_positive)] = None,
+    schedule: Annotated[
+        Schedule | None,
+        _ingredient(
+            "schedule",
+            "The rate falls by a cosine to 0, or by plateau: halved after patience // 2 + 1 checks without a gain.",
+        ),
+    ] = None,
+    warm_up: Annotated[
+        float | None,
+        _ingredient("warm_up", "Share of the steps in which the rate rises to --lr.", callback=_share_below_one),
+    ] = None,
+    shuffle: Annotated[
+        bool | None,
+        _ingredient("shuffle", "Take sentences in another order in each pass.", "--shuffle/--no-shuffle"),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        _ingredient(
+            "batch_size", "Sentences a step.", default=_recipes("batch_size", "1000, less for small data"), min=1
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        _ingredient("epochs", "Passes at most.", default=_recipes("epochs", "5, more for small data"), min=1),
+    ] = None,
+    patience: Annotated[
+        int | None, _ingredient("patience", "Checks on dev without a gain before stopping; paper: 1 more.", min=1)
+    ] = None,
+    early_stopping: Annotated[
+        bool | None,
+        _ingredient(
+            "early_stopping", "Stop by --patience.", "--early-stopping/--no-early-stopping", default="early-stopping"
+        ),
+    ] = None,
+    check_every: Annotated[
+        int | None, _ingredient("check_every", "Passes from one check on dev to the next.", min=1)
+    ] = None,
+    dev_metric: Annotated[
+        DevMetric | None,
+        _ingredient("dev_metric", "Measure of the checks: accuracy with b, or recall at top 2k without."),
+    ] = None,
+    l1: Annotated[float | None, _ingredient("l1", "L1 penalty on A, proximal.", min=0)] = None,
+    weight_decay: Annotated[
+        float | None, _ingredient("weight_decay", "Decoupled weight decay on A and B; paper: on b too.", min=0)
+    ] = None,
+    precision: Annotated[Precision | None, _ingredient("precision", "Number format of matrix products.")] = None,
+    calibrate: Annotated[
+        bool | None,
+        _ingredient(
+            "calibrate", "Fit the probabilities to dev.", "--calibrate/--no-calibrate",
+            default="calibrate for bernoulli; not in paper",
+        ),
+    ] = None,
+    dtype: Annotated[
+        Literal["float32", "float16", "int8"],
+        typer.Option(help="Numbers of the saved model.", rich_help_panel=OUTPUT),
+    ] = "float32",
+    text_license: Annotated[
+        str | None,
+        typer.Option(help="Licence of the sentences, for the model card (README.md).", rich_help_panel=OUTPUT),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in RUN.", rich_help_panel=OUTPUT)
+    ] = False,
+    force: options.Force = False,
+    config: TrainPublished = None,
+    device: options.Device = "auto",
+    seed: options.Seed = 0,
+    offline: options.Offline = False,
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     help_all: Annotated[bool, HelpAll] = False,
 ) -> None:  # fmt: skip
     """Learn a model from sentences, or from embeddings and their texts.
 
     With a CORPUS it does everything: a seeded split, the vocabulary, embeddings, training, and the test accuracy.
     """
+    from flip.errors import UsageError
     from flip.training.distributed import process_number
 
+    call = begin(ctx)
     if process_number() > 0:
-        out.quiet = True
+        call.out.quiet = True
         leave_it_to_the_first()
-    if encode_batch is not None:
-        settings.embed.batch_size = encode_batch
-    require_source(settings, *(["encoder_batch_size"] if encode_batch else []))
-    _train(settings, out)
+    corpus, data = _source(corpus or [], data, call)
+    if output is None:
+        raise UsageError("no folder for the run", "add -o RUN, or [train] output in flip.toml")
+    require_own_force(call)
+    require_outputs(call, {"output": output}, [])
+    if corpus:
+        sentences = Corpus(corpus, split, augment, teach, vocab, tokenizer, encoder_batch_size or _embed_batch(call))
+        prepare = partial(_of_corpus, sentences, output, embeddings, encoder, recipe, call)
+    else:
+        prepare = partial(_of_manifest, data or Path(), output, call)
+    _train(prepare, output, partial(ingredients, call), call)
 
 
-def _train(settings: Settings, out: Output) -> None:
-    from flip.errors import UsageError
-    from flip.training.distributed import joined, own_device
-    from flip.training.pipeline import train as training
+def ingredients(call: Call, d: int | None) -> TrainConfig:
+    """Return the recipe of the options of `flip train` for embeddings of d dimensions, None if that is not known."""
     from flip.training.recipes import choose
 
-    own = settings.train
-    if own.output is None:
-        raise UsageError("no folder for the run", "add -o RUN, or [train] output in flip.toml")
-    # What does not go together is refused before anything is prepared.
-    metric = choose(own.recipe, own.rank, vars(own)).dev_metric
-    device = own_device(settings.device)
-    before = _started(own.output)
-    with interruptible(lambda: _how_to_go_on(own, before)), joined(device) as group, ExitStack() as shown:
+    params = call.ctx.params if call.command == ("train",) else call.params_of("train")
+    config = choose(params["recipe"], params["rank"], params | {"seed": call.runtime.seed}, d)
+    if d is not None and config.rank is not None and config.rank > d:
+        call.out.note(f"rank {config.rank} is more than the {d} dimensions of the embeddings: it adds no power")
+    return config
+
+
+def _source(corpus: list[str], data: Path | None, call: Call) -> tuple[list[str], Path | None]:
+    """Return the one source that is named; that of the call wins over the other of flip.toml.
+
+    Raises:
+        UsageError: both or none, or an option of the other.
+    """
+    from flip.errors import UsageError
+
+    if call.given("corpus") and not call.given("data"):
+        data = None
+    elif call.given("data") and not call.given("corpus"):
+        corpus = []
+    if bool(corpus) == bool(data):
+        raise UsageError(
+            "give either a CORPUS or --data",
+            "flip train sents.txt -o RUN, or flip train --data datasets.yaml -o RUN",
+        )
+    if call.given("tokenizer") and call.given("vocab"):
+        raise UsageError("--tokenizer makes a vocabulary, and --vocab is one", "leave one of them out")
+    if corpus:
+        if call.given("extra"):
+            raise UsageError("--extra requires --data", "--augment N makes further sentences of a CORPUS")
+        call.refuse(DATA, "requires --data", "a CORPUS is split into train, dev and test: see --split")
+    else:
+        if call.given("augment"):
+            hint = "flip embed CORPUS --dataset DIR --augment N; then --data DIR/datasets.yaml --extra augmented"
+            raise UsageError("--augment requires a CORPUS", hint)
+        call.refuse(CORPUS, "requires a CORPUS", "the datasets of --data are embedded and split already")
+        if call.given("encoder"):
+            raise UsageError("--encoder requires a CORPUS", "the datasets of --data are embedded already")
+    return corpus, data
+
+
+def _embed_batch(call: Call) -> int | None:
+    batch: int | None = call.params_of("embed")["batch_size"]
+    return batch
+
+
+def _of_corpus(
+    corpus: Corpus, output: Path, embeddings: Path | None, encoder_name: str, recipe: Recipe, call: Call
+) -> TrainingDatasets:
+    from flip.training.run_folder import DATA as FOLDER
+
+    if embeddings is not None:
+        return corpus.with_vectors(embeddings, output / FOLDER, call)
+    encoder = loading.load_encoder(encoder_name, call)
+    parts = corpus.read(corpus.crops(encoder, recipe), call)
+    datasets = corpus.embedded(parts, output / FOLDER, encoder, corpus.word_chooser(call), call)
+    note_blank_lines(parts, call)
+    if not corpus.vocab and (advice := datasets.vocabulary.unsegmented):
+        call.out.note(advice)
+    return datasets
+
+
+def _of_manifest(data: Path, output: Path, call: Call) -> TrainingDatasets:
+    from flip.data.published_configs import load_vocabulary
+    from flip.errors import UsageError
+    from flip.training.datasets import of_manifest
+
+    own = call.ctx.params
+    if own["vocab"] is None:
+        raise UsageError("no vocabulary", "make one with `flip vocab` and name it with --vocab")
+    return of_manifest(
+        data, output, load_vocabulary(own["vocab"]), train=own["train"], extra=own["extra"], dev=own["dev"],
+        test=call.params_of("eval")["dataset"], dev_manifest=own["dev_data"], text=own["text"],
+        embedding_pair=own["embedding_pair"], sim_threshold=own["sim_threshold"], alpha=own["alpha"],
+    )  # fmt: skip
+
+
+def _train(
+    prepare: Callable[[], TrainingDatasets], output: Path, configure: Callable[[int | None], TrainConfig], call: Call
+) -> None:
+    from flip.training.distributed import joined, own_device
+    from flip.training.pipeline import train as training
+
+    own, out = call.ctx.params, call.out
+    metric = configure(None).dev_metric  # ingredients that do not go together are refused before anything is prepared
+    device = own_device(call.runtime.device)
+    before = _started(output)
+    hint = partial(_how_to_go_on, output, before, call)
+    with interruptible(hint), joined(device) as group, ExitStack() as shown:
         bar = cache(lambda: shown.enter_context(out.progress("training")))  # after the bars of the preparation
         epochs = training(
-            partial(prepare, settings, out), own.output, partial(ingredients, own, settings.seed, out),
-            device=device, group=group, resume=own.resume, force=own.force, dtype=own.dtype,
-            text_license=own.text_license, on_step=lambda done, total: bar()(done, total),
+            prepare, output, configure, device=device, group=group, resume=own["resume"], force=own["force"],
+            dtype=own["dtype"], text_license=own["text_license"], on_step=lambda done, total: bar()(done, total),
         )  # fmt: skip
         while True:
             try:
@@ -87,19 +381,19 @@ def _train(settings: Settings, out: Output) -> None:
                 trained: Trained | None = end.value
                 break
             score = "" if epoch.score is None else f"  dev {metric} {epoch.score:.4f}"
-            out.note(f"epoch {epoch.epoch}/{epoch.epochs}  loss {epoch.loss:.3f}{score}  {epoch.seconds:.1f} s")
+            out.status(f"epoch {epoch.epoch}/{epoch.epochs}  loss {epoch.loss:.3f}{score}  {epoch.seconds:.1f} s")
     if trained:
-        _report(trained, own.output, out)
+        _report(trained, output, call)
 
 
-def _report(trained: Trained, folder: Path, out: Output) -> None:
+def _report(trained: Trained, folder: Path, call: Call) -> None:
     why = f"{trained.config.last_check} checks on dev without a gain" if trained.gainless else "all passes done"
     words = len(trained.checkpoint.vocabulary)
     measured = trained.checkpoint.config.metrics[trained.part]
     accuracy, known, frequent = trained.accuracy, measured["known_words"], measured["frequent_words"]
     error = 1.96 * accuracy["bias"]["se"]
     if trained.checkpoint.unsure:
-        out.note(f"note: {trained.checkpoint.unsure}; give more sentences, or --split 0.5,0.25,0.25")
+        call.out.note(f"{trained.checkpoint.unsure}; give more sentences, or --split 0.5,0.25,0.25")
     fields = {
         "run": str(folder),
         "words": words,
@@ -114,7 +408,7 @@ def _report(trained: Trained, folder: Path, out: Output) -> None:
         "known_words": known["mean"],
         "sentences": known["n"],
     }
-    out.result(
+    call.out.result(
         fields,
         f"{folder}: {words} words, {trained.epochs} epochs in {trained.seconds:.0f} s on {trained.device}",
         f"kept epoch {trained.kept}, the best on dev; stopped: {why}",
@@ -127,15 +421,15 @@ def _report(trained: Trained, folder: Path, out: Output) -> None:
 
 
 def _started(folder: Path) -> int | None:
-    """When the run in a folder began, in nanoseconds; None where there is none."""
+    """Return when the run in a folder began, in nanoseconds; None if there is none."""
     from flip.training.run_folder import STARTED
 
     path = folder / STARTED
     return path.stat().st_mtime_ns if path.is_file() else None
 
 
-def _how_to_go_on(own: TrainSettings, before: int | None) -> str:
-    again = "give the same command again"
-    if own.output and not own.resume and _started(own.output) != before:  # training has begun
-        again += " with --resume in place of --force" if own.force else " with --resume"
-    return f"complete epochs and embeddings are kept in {own.output}; to go on, {again}"
+def _how_to_go_on(output: Path, before: int | None, call: Call) -> str:
+    own, again = call.ctx.params, "give the same command again"
+    if not own["resume"] and _started(output) != before:  # training has begun
+        again += " with --resume in place of --force" if own["force"] else " with --resume"
+    return f"complete epochs and embeddings are kept in {output}; to go on, {again}"

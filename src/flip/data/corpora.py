@@ -91,10 +91,14 @@ def read_aligned(inputs: Sequence[str], split: str, seed: int) -> dict[str, Part
 
 
 def read_plain(
-    inputs: Sequence[str], split: str, seed: int, on_note: Callable[[str], None] | None = None
+    inputs: Sequence[str],
+    split: str,
+    seed: int,
+    on_note: Callable[[str], None] | None = None,
+    text_column: str | None = None,
 ) -> dict[str, Part]:
-    """Text or JSONL, split with a seed; equal normalised sentences stay together."""
-    return _split([TEXT], ((text,) for text in read_texts(inputs, on_note)), split, seed)
+    """Return text or JSONL, split with a seed; equal normalised sentences stay together."""
+    return _split([TEXT], ((text,) for text in read_texts(inputs, on_note, text_column)), split, seed)
 
 
 def augmented(part: Part, times: int, seed: int, teach: Sequence[str] = ()) -> Part:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from flip.encoders.base import Encoder, EncoderOptions, read_texts
 from flip.errors import FlipError, InputError, UnavailableError, UsageError
-from flip.files import os_errors
+from flip.files import os_errors, user_config
 
 TIMEOUT = 60.0  # seconds, of one request
 _ATTEMPTS, _ATTEMPTS_BEFORE_AN_ANSWER = 8, 4  # a server that never answered well is more likely a wrong address
@@ -257,7 +257,7 @@ class ApiEncoder(Encoder):
 
 def keys_file() -> Path:
     """Where keys may be stored: `openai = "..."`, `gemini = "..."`."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "flip" / "keys.toml"
+    return user_config("keys.toml")
 
 
 def missing_key(variables: Sequence[str], name: str) -> str | None:

@@ -22,6 +22,7 @@ DEFAULT_ENCODER = "minilm"
 # takes 200 bytes and more for each, and is given no more than can be read.
 LONGEST = 131_072
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+SonarBackend = Literal["auto", "official", "torch"]
 # Options that change the vectors of a sentence: embeddings made with different ones do not belong together.
 IDENTIFYING = ("prompt", "dimensions", "task_type")
 
@@ -49,7 +50,7 @@ class EncoderOptions:
     language: str | None = None
     precision: Precision = "auto"
     weights: Path | None = None
-    sonar_backend: Literal["auto", "official", "torch"] = "auto"
+    sonar_backend: SonarBackend = "auto"
     asr: str | None = None
     prompt: str | None = None
     dimensions: int | None = None
@@ -104,6 +105,10 @@ class Encoder(ABC):
     def weights_of(self, modalities: Collection[str]) -> str | dict[str, str] | None:
         """Of `weights` those that inputs of these modalities need, found before any is loaded."""
         return self.weights
+
+    def plan(self, texts: Sequence[str]) -> tuple[int, int] | None:
+        """Return how many requests and about how many tokens these texts cost; None if it is not an API."""
+        return None
 
     def stop(self) -> None:  # noqa: B027 - most have nothing to end
         """Ends calls of `encode` that wait to try again."""

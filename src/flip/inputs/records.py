@@ -124,17 +124,24 @@ def read_taught(path: Path | None) -> list[str]:
     return words
 
 
-def read_texts(sources: Iterable[str | Path], on_note: Callable[[str], None] | None = None) -> Iterator[str]:
+def read_texts(
+    sources: Iterable[str | Path], on_note: Callable[[str], None] | None = None, column: str | None = None
+) -> Iterator[str]:
     """Yields the text of every record of the sources, blank lines as empty strings; `on_note` as in `read_records`.
+
+    column: of the texts; None is found by name.
 
     Raises:
         InputError: a record is unreadable or has no text.
         UsageError: standard input is named twice.
     """
+    from flip.inputs.stores.columns import Asked
+
     sources = list(sources)
     require_one_stdin(sources)
+    asked = None if column is None else Asked(texts=column)
     for source in sources:
-        for record in read_records(source, on_note=on_note):
+        for record in read_records(source, on_note=on_note, asked=asked):
             if record.text is None:
                 raise InputError(
                     f"{record.where}: no text",
@@ -226,27 +233,29 @@ def _rows(found: Source) -> Iterator[Record]:
 
 
 def _stored(found: Source, asked: Asked | None, on_note: Callable[[str], None] | None) -> Iterator[Record]:
-    """Rows of a store: vectors with their ids and texts, or the texts alone; one without either is a blank line."""
+    """Yield the texts of a store with their ids; its vectors are left alone.
+
+    Raises:
+        InputError: `asked` names no column of the texts, or the store has none.
+    """
+    from flip.inputs.stores.columns import Asked
     from flip.inputs.stores.store import store_of
 
-    with store_of(found, asked) as store:
+    if asked is not None and asked.texts is None:
+        raise InputError(
+            f"{found.name}: a store of vectors ({found.kind})",
+            f"flip store words {found.name} -o OUT writes the words of its rows; --text-column NAME takes its texts",
+        )
+    with store_of(found, asked or Asked(), texts_only=True) as store:
         if store.note and on_note:
             on_note(store.note)
         ids, texts = store.chosen.ids, store.chosen.texts
-        if store.dimension is None and texts is None:
+        if texts is None:
             raise InputError(
-                f"{found.name}: no column of {'text' if asked is None else 'vectors or text'}",
+                f"{found.name}: no column of text",
                 f"it has: {', '.join(store.schema.names)}; rename that of the text to text",
             )
         for part in store.parts([column for column in (ids, texts) if column is not None]):
             names = part.column(ids) if ids else [None] * len(part.vectors)
-            said = part.column(texts) if texts else [None] * len(part.vectors)
-            for i, (name, text) in enumerate(zip(names, said, strict=True)):
-                row = part.first + i
-                where = f"{found.name}, row {row}"
-                if store.dimension is None:
-                    yield Record(where, name, (text or "").strip())
-                elif part.missing[i]:
-                    yield Record(where, name, "", row=row)
-                else:
-                    yield Record(where, name, text, row=row, embedding=part.vectors[i])
+            for i, (name, text) in enumerate(zip(names, part.column(texts), strict=True)):
+                yield Record(f"{found.name}, row {part.first + i}", name, (text or "").strip())

@@ -8,7 +8,8 @@ may read more, and context gives away what no single term does.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError, UsageError
+from flip.inputs.prefetch import one_ahead
 from flip.stores.compression import COMPRESSIONS, Compression
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from flip.inputs.stores.store import Store
     from flip.model.checkpoint import Checkpoint
 
     Floats = NDArray[np.floating[Any]]
@@ -75,6 +78,91 @@ class CompressionAudit:
     itself: float
     neighbours: float
     terms: list[TermRecall]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields of an output record, with shares from 0 to 1."""
+
+        def recall(one: RecallEstimate | None) -> dict[str, float] | None:
+            names = ("recall", "low", "high", "precision")
+            return None if one is None else {name: round(getattr(one, name), 4) for name in names}
+
+        terms = [
+            {"term": one.term, "rows": one.rows, "model": recall(one.model), "probe": recall(one.probe)}
+            for one in self.terms
+        ]
+        costs = {"itself_at_10": round(self.itself, 4), "neighbours_at_10": round(self.neighbours, 4)}
+        return {"form": self.form, "bytes": self.bytes} | costs | {"terms": terms}
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """An audit of a store.
+
+    rows: with a text and a vector.  left_out: others.  forms: the vectors as stored first.
+    """
+
+    store: str
+    rows: int
+    left_out: int
+    forms: list[CompressionAudit]
+
+    @property
+    def too_few(self) -> list[str]:
+        """Return the terms that too few rows have, or have not."""
+        return [one.term for one in self.forms[0].terms if one.strongest is None]
+
+    def above(self, limit: float) -> list[TermRecall]:
+        """Return the terms whose recall from the vectors as stored is above a limit for certain."""
+        return [one for one in self.forms[0].terms if one.strongest and one.strongest.low > limit]
+
+
+def audit_store(
+    store: Store,
+    checkpoint: Checkpoint,
+    terms: Sequence[str],
+    seed: int,
+    progress: Callable[[str], AbstractContextManager[Callable[[int, int | None], None]]],
+) -> AuditResult:
+    """Audit the vectors of a store that has texts.
+
+    Args:
+        store: read twice.
+        checkpoint: the model whose words are one reader.
+        terms: words, phrases and numbers.
+        seed: of the noise and of the sample of queries.
+        progress: called with the name of a pass; gives what is called with the rows done and their number.
+
+    Raises:
+        InputError: it has no vectors or no texts, or too few rows.
+        UsageError: no terms, or too many.
+    """
+    if store.dimension is None or store.chosen.texts is None:
+        missing = "text" if store.dimension is not None else "vectors"
+        raise InputError(f"{store.name}: no column of {missing}", "an audit compares vectors with their texts")
+    audit = Audit(checkpoint, terms, seed)
+    rows = left_out = 0
+    with progress("learning") as on_rows:
+        for vectors, texts, n in _readable(store, store.chosen.texts):
+            audit.learn(vectors, texts, rows)
+            rows, left_out = rows + len(texts), left_out + n - len(texts)
+            on_rows(rows + left_out, store.rows)
+    audit.choose()
+    done = 0
+    with progress("testing") as on_rows:
+        for vectors, texts, _ in _readable(store, store.chosen.texts):
+            audit.test(vectors, texts, done)
+            done += len(texts)
+            on_rows(done, store.rows)
+    return AuditResult(store.name, rows, left_out, audit.result())
+
+
+def _readable(store: Store, column: str) -> Iterator[tuple[Floats, list[str], int]]:
+    """Yield vectors and texts of the rows that have both, and how many rows the part has."""
+    for part in one_ahead(store.parts([column])):
+        texts = part.column(column)
+        written = np.array([bool(text and text.strip()) for text in texts], bool)
+        usable = np.asarray(np.isfinite(part.vectors).all(axis=1)) & written
+        yield part.vectors[usable], [texts[i] for i in np.flatnonzero(usable)], len(texts)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.model.checkpoint import Checkpoint
+    from flip.stores.reader import StoreReader
 
     Floats = NDArray[np.floating[Any]]
 
@@ -42,6 +44,15 @@ class Moments:
         if self._checkpoint.calibrated:
             z = self._checkpoint.model.scores(np.asarray(vectors, np.float32))
             self._said += sigmoid(z).sum(axis=0, dtype=np.float64)
+
+    @classmethod
+    def of(cls, reader: StoreReader, on_rows: Callable[[int, int | None], None]) -> Moments:
+        """Return the moments of a store; `on_rows` is called with the rows done and their number."""
+        moments = cls(reader.checkpoint)
+        for part, usable in reader.parts([]):
+            moments.add(part.vectors[usable])
+            on_rows(reader.counts.rows, reader.store.rows)
+        return moments
 
     @property
     def mean(self) -> Floats:

@@ -1,25 +1,29 @@
-"""Rows by the words that they carry, over dense vectors: the most probable ones, and sparse vectors of words."""
+"""Search the rows of a store by the words that their vectors carry."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from flip.errors import InputError, UsageError
-from flip.model.ranking import BEHIND_ALL, sigmoid, top_k
+from flip.inputs.stores.columns import arrow
+from flip.model.ranking import sigmoid
+from flip.stores.write import writing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from flip.inputs.stores.store import Part
     from flip.model.checkpoint import Checkpoint
+    from flip.stores.reader import StoreReader
 
     Floats = NDArray[np.floating[Any]]
-
-SPARSE_WORDS = 64  # of a row: more add little to the retrieval that examples/retrieval measures
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ def terms_of(listed: str, checkpoint: Checkpoint) -> list[Term]:
                 )
         found.append(Term(term, tuple(vocabulary.index[word] for word in words)))
     if not found:
-        raise UsageError("no word to look for", '--find "train, delay"')
+        raise UsageError("no word to look for", 'flip store search STORE "train, delay"')
     return found
 
 
@@ -134,32 +138,46 @@ def _odds_of_all(z: Floats) -> Floats:
     return np.asarray(log_p - np.log(-np.expm1(np.minimum(log_p, -1e-300))))
 
 
-@dataclass
-class SparseWords:
-    """Sparse vectors of words, as learned-sparse retrieval has them: for each row, indices of words and their weights.
+def search(
+    reader: StoreReader,
+    terms: Sequence[Term],
+    *,
+    which: Literal["all", "any"] = "all",
+    most: int = 10,
+    columns: Sequence[str] | None = None,
+    on_rows: Callable[[int, int | None], None],
+) -> list[SearchHit]:
+    """Return the rows that most probably carry the terms, best first; `kept` is the row, a `pyarrow.RecordBatch`.
 
-    The weight of a word is log(p / q), with p its probability in the row and q that at the mean of the training's
-    vectors (or by the bias alone, where that mean is not stored); the 64 largest positive ones are kept, and function
-    words never. The dot product of two such vectors ranks rows for a query that is embedded and made sparse the same
-    way; examples/retrieval has how well.
+    Args:
+        reader: the store and its model.
+        terms: see `terms_of`.
+        which: all of the terms, or any of them.
+        most: rows at most.
+        columns: of the rows that are kept; None is all.
+        on_rows: called with the rows done and their number, None if it is unknown.
     """
-
-    checkpoint: Checkpoint
-    most: int = SPARSE_WORDS
-
-    def __post_init__(self) -> None:
-        require_probabilities(self.checkpoint)
-        spread, model = self.checkpoint.embedding_stats, self.checkpoint.model
-        base = model.b if spread is None else model.scores(spread.mean.astype(np.float32)[None])[0]
-        self._log_base = _log_sigmoid(base)
-
-    def of(self, vectors: Floats) -> tuple[NDArray[np.int64], Floats]:
-        """Indices and weights, both (n, most), the heaviest first, of finite vectors (n, d); a weight of 0 is none."""
-        weights = _log_sigmoid(self.checkpoint.model.scores(vectors)) - self._log_base
-        weights[:, self.checkpoint.function_words] = -BEHIND_ALL
-        best = top_k(weights, self.most)
-        return best, np.maximum(np.take_along_axis(weights, best, axis=1), 0)
+    found = Search(reader.checkpoint, terms, which, most)
+    for part, usable in reader.parts(columns):
+        found.add(part.vectors, part.first, partial(_row, part), usable)
+        on_rows(reader.counts.rows, reader.store.rows)
+    return found.result()
 
 
-def _log_sigmoid(z: Floats) -> NDArray[np.float32]:
-    return np.asarray(-np.logaddexp(0, -z), np.float32)
+def write_hits(path: Path, reader: StoreReader, hits: Sequence[SearchHit]) -> None:
+    """Write the rows that were found with all their columns, and their probability if it means something.
+
+    Raises:
+        InputError: the store has such a column already.
+    """
+    pa = arrow()
+    added = [pa.field("probability", pa.float32())] if reader.vouched else []
+    schema = reader.store.extended(*added)
+    with writing(path, schema) as writer:
+        for hit in hits:
+            columns = [*hit.kept.columns, *(pa.array([hit.probability], field.type) for field in added)]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+
+
+def _row(part: Part, i: int) -> Any:
+    return part.table.slice(i, 1)

@@ -8,43 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.inputs.prefetch import one_ahead
 from flip.inputs.stores.columns import arrow
 from flip.model.keywords import Scores
 
 if TYPE_CHECKING:
-    from flip.inputs.stores.store import Part, Store
+    from flip.inputs.stores.store import Store
     from flip.model.checkpoint import Checkpoint
+    from flip.stores.reader import StoreReader
 
-ROWS = 512  # scored at a time: with a large vocabulary their scores are what takes the memory
 WORDS, PROBABILITIES, SCORES = "words", "word_probabilities", "word_scores"
-
-
-@dataclass
-class Counts:
-    """Counts of the rows that were read.
-
-    missing: without a vector.  bad: with NaN or infinity.  far: see `EmbeddingStats.far`.
-    """
-
-    rows: int = 0
-    missing: int = 0
-    bad: int = 0
-    far: int = 0
-    first_bad: int | None = None
-
-    def usable(self, part: Part, checkpoint: Checkpoint) -> Any:
-        """(n,) which rows of a part have a vector that can be explained; counts the others."""
-        finite: Any = np.isfinite(part.vectors).all(axis=1)
-        bad = ~finite & ~part.missing
-        self.rows += len(finite)
-        self.missing += int(part.missing.sum())
-        self.bad += int(bad.sum())
-        if self.first_bad is None and bad.any():
-            self.first_bad = part.first + int(np.flatnonzero(bad)[0])
-        if checkpoint.embedding_stats is not None and finite.any():
-            self.far += int(checkpoint.embedding_stats.far(part.vectors[finite]).sum())
-        return finite
 
 
 @dataclass(frozen=True)
@@ -75,12 +47,12 @@ class WordColumns:
         pa = arrow()
         return store.extended(pa.field(WORDS, pa.list_(pa.string())), pa.field(self._numbers, pa.list_(pa.float32())))
 
-    def batches(self, store: Store, counts: Counts) -> Iterator[tuple[Any, Any]]:
-        """(`pyarrow.RecordBatch` of `schema`, its vectors (n, d)) of the whole store; counts what has no words."""
-        schema = self.schema(store)
+    def batches(self, reader: StoreReader) -> Iterator[tuple[Any, Any]]:
+        """Yield (`pyarrow.RecordBatch` of `schema`, its vectors (n, d)) of the whole store."""
+        schema = self.schema(reader.store)
         words = arrow().array(self.checkpoint.vocabulary.words, arrow().string())
-        for part in one_ahead(store.parts(rows=ROWS)):
-            columns = self._columns(part.vectors, counts.usable(part, self.checkpoint), words)
+        for part, usable in reader.parts(None):
+            columns = self._columns(part.vectors, usable, words)
             arrays = [*part.table.columns, *columns]
             yield arrow().RecordBatch.from_arrays(arrays, schema=schema), part.vectors
 

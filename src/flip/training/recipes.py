@@ -11,10 +11,9 @@ from flip.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from flip.training.objectives import Objective
-    from flip.training.whitening import Inputs
-
 Recipe = Literal["flip", "paper"]
+Objective = Literal["bernoulli", "multinomial"]
+Inputs = Literal["whitened", "centred", "raw"]
 TargetKind = Literal["presence", "counts"]
 Init = Literal["prior", "xavier"]
 Schedule = Literal["cosine", "plateau"]

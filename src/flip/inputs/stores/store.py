@@ -148,9 +148,8 @@ def open_store(source: str | Path, asked: Asked | None = None, *, beside: Path |
 
 
 @contextmanager
-def store_of(found: Source, asked: Asked | None, beside: Path | None = None) -> Iterator[Store]:
-    """The store that a source is; see `open_store`. With `asked` None its vectors are left alone."""
-    texts_only, asked = asked is None, asked or Asked()
+def store_of(found: Source, asked: Asked, beside: Path | None = None, *, texts_only: bool = False) -> Iterator[Store]:
+    """The store that a source is; see `open_store`. With `texts_only` its vectors are left alone."""
     with found.on_disk() as path, open_table(path, found, asked, beside) as table:
         dimensions = {} if texts_only else vector_columns(table, asked.vectors)
         chosen = choose(asked, table.schema, dimensions, found.name)

@@ -1,0 +1,199 @@
+"""One call of a command: who set which option, what runs where, and where results go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from flip.cli.config import Config
+from flip.cli.output import Output, fail
+from flip.device import Runtime
+from flip.encoders.base import EncoderOptions
+from flip.errors import FlipError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from typer._click import Context
+    from typer.core import TyperGroup
+
+# Options that name files to write; every other one that names a file names one to read.
+OUTPUTS = frozenset({"output", "html", "report", "plot", "details", "results", "labels", "runs", "dataset"})
+_NOT_READ = OUTPUTS | {"text", "words"}
+
+
+PUBLISHED = "flip.published"  # in the context: the configuration of --config
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published configuration.  names: options that it sets.  ignored: its keys that have no effect here."""
+
+    path: Path
+    names: frozenset[str]
+    ignored: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a command, made by `begin`.
+
+    ctx: Typer's context.  out: prints for it.  config: flip.toml and FLIP_* variables.  runtime: device, network, seed.
+    """
+
+    ctx: typer.Context
+    out: Output
+    config: Config
+    runtime: Runtime
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """Return the path of the command, such as ("store", "words")."""
+        return command_path(self.ctx)
+
+    def given(self, *names: str) -> list[str]:
+        """Return those of these options that the command line gives."""
+        return [name for name in names if _source(self.ctx, name) == "COMMANDLINE"]
+
+    def of_file(self, name: str) -> bool:
+        """Return whether flip.toml alone decides an option of this command."""
+        published = self.ctx.meta.get(PUBLISHED)
+        if _source(self.ctx, name) != "DEFAULT_MAP" or (published and name in published.names):
+            return False
+        return any(self.config.of_file(setting) for setting in self._settings(name))
+
+    def _settings(self, name: str) -> Iterable[tuple[str, ...]]:
+        """Return the settings that may decide an option, the nearest first; only the one that does counts."""
+        ways = [(*self.command, name), ("encoder_options", name), (name,)]
+        return [way for way in ways if self.config.value(way) is not None][:1]
+
+    @property
+    def trusts(self) -> bool:
+        """Return whether flip.toml may name code, servers, and outputs outside its folder: --trust, or config.toml."""
+        from flip.cli.trust import trusted_folders
+
+        if self.ctx.params.get("trust"):
+            return True
+        return any(Path.cwd().is_relative_to(folder) for folder in trusted_folders())
+
+    @cached_property
+    def encoder_options(self) -> EncoderOptions:
+        """Return the options of encoders: those of this command, else of `encoder_options` in flip.toml or FLIP_*."""
+        options = self.config.encoder_options() if self.config else EncoderOptions()
+        own = {
+            one.name: self.ctx.params[one.name]
+            for one in fields(EncoderOptions)
+            if self.ctx.params.get(one.name) is not None
+        }
+        return replace_options(options, own)
+
+    def params_of(self, *command: str) -> dict[str, Any]:
+        """Return the options of another command with their values in force, such as those of [vocab] for training."""
+        found: Any = self.ctx.find_root().command
+        parent = self.ctx.find_root()
+        for name in command[:-1]:
+            found = found.commands[name]
+            parent = found.make_context(name, [], parent=parent, ignore_unknown_options=True)
+        found = found.commands[command[-1]]
+        params: dict[str, Any] = found.make_context(command[-1], [], parent=parent).params
+        return params
+
+    def refuse(self, panel: str, reason: str, hint: str) -> None:
+        """Raise a UsageError if the command line gives an option of this panel of --help.
+
+        Args:
+            panel: name of the panel.
+            reason: why none of its options has an effect in this call, after "--name ".
+            hint: the next step.
+        """
+        for param in self.ctx.command.params:
+            if getattr(param, "rich_help_panel", None) == panel and self.given(str(param.name)):
+                raise UsageError(f"{max(param.opts, key=len)} {reason}", hint)
+
+
+def replace_options(options: EncoderOptions, changed: dict[str, Any]) -> EncoderOptions:
+    """Return the options with some of them changed."""
+    from dataclasses import replace
+
+    return replace(options, **changed)
+
+
+def begin(ctx: typer.Context, *, stream: bool = False) -> Call:
+    """Return the call of a command whose options are parsed.
+
+    Args:
+        ctx: of the command; it has the options --json, --quiet and --verbose.
+        stream: whether standard output is all that the command writes, see `Output`.
+
+    Raises:
+        FlipError: flip.toml or the environment cannot be read, has an unknown setting, or names a device as input.
+    """
+    params = ctx.params
+    out = Output(
+        as_json=bool(params.get("as_json")), quiet=bool(params.get("quiet")), verbose=bool(params.get("verbose")),
+        stream=stream,
+    )  # fmt: skip
+    config = ctx.find_root().obj or Config()
+    if isinstance(config, FlipError):
+        raise config
+    runtime = Runtime(
+        params.get("device", Runtime.device), params.get("offline", Runtime.offline), params.get("seed", Runtime.seed)
+    )
+    call = Call(ctx, out, config, runtime)
+    if (published := ctx.meta.get(PUBLISHED)) and published.ignored:
+        out.note(f"{published.path}: ignored {', '.join(published.ignored)}")
+    if config:
+        group: TyperGroup = ctx.find_root().command  # type: ignore[assignment]
+        for mistake in config.mistakes(group, call.command):
+            out.note(f"{mistake}")
+        brought = [name for name in params if _source(ctx, name) == "DEFAULT_MAP" and name not in _NOT_READ]
+        config.require_regular(call.command, brought)
+    return call
+
+
+def command_path(ctx: Context) -> tuple[str, ...]:
+    """Return the names from the program's first subcommand on."""
+    names: list[str] = []
+    while ctx.parent is not None:
+        names.insert(0, str(ctx.info_name))
+        ctx = ctx.parent
+    return tuple(names)
+
+
+def wrong_setting(ctx: Context, error: typer.BadParameter) -> None:
+    """End the command with an error of flip.toml or the environment if one of them set the parameter of this error."""
+    name = error.param.name if error.param is not None else None
+    config = ctx.find_root().obj
+    if name is None or _source(ctx, name) != "DEFAULT_MAP":
+        return
+    published = ctx.meta.get(PUBLISHED)
+    if published and name in published.names:
+        origin = f"{published.path}, {name}"
+    else:
+        ways = [(*command_path(ctx), name), ("encoder_options", name), (name,)]
+        origin = config.origin(next((way for way in ways if config.value(way) is not None), ways[0]))
+    message = error.message.removeprefix("Value error, ")
+    fail(f"{origin}: {message}", f"`flip {' '.join(command_path(ctx))} --help` lists the values")
+    raise typer.Exit(3)
+
+
+def load_config(group: TyperGroup) -> tuple[Config | FlipError, dict[str, Any]]:
+    """Return the settings of flip.toml and FLIP_*, or the error that every command then ends with; and the default map.
+
+    Args:
+        group: all commands, whose options the settings are.
+    """
+    try:
+        config = Config.load(group)
+        return config, config.defaults(group) if config else {}
+    except FlipError as error:
+        return error, {}
+
+
+def _source(ctx: Context, name: str) -> str:
+    source = ctx.get_parameter_source(name)
+    return "" if source is None else source.name

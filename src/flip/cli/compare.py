@@ -1,0 +1,127 @@
+"""`flip compare`: encoders or models side by side, on the same sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flip.cli import measuring, options
+from flip.cli.call import begin
+from flip.cli.encoders import trained_encoders
+from flip.cli.models import trained_models
+from flip.cli.options import CORPUS, DATA, INPUT, MODEL, OUTPUT, SPLIT
+from flip.cli.output import guarded
+from flip.cli.train_data import Corpus
+from flip.errors import UsageError
+
+EPILOG = """\b
+Examples:
+  flip compare sents.txt --encoder minilm --encoder my_encoder.py:FastUSE
+  flip compare --model run --model smaller --data datasets.yaml --report report.html
+  flip compare --model run --splice --data datasets.yaml
+"""
+
+
+@guarded
+def compare(
+    ctx: typer.Context,
+    sentences: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SENTENCES", help="Sentences to train and measure a model of each encoder on.", show_default=False
+        ),
+    ] = None,
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", rich_help_panel=INPUT,
+            help="Encoder to train and measure a model of on SENTENCES; to be repeated.",
+        ),
+    ] = None,
+    language: options.Language = None,
+    base_url: options.BaseUrl = None,
+    split: options.Split = SPLIT,
+    augment: options.Augment = None,
+    vocab: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Vocabulary, instead of one made of SENTENCES.", rich_help_panel=CORPUS),
+    ] = None,
+    runs: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR", rich_help_panel=CORPUS,
+            help="Folder in which the runs of the encoders are kept, and found by the next command.",
+        ),
+    ] = Path("runs"),
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", help="Checkpoint, as in `flip eval`; to be repeated.", rich_help_panel=MODEL),
+    ] = None,
+    splice: Annotated[
+        bool,
+        typer.Option("--splice", help="SpLiCE too, with the words of the model as concepts.", rich_help_panel=DATA),
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="datasets.yaml that all models are measured on.", rich_help_panel=DATA)
+    ] = None,
+    dataset: measuring.Dataset = "test",
+    text: options.TextId = None,
+    sim_threshold: options.SimThreshold = None,
+    min_tokens: measuring.MinTokens = None,
+    max_tokens: measuring.MaxTokens = None,
+    tokens: measuring.Tokens = "vocabulary",
+    entities: measuring.EntityFile = None,
+    metrics: measuring.Metrics = measuring.METRICS,
+    topn: measuring.MeasuredTopn = 10,
+    details: options.Details = None,
+    plot: options.Plot = None,
+    report: options.Report = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", rich_help_panel=OUTPUT,
+            help="Write DIR/ENCODER/REVISION/DATASET.json for each model, for a leaderboard.",
+        ),
+    ] = None,
+    baseline: options.Baseline = None,
+    fail_below: options.FailBelow = None,
+    device: options.Device = "auto",
+    seed: options.Seed = 0,
+    offline: options.Offline = False,
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:  # fmt: skip
+    """Compare encoders or models on the same sentences, with intervals.
+
+    With SENTENCES and --encoder, a model of each encoder is trained alike. With --model and --data, trained models are
+    measured on one dataset. The first is compared with each of the others.
+    """
+    call = begin(ctx)
+    request = measuring.Request(metrics, tokens, topn, entities, details, plot, report, baseline, fail_below, results)
+    lengths = (min_tokens, max_tokens)
+    if call.given("model", "data", "splice") and not call.given("sentences"):
+        sentences = None  # the call wins over flip.toml
+    if sentences:
+        call.refuse(MODEL, "is for trained models, and --encoder trains its own", "leave SENTENCES out")
+        call.refuse(DATA, "requires --model", "SENTENCES are split: see --split")
+        request.check(call, [*sentences, vocab, *(encoder or [])])
+        if not encoder:
+            raise UsageError("SENTENCES need --encoder", "flip compare sents.txt --encoder minilm --encoder labse")
+        corpus = Corpus(sentences, split, augment, vocab=vocab)
+        cases = trained_encoders(encoder, corpus, runs, lengths, call)
+    else:
+        call.refuse(CORPUS, "requires SENTENCES", "flip compare sents.txt --encoder A --encoder B")
+        request.check(call, [data, *(model or [])])
+        if not model or data is None:
+            raise UsageError(
+                "nothing to compare",
+                "flip compare sents.txt --encoder A --encoder B, or --model A --model B --data datasets.yaml",
+            )
+        cases = trained_models([*model], data, dataset, text, sim_threshold, lengths, call, splice=splice)
+        if len(cases) < 2:
+            raise UsageError("one model, and nothing to compare it with", "name another --model, or add --splice")
+    measuring.measure(cases, request, call, compared=True)

@@ -1,0 +1,53 @@
+"""Which files a command may write: none that it reads, and on the word of flip.toml none outside its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from flip.cli.call import Call
+from flip.errors import UsageError
+from flip.files import is_stream, require_apart, written_by_flip
+from flip.inputs.companions import files_read
+
+
+def require_outputs(call: Call, outputs: Mapping[str, Path | None], inputs: Iterable[str | Path | None]) -> None:
+    """Check the outputs of a command before anything is read or made.
+
+    Args:
+        call: of the command.
+        outputs: its options that name files to write, and the files; None if there is none.
+        inputs: all that it reads, see `flip.inputs.companions.files_read`.
+
+    Raises:
+        UsageError: an output is an input, or another output; or flip.toml names it, and it lies outside the folder of
+            flip.toml, is a device, or would replace a file that flip did not write.
+    """
+    read = [path for name in inputs if name is not None for path in files_read(name)]
+    written = {name: path for name, path in outputs.items() if path is not None}
+    for name, path in written.items():
+        require_apart(path, read)
+        for other, same in written.items():
+            if other != name and same.resolve() == path.resolve():
+                raise UsageError(f"--{name} and --{other} are both {path}", "name a file for each")
+        if call.of_file(name) and not call.trusts:
+            _require_harmless(call, name, path)
+
+
+def require_own_force(call: Call) -> None:
+    """Raise a UsageError if flip.toml sets `force`: it holds only if the call gives it."""
+    if call.of_file("force"):
+        raise UsageError("force in flip.toml has no effect: it could replace files unasked", "give --force in the call")
+
+
+def _require_harmless(call: Call, name: str, path: Path) -> None:
+    why = None
+    if is_stream(path):
+        why = "a device or a pipe"
+    elif not path.resolve().is_relative_to(Path.cwd().resolve()):
+        why = "outside its folder"
+    elif path.is_file() and not written_by_flip(path):
+        why = "a file that flip did not write"
+    if why:
+        flag = next(max(param.opts, key=len) for param in call.ctx.command.params if param.name == name)
+        raise UsageError(f"flip.toml names {path} as {name}, {why}", f"if you mean it: {flag} {path}, or --trust")

@@ -1,0 +1,52 @@
+"""`flip store sparse`."""
+
+from __future__ import annotations
+
+import typer
+
+from flip.cli import loading, options
+from flip.cli.call import begin
+from flip.cli.output import guarded
+from flip.cli.outputs import require_outputs
+from flip.cli.stores.opened import opened_store
+
+EPILOG = """\b
+Examples:
+  flip store sparse store.parquet -o sparse.parquet
+  flip store sparse u.npy -o sparse.jsonl
+"""
+
+
+@guarded
+def sparse(
+    ctx: typer.Context,
+    store: options.Store,
+    output: options.StoreOutput,
+    model: options.Model = None,
+    column: options.Column = None,
+    id_column: options.IdColumn = None,
+    table: options.Table = None,
+    scale: options.Scale = None,
+    encoder: options.OfModel = None,
+    offline: options.Offline = False,
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Write each row as indices and weights of words, for the sparse index of a vector store."""
+    from flip.inputs.stores.columns import Asked
+    from flip.stores.sparse import write_sparse
+    from flip.stores.write import require_writable
+
+    call = begin(ctx)
+    require_outputs(call, {"output": output}, [store, model])
+    require_writable(output)
+    checkpoint = loading.load_checkpoint(model, call)
+    columns = Asked(column, id_column, None, table, scale)
+    with opened_store(store, columns, checkpoint, call, encoder) as reader:
+        with call.out.progress("writing") as on_rows:
+            write_sparse(reader, output, on_rows)
+        rows = reader.counts.rows
+        fields = {"sparse": str(output), "rows": rows, "words": len(checkpoint.vocabulary)}
+        call.out.result(fields, f"{output}: {rows} rows")

@@ -1,0 +1,61 @@
+"""`flip store words`."""
+
+from __future__ import annotations
+
+import typer
+
+from flip.cli import loading, options
+from flip.cli.call import begin
+from flip.cli.output import guarded
+from flip.cli.outputs import require_outputs
+from flip.cli.stores.opened import opened_store
+
+EPILOG = """\b
+Examples:
+  flip store words store.parquet -o words.parquet
+  flip store words app.db --table docs --column vector -o words.jsonl --topn 5
+"""
+
+
+@guarded
+def words(
+    ctx: typer.Context,
+    store: options.Store,
+    output: options.StoreOutput,
+    model: options.Model = None,
+    topn: options.Topn = 10,
+    bias_weight: options.BiasWeight = None,
+    min_probability: options.MinProbability = None,
+    column: options.Column = None,
+    text_column: options.TextColumn = None,
+    id_column: options.IdColumn = None,
+    table: options.Table = None,
+    scale: options.Scale = None,
+    sentences: options.Sentences = None,
+    encoder: options.OfModel = None,
+    offline: options.Offline = False,
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Write a store with the words of every row beside its own columns."""
+    from flip.inputs.stores.columns import Asked
+    from flip.stores.words import WordColumns
+    from flip.stores.write import require_writable, writing
+
+    call = begin(ctx)
+    require_outputs(call, {"output": output}, [store, sentences, model])
+    require_writable(output)
+    checkpoint = loading.load_checkpoint(model, call)
+    columns = Asked(column, id_column, text_column, table, scale)
+    with opened_store(store, columns, checkpoint, call, encoder, sentences) as reader:
+        least = checkpoint.likely if min_probability == "auto" else float(min_probability or 0)
+        added = WordColumns(checkpoint, topn, bias_weight, least if reader.vouched else 0.0, reader.vouched)
+        with call.out.progress("explaining") as on_rows, writing(output, added.schema(reader.store)) as writer:
+            for batch, _ in added.batches(reader):
+                writer.write_batch(batch)
+                on_rows(reader.counts.rows, reader.store.rows)
+        counts = reader.counts
+        fields = {"output": str(output), "rows": counts.rows, "without_vector": counts.missing}
+        call.out.result(fields, f"{output}: {counts.rows} rows")

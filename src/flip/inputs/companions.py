@@ -1,0 +1,38 @@
+"""The files that belong to an input: flip finds them by themselves beside it, and reads them too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flip.inputs.embedding_files import audio_path, embeddings_json, sentences_path
+from flip.inputs.sniffing import STDIN
+
+_DATABASE = ("-wal", "-shm", "-journal")
+_MODEL = ("model.safetensors", "vocab.json", "vocab.options.json", "config.json")
+
+
+def files_read(name: str | Path) -> list[Path]:
+    """Return the files that flip reads for an input, as far as they are there.
+
+    These are the input itself; for vectors, the texts, recordings, columns and description beside them; for a database,
+    its log and journal; for a checkpoint folder, its files; for `FILE.py:factory`, the file.
+
+    Args:
+        name: of the input; a sentence, `-`, and an address such as `hf://...` have no files.
+    """
+    text = str(name)
+    if text == STDIN or "://" in text:
+        return []
+    path = Path(text.rpartition(":")[0] if ".py:" in text else text)
+    possible = [path, *(path.with_name(path.name + ending) for ending in _DATABASE)]
+    if path.suffix:
+        possible += [path.with_suffix(".jsonl"), sentences_path(path), audio_path(path), embeddings_json(path)]
+    possible += [path / file for file in _MODEL]
+    return [one for one in possible if _is_file(one)]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a sentence, too long for a path or with a null byte
+        return False

@@ -1,0 +1,166 @@
+"""The groups of the rows of a store, by a column or by clustering, and their labels as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from flip.errors import InputError
+from flip.inputs.stores.columns import arrow
+from flip.stores.groups import Group, GroupWords
+from flip.stores.write import writing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from flip.inputs.stores.store import Part
+    from flip.stores.reader import StoreReader
+
+Label: TypeAlias = str | int | float | bool | None
+# From a part and which of its rows can be explained to the label of each row; None if it has none.
+Labelling: TypeAlias = "Callable[[Part, NDArray[np.bool_]], list[Label]]"
+Progress: TypeAlias = Callable[[int, int | None], None]
+
+CLUSTER, CLUSTER_WORDS = "cluster", "cluster_words"
+_RECORD = ("rows", "words", "central")  # fields of a group's record beside its label
+_LABEL_WORDS = 3
+_AXES = (("x", "y"), ("projection_x", "projection_y"))
+
+
+def label_of(group: Group) -> str:
+    """Return a group's first words, as people write them."""
+    return ", ".join(word.surface for word in group.words[:_LABEL_WORDS])
+
+
+def by_column(reader: StoreReader, column: str) -> Labelling:
+    """Return a labelling of the rows by the values of a column.
+
+    Raises:
+        InputError: there is no such column, its values are not single ones, or a group's record would have two fields
+            of its name.
+    """
+    store = reader.store
+    if column not in store.schema.names:
+        raise InputError(f"{store.name}: no column {column!r}", f"it has: {', '.join(store.schema.names)}")
+    kind = store.schema.field(column).type
+    if arrow().types.is_nested(kind):
+        raise InputError(f"{store.name}: column {column!r} is {kind}", "group by a column of single values")
+    if column in _RECORD:
+        raise InputError(f"{store.name}: the record of a group has a field {column!r} of its own", "rename the column")
+    return lambda part, usable: [_label(value) for value in part.column(column)]
+
+
+def by_cluster(reader: StoreReader, k: int, seed: int, on_rows: Progress) -> Labelling:
+    """Find K groups, see `flip.stores.clusters.find_clusters`; return a labelling of the rows by their numbers."""
+    from flip.stores.clusters import find_clusters
+
+    def batches() -> Iterator[Any]:
+        for part, usable in reader.parts([], again=True):
+            yield part.vectors[usable]
+            on_rows(part.first + len(part.vectors), reader.store.rows)
+
+    clusters = find_clusters(batches(), k, seed)
+
+    def labels(part: Part, usable: NDArray[np.bool_]) -> list[Label]:
+        found = iter(clusters.of(part.vectors[usable]))
+        return [next(found) if one else None for one in usable]
+
+    return labels
+
+
+def group_words(
+    reader: StoreReader, labelling: Labelling, column: str | None, topn: int, on_rows: Callable[[str], Progress]
+) -> tuple[list[Group], dict[Label, tuple[float, float]]]:
+    """Return the groups with their words, and the mean of each group in a projection that the store has.
+
+    Args:
+        reader: the store and its model.
+        labelling: see above.
+        column: the one that it reads, if any.
+        topn: words of a group at most.
+        on_rows: called with the name of a pass for what is called with the rows done and their number.
+    """
+    words = GroupWords(reader.checkpoint, topn)
+    read = [column] if column is not None else []
+    update = on_rows("counting")
+    for part, usable in reader.parts(read):
+        words.count(part.vectors, _only(labelling(part, usable), usable))
+        update(reader.counts.rows, reader.store.rows)
+    words.choose()
+    axes = axes_of(reader)
+    sums: dict[Label, tuple[float, float, int]] = {}
+    update = on_rows("measuring")
+    for part, usable in reader.parts([*read, *reader.known_columns(), *axes], again=True):
+        given = _only(labelling(part, usable), usable)
+        words.measure(part.vectors, given, lambda i, part=part: reader.description(part, i))  # type: ignore[misc]
+        for label, *xy in zip(given, *(part.column(name) for name in axes), strict=True) if axes else ():
+            if label is not None and None not in xy:
+                x, y, n = sums.get(label, (0.0, 0.0, 0))
+                sums[label] = (x + xy[0], y + xy[1], n + 1)
+        update(part.first + len(part.vectors), reader.store.rows)
+    return words.result(), {label: (x / n, y / n) for label, (x, y, n) in sums.items()}
+
+
+def axes_of(reader: StoreReader) -> tuple[str, ...]:
+    """Return the columns of a projection that the store has, such as x and y; empty if it has none."""
+    return next((pair for pair in _AXES if set(pair) <= set(reader.store.schema.names)), ())
+
+
+def write_labels(
+    path: Path, reader: StoreReader, groups: Sequence[Group], places: Mapping[Label, tuple[float, float]]
+) -> None:
+    """Write x, y and text of each group, as the label layer of an atlas takes them.
+
+    x and y are the means of the store's projection, or else the group's mean in its two principal components.
+    """
+    pa = arrow()
+    projected = bool(axes_of(reader))
+    rows = []
+    for group in groups:
+        x, y = places.get(group.label, (None, None)) if projected else group.position
+        label = group.label if isinstance(group.label, int | str) else str(group.label)
+        words = [word.word for word in group.words]
+        rows.append({"x": x, "y": y, "text": label_of(group), "group": str(label), "rows": group.rows, "words": words})
+    schema = pa.schema(
+        [
+            ("x", pa.float64()), ("y", pa.float64()), ("text", pa.string()), ("group", pa.string()),
+            ("rows", pa.int64()), ("words", pa.list_(pa.string())),
+        ]
+    )  # fmt: skip
+    with writing(path, schema) as writer:
+        writer.write_batch(pa.RecordBatch.from_pylist(rows, schema))
+
+
+def cluster_schema(reader: StoreReader) -> Any:
+    """Return the schema of the store with the columns of `write_clusters`.
+
+    Raises:
+        InputError: it has such a column already.
+    """
+    pa = arrow()
+    return reader.store.extended(pa.field(CLUSTER, pa.int32()), pa.field(CLUSTER_WORDS, pa.string()))
+
+
+def write_clusters(path: Path, reader: StoreReader, labelling: Labelling, groups: Sequence[Group]) -> None:
+    """Write the store with the cluster of every row, and the cluster's first words."""
+    pa, schema = arrow(), cluster_schema(reader)
+    names = {group.label: label_of(group) for group in groups}
+    with writing(path, schema) as writer:
+        for part, usable in reader.parts(None, again=True):
+            labels = labelling(part, usable)
+            words = [None if label is None else names[label] for label in labels]
+            columns = [*part.table.columns, pa.array(labels, pa.int32()), pa.array(words, pa.string())]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+
+
+def _label(value: Any) -> Label:
+    """Return a value as JSON can hold it; NaN, which is not the same as itself, is not a label."""
+    if value is None or value != value:
+        return None
+    return value if isinstance(value, str | int | float) else str(value)
+
+
+def _only(labels: list[Label], usable: NDArray[np.bool_]) -> list[Label]:
+    return [label if one else None for label, one in zip(labels, usable, strict=True)]

@@ -1,0 +1,88 @@
+"""A store read for a model: its vectors part by part, and counts of the rows that have no words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flip.inputs.prefetch import one_ahead
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from flip.inputs.stores.store import Part, Store
+    from flip.model.checkpoint import Checkpoint
+
+ROWS = 512  # scored at a time: with a large vocabulary their scores are what takes the memory
+
+
+@dataclass
+class Counts:
+    """Counts of the rows that were read.
+
+    missing: without a vector.  bad: with NaN or infinity.  far: see `EmbeddingStats.far`.
+    """
+
+    rows: int = 0
+    missing: int = 0
+    bad: int = 0
+    far: int = 0
+    first_bad: int | None = None
+
+    def usable(self, part: Part, checkpoint: Checkpoint) -> NDArray[np.bool_]:
+        """Return (n,) which rows of a part have a vector that can be explained; count the others."""
+        finite = np.asarray(np.isfinite(part.vectors).all(axis=1))
+        bad = ~finite & ~part.missing
+        self.rows += len(finite)
+        self.missing += int(part.missing.sum())
+        self.bad += int(bad.sum())
+        if self.first_bad is None and bad.any():
+            self.first_bad = part.first + int(np.flatnonzero(bad)[0])
+        if checkpoint.embedding_stats is not None and finite.any():
+            self.far += int(checkpoint.embedding_stats.far(part.vectors[finite]).sum())
+        return finite
+
+
+@dataclass(frozen=True)
+class StoreReader:
+    """A store and the model that reads it.
+
+    vouched: whether something tells that the vectors are of the model's encoder, so that probabilities hold.
+    """
+
+    store: Store
+    checkpoint: Checkpoint
+    vouched: bool = True
+    counts: Counts = field(default_factory=Counts)
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether a probability of a word in a row means something."""
+        return self.vouched and self.checkpoint.calibrated
+
+    def parts(self, columns: Sequence[str] | None, *, again: bool = False) -> Iterator[tuple[Part, NDArray[np.bool_]]]:
+        """Read the store; yield its parts, and which of their rows can be explained.
+
+        Args:
+            columns: those that `Part.table` has; None is all.
+            again: a further pass, whose rows are not counted.
+        """
+        counts = Counts() if again else self.counts
+        for part in one_ahead(self.store.parts(columns, ROWS)):
+            yield part, counts.usable(part, self.checkpoint)
+
+    def known_columns(self) -> list[str]:
+        """Return the columns that name a row: its id and its text, as far as there are such."""
+        chosen = self.store.chosen
+        return [name for name in (chosen.ids, chosen.texts) if name is not None]
+
+    def description(self, part: Part, i: int) -> dict[str, Any]:
+        """Return the number, id and text of row i of a part, without those that it lacks."""
+        fields: dict[str, Any] = {"row": part.first + i}
+        for key, name in (("id", self.store.chosen.ids), ("text", self.store.chosen.texts)):
+            if name is not None and (value := part.table.column(name)[i].as_py()) is not None:
+                fields[key] = value
+        return fields
