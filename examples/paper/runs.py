@@ -147,6 +147,14 @@ def evaluated(run: Path, args: argparse.Namespace, *options: object, text: str |
     return {r["embedding"]: r for r in flip("eval", "--model", run, "--tokens", "published", *chosen, *options)}
 
 
+def compared(runs: Sequence[Path], args: argparse.Namespace, *options: object) -> list[dict[str, Any]]:
+    """Results of several runs on the test set, side by side: those of the first run come first."""
+    models = [part for run in runs for part in ("--model", run)]
+    chosen = ["--data", args.data, "--dataset", args.test, *(["--text", args.text] if args.text else [])]
+    records = flip("compare", *models, "--tokens", "published", *chosen, *options)
+    return [record for record in records if "metrics" in record]
+
+
 def percent(estimate: dict[str, float]) -> str:
     if not estimate["n"]:
         return "-"

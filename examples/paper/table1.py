@@ -7,7 +7,7 @@ Two embeddings in the training set (text and speech) are mixed with alpha = 0.5.
 
 from __future__ import annotations
 
-from runs import arguments, evaluated, parsed, percent, print_table, trained, vocabulary
+from runs import arguments, compared, evaluated, parsed, percent, print_table, trained, vocabulary
 
 
 def main() -> None:
@@ -26,8 +26,7 @@ def main() -> None:
         rows.append((rank, *(percent(side) for side in sides)))
     print_table(("rank", *heading), rows)
     if args.plot:
-        others = [part for run in runs[1:] for part in ("--compare", run)]
-        evaluated(runs[0], args, *others, "--metrics", "accuracy,jaccard", "--plot", args.plot)
+        compared(runs, args, "--metrics", "accuracy,jaccard", "--plot", args.plot)
 
 
 if __name__ == "__main__":

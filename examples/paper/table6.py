@@ -7,7 +7,7 @@ SpLiCE needs the encoder, for the concepts; its penalty is tuned on dev. FLiP is
 
 from __future__ import annotations
 
-from runs import arguments, evaluated, parsed, percent, print_table, trained, words_of_training
+from runs import arguments, compared, parsed, percent, print_table, trained, words_of_training
 
 
 def main() -> None:
@@ -18,12 +18,11 @@ def main() -> None:
     vocab = args.vocab or words_of_training(args, args.output / "concepts.json", *concepts)
     run = trained(args.output / "concepts", args, vocab, "--rank", args.rank, *options)
     rows = []
-    for method in ("splice", "flip"):
-        for name, result in evaluated(run, args, "--metrics", "accuracy,span", "--method", method).items():
-            spans = result["metrics"]["span_accuracy"]
-            chosen = result.get("splice", {}).get("penalty", "")
-            sides = (percent(spans[side]) if side in spans else "" for side in ("bias", "no_bias"))
-            rows.append((method, name, *sides, str(chosen)))
+    for result in reversed(compared([run], args, "--splice", "--metrics", "accuracy,span")):
+        spans = result["metrics"]["span_accuracy"]
+        chosen = result.get("splice", {}).get("penalty", "")
+        sides = (percent(spans[side]) if side in spans else "" for side in ("bias", "no_bias"))
+        rows.append((result["method"], result["embedding"], *sides, str(chosen)))
     print_table(("method", "embedding", "span accuracy", "without b", "penalty"), rows)
 
 

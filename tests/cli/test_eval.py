@@ -138,7 +138,7 @@ def test_the_baseline_is_what_the_words_of_the_highest_b_reach(flip: Flip, two_v
 
 
 def test_models_are_compared(flip: Flip, two_views: Path, run_folder: Path, smaller: Path) -> None:
-    done = flip("eval", "--model", run_folder, "--data", two_views, "--compare", smaller)
+    done = flip("compare", "--model", run_folder, "--model", smaller, "--data", two_views)
     assert done.code == 0, done.err
     others = done.records[0]["comparisons"]
     assert [(one["model"], one["embedding"]) for one in others] == [(str(run_folder), "noisy"), (str(smaller), "clean")]
@@ -152,7 +152,8 @@ def test_models_of_other_encoders_and_words_each_on_its_own_embeddings(
     flip: Flip, here: Path, run_folder: Path, narrow: Path
 ) -> None:
     data = ("--data", "both.yaml", "--dataset", "test")
-    done = flip("eval", "--model", run_folder, "--model", narrow, *data, "--details", "d.jsonl", "--results", "results")
+    models = ("--model", run_folder, "--model", narrow)
+    done = flip("compare", *models, *data, "--details", "d.jsonl", "--results", "results")
     assert done.code == 0, done.err
     first, second, compared = done.records
     assert [(one["model"], one["embedding"], one["dimension"]) for one in (first, second)] == [
@@ -176,25 +177,23 @@ def test_models_of_other_encoders_and_words_each_on_its_own_embeddings(
     alone = flip("eval", "--model", narrow, *data)
     assert "minilm" not in alone.out.split('"metrics"')[0] and "test.npy fits no model" in alone.err
     assert alone.records[0]["metrics"]["accuracy"] == second["metrics"]["accuracy"]
-    same = flip("eval", "--model", run_folder, "--compare", narrow, *data)
-    assert same.records == done.records  # two names of one thing
 
 
 def test_a_view_of_the_sentences_is_for_every_model(
     flip: Flip, fails: Fails, two_views: Path, run_folder: Path, smaller: Path
 ) -> None:
-    done = flip("eval", "--model", run_folder, "--model", smaller, "--data", two_views)
+    done = flip("compare", "--model", run_folder, "--model", smaller, "--data", two_views)
     models, differences = done.records[:4], done.records[4:]
     assert [(one["model"], one["embedding"]) for one in models] == [
         (str(model), view) for model in (run_folder, smaller) for view in ("clean", "noisy")
     ]
     assert [one["embedding"] for one in differences] == ["clean", "noisy"]
     assert "calibration_error" in models[0]["intervals"] and "calibration_error" not in models[2]["intervals"]
-    named = ("eval", "--model", run_folder, "--model", run_folder, "--data", two_views)
+    named = ("compare", "--model", run_folder, "--model", run_folder, "--data", two_views)
     assert f"model {run_folder} is named twice" in fails(2, *named)
 
 
-def test_a_trained_model_has_a_gate_and_a_setting_may_name_one_or_several(
+def test_a_trained_model_has_a_gate_and_a_setting_may_name_it(
     flip: Flip, here: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLIP_EVAL__MODEL", str(run_folder))
@@ -205,22 +204,26 @@ def test_a_trained_model_has_a_gate_and_a_setting_may_name_one_or_several(
     (here / "base.jsonl").write_text(done.out.replace('"precision":', '"span_accuracy":'))
     assert "span_accuracy with b is in the baseline" in flip("eval", "--baseline", "base.jsonl", "--fail-below", 0).err
     monkeypatch.delenv("FLIP_EVAL__MODEL")
-    (here / "flip.toml").write_text(f'[eval]\nmodel = ["{run_folder}"]\n')
+    (here / "flip.toml").write_text(f'[eval]\nmodel = "{run_folder}"\n')
     assert flip("eval").records == done.records
 
 
 @pytest.mark.slow
 def test_splice(flip: Flip, here: Path, two_views: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flip.evaluation.splice.PENALTIES", (0.4, 0.2))  # each takes a second
-    done = flip("eval", "--model", run_folder, "--data", two_views, "--method", "splice", "--metrics", "all")
+    command = ("compare", "--model", run_folder, "--data", two_views, "--splice", "--metrics")
+    done = flip(*command, "all")
     assert done.code == 0, done.err
-    clean = done.records[0]
-    assert clean["method"] == "splice"
+    ours, clean = done.records[0], done.records[2]
+    assert (ours["method"], clean["method"]) == ("flip", "splice")
+    assert ours["embedding"] == clean["embedding"] == "clean"
     assert clean["splice"]["penalty"] > 0
-    named = ("eval", "--model", run_folder, "--data", two_views, "--metrics", "span", "--method", "splice")
-    other = flip(*named, "--train", "dev", "--dev", "test")
-    assert other.code == 0 and other.records[0]["splice"]["dev_accuracy"] != clean["splice"]["dev_accuracy"]
-    assert "no dataset 'none'" in flip(*named, "--dev", "none").err
+    monkeypatch.setenv("FLIP_TRAIN__TRAIN", "dev")
+    monkeypatch.setenv("FLIP_TRAIN__DEV", "test")
+    other = flip(*command, "span")
+    assert other.code == 0 and other.records[2]["splice"]["dev_accuracy"] != clean["splice"]["dev_accuracy"]
+    monkeypatch.setenv("FLIP_TRAIN__DEV", "none")
+    assert "no dataset 'none'" in flip(*command, "span").err
     assert set(clean["metrics"]["accuracy"]) == {"no_bias"}
     assert 0.1 < clean["metrics"]["span_accuracy"]["no_bias"]["mean"] < 0.6
     assert set(clean["not_computed"]) == {"entities", "perplexity", "calibration", "sparsity"}
@@ -244,14 +247,14 @@ def test_details_are_one_record_a_sentence(flip: Flip, here: Path, two_views: Pa
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["p.svg", "p.png", "p.pdf"])
 def test_plots_by_ending(flip: Flip, here: Path, two_views: Path, run_folder: Path, smaller: Path, name: str) -> None:
-    args = ["--model", run_folder, "--data", two_views, "--compare", smaller, "--plot", name]
-    assert flip("eval", *args).code == 0
+    args = ["--model", run_folder, "--model", smaller, "--data", two_views, "--plot", name]
+    assert flip("compare", *args).code == 0
     first = (here / name).read_bytes()
     assert first.startswith({"p.svg": b"<?xml", "p.png": b"\x89PNG", "p.pdf": b"%PDF"}[name])
     if name == "p.svg":
         assert b"Precision and recall" in first
         assert b"Recall by word frequency" in first and b"2 models on test" in first
-        assert flip("eval", *args).code == 0
+        assert flip("compare", *args).code == 0
         assert (here / name).read_bytes() == first
 
 
@@ -261,7 +264,7 @@ def test_what_cannot_be_done_is_said(fails: Fails, here: Path, two_views: Path, 
     assert "cannot compute perplexity: the model is Bernoulli" in fails(2, *own, "--metrics", "perplexity")
     assert "no metric to compute" in fails(2, *own, "--metrics", " , ")
     assert "unknown metric 'bleu'" in fails(2, *own, "--metrics", "bleu")
-    assert "--compare needs --method flip" in fails(2, *own, "--method", "splice", "--compare", run_folder)
+    assert "nothing to compare it with" in fails(2, "compare", *own[1:])
     assert "unknown ending" in fails(2, *own, "--plot", "p.gif")
     assert "no.jsonl: no such file" in fails(3, *own, "--entities", "no.jsonl")
     assert not list(here.glob("p.*"))
@@ -300,15 +303,16 @@ def test_no_model_is_measured_on_what_another_has_learned(
         assert flip("train", f"{name}.txt", "-o", name, "--augment", 0, "--epochs", 2, "--rank", 8).code == 0
     learned = set(Path("b/data/train.sentences.txt").read_text().splitlines())
     tested = Path("a/data/test.sentences.txt").read_text().splitlines()
-    both = flip("eval", "--model", "a", "--model", "b")
+    both = flip("compare", "--model", "a", "--model", "b", "--data", "a/data/datasets.yaml")
     shared = len(learned & set(tested))
     assert 0 < shared < len(tested)
     assert f"{shared} sentences that a model was trained on left out" in both.err
     assert [record["n"] for record in both.records[:2]] == [len(tested) - shared] * 2
-    assert "trained on" not in flip("eval", "--model", "a", "--model", "c").err
+    assert "trained on" not in flip("compare", "--model", "a", "--model", "c", "--data", "a/data/datasets.yaml").err
     # Alone, it is said.
     own = ("--data", "b/data/datasets.yaml", "--dataset", "train")
     err = flip("eval", "--model", "b", *own).err
     assert f"note: b was trained on {len(learned)} of the {len(learned)} sentences of dataset train" in err
-    assert "all 180 are sentences that a model was trained on" in fails(3, "eval", "--model", "b", "--model", "c", *own)
+    models = ("--model", "b", "--model", "c")
+    assert "all 180 are sentences that a model was trained on" in fails(3, "compare", *models, *own)
     assert "trained on" not in flip("eval", "--model", "b").err

@@ -64,7 +64,7 @@ def test_concepts_are_not_embedded_with_other_weights(
         entries.append(f"{part}: {{embeddings: [{{id: e, file: {part}.npy}}], texts: [{{id: t, file: {text}}}]}}\n")
     (here / "d.yaml").write_text("".join(entries))
     folder = run(revision="sha256:" + "ab" * 32)
-    err = fails(3, "eval", "-m", folder, "--data", "d.yaml", "--method", "splice", "--offline")
+    err = fails(3, "compare", "-m", folder, "--data", "d.yaml", "--splice", "--offline")
     assert "would be embedded with weights sha256:8199" in err
 
 
@@ -201,7 +201,7 @@ def test_flip_toml_names_code_and_servers_only_where_it_is_trusted(
     (tmp_path / "config" / "flip" / "config.toml").write_text(f"[trust]\nfolders = ['{here}']\n")
     assert flip("embed", "a.txt", "--force").code == 0
     (tmp_path / "config" / "flip" / "config.toml").write_text("[trust]\nfolders = 3\n")
-    assert "no list of paths" in fails(3, "embed", "a.txt", "--force")
+    assert "not a list of paths" in fails(3, "embed", "a.txt", "--force")
 
 
 def test_no_key_goes_where_flip_toml_points(

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.table import Table
 
-from flip.cli.eval_audit import _draw
+from flip.cli.stores.audit import draw
 from flip.cli.options import WORSE
 from flip.cli.output import Output
 from flip.encoders import Encoder
@@ -173,7 +173,7 @@ def test_on_the_command_line(flip: Flip, fails: Fails, here: Path, minilm: Encod
     v = pa.FixedSizeListArray.from_arrays(pa.array(u.reshape(-1)), 384)
     pq.write_table(pa.table({"text": [*texts[:-1], None], "v": v}), "s.parquet")
     (here / "terms.txt").write_text("train\nwindow\nZanzibar\n\n")
-    result = flip("eval", "s.parquet", "--audit", "terms.txt", "--report", "page.html")
+    result = flip("store", "audit", "s.parquet", "terms.txt", "--report", "page.html")
     assert result.code == 0, result.err
     assert [record["form"] for record in result.records] == [form.name for form in COMPRESSIONS]
     stored, *_, noise = result.records
@@ -186,35 +186,35 @@ def test_on_the_command_line(flip: Flip, fails: Fails, here: Path, minilm: Encod
     assert "may still be read by a stronger" in result.err
     page = Path("page.html").read_text(encoding="utf-8")
     assert "Zanzibar" in page and "may still be read" in page and "http" not in page
-    over = flip("eval", "s.parquet", "--audit", "terms.txt", "--limit", 0.3, "-q")
+    over = flip("store", "audit", "s.parquet", "terms.txt", "--limit", 0.3, "-q")
     assert over.code == 5
     assert "terms are read with a recall above 0.3" in over.err
-    assert flip("eval", "s.parquet", "--audit", "terms.txt", "--limit", 1, "-q").code == 0
+    assert flip("store", "audit", "s.parquet", "terms.txt", "--limit", 1, "-q").code == 0
     (here / "rare.txt").write_text("Zanzibar\n")
-    rare = fails(3, "eval", "s.parquet", "--audit", "rare.txt", "--limit", 0.3)
+    rare = fails(3, "store", "audit", "s.parquet", "rare.txt", "--limit", 0.3)
     assert "no term could be measured" in rare  # a gate that cannot close is not open
-    assert "an audit needs a store and terms" in fails(2, "eval", "s.parquet")
     pq.write_table(pa.table({"v": v}), "bare.parquet")
-    assert "no column of text" in fails(3, "eval", "bare.parquet", "--audit", "terms.txt")
+    assert "no column of text" in fails(3, "store", "audit", "bare.parquet", "terms.txt")
 
 
-def test_an_option_of_other_measurements_is_refused(fails: Fails, here: Path) -> None:
-    """--fail-below beside --audit would be a gate that is always open."""
+def test_an_option_of_other_measurements_is_refused(flip: Flip, here: Path) -> None:
+    """--fail-below of an audit would be a gate that is always open."""
     Path("terms.txt").write_text("train\n")
-    audit = ("eval", "s.parquet", "--audit", "terms.txt")
+    audit = ("store", "audit", "s.parquet", "terms.txt")
     for flags in (("--metrics", "pr"), ("--plot", "x.svg"), ("--baseline", "b", "--fail-below", 0)):
-        assert f"{flags[0]} is of models and encoders" in fails(2, *audit, *flags)
+        done = flip(*audit, *flags)
+        assert (done.code, f"No such option: {flags[0]}" in done.err) == (2, True)
 
 
-def test_what_flip_toml_says_of_audits_is_for_stores(flip: Flip, here: Path, run_folder: Path) -> None:
-    Path("flip.toml").write_text('[eval]\naudit = "terms.txt"\nlimit = 0.5\n')
+def test_settings_of_audits_are_for_audits(flip: Flip, here: Path, run_folder: Path) -> None:
+    Path("flip.toml").write_text('[store.audit]\nterms = "terms.txt"\nlimit = 0.5\n')
     done = flip("eval", "--model", run_folder)
     assert done.code == 0, done.err
     assert "metrics" in done.records[0]
     Path("terms.txt").write_text("train\n")
     table = {"text": ["a train", "b"] * 60, "v": np.eye(120, 384, dtype=np.float32).tolist()}
     pq.write_table(pa.table(table), "s.parquet")
-    done = flip("eval", "s.parquet")
+    done = flip("store", "audit", "s.parquet")
     assert done.records and done.code in (0, WORSE), done.err
     assert done.records[0]["form"] == "as stored"
 
@@ -223,7 +223,7 @@ def test_the_table_says_of_which_recall_the_interval_is(monkeypatch: pytest.Monk
     tables: list[Table] = []
     monkeypatch.setattr(Output, "show", lambda self, table: tables.append(table))
     low, high = RecallEstimate(0.2, 0.1, 0.3, 0.5), RecallEstimate(0.8, 0.7, 0.9, 0.6)
-    _draw(
+    draw(
         CompressionAudit("float32", 4, 1, 1, [TermRecall("a", 9, high, low), TermRecall("b", 9, low, high)]), Output()
     )
     headings = [str(column.header) for column in tables[-1].columns]

@@ -105,7 +105,7 @@ def test_two_stores_on_the_command_line(flip: Flip, fails: Fails, here: Path, mi
     train = np.array(["train" in text.lower() for text in sentences[:1200]])
     write(here / "old.parquet", u[~train][:500])
     np.save("new.npy", np.concatenate([u[~train][500:900], *[u[train]] * 8]))
-    result = flip("explain", "old.parquet", "--against", "new.npy", "--summary", "--encoder", "minilm")
+    result = flip("store", "drift", "old.parquet", "new.npy", "--encoder", "minilm")
     assert result.code == 0, result.err
     (record,) = result.records
     assert "train" in [word["word"] for word in record["rose"]]
@@ -114,8 +114,7 @@ def test_two_stores_on_the_command_line(flip: Flip, fails: Fails, here: Path, mi
     order = RNG.permutation(len(u))
     write(here / "a.parquet", u[order[:600]])
     write(here / "b.parquet", u[order[600:]])
-    (same,) = flip("explain", "a.parquet", "--against", "b.parquet", "--summary").records
+    (same,) = flip("store", "drift", "a.parquet", "b.parquet").records
     assert (same["changed"], same["rose"], same["fell"]) == (0, [], [])
-    assert "--against NEW --summary" in fails(2, "explain", "a.parquet", "--summary")
-    assert "leave -o out" in fails(2, "explain", "a.parquet", "--against", "b.parquet", "--summary", "-o", "x.parquet")
+    assert "flip store drift OLD NEW" in fails(2, "explain", "a.parquet", "--summary")
     assert load_checkpoint().calibrated

@@ -166,7 +166,7 @@ def topics(here: Path, minilm: Encoder) -> Path:
 def test_topics_are_named_without_their_text(flip: Flip, topics: Path) -> None:
     table = pq.read_table(topics)
     pq.write_table(table.drop_columns(["text"]), "no_text.parquet")
-    result = flip("explain", "no_text.parquet", "--group-by", "kind", "--encoder", "minilm", "--labels", "l.parquet")
+    result = flip("store", "groups", "no_text.parquet", "--by", "kind", "--encoder", "minilm", "--labels", "l.parquet")
     assert result.code == 0, result.err
     named = {record["kind"]: [word["word"] for word in record["words"]] for record in result.records}
     assert "train" in named["trains"][:3] and "plays" in named["music"][:5]
@@ -179,7 +179,7 @@ def test_topics_are_named_without_their_text(flip: Flip, topics: Path) -> None:
 
 
 def test_clusters_find_the_topics(flip: Flip, topics: Path) -> None:
-    result = flip("explain", topics, "--clusters", 2, "-o", "c.parquet", "--labels", "l.jsonl")
+    result = flip("store", "groups", topics, "--clusters", 2, "-o", "c.parquet", "--labels", "l.jsonl")
     assert result.code == 0, result.err
     table = pq.read_table("c.parquet")
     of_kind = [set(table["cluster"].to_pylist()[part]) for part in (slice(0, 60), slice(60, 120))]
@@ -189,28 +189,29 @@ def test_clusters_find_the_topics(flip: Flip, topics: Path) -> None:
     assert "train" in words.values()
     assert all(row["cluster_words"] for row in table.to_pylist())
     assert len([json.loads(line) for line in Path("l.jsonl").read_text().splitlines()]) == 2
-    assert flip("explain", topics, "--clusters", 2, "-q").records == result.records
+    assert flip("store", "groups", topics, "--clusters", 2, "-q").records == result.records
 
 
 def test_rows_without_a_group_are_counted(flip: Flip, topics: Path) -> None:
     table = pq.read_table(topics)
     kinds = [None if i < 7 else kind for i, kind in enumerate(table["kind"].to_pylist())]
     pq.write_table(table.set_column(2, "kind", pa.array(kinds)), "s2.parquet")
-    result = flip("explain", "s2.parquet", "--group-by", "kind")
+    result = flip("store", "groups", "s2.parquet", "--by", "kind")
     assert "7 rows have no 'kind'" in result.err
     assert sorted(record["rows"] for record in result.records) == [53, 60]
 
 
 def test_what_makes_no_sense_is_said(fails: Fails, topics: Path) -> None:
-    assert "no column 'nothing'" in fails(3, "explain", topics, "--group-by", "nothing")
-    assert "group by a column of single values" in fails(3, "explain", topics, "--group-by", "v")
-    assert "leave one of them out" in fails(2, "explain", topics, "--group-by", "kind", "--clusters", 3)
+    assert "no column 'nothing'" in fails(3, "store", "groups", topics, "--by", "nothing")
+    assert "group by a column of single values" in fails(3, "store", "groups", topics, "--by", "v")
+    assert "--by COLUMN, or --clusters K" in fails(2, "store", "groups", topics, "--by", "kind", "--clusters", 3)
     assert "are both l.parquet" in fails(
-        2, "explain", topics, "--clusters", 2, "--labels", "l.parquet", "-o", "l.parquet"
+        2, "store", "groups", topics, "--clusters", 2, "--labels", "l.parquet", "-o", "l.parquet"
     )
-    assert "add --group-by" in fails(2, "explain", topics, "--labels", "l.parquet")
-    assert "120 vectors for 500 clusters" in fails(3, "explain", topics, "--clusters", 500)
-    assert ".parquet" in fails(2, "explain", topics, "--clusters", 2, "--labels", "l.csv")
+    assert "--by COLUMN, or --clusters K" in fails(2, "store", "groups", topics, "--labels", "l.parquet")
+    assert "--labels FILE writes groups" in fails(2, "store", "groups", topics, "--by", "kind", "-o", "o.parquet")
+    assert "120 vectors for 500 clusters" in fails(3, "store", "groups", topics, "--clusters", 500)
+    assert ".parquet" in fails(2, "store", "groups", topics, "--clusters", 2, "--labels", "l.csv")
 
 
 @pytest.mark.slow

@@ -16,7 +16,8 @@ from flip.encoders import Encoder
 from flip.errors import InputError, UsageError
 from flip.model.checkpoint import load_checkpoint
 from flip.model.config import CheckpointConfig
-from flip.stores.search import Search, SparseWords, terms_of
+from flip.stores.search import Search, terms_of
+from flip.stores.sparse import SparseWords
 from tests.conftest import Flip
 
 Fails = Callable[..., str]
@@ -85,7 +86,7 @@ def test_words_that_cannot_be_looked_for() -> None:
 
 
 def test_find_on_the_command_line(flip: Flip, fails: Fails, store: Path, sentences: list[str]) -> None:
-    result = flip("explain", store, "--find", "train", "--rows", 4, "--encoder", "minilm", "-o", "f.parquet")
+    result = flip("store", "search", store, "train", "--rows", 4, "--encoder", "minilm", "-o", "f.parquet")
     assert result.code == 0, result.err
     assert all("train" in record["text"].lower() for record in result.records)
     assert all(record["text"] == sentences[record["row"]] for record in result.records)
@@ -94,22 +95,21 @@ def test_find_on_the_command_line(flip: Flip, fails: Fails, store: Path, sentenc
     np.testing.assert_allclose(
         [r["probability"] for r in written], [r["probability"] for r in result.records], atol=1e-4
     )
-    unsure = flip("explain", store, "--find", "train", "--rows", 4)
+    unsure = flip("store", "search", store, "train", "--rows", 4)
     assert [record["row"] for record in unsure.records] == [record["row"] for record in result.records]
     assert not any("probability" in record for record in unsure.records)
-    assert "belongs to --find" in fails(2, "explain", store, "--rows", 3)
-    assert "jobs of their own" in fails(2, "explain", store, "--find", "train", "--group-by", "id")
+    assert "flip store search" in fails(2, "explain", store, "--rows", 3)
 
 
 @pytest.mark.slow
 def test_sparse_vectors(flip: Flip, store: Path, u: np.ndarray) -> None:
-    assert flip("explain", store, "--sparse", "sparse.parquet", "-q").code == 0
+    assert flip("store", "sparse", store, "-o", "sparse.parquet", "-q").code == 0
     table = pq.read_table("sparse.parquet")
     words = json.loads(table.schema.metadata[b"flip.words"])
     assert words == list(CHECKPOINT.vocabulary.words)
-    spread = CHECKPOINT.spread
-    assert spread is not None
-    log_p = np.log(probabilities(np.vstack([u, spread.mean.astype(np.float32)[None]]), *words))
+    stats = CHECKPOINT.embedding_stats
+    assert stats is not None
+    log_p = np.log(probabilities(np.vstack([u, stats.mean.astype(np.float32)[None]]), *words))
     weights = log_p[:-1] - log_p[-1]
     weights[:, CHECKPOINT.function_words] = 0
     assert table["id"].to_pylist() == [f"r{i}" for i in range(300)]
@@ -120,8 +120,8 @@ def test_sparse_vectors(flip: Flip, store: Path, u: np.ndarray) -> None:
 
 
 def test_sparse_vectors_in_json_lines_have_their_words(flip: Flip, store: Path) -> None:
-    assert flip("explain", store, "--sparse", "sparse.jsonl", "-q").code == 0
-    assert flip("explain", store, "--sparse", "sparse.parquet", "-q").code == 0
+    assert flip("store", "sparse", store, "-o", "sparse.jsonl", "-q").code == 0
+    assert flip("store", "sparse", store, "-o", "sparse.parquet", "-q").code == 0
     table = pq.read_table("sparse.parquet")
     words = json.loads(table.schema.metadata[b"flip.words"])
     lines = [json.loads(line) for line in Path("sparse.jsonl").read_text().splitlines()]
@@ -141,40 +141,23 @@ def test_sparse_vectors_of_a_sentence_and_its_paraphrase_are_near(minilm: Encode
     assert similar[0, 2] > 2 * similar[0, 1]
 
 
-def test_what_flip_toml_asks_of_stores_is_asked_of_stores_alone(flip: Flip, store: Path) -> None:
-    Path("flip.toml").write_text('[explain]\nfind = "train"\nrows = 2\noutput = "found.parquet"\n')
+def test_settings_of_a_store_command_are_for_it_alone(flip: Flip, store: Path) -> None:
+    Path("flip.toml").write_text('[store.search]\nwords = "train"\nrows = 2\noutput = "found.parquet"\n')
     sentence = flip("explain", "The train was late.", "--topn", 1)
     assert (sentence.code, sentence.records[0]["keywords"][0]["word"]) == (0, "train")
-    Path("a.txt").write_text("The train was late.\n")
-    assert flip("explain", "a.txt", "--html", "a.html").code == 0
     assert not Path("found.parquet").exists()
-    done = flip("explain", store)
+    done = flip("store", "search", store)
     assert done.code == 0, done.err
     assert len(done.records) == len(pq.read_table("found.parquet")) == 2
+    clusters = flip("store", "groups", store, "--clusters", 3, "-q")
+    assert (clusters.code, "cluster" in clusters.records[0]) == (0, True), clusters.err
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("setting", "flags", "key"),
-    [
-        ('find = "train"', ("--clusters", 3), "cluster"),
-        ("clusters = 3", ("--find", "train"), "row"),
-        ('find = "train"\nrows = 3\nlabels = "l.jsonl"', ("--find", "rain"), "row"),
-        ('output = "x.parquet"', ("--group-by", "id"), "id"),
-        ("rows = 4", (), "keywords"),
-        ("any = true", (), "keywords"),
-        ("summary = true", (), "keywords"),
-        ('labels = "l.jsonl"', (), "keywords"),
-    ],
-)
-def test_a_flag_wins_over_the_settings_that_it_excludes(
-    flip: Flip, store: Path, setting: str, flags: tuple[object, ...], key: str
-) -> None:
-    Path("flip.toml").write_text(f"[explain]\n{setting}\n")
-    done = flip("explain", store, *flags, "-q")
-    assert done.code == 0, done.err
-    assert key in done.records[0]
+def test_a_flag_wins_over_the_setting_that_it_excludes(flip: Flip, store: Path) -> None:
+    Path("flip.toml").write_text("[store.groups]\nclusters = 3\n")
+    by = flip("store", "groups", store, "--by", "id", "-q")
+    assert (by.code, "id" in by.records[0]) == (0, True), by.err
 
 
-def test_a_sentence_is_no_store(fails: Fails, here: Path) -> None:
-    assert "--find is of a store of vectors, not of a sentence" in fails(3, "explain", "The train.", "--find", "train")
+def test_a_sentence_is_not_a_store(fails: Fails, here: Path) -> None:
+    assert "no such file" in fails(3, "store", "search", "The train.", "train")

@@ -51,9 +51,9 @@ def test_small_data_are_passed_over_more_often() -> None:
 
 def test_every_ingredient_has_a_flag_and_a_setting() -> None:
     from flip.cli.app import group
-    from flip.cli.options import TrainSettings
+    from flip.cli.config import settings_of
 
-    flags = {parameter.name for parameter in group.commands["train"].params}  # type: ignore[attr-defined]
+    flags = {parameter.name for parameter in group.commands["train"].params}
     names = {field.name for field in fields(TrainConfig)}
     assert names <= flags
-    assert names - {"seed"} <= {field.name for field in fields(TrainSettings)}  # --seed is shared by all commands
+    assert {("train", name) for name in names} <= set(dict(settings_of(group)))

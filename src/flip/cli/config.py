@@ -36,11 +36,12 @@ _ONCE = ("help", "help_all", "version", "verbose", "quiet", "as_json", "trust", 
 class Config:
     """Values of one process, by the path of their setting, such as ("train", "rank").
 
-    variables: values of FLIP_* variables.  file: values of flip.toml.
+    variables: values of FLIP_* variables.  file: values of flip.toml.  present: whether there was one of them.
     """
 
     variables: Mapping[Path_, Any] = field(default_factory=dict)
     file: Mapping[Path_, Any] = field(default_factory=dict)
+    present: bool = False
 
     @classmethod
     def load(cls, group: TyperGroup) -> Config:
@@ -49,17 +50,17 @@ class Config:
         Raises:
             InputError: flip.toml is not TOML, or a variable is not the JSON that it starts as.
         """
-        variables = any(name.upper().startswith("FLIP_") for name in os.environ)
-        if not variables and not Path(CONFIG_FILE).is_file():
+        if not any(name.upper().startswith("FLIP_") for name in os.environ) and not Path(CONFIG_FILE).is_file():
             return cls()
         from flip.cli.sources import read_environment, read_file
 
         tables = [*group.commands, _ENCODER_OPTIONS]
-        return cls(dict(_leaves(read_environment(_SHARED, tables))), dict(_leaves(read_file(Path(CONFIG_FILE)))))
+        variables, file = read_environment(_SHARED, tables), read_file(Path(CONFIG_FILE))
+        return cls(dict(_leaves(variables)), dict(_leaves(file)), present=True)
 
     def __bool__(self) -> bool:
-        """Return whether there is a setting."""
-        return bool(self.variables or self.file)
+        """Return whether there is a flip.toml, or a variable that may be meant as a setting."""
+        return self.present
 
     def origin(self, setting: Path_) -> str:
         """Return the source of a setting, for messages."""
@@ -199,10 +200,10 @@ def _leaves(tree: Tree, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
 
 
 def as_text(value: Any) -> Any:
-    """Return a value as the command line would spell it; a truth value stays one, for switches."""
+    """Return a value as the command line would spell it, so that `true` is a switch and never the number 1."""
     if isinstance(value, list):
         return [as_text(item) for item in value]
-    return value if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _nearest(setting: Path_, known: Mapping[Path_, Any]) -> str:

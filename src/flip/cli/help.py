@@ -73,8 +73,8 @@ def _record(param: TyperOption | TyperArgument, ctx: Context) -> tuple[str, str]
 
 def _switch(param: TyperOption | TyperArgument, value: Any) -> str:
     """Return a value as --help names it: for a switch, the name of the option without its dashes."""
-    if isinstance(value, bool) and param.secondary_opts:
-        return (param.opts if value else param.secondary_opts)[0].removeprefix("--")
+    if param.secondary_opts and value in ("true", "false"):
+        return (param.opts if value == "true" else param.secondary_opts)[0].removeprefix("--")
     return str(value)
 
 

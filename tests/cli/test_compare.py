@@ -1,4 +1,4 @@
-"""`flip eval SENTENCES --encoder A --encoder B`: the same experiment for each, kept and found again; and its gate."""
+"""`flip compare SENTENCES --encoder A --encoder B`: the same experiment for each, kept and found again; and its gate."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def turned(sentences):
     return letters(sentences) @ np.linalg.qr(np.random.default_rng(1).normal(size=(16, 16)))[0]
 """
 PLACES = ("Paris", "Rome", "Oslo", "Lima", "Cairo", "Delhi", "Perth", "Quito", "Tunis", "Accra")
-ASKED = ("eval", "sents.txt", "--encoder", "own.py:letters", "--encoder", "own.py:turned")
+ASKED = ("compare", "sents.txt", "--encoder", "own.py:letters", "--encoder", "own.py:turned")
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_record_for_each_and_one_of_the_differences_and_the_second_time_nothin
 
 @pytest.mark.slow
 def test_a_third_encoder_costs_only_itself_and_other_options_are_another_run(flip: Flip, corpus: Path) -> None:
-    base = ("eval", "sents.txt", "--augment", 0, "--encoder", "minilm")
+    base = ("compare", "sents.txt", "--augment", 0, "--encoder", "minilm")
     assert flip(*base).code == 0
     added = flip(*base, "--encoder", "own.py:letters")
     assert "minilm: kept in" in added.err and "own.py:letters: trained" in added.err
@@ -133,7 +133,7 @@ def test_a_third_encoder_costs_only_itself_and_other_options_are_another_run(fli
 
 @pytest.mark.slow
 def test_other_weights_of_an_encoder_that_does_not_say_so_are_noticed(flip: Flip, corpus: Path) -> None:
-    command = ("eval", "sents.txt", "--augment", 0, "--encoder", "own.py:letters")
+    command = ("compare", "sents.txt", "--augment", 0, "--encoder", "own.py:letters")
     before = flip(*command).records[0]
     Path("weights.txt").write_text("7")
     changed = flip(*command)
@@ -144,7 +144,7 @@ def test_other_weights_of_an_encoder_that_does_not_say_so_are_noticed(flip: Flip
 
 
 def test_interrupted_embedding_goes_on(flip: Flip, corpus: Path) -> None:
-    command = ("eval", "sents.txt", "--augment", 0, "--encoder", "own.py:letters")
+    command = ("compare", "sents.txt", "--augment", 0, "--encoder", "own.py:letters")
     Path("flip.toml").write_text("[embed]\nbatch_size = 32\n")
     Path("stop").touch()
     stopped = flip(*command)
@@ -174,7 +174,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 def test_what_an_api_costs_is_said_before_and_nobody_has_what_it_goes_without(
     flip: Flip, corpus: Path, server: Server
 ) -> None:
-    command = ("eval", "sents.txt", "--encoder", "own.py:letters", "--encoder", "openai:tiny")
+    command = ("compare", "sents.txt", "--encoder", "own.py:letters", "--encoder", "openai:tiny")
     done = flip(*command)
     assert done.code == 0, done.err
     assert "note: openai:tiny is asked for 240 texts in 1 requests, about " in done.err
@@ -196,7 +196,7 @@ def test_a_script_without_spaces_is_cut_by_its_own_tokenizer(flip: Flip, here: P
     words = ["我们", "喜欢", "火车", "今天", "天气", "很好", "明天", "下雨", "老师", "学生"]
     lines = [f"{words[i % 10]}{words[i // 10 % 10]}{words[i // 100]}。" for i in range(300)]
     (here / "zh.txt").write_text("\n".join(lines), encoding="utf-8")
-    done = flip("eval", "zh.txt", "--encoder", "minilm", "--augment", 0)
+    done = flip("compare", "zh.txt", "--encoder", "minilm", "--augment", 0)
     assert done.code == 0, done.err
     assert "of a script without spaces" in done.err
     assert load_checkpoint(done.records[0]["run"]).vocabulary.tokenizer.name == "unicode"
@@ -204,7 +204,7 @@ def test_a_script_without_spaces_is_cut_by_its_own_tokenizer(flip: Flip, here: P
 
 
 def test_the_gate(flip: Flip, fails: Fails, corpus: Path) -> None:
-    command = ("eval", "sents.txt", "--augment", 0, "--encoder", "own.py:letters")
+    command = ("compare", "sents.txt", "--augment", 0, "--encoder", "own.py:letters")
     done = flip(*command)
     Path("base.jsonl").write_text(done.out)
     gate = (*command, "--baseline", "base.jsonl", "--fail-below")
@@ -229,18 +229,19 @@ def test_the_gate(flip: Flip, fails: Fails, corpus: Path) -> None:
 
 
 def test_what_makes_no_sense_is_said_before_anything_is_made(fails: Fails, corpus: Path) -> None:
-    command = ("eval", "sents.txt")
+    command = ("compare", "sents.txt")
     assert "SENTENCES need --encoder" in fails(2, *command)
     assert "unknown encoder 'minilmm'" in fails(2, *command, "--encoder", "minilm", "--encoder", "minilmm")
     assert "encoder minilm is named twice" in fails(2, *command, "--encoder", "minilm", "--encoder", "minilm")
     assert "no.py:f': no such file" in fails(4, *command, "--encoder", "no.py:f")
-    assert "no.txt" in fails(3, "eval", "no.txt", "--encoder", "minilm")
+    assert "no.txt" in fails(3, "compare", "no.txt", "--encoder", "minilm")
     assert "unknown metric 'bleu'" in fails(2, *command, "--encoder", "minilm", "--metrics", "bleu")
     assert "names.jsonl: no such file" in fails(3, *command, "--encoder", "minilm", "--entities", "names.jsonl")
-    for option in (("--model", "run"), ("--compare", "run"), ("--data", "d.yaml"), ("--method", "splice")):
-        assert f"{option[0]} is of trained models" in fails(2, *command, "--encoder", "minilm", *option)
-    for option in (("--encoder", "minilm"), ("--augment", 1), ("--split", "rest,1,1"), ("--runs", "elsewhere")):
-        assert f"{option[0]} is of SENTENCES" in fails(2, "eval", "--model", "run", *option)
+    for option in (("--model", "run"), ("--data", "d.yaml"), ("--dataset", "dev"), ("--splice",)):
+        assert f"{option[0]} " in fails(2, *command, "--encoder", "minilm", *option)
+    for option in (("--augment", 1), ("--split", "rest,1,1"), ("--runs", "elsewhere")):
+        assert f"{option[0]} requires SENTENCES" in fails(2, "compare", "--model", "run", "--data", "d.yaml", *option)
+    assert "nothing to compare" in fails(2, "compare", "--model", "run")
     assert not (corpus / "runs").exists()
 
 
@@ -262,7 +263,7 @@ def test_no_output_is_written_over_an_input_and_its_ending_is_known_before_anyth
 ) -> None:
     (corpus / "names.jsonl").write_text('{"text": "a", "entity_names": []}\n')
     (corpus / "base.svg").write_text("{}")
-    command = ("eval", "sents.txt", "--encoder", "own.py:letters", "--entities", "names.jsonl")
+    command = ("compare", "sents.txt", "--encoder", "own.py:letters", "--entities", "names.jsonl")
     before = {path.name: path.read_bytes() for path in corpus.iterdir()}
     for name in ("./sents.txt", "names.jsonl", "own.py"):
         assert "is an input, and" in fails(2, *command, option, name)
@@ -271,23 +272,23 @@ def test_no_output_is_written_over_an_input_and_its_ending_is_known_before_anyth
     assert "unknown ending" in fails(2, *command, "--plot", "p.gif")
     others = {"--report", "--details", "--plot"} - {option}
     for other in others:
-        assert "more than one output" in fails(2, *command, option, "new.svg", other, "./new.svg")
+        assert "are both new.svg" in fails(2, *command, option, "new.svg", other, "./new.svg")
     assert {path.name: path.read_bytes() for path in corpus.iterdir()} == before
 
 
 def test_a_flip_toml_that_was_brought_runs_no_code(flip: Flip, fails: Fails, corpus: Path) -> None:
-    Path("flip.toml").write_text('[eval]\nencoder = ["own.py:letters"]\n')
-    err = fails(2, "eval", "sents.txt", "--augment", 0)
+    Path("flip.toml").write_text('[compare]\nencoder = ["own.py:letters"]\n')
+    err = fails(2, "compare", "sents.txt", "--augment", 0)
     assert "flip.toml in this folder names the encoder 'own.py:letters', which runs code" in err
     assert not asked(corpus)
-    assert flip("eval", "sents.txt", "--augment", 0, "--trust").code == 0
+    assert flip("compare", "sents.txt", "--augment", 0, "--trust").code == 0
 
 
 def test_sentences_come_through_a_pipe_too(flip: Flip, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = ("--augment", 0, "--encoder", "own.py:letters", "--encoder", "own.py:turned")
     with Path("sents.txt").open() as file:
         monkeypatch.setattr("sys.stdin", file)
-        done = flip("eval", "-", *command, "--runs", "kept")
+        done = flip("compare", "-", *command, "--runs", "kept")
     assert done.code == 0, done.err
     one, other, compared = done.records
     assert one["dataset"] == "stdin" and one["embedding"] != other["embedding"]
@@ -299,7 +300,7 @@ def test_sentences_come_through_a_pipe_too(flip: Flip, corpus: Path, monkeypatch
 def test_a_rotation_of_the_vectors_changes_nearly_nothing(flip: Flip, here: Path, sentences: list[str]) -> None:
     (here / "own.py").write_text(ENCODERS)
     (here / "sents.txt").write_text("\n".join(sentences[:1200]))
-    done = flip("eval", "sents.txt", "--encoder", "minilm", "--encoder", "own.py:rotated", "--split", "rest,100,400")
+    done = flip("compare", "sents.txt", "--encoder", "minilm", "--encoder", "own.py:rotated", "--split", "rest,100,400")
     assert done.code == 0, done.err
     one, other, compared = done.records
     accuracies = [record["metrics"]["accuracy"]["bias"]["mean"] for record in (one, other)]
