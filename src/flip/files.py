@@ -85,7 +85,7 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         for orphan in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
             if (owner := orphan.name.split(".")[-2]).isdecimal() and not _runs(int(owner)):
-                orphan.unlink(missing_ok=True)
+                remove(orphan)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
             temporary.touch()
@@ -95,6 +95,14 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _runs(process: int) -> bool:
