@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import started
 
 import flip
+from tests.processes import started
 
 SAVE = "import flip, sys; lens = flip.load(); print('saving', flush=True); lens.save(sys.argv[1])"
 FILES = {"README.md", "config.json", "model.safetensors", "vocab.json"}

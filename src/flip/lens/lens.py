@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +17,7 @@ from flip.encoders.identity import describe
 from flip.errors import InputError, UsageError
 from flip.explain.explainer import Explainer
 from flip.explain.reading import read
+from flip.forks import made_again
 from flip.inputs.records import Record
 from flip.lens.results import Contrasted, Explanation, Result
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -47,9 +47,8 @@ class Lens:
         """Takes the checkpoint's own encoder where none is given; it is loaded when the first text needs it."""
         self.checkpoint = checkpoint
         self._given = None if encoder is None else adapted(encoder)
-        self._explainers: dict[int, Explainer] = {}  # by how many words they show
 
-    @cached_property
+    @made_again
     def encoder(self) -> Encoder:
         """What embeds texts."""
         return self._given or Explainer(self.checkpoint).encoder
@@ -133,6 +132,11 @@ class Lens:
 
     def _repr_html_(self) -> str:
         return f"<p>{escape(repr(self)[1:-1])}</p>"
+
+    @made_again
+    def _explainers(self) -> dict[int, Explainer]:
+        """By how many words they show."""
+        return {}
 
     def _explaining(self, topn: int) -> Explainer:
         if topn not in self._explainers:

@@ -184,7 +184,7 @@ def build_vocabulary(
 
     Raises:
         UsageError: a bound is negative, or a share above 1.
-        InputError: there is no text, or no word is left; or a line of `words` or `teach` is too long, see `taught_words`.
+        InputError: there is no text, no word is left, or too much is to be taught, see `taught_words`.
     """
     if words is not None:
         return _of_lines(words, texts, tokenizer, teach)
