@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from flip.encoders import Encoder
 from flip.errors import InputError, UsageError
 from flip.evaluation.audit import Audit, FormReading, Reading, TermReading, _wilson
 from flip.evaluation.degraded import FORMS
+from flip.html import policy
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
 from flip.model.linear import FactorizedLogLinear
@@ -183,7 +185,10 @@ def test_on_the_command_line(flip: Flip, fails: Fails, here: Path, minilm: Encod
     assert noise["neighbours_at_10"] < stored["neighbours_at_10"] == 1
     assert "may still be read by a stronger" in result.err
     page = Path("page.html").read_text(encoding="utf-8")
-    assert "Zanzibar" in page and "may still be read" in page and "http" not in page
+    assert "Zanzibar" in page and "may still be read" in page
+    assert not any(external in page for external in ("http:", "https:", "src=", "@import"))
+    (style,) = re.findall("<style>(.*?)</style>", page, re.DOTALL)
+    assert f'Content-Security-Policy" content="{policy(style)}"' in page
     over = flip("eval", "s.parquet", "--audit", "terms.txt", "--limit", 0.3, "-q")
     assert over.code == 5
     assert "terms are read with a recall above 0.3" in over.err

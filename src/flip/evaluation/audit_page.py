@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
 from flip.evaluation.audit import FormReading
 from flip.files import replacing
+from flip.html import policy
 
 
 def write_page(path: Path, store: str, rows: int, forms: Sequence[FormReading], caveat: str) -> None:
@@ -23,6 +25,9 @@ def write_page(path: Path, store: str, rows: int, forms: Sequence[FormReading], 
     environment = Environment(
         loader=PackageLoader("flip.evaluation", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    page = environment.get_template("audit.html").render(store=store, rows=rows, forms=forms, caveat=caveat)
+    style = (files("flip.evaluation") / "audit.css").read_text(encoding="utf-8")
+    page = environment.get_template("audit.html").render(
+        policy=policy(style), style=style, store=store, rows=rows, forms=forms, caveat=caveat
+    )
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
