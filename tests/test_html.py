@@ -15,6 +15,8 @@ def test_a_page_may_use_what_it_holds_and_nothing_else() -> None:
         "default-src": "'none'", "img-src": "data:", "style-src": f"'sha256-{digest}'",
         "base-uri": "'none'", "form-action": "'none'",
     }  # fmt: skip
-    with_script = dict(rule.split(" ", 1) for rule in policy("", "p { color: grün }", style_attributes=True).split("; "))
+    with_script = dict(
+        rule.split(" ", 1) for rule in policy("", "p { color: grün }", style_attributes=True).split("; ")
+    )
     assert with_script["script-src"] == f"'sha256-{digest}'"
     assert with_script["style-src-attr"] == "'unsafe-inline'"

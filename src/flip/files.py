@@ -162,11 +162,23 @@ def safe_name(text: str) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented UTF-8 JSON, atomically."""
+    """Write `value` as indented UTF-8 JSON, atomically.
+
+    Raises:
+        InputError: it is nested deeper than orjson writes, as fields of another program may be.
+    """
     import orjson
 
+    try:
+        content = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError as error:
+        if "ecursion" not in str(error):
+            raise
+        raise InputError(
+            f"{path}: its fields are nested more than 254 deep", "remove those of other programs"
+        ) from error
     with replacing(path) as temporary:
-        temporary.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        temporary.write_bytes(content)
 
 
 def read_json(path: Path) -> Any:

@@ -12,7 +12,7 @@ gradient of A, the gradient of H). multinomial needs the log-sum-exp before any 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-Objective = Literal["bernoulli", "multinomial"]
+    from flip.training.recipes import Objective
 
 
 @dataclass(frozen=True)

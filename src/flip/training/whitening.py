@@ -7,7 +7,7 @@ ordinary model of the raw embedding: A B' C (u - m) + b' = A (B'C) u + (b' - A B
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.model.linear import Array
+    from flip.training.recipes import Inputs
 
-Inputs = Literal["whitened", "centred", "raw"]
 _ROWS = 16_384
 _MOST_SHRINKAGE = 0.5
 
