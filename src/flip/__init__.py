@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+import flip.forks as _forks  # before anybody forks
+
 __version__ = "0.1.0"
 
 _HOMES = {

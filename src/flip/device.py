@@ -30,7 +30,7 @@ _NAME = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 def check_device_name(name: str) -> str:
     """Returns `name`, or raises a UsageError where it is no device at all; loads nothing."""
-    if not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UsageError(f"unknown device {name!r}", "one of auto, cpu, cuda, cuda:1, mps")
     return name
 

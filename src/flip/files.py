@@ -104,7 +104,7 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         for orphan in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
             if (owner := orphan.name.split(".")[-2]).isdecimal() and not _runs(int(owner)):
-                orphan.unlink(missing_ok=True)
+                remove(orphan)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
             temporary.touch()
@@ -114,6 +114,14 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _runs(process: int) -> bool:
@@ -173,11 +181,23 @@ def safe_name(text: str) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented UTF-8 JSON, atomically."""
+    """Write `value` as indented UTF-8 JSON, atomically.
+
+    Raises:
+        InputError: it is nested deeper than orjson writes, as fields of another program may be.
+    """
     import orjson
 
+    try:
+        content = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError as error:
+        if "ecursion" not in str(error):
+            raise
+        raise InputError(
+            f"{path}: its fields are nested more than 254 deep", "remove those of other programs"
+        ) from error
     with replacing(path) as temporary:
-        temporary.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        temporary.write_bytes(content)
 
 
 def read_json(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""`flip compare SENTENCES --encoder A --encoder B`: the same experiment for each, kept and found again; and its gate."""
+"""`flip compare SENTENCES --encoder A --encoder B`: one experiment for each, kept and found again; and its gate."""
 
 from __future__ import annotations
 

@@ -37,7 +37,9 @@ def test_a_misspelt_variable_is_noted(
     flip: Flip, here: Path, monkeypatch: pytest.MonkeyPatch, variable: str, meant: str
 ) -> None:
     monkeypatch.setenv(variable, "run")
-    assert f"note: {variable} in the environment is not a setting: did you mean {meant}?" in flip("explain", "A cat.").err
+    assert (
+        f"note: {variable} in the environment is not a setting: did you mean {meant}?" in flip("explain", "A cat.").err
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,9 @@ def test_flag_environment_file_and_default_in_this_order(
 
 
 def test_shared_settings_are_those_of_all_commands_that_have_them(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (here / "flip.toml").write_text('device = "cpu"\nseed = 3\n[train]\nseed = 4\n[encoder_options]\nlanguage = "deu"\n')
+    (here / "flip.toml").write_text(
+        'device = "cpu"\nseed = 3\n[train]\nseed = 4\n[encoder_options]\nlanguage = "deu"\n'
+    )
     monkeypatch.setenv("FLIP_OFFLINE", "true")
     monkeypatch.setenv("FLIP_ENCODER", "labse")
     train = params("train")

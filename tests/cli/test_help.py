@@ -43,11 +43,7 @@ def test_every_option_has_its_panel_and_one_default(
     assert "Options:" not in text
     assert "[default: (" not in re.sub(r"\s+", " ", text)
     assert not re.search(r"\)\]|\[\(", text)
-    expected = {
-        max(option.opts, key=len)
-        for option in COMMANDS[command].params
-        if option.param_type_name == "option"
-    }
+    expected = {max(option.opts, key=len) for option in COMMANDS[command].params if option.param_type_name == "option"}
     assert flags(text) == expected | {"--help"}
     panels = re.findall(r"^(\w+):$", text, re.MULTILINE)
     assert panels == [panel for panel in ("Arguments", *PANELS) if panel in panels]

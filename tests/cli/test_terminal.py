@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 
@@ -66,6 +67,30 @@ def test_no_control_character_reaches_the_terminal(tmp_path: Path) -> None:
     assert controls(output) == set()
     code, output = on_a_terminal("vocab", str(tmp_path / "in.txt"), "-o", str(tmp_path / "v\x1b[2J.json"))
     assert controls(output) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a\x1b]0;owned", "a\x9b31m", "a\u202eb"])
+def test_the_name_of_a_file_is_written_out_in_a_progress_bar_too(
+    tmp_path: Path, sentences: list[str], vectors: np.ndarray, name: str
+) -> None:
+    store, other, terms = tmp_path / f"{name}.npy", tmp_path / "other.npy", tmp_path / f"{name}.txt"
+    np.save(store, vectors[:100])
+    np.save(other, vectors[100:200])
+    store.with_suffix(".sentences.txt").write_text("\n".join(sentences[:100]) + "\n", encoding="utf-8")
+    terms.write_text("train\nnight\n", encoding="utf-8")
+    commands: list[list[object]] = [
+        ["explain", store, "--against", other, "--summary", "--encoder", "minilm"],
+        ["explain", store, "--clusters", "3", "--encoder", "minilm"],
+        ["explain", store, "-o", tmp_path / f"{name}.jsonl", "--encoder", "minilm"],
+        ["embed", terms, "-o", tmp_path / f"{name} 2.npy"],
+        ["vocab", terms, "-o", tmp_path / f"{name}.json"],
+    ]
+    for argv in commands:
+        code, output = on_a_terminal(*map(str, argv))
+        assert code == 0, output
+        assert name.encode() not in output, argv
+        assert visible(name).encode() in output, argv
 
 
 @pytest.mark.slow

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flip.data.augmentation import augment
+from flip.errors import InputError
 
 SENTENCES = ["The night train from Boston was late.", "“Don't,” she said — twice.", "Yes"]
 WORDS = ["boston", "don't", "from", "late", "night", "said", "she", "the", "train", "twice", "was", "yes"]
@@ -54,3 +56,12 @@ def test_taught_words_come_alone_and_four_times_as_often_among_others() -> None:
     assert sum("Kubernetes" in text for text in made) == 2 * 2 * 3
     assert sum("kubernetes" in text for text in made) == 1 + 2 * 2
     assert augment(["One two three."], 2, seed=0) == augment(["One two three."], 2, seed=0, teach=[])
+
+
+@pytest.mark.parametrize(
+    ("teach", "message"),
+    [(["word " * 2001], "has 10,005 characters"), ([f"w{i}" for i in range(100_001)], "more than 100,000 words")],
+)
+def test_what_is_taught_has_a_limit(teach: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        augment(["One two three."], 2, seed=0, teach=teach)

@@ -404,3 +404,25 @@ def test_a_field_of_another_program_is_kept_whatever_its_name() -> None:
     assert (config.training, config.metrics, config.rank) == ({}, {}, None)
     assert config.to_dict() == stored | {"bias_weight": 0.0}
     assert replace(config, training={"lr": 1}).to_dict()["training"] == {"lr": 1}
+
+
+@pytest.mark.parametrize("depth", [1_100, 100_000])
+@pytest.mark.parametrize("name", ["others", "metrics", "encoder", "tokenizer"])
+def test_a_config_that_is_nested_too_deep_is_refused(
+    tmp_path: Path, tensors: dict[str, np.ndarray], name: str, depth: int
+) -> None:
+    folder = published(tmp_path / "run", tensors)
+    (folder / "config.json").write_text(f'{{"{name}": {depth * "["}{depth * "]"}}}')
+    with pytest.raises(InputError, match=r"config\.json: not valid JSON: depth limit exceeded"):
+        load_checkpoint(folder)
+
+
+def test_a_config_that_can_be_read_and_not_written_is_refused_before_anything_is_replaced(
+    tmp_path: Path, tensors: dict[str, np.ndarray]
+) -> None:
+    folder = published(tmp_path / "run", tensors)
+    (folder / "config.json").write_text(f'{{"others": {300 * "["}{300 * "]"}}}')
+    checkpoint = load_checkpoint(folder)
+    with pytest.raises(InputError, match=r"config\.json: its fields are nested more than 254 deep"):
+        save_checkpoint(tmp_path / "other", checkpoint)
+    assert not (tmp_path / "other" / "model.safetensors").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from rich.table import Table
 
-from flip.cli.stores.audit import draw
 from flip.cli.options import WORSE
 from flip.cli.output import Output
+from flip.cli.stores.audit import draw
 from flip.encoders import Encoder
 from flip.errors import InputError, UsageError
+from flip.html import policy
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
 from flip.model.linear import FactorizedLogLinear
@@ -185,7 +187,10 @@ def test_on_the_command_line(flip: Flip, fails: Fails, here: Path, minilm: Encod
     assert noise["neighbours_at_10"] < stored["neighbours_at_10"] == 1
     assert "may still be read by a stronger" in result.err
     page = Path("page.html").read_text(encoding="utf-8")
-    assert "Zanzibar" in page and "may still be read" in page and "http" not in page
+    assert "Zanzibar" in page and "may still be read" in page
+    assert not any(external in page for external in ("http:", "https:", "src=", "@import"))
+    (style,) = re.findall("<style>(.*?)</style>", page, re.DOTALL)
+    assert f'Content-Security-Policy" content="{policy(style)}"' in page
     over = flip("store", "audit", "s.parquet", "terms.txt", "--limit", 0.3, "-q")
     assert over.code == 5
     assert "terms are read with a recall above 0.3" in over.err
@@ -223,9 +228,7 @@ def test_the_table_says_of_which_recall_the_interval_is(monkeypatch: pytest.Monk
     tables: list[Table] = []
     monkeypatch.setattr(Output, "show", lambda self, table: tables.append(table))
     low, high = RecallEstimate(0.2, 0.1, 0.3, 0.5), RecallEstimate(0.8, 0.7, 0.9, 0.6)
-    draw(
-        CompressionAudit("float32", 4, 1, 1, [TermRecall("a", 9, high, low), TermRecall("b", 9, low, high)]), Output()
-    )
+    draw(CompressionAudit("float32", 4, 1, 1, [TermRecall("a", 9, high, low), TermRecall("b", 9, low, high)]), Output())
     headings = [str(column.header) for column in tables[-1].columns]
     assert headings == ["term", "rows", "recall: model", "probe", "95% of the higher", "its precision"]
     assert [str(cell) for cell in tables[-1].columns[4].cells] == ["70 to 90"] * 2

@@ -126,6 +126,22 @@ def test_surfaces_are_how_people_write_the_words(tmp_path: Path) -> None:
     assert pairs.surface("to boston") == "to Boston"
 
 
+@pytest.mark.parametrize("given", [{"teach": ["word " * 2001]}, {"words": ["cat", "x" * 10_001]}])
+def test_a_line_of_words_has_a_limit(given: dict[str, list[str]]) -> None:
+    with pytest.raises(InputError, match=r"has 10,0\d\d characters, more than 10,000: '"):
+        build_vocabulary(["The cat sat"], Tokenizer(), **given)
+    assert "x" * 10_000 in build_vocabulary(["The cat sat"], Tokenizer(), teach=["x" * 10_000]).index
+
+
+def test_words_to_teach_have_a_limit() -> None:
+    lines = [f"word{i}" for i in range(100_001)]
+    assert len(build_vocabulary(["The cat sat"], Tokenizer(), teach=[*lines[:-1], *lines[:5]])) == 100_003
+    with pytest.raises(InputError, match="more than 100,000 words to teach"):
+        build_vocabulary(["The cat sat"], Tokenizer(), teach=lines)
+    with pytest.raises(InputError, match="more than 100,000 words to teach"):
+        build_vocabulary(["The cat sat"], Tokenizer(), words=["cat"], teach=lines)
+
+
 def test_indices_in_any_order(tmp_path: Path) -> None:
     (tmp_path / "v.json").write_text('{"zz": 1, "aa": 2, "mm": 0}')
     assert Vocabulary.load(tmp_path / "v.json").words == ("mm", "zz", "aa")

@@ -66,7 +66,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(quickstart: Path, t
 
 def test_half_written_files_of_a_killed_process_are_no_run(tmp_path: Path) -> None:
     (tmp_path / ".options.json.123.partial").write_text("{")
-    (tmp_path / ".tmp8sSEKJ").write_text("as safetensors calls them")
+    (tmp_path / ".model.safetensors.folder.123.partial").mkdir()
+    (tmp_path / ".model.safetensors.folder.123.partial" / ".tmp8sSEKJ").write_text("as safetensors calls them")
     with open_run(tmp_path):
         pass
     assert not list(tmp_path.iterdir())

@@ -115,7 +115,7 @@ class Output:
 
         columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
         with Progress(*columns, TimeRemainingColumn(), console=self._console(sys.stderr), transient=True) as bar:
-            task = bar.add_task(label, total=None)
+            task = bar.add_task(visible(label), total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
     @contextmanager

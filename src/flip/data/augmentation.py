@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from flip.text.tokenize import unicode_words
+from flip.text.vocabulary import taught_words
 
 _PLACES_OF_TAUGHT = 4  # times as many places in other sentences as a word has that the corpus knows
 
@@ -32,6 +33,9 @@ def augment(sentences: Sequence[str], times: int, seed: int, teach: Sequence[str
         seed: of all that is random.
         teach: words to be learned though the sentences have few of them or none, as they are written. Each comes once
             alone too, and four times as often in other places, in sentences and in crops.
+
+    Raises:
+        InputError: too much is to be taught, see `flip.text.vocabulary.taught_words`.
 
     >>> augment(["Trains run late."], 1, seed=1)
     ['late', 'late', 'run', 'trains', 'Trains run late.', 'run run late.', 'trains run late.']
@@ -56,7 +60,7 @@ def augment(sentences: Sequence[str], times: int, seed: int, teach: Sequence[str
             crops.append(sentence[spans[first][0] : spans[first + length - 1][1]])
             if length > 1:
                 longer.append(crops[-1])
-    taught = sorted({text for line in teach for text in word.findall(line)})
+    taught = sorted(taught_words(teach, word.findall)[1])
     words = sorted(known.union(text.lower() for text in taught))
 
     def among_others(new: str, texts: list[str]) -> str:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from flip.encoders.base import Encoder, EncoderOptions, read_texts
 from flip.errors import FlipError, InputError, UnavailableError, UsageError
 from flip.files import os_errors, user_config
+from flip.forks import made_in_each_process
 
 TIMEOUT = 60.0  # seconds, of one request
 _ATTEMPTS, _ATTEMPTS_BEFORE_AN_ANSWER = 8, 4  # a server that never answered well is more likely a wrong address
@@ -85,6 +86,19 @@ def said(body: str) -> str:
     return str(found or body)
 
 
+class _Waiting:
+    """What the threads of one process wait for. lock: held while the dimension is asked for."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.stopped = threading.Event()
+
+    def stop(self) -> None:
+        """End the waits that have begun; later ones are not concerned."""
+        self.stopped.set()
+        self.stopped = threading.Event()
+
+
 class ApiEncoder(Encoder):
     """An encoder behind HTTP. Its subclasses send one request; this does the rest.
 
@@ -116,13 +130,15 @@ class ApiEncoder(Encoder):
         self.batch_size = self.most_texts
         self._dimension = options.dimensions
         self._answered = False
-        self._lock = threading.Lock()
-        self._stopped = threading.Event()
+
+    @made_in_each_process
+    def _waiting(self) -> _Waiting:
+        return _Waiting()
 
     @property
     def dimension(self) -> int:  # type: ignore[override]
         """As asked for, or what the server gives: then one word is sent to see it."""
-        with self._lock:
+        with self._waiting.lock:
             if self._dimension is None:
                 self._dimension = len(self._send(["dimension"])[0])
         return self._dimension
@@ -139,8 +155,7 @@ class ApiEncoder(Encoder):
 
     def stop(self) -> None:
         """Ends the waiting of calls that are running: they fail at once instead of trying again."""
-        self._stopped.set()
-        self._stopped = threading.Event()
+        self._waiting.stop()
 
     def plan(self, texts: Sequence[str]) -> tuple[int, int]:
         """How many requests and about how many tokens these sentences take; asks nobody."""
@@ -212,7 +227,7 @@ class ApiEncoder(Encoder):
         return vectors
 
     def _patiently(self, texts: list[str]) -> NDArray[np.float32]:
-        stopped = self._stopped
+        stopped = self._waiting.stopped
         for attempt in range(_ATTEMPTS):
             try:
                 vectors = self._checked(self.request(texts), len(texts))

@@ -168,8 +168,8 @@ def as_matrix(found: Any, name: str) -> NDArray[np.float32]:
 
     try:
         array = np.asarray([_of_numpy(row) for row in found] if isinstance(found, list | tuple) else _of_numpy(found))
-        if np.iscomplexobj(array):
-            raise TypeError("complex ones have two parts")
+        if array.dtype.kind in "cmM":
+            raise TypeError(f"values of type {array.dtype} are not plain numbers")
         return array.astype(np.float32, copy=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"encoder {name} gave no matrix of numbers for a batch: {error}") from error

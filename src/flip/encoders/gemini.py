@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
 
 from flip.encoders.api import TIMEOUT, ApiEncoder, TryAgainError, failure, missing_key, retry_after
 from flip.encoders.base import EncoderOptions
 from flip.errors import UnavailableError
+from flip.forks import made_in_each_process
 
 _INSTALL = "pip install 'flip-interpret[gemini]'"
 _KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
@@ -61,7 +61,7 @@ class Gemini(ApiEncoder):
                 raise TryAgainError(f"an answer without embeddings: {error}", answered=False) from None
             raise
 
-    @cached_property
+    @made_in_each_process
     def _client(self) -> Any:
         if not _installed():
             raise UnavailableError("this encoder needs google-genai, which is not installed", _INSTALL)

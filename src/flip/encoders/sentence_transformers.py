@@ -13,6 +13,7 @@ from flip.device import matmul_dtype, torch_device
 from flip.encoders.base import Encoder, EncoderOptions, read_texts
 from flip.encoders.foreign import ForeignEncoder
 from flip.errors import InputError, UnavailableError, UsageError
+from flip.forks import made_again
 from flip.hub.client import hub_cache
 from flip.hub.weights import content_hash, names_on_hub
 
@@ -69,14 +70,20 @@ class SentenceTransformers(Encoder):
         self.options = options
         self._torch_device = torch_device(device)
         self.device = str(self._torch_device)
-        self._model = _load(model, self.device, options.dimensions, offline)
+        self._source, self._offline = model, offline
+        self._dtype: torch.dtype | None = None  # that of the weights
         commit, self.weights = _origin(self._model, model)
         self.revision = commit or self.weights or "unknown"
         whole = _dimension(self._model)
         if options.dimensions is not None and not 0 < options.dimensions <= whole:
             raise UsageError(f"--dimensions {options.dimensions}: {model} has {whole}", f"from 1 to {whole}")
         self.dimension = options.dimensions or whole
-        self._choose_precision(model, offline)
+        self._choose_precision()
+
+    @made_again
+    def _model(self) -> Any:
+        model = _load(self._source, self.device, self.options.dimensions, self._offline)
+        return model if self._dtype is None else model.to(self._dtype)
 
     def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
         """Embeds n sentences: (n, d); sorted by length inside, so that little is padded."""
@@ -92,25 +99,28 @@ class SentenceTransformers(Encoder):
         """Which sentences have more tokens than the model reads."""
         return _longer_than_read(self._model, read_texts(batch, self.name), self.options.prompt)
 
-    def _choose_precision(self, model: str, offline: bool) -> None:
+    def _choose_precision(self) -> None:
         import torch
 
         names = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
         if self.options.precision != "auto":
-            self._model.to(names[self.options.precision])
+            self._dtype = names[self.options.precision]
+            self._model.to(self._dtype)
             return
         faster = matmul_dtype(self._torch_device)
         if faster != torch.float32:
-            self._try(faster, model, offline)
+            self._try(faster)
 
-    def _try(self, dtype: torch.dtype, model: str, offline: bool) -> None:
-        """Keeps `dtype` if every probe's vector stays where it is, else loads the model again as it was."""
+    def _try(self, dtype: torch.dtype) -> None:
+        """Keep `dtype` if every probe's vector stays nearly the same, else load the model again as it was."""
         exact = self.encode(_PROBES)
         self._model.to(dtype)
         close = self.encode(_PROBES)
         norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(close, axis=1)
-        if not ((exact * close).sum(axis=1) >= _LEAST_COSINE * norms).all():
-            self._model = _load(model, self.device, self.options.dimensions, offline)
+        if ((exact * close).sum(axis=1) >= _LEAST_COSINE * norms).all():
+            self._dtype = dtype
+        else:
+            del self._model
 
 
 class GivenModel(ForeignEncoder):

@@ -9,6 +9,7 @@ from typing import Any
 
 from flip.encoders.languages import iso1
 from flip.errors import UnavailableError, UsageError
+from flip.forks import made_in_each_process
 from flip.hub.weights import WeightFolder, resolve_folder
 from flip.inputs import audio
 
@@ -75,7 +76,12 @@ class Transcriber:
         weights = resolve_folder(_weights(asr, folder), folder=folder, offline=offline)
         self.name = f"whisper {asr if folder is None else folder.name}"
         self.revision = weights.revision
-        self._model = _load(weights.path, device)
+        self._folder, self._device = weights.path, device
+        _ = self._model  # so that errors come now, not at the first recording
+
+    @made_in_each_process
+    def _model(self) -> Any:
+        return _load(self._folder, self._device)
 
     def transcribe(self, path: Path) -> Transcript:
         """Transcribes a recording of any length, two minutes at a time; why it may be untrue is said to `audio.noted`.

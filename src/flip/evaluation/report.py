@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +13,7 @@ from flip.evaluation.registry import FIGURES
 from flip.evaluation.report_data import page_data
 from flip.evaluation.word_recall import bands_as_text
 from flip.files import replacing
+from flip.html import policy
 
 if TYPE_CHECKING:
     from flip.evaluation.evaluate import Measured
@@ -106,9 +105,8 @@ def write_report(path: Path, measured: Sequence[Measured], topn: int) -> None:
         .render(
             title=heading(results),
             style=style,
-            style_hash=_sha256(style),
+            policy=policy(style, script, style_attributes=True),
             script=script,
-            script_hash=_sha256(script),
             results=[(r, summary_rows(r, topn), comparison_rows(r)) for r in results],
             models=models_table(results),
             topn=topn,
@@ -125,7 +123,3 @@ def write_report(path: Path, measured: Sequence[Measured], topn: int) -> None:
 
 def _beside(name: str) -> str:
     return (files("flip.evaluation") / name).read_text(encoding="utf-8")
-
-
-def _sha256(content: str) -> str:
-    return base64.b64encode(hashlib.sha256(content.encode("utf-8")).digest()).decode()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from importlib.resources import files
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flip.explain.annotate import STATES, Token, read
 from flip.files import replacing
+from flip.html import policy
 
 if TYPE_CHECKING:
     from flip.explain.explainer import Explainer
@@ -69,9 +68,8 @@ def _frame(explainer: Explainer) -> tuple[str, str]:
             # The page is made to be shown around, and must not name the folders of this machine.
             title=f"What embeddings keep: {name.name if (name := Path(checkpoint.name)).is_absolute() else name}",
             style=style,
-            style_hash=_sha256(style),
+            policy=policy(style, script),
             script=script,
-            script_hash=_sha256(script),
             probable=checkpoint.calibrated,
             likely=f"{checkpoint.likely:.0%}",
             data=_DATA,
@@ -79,10 +77,6 @@ def _frame(explainer: Explainer) -> tuple[str, str]:
     )
     before, _, after = page.partition(_DATA)
     return before, after
-
-
-def _sha256(content: str) -> str:
-    return base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
 
 
 def _data(name: str, value: Any) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from html import escape
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from warnings import warn
@@ -19,6 +19,8 @@ from flip.encoders.identity import describe
 from flip.errors import InputError, UsageError
 from flip.explain.annotate import read
 from flip.explain.explainer import Explainer
+from flip.files import os_errors
+from flip.forks import made_again
 from flip.inputs.record import Record
 from flip.lens.results import Contrasted, Explanation, Result
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -48,9 +50,8 @@ class Lens:
         """Takes the checkpoint's own encoder where none is given; it is loaded when the first text needs it."""
         self.checkpoint = checkpoint
         self._given = None if encoder is None else adapted(encoder)
-        self._explainers: dict[int, Explainer] = {}  # by how many words they show
 
-    @cached_property
+    @made_again
     def encoder(self) -> Encoder:
         """What embeds texts."""
         return self._given or Explainer(self.checkpoint).encoder
@@ -74,8 +75,7 @@ class Lens:
         Raises:
             InputError: another dimension, NaN, an encoder of other weights, a whole table, or the name of a file.
         """
-        if topn < 1:
-            raise UsageError(f"topn={topn} words cannot be shown", "1 or more")
+        topn = _require_count(topn, "topn")
         records, several = self._records(what)
         explainer = self._explaining(topn)
         if against is None:
@@ -99,6 +99,7 @@ class Lens:
 
     def top(self, X: Any, k: int = 10) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Columns and scores of the k best words of embeddings (n, d), both (n, k); function words come last."""
+        k = _require_count(k, "k")
         columns, scores = [], []
         for z in self.blocks(X):
             z[:, self.checkpoint.function_words] -= BEHIND_ALL
@@ -114,6 +115,8 @@ class Lens:
 
         u, texts = np.atleast_2d(self._embeddings(X)), require_texts(sentences)
         _require_as_many(u, texts)
+        if not isinstance(metrics, list | tuple):
+            raise UsageError(f"metrics must be a list of names, got {metrics!r}", 'for example ["accuracy", "content"]')
         data = EvaluationData("given", {"given": u}, dict(enumerate(texts)))
         (one,) = evaluate_dataset(self.checkpoint, data, EvaluationOptions(tuple(metrics)))
         return Result(one.result)
@@ -122,7 +125,8 @@ class Lens:
         """Writes a checkpoint folder, which `flip explain --model` and `flip.load` take."""
         from flip.model.card import write_card
 
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        with os_errors(Path(folder), "write"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
         checkpoint = Checkpoint(self.checkpoint.model, self.checkpoint.vocabulary, self.checkpoint.config, str(folder))
         save_checkpoint(Path(folder), checkpoint)
         write_card(Path(folder), checkpoint)
@@ -134,6 +138,11 @@ class Lens:
 
     def _repr_html_(self) -> str:
         return f"<p>{escape(repr(self)[1:-1])}</p>"
+
+    @made_again
+    def _explainers(self) -> dict[int, Explainer]:
+        """By how many words they show."""
+        return {}
 
     def _explaining(self, topn: int) -> Explainer:
         if topn not in self._explainers:
@@ -209,10 +218,12 @@ def fit(
     from flip.training.fit import fit_checkpoint
     from flip.training.recipes import TrainConfig
 
-    if unknown := options.keys() - {field.name for field in fields(TrainConfig)}:
+    if unknown := options.keys() - {field.name for field in fields(TrainConfig)} | options.keys() & {"recipe"}:
         raise UsageError(f"no ingredient of training is called {min(unknown)!r}", "see flip.TrainConfig")
     if vocabulary is not None and not isinstance(vocabulary, Vocabulary):
         vocabulary = Vocabulary(tuple(dict.fromkeys(require_texts(vocabulary))))
+    if vocabulary is not None and not len(vocabulary):
+        raise InputError("the vocabulary has no word", "leave it out for the most frequent words of the sentences")
     used = load_encoder(encoder) if isinstance(encoder, str) else None if encoder is None else adapted(encoder)
     if sentences is None:
         if not _is_text(X):
@@ -239,6 +250,8 @@ def require_matrix(X: Any, dimension: int | None = None) -> NDArray[np.float32]:
     Raises:
         InputError: of another shape or dimension, or NaN.
     """
+    if any(np.ma.is_masked(row) for row in (X if isinstance(X, list | tuple) else [X])):
+        raise InputError("an embedding has masked entries", "leave such rows out, or fill them")
     if isinstance(X, str | bytes):
         raise InputError(f"{type(X).__name__}, not embeddings", "explain() takes texts; decode bytes first")
     try:
@@ -278,6 +291,13 @@ def require_texts(sentences: Any) -> list[str]:
         if not isinstance(text, str):
             raise InputError(f"sentence {i} is {type(text).__name__}, not a string", "leave such rows out")
     return texts
+
+
+def _require_count(value: Any, name: str) -> int:
+    """Return a number of words as an int; raise a UsageError unless it is a whole number of at least 1."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise UsageError(f"{name} must be a whole number of at least 1, got {value!r}")
+    return int(value)
 
 
 def _require_as_many(u: NDArray[np.float32], texts: Sequence[str]) -> None:

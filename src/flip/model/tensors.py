@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError
-from flip.files import os_errors, replacing, reserve
+from flip.files import os_errors, remove, replacing, reserve
 
 SCALE = "_scale"  # ends the name of the tensor with the scales of the rows of another
 _LOST = 0.01  # of the norm, at the most
@@ -99,7 +100,10 @@ def quantized(values: NDArray[np.floating[Any]]) -> tuple[NDArray[np.int8], NDAr
 
 @contextmanager
 def saving(path: Path, size: int) -> Iterator[Path]:
-    """As `replacing`, for the library to write about `size` bytes of tensors to.
+    """Yield a path to which safetensors writes about `size` bytes; then replace the file, as `replacing` does.
+
+    The library writes to a temporary file of its own beside the path, which stays when it is killed. So the path is in
+    a folder of its own, and the next writer of the file removes that with the other remains.
 
     Raises:
         InputError: there is no room for them, or they could not be written.
@@ -108,11 +112,16 @@ def saving(path: Path, size: int) -> Iterator[Path]:
 
     with replacing(path) as temporary:
         reserve(temporary, size)
-        temporary.unlink()  # the library writes to a file of its own
+        temporary.unlink()
+        folder = temporary.with_name(f".{Path(os.path.realpath(path)).name}.folder.{os.getpid()}.partial")
         try:
-            yield temporary
+            folder.mkdir()
+            yield folder / path.name
+            (folder / path.name).replace(temporary)
         except SafetensorError as error:
             raise InputError(f"{path}: cannot write: {error}", "check free space and permissions") from error
+        finally:
+            remove(folder)
 
 
 def _header(path: Path) -> tuple[int, dict[str, Any]]:

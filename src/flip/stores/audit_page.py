@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
 from flip.files import replacing
+from flip.html import policy
 from flip.stores.audit import CompressionAudit
 
 
@@ -21,8 +23,11 @@ def write_page(path: Path, store: str, rows: int, forms: Sequence[CompressionAud
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("flip.evaluation", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("flip.stores", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    page = environment.get_template("audit.html").render(store=store, rows=rows, forms=forms, caveat=caveat)
+    style = (files("flip.stores") / "audit.css").read_text(encoding="utf-8")
+    page = environment.get_template("audit.html").render(
+        policy=policy(style), style=style, store=store, rows=rows, forms=forms, caveat=caveat
+    )
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")

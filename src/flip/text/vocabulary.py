@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -18,6 +18,8 @@ from flip.text.scripts import scripts, unsegmented
 from flip.text.surface_forms import SurfaceCounter
 from flip.text.tokenize import LONGEST_NGRAM, Tokenizer, normalize
 
+LONGEST_LINE = 10_000  # characters of a line of --words or --teach
+MOST_TAUGHT = 100_000  # words of --teach
 _CHUNK = 4096  # sentences counted at a time; memory stays that of the counters
 
 
@@ -182,7 +184,7 @@ def build_vocabulary(
 
     Raises:
         UsageError: a bound is negative, or a share above 1.
-        InputError: there is no text, or no word is left.
+        InputError: there is no text, no word is left, or too much is to be taught, see `taught_words`.
     """
     if words is not None:
         return _of_lines(words, texts, tokenizer, teach)
@@ -219,29 +221,58 @@ def build_vocabulary(
         )
     if max_features is not None and len(kept) > max_features:
         kept = sorted(kept)[:max_features]
-    taught = list(teach)
-    written.add(taught)
-    chosen = tuple(sorted({word for _, word in kept} | {token for line in taught for token in tokenizer(line)}))
+    lines, taught = taught_words(teach, tokenizer)
+    written.add(lines)
+    chosen = tuple(sorted({word for _, word in kept}.union(taught)))
     parts = {part for word in chosen for part in word.split(" ")}
     return Vocabulary(chosen, tokenizer, written.surfaces(tokenizer, parts))
 
 
 def _of_lines(lines: Iterable[str], texts: Iterable[str], tokenizer: Tokenizer, teach: Iterable[str]) -> Vocabulary:
     """Whole lines in their order, as the tokenizer leaves them; one of which it leaves nothing as it is normalised."""
-    kept = [" ".join(tokenizer.words(line)) or normalize(line, tokenizer.lowercase) for line in lines]
-    taught = list(teach)
-    chosen = tuple(dict.fromkeys([word for word in kept if word] + [t for line in taught for t in tokenizer(line)]))
+    phrases = (" ".join(tokenizer.words(line)) or normalize(line, tokenizer.lowercase) for line in _of_bounded(lines))
+    taught_lines, taught = taught_words(teach, tokenizer)
+    chosen = tuple(dict.fromkeys([*filter(None, phrases), *taught]))
     if not chosen:
         raise InputError("the list of words has no word", "one a line")
     written = SurfaceCounter()
     for chunk in _chunks(texts, _CHUNK):
         written.add(chunk)
-    written.add(taught)
+    written.add(taught_lines)
     low, high = tokenizer.ngram
     longest = min(LONGEST_NGRAM, max(word.count(" ") + 1 for word in chosen))
     tokenizer = replace(tokenizer, ngram=(low, max(high, longest)))
     parts = {part for word in chosen for part in word.split(" ")}
     return Vocabulary(chosen, tokenizer, written.surfaces(tokenizer, parts))
+
+
+def taught_words(lines: Iterable[str], cut: Callable[[str], Iterable[str]]) -> tuple[list[str], list[str]]:
+    """Return the lines of --teach, and their different words in the order in which they first occur.
+
+    Raises:
+        InputError: a line has more than 10,000 characters, or there are more than 100,000 words.
+    """
+    read: list[str] = []
+    words: dict[str, None] = {}
+    for line in _of_bounded(lines):
+        read.append(line)
+        words.update(dict.fromkeys(cut(line)))
+        if len(words) > MOST_TAUGHT:
+            raise InputError(
+                f"more than {MOST_TAUGHT:,} words to teach", "teach the words that matter; others come with more text"
+            )
+    return read, list(words)
+
+
+def _of_bounded(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines; raise an InputError for one that is too long to be a word or a phrase."""
+    for line in lines:
+        if len(line) > LONGEST_LINE:
+            raise InputError(
+                f"a line of a list of words has {len(line):,} characters, more than {LONGEST_LINE:,}: {line[:30]!r}...",
+                "write one word or phrase a line",
+            )
+        yield line
 
 
 def frequency_bound(value: str | int | float) -> int | float:

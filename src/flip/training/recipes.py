@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from numbers import Integral, Real
+from typing import Any, Literal, get_args
 
 from flip.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Recipe = Literal["flip", "paper"]
 Objective = Literal["bernoulli", "multinomial"]
@@ -20,6 +19,23 @@ Schedule = Literal["cosine", "plateau"]
 Reduction = Literal["mean", "sum"]
 DevMetric = Literal["accuracy", "recall"]
 Precision = Literal["auto", "float32", "bfloat16"]
+_SEEDS = 2**32 - 1  # the largest that everything random takes
+_MANY = 10**9
+_WHOLE = {  # least and most
+    "rank": (1, 100_000), "epochs": (1, _MANY), "batch_size": (1, _MANY), "patience": (1, _MANY),
+    "check_every": (1, _MANY), "seed": (0, _SEEDS),
+}  # fmt: skip
+_OPTIONAL = ("rank", "epochs", "batch_size")
+_NUMBERS = {  # least and the first that is too large
+    "alpha": (0, math.nextafter(1, 2)), "lr": (0, math.inf), "warm_up": (0, 1), "l1": (0, math.inf),
+    "weight_decay": (0, math.inf),
+}  # fmt: skip
+_CHOICES: Mapping[str, tuple[object, ...]] = {
+    "recipe": get_args(Recipe), "objective": get_args(Objective), "targets": (*get_args(TargetKind), None),
+    "inputs": get_args(Inputs), "schedule": get_args(Schedule), "dev_metric": get_args(DevMetric),
+    "init": get_args(Init), "reduction": get_args(Reduction), "precision": get_args(Precision),
+    "early_stopping": (True, False), "shuffle": (True, False), "calibrate": (True, False, None),
+}  # fmt: skip
 # Passes at least, and steps at least: a small corpus is passed over more often.
 _FEWEST_EPOCHS = 5
 _FEWEST_STEPS = 350
@@ -58,18 +74,31 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuses what does not go together.
+        """Check each ingredient, and that they go together. Numbers of numpy become Python's.
 
         Raises:
-            UsageError: bernoulli with counts, multinomial calibrated, zeros that could not be saved, or a number that
-                there cannot be of passes, ranks, sentences or seeds.
+            UsageError: a value is out of its range or not one of its choices; bernoulli with counts, multinomial
+                calibrated, or zeros that could not be saved.
         """
-        for name in ("rank", "epochs", "batch_size", "patience", "check_every"):
+        for name, (least, most) in _WHOLE.items():
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise UsageError(f"{name} {value!r} is no number of 1 or more")
-        if not 0 <= self.seed < 2**32:
-            raise UsageError(f"seed {self.seed} is not from 0 to 2^32 - 1")
+            if value is None and name in _OPTIONAL:
+                continue
+            if not isinstance(value, Integral) or isinstance(value, bool) or not least <= int(value) <= most:
+                raise UsageError(f"{name} must be a whole number from {least} to {most:,}, got {value!r}")
+            object.__setattr__(self, name, int(value))
+        for name, (least, limit) in _NUMBERS.items():
+            value = getattr(self, name)
+            if not isinstance(value, Real) or isinstance(value, bool) or not least <= float(value) < limit:
+                bound = "" if limit == math.inf else f" and below {limit:g}"
+                raise UsageError(f"{name} must be a finite number of at least {least:g}{bound}, got {value!r}")
+            object.__setattr__(self, name, float(value))
+        if not self.lr:
+            raise UsageError("lr must be above 0, got 0")
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if not isinstance(value, str | bool | None) or value not in choices:
+                raise UsageError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}")
         if self.l1 and self.rank is None and self.inputs == "whitened":
             raise UsageError(
                 "--l1 with --rank full on whitened embeddings: the matrix of the raw embedding has no zeros",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError, UsageError
-from flip.files import os_errors, read_json, replacing, write_json
+from flip.files import os_errors, read_json, remove, replacing, write_json
 from flip.locks import held, lock_of
 from flip.model.checkpoint import Checkpoint, load_model, save_checkpoint
 from flip.model.locate import CONFIG_FILE, MODEL_FILE, VOCAB_FILE
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
 DATA, LOG, STATE, STARTED = "data", "log.jsonl", "state.safetensors", "options.json"
 _OWN = (STARTED, STATE, LOG, MODEL_FILE, VOCAB_FILE, CONFIG_FILE)
-# What a process that was killed while it wrote has left: our own temporary files, and those of safetensors.
-_LEFT = (*(f".{name}.*.partial" for name in _OWN), ".tmp" + 6 * "[0-9A-Za-z]")
+_LEFT = tuple(f".{name}.*.partial" for name in _OWN)  # the remains of a process that was killed while it wrote
 _SAMPLED_ROWS = 1_000  # that tell embeddings apart
 
 
@@ -57,7 +56,7 @@ def open_run(folder: Path, *, resume: bool = False, force: bool = False) -> Iter
         raise InputError(f"{folder} is a file", "-o names the folder of the run")
     with held(folder / STARTED, folder):
         with os_errors(folder, "write"):
-            left = {path for pattern in _LEFT for path in folder.glob(pattern) if path.is_file()}
+            left = {path for pattern in _LEFT for path in folder.glob(pattern)}
             others = {path for path in folder.iterdir() if path.name not in (DATA, lock_of(folder / STARTED).name)}
             if others - left and not resume and not force:
                 raise InputError(
@@ -65,7 +64,7 @@ def open_run(folder: Path, *, resume: bool = False, force: bool = False) -> Iter
                     "--resume goes on with the run in it, --force starts it anew (its data/ is kept), -o names another",
                 )
             for path in left:
-                path.unlink(missing_ok=True)
+                remove(path)
         yield
 
 

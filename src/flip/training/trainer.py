@@ -220,7 +220,7 @@ class Trainer:
             }
         try:
             self.progress = Progress(**json.loads(metadata["progress"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise InputError("the state of the run is not of this version", "--force starts anew") from error
         self.best = best
 

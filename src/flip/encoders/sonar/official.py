@@ -14,6 +14,7 @@ import numpy as np
 
 from flip.device import torch_device
 from flip.errors import UnavailableError
+from flip.forks import made_again
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,8 +58,6 @@ class Official:
         self._dtype = names.get(precision, torch.float16 if gpu else torch.float32)
         self.weights: dict[str, str] = {}
         self._load_text, self._load_speech = load_text or self._published_text, load_speech or self._published_speech
-        self._text: Any = None
-        self._speech: dict[str, Any] = {}
 
     def find(self, part: str) -> None:
         """See `Backend.find`: sonar-space finds its weights itself, only their name is known."""
@@ -69,12 +68,12 @@ class Official:
         """See `Backend.text`."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of truncated sentences, which we count
-            vectors = self._text_pipeline().predict(list(sentences), source_lang=language, batch_size=_SENTENCES)
+            vectors = self._text.predict(list(sentences), source_lang=language, batch_size=_SENTENCES)
         return np.asarray(vectors.float().cpu())
 
     def tokens(self, sentences: Sequence[str], language: str) -> list[int]:
         """See `Backend.tokens`."""
-        encode = self._text_pipeline().tokenizer.create_encoder(lang=language)
+        encode = self._text.tokenizer.create_encoder(lang=language)
         return [len(encode(sentence)) for sentence in sentences]
 
     def speech(self, waves: Sequence[NDArray[np.float32]], language: str) -> NDArray[np.float32]:
@@ -90,10 +89,14 @@ class Official:
         vectors[order] = found
         return vectors
 
-    def _text_pipeline(self) -> Any:
-        if self._text is None:
-            self._text = self._load_text()
-        return self._text
+    @made_again
+    def _text(self) -> Any:
+        return self._load_text()
+
+    @made_again
+    def _speech(self) -> dict[str, Any]:
+        """By language."""
+        return {}
 
     def _published_text(self) -> Any:
         from sonar.inference_pipelines.text import TextToEmbeddingModelPipeline

@@ -16,6 +16,7 @@ from flip.encoders.sonar.languages import TEXT, speech_files, speech_licence
 from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder
 from flip.encoders.sonar.tokenizer import FastTokenizer, SonarTokenizer, best_first, load_tokenizer
 from flip.errors import UnavailableError
+from flip.forks import made_again
 from flip.hub.weights import Resolved, WeightFile, hashed, resolve_all
 
 if TYPE_CHECKING:
@@ -74,8 +75,6 @@ class Port:
         self._languages, self._heads = languages, heads
         self._files: dict[str, Resolved] = {}
         self._tokenizer: Path | None = None  # found with the weights of the text encoder
-        self._text: tuple[SonarTokenizer | FastTokenizer, TextEncoder] | None = None
-        self._speech: dict[str, SpeechEncoder] = {}
 
     def find(self, part: str) -> None:
         """See `Backend.find`."""
@@ -83,7 +82,7 @@ class Port:
 
     def text(self, sentences: Sequence[str], language: str) -> NDArray[np.float32]:
         """See `Backend.text`; sentences are sorted by length, so that little is padded."""
-        tokenizer, encoder = self._text_encoder()
+        tokenizer, encoder = self._text_encoder
         rows = [ids[: encoder.longest] for ids in tokenizer(sentences, language)]
         vectors: NDArray[np.float32] | None = None
         for group in _groups([len(ids) for ids in rows], _TOKENS[self._device.type], power=1):
@@ -101,7 +100,7 @@ class Port:
 
     def tokens(self, sentences: Sequence[str], language: str) -> list[int]:
         """See `Backend.tokens`."""
-        tokenizer, _ = self._text_encoder()
+        tokenizer, _ = self._text_encoder
         return [len(ids) for ids in tokenizer(sentences, language)]
 
     def speech(self, waves: Sequence[NDArray[np.float32]], language: str) -> NDArray[np.float32]:
@@ -123,13 +122,17 @@ class Port:
         assert vectors is not None
         return vectors
 
+    @made_again
     def _text_encoder(self) -> tuple[SonarTokenizer | FastTokenizer, TextEncoder]:
-        if self._text is None:
-            weights = self._file("text").path
-            assert self._tokenizer is not None
-            tokenizer = load_tokenizer(self._tokenizer, self._languages)
-            self._text = tokenizer, self._placed(TextEncoder(load_weights(weights), self._heads))
-        return self._text
+        weights = self._file("text").path
+        assert self._tokenizer is not None
+        tokenizer = load_tokenizer(self._tokenizer, self._languages)
+        return tokenizer, self._placed(TextEncoder(load_weights(weights), self._heads))
+
+    @made_again
+    def _speech(self) -> dict[str, SpeechEncoder]:
+        """By language."""
+        return {}
 
     def _speech_encoder(self, language: str) -> SpeechEncoder:
         if language not in self._speech:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,7 @@ def test_what_is_neither_texts_nor_vectors_is_one_error(lens: flip.Lens, tmp_pat
         flip.fit(table)
     with pytest.raises(InputError, match="str, not embeddings"):
         lens.scores("A dog.")
-    with pytest.raises(UsageError, match="topn=0"):
+    with pytest.raises(UsageError, match="topn must be a whole number of at least 1, got 0"):
         lens.explain("A dog.", topn=0)
     assert len(lens.explain(text for text in ["A dog.", "A cat."])) == 2
 
@@ -180,15 +181,95 @@ def test_what_may_be_untrue_is_said(lens: flip.Lens, vectors: np.ndarray) -> Non
     assert "another language" in repr(pair) and "another language" in pair._repr_html_()
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"rank": "x"}, {"rank": 0}, {"batch_size": -1}])
-def test_numbers_that_cannot_be_are_refused(vectors: np.ndarray, sentences: list[str], wrong: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="is no number of 1 or more"):
+INF, NAN = float("inf"), float("nan")
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, True, None, "3", INF, NAN])
+def test_a_number_of_words_is_a_whole_one_of_at_least_one(lens: flip.Lens, vectors: np.ndarray, wrong: Any) -> None:
+    with pytest.raises(UsageError, match=r"k must be a whole number of at least 1, got "):
+        lens.top(vectors[:2], wrong)
+    for against in (None, "A cat."):
+        with pytest.raises(UsageError, match=r"topn must be a whole number of at least 1, got "):
+            lens.explain("A dog.", against, topn=wrong)
+
+
+def test_more_words_than_there_are_gives_all(lens: flip.Lens, vectors: np.ndarray) -> None:
+    assert lens.top(vectors[:2], 10**9)[0].shape == (2, len(lens.words))
+    assert len(lens.explain("A dog.", topn=10**9).words) == len(lens.words)
+    assert lens.top(vectors[:2], np.int64(3))[0].shape == (2, 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("call", ["scores", "explain", "top", "blocks", "fit"])
+def test_masked_entries_are_not_read_as_numbers(
+    lens: flip.Lens, vectors: np.ndarray, sentences: list[str], call: str
+) -> None:
+    masked = np.ma.array(vectors, mask=np.zeros(vectors.shape, bool))
+    assert lens.scores(masked[:2]).shape == (2, len(lens.words))
+    masked.mask[1, 3] = True
+    for given in (masked, list(masked[:3])):
+        with pytest.raises(InputError, match="an embedding has masked entries"):
+            list(flip.fit(given, sentences) if call == "fit" else getattr(lens, call)(given))
+
+
+@pytest.mark.parametrize("dtype", ["M8[s]", "m8[s]", "c8"])
+def test_dates_and_complex_numbers_are_not_embeddings(lens: flip.Lens, dtype: str) -> None:
+    with pytest.raises(InputError, match="neither a list of strings nor a matrix of numbers"):
+        lens.scores(np.zeros((2, 384), dtype))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        *(({name: value}, f"{name} must be a whole number from 1 to ") for name in ("epochs", "batch_size", "rank",
+          "patience", "check_every") for value in (0, -1, 2.5, True, "x", INF, NAN, 10**12)),
+        ({"rank": 10**9}, "rank must be a whole number from 1 to 100,000, got 1000000000"),
+        *(({name: value}, f"{name} must be a finite number of at least 0") for name in ("lr", "l1", "weight_decay",
+          "alpha", "warm_up") for value in (-1, True, "x", INF, NAN)),
+        ({"lr": 0}, "lr must be above 0, got 0"),
+        ({"alpha": 1.5}, "alpha must be "),
+        ({"warm_up": 1.0}, "warm_up must be a finite number of at least 0 and below 1, got 1.0"),
+        *(({name: value}, f"{name} must be one of ") for name in ("objective", "inputs", "targets", "init", "schedule",
+          "reduction", "precision", "dev_metric", "shuffle", "calibrate", "early_stopping") for value in ("x", 3, 1)),
+        ({"recipe": "paper"}, "no ingredient of training is called 'recipe'"),
+        ({"device": 3}, "unknown device 3"),
+    ],
+)  # fmt: skip
+def test_ingredients_that_cannot_be_are_refused(
+    vectors: np.ndarray, sentences: list[str], wrong: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
         flip.fit(vectors, sentences, **wrong)
+
+
+def test_numbers_of_numpy_are_numbers(vectors: np.ndarray, sentences: list[str], tmp_path: Path) -> None:
+    lens = flip.fit(
+        vectors[:300], sentences[:300], rank=np.int64(8), seed=np.int64(3), epochs=np.int32(1), lr=np.float32(0.01)
+    )
+    lens.save(tmp_path / "run")
+    assert flip.load(tmp_path / "run").checkpoint.config.training["seed"] == 3
+
+
+def test_a_vocabulary_without_a_word_is_refused(vectors: np.ndarray, sentences: list[str]) -> None:
+    with pytest.raises(InputError, match="the vocabulary has no word"):
+        flip.fit(vectors, sentences, vocabulary=[])
+
+
+@pytest.mark.parametrize("metrics", ["accuracy", None, 3])
+def test_metrics_are_a_list_of_names(lens: flip.Lens, vectors: np.ndarray, sentences: list[str], metrics: Any) -> None:
+    with pytest.raises(UsageError, match="metrics must be a list of names, got "):
+        lens.evaluate(vectors[:9], sentences[:9], metrics)
+
+
+def test_a_folder_that_cannot_be_made_is_one_error(lens: flip.Lens, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for wrong in (tmp_path / "file", tmp_path / "file" / "run", "a\0b"):
+        with pytest.raises(InputError):
+            lens.save(wrong)
 
 
 def test_a_seed_is_one_that_everything_random_takes(vectors: np.ndarray, sentences: list[str]) -> None:
     for seed in (-1, 2**32):
-        with pytest.raises(UsageError, match=r"is not from 0 to 2\^32 - 1"):
+        with pytest.raises(UsageError, match="seed must be a whole number from 0 to 4,294,967,295, got "):
             flip.fit(vectors, sentences, seed=seed)
 
 
