@@ -288,6 +288,9 @@ def _report(error: BaseException, verbose: bool) -> int:
     if isinstance(error, FlipError):
         fail(error.message, error.hint)
         return error.exit_code
+    if isinstance(error, MemoryError):
+        fail(f"not enough memory: {error}" if str(error) else "not enough memory", "is the file damaged, or too large?")
+        return InputError.exit_code
     if isinstance(error, OSError) and error.filename:  # a name that is too long, a link that leads to itself
         fail(f"{str(error.filename)[:200]}: {(error.strerror or str(error)).lower()}", "is that the name of a file?")
         return InputError.exit_code

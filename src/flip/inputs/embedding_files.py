@@ -43,7 +43,8 @@ def open_embeddings(path: Path, name: str | None = None) -> NDArray[np.floating[
         )
     if not array.flags.c_contiguous:  # column by column, as no program of this kind writes
         return _as_read(np.array(array, order="C"))
-    return cast("NDArray[np.floating[Any]]", _FileRows(path, array))
+    rows = FileRows(path, array.offset, (array.shape[0], array.shape[1]), array.dtype)
+    return cast("NDArray[np.floating[Any]]", rows)
 
 
 def read_similarities(path: Path) -> NDArray[np.floating[Any]]:
@@ -84,16 +85,15 @@ def create_embeddings(path: Path, dtype: np.dtype[Any], shape: tuple[int, int]) 
     reserve(path, start + shape[0] * shape[1] * dtype.itemsize)
 
 
-class _FileRows:
-    """As much of an array as `select_rows` gives, read from a `.npy` file."""
+class FileRows:
+    """Array-like view of a matrix in a file that reads rows on demand."""
 
     ndim = 2
 
-    def __init__(self, path: Path, mapped: np.memmap[Any, np.dtype[np.floating[Any]]]) -> None:
-        self._path, self._start = path, mapped.offset
-        self.shape: tuple[int, int] = (mapped.shape[0], mapped.shape[1])
-        self._stored = mapped.dtype
-        self.dtype = _type_read(mapped.dtype)
+    def __init__(self, path: Path, start: int, shape: tuple[int, int], stored: np.dtype[Any]) -> None:
+        self._path, self._start, self._stored = path, start, stored
+        self.shape = shape
+        self.dtype = _type_read(stored)
         self._file = path.open("rb", buffering=0)
         self._seeking = threading.Lock()
 
@@ -120,6 +120,10 @@ class _FileRows:
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def _read(self, first: int, count: int) -> NDArray[np.floating[Any]]:
+        return _as_read(self.stored(first, count))
+
+    def stored(self, first: int, count: int) -> NDArray[Any]:
+        """Return rows in the type that the file has."""
         rows = np.empty((count, self.shape[1]), self._stored)
         waiting = rows.data.cast("B") if rows.size else memoryview(b"")
         with self._seeking, os_errors(self._path, "read"):
@@ -129,7 +133,7 @@ class _FileRows:
                 if not done:
                     raise InputError(f"{self._path} was cut short while it was read", "make it again")
                 waiting = waiting[done:]
-        return _as_read(rows)
+        return rows
 
 
 def _type_read(stored: np.dtype[Any]) -> np.dtype[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _JSONL_HINT = 'each record is an object such as {"id": "a1", "text": "hello"}'
 _LINE = 1 << 16  # of a first line, as much as tells what it is
+_DEEPEST = 1000  # lists and objects inside of each other
+_MARKS = re.compile(rb'["\[\]{}]|\\(?:.|$)', re.DOTALL)
 _EXCEL = re.compile(rb'"?sep=(.)"?\r?\n')  # says what separates the cells of the lines below it
 
 
@@ -225,7 +227,8 @@ def _json(found: Source, start: bytes, rule: _Rule) -> Iterator[Record | InputEr
     import ijson
 
     array = start.lstrip().startswith(b"[")
-    stream = ChunkStream(chain([start], iter(lambda: found.file.read1(_LINE), b"")))
+    chunks = chain([start], iter(lambda: found.file.read1(_LINE), b""))
+    stream = ChunkStream(_shallow(chunks, found.name))
     elements = ijson.items(stream, "item" if array else "", multiple_values=not array, use_float=True)
     number = 0
     while True:
@@ -242,6 +245,26 @@ def _json(found: Source, start: bytes, rule: _Rule) -> Iterator[Record | InputEr
             yield Record(where=where, text=element.strip())
         else:
             yield rule.tried(element, where)
+
+
+def _shallow(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
+    """Yield chunks of JSON; raise an InputError if it is nested deeper than any that somebody wrote.
+
+    ijson keeps a path for each level, of all the levels above it.
+    """
+    depth, quoted, escaped = 0, False, False
+    for chunk in chunks:
+        mark = b""
+        for found in _MARKS.finditer(chunk, 1 if escaped else 0):
+            mark = found[0]
+            if mark == b'"':
+                quoted = not quoted
+            elif not quoted:
+                depth += (mark in b"[{") - (mark in b"]}")
+            if depth > _DEEPEST:
+                raise InputError(f"{name}: JSON of more than {_DEEPEST:,} levels", "each record is an object")
+        escaped = mark == b"\\"  # the byte that it belongs to is in the next chunk
+        yield chunk
 
 
 def _is_object(line: str) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from flip.errors import UsageError
 from flip.files import replacing
-from flip.inputs.stores.columns import arrow, can_be_vectors
+from flip.inputs.stores.columns import arrow, can_be_vectors, python_values
 
 ENDINGS = (".parquet", ".arrow", ".feather", ".jsonl")
 
@@ -51,9 +51,9 @@ def writing(path: Path, schema: Any) -> Iterator[Any]:
 
 
 class _Grouped:
-    """Row groups of some ten thousand rows, from smaller batches."""
+    """Row groups of some ten thousand rows, or fewer if they are large, from smaller batches."""
 
-    _ROWS = 16_384
+    _ROWS, _BYTES = 16_384, 1 << 27
 
     def __init__(self, writer: Any, schema: Any) -> None:
         self._writer, self._schema = writer, schema
@@ -61,7 +61,8 @@ class _Grouped:
 
     def write_batch(self, batch: Any) -> None:
         self._waiting.append(batch)
-        if sum(one.num_rows for one in self._waiting) >= self._ROWS:
+        rows, size = (sum(counts) for counts in zip(*((b.num_rows, b.nbytes) for b in self._waiting), strict=True))
+        if rows >= self._ROWS or size >= self._BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -79,10 +80,10 @@ class _Lines:
 
         vectors = {name: batch.column(name) for name in batch.schema.names if _is_plain(batch.column(name))}
         others = [name for name in batch.schema.names if name not in vectors]
-        rows = batch.select(others).to_pylist() if others else [{} for _ in range(batch.num_rows)]
+        values = {name: python_values(batch.column(name), name) for name in others}
         matrices = {name: _matrix(column) for name, column in vectors.items()}
-        for i, row in enumerate(rows):
-            fields = {name: matrices[name][i] if name in matrices else row[name] for name in batch.schema.names}
+        for i in range(batch.num_rows):
+            fields = {name: (matrices if name in matrices else values)[name][i] for name in batch.schema.names}
             option = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
             self._file.write(orjson.dumps(fields, option=option, default=_as_text))
 

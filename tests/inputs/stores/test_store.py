@@ -232,17 +232,6 @@ def test_ids_of_an_index(tmp_path: Path) -> None:
         assert parts[0].column(str(store.chosen.ids))[:2] == [1000, 1001]
 
 
-@pytest.mark.parametrize("form", ["HNSW8", "SQ8", "IVF4,Flat"])
-def test_an_index_that_does_not_keep_its_vectors_in_rows_is_named(form: str, tmp_path: Path) -> None:
-    index = faiss.index_factory(D, form)
-    index.train(U)
-    index.add(U)
-    faiss.write_index(index, str(tmp_path / "a.faiss"))
-    with pytest.raises(InputError, match="Index") as caught, open_store(tmp_path / "a.faiss"):
-        pass
-    assert "flat indexes are read" in str(caught.value.hint)
-
-
 @pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()])
 def test_floats_of_any_width(kind: Any, tmp_path: Path) -> None:
     pq.write_table(pa.table({"v": vectors(U.astype(kind.to_pandas_dtype()), kind)}), tmp_path / "a.parquet")

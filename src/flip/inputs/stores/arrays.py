@@ -1,150 +1,147 @@
-"""Arrays as stores: `.npz`, `.npy`, flat indexes of FAISS; and the lines beside that have a row's text and columns."""
+"""Arrays of numpy as stores, `.npy` and `.npz`; and the lines beside that have a row's text and columns."""
 
 from __future__ import annotations
 
+import math
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.errors import InputError, UnavailableError
+from flip.errors import InputError
 from flip.inputs.embedding_files import open_embeddings, sentences_path
 from flip.inputs.record import require_as_many
 from flip.inputs.sniffing import JSONL_SUFFIXES, ending
 from flip.inputs.sources import decoded, opened
 from flip.inputs.stores.columns import Asked, arrow
-from flip.inputs.stores.table import VECTORS, Table, arrow_type, as_batch, as_type, slices
+from flip.inputs.stores.table import VALUE_BYTES, VECTORS, Table, arrow_type, as_batch, as_type, rows_table, slices
 
 if TYPE_CHECKING:
     from flip.inputs.sources import Source
 
+_HEADER = 1 << 14  # bytes of an array that have its header, of which numpy reads 10,000
+
 
 def npy(path: Path, name: str, asked: Asked, stack: ExitStack) -> Table:
-    """Rows of a matrix."""
-    return _of_rows(open_embeddings(path, name))
+    """Return the rows of a matrix."""
+    return rows_table(open_embeddings(path, name))
 
 
-def _of_rows(rows: Any, ids: Any = None) -> Table:
-    """Vectors, and ids where there are any, from what gives rows by `[start:stop]`."""
-    pa = arrow()
-    n, d = rows.shape
-    fields = [pa.field(VECTORS, pa.list_(pa.from_numpy_dtype(rows.dtype), d))]
-    schema = pa.schema(fields if ids is None else [pa.field("faiss_id", pa.int64()), *fields])
+@dataclass(frozen=True)
+class _Member:
+    """An array in an archive. start: where its bytes begin, after the header."""
 
-    def read(columns: Sequence[str], size: int) -> Iterator[Any]:
-        for start, stop in slices(n, size):
-            values = {VECTORS: rows[start:stop]} if VECTORS in columns else {}
-            yield as_batch(schema, columns, values if ids is None else values | {"faiss_id": ids[start:stop]})
+    info: zipfile.ZipInfo
+    start: int
+    shape: tuple[int, ...]
+    column_by_column: bool
+    kind: np.dtype[Any]
 
-    return Table(schema, n, read)
+    @property
+    def row_bytes(self) -> int:
+        return math.prod(self.shape[1:]) * self.kind.itemsize
 
 
 def npz(path: Path, name: str, asked: Asked, stack: ExitStack) -> Table:
-    """Arrays of as many rows as the matrix has; read from the archive in parts."""
+    """Return arrays of as many rows as the matrix has; read from the archive in parts."""
     pa = arrow()
-    shapes = {}
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
-        for member in archive.namelist():
-            with archive.open(member) as file:
-                shapes[member.removesuffix(".npy")] = _header(file)
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{name}: not a readable .npz file: {error}", "save it again with numpy.savez") from error
-    matrices = {key: shape for key, (shape, fortran, kind) in shapes.items() if len(shape) == 2 and kind.kind in "fi"}
-    rows = {shape[0] for shape in matrices.values()}
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise _unreadable(name, error) from error
+    members: dict[str, _Member] = {}
+    for info in archive.infolist():
+        if (key := info.filename.removesuffix(".npy")) in members:
+            raise _unreadable(name, f"two arrays are called {key!r}")
+        members[key] = _member(archive, info, name)
+    matrices = [m for m in members.values() if len(m.shape) == 2 and m.shape[1] and m.kind.kind in "fi"]
+    rows = {member.shape[0] for member in matrices}
     if len(rows) != 1:
         raise InputError(f"{name}: {'no matrix' if not rows else 'matrices of other lengths'} in this archive")
     (n,) = rows
-    fields, kinds = [], {}
-    for key, (shape, fortran, kind) in shapes.items():
-        if kind.hasobject or shape[:1] != (n,) or len(shape) > 2 or (fortran and len(shape) == 2):
-            if key == asked.vectors or fortran:
+    fields = []
+    for key, member in members.items():
+        by_column = member.column_by_column and len(member.shape) == 2
+        if member.kind.hasobject or member.shape[:1] != (n,) or len(member.shape) > 2 or by_column:
+            if key == asked.vectors or by_column:
+                order = ", column by column" if by_column else ""
                 raise InputError(
-                    f"{name}: {key} is {kind} of shape {shape}, column by column", "numpy.ascontiguousarray"
+                    f"{name}: {key} is {member.kind} of shape {member.shape}{order}",
+                    "numpy.ascontiguousarray" if by_column else f"vectors are floats of shape ({n}, dimension)",
                 )
             continue
-        one = pa.string() if kind.kind in "US" else pa.from_numpy_dtype(kind)
-        fields.append(pa.field(key, one if len(shape) == 1 else pa.list_(one, shape[1])))
-        kinds[key] = (shape, kind)
+        if member.row_bytes > VALUE_BYTES:
+            raise InputError(
+                f"{name}: a row of {key!r} takes {member.row_bytes >> 20:,} MB; {VALUE_BYTES >> 20} MB are read",
+                "text arrays of numpy take the longest text for every row: keep the texts in Parquet",
+            )
+        one = pa.string() if member.kind.kind in "US" else pa.from_numpy_dtype(member.kind.newbyteorder("="))
+        fields.append(pa.field(key, one if len(member.shape) == 1 else pa.list_(one, member.shape[1])))
     schema = pa.schema(fields)
 
     def read(columns: Sequence[str], size: int) -> Iterator[Any]:
         with ExitStack() as files:
-            open_files = {key: files.enter_context(archive.open(f"{key}.npy")) for key in columns}
-            for file in open_files.values():
-                _header(file)
-            for start, stop in slices(n, size):
-                values = {}
-                for key, file in open_files.items():
-                    shape, kind = kinds[key]
-                    values[key] = _rows(file, (stop - start, *shape[1:]), kind, name)
+            found = {key: members[key] for key in columns}
+            open_files = {key: files.enter_context(archive.open(member.info)) for key, member in found.items()}
+            for key, file in open_files.items():
+                _read(file, found[key].start, name)
+            for start, stop in slices(n, size, sum(member.row_bytes for member in found.values())):
+                values = {key: _rows(file, found[key], stop - start, name) for key, file in open_files.items()}
                 yield as_batch(schema, columns, values)
 
     return Table(schema, n, read)
 
 
-def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = np.lib.format.read_magic(file)
-    reading = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, kind = reading(file)
-    return shape, fortran, kind
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> _Member:
+    """Return an array by its header, whose size must be that of the member."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise _unreadable(name, f"{info.filename} is compressed as numpy does not")
+    try:
+        with archive.open(info) as file:
+            head = BytesIO(file.read(_HEADER))
+        version = np.lib.format.read_magic(head)
+        reading = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, column_by_column, kind = reading(head)
+    except Exception as error:  # a damaged header raises whatever numpy happened to do with it
+        raise _unreadable(name, f"{info.filename}: {error}") from error
+    member = _Member(info, head.tell(), shape, column_by_column, kind)
+    expected = member.start + math.prod(shape) * kind.itemsize
+    if min(shape, default=0) < 0 or (expected != info.file_size and not kind.hasobject):
+        raise _unreadable(
+            name, f"{info.filename} has {info.file_size:,} bytes, and {kind} of shape {shape} takes {expected:,}"
+        )
+    return member
 
 
-def _rows(file: Any, shape: tuple[int, ...], kind: np.dtype[Any], name: str) -> Any:
-    count = int(np.prod(shape)) * kind.itemsize
+def _unreadable(name: str, reason: object) -> InputError:
+    return InputError(f"{name}: not a readable .npz file: {reason}", "save it again with numpy.savez")
+
+
+def _rows(file: IO[bytes], member: _Member, count: int, name: str) -> Any:
+    kind = member.kind
+    if not kind.itemsize:  # texts, all of them empty
+        return [""] * count
+    rows = np.frombuffer(_read(file, count * member.row_bytes, name), kind).reshape(count, *member.shape[1:])
+    if kind.kind == "S":
+        return [value.decode("utf-8", "backslashreplace") for value in rows.tolist()]
+    return rows.tolist() if kind.kind == "U" else rows.astype(kind.newbyteorder("="), copy=False)
+
+
+def _read(file: IO[bytes], count: int, name: str) -> bytes:
     try:
         data = file.read(count)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise InputError(f"{name}: {error}", "the archive is damaged: get it again") from error
     if len(data) != count:
         raise InputError(f"{name}: an array ends before its last row", "the archive is damaged: get it again")
-    rows = np.frombuffer(data, kind).reshape(shape)
-    if kind.kind == "S":
-        return [value.decode("utf-8", "backslashreplace") for value in rows.tolist()]
-    return rows.tolist() if kind.kind == "U" else rows
-
-
-def faiss(path: Path, name: str, asked: Asked, stack: ExitStack) -> Table:
-    """Vectors of a flat index, with its ids where it maps them; mapped into memory, not copied."""
-    try:
-        import faiss
-    except ImportError as error:
-        raise UnavailableError(f"{name}: an index of FAISS", "pip install 'flip-interpret[faiss]'") from error
-    try:
-        owner = index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0].rpartition("Error: ")[2]
-        raise InputError(
-            f"{name}: not a readable index of FAISS: {reason}", "write it again: faiss.write_index"
-        ) from error
-    ids = None
-    if isinstance(index, faiss.IndexIDMap):
-        ids = faiss.vector_to_array(index.id_map)
-        index = faiss.downcast_index(index.index)
-    if not isinstance(index, faiss.IndexFlat):
-        raise InputError(
-            f"{name}: {type(index).__name__}, whose vectors are compressed or in lists",
-            "flat indexes are read (Flat, IDMap,Flat): keep the vectors in one, or in Parquet",
-        )
-    return _of_rows(_Indexed(index, owner), ids)
-
-
-class _Indexed:
-    """Rows of a flat index."""
-
-    dtype = np.dtype(np.float32)
-
-    def __init__(self, index: Any, owner: Any) -> None:
-        self._index = index
-        self._owner = owner  # frees the index that is in it when it goes
-        self.shape = (int(index.ntotal), int(index.d))
-
-    def __getitem__(self, key: slice) -> Any:
-        return self._index.reconstruct_n(key.start, key.stop - key.start)
+    return data
 
 
 def with_lines(table: Table, found: Source, named: Path | None) -> Table:

@@ -93,7 +93,7 @@ def choose(asked: Asked, schema: Any, dimensions: dict[str, int | None], name: s
         # What is known as vectors by its content alone has to fit: it may be the ids of tokens, or sound.
         sure = [key for key in dimensions if can_be_vectors(schema.field(key).type)]
         fitting = [key for key, d in dimensions.items() if asked.dimension == d] or sure
-        said = _named([f.name for f in schema if _is_text(f.type) and f.name not in dimensions], _TEXTS)
+        said = _named([f.name for f in schema if is_text(f.type) and f.name not in dimensions], _TEXTS)
         fitting = fitting or (list(dimensions) if asked.dimension is None or said is None else [])
         if len(fitting) > 1:
             raise UsageError(
@@ -102,7 +102,7 @@ def choose(asked: Asked, schema: Any, dimensions: dict[str, int | None], name: s
         vectors = fitting[0] if fitting else None
     if vectors is not None and vectors != asked.vectors:
         guessed.append(f"vectors from {vectors!r} ({_described(schema.field(vectors).type, dimensions[vectors])})")
-    strings = [f.name for f in schema if _is_text(f.type) and f.name != vectors]
+    strings = [f.name for f in schema if is_text(f.type) and f.name != vectors]
     whole = [f.name for f in schema if pa.types.is_integer(f.type) or f.name in strings]
     ids, texts = asked.ids, asked.texts
     if ids is None and (ids := _named(whole, _IDS)):
@@ -120,14 +120,16 @@ def can_be_vectors(kind: Any) -> bool:
     """Whether values of a type of arrow can be vectors: lists of numbers."""
     pa = arrow()
     if isinstance(kind, pa.BaseExtensionType):
-        return getattr(kind, "shape", None) is not None and len(kind.shape) == 1 and _is_number(pa, kind.value_type)
+        return (
+            getattr(kind, "shape", None) is not None and len(kind.shape) == 1 and _can_be_dimension(pa, kind.value_type)
+        )
     lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(is_list(kind) for is_list in lists) and _is_number(pa, kind.value_type)
+    return any(is_list(kind) for is_list in lists) and _can_be_dimension(pa, kind.value_type)
 
 
 def may_be_vectors(kind: Any) -> bool:
     """Whether values of a type of arrow are vectors or something else: bytes and text."""
-    return is_blob(kind) or _is_text(kind)
+    return is_blob(kind) or is_text(kind)
 
 
 def width_by_content(column: Any) -> int | None:
@@ -148,7 +150,7 @@ def width(column: Any) -> int | None:
         return None
     if is_blob(column.type):
         return len(present[0].as_py()) // 4
-    if not _is_text(column.type):
+    if not is_text(column.type):
         return len(present[0])
     vector = numbers_of(present[0].as_py())
     return None if vector is None else len(vector)
@@ -177,7 +179,7 @@ def matrix(
     there = column.is_valid().to_numpy(zero_copy_only=False)
     present = column if not column.null_count else column.drop_null()
     blob = is_blob(column.type)
-    if _is_text(column.type):
+    if is_text(column.type):
         return _of_texts(column, dimension, name, first)
     if not pa.types.is_fixed_size_list(column.type):
         lengths = (pa.compute.binary_length if blob else pa.compute.list_value_length)(present).to_numpy()
@@ -223,6 +225,21 @@ def is_integer_vectors(kind: Any) -> bool:
     return value is not None and bool(pa.types.is_integer(value))
 
 
+def python_values(column: Any, name: str) -> list[Any]:
+    """Return the values of an array of arrow as Python has them.
+
+    Raises:
+        InputError: Python has no such value: a date after 9999, a time zone that it does not know.
+    """
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError, KeyError, NotImplementedError) as error:
+        raise InputError(
+            f"column {name!r} ({column.type}) has a value that Python cannot hold: {str(error).strip(chr(39))}",
+            "-o NAME.parquet or NAME.arrow keeps it as it is; else store it as text",
+        ) from error
+
+
 def _storage(column: Any) -> Any:
     return column.storage if isinstance(column.type, arrow().BaseExtensionType) else column
 
@@ -233,12 +250,19 @@ def is_blob(kind: Any) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
-def _is_text(kind: Any) -> bool:
+def is_text(kind: Any) -> bool:
+    """Whether values of a type of arrow are text."""
     pa = arrow()
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def _is_number(pa: Any, kind: Any) -> bool:
+def is_number(kind: Any) -> bool:
+    """Whether values of a type of arrow are numbers."""
+    pa = arrow()
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+
+
+def _can_be_dimension(pa: Any, kind: Any) -> bool:
     return bool(pa.types.is_floating(kind) or pa.types.is_int8(kind))
 
 
@@ -249,5 +273,5 @@ def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:
 
 
 def _described(kind: Any, dimension: int | None) -> str:
-    value = getattr(kind, "value_type", "numbers as text" if _is_text(kind) else "float32 as bytes")
+    value = getattr(kind, "value_type", "numbers as text" if is_text(kind) else "float32 as bytes")
     return f"{value}, {'?' if dimension is None else dimension} dimensions"

@@ -4,45 +4,140 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from flip.inputs.stores.columns import Asked, arrow
-from flip.inputs.stores.table import Table
+import numpy as np
+
+from flip.errors import InputError
+from flip.inputs.stores.columns import Asked, arrow, is_blob, is_text
+from flip.inputs.stores.table import BATCH_BYTES, VALUE_BYTES, Table, rows_within
 
 _BUFFER = 1 << 20  # bytes of a column that are read at a time
+_UNPACKED, _RATIO = (
+    1 << 28,
+    100,
+)  # bytes of a column of a row group, and times its size in the file: one page may be all
 
 
 def parquet(path: Path, name: str, asked: Asked, stack: ExitStack) -> Table:
+    """Return the columns of a Parquet file, read by pages."""
     import pyarrow.parquet as pq
 
+    with pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        repeated = _dictionaries(file.metadata) & {one.name for one in schema if is_text(one.type) or is_blob(one.type)}
     # A row group may be the whole file: it is read page by page, and not mapped.
-    file = stack.enter_context(pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False))
+    file = stack.enter_context(
+        pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False, read_dictionary=sorted(repeated))
+    )
 
     def read(columns: Sequence[str], rows: int) -> Iterator[Any]:
-        return iter(file.iter_batches(batch_size=rows, columns=list(columns)))
+        for group in range(file.num_row_groups):
+            size = rows_within(rows, _row_bytes(file.metadata.row_group(group), columns, name))
+            for batch in file.iter_batches(size, [group], list(columns)):
+                yield from _written_out(batch, schema, columns, name)
 
-    return Table(file.schema_arrow, file.metadata.num_rows, read)
+    return Table(schema, file.metadata.num_rows, read)
+
+
+def _dictionaries(metadata: Any) -> set[str]:
+    """Return the columns that have a dictionary.
+
+    In one, a single long text stands for any number of rows: they are kept as dictionaries, and written out by bytes.
+    """
+    groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
+    columns = (group.column(i) for group in groups for i in range(group.num_columns))
+    return {column.path_in_schema for column in columns if column.has_dictionary_page}
+
+
+def _row_bytes(group: Any, columns: Sequence[str], name: str) -> int:
+    """Return how many bytes a row of a group takes on the average.
+
+    Raises:
+        InputError: a column unpacks to more than a file of this size has.
+    """
+    total = 0
+    for i in range(group.num_columns):
+        column = group.column(i)
+        if not f"{column.path_in_schema}.".startswith(tuple(f"{one}." for one in columns)):
+            continue
+        unpacked, stored = column.total_uncompressed_size, column.total_compressed_size
+        if unpacked > _UNPACKED and unpacked > _RATIO * stored:
+            raise InputError(
+                f"{name}: column {column.path_in_schema!r} unpacks from {stored >> 10:,} kB to {unpacked >> 20:,} MB "
+                f"in one row group; more than {_UNPACKED >> 20} MB may be {_RATIO} times as much",
+                "write it again with smaller row groups, or leave the column out",
+            )
+        total += unpacked
+    return int(total // max(1, group.num_rows))
+
+
+def _written_out(batch: Any, schema: Any, columns: Sequence[str], name: str) -> Iterator[Any]:
+    """Yield a batch in parts of bounded bytes, with dictionaries replaced by their values."""
+    pa = arrow()
+    batch = batch.select(list(columns))
+    weights = np.zeros(batch.num_rows, np.int64)
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type) and (is_text(column.type.value_type) or is_blob(column.type.value_type)):
+            column.validate(full=True)
+            lengths = pa.compute.binary_length(column.dictionary).fill_null(0)
+            if len(lengths) and pa.compute.max(lengths).as_py() > VALUE_BYTES:
+                raise InputError(
+                    f"{name}: a value of more than {VALUE_BYTES >> 20} MB", "that is the most that is read"
+                )
+            weights += lengths.take(column.indices).fill_null(0).to_numpy(zero_copy_only=False)
+    kinds = pa.schema([schema.field(column) for column in columns])
+    for start, stop in _bounded(weights):
+        part = batch.slice(start, stop - start)
+        arrays = [
+            one if one.type == kind.type else one.dictionary_decode().cast(kind.type)
+            for one, kind in zip(part.columns, kinds, strict=True)
+        ]
+        yield pa.RecordBatch.from_arrays(arrays, schema=kinds)
+
+
+def _bounded(weights: Any) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of rows of about `BATCH_BYTES` each."""
+    parts = np.cumsum(weights) // BATCH_BYTES
+    starts = [0, *(np.flatnonzero(np.diff(parts)) + 1).tolist(), len(weights)]
+    yield from pairwise(starts)
 
 
 def arrow_file(path: Path, name: str, asked: Asked, stack: ExitStack) -> Table:
-    """A file of Arrow (Feather of version 2), or a stream, as `datasets` keeps them."""
+    """Return the columns of a file of Arrow (Feather of version 2), or of a stream, as `datasets` keeps them."""
     pa = arrow()
     with pa.OSFile(str(path)) as file:
         stream = file.read(6) != b"ARROW1"
     opening = pa.ipc.open_stream if stream else pa.ipc.open_file
+    with pa.OSFile(str(path)) as file, opening(file) as reader:
+        stored = reader.schema
+    schema = pa.schema([one.with_type(_plain_type(one.type)) for one in stored], metadata=stored.metadata)
 
     def opened(columns: Sequence[str]) -> Any:
         file = stack.enter_context(pa.OSFile(str(path)))
-        included = [schema.get_field_index(column) for column in columns]
+        included = [stored.get_field_index(column) for column in columns]
         options = pa.ipc.IpcReadOptions(included_fields=included, use_threads=False)
         return stack.enter_context(opening(file, options=options))
 
     def read(columns: Sequence[str], rows: int) -> Iterator[Any]:
         reader = opened(columns)
+        kinds = pa.schema([schema.field(column) for column in columns])
         for batch in reader if stream else map(reader.get_batch, range(reader.num_record_batches)):
-            yield batch.select(list(columns))
+            batch.validate(full=True)
+            arrays = [
+                pa.compute.run_end_decode(one) if _is_runs(one.type) else one for one in batch.select(list(columns))
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, schema=kinds)
 
-    with pa.OSFile(str(path)) as file, opening(file) as reader:
-        schema = reader.schema
     return Table(schema, None, read)
+
+
+def _plain_type(kind: Any) -> Any:
+    return kind.value_type if _is_runs(kind) else kind
+
+
+def _is_runs(kind: Any) -> bool:
+    """Whether equal values that follow each other are stored once, which few programs know."""
+    return bool(arrow().types.is_run_end_encoded(kind))

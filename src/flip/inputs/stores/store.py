@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -16,8 +17,21 @@ from flip.files import os_errors
 from flip.inputs.embedding_files import described, read_description
 from flip.inputs.sniffing import VECTOR_COLUMNS
 from flip.inputs.sources import Source, opened
-from flip.inputs.stores import arrays, databases, formats
-from flip.inputs.stores.columns import Asked, Chosen, arrow, choose, is_blob, is_integer_vectors, matrix
+from flip.inputs.stores import arrays, formats
+from flip.inputs.stores.columns import (
+    Asked,
+    Chosen,
+    arrow,
+    choose,
+    is_blob,
+    is_integer_vectors,
+    is_number,
+    matrix,
+    python_values,
+)
+from flip.inputs.stores.duckdb import duckdb
+from flip.inputs.stores.faiss import faiss
+from flip.inputs.stores.sqlite import sqlite
 from flip.inputs.stores.table import Table, vector_columns
 
 if TYPE_CHECKING:
@@ -26,6 +40,7 @@ if TYPE_CHECKING:
 ROWS = 4096  # read at a time
 _ABOUT = b"flip.encoder"
 _LIBRARIES = frozenset({"pyarrow", "duckdb", "sqlite3", "apsw", "zlib", "zipfile"})
+_WIDEST = 1 << 20  # dimensions of vectors
 _NEEDS_DATA = "the file is damaged or not complete: get it again"
 
 
@@ -44,7 +59,7 @@ class Part:
 
     def column(self, name: str) -> list[Any]:
         """The values of a column, as Python has them."""
-        return list(self.table.column(name).to_pylist())
+        return python_values(self.table.column(name), name)
 
 
 @dataclass(frozen=True)
@@ -167,10 +182,12 @@ def store_of(found: Source, asked: Asked, beside: Path | None = None, *, texts_o
 
 
 def _about(found: Source, table: Table) -> dict[str, Any]:
+    import orjson
+
     if found.kind == "npy":
         return read_description(found.path) if found.path is not None else {}
     try:
-        return described(json.loads((table.schema.metadata or {}).get(_ABOUT, b"{}")))
+        return described(orjson.loads((table.schema.metadata or {}).get(_ABOUT, b"{}")))
     except ValueError:  # not ours
         return {}
 
@@ -191,6 +208,8 @@ def _scale(
     schema: Any, vectors: str | None, dimension: int | None, asked: Asked, name: str
 ) -> float | str | NDArray[np.floating[Any]] | None:
     """What integers are multiplied with: a number, one for each dimension (1, d), or the column that has it."""
+    import orjson
+
     if vectors is None or not is_integer_vectors(schema.field(vectors).type):
         return None
     if asked.scale is not None:
@@ -199,12 +218,15 @@ def _scale(
     for value in stored:
         if value is not None:
             try:
-                scale = np.array(json.loads(value), np.float32)
+                scale = np.array(orjson.loads(value), np.float32)
                 return float(scale) if scale.ndim == 0 else scale.reshape(1, dimension or -1)
             except (ValueError, TypeError) as error:
                 raise InputError(f"{name}: metadata scale is neither a number nor one for each dimension") from error
     for column in (f"{vectors}_scale", "scale"):
         if column in schema.names:
+            kind = schema.field(column).type
+            if not is_number(kind):
+                raise InputError(f"{name}: column {column!r} is {kind}; a scale is a number", "or name it: --scale S")
             return column
     raise InputError(
         f"{name}: column {vectors!r} has integers and nothing says their scale",
@@ -216,8 +238,8 @@ def _scale(
 def open_table(path: Path, found: Source, asked: Asked, beside: Path | None) -> Iterator[Table]:
     """The table of a file of a kind; see `open_store`."""
     opening = {
-        "parquet": formats.parquet, "arrow": formats.arrow_file, "sqlite": databases.sqlite, "duckdb": databases.duckdb,
-        "npz": arrays.npz, "npy": arrays.npy, "faiss": arrays.faiss,
+        "parquet": formats.parquet, "arrow": formats.arrow_file, "sqlite": sqlite, "duckdb": duckdb,
+        "npz": arrays.npz, "npy": arrays.npy, "faiss": faiss,
     }  # fmt: skip
     with ExitStack() as stack:
         with damaged(found.name):
@@ -225,8 +247,22 @@ def open_table(path: Path, found: Source, asked: Asked, beside: Path | None) -> 
                 table = arrays.with_lines(opening[found.kind](path, found.name, asked, stack), found, beside)
             else:
                 table = opening[found.kind](path, found.name, asked, stack)
-            _ = table.schema.names  # which may not be UTF-8
+            _require_usual(table.schema, found.name)
         yield replace(table, read=lambda columns, rows: _guarded(table, columns, rows, found.name))
+
+
+def _require_usual(schema: Any, name: str) -> None:
+    """Raise an InputError if columns cannot be told apart, or promise vectors that no model has."""
+    counts = Counter(schema.names)  # which may not be UTF-8
+    twice = [column for column, count in counts.items() if count > 1]
+    if twice:
+        raise InputError(f"{name}: {counts[twice[0]]} columns are called {twice[0]!r}", "rename all but one of them")
+    for one in schema:
+        if arrow().types.is_fixed_size_list(one.type) and one.type.list_size > _WIDEST:
+            raise InputError(
+                f"{name}: column {one.name!r} has lists of {one.type.list_size:,}; {_WIDEST:,} are read",
+                "is the file damaged?",
+            )
 
 
 @contextmanager
@@ -240,6 +276,8 @@ def damaged(name: str) -> Iterator[None]:
             raise InputError(
                 f"{name}: holds text that is not UTF-8: {text!r}", "convert it, or store it as a blob"
             ) from error
+        except MemoryError:
+            raise
         except Exception as error:
             library = type(error).__module__.partition(".")[0].lstrip("_")
             if library not in _LIBRARIES and not (isinstance(error, OSError) and error.errno is None):

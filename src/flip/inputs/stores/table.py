@@ -11,6 +11,9 @@ import numpy as np
 from flip.inputs.stores.columns import arrow, can_be_vectors, may_be_vectors, width, width_by_content
 
 VECTORS = "embedding"  # the column of the rows of an array or an index, which has no name
+# What a file unpacks to is bounded: a small one can stand for gigabytes.
+BATCH_BYTES = 1 << 24  # of rows that are read at a time
+VALUE_BYTES = 1 << 26  # of one value
 _PEEK = 64  # rows that tell the dimension
 
 
@@ -56,9 +59,35 @@ def _by_content(table: Table, name: str) -> int | None:
     return None if head is None else width_by_content(head.column(name)[:_PEEK])
 
 
-def slices(rows: int, size: int) -> Iterator[tuple[int, int]]:
-    """(start, stop) of the parts of so many rows."""
+def slices(rows: int, size: int, row_bytes: int = 0) -> Iterator[tuple[int, int]]:
+    """Return (start, stop) of the parts of so many rows, or fewer if their bytes are many."""
+    size = rows_within(size, row_bytes)
     return ((start, min(start + size, rows)) for start in range(0, rows, size))
+
+
+def rows_table(rows: Any, ids: Any = None) -> Table:
+    """Return vectors as a table, with ids if there are any.
+
+    Args:
+        rows: has a `shape` (n, d), a `dtype`, and gives rows by `[start:stop]`.
+        ids: gives those of the same rows, int64.
+    """
+    pa = arrow()
+    n, d = rows.shape
+    fields = [pa.field(VECTORS, pa.list_(pa.from_numpy_dtype(rows.dtype), d))]
+    schema = pa.schema(fields if ids is None else [pa.field("faiss_id", pa.int64()), *fields])
+
+    def read(columns: Sequence[str], size: int) -> Iterator[Any]:
+        for start, stop in slices(n, size, d * rows.dtype.itemsize):
+            values = {VECTORS: rows[start:stop]} if VECTORS in columns else {}
+            yield as_batch(schema, columns, values if ids is None else values | {"faiss_id": ids[start:stop]})
+
+    return Table(schema, n, read)
+
+
+def rows_within(size: int, row_bytes: int) -> int:
+    """Return how many rows are read at a time: `size`, or as many as `BATCH_BYTES` hold."""
+    return max(1, min(size, BATCH_BYTES // max(1, row_bytes)))
 
 
 def as_batch(schema: Any, columns: Sequence[str], values: dict[str, Any]) -> Any:
