@@ -42,7 +42,7 @@ def main() -> None:
     for i, pair in zip(best, explainer.pairs(records, [Record("query", embedding=query[0])]), strict=True):
         print(f"{similarity[i]:.3f}  {sentences[i]}")
         for side, label in (("shared", "both"), ("only_against", "query only"), ("only_input", "hit only")):
-            print(f"       {label + ':':<12}{', '.join(word['word'] for word in pair[side]) or '-'}")
+            print(f"       {label + ':':<12}{', '.join(word.word for word in pair.side(side)) or '-'}")
 
 
 if __name__ == "__main__":

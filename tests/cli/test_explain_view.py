@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from flip import Explainer, load_checkpoint
 from flip.cli.explain_view import View, bar
+from flip.explain.results import Failure, Heard, Input, Result
 from flip.inputs.record import Record
 from tests.conftest import Flip
 
@@ -23,19 +23,16 @@ EISEN = "Eisen was born in Brooklyn, New York and was raised on Staten Island."
 
 @pytest.fixture(scope="module")
 def explainer(minilm: Any) -> Explainer:
-    return Explainer(load_checkpoint(), lambda: minilm, topn=74)
+    return Explainer(load_checkpoint(), lambda: minilm, topn=10, extra=64)
 
 
-def screen(
-    explainer: Explainer, *records: dict[str, Any], width: int = 100, encoding: str = "utf-8", **options: Any
-) -> str:
+def screen(explainer: Explainer, *results: Result, width: int = 100, encoding: str = "utf-8", **options: Any) -> str:
     """What a terminal without styles shows."""
-    options = {"topn": 10, "least": explainer.checkpoint.likely, "every": False, "scores": False} | options
-    view = View(explainer, **options)
+    view = View(explainer.checkpoint, **{"least": explainer.checkpoint.likely, "scores": False} | options)
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
     console = Console(file=file, width=width, markup=False, highlight=False, emoji=False)
-    for record in records:
-        console.print(view.draw(record))
+    for result in results:
+        console.print(view.draw(result))
     file.flush()
     return file.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
 
@@ -46,31 +43,31 @@ def test_the_text_stands_first_with_four_states_that_need_no_colour(explainer: E
     likely = f"{explainer.checkpoint.likely:.0%} or more"
     assert shown[1].split("  ")[1:5] == [f"kept: {likely}", "faint~", "(lost)", "[not in vocabulary?]"]
     assert sum(likely in line and "kept" in line for line in shown) == 1
-    others = [word for word in explainer.text(EISEN)["keywords"] if not word["in_text"]]
-    said = [word for word in others if word["probability"] >= explainer.checkpoint.likely]
+    others = [word for word in explainer.text(EISEN).words if not word.in_text]
+    said = [word for word in others if word.probability >= explainer.checkpoint.likely]
     assert said
     listed = shown[3 : 3 + len(said)]
-    assert [line.split()[0] for line in listed] == [word["surface"] for word in said]
-    assert [line.split()[-1] for line in listed] == [f"{word['probability']:.0%}" for word in said]
-    unlikely = f"  {10 - len(said)} less likely words (all with --all): "
-    assert shown[3 + len(said)].startswith(f"{unlikely}{others[len(said)]['surface']}, ")
+    assert [line.split()[0] for line in listed] == [word.surface for word in said]
+    assert [line.split()[-1] for line in listed] == [f"{word.probability:.0%}" for word in said]
+    unlikely = f"  {10 - len(said)} less likely words (--min-probability 0 lists them): "
+    assert shown[3 + len(said)].startswith(f"{unlikely}{others[len(said)].surface}, ")
     narrow = screen(explainer, explainer.text(EISEN), width=60).splitlines()
     assert narrow[-2].rstrip().endswith(", ...")
 
 
 def test_all_and_scores(explainer: Explainer) -> None:
-    shown = screen(explainer, explainer.text(EISEN), every=True, scores=True)
+    shown = screen(explainer, explainer.text(EISEN), least=0.0, scores=True)
     assert "less likely" not in shown
-    unlikely = [word for word in explainer.text(EISEN)["keywords"] if word["probability"] < explainer.checkpoint.likely]
-    word = next(word for word in unlikely if not word["in_text"])
-    line = next(line for line in shown.splitlines() if line.split()[:1] == [word["surface"]])
-    assert line.split()[-2:] == [f"{word['probability']:.0%}", f"{word['score']:.2f}"]
+    unlikely = [word for word in explainer.text(EISEN).words if word.probability < explainer.checkpoint.likely]
+    word = next(word for word in unlikely if not word.in_text)
+    line = next(line for line in shown.splitlines() if line.split()[:1] == [word.surface])
+    assert line.split()[-2:] == [f"{word.probability:.0%}", f"{word.score:.2f}"]
 
 
 @pytest.mark.parametrize("width", [30, 60, 200])
 @pytest.mark.parametrize("text", [EISEN * 5, "東京は大きい。" * 20, "a" * 500, "👩‍🚀 नमस्ते hello", "x", " "])
 def test_nothing_is_wider_than_the_terminal(explainer: Explainer, width: int, text: str) -> None:
-    shown = screen(explainer, explainer.text(text), width=width, every=True, scores=True)
+    shown = screen(explainer, explainer.text(text), width=width, least=0.0, scores=True)
     assert max(map(cell_len, shown.splitlines())) <= width
 
 
@@ -80,10 +77,10 @@ def test_a_vector_has_a_list_and_one_that_nothing_vouches_for_has_ranks(explaine
     known, unknown = explainer.batch([record, replace(record, origin_known=False)])
     shown = screen(explainer, known).splitlines()
     assert [line.strip() for line in shown[:2]] == ["row 3", "says"]
-    first = known["keywords"][0]
-    assert first["surface"] in shown[2] and f"{first['probability']:.0%}" in shown[2]
+    first = known.words[0]
+    assert first.surface in shown[2] and f"{first.probability:.0%}" in shown[2]
     shown = screen(explainer, unknown).splitlines()
-    assert shown[2].split() == [first["surface"], "1."]
+    assert shown[2].split() == [first.surface, "1."]
     assert "%" not in "".join(shown)
     (marked,) = explainer.batch([replace(record, text=EISEN, origin_known=False)])
     shown = screen(explainer, marked).splitlines()
@@ -92,8 +89,8 @@ def test_a_vector_has_a_list_and_one_that_nothing_vouches_for_has_ranks(explaine
 
 
 def test_a_recording_shows_what_was_heard_word_by_word(explainer: Explainer) -> None:
-    heard = explainer.text("The train was late.") | {"audio": "a.wav", "via": "whisper"}
-    heard["transcript"] = heard.pop("text")
+    heard = Heard("whisper", "The train was late.", None)
+    heard = replace(explainer.text("The train was late."), input=Input(audio="a.wav", heard=heard))
     shown = screen(explainer, heard).splitlines()
     assert [line.strip() for line in shown[:3]] == ["a.wav", "heard (whisper):", "The train was~ late."]
 
@@ -112,12 +109,13 @@ def test_a_pair_has_both_texts_the_cosine_and_three_lists(explainer: Explainer) 
 
 
 def test_errors_warnings_and_what_is_blank(explainer: Explainer) -> None:
-    shown = screen(explainer, {"id": 1, "error": "line 1: not valid [JSON]"}, explainer.text(""))
+    shown = screen(explainer, Failure(1, Input(), "line 1: not valid [JSON]"), explainer.text(""))
     assert "line 1: not valid [JSON]" in shown
     assert "(blank)" in shown
-    record = explainer.text("A cat.") | {"warnings": ["odd"], "truncated": True}
-    assert "odd" in screen(explainer, record)
-    assert "truncated" in screen(explainer, record)
+    result = explainer.text("A cat.")
+    result = replace(result, input=replace(result.input, warnings=("odd",), truncated=True))
+    assert "odd" in screen(explainer, result)
+    assert "truncated" in screen(explainer, result)
 
 
 def test_a_terminal_of_ascii_has_bars_too(explainer: Explainer) -> None:
@@ -134,7 +132,7 @@ def test_bars_grow_and_are_never_longer_than_their_place(ascii_only: bool) -> No
 
 
 def likely_words(explainer: Explainer, least: float) -> int:
-    return sum(word["probability"] >= least for word in explainer.text(EISEN)["keywords"][:10])
+    return sum(word.probability >= least for word in explainer.text(EISEN).words[:10])
 
 
 @pytest.mark.parametrize(("value", "least"), [("0", 0.0), ("0.9", 0.9), ("auto", None), (None, 0.0)])
@@ -146,11 +144,10 @@ def test_minimum_probability_of_json(
     assert len(done.records[0]["keywords"]) == likely_words(explainer, least)
 
 
-@pytest.mark.parametrize(("value", "said"), [("abc", "'auto' is allowed too"), ("1.5", "less than or equal to 1")])
-def test_a_minimum_that_is_none(fails: Callable[..., str], here: Any, value: str, said: str) -> None:
-    err = fails(2, "explain", "A cat.", "--min-probability", value)
-    assert "--min-probability" in err
-    assert said in err
+@pytest.mark.parametrize(("value", "said"), [("abc", "must be auto, or"), ("1.5", "a number from 0 to 1")])
+def test_a_minimum_that_is_none(flip: Flip, here: Any, value: str, said: str) -> None:
+    done = flip("explain", "A cat.", "--min-probability", value)
+    assert (done.code, "--min-probability" in done.err, said in done.err) == (2, True, True)
 
 
 def test_auto_from_the_environment_and_from_flip_toml(

@@ -59,7 +59,7 @@ def test_one_by_one_or_in_batches_gives_the_same_vectors_and_keywords(minilm: En
     together = explainer.batch([Record(where="", text=text) for text in texts])
     for text, record in zip(texts, together, strict=True):
         alone = explainer.text(text)
-        assert [w["word"] for w in alone["keywords"]] == [w["word"] for w in record["keywords"]]
+        assert [w.word for w in alone.words] == [w.word for w in record.words]
 
 
 def test_truncation_is_told_for_each_text(minilm: Encoder) -> None:

@@ -408,7 +408,7 @@ def test_explaining_with_other_weights_is_refused(tmp_path: Path) -> None:
         config = CheckpointConfig(encoder=describe(a, modalities))
         checkpoint = Checkpoint(model, Vocabulary(("rain", "tea")), config, "tiny")
         (result,) = Explainer(checkpoint, lambda: encoder).stream([record])
-        return result
+        return result.to_dict()
 
     spoken, written = Record(where="", audio=recording), Record(where="", text="The rain stopped.")
     assert explained(a, written, "text")["keywords"]

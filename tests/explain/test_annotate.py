@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,12 +8,15 @@ import pytest
 
 from flip import load_checkpoint
 from flip.encoders import Encoder
-from flip.explain.annotate import Annotation, read
+from flip.explain.annotate import annotate
 from flip.explain.explainer import Explainer
+from flip.explain.results import Explanation, Input, TextWord
 from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
+from flip.model.keywords import Word
 from flip.model.linear import LogLinear
+from flip.text.align import Piece
 from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import Vocabulary
 
@@ -32,12 +36,8 @@ def explainer(b: float = -2, words: tuple[str, ...] = ("aa", "bb", "cc"), **conf
     return Explainer(Checkpoint(model, vocabulary, CheckpointConfig(**{"objective": "bernoulli"} | config)), Counting)
 
 
-def reading(record: dict[str, Any], explain: Explainer, **options: Any) -> Annotation:
-    return read(record, explain.reader, **{"likely": 0.5, "least": 0.5, "topn": 10} | options)
-
-
 def test_words_of_a_record_have_probability_and_rank() -> None:
-    record = explainer().text("Bb, aa bb Dd?")
+    record = explainer().text("Bb, aa bb Dd?").to_dict()
     at = {word["word"]: word for word in record["words"]}
     assert [word["surface"] for word in record["words"]] == ["Bb", "aa", "bb", "Dd"]
     keywords = {word["word"]: word for word in record["keywords"]}
@@ -50,7 +50,11 @@ def test_words_of_a_record_have_probability_and_rank() -> None:
 def test_probability_is_of_the_full_bias_and_rank_of_the_score() -> None:
     model = LogLinear(4 * np.eye(3, dtype=np.float32), np.array([0, 0, 9], np.float32))
     config = CheckpointConfig(objective="bernoulli", bias_weight=0.0)
-    record = Explainer(Checkpoint(model, Vocabulary(("aa", "bb", "cc")), config), Counting).text("aa cc cc bb bb bb")
+    record = (
+        Explainer(Checkpoint(model, Vocabulary(("aa", "bb", "cc")), config), Counting)
+        .text("aa cc cc bb bb bb")
+        .to_dict()
+    )
     at = {word["word"]: word for word in record["words"]}
     assert [at[w]["rank"] for w in ("aa", "bb", "cc")] == [3, 1, 2]
     assert at["cc"]["probability"] == pytest.approx(1 / (1 + np.exp(-17)), abs=1e-4)
@@ -60,11 +64,11 @@ def test_probability_is_of_the_full_bias_and_rank_of_the_score() -> None:
 
 def test_blank_text_and_vectors() -> None:
     explain = explainer()
-    blank, vector, row = explain.batch([
+    blank, vector, row = (result.to_dict() for result in explain.batch([
         Record("", text=""),
         Record("", row=0, embedding=np.ones(3, np.float32)),
         Record("", row=1, text="aa", embedding=np.ones(3, np.float32)),
-    ])  # fmt: skip
+    ]))  # fmt: skip
     assert (blank["keywords"], blank["words"], blank["unknown"]) == ([], [], [])
     assert "words" not in vector
     assert "in_text" not in vector["keywords"][0]
@@ -77,47 +81,41 @@ def test_blank_text_and_vectors() -> None:
      (0.01, 7, "lost"), (None, None, "unknown"), (None, 2, "kept"), (None, 3, "faint"), (None, 7, "lost")],
 )  # fmt: skip
 def test_states(probability: float | None, rank: int | None, state: str) -> None:
-    words = [{"word": "aa", "surface": "aa", "probability": probability, "rank": rank}]
-    words.append({"word": "bb", "surface": "bb", "probability": 1.0, "rank": 1})
+    words = [TextWord("aa", "aa", probability, rank), TextWord("bb", "bb", 1.0, 1)]
     if rank is None:
-        words.append({"word": "cc", "surface": "cc", "probability": 1.0, "rank": 1})
-    text = " ".join(word["word"] for word in words)
-    found = reading({"text": text, "words": words, "keywords": []}, explainer())
-    assert found.marks[0].state == state
+        words.append(TextWord("cc", "cc", 1.0, 1))
+    text = " ".join(word.word for word in words)
+    pieces = [piece for word in words for piece in (Piece(word.word, (word.word,)), Piece(" "))]
+    found = annotate(Explanation(1, Input(text), (), tuple(words), pieces=tuple(pieces), likely=0.5), least=0.5)
+    assert found.tokens[0].state == state
 
 
 def test_words_of_the_text_are_no_others_and_the_improbable_are_apart() -> None:
-    explain = explainer(b=-4)
-    record = explain.text("bb bb")
-    assert record["keywords"][0]["word"] == "bb"
-    found = reading(record | {"keywords": [
-        *record["keywords"][:1],
-        {"word": "x", "probability": 0.5, "score": 1.0, "in_text": False},
-        {"word": "y", "probability": 0.4, "score": 0.9, "in_text": False},
-        {"word": "z", "probability": 0.9, "score": 0.8, "in_text": False},
-    ]}, explain)  # fmt: skip
-    assert [word["word"] for word in found.others] == ["z", "x"]
-    assert [word["word"] for word in found.unlikely] == ["y"]
-    assert [(mark.text, mark.state) for mark in found.marks] == [("bb", "kept"), (" ", None), ("bb", "kept")]
+    result = explainer(b=-4).text("bb bb")
+    assert result.words[0].word == "bb"
+    others = (Word("x", 1.0, 0.5, "x", False), Word("y", 0.9, 0.4, "y", False), Word("z", 0.8, 0.9, "z", False))
+    found = annotate(replace(result, words=(result.words[0], *others)), least=0.5)
+    assert [word.word for word in found.others] == ["z", "x"]
+    assert [word.word for word in found.unlikely] == ["y"]
+    assert [(token.text, token.state) for token in found.tokens] == [("bb", "kept"), (" ", None), ("bb", "kept")]
 
 
 def test_a_multinomial_model_has_ranks_only() -> None:
-    explain = explainer(objective="multinomial")
-    record = explain.text("aa aa bb")
-    assert [word["probability"] for word in record["words"]] == [None] * 3
-    found = reading(record, explain)
-    assert [mark.state for mark in found.marks if mark.state] == ["kept"] * 3
-    assert [word["word"] for word in found.others] == ["cc"]
+    result = explainer(objective="multinomial").text("aa aa bb")
+    assert [word.probability for word in result.text_words or ()] == [None] * 3
+    found = annotate(result, least=0.5)
+    assert [token.state for token in found.tokens if token.state] == ["kept"] * 3
+    assert [word.word for word in found.others] == ["cc"]
 
 
 def test_the_first_command_of_the_readme_answers_with_nothing_improbable() -> None:
-    explain = Explainer(load_checkpoint(), topn=74)
-    record = explain.text("Eisen was born in Brooklyn, New York and was raised on Staten Island.")
+    explain = Explainer(load_checkpoint(), topn=10, extra=64)
+    result = explain.text("Eisen was born in Brooklyn, New York and was raised on Staten Island.")
     likely = explain.checkpoint.likely
-    found = read(record, explain.reader, likely=likely, least=likely, topn=10)
-    assert all(word["probability"] >= likely for word in found.others)
+    found = annotate(result, least=likely)
+    assert all((word.probability or 0) >= likely for word in found.others)
     assert found.unlikely
-    assert all(word["probability"] < likely for word in found.unlikely)
-    kept = {mark.text for mark in found.marks if mark.state == "kept"}
+    assert all((word.probability or 0) < likely for word in found.unlikely)
+    kept = {token.text for token in found.tokens if token.state == "kept"}
     assert {"New", "York", "born"} <= kept
-    assert "Staten" in {mark.text for mark in found.marks if mark.state == "unknown"}
+    assert "Staten" in {token.text for token in found.tokens if token.state == "unknown"}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from flip.encoders import Encoder
 from flip.errors import InputError, UsageError
 from flip.explain.contrast import Contrast
 from flip.explain.explainer import Explainer
+from flip.explain.results import Comparison, Failure
 from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
@@ -49,9 +51,13 @@ def words(pair: dict, side: str) -> list[str]:
     return [word["word"] for word in pair[side]]
 
 
+def records(results: Iterable[Comparison | Failure]) -> list[dict[str, Any]]:
+    return [result.to_dict() for result in results]
+
+
 def test_one_record_is_embedded_once_for_all(encoder: Counting) -> None:
     lefts = texts(*["aa bb"] * 150)
-    pairs = list(explainer(encoder).pairs(lefts, texts("bb cc")))
+    pairs = records(explainer(encoder).pairs(lefts, texts("bb cc")))
     assert len(pairs) == 150
     assert encoder.seen.count("bb cc") == 1
     assert [pair["id"] for pair in pairs] == list(range(1, 151))
@@ -61,20 +67,20 @@ def test_one_record_is_embedded_once_for_all(encoder: Counting) -> None:
 
 def test_line_by_line_in_batches(encoder: Counting) -> None:
     lefts, rights = texts("aa", "bb", "cc"), texts("aa", "cc", "cc")
-    pairs = list(explainer(encoder, min_probability=0.5).pairs(lefts, rights, batch_size=2))
+    pairs = records(explainer(encoder, min_probability=0.5).pairs(lefts, rights, batch_size=2))
     assert [words(pair, "shared") for pair in pairs] == [["aa"], [], ["cc"]]
     assert (words(pairs[1], "only_input"), words(pairs[1], "only_against")) == (["bb"], ["cc"])
     assert pairs[1]["against"] == {"text": "cc"}
 
 
 def test_a_word_that_both_say_is_shared_though_only_one_has_it_among_its_best(encoder: Counting) -> None:
-    (pair,) = explainer(encoder).pairs(texts("aa aa aa bb bb cc"), texts("cc cc cc bb bb aa"))
+    (pair,) = records(explainer(encoder).pairs(texts("aa aa aa bb bb cc"), texts("cc cc cc bb bb aa")))
     assert sorted(words(pair, "shared")) == ["aa", "bb", "cc"]
     assert pair["only_input"] == pair["only_against"] == []
 
 
 def test_cosine_is_split_into_the_shares_of_words_and_the_rest(encoder: Counting) -> None:
-    (pair,) = explainer(encoder).pairs(texts("aa aa bb"), texts("bb cc"))
+    (pair,) = records(explainer(encoder).pairs(texts("aa aa bb"), texts("bb cc")))
     assert pair["cosine"] == pytest.approx(1 / np.sqrt(10), abs=1e-4)
     listed = [word for side in ("shared", "only_input", "only_against") for word in pair[side]]
     assert {word["word"]: word["share"] for word in listed} == {"aa": 0, "bb": pair["cosine"], "cc": 0}
@@ -103,7 +109,7 @@ def test_shares_add_up_for_any_model_and_either_order() -> None:
 
 def test_an_embedding_with_itself_has_a_cosine_of_one_and_shares_all() -> None:
     explain = Explainer(load_checkpoint(), min_probability=0.3)
-    (pair,) = explain.pairs(texts("The train was late."), texts("The train was late."))
+    (pair,) = records(explain.pairs(texts("The train was late."), texts("The train was late.")))
     assert pair["cosine"] == pytest.approx(1, abs=1e-3)
     assert pair["shared"] and not pair["only_input"] and not pair["only_against"]
 
@@ -118,24 +124,24 @@ def test_an_embedding_with_itself_has_a_cosine_of_one_and_shares_all() -> None:
     ],
 )
 def test_paraphrases_share_words(one: str, other: str, word: str) -> None:
-    (pair,) = Explainer(load_checkpoint(), min_probability=0.3).pairs(texts(one), texts(other))
+    (pair,) = records(Explainer(load_checkpoint(), min_probability=0.3).pairs(texts(one), texts(other)))
     assert word in words(pair, "shared")
     assert sum(w["share"] for w in pair["shared"]) > 0.05
 
 
 def test_a_zero_vector_has_no_cosine(encoder: Counting) -> None:
-    (pair,) = explainer(encoder).pairs(texts("dd"), texts("aa"))
+    (pair,) = records(explainer(encoder).pairs(texts("dd"), texts("aa")))
     assert "zero" in pair["error"]
 
 
 def test_words_below_the_probability_are_no_keywords(encoder: Counting) -> None:
-    (pair,) = explainer(encoder, min_probability=0.5).pairs(texts("aa"), texts("aa bb"))
+    (pair,) = records(explainer(encoder, min_probability=0.5).pairs(texts("aa"), texts("aa bb")))
     assert (words(pair, "shared"), words(pair, "only_input"), words(pair, "only_against")) == (["aa"], [], ["bb"])
 
 
 def test_a_bad_or_blank_record_is_said_in_its_place(encoder: Counting) -> None:
     lefts = [*texts("aa"), InputError("line 2: not valid JSON"), *texts("")]
-    pairs = list(explainer(encoder).pairs(lefts, texts("bb")))
+    pairs = records(explainer(encoder).pairs(lefts, texts("bb")))
     assert "error" not in pairs[0]
     assert pairs[1]["error"] == "line 2: not valid JSON"
     assert pairs[2]["shared"] == pairs[2]["only_input"] == []
@@ -143,7 +149,7 @@ def test_a_bad_or_blank_record_is_said_in_its_place(encoder: Counting) -> None:
 
 def test_vectors_and_texts_can_be_paired(encoder: Counting) -> None:
     vector = Record(where="row 0", row=0, embedding=np.array([0, 3, 0], np.float32))
-    (pair,) = explainer(encoder, min_probability=0.5).pairs([vector], texts("bb"))
+    (pair,) = records(explainer(encoder, min_probability=0.5).pairs([vector], texts("bb")))
     assert words(pair, "shared") == ["bb"]
     assert pair["row"] == 0
 
@@ -153,7 +159,7 @@ def test_the_left_side_is_read_as_it_comes(encoder: Counting) -> None:
         while True:
             yield from texts("aa")
 
-    pairs = explainer(encoder).pairs(endless(), texts("bb"))
+    pairs = map(Comparison.to_dict, explainer(encoder).pairs(endless(), texts("bb")))  # type: ignore[arg-type]
     assert next(pairs)["id"] == 1
 
 

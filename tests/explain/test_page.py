@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from flip import Explainer, load_checkpoint
 from flip.explain.page import write_page
+from flip.explain.results import Explanation, Failure, Input
 from tests.browser import needs_browser
 from tests.conftest import Flip
 
@@ -30,7 +32,7 @@ SENTENCES = [
 
 @pytest.fixture
 def explainer(minilm: Any) -> Explainer:
-    return Explainer(load_checkpoint(), lambda: minilm, topn=74)
+    return Explainer(load_checkpoint(), lambda: minilm, topn=10, extra=64)
 
 
 @pytest.fixture
@@ -80,19 +82,18 @@ def test_the_policy_allows_only_what_the_page_itself_holds(page: Path) -> None:
 def test_records_are_written_as_they_come(explainer: Explainer, tmp_path: Path) -> None:
     ahead = 0
 
-    def endless(n: int) -> Iterator[dict[str, Any]]:
+    def endless(n: int) -> Iterator[Explanation | Failure]:
         nonlocal ahead
         for i in range(n):
             ahead = i + 1
-            yield {"id": i, "error": "bad <b>"}
+            yield Failure(i, Input(), "bad <b>")
 
     written: list[tuple[int, int]] = []
     n = write_page(
         tmp_path / "o.html",
         endless(1200),
-        explainer,
+        explainer.checkpoint,
         least=0.3,
-        topn=10,
         on_record=lambda n: written.append((n, ahead)),
     )
     assert n == 1200
@@ -105,18 +106,19 @@ def test_records_are_written_as_they_come(explainer: Explainer, tmp_path: Path) 
 def test_a_failure_leaves_the_page_before(explainer: Explainer, tmp_path: Path) -> None:
     (tmp_path / "o.html").write_text("before")
 
-    def broken() -> Iterator[dict[str, Any]]:
-        yield {"id": 1, "error": "x"}
+    def broken() -> Iterator[Explanation | Failure]:
+        yield Failure(1, Input(), "x")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_page(tmp_path / "o.html", broken(), explainer, least=0.3, topn=10)
+        write_page(tmp_path / "o.html", broken(), explainer.checkpoint, least=0.3)
     assert [path.name for path in tmp_path.iterdir()] == ["o.html"]
     assert (tmp_path / "o.html").read_text() == "before"
 
 
 def test_a_name_that_is_no_text(explainer: Explainer, tmp_path: Path) -> None:
-    write_page(tmp_path / "o.html", [{"id": 1, "audio": "a\udce9.wav", "keywords": []}], explainer, least=0.3, topn=10)
+    result = Explanation(1, Input(audio="a\udce9.wav"), ())
+    write_page(tmp_path / "o.html", [result], explainer.checkpoint, least=0.3)
     assert "\\udce9" in (tmp_path / "o.html").read_text(encoding="utf-8")
 
 
@@ -216,8 +218,8 @@ def test_the_policy_stops_what_would_come_in(page: Path, chromium: Any) -> None:
 @needs_browser
 def test_many_records_stand_on_pages(explainer: Explainer, tmp_path: Path, chromium: Any) -> None:
     one, other = explainer.text("The train was late."), explainer.text("A needle in Boston.")
-    records = ((other if i == 2345 else one) | {"id": f"r{i}"} for i in range(3000))
-    write_page(tmp_path / "o.html", records, explainer, least=0.32, topn=10)
+    results = (replace(other if i == 2345 else one, id=f"r{i}") for i in range(3000))
+    write_page(tmp_path / "o.html", results, explainer.checkpoint, least=0.32)
     chromium.get((tmp_path / "o.html").as_uri())
     assert shown(chromium, 0) == [f"r{i}" for i in range(50)]
     assert chromium.find_element("id", "place").text == "1 of 60"

@@ -39,18 +39,18 @@ def explainer() -> Explainer:
 
 @pytest.mark.parametrize("text", FOREIGN)
 def test_a_text_of_which_the_model_hardly_knows_a_word_is_said(explainer: Explainer, text: str) -> None:
-    (warning,) = explainer.text(text)["warnings"]
+    (warning,) = explainer.text(text).warnings
     assert warning.startswith(WARNING)
 
 
 @pytest.mark.parametrize("text", ENGLISH)
 def test_a_word_that_is_missing_is_no_language_that_is(explainer: Explainer, text: str) -> None:
-    assert "warnings" not in explainer.text(text)
+    assert not explainer.text(text).warnings
 
 
 @pytest.mark.parametrize("text", ["🍕🍕🍕", "?!", "..."])
 def test_a_text_without_a_word_is_said(explainer: Explainer, text: str) -> None:
-    assert explainer.text(text)["warnings"] == [
+    assert explainer.text(text).warnings == [
         "there is no word in the text, and little is true of it that the model says"
     ]
 
@@ -63,7 +63,7 @@ def test_few_words_are_what_a_model_of_few_words_knows(explainer: Explainer) -> 
     for metrics in ({}, {"test": {"known_words": {"mean": 0.5, "std": 0.2}}}, {"test": {"known_words": "many"}}):
         config = replace(own.config, metrics=metrics)
         few = replace(own, model=model, vocabulary=Vocabulary(("train", "boston")), config=config)
-        assert "warnings" not in Explainer(few).text("The quick train to Boston left early today.")
+        assert not Explainer(few).text("The quick train to Boston left early today.").warnings
 
 
 def test_a_stream_says_how_often(flip: Flip) -> None:

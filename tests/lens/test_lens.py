@@ -21,23 +21,23 @@ def lens(vectors: np.ndarray, sentences: list[str]) -> flip.Lens:
 
 def test_what_is_fitted_explains_its_sentences(lens: flip.Lens) -> None:
     found = lens.explain("The train was late.")
-    assert "train" in [word["word"] for word in found.words[:3]]
-    assert found.to_dict()["keywords"] == found.words
-    assert {"probability", "surface", "in_text", "score"} <= found.words[0].keys()
+    assert "train" in [word.word for word in found.words[:3]]
+    assert found.to_dict()["keywords"] == [word.to_dict() for word in found.words]
+    assert found.words[0].in_text and 0 < found.words[0].probability <= 1 and found.words[0].surface
     assert lens.checkpoint.encoder == "minilm" and lens.checkpoint.threshold is not None
     assert lens.checkpoint.config.metrics["test"]["accuracy"]["bias"]["mean"] > 0.4
-    assert lens.explain("A zyzzyva.").unknown == ["zyzzyva"]
+    assert lens.explain("A zyzzyva.").unknown == ("zyzzyva",)
 
 
 def test_one_and_several_texts_and_vectors(lens: flip.Lens, minilm: Any) -> None:
     texts = ["The train was late.", "She plays the violin."]
     u = minilm.encode(texts)
     by_text, by_vector = lens.explain(texts), lens.explain(u)
-    assert [one.words[0]["word"] for one in by_text] == [one.words[0]["word"] for one in by_vector]
-    assert lens.explain(u[0], topn=3).words == by_vector[0].words[:3]
+    assert [one.words[0].word for one in by_text] == [one.words[0].word for one in by_vector]
+    assert lens.explain(u[0], topn=3).to_dict()["keywords"] == by_vector[0].to_dict()["keywords"][:3]
     assert len(lens.explain(np.array(texts))) == 2
     pair = lens.explain(u[0], against=u[1])
-    assert "train" in [word["word"] for word in pair.only_input]
+    assert "train" in [word.word for word in pair.only_input]
     assert len(lens.explain(u[0], against=u[1], topn=1).only_input) <= 1
     assert pair.to_dict()["cosine"] == pytest.approx(float(u[0] @ u[1]), abs=1e-3)
 
@@ -49,7 +49,7 @@ def test_scores_are_those_of_the_model(lens: flip.Lens, vectors: np.ndarray) -> 
     np.testing.assert_allclose(np.concatenate(list(lens.blocks(vectors)))[:5], z, atol=1e-5)
     columns, scores = lens.top(vectors[:5], k=3)
     assert columns.shape == scores.shape == (5, 3)
-    shown = [[word["word"] for word in one.words[:3]] for one in lens.explain(vectors[:5])]
+    shown = [[word.word for word in one.words[:3]] for one in lens.explain(vectors[:5])]
     assert [[lens.words[c] for c in row] for row in columns] == shown or lens.checkpoint.bias_weight != 1.0
 
 
@@ -131,8 +131,8 @@ def test_notebooks_show_little_and_escape(lens: flip.Lens, vectors: np.ndarray, 
     assert "<table>" in lens.explain(vectors[0], against=vectors[1])._repr_html_()
     result = lens.evaluate(vectors[:50], sentences[:50])
     assert "accuracy" in repr(result) and "<td>" in result._repr_html_()
-    assert repr(lens.evaluate(vectors[:9], sentences[:9], ["sparsity"])) == "<Result: sparsity over 9 sentences>"
-    unsure = [word["surface"] for word in found.words if word["probability"] < lens.checkpoint.likely]
+    assert repr(lens.evaluate(vectors[:9], sentences[:9], ["sparsity"])) == "<EvalResult: sparsity over 9 sentences>"
+    unsure = [word.surface for word in found.words if word.probability < lens.checkpoint.likely]
     assert unsure and not any(f" {word} " in repr(found) for word in unsure)
 
 

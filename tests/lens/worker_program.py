@@ -43,7 +43,7 @@ LENSES: dict[str, Any] = {
 
 def used(lens: flip.Lens) -> tuple[list[str], float]:
     """Text through the encoder and numpy, and a measurement through torch."""
-    words = [word["surface"] for word in lens.explain(TEXT).words]
+    words = [word.surface for word in lens.explain(TEXT).words]
     u = lens.encoder.encode(SENTENCES)
     return words, round(lens.evaluate(u, SENTENCES).to_dict()["metrics"]["accuracy"]["bias"]["mean"], 6)
 

@@ -32,7 +32,7 @@ def test_most_letters_are_of_a_known_script(text: str) -> None:
     [("我今天很高兴。", "CJK"), ("Привет, мир", "CYRILLIC"), ("नमस्ते", "DEVANAGARI"), ("مرحبا بالعالم", "ARABIC")],
 )
 def test_a_sentence_in_a_script_without_a_word_in_the_model_is_said(text: str, name: str) -> None:
-    (warning,) = Explainer(load_checkpoint()).text(text)["warnings"]
+    (warning,) = Explainer(load_checkpoint()).text(text).warnings
     assert f"no word in {name} script" in warning
 
 

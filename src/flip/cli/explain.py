@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,7 +20,7 @@ from flip.cli.outputs import require_outputs
 
 if TYPE_CHECKING:
     from flip.errors import InputError
-    from flip.explain.explainer import Explainer
+    from flip.explain.results import Result
     from flip.inputs.record import Record
     from flip.inputs.stores.columns import Asked
     from flip.model.checkpoint import Checkpoint
@@ -134,48 +134,43 @@ def explain(
             loading.encoder_name(encoder, checkpoint, call), call, checkpoint.trained_on.options
         ),
         lambda: loading.load_transcriber(call),
-        topn=topn + _WORDS_OF_A_SENTENCE if apart else topn,
+        topn=topn,
+        extra=_WORDS_OF_A_SENTENCE if apart else 0,
         bias_weight=bias_weight,
         min_probability=0.0 if apart else least,
         working=nullcontext if html else out.working,  # a page has a bar
     )
     reader = _Reader(checkpoint, loading.vouched(encoder, checkpoint), columns, text, sentences, out)
     tally = _Tally(out)
+    results: Iterator[Result]
     if against is not None:
         results = explainer.pairs(reader.records(inputs), replace(reader, sentences=None).records([against]))
     else:
         results = explainer.stream(reader.records(inputs))
-    _show(tally.counted(results), explainer, html, topn, least, call, tally)
+    _show(tally.counted(results), checkpoint, html, least, call)
+    if html is not None:
+        fields = {"html": str(html), "records": tally.records, "failed": tally.failed}
+        out.result(fields, f"{html}: {tally.records} record{'s' * (tally.records != 1)}")
     tally.report(reader.unreadable)
 
 
-def _show(
-    results: Iterator[dict[str, Any]],
-    explainer: Explainer,
-    html: Path | None,
-    topn: int,
-    least: float,
-    call: Call,
-    tally: _Tally,
-) -> None:
-    """Write the page, or show each record as soon as it is there."""
+def _show(results: Iterator[Result], checkpoint: Checkpoint, html: Path | None, least: float, call: Call) -> None:
+    """Write the page, or show each result as soon as it is there."""
     out = call.out
     if html is not None:
         from flip.explain.page import write_page
 
         with out.progress("explaining") as on_rows:
-            write_page(html, results, explainer, least=least, topn=topn, on_record=lambda n: on_rows(n, None))
-        fields = {"html": str(html), "records": tally.records, "failed": tally.failed}
-        out.result(fields, f"{html}: {tally.records} record{'s' * (tally.records != 1)}")
+            write_page(html, results, checkpoint, least=least, on_record=lambda n: on_rows(n, None))  # type: ignore[arg-type]
     elif out.human:
         from flip.cli.explain_view import View
 
-        view = View(explainer, topn=topn, least=least, scores=out.verbose)
+        view = View(checkpoint, least=least, scores=out.verbose)
         for result in results:
             out.show(view.draw(result))
     else:
         for result in results:
-            out.record(result)
+            out.record(result.to_dict())
 
 
 @dataclass
@@ -189,19 +184,22 @@ class _Tally:
     first_error: str = ""
     warned: Counter[str] = field(default_factory=Counter)
 
-    def counted(self, results: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def counted(self, results: Iterator[Result]) -> Iterator[Result]:
         """Yield the same results; note each warning when it comes first."""
+        from flip.explain.results import CUT, Explanation, Failure
+
         for result in results:
             self.records += 1
-            self.blank += result.get("text") == "" and not result.get("keywords") and "cosine" not in result
-            if "error" in result:
+            if isinstance(result, Failure):
                 self.failed += 1
-                self.first_error = self.first_error or result["error"]
-            warnings = [*result.get("warnings", ()), *result.get("against", {}).get("warnings", ())]
-            for warning in dict.fromkeys(warnings):  # of a pair, once
+                self.first_error = self.first_error or result.error
+            self.blank += isinstance(result, Explanation) and result.input.text == "" and not result.words
+            for warning in dict.fromkeys(result.warnings):  # of a pair, once
+                if warning == CUT:
+                    continue
                 self.warned[warning] += 1
                 if self.warned[warning] == 1:
-                    self.out.note(f"record {result['id']}: {warning}")
+                    self.out.note(f"record {result.id}: {warning}")
             yield result
 
     def report(self, unreadable: list[InputError]) -> None:

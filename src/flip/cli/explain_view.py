@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Group
@@ -13,12 +13,17 @@ from rich.text import Text
 
 from flip.cli.output import shown
 from flip.cli.terminal import visible
-from flip.explain.annotate import Annotation, State, Token, read
+from flip.explain.annotate import annotate
+from flip.explain.results import Comparison, Failure
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-    from flip.explain.explainer import Explainer
+    from flip.explain.annotate import Annotation, State, Token
+    from flip.explain.contrast import PairedWord
+    from flip.explain.results import Explanation, Input, Result
+    from flip.model.checkpoint import Checkpoint
+    from flip.model.keywords import Word
 
 # Told apart by signs too, as terminals and readers may know no colours.
 _FORMS: dict[State, tuple[str, str]] = {
@@ -30,95 +35,96 @@ _SIDES = {"shared": "both say", "only_input": "only the first", "only_against": 
 
 
 class View:
-    """Draws records.
+    """Draws results.
 
-    topn, least: see `flip.explain.annotate.read`.  scores: show those too.
+    checkpoint: the model.  least: see `flip.explain.annotate.annotate`.  scores: show those too.
     """
 
-    def __init__(self, explainer: Explainer, *, topn: int, least: float, scores: bool) -> None:
-        self._explainer, self._topn, self._least, self._scores = explainer, topn, least, scores
+    def __init__(self, checkpoint: Checkpoint, *, least: float, scores: bool) -> None:
+        self._checkpoint, self._least, self._scores = checkpoint, least, scores
         self._legend_due = True
 
-    def draw(self, record: dict[str, Any]) -> RenderableType:
-        """A record of `Explainer.stream` or `Explainer.pairs`."""
-        if "error" in record:
-            parts: list[RenderableType] = [_title(record), _indented(shown(record["error"], "red"))]
-        elif "cosine" in record:
-            parts = self._pair(record)
+    def draw(self, result: Result) -> RenderableType:
+        """Return a result as a terminal shows it."""
+        if isinstance(result, Failure):
+            parts: list[RenderableType] = [_title(result.input), _indented(shown(result.error, "red"))]
+        elif isinstance(result, Comparison):
+            parts = self._comparison(result)
         else:
-            parts = self._reading(record)
-        parts += [_indented(shown(warning, "yellow")) for warning in record.get("warnings", ())]
-        if record.get("truncated"):
-            parts.append(_indented(shown("truncated: longer than the encoder reads", "yellow")))
+            parts = self._explanation(result)
+        parts += [_indented(shown(warning, "yellow")) for warning in result.input.doubts]
         return Group(*parts, "")
 
-    def _reading(self, record: dict[str, Any]) -> list[RenderableType]:
-        likely = self._explainer.checkpoint.likely
-        reading = read(record, self._explainer.reader, likely=likely, least=self._least, topn=self._topn)
+    def _explanation(self, result: Explanation) -> list[RenderableType]:
+        found = annotate(result, least=self._least)
         parts: list[RenderableType] = []
-        if not record.get("text"):
-            parts.append(_title(record))
-        if "via" in record:
-            parts.append(_indented(shown(f"heard ({record['via']}):", "italic")))
-        if reading.marks:
-            parts.append(_marked(reading.marks))
-            if self._legend_due and any(mark.state for mark in reading.marks):
-                parts.append(_indented(self._legend(record["words"])))
+        if not result.input.text:
+            parts.append(_title(result.input))
+        if result.input.heard:
+            parts.append(_indented(shown(f"heard ({result.input.heard.via}):", "italic")))
+        if found.tokens:
+            parts.append(_marked(found.tokens))
+            if self._legend_due and any(token.state for token in found.tokens):
+                parts.append(_indented(self._legend(result)))
                 self._legend_due = False
-        if record["keywords"]:
-            parts += self._said(reading, of_text=bool(reading.marks))
+        if result.words:
+            parts += self._others(found, of_text=bool(found.tokens))
         return parts
 
-    def _legend(self, words: list[dict[str, Any]]) -> Text:
-        if any(word["probability"] is not None for word in words):
-            names = {"kept": f"kept: {self._explainer.checkpoint.likely:.0%} or more"}
-        else:  # there are none of a multinomial model, and of a vector that nothing vouches for
+    def _legend(self, result: Explanation) -> Text:
+        if any(word.probability is not None for word in result.text_words or ()):
+            names = {"kept": f"kept: {self._checkpoint.likely:.0%} or more"}
+        else:  # a multinomial model has none, nor has a vector that nothing vouches for
             names = {"kept": "kept (by rank)"}
         names |= {"faint": "faint", "lost": "lost", "unknown": "not in vocabulary"}
         return Text("  ").join(Text(_FORMS[state][0].format(names[state]), _FORMS[state][1]) for state in _FORMS)
 
-    def _said(self, reading: Annotation, *, of_text: bool) -> list[RenderableType]:
-        listed = reading.others
+    def _others(self, found: Annotation, *, of_text: bool) -> list[RenderableType]:
         parts: list[RenderableType] = []
-        if listed:
-            parts += [_indented(Text("also says" if of_text else "says")), self._list(listed)]
+        if found.others:
+            parts += [_indented(Text("also says" if of_text else "says")), self._list(found.others)]
         else:
             parts.append(_indented(Text(f"says no {'other ' * of_text}word with {self._least:.0%} or more")))
-        if reading.unlikely:
-            parts.append(_indented(Unlikely([word["surface"] for word in reading.unlikely])))
+        if found.unlikely:
+            parts.append(_indented(Unlikely([word.surface for word in found.unlikely])))
         return parts
 
-    def _list(self, words: Iterable[dict[str, Any]]) -> RenderableType:
+    def _list(self, words: Iterable[Word]) -> RenderableType:
         rows = []
         for number, word in enumerate(words, start=1):
-            probability = word.get("probability")
-            style = "dim" if probability is not None and probability < self._explainer.checkpoint.likely else "green"
-            measure = (Text(f"{number}."),) if probability is None else (Bar(probability, style), _percent(probability))
-            rows.append((shown(word["surface"], style), *measure, *self._score(word["score"])))
+            p = word.probability
+            style = "dim" if p is not None and p < self._checkpoint.likely else "green"
+            measure = (Text(f"{number}."),) if p is None else (Bar(p, style), _percent(p))
+            rows.append((shown(word.surface, style), *measure, *self._score(word.score)))
         return _columns(rows)
 
     def _score(self, *scores: float) -> tuple[Text, ...]:
         return tuple(Text(f"{score:.2f}", "dim") for score in scores) if self._scores else ()
 
-    def _pair(self, record: dict[str, Any]) -> list[RenderableType]:
-        cosine = f"cosine {record['cosine']:.2f}: {record['by_words']:.2f} by these words, {record['rest']:.2f} not"
-        parts: list[RenderableType] = [_title(record), _title(record["against"]), _indented(shown(cosine))]
-        widest = max((cell_len(word["surface"]) for side in _SIDES for word in record[side]), default=0)
+    def _comparison(self, result: Comparison) -> list[RenderableType]:
+        parts: list[RenderableType] = [_title(result.input), _title(result.against)]
+        if (pair := result.pair) is None:
+            return parts
+        rest = pair.cosine - pair.by_words
+        cosine = f"cosine {pair.cosine:.2f}: {pair.by_words:.2f} by these words, {rest:.2f} not"
+        parts.append(_indented(shown(cosine)))
+        widest = max((cell_len(word.surface) for side in _SIDES for word in result.side(side)), default=0)
         for side, name in _SIDES.items():
-            if not record[side]:
+            if not result.side(side):
                 parts.append(_indented(Text(f"{name}: no word", "dim")))
                 continue
-            parts += [_indented(Text(name)), _columns((self._paired(side, word) for word in record[side]), widest)]
+            rows = (self._paired(side, word) for word in result.side(side))
+            parts += [_indented(Text(name)), _columns(rows, widest)]
         return parts
 
-    def _paired(self, side: str, word: dict[str, Any]) -> tuple[RenderableType, ...]:
-        scores = self._score(word["score"], word["against_score"])
-        share = Text(f"{word['share']:+.2f} of the cosine", "dim")
-        if "probability" not in word:
-            return shown(word["surface"], "green"), share, *scores
-        both = word["probability"], word["against_probability"]
+    def _paired(self, side: str, word: PairedWord) -> tuple[RenderableType, ...]:
+        scores = self._score(word.score, word.against_score)
+        share = Text(f"{word.share:+.2f} of the cosine", "dim")
+        if word.probability is None or word.against_probability is None:
+            return shown(word.surface, "green"), share, *scores
+        both = word.probability, word.against_probability
         likely = {"shared": min(both), "only_input": both[0], "only_against": both[1]}[side]
-        return shown(word["surface"], "green"), Bar(likely, "green"), _percent(likely), share, *scores
+        return shown(word.surface, "green"), Bar(likely, "green"), _percent(likely), share, *scores
 
 
 class Bar:
@@ -161,19 +167,18 @@ def bar(share: float, *, ascii_only: bool = False) -> str:
     return _EIGHTHS[8] * whole + (_EIGHTHS[rest] if rest else "")
 
 
-def _title(record: dict[str, Any]) -> Text:
-    own = record.get("text") or record.get("audio") or (f"row {record['row']}" if "row" in record else "")
-    return shown(own, "bold") if own or "text" not in record else Text("(blank)", "dim")
+def _title(given: Input) -> Text:
+    return shown(given.title, "bold") if given.title or given.text is None else Text("(blank)", "dim")
 
 
-def _marked(marks: list[Token]) -> Text:
+def _marked(tokens: list[Token]) -> Text:
     text = Text()
-    for mark in marks:
-        if mark.state is None:
-            text.append_text(Text(" ") if mark.text.isspace() else shown(mark.text))
+    for token in tokens:
+        if token.state is None:
+            text.append_text(Text(" ") if token.text.isspace() else shown(token.text))
         else:
-            form, style = _FORMS[mark.state]
-            text.append_text(shown(form.format(mark.text), style))
+            form, style = _FORMS[token.state]
+            text.append_text(shown(form.format(token.text), style))
     return text
 
 

@@ -1,10 +1,10 @@
-"""A stream of records to a stream of keyword records: in order, promptly, with memory that does not grow."""
+"""A stream of records to a stream of results: in order, promptly, with memory that does not grow."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ from flip.encoders.catalog import require_harmless
 from flip.encoders.identity import require_dimension, require_encoder_of
 from flip.encoders.multimodal import encode_inputs
 from flip.errors import InputError, UsageError
-from flip.explain.contrast import SIDES, Contrast
+from flip.explain.contrast import Contrast
+from flip.explain.results import Comparison, Explanation, Failure, Heard, Input, TextWord
 from flip.explain.text_warnings import text_warning
 from flip.inputs.prefetch import one_ahead, ready_batches
 from flip.inputs.record import Record
@@ -27,24 +28,32 @@ from flip.text.align import Reader
 
 if TYPE_CHECKING:
     from flip.encoders.base import Encoder
+    from flip.encoders.multimodal import Encoded
     from flip.encoders.transcriber import Transcriber, Transcript
     from flip.model.checkpoint import Checkpoint
-    from flip.model.keywords import Keyword
     from flip.model.linear import Array
 
-    # Vectors, extra fields of the output and errors of a batch, by position; a blank line is in none of them.
-    _Embedded = tuple[dict[int, Array], dict[int, dict[str, Any]], dict[int, str]]
-
-
 BATCH = 256  # records at a time at the most: scoring few of them reads the whole matrix as well
+
+
+@dataclass(frozen=True)
+class _Embedded:
+    """A batch of records.
+
+    inputs: of each, what is known of it.  vectors, errors: by position; a blank line has neither.
+    """
+
+    inputs: list[Input]
+    vectors: dict[int, Array]
+    errors: dict[int, str]
 
 
 class Explainer:
     """Explains records with one checkpoint. The encoder is loaded when the first text needs it.
 
     >>> from flip import Explainer, load_checkpoint
-    >>> record = Explainer(load_checkpoint()).text("The train to Boston was late.")
-    >>> sorted(word["word"] for word in record["keywords"][:3])
+    >>> result = Explainer(load_checkpoint()).text("The train to Boston was late.")
+    >>> sorted(word.word for word in result.words[:3])
     ['boston', 'late', 'train']
     """
 
@@ -55,17 +64,23 @@ class Explainer:
         load_transcriber: Callable[[], Transcriber] | None = None,
         *,
         topn: int = 10,
+        extra: int = 0,
         bias_weight: float | None = None,
         min_probability: float = 0.0,
         working: Callable[[str], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
-        """Options are those of `top_keywords`; `load` gives the encoder, by default the checkpoint's own.
+        """Keep the options; nothing is loaded yet.
 
-        `load_transcriber` gives what transcribes audio for an encoder that reads only text, by default whisper tiny.en.
-        `working` is entered, maybe in another thread, while a recording is worked on, and told with what.
+        Args:
+            checkpoint: the model.
+            load: gives the encoder, by default the checkpoint's own.
+            load_transcriber: gives the transcriber for an encoder that reads only text, by default whisper tiny.en.
+            topn, bias_weight, min_probability: see `flip.model.keywords.top_keywords`.
+            extra: further words, so that `topn` are left beside those of a text.
+            working: entered, maybe in another thread, while a recording is worked on, with a description of the work.
         """
         self.checkpoint = checkpoint
-        self.topn, self.min_probability = topn, min_probability
+        self.topn, self.extra, self.min_probability = topn, extra, min_probability
         self.bias_weight = bias_weight
         self._working = working
         self._load = load or self._load_own
@@ -74,22 +89,24 @@ class Explainer:
         self._fitting: set[str] = set()  # modalities for which it is known to be the checkpoint's
         self._transcriber: Transcriber | None = None
 
-    def text(self, sentence: str) -> dict[str, Any]:
-        """The record of one sentence."""
-        return self.batch([Record(where="sentence", text=sentence)])[0]
+    def text(self, sentence: str) -> Explanation:
+        """Return the explanation of one sentence.
 
-    def stream(self, records: Iterable[Record | InputError], batch_size: int = BATCH) -> Iterator[dict[str, Any]]:
-        """One output record for each input record, in order, as soon as it can be had.
+        Raises:
+            InputError: it cannot be embedded.
+        """
+        (result,) = self.batch([Record(where="sentence", text=sentence)])
+        if isinstance(result, Failure):
+            raise InputError(result.error)
+        return result
 
-        `{"id", "text"|"audio"|"row", "via"?, "transcript"?, "language"?, "warnings"?, "keywords", "words"?, "unknown"?,
-        "truncated"?}`, or `{"id", ..., "error"}` for a bad record. The warnings say what of a recording could not be
-        decoded, and why words may be untrue. The id is the record's own, or its number in the stream from 1. A blank
-        line has no keywords.
+    def stream(
+        self, records: Iterable[Record | InputError], batch_size: int = BATCH
+    ) -> Iterator[Explanation | Failure]:
+        """Yield one result for each record, in order, as soon as it can be had.
 
-        Where there is a text, or a transcript, `in_text` of a keyword says whether it is in it; `words` are the words
-        of the text in order, `{"word", "surface", "probability", "rank"}`: surface is how it stands in the text, rank
-        that of its score among all words from 1. Both are None for a word that the vocabulary lacks; `unknown` lists
-        these.
+        The id is the record's own, or its number in the stream from 1. A blank line has no keywords, and a bad record
+        gives a Failure.
         """
 
         def embedded() -> Iterator[tuple[int, list[Record | InputError], _Embedded]]:
@@ -106,68 +123,65 @@ class Explainer:
                 results = self._results(batch, number, found)
             yield from results
 
-    def batch(self, records: Sequence[Record | InputError], number: int = 1) -> list[dict[str, Any]]:
-        """The output records of a batch whose first record has this number in the stream."""
+    def batch(self, records: Sequence[Record | InputError], number: int = 1) -> list[Explanation | Failure]:
+        """Return the results of a batch whose first record has this number in the stream."""
         return self._results(records, number, self._embed(records))
 
     def _results(
         self, records: Sequence[Record | InputError], number: int, embedded: _Embedded
-    ) -> list[dict[str, Any]]:
-        vectors, extras, errors = embedded
+    ) -> list[Explanation | Failure]:
+        vectors = embedded.vectors
         rows = {i: row for row, i in enumerate(sorted(vectors))}
         scores = Scores(self.checkpoint, np.stack([vectors[i] for i in rows]), self.bias_weight) if rows else None
-        keywords = scores.keywords(self.topn, self.min_probability) if scores else []
-        results = []
-        for i, record in enumerate(records):
-            if i in errors:
-                results.append(_head(record, number + i) | {"error": errors[i]})
+        keywords = scores.keywords(self.topn + self.extra, self.min_probability) if scores else []
+        results: list[Explanation | Failure] = []
+        for i, (record, given) in enumerate(zip(records, embedded.inputs, strict=True)):
+            name = _id(record, number + i)
+            if i in embedded.errors:
+                results.append(Failure(name, given, embedded.errors[i]))
                 continue
-            extra = extras.get(i, {})
-            cut = {"truncated": extra.pop("truncated")} if "truncated" in extra else {}
             found = keywords[rows[i]] if i in rows else []
             if unsure := self._of_unknown_origin(record):
                 found = [replace(keyword, probability=None) for keyword in found]
-            text = extra.get("transcript", _content(record).get("text"))
-            if text is None:
-                words = {"keywords": [keyword.to_dict() for keyword in found]}
-            else:
-                words = self._words(text, found, scores, rows.get(i), unsure)
-                extra |= self._warned(extra, text, {word["word"] for word in words["words"]})
-            results.append(_head(record, number + i) | extra | words | cut)
+            result = Explanation(name, given, tuple(found), likely=self.checkpoint.likely, topn=self.topn)
+            if given.words_of is not None:
+                result = self._with_text(result, given.words_of, scores, rows.get(i), unsure)
+            results.append(result)
         return results
 
-    def _words(
-        self, text: str, keywords: list[Keyword], scores: Scores | None, row: int | None, unsure: bool
-    ) -> dict[str, Any]:
-        """`keywords`, and beside them `words` and `unknown` of a text; with `unsure` without probabilities."""
+    def _with_text(
+        self, result: Explanation, text: str, scores: Scores | None, row: int | None, unsure: bool
+    ) -> Explanation:
+        """Return the explanation with the words of its text; with `unsure` without probabilities."""
         index = self.checkpoint.vocabulary.index
-        said = [(piece.text, word) for piece in self.reader.pieces(text) for word in piece.words]
-        known = list({index[word] for _, word in said if word in index})
+        pieces = self.reader.pieces(text)
+        written = [(piece.text, word) for piece in pieces for word in piece.words]
+        known = list({index[word] for _, word in written if word in index})
         found = dict(zip(known, scores.of_words(row, known), strict=True)) if scores and row is not None else {}
         words = []
-        for surface, word in said:
+        for surface, word in written:
             probability, rank = found.get(index.get(word, -1), (None, None))
             likely = None if probability is None or unsure else round(probability, 4)
-            words.append({"word": word, "surface": surface, "probability": likely, "rank": rank})
-        in_text = {word for _, word in said} if self.checkpoint.vocabulary.longest == 1 else self.reader.ngrams(text)
-        return {
-            "keywords": [keyword.to_dict() | {"in_text": keyword.word in in_text} for keyword in keywords],
-            "words": words,
-            "unknown": list(dict.fromkeys(word for _, word in said if word not in index)),
-        }
+            words.append(TextWord(word, surface, likely, rank))
+        in_text = {word for _, word in written} if self.checkpoint.vocabulary.longest == 1 else self.reader.ngrams(text)
+        return replace(
+            result,
+            input=self._warned(result.input, {word for _, word in written}),
+            words=tuple(replace(keyword, in_text=keyword.word in in_text) for keyword in result.words),
+            text_words=tuple(words),
+            unknown=tuple(dict.fromkeys(word for _, word in written if word not in index)),
+            pieces=tuple(pieces),
+        )
 
     def pairs(
         self,
         left: Iterable[Record | InputError],
         right: Iterable[Record | InputError],
         batch_size: int = BATCH,
-    ) -> Iterator[dict[str, Any]]:
-        """Explains pairs: the i-th record of `left` against the i-th of `right`, or all against its only one.
+    ) -> Iterator[Comparison | Failure]:
+        """Compare pairs: the i-th record of `left` with the i-th of `right`, or all with its only one.
 
         One record on the right is embedded once, and `left` is then read as it comes.
-
-        `{"id", ..., "against": {...}, "cosine", "by_words", "rest", "shared": [...], "only_input": [...],
-        "only_against": [...]}`, see `flip.explain.contrast.Contrast`.
 
         Raises:
             UsageError: `right` has neither one record nor as many as `left`.
@@ -200,30 +214,25 @@ class Explainer:
         against: Sequence[Record | InputError],
         only: _Embedded | None,
         number: int,
-    ) -> Iterator[dict[str, Any]]:
-        """Pairs of a batch whose first record has this number; `only` is what `against` embeds to, where it is one."""
-        vectors, extras, errors = self._embed(batch)
-        other_vectors, other_extras, other_errors = only or self._embed(against)
+    ) -> Iterator[Comparison | Failure]:
+        """Yield the pairs of a batch whose first record has this number; `only` is `against`, if it is one record."""
+        ours, theirs = self._embed(batch), only or self._embed(against)
         for i, record in enumerate(batch):
             j = 0 if only else i
-            own, other = (
-                _content(one) | extra | self._warned(extra, extra.get("transcript", _content(one).get("text")))
-                for one, extra in ((record, extras.get(i, {})), (against[i], other_extras.get(j, {})))
-            )
-            head = _head(record, number + i) | own | {"against": other}
-            failed = [found[k] for found, k in ((errors, i), (other_errors, j)) if k in found]
+            name, own, other = _id(record, number + i), self._warned(ours.inputs[i]), self._warned(theirs.inputs[j])
+            failed = [side.errors[k] for side, k in ((ours, i), (theirs, j)) if k in side.errors]
             if failed:
-                yield head | {"error": "; ".join(failed)}
-            elif i not in vectors or j not in other_vectors:
-                yield head | {side: [] for side in SIDES}
+                yield Failure(name, own, "; ".join(failed), other)
+            elif i not in ours.vectors or j not in theirs.vectors:
+                yield Comparison(name, own, other, None)
             else:
                 try:
-                    pair = self._contrast(vectors[i], other_vectors[j])
+                    pair = self._contrast(ours.vectors[i], theirs.vectors[j])
                     if self._of_unknown_origin(record) or self._of_unknown_origin(against[i]):
                         pair = pair.without_probabilities()
-                    yield head | pair.to_dict()
+                    yield Comparison(name, own, other, pair)
                 except InputError as error:
-                    yield head | {"error": error.message}
+                    yield Failure(name, own, error.message, other)
 
     def _of_unknown_origin(self, record: Record | InputError) -> bool:
         """Whether nothing says which encoder made the vector; for a model of unknown origin that is no obstacle."""
@@ -236,9 +245,9 @@ class Explainer:
             return [False] * len(vectors)
         return list(spread.far(np.stack(list(vectors.values()))).tolist())
 
-    def _warnings(self, record: Record | InputError, far: bool, says: bool) -> list[str]:
-        """Warnings that belong to the vector of a record; `says` is whether it is not zero."""
-        found = [] if says else ["the vector is zero, and says nothing: the words are those of any text"]
+    def _warnings(self, record: Record | InputError, far: bool, is_zero: bool) -> list[str]:
+        """Return the warnings that belong to the vector of a record."""
+        found = ["the vector is zero, and says nothing: the words are those of any text"] if is_zero else []
         if self._of_unknown_origin(record):
             encoder = self.checkpoint.encoder
             found.append(
@@ -249,12 +258,13 @@ class Explainer:
             found.append("the vector lies far outside those of the training: another encoder, scale or normalisation?")
         return found
 
-    def _warned(self, extra: dict[str, Any], text: str | None, words: set[str] | None = None) -> dict[str, Any]:
-        """The warnings of `extra` and of a text; nothing where there is none. words: those of the text, if at hand."""
+    def _warned(self, given: Input, words: set[str] | None = None) -> Input:
+        """Return an input with the warning of its text, if there is one. words: those of the text, if at hand."""
+        text = given.words_of or ""
         if words is None:
-            words = {word for piece in self.reader.pieces(text or "") for word in piece.words}
-        said = text_warning(text or "", words, self.checkpoint)
-        return {"warnings": [*extra.get("warnings", []), said]} if said else {}
+            words = {word for piece in self.reader.pieces(text) for word in piece.words}
+        warning = text_warning(text, words, self.checkpoint)
+        return replace(given, warnings=(*given.warnings, warning)) if warning else given
 
     @cached_property
     def reader(self) -> Reader:
@@ -298,9 +308,8 @@ class Explainer:
     def _embed(self, records: Sequence[Record | InputError]) -> _Embedded:
         self._require_fit(records)
         vectors: dict[int, Array] = {}
-        extras: dict[int, dict[str, Any]] = {}
         errors: dict[int, str] = {}
-        given: dict[int, str | Path] = {}
+        to_encode: dict[int, str | Path] = {}
         for i, record in enumerate(records):
             try:
                 if isinstance(record, InputError):
@@ -308,27 +317,27 @@ class Explainer:
                 if record.embedding is not None:
                     vectors[i] = self._checked(record.embedding, record.where)
                 elif record.audio or record.text:
-                    given[i] = record.audio or record.text or ""
+                    to_encode[i] = record.audio or record.text or ""
             except InputError as error:
                 errors[i] = error.message
-        if given:
-            inputs = list(given.values())
-            for i, one in zip(given, encode_inputs(self.encoder, inputs, self._hear, self._working), strict=True):
+        inputs = [_input(record) for record in records]
+        if to_encode:
+            encoded = encode_inputs(self.encoder, list(to_encode.values()), self._hear, self._working)
+            for i, one in zip(to_encode, encoded, strict=True):
                 if one.error is not None:
                     errors[i] = one.error
                 if one.vector is not None:
                     vectors[i] = one.vector
-                heard = (
-                    {}
-                    if one.heard is None
-                    else {"via": self.transcriber.name, "transcript": one.heard.text, "language": one.heard.language}
-                )
-                cut = {"truncated": True} if one.truncated else {}
-                extras[i] = heard | cut | ({"warnings": one.warnings} if one.warnings else {})
+                inputs[i] = self._as_heard(inputs[i], one)
         for i, far in zip(vectors, self._far(vectors), strict=True):
-            if warnings := self._warnings(records[i], far, bool(vectors[i].any())):
-                extras.setdefault(i, {}).setdefault("warnings", []).extend(warnings)
-        return vectors, extras, errors
+            warnings = self._warnings(records[i], far, not vectors[i].any())
+            inputs[i] = replace(inputs[i], warnings=(*inputs[i].warnings, *warnings))
+        return _Embedded(inputs, vectors, errors)
+
+    def _as_heard(self, given: Input, encoded: Encoded) -> Input:
+        said = encoded.heard
+        heard = None if said is None else Heard(self.transcriber.name, said.text, said.language)
+        return replace(given, heard=heard, truncated=encoded.truncated, warnings=tuple(encoded.warnings))
 
     def _hear(self, path: Path) -> Transcript:
         return self.transcriber.transcribe(path)
@@ -348,10 +357,13 @@ def _default_transcriber() -> Transcriber:
     return Transcriber()
 
 
-def _content(record: Record | InputError) -> dict[str, Any]:
-    return {} if isinstance(record, InputError) else record.content
+def _input(record: Record | InputError) -> Input:
+    if isinstance(record, InputError):
+        return Input()
+    audio = None if record.audio is None else str(record.audio)
+    return Input(record.text, audio, record.row)
 
 
-def _head(record: Record | InputError, number: int) -> dict[str, Any]:
+def _id(record: Record | InputError, number: int) -> str | int:
     own = None if isinstance(record, InputError) else record.id
-    return {"id": number if own is None else own} | _content(record)
+    return number if own is None else own

@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flip.explain.annotate import STATES, Token, read
+from flip.explain.annotate import STATES, Token, annotate
+from flip.explain.results import Failure
 from flip.files import replacing
 from flip.html import policy
 
 if TYPE_CHECKING:
-    from flip.explain.explainer import Explainer
+    from flip.explain.results import Explanation
+    from flip.model.checkpoint import Checkpoint
 
 _CHUNK = 500  # records parsed at a time by the page
 _DATA = "\x00"  # where they stand in the template
 
 
 def write_page(
-    path: Path, records: Iterable[dict[str, Any]], explainer: Explainer, *, least: float, topn: int,
+    path: Path, results: Iterable[Explanation | Failure], checkpoint: Checkpoint, *, least: float,
     on_record: Callable[[int], None] | None = None,
 ) -> int:  # fmt: skip
     """Writes a page, atomically, a chunk of records at a time; texts are data in it, whatever they contain.
 
     Args:
         path: of the page.
-        records: of `explainer.stream`, errors too.
-        explainer: what made them.
-        least, topn: see `flip.explain.annotate.read`.
+        results: of `Explainer.stream`.
+        checkpoint: the model that explained them.
+        least: see `flip.explain.annotate.annotate`.
         on_record: called with the number of records written.
 
     Returns:
@@ -39,13 +41,13 @@ def write_page(
     Raises:
         InputError: the page cannot be written.
     """
-    before, after = _frame(explainer)
+    before, after = _frame(checkpoint)
     written = 0
-    waiting = iter(records)
+    waiting = iter(results)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(before)
         while chunk := list(islice(waiting, _CHUNK)):
-            rows = [_row(record, explainer, least, topn) for record in chunk]
+            rows = [_row(result, least) for result in chunk]
             file.write(_data("index", [row.pop("index") for row in rows]))
             file.write(_data("records", rows))
             written += len(rows)
@@ -55,12 +57,11 @@ def write_page(
     return written
 
 
-def _frame(explainer: Explainer) -> tuple[str, str]:
+def _frame(checkpoint: Checkpoint) -> tuple[str, str]:
     """What stands before the data, and after."""
     from jinja2 import Environment, PackageLoader
 
     style, script = ((files("flip.explain") / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    checkpoint = explainer.checkpoint
     page = (
         Environment(loader=PackageLoader("flip.explain", ""), autoescape=True)
         .get_template("page.html")
@@ -92,29 +93,35 @@ def _data(name: str, value: Any) -> str:
     return f'<script type="application/json" class="{name}">{text}</script>\n'
 
 
-def _row(record: dict[str, Any], explainer: Explainer, least: float, topn: int) -> dict[str, Any]:
-    """A record as the page has it, and in `index` what it sorts by: the share of known words kept, and words lost."""
-    title = record.get("audio") or (f"row {record['row']}" if "row" in record else "")
-    row = {"id": record["id"], "title": title, "marks": [], "others": [], "unlikely": [], "index": [None, None]}
-    row |= {"notes": list(_notes(record)), "error": record.get("error", ""), "via": record.get("via", "")}
-    if "error" in record:
-        return row | {"marks": [record["text"]] if record.get("text") else []}
-    found = read(record, explainer.reader, likely=explainer.checkpoint.likely, least=least, topn=topn)
+def _row(result: Explanation | Failure, least: float) -> dict[str, Any]:
+    """Return a result as the page has it; `index` has the share of known words kept and the words lost, to sort by."""
+    given = result.input
+    title = given.audio or ("" if given.row is None else f"row {given.row}")
+    row: dict[str, Any] = {
+        "id": result.id,
+        "title": title,
+        "marks": [],
+        "others": [],
+        "unlikely": [],
+        "index": [None, None],
+    }
+    row |= {"notes": given.doubts, "error": "", "via": given.heard.via if given.heard else ""}
+    if isinstance(result, Failure):
+        return row | {"error": result.error, "marks": [given.text] if given.text else []}
+    found = annotate(result, least=least)
     kept, faint, lost = (found.count(state) for state in STATES[:3])
     known = kept + faint + lost
     return row | {
-        "marks": [_mark(mark) for mark in found.marks],
-        "others": [[word["surface"], word.get("probability")] for word in found.others],
-        "unlikely": [[word["surface"], word.get("probability")] for word in found.unlikely],
-        "index": [round(kept / known, 4) if known else None, lost if found.marks else None],
+        "marks": [_mark(token) for token in found.tokens],
+        "others": [[word.surface, _rounded(word.probability)] for word in found.others],
+        "unlikely": [[word.surface, _rounded(word.probability)] for word in found.unlikely],
+        "index": [round(kept / known, 4) if known else None, lost if found.tokens else None],
     }
 
 
-def _mark(mark: Token) -> str | list[Any]:
-    return mark.text if mark.state is None else [mark.text, STATES.index(mark.state), mark.probability]
+def _mark(token: Token) -> str | list[str | int | float | None]:
+    return token.text if token.state is None else [token.text, STATES.index(token.state), token.probability]
 
 
-def _notes(record: dict[str, Any]) -> Iterator[str]:
-    yield from record.get("warnings", ())
-    if record.get("truncated"):
-        yield "truncated: longer than the encoder reads"
+def _rounded(probability: float | None) -> float | None:
+    return None if probability is None else round(probability, 4)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
+from flip.errors import InputError
 from flip.inputs.embedding_files import audio_path, embeddings_json, sentences_path
 from flip.inputs.sniffing import STDIN
+from flip.inputs.sources import opened
 
+_ARRAYS = ("npy", "npz", "faiss")  # kinds with texts and columns beside them
 _DATABASE = ("-wal", "-shm", "-journal")
 _MODEL = ("model.safetensors", "vocab.json", "vocab.options.json", "config.json")
 
@@ -25,10 +29,16 @@ def files_read(name: str | Path) -> list[Path]:
         return []
     path = Path(text.rpartition(":")[0] if ".py:" in text else text)
     possible = [path, *(path.with_name(path.name + ending) for ending in _DATABASE)]
-    if path.suffix:
+    if _is_file(path) and _kind(path) in _ARRAYS:
         possible += [path.with_suffix(".jsonl"), sentences_path(path), audio_path(path), embeddings_json(path)]
     possible += [path / file for file in _MODEL]
     return [one for one in possible if _is_file(one)]
+
+
+def _kind(path: Path) -> str:
+    with suppress(InputError), opened(path) as source:
+        return source.kind
+    return ""  # what cannot be read is reported by the reader
 
 
 def _is_file(path: Path) -> bool:

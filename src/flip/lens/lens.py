@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 from warnings import warn
 
 import numpy as np
@@ -17,12 +17,12 @@ from flip.encoders.adapters import adapted
 from flip.encoders.base import as_matrix, encode, require_batch
 from flip.encoders.identity import describe
 from flip.errors import InputError, UsageError
-from flip.explain.annotate import read
 from flip.explain.explainer import Explainer
+from flip.explain.results import Comparison, Explanation, Failure
 from flip.files import os_errors
 from flip.forks import made_again
 from flip.inputs.record import Record
-from flip.lens.results import Contrasted, Explanation, Result
+from flip.lens.results import EvalResult
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from flip.model.ranking import BEHIND_ALL, top_k
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.encoders.base import Encoder
+    from flip.explain.results import Result
     from flip.text.vocabulary import Vocabulary
 
     Floats = NDArray[np.floating[Any]]
@@ -42,7 +43,7 @@ class Lens:
 
     >>> import flip
     >>> lens = flip.load()
-    >>> [word["surface"] for word in lens.explain("The train to Boston was late.").words[:3]]
+    >>> [word.surface for word in lens.explain("The train to Boston was late.").words[:3]]
     ['Boston', 'late', 'train']
     """
 
@@ -61,8 +62,19 @@ class Lens:
         """The vocabulary, in the order of the columns of `scores`."""
         return self.checkpoint.vocabulary.words
 
+    @overload
+    def explain(self, what: str | Path, against: None = None, *, topn: int = 10) -> Explanation: ...
+    @overload
+    def explain(self, what: str | Path, against: str | Path, *, topn: int = 10) -> Comparison: ...
+    @overload
+    def explain(self, what: list[str], against: None = None, *, topn: int = 10) -> list[Explanation]: ...
+    @overload
+    def explain(self, what: list[str], against: Any, *, topn: int = 10) -> list[Comparison]: ...
+    @overload
+    def explain(self, what: Any, against: Any = None, *, topn: int = 10) -> Any: ...
+
     def explain(self, what: Any, against: Any = None, *, topn: int = 10) -> Any:
-        """The words of a sentence or an embedding, (d,); of several sentences or a matrix, (n, d), a list.
+        """Return the words of a sentence or of an embedding, (d,).
 
         Args:
             what: str, (d,) array, or a list of str, a column of texts, or an (n, d) array; a Path is a recording.
@@ -70,7 +82,7 @@ class Lens:
             topn: words at most.
 
         Returns:
-            An Explanation, or with `against` a Contrasted; a list of them for several.
+            An Explanation, or with `against` a Comparison; a list of them for several.
 
         Raises:
             InputError: another dimension, NaN, an encoder of other weights, a whole table, or the name of a file.
@@ -78,11 +90,10 @@ class Lens:
         topn = _require_count(topn, "topn")
         records, several = self._records(what)
         explainer = self._explaining(topn)
-        if against is None:
-            found: list[Any] = [self._explanation(record, topn) for record in explainer.stream(records)]
-        else:
-            pairs = explainer.pairs(records, self._records(against)[0])
-            found = [Contrasted(_without_error(record)) for record in pairs]
+        results: Iterator[Result] = (
+            explainer.stream(records) if against is None else explainer.pairs(records, self._records(against)[0])
+        )
+        found = [_without_error(result) for result in results]
         return found if several else found[0]
 
     def scores(self, X: Any) -> NDArray[np.float32]:
@@ -108,7 +119,9 @@ class Lens:
             scores.append(np.take_along_axis(z, best, axis=1))
         return np.concatenate(columns), np.concatenate(scores)
 
-    def evaluate(self, X: Any, sentences: Sequence[str], metrics: Sequence[str] = ("accuracy", "content")) -> Result:
+    def evaluate(
+        self, X: Any, sentences: Sequence[str], metrics: Sequence[str] = ("accuracy", "content")
+    ) -> EvalResult:
         """How much of the sentences of embeddings (n, d) is recovered; `metrics` are those of `flip eval`."""
         from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
         from flip.evaluation.registry import EvaluationOptions
@@ -119,7 +132,7 @@ class Lens:
             raise UsageError(f"metrics must be a list of names, got {metrics!r}", 'for example ["accuracy", "content"]')
         data = EvaluationData("given", {"given": u}, dict(enumerate(texts)))
         (one,) = evaluate_dataset(self.checkpoint, data, EvaluationOptions(tuple(metrics)))
-        return Result(one.result)
+        return EvalResult(one.result)
 
     def save(self, folder: str | Path) -> None:
         """Writes a checkpoint folder, which `flip explain --model` and `flip.load` take."""
@@ -148,12 +161,6 @@ class Lens:
         if topn not in self._explainers:
             self._explainers[topn] = Explainer(self.checkpoint, lambda: self.encoder, topn=topn)
         return self._explainers[topn]
-
-    def _explanation(self, record: dict[str, Any], topn: int) -> Explanation:
-        record = _without_error(record)
-        likely = self.checkpoint.likely
-        reading = read(record, self._explaining(topn).reader, likely=likely, least=likely, topn=topn)
-        return Explanation(record, reading, likely)
 
     def _records(self, what: Any) -> tuple[list[Record], bool]:
         """What is asked about, and whether it is several."""
@@ -305,7 +312,7 @@ def _require_as_many(u: NDArray[np.float32], texts: Sequence[str]) -> None:
         raise InputError(f"embeddings of shape {u.shape} for {len(texts)} sentences", "row i belongs to sentence i")
 
 
-def _without_error(record: dict[str, Any]) -> dict[str, Any]:
-    if "error" in record:
-        raise InputError(record["error"])
-    return record
+def _without_error(result: Result) -> Explanation | Comparison:
+    if isinstance(result, Failure):
+        raise InputError(result.error)
+    return result

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Keyword:
+class Word:
     """A word, its ranking score z (bias weighted), and the probability that it is in the sentence (full bias).
 
-    surface: how people write the word.
+    surface: how people write the word.  in_text: whether the text has it; None if there is no text.
     probability is None for multinomial checkpoints, whose scores are not those of independent words.
     """
 
@@ -29,12 +29,15 @@ class Keyword:
     score: float
     probability: float | None
     surface: str
+    in_text: bool | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """As in output records: four decimals are more than the training data support."""
-        fields: dict[str, Any] = {"word": self.word, "score": round(self.score, 4)}
-        likely = {} if self.probability is None else {"probability": round(self.probability, 4)}
-        return fields | likely | {"surface": self.surface}
+    def to_dict(self) -> dict[str, str | float | bool]:
+        """Return the fields of a record: four decimals are more than the training data support."""
+        fields: dict[str, str | float | bool] = {"word": self.word, "score": round(self.score, 4)}
+        if self.probability is not None:
+            fields["probability"] = round(self.probability, 4)
+        fields["surface"] = self.surface
+        return fields if self.in_text is None else fields | {"in_text": self.in_text}
 
 
 def top_keywords(
@@ -44,7 +47,7 @@ def top_keywords(
     topn: int = 10,
     bias_weight: float | None = None,
     min_probability: float = 0.0,
-) -> list[list[Keyword]]:
+) -> list[list[Word]]:
     """The keywords of each embedding, best first.
 
     Args:
@@ -90,7 +93,7 @@ class Scores:
         scores = np.take_along_axis(self._z, found, axis=1)
         return found, scores, self._probabilities(found, scores) if self._checkpoint.calibrated else None
 
-    def keywords(self, topn: int, min_probability: float = 0.0) -> list[list[Keyword]]:
+    def keywords(self, topn: int, min_probability: float = 0.0) -> list[list[Word]]:
         """As `top_keywords`."""
         vocabulary = self._checkpoint.vocabulary
         found, scores, probabilities = self.best(topn)
@@ -117,6 +120,6 @@ class Scores:
         return sigmoid(scores + self._missing * self._checkpoint.model.b[words])
 
 
-def _keyword(vocabulary: Vocabulary, index: int, score: float, probability: float | None) -> Keyword:
+def _keyword(vocabulary: Vocabulary, index: int, score: float, probability: float | None) -> Word:
     word = vocabulary.words[index]
-    return Keyword(word, float(score), probability, vocabulary.surface(word))
+    return Word(word, float(score), probability, vocabulary.surface(word))

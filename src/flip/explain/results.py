@@ -1,0 +1,235 @@
+"""The results of explaining records: frozen, and each with one `to_dict`, the record of `flip explain --json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from flip.explain.contrast import SIDES
+
+if TYPE_CHECKING:
+    from flip.explain.contrast import Pair, PairedWord
+    from flip.model.keywords import Word
+    from flip.text.align import Piece
+
+CUT = "truncated: longer than the encoder reads"
+Fields: TypeAlias = dict[str, Any]  # of a JSON record
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A recording as it was heard.
+
+    via: name of the transcriber.  language: guessed by it, or None.
+    """
+
+    via: str
+    transcript: str
+    language: str | None
+
+    def to_dict(self) -> Fields:
+        """Return the fields of a record."""
+        return {"via": self.via, "transcript": self.transcript, "language": self.language}
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input of `flip explain`, and what is known of it once it is embedded.
+
+    text: None for a vector without one and for a recording.  audio: path of a recording.  row: number from 0.
+    heard: None if the encoder reads recordings.  truncated: whether it is longer than the encoder reads.
+    warnings: reasons to distrust its words.
+    """
+
+    text: str | None = None
+    audio: str | None = None
+    row: int | None = None
+    heard: Heard | None = None
+    truncated: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def words_of(self) -> str | None:
+        """Return the text whose words are looked up: the transcript, or the text."""
+        return self.heard.transcript if self.heard else self.text
+
+    @property
+    def title(self) -> str:
+        """Return a name for people: the text, the path or the row; empty if it is blank."""
+        return self.text or self.audio or ("" if self.row is None else f"row {self.row}")
+
+    @property
+    def doubts(self) -> list[str]:
+        """Return its warnings, and whether it was cut."""
+        return [*self.warnings, *([CUT] if self.truncated else [])]
+
+    def content(self) -> Fields:
+        """Return the fields that name it in a record."""
+        if self.audio is not None and self.row is None:
+            return {"audio": self.audio}
+        return ({} if self.row is None else {"row": self.row}) | ({} if self.text is None else {"text": self.text})
+
+    def to_dict(self) -> Fields:
+        """Return its fields in the record of a pair."""
+        cut: Fields = {"truncated": True} if self.truncated else {}
+        return self.content() | self._heard() | cut | self._warned()
+
+    def _heard(self) -> Fields:
+        return self.heard.to_dict() if self.heard else {}
+
+    def _warned(self) -> Fields:
+        return {"warnings": list(self.warnings)} if self.warnings else {}
+
+    def head(self) -> Fields:
+        """Return the fields that come first in the record of an explanation."""
+        return self.content() | self._heard() | self._warned()
+
+
+@dataclass(frozen=True, slots=True)
+class TextWord:
+    """A word of a text.
+
+    word: as the vocabulary writes it.  surface: as it stands in the text.  rank: of its score among all words, from 1.
+    probability and rank are None for a word that the vocabulary lacks; without a calibrated model, so is probability.
+    """
+
+    word: str
+    surface: str
+    probability: float | None
+    rank: int | None
+
+    def to_dict(self) -> Fields:
+        """Return the fields of a record."""
+        return {"word": self.word, "surface": self.surface, "probability": self.probability, "rank": self.rank}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The words of one embedding.
+
+    words: keywords, best first.  text_words: words of the text in order, None if there is no text.
+    unknown: words of the text that the vocabulary lacks.
+    pieces: the text as it is written, in parts.  likely: the probability from which on a word counts as said.
+    topn: keywords that are shown beside the words of the text.
+    """
+
+    id: str | int
+    input: Input
+    words: tuple[Word, ...]
+    text_words: tuple[TextWord, ...] | None = None
+    unknown: tuple[str, ...] = ()
+    pieces: tuple[Piece, ...] = ()
+    likely: float = 0.5
+    topn: int = 10
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return the reasons to distrust the words: another language, a vector from elsewhere, a text that was cut."""
+        return self.input.doubts
+
+    def to_dict(self) -> Fields:
+        """Return the record that `flip explain --json` prints."""
+        words: Fields = {"keywords": [word.to_dict() for word in self.words]}
+        if self.text_words is not None:
+            words |= {"words": [word.to_dict() for word in self.text_words], "unknown": list(self.unknown)}
+        cut = {"truncated": True} if self.input.truncated else {}
+        return {"id": self.id} | self.input.head() | words | cut
+
+    def __repr__(self) -> str:
+        likely = [word for word in self.words if word.probability is None or word.probability >= self.likely]
+        words = (w.surface + ("" if w.probability is None else f" {w.probability:.0%}") for w in likely)
+        return f"<Explanation: {', '.join(words) or 'no word for certain'}{_doubted(self.warnings)}>"
+
+    def _repr_html_(self) -> str:
+        from flip.explain.notebook import explanation_html
+
+        return explanation_html(self)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two embeddings side by side.
+
+    pair: None if one of them is blank.
+    """
+
+    id: str | int
+    input: Input
+    against: Input
+    pair: Pair | None
+
+    @property
+    def shared(self) -> tuple[PairedWord, ...]:
+        """Return the words that both say, by their share of the cosine."""
+        return self.side("shared")
+
+    @property
+    def only_input(self) -> tuple[PairedWord, ...]:
+        """Return the words that only the first says."""
+        return self.side("only_input")
+
+    @property
+    def only_against(self) -> tuple[PairedWord, ...]:
+        """Return the words that only the second says."""
+        return self.side("only_against")
+
+    def side(self, name: str) -> tuple[PairedWord, ...]:
+        """Return the words of one of `flip.explain.contrast.SIDES`."""
+        return () if self.pair is None else tuple(getattr(self.pair, name))
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return the reasons to distrust the words of either."""
+        return [*self.input.doubts, *self.against.doubts]
+
+    def to_dict(self) -> Fields:
+        """Return the record that `flip explain --against` prints."""
+        pair: Fields = {side: [] for side in SIDES} if self.pair is None else self.pair.to_dict()
+        return {"id": self.id} | self.input.to_dict() | {"against": self.against.to_dict()} | pair
+
+    def __repr__(self) -> str:
+        sides = {"shared": self.shared, "only input": self.only_input, "only against": self.only_against}
+        words = "; ".join(f"{name}: {listed(side)}" for name, side in sides.items())
+        return f"<Comparison: {words}{_doubted(self.warnings)}>"
+
+    def _repr_html_(self) -> str:
+        from flip.explain.notebook import comparison_html
+
+        return comparison_html(self)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A record that could not be explained.
+
+    against: the other of a pair, None if there is none.
+    """
+
+    id: str | int
+    input: Input
+    error: str
+    against: Input | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return the reasons to distrust what is known of it."""
+        return [*self.input.doubts, *(self.against.doubts if self.against else [])]
+
+    def to_dict(self) -> Fields:
+        """Return the record that `flip explain --json` prints."""
+        if self.against is None:
+            return {"id": self.id} | self.input.content() | {"error": self.error}
+        return {"id": self.id} | self.input.to_dict() | {"against": self.against.to_dict(), "error": self.error}
+
+
+Result: TypeAlias = Explanation | Comparison | Failure
+
+
+def listed(words: Iterable[Word | PairedWord]) -> str:
+    """Return words as people write them, separated by commas."""
+    return ", ".join(word.surface for word in words) or "no word"
+
+
+def _doubted(warnings: list[str]) -> str:
+    return f"; but {'; '.join(warnings)}" if warnings else ""
