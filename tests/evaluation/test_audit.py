@@ -17,8 +17,8 @@ from flip.cli.options import WORSE
 from flip.cli.output import Output
 from flip.encoders import Encoder
 from flip.errors import InputError, UsageError
-from flip.evaluation.audit import Audit, FormReading, Reading, TermReading, _wilson
-from flip.evaluation.degraded import FORMS
+from flip.evaluation.audit import Audit, CompressionAudit, Detection, TermDetection, _wilson
+from flip.evaluation.compression import COMPRESSIONS
 from flip.html import policy
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
@@ -49,7 +49,7 @@ def planted() -> tuple[np.ndarray, list[str], np.ndarray]:
     return u, texts, has
 
 
-def audited(u: np.ndarray, texts: list[str], terms: list[str], size: int = 173) -> list[FormReading]:
+def audited(u: np.ndarray, texts: list[str], terms: list[str], size: int = 173) -> list[CompressionAudit]:
     audit = Audit(CHECKPOINT, terms)
     for reading in (audit.learn, audit.test):
         if reading == audit.test:
@@ -60,12 +60,12 @@ def audited(u: np.ndarray, texts: list[str], terms: list[str], size: int = 173) 
 
 
 @pytest.fixture(scope="module")
-def found() -> tuple[np.ndarray, np.ndarray, list[FormReading]]:
+def found() -> tuple[np.ndarray, np.ndarray, list[CompressionAudit]]:
     u, texts, has = planted()
     return u, has, audited(u, texts, ["river", "paper", "Dublin 1904", "plain", "nowhere"])
 
 
-def test_each_reader_reads_what_it_can(found: tuple[np.ndarray, np.ndarray, list[FormReading]]) -> None:
+def test_each_reader_reads_what_it_can(found: tuple[np.ndarray, np.ndarray, list[CompressionAudit]]) -> None:
     _, has, forms = found
     stored = {one.term: one for one in forms[0].terms}
     assert forms[0].form == "as stored"
@@ -79,7 +79,9 @@ def test_each_reader_reads_what_it_can(found: tuple[np.ndarray, np.ndarray, list
     assert (stored["nowhere"].rows, stored["nowhere"].probe, stored["nowhere"].strongest) == (0, None, None)
 
 
-def test_the_models_recall_is_that_of_a_sorted_list(found: tuple[np.ndarray, np.ndarray, list[FormReading]]) -> None:
+def test_the_models_recall_is_that_of_a_sorted_list(
+    found: tuple[np.ndarray, np.ndarray, list[CompressionAudit]],
+) -> None:
     u, has, forms = found
     z = u @ MODEL.A[0]
     exact = (z[has[:, 0]] > np.quantile(z[~has[:, 0]], 0.99)).mean()
@@ -91,7 +93,7 @@ def test_the_models_recall_is_that_of_a_sorted_list(found: tuple[np.ndarray, np.
     assert river.low < river.recall < river.high
 
 
-def test_what_is_in_no_vector_is_not_read(found: tuple[np.ndarray, np.ndarray, list[FormReading]]) -> None:
+def test_what_is_in_no_vector_is_not_read(found: tuple[np.ndarray, np.ndarray, list[CompressionAudit]]) -> None:
     """A probe that were tested on the rows it learned from would read 60 dimensions' worth of chance."""
     *_, forms = found
     for form in forms:
@@ -121,7 +123,7 @@ def test_costs_are_those_of_all_pairs() -> None:
     forms = audited(u, texts, ["river"])
     unit = u / np.linalg.norm(u, axis=1, keepdims=True)
     truth = np.argsort(-(unit @ unit.T - 9 * np.eye(200)), axis=1)[:, :10]
-    for form, kept in zip(FORMS[:5], forms, strict=False):
+    for form, kept in zip(COMPRESSIONS[:5], forms, strict=False):
         v = form.change(u, RNG)
         v = v / np.linalg.norm(v, axis=1, keepdims=True)
         similar = unit @ v.T
@@ -135,7 +137,7 @@ def test_costs_are_those_of_all_pairs() -> None:
 
 def test_forms() -> None:
     u = RNG.normal(size=(50, 64)).astype(np.float32)
-    changed = {form.name: form.change(u, np.random.default_rng(0)) for form in FORMS}
+    changed = {form.name: form.change(u, np.random.default_rng(0)) for form in COMPRESSIONS}
     lengths = np.linalg.norm(u, axis=1)
     assert np.abs(changed["int8"] - u).max() <= np.abs(u).max() / 250
     np.testing.assert_array_equal(np.sign(changed["binary"]), np.sign(u))
@@ -145,7 +147,7 @@ def test_forms() -> None:
         np.testing.assert_allclose(np.linalg.norm(cut, axis=1), lengths, rtol=1e-5)
     noise = np.linalg.norm(changed["noise of 1/2 the length"] - u, axis=1) / lengths
     assert noise.mean() == pytest.approx(0.5, abs=0.03)
-    assert [form.bytes(64) for form in FORMS] == [256, 64, 8, 128, 64, 256, 256]
+    assert [form.bytes(64) for form in COMPRESSIONS] == [256, 64, 8, 128, 64, 256, 256]
 
 
 def test_wilsons_interval_covers() -> None:
@@ -175,7 +177,7 @@ def test_on_the_command_line(flip: Flip, fails: Fails, here: Path, minilm: Encod
     (here / "terms.txt").write_text("train\nwindow\nZanzibar\n\n")
     result = flip("eval", "s.parquet", "--audit", "terms.txt", "--report", "page.html")
     assert result.code == 0, result.err
-    assert [record["form"] for record in result.records] == [form.name for form in FORMS]
+    assert [record["form"] for record in result.records] == [form.name for form in COMPRESSIONS]
     stored, *_, noise = result.records
     by_term = {one["term"]: one for one in stored["terms"]}
     assert stored["rows"] == 899 and "1 rows without text or vector" in result.err
@@ -225,8 +227,11 @@ def test_what_flip_toml_says_of_audits_is_for_stores(flip: Flip, here: Path, run
 def test_the_table_says_of_which_recall_the_interval_is(monkeypatch: pytest.MonkeyPatch) -> None:
     tables: list[Table] = []
     monkeypatch.setattr(Output, "show", lambda self, table: tables.append(table))
-    low, high = Reading(0.2, 0.1, 0.3, 0.5), Reading(0.8, 0.7, 0.9, 0.6)
-    _draw(FormReading("float32", 4, 1, 1, [TermReading("a", 9, high, low), TermReading("b", 9, low, high)]), Output())
+    low, high = Detection(0.2, 0.1, 0.3, 0.5), Detection(0.8, 0.7, 0.9, 0.6)
+    _draw(
+        CompressionAudit("float32", 4, 1, 1, [TermDetection("a", 9, high, low), TermDetection("b", 9, low, high)]),
+        Output(),
+    )
     headings = [str(column.header) for column in tables[-1].columns]
     assert headings == ["term", "rows", "recall: model", "probe", "95% of the higher", "its precision"]
     assert [str(cell) for cell in tables[-1].columns[4].cells] == ["70 to 90"] * 2

@@ -16,7 +16,7 @@ from flip.cli.output import Output, fail, shown
 if TYPE_CHECKING:
     from flip.cli.options import EvalSettings
     from flip.cli.settings import Settings
-    from flip.evaluation.audit import FormReading, Reading
+    from flip.evaluation.audit import CompressionAudit, Detection
     from flip.inputs.stores import Store
 
 CAVEAT = (
@@ -133,10 +133,10 @@ def _readable(store: Store) -> Iterator[tuple[Any, list[str], int]]:
         yield part.vectors[usable], [texts[i] for i in np.flatnonzero(usable)], len(texts)
 
 
-def as_fields(form: FormReading) -> dict[str, Any]:
+def as_fields(form: CompressionAudit) -> dict[str, Any]:
     """As in output records: shares from 0 to 1."""
 
-    def reading(one: Reading | None) -> dict[str, float] | None:
+    def reading(one: Detection | None) -> dict[str, float] | None:
         names = ("recall", "low", "high", "precision")
         return None if one is None else {name: round(getattr(one, name), 4) for name in names}
 
@@ -148,7 +148,7 @@ def as_fields(form: FormReading) -> dict[str, Any]:
     return {"form": form.form, "bytes": form.bytes} | costs | {"terms": terms}
 
 
-def _draw(form: FormReading, out: Output) -> None:
+def _draw(form: CompressionAudit, out: Output) -> None:
     from rich.table import Table
 
     out.show(shown(f"{form.form}: {form.bytes:g} bytes a vector", "bold"))
@@ -169,5 +169,5 @@ def _draw(form: FormReading, out: Output) -> None:
     out.show(table)
 
 
-def _percent(reading: Reading | None) -> str:
+def _percent(reading: Detection | None) -> str:
     return "" if reading is None else f"{100 * reading.recall:.1f}"

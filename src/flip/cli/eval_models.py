@@ -40,8 +40,8 @@ def trained_models(settings: Settings, out: Output) -> list[Case]:
     from flip.data.manifest import load_dataset
     from flip.errors import UsageError
     from flip.evaluation.evaluate import EvaluationData
-    from flip.evaluation.matching import embeddings_of
-    from flip.evaluation.seen import seen
+    from flip.evaluation.select_embeddings import select_embeddings
+    from flip.evaluation.train_overlap import train_overlap
     from flip.model.checkpoint import find_checkpoint
 
     own = settings.eval
@@ -60,7 +60,7 @@ def trained_models(settings: Settings, out: Output) -> list[Case]:
         raise UsageError(f"model {again[0]} is named twice")
     manifest = own.data or _own_manifest(find_checkpoint(first), checkpoints[0].config)
     dataset = load_dataset(manifest, own.dataset, sim_threshold=own.sim_threshold, similar=True)
-    matched = embeddings_of(dataset, checkpoints)
+    matched = select_embeddings(dataset, checkpoints)
     ids = {file.id: None for files in matched for file in files}
     for file in dataset.embeddings:
         if file.id not in ids:
@@ -75,7 +75,7 @@ def trained_models(settings: Settings, out: Output) -> list[Case]:
     data = EvaluationData.of(used, own.text, min_tokens=own.min_tokens, max_tokens=own.max_tokens)
     if others or own.data:
         texts = data.texts.values()
-        known = [seen(texts, one) for one in checkpoints]
+        known = [train_overlap(texts, one) for one in checkpoints]
         if others:
             data = data.without(set().union(*known), "sentences that a model was trained on")
         elif known[0]:

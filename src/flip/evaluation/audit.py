@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError, UsageError
-from flip.evaluation.degraded import FORMS, Form
+from flip.evaluation.compression import COMPRESSIONS, Compression
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +35,7 @@ _RIDGE = 1e-2  # of the mean variance, added to each
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Detection:
     """recall at 1% false alarms, with its 95% interval (Wilson's), and precision at the term's rate in the store."""
 
     recall: float
@@ -45,7 +45,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class TermReading:
+class TermDetection:
     """A term. rows: that have it.  model: by the checkpoint, None where it lacks the word.  probe: see `Audit`.
 
     Both are None where fewer than 10 rows have the term, or have it not.
@@ -53,17 +53,17 @@ class TermReading:
 
     term: str
     rows: int
-    model: Reading | None
-    probe: Reading | None
+    model: Detection | None
+    probe: Detection | None
 
     @property
-    def strongest(self) -> Reading | None:
+    def strongest(self) -> Detection | None:
         """The better of the two readers."""
         return max((one for one in (self.model, self.probe) if one), key=lambda one: one.recall, default=None)
 
 
 @dataclass(frozen=True)
-class FormReading:
+class CompressionAudit:
     """A form of the vectors.
 
     bytes: of a vector.  itself: of vectors as stored that are queries, the share that finds its own kept form among the
@@ -74,7 +74,7 @@ class FormReading:
     bytes: float
     itself: float
     neighbours: float
-    terms: list[TermReading]
+    terms: list[TermDetection]
 
 
 @dataclass
@@ -102,7 +102,7 @@ class Audit:
     checkpoint: Checkpoint
     terms: Sequence[str]
     seed: int = 0
-    forms: Sequence[Form] = FORMS
+    forms: Sequence[Compression] = COMPRESSIONS
     _rows: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -181,7 +181,7 @@ class Audit:
                         ).astype(np.int32)
             self._queries.look(f, v, first)
 
-    def result(self) -> list[FormReading]:
+    def result(self) -> list[CompressionAudit]:
         """What is read from each form, in their order."""
         d = self.checkpoint.model.dimension
         having = sum(side.having for side in self._sides[0])
@@ -191,12 +191,12 @@ class Audit:
             for t, term in enumerate(self.terms):
                 model, probe = (self._reading(f, reader, t) for reader in range(2))
                 rows = int(np.asarray(having)[t])
-                terms.append(TermReading(term, rows, model if self._known[t] else None, probe))
+                terms.append(TermDetection(term, rows, model if self._known[t] else None, probe))
             itself, neighbours = self._queries.result(f)
-            found.append(FormReading(form.name, form.bytes(d), itself, neighbours, terms))
+            found.append(CompressionAudit(form.name, form.bytes(d), itself, neighbours, terms))
         return found
 
-    def _reading(self, f: int, reader: int, t: int) -> Reading | None:
+    def _reading(self, f: int, reader: int, t: int) -> Detection | None:
         hits, called, having, lacking = 0, 0, 0, 0
         for half in range(2):
             without, with_term = self._counts[f, half, reader].reshape(2, -1, _BINS)[:, t].astype(np.int64)
@@ -208,7 +208,7 @@ class Audit:
             having, lacking = having + int(with_term.sum()), lacking + int(without.sum())
         if min(having, lacking) < FEWEST:
             return None
-        return Reading(hits / having, *_wilson(hits, having), hits / called if called else 0.0)
+        return Detection(hits / having, *_wilson(hits, having), hits / called if called else 0.0)
 
     def _changed(self, vectors: Floats, first: int) -> list[Floats]:
         u = np.asarray(vectors, np.float32)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from flip.evaluation.audit import FormReading
+from flip.evaluation.audit import CompressionAudit
 from flip.files import replacing
 from flip.html import policy
 
 
-def write_page(path: Path, store: str, rows: int, forms: Sequence[FormReading], caveat: str) -> None:
+def write_page(path: Path, store: str, rows: int, forms: Sequence[CompressionAudit], caveat: str) -> None:
     """Writes the page.
 
     Args:

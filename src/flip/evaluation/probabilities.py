@@ -42,9 +42,9 @@ class Perplexity(Ratio):
 
 
 def perplexity(model: Model, embeddings: Floats, bags: Bags, device: str = "cpu") -> Perplexity:
-    """Return exp of the mean negative log-likelihood of a word under softmax(z), z with b (Kesiraju et al. 2026, eq. 3).
+    """Return the perplexity of a multinomial model: exp of the mean negative log-likelihood of a word under softmax(z).
 
-    For multinomial models. The mean is over all in-vocabulary words of all sentences. A sentence without such words
+    z has the bias (Kesiraju et al. 2026, eq. 3). The mean is over all in-vocabulary words of all sentences. A sentence without such words
     does not count.
 
     Args:

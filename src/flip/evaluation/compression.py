@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Form:
+class Compression:
     """A way to keep vectors. bytes: of one vector of d dimensions.  change: (n, d) and a generator to (n, d)."""
 
     name: str
@@ -56,12 +56,12 @@ def _noise(share: float) -> Callable[[Floats, np.random.Generator], Floats]:
     return change
 
 
-FORMS = (
-    Form("as stored", lambda d: 4 * d, lambda u, rng: u),
-    Form("int8", lambda d: d, _int8),
-    Form("binary", lambda d: d / 8, _signs),
-    Form("1/2 of the dimensions", lambda d: 4 * (d // 2), _first(2)),
-    Form("1/4 of the dimensions", lambda d: 4 * (d // 4), _first(4)),
-    Form("noise of 1/2 the length", lambda d: 4 * d, _noise(0.5)),
-    Form("noise of the length", lambda d: 4 * d, _noise(1.0)),
+COMPRESSIONS = (
+    Compression("as stored", lambda d: 4 * d, lambda u, rng: u),
+    Compression("int8", lambda d: d, _int8),
+    Compression("binary", lambda d: d / 8, _signs),
+    Compression("1/2 of the dimensions", lambda d: 4 * (d // 2), _first(2)),
+    Compression("1/4 of the dimensions", lambda d: 4 * (d // 4), _first(4)),
+    Compression("noise of 1/2 the length", lambda d: 4 * d, _noise(0.5)),
+    Compression("noise of the length", lambda d: 4 * d, _noise(1.0)),
 )
