@@ -49,6 +49,9 @@ def planted() -> tuple[np.ndarray, list[str], np.ndarray]:
     return u, texts, has
 
 
+Audited = tuple[np.ndarray, np.ndarray, list[CompressionAudit]]
+
+
 def audited(u: np.ndarray, texts: list[str], terms: list[str], size: int = 173) -> list[CompressionAudit]:
     audit = Audit(CHECKPOINT, terms)
     for reading in (audit.learn, audit.test):
@@ -60,12 +63,12 @@ def audited(u: np.ndarray, texts: list[str], terms: list[str], size: int = 173) 
 
 
 @pytest.fixture(scope="module")
-def found() -> tuple[np.ndarray, np.ndarray, list[CompressionAudit]]:
+def found() -> Audited:
     u, texts, has = planted()
     return u, has, audited(u, texts, ["river", "paper", "Dublin 1904", "plain", "nowhere"])
 
 
-def test_each_reader_reads_what_it_can(found: tuple[np.ndarray, np.ndarray, list[CompressionAudit]]) -> None:
+def test_each_reader_reads_what_it_can(found: Audited) -> None:
     _, has, forms = found
     stored = {one.term: one for one in forms[0].terms}
     assert forms[0].form == "as stored"
@@ -80,7 +83,7 @@ def test_each_reader_reads_what_it_can(found: tuple[np.ndarray, np.ndarray, list
 
 
 def test_the_models_recall_is_that_of_a_sorted_list(
-    found: tuple[np.ndarray, np.ndarray, list[CompressionAudit]],
+    found: Audited,
 ) -> None:
     u, has, forms = found
     z = u @ MODEL.A[0]
@@ -93,7 +96,7 @@ def test_the_models_recall_is_that_of_a_sorted_list(
     assert river.low < river.recall < river.high
 
 
-def test_what_is_in_no_vector_is_not_read(found: tuple[np.ndarray, np.ndarray, list[CompressionAudit]]) -> None:
+def test_what_is_in_no_vector_is_not_read(found: Audited) -> None:
     """A probe that were tested on the rows it learned from would read 60 dimensions' worth of chance."""
     *_, forms = found
     for form in forms:

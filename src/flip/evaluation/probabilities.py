@@ -44,8 +44,8 @@ class Perplexity(Ratio):
 def perplexity(model: Model, embeddings: Floats, bags: Bags, device: str = "cpu") -> Perplexity:
     """Return the perplexity of a multinomial model: exp of the mean negative log-likelihood of a word under softmax(z).
 
-    z has the bias (Kesiraju et al. 2026, eq. 3). The mean is over all in-vocabulary words of all sentences. A sentence without such words
-    does not count.
+    z has the bias (Kesiraju et al. 2026, eq. 3). The mean is over all in-vocabulary words of all sentences. A sentence
+    without such words does not count.
 
     Args:
         bags: of the n sentences, with counts.
