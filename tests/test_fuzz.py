@@ -331,17 +331,17 @@ _VALUES = st.one_of(
     st.text(st.characters(blacklist_characters="\0"), max_size=12),
 )  # fmt: skip
 _FLAGS = {
-    "explain": ["--topn", "--bias-weight", "--min-probability", "--encoder", "--language", "--asr", "--device",
-                "--seed"],
+    "explain": ["--topn", "--bias-weight", "--min-probability", "--encoder", "--language", "--device"],
     "vocab": ["--max-features", "--min-df", "--max-df", "--tokenizer", "--strip-accents", "--words", "--min-pmi",
-              "--unigrams", "--bigrams", "--min-count", "--data", "--config", "--text-id", "--seed"],
+              "--unigrams", "--bigrams", "--min-count", "--data", "--config", "--text-id"],
     "embed": ["--split", "--clips", "--shard", "--augment", "--batch-size", "--dtype", "--precision", "--prompt",
               "--dimensions", "--dataset", "--language"],
     "train": ["--split", "--augment", "--recipe", "--rank", "--alpha", "--lr", "--schedule", "--warm-up",
               "--batch-size", "--epochs", "--patience", "--check-every", "--l1", "--weight-decay", "--dtype", "--vocab",
               "--seed"],
-    "eval": ["--metrics", "--topn", "--tokens", "--method", "--compare", "--entities", "--dataset", "--text", "--plot",
+    "eval": ["--metrics", "--topn", "--tokens", "--entities", "--dataset", "--text", "--plot",
              "--sim-threshold", "--model"],
+    "compare": ["--split", "--augment", "--min-tokens", "--max-tokens", "--runs", "--encoder", "--language"],
     "pull": ["--revision", "--include"],
 }  # fmt: skip
 _GIVEN = {
@@ -350,6 +350,7 @@ _GIVEN = {
     "embed": ["nothing.txt", "--offline"],
     "train": ["nothing.txt", "-o", "f"],
     "eval": ["--model", "run", "--data", "datasets.yaml", "--offline"],
+    "compare": ["nothing.txt", "--offline"],
     "pull": ["a/b", "--offline"],
 }
 

@@ -44,7 +44,7 @@ def test_a_table_and_a_plot_of_three_encoders(
     shutil.copy(FOLDER / "encoders.py", here)
     command = ("--split", "rest,100,200", "--augment", 0, "--results", "results")
     for name in ("encoders.py:Random", "own.py:Rotated", "minilm"):
-        done = flip("eval", "sents.txt", "--encoder", name, *command)
+        done = flip("compare", "sents.txt", "--encoder", name, *command)
         assert done.code == 0, done.err
     made = script("results", "--plot", "board.svg")
     assert made.returncode == 0, made.stderr

@@ -79,15 +79,11 @@ def test_the_first_readme_is_read_in_a_minute() -> None:
 
 def test_options_that_the_readmes_name_are_there() -> None:
     known = set()
-    for command in ("explain", "train", "eval", "embed", "vocab", "pull"):
-        every = "--help-all" if command == "train" else "--help"
-        shown = subprocess.run(
-            [sys.executable, "-m", "flip", command, every], capture_output=True, text=True, check=True
-        )
-        known |= set(re.findall(r"--[a-z][a-z0-9-]*", shown.stdout))
+    for _, command in commands_of(group):
+        known |= {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
     for readme in READMES:
         for line in re.findall(
-            r"\bflip (?:explain|train|eval|embed|vocab|pull) [^\n`]*", readme.read_text(encoding="utf-8")
+            r"\bflip (?:explain|train|eval|compare|embed|vocab|pull|store) [^\n`]*", readme.read_text(encoding="utf-8")
         ):
             named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", line.split(" -- ")[0].split("#")[0]))
             assert named <= known, (readme.name, line, named - known)

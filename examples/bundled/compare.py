@@ -62,7 +62,7 @@ def shown(checkpoint: Checkpoint, u: Any) -> Any:
 def recall(found: Any, texts: list[str], checkpoint: Checkpoint) -> float:
     ranking = Ranking(found, np.zeros(found.shape, np.float32))
     content = content_words(texts, checkpoint.vocabulary)
-    return float(content_recall(ranking, content, len(checkpoint.vocabulary), TOPN)["content_recall"]["mean"])
+    return float(content_recall(ranking, content, len(checkpoint.vocabulary), TOPN)["content_recall"].estimate().mean)
 
 
 if __name__ == "__main__":

@@ -150,7 +150,7 @@ def main() -> None:
     about = replace(
         about,
         bias_weight=choose_bias_weight(model, dev_u, dev, bags, last),
-        threshold=threshold_f1(ranked, dev, len(vocabulary))["threshold"],
+        threshold=threshold_f1(ranked, dev, len(vocabulary)).about["threshold"],
     )
     checkpoint = Checkpoint(model, vocabulary, about, args.output.name)
     metrics = {name: measured(checkpoint, name, views[name, "test"], parts[name]["test"]) for name in tried}

@@ -56,9 +56,9 @@ def test_precision_and_f1_count_words_of_any_entity(tmp_path: Path) -> None:
     found = entities(tmp_path, '{"text": "Ada went to New York City.", "entity_names": ["Ada", "New York"]}')
     ranking = {"bias": Ranking(np.tile(np.array([0, 1, 3, 2, 4]), (3, 1)), np.zeros((3, 5), np.float32))}
     metrics = entity_metrics(ranking, found, 5, topn=4)
-    assert metrics["entity_precision"]["bias"]["mean"] == pytest.approx(2 / 4)
-    assert metrics["entity_f1"]["bias"]["mean"] == pytest.approx(2 * 2 / (4 + 3))
-    assert metrics["entity_curve"]["bias"]["k"] == [1, 2, 3, 4, 5]
+    assert metrics["entity_precision"]["bias"].to_dict()["mean"] == pytest.approx(2 / 4)
+    assert metrics["entity_f1"]["bias"].to_dict()["mean"] == pytest.approx(2 * 2 / (4 + 3))
+    assert metrics["entity_curve"]["bias"].to_dict()["k"] == [1, 2, 3, 4, 5]
 
 
 def test_duplicate_rows_and_names_count_once(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_names_are_counted_as_the_published_evaluator_does(top: list[int], names
     ]
     found = match_entities(rows, TEXTS, WORDS, "published")
     ranking = {"bias": Ranking(np.tile(np.array(top), (3, 1)), np.zeros((3, 5), np.float32))}
-    metrics = {name: side["bias"] for name, side in entity_metrics(ranking, found, 5, topn=k).items()}
+    metrics = {name: side["bias"].to_dict() for name, side in entity_metrics(ranking, found, 5, topn=k).items()}
     assert metrics["entity_recall_strict"]["mean"] == pytest.approx(strict)
     assert metrics["entity_recall_partial"]["mean"] == pytest.approx(partial)
     assert metrics["entity_precision"]["mean"] == pytest.approx(precision)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flip.evaluation.measurements import Estimate
 from flip.evaluation.metrics import (
-    Estimate,
     References,
     accuracy,
     average_precision,
@@ -157,7 +157,7 @@ def test_a_vocabulary_of_one_word_and_one_sentence() -> None:
 def test_the_curve_passes_through_the_single_points() -> None:
     rng = np.random.default_rng(0)
     hit, tokens = rng.random((30, 50)) < 0.2, rng.integers(1, 20, 30)
-    curve = precision_recall_curve(hit, tokens)
+    curve = precision_recall_curve(hit, tokens).to_dict()
     assert curve["n"][9] == 10
     assert curve["f1"][9] == precision_recall(hit, tokens, 10).f1.mean()
 

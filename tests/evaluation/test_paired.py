@@ -50,7 +50,7 @@ def test_figures_are_those_of_the_metrics_and_intervals_those_of_their_errors() 
     (figures,) = side_by_side([one]).figures
     metrics, subject = one.result["metrics"], one.subject
     shown = {"": replace(subject.shown, words=subject.shown.words[:, :10])}
-    names = entity_metrics(shown, subject.sought.entities, subject.size)["entity_recall_strict"][""]
+    names = entity_metrics(shown, subject.sought.entities, subject.size)["entity_recall_strict"][""].to_dict()
     for name, value in {
         "accuracy": metrics["accuracy"]["bias"],
         "all_words": metrics["all_words"]["bias"],
@@ -116,7 +116,8 @@ def test_words_are_those_of_the_references_whatever_their_case_order_or_tokenize
 def test_what_one_model_lacks_is_not_compared_and_no_sentence_is_no_number() -> None:
     whole = measured(0.6)
     stranger = measured(0.6, ("zz", "yy"))
-    stranger.result["metrics"].pop("calibration_error")
+    figures = {name: sides for name, sides in stranger.figures.items() if name != "calibration_error"}
+    stranger = replace(stranger, figures=figures)
     found = side_by_side([whole, stranger], resamples=20)
     assert "calibration_error" in found.figures[0] and "calibration_error" not in found.differences[0].figures
     assert np.isnan(found.figures[1]["accuracy"].value) and np.isnan(found.differences[0].figures["accuracy"].low)

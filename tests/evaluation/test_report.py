@@ -61,7 +61,7 @@ def of_two(flip: Flip, here: Path, run_folder: Path, minilm) -> Path:
     (here / "a.txt").write_text("\n".join(SENTENCES) + "\n")
     (here / "d.yaml").write_text("test: {embeddings: [{id: a, file: a.npy}], texts: [{id: t, file: a.txt}]}")
     models = ("--model", run_folder, "--model", "other")
-    done = flip("eval", *models, "--data", "d.yaml", "--report", "r.html", "--details", "details.jsonl")
+    done = flip("compare", *models, "--data", "d.yaml", "--report", "r.html", "--details", "details.jsonl")
     assert done.code == 0, done.err
     return here / "r.html"
 

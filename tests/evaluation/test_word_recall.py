@@ -24,7 +24,7 @@ def test_a_word_is_found_as_accuracy_counts_it(words: Bags) -> None:
 
 
 def test_recall_by_how_many_sentences_have_the_word(words: Bags) -> None:
-    bands = recall_by_frequency({"bias": ranked([1, 3, 0], [2, 0, 1], [1, 0, 2])}, words, 4)["bias"]
+    bands = recall_by_frequency({"bias": ranked([1, 3, 0], [2, 0, 1], [1, 0, 2])}, words, 4)["bias"].to_dict()
     assert (bands["least"], bands["words"], bands["n"]) == ([1, 2], [2, 1], [2, 3])
     assert bands["recall"] == pytest.approx([1.0, 1 / 3])
     hits, occurring = np.array([0, 1, 0]), np.array([1, 1, 1])
@@ -39,7 +39,7 @@ def test_its_standard_error_is_that_of_many_samples() -> None:
         lists = [sorted(rng.choice(20, rng.integers(1, 6), replace=False).tolist()) for _ in range(60)]
         found = rng.random(60) < 0.5
         rows = [(own if ok else [21] * len(own)) + [22] * (5 - len(own)) for own, ok in zip(lists, found, strict=True)]
-        bands = recall_by_frequency({"": ranked(*rows)}, bags_of_indices(lists), 23)[""]
+        bands = recall_by_frequency({"": ranked(*rows)}, bags_of_indices(lists), 23)[""].to_dict()
         i = bands["least"].index(5)
         return bands["recall"][i], bands["se"][i]
 

@@ -133,7 +133,7 @@ def test_a_file_with_its_vocabulary_named(tmp_path: Path, tensors: dict[str, np.
     save_file(tensors, model)
     with pytest.raises(InputError, match=r"no vocab\.json beside it") as raised:
         load_checkpoint(model)
-    assert raised.value.hint == "name the vocabulary: --vocab FILE.json"
+    assert raised.value.hint == "put the vocabulary of the model there"
     write_vocab(vocab)
     assert len(load_checkpoint(model, vocab).vocabulary) == WORDS
 
@@ -218,14 +218,14 @@ def test_an_inferred_encoder_is_said(here: Path, tensors: dict[str, np.ndarray],
     assert len(result.records[0]["keywords"]) == 10
 
 
-def test_explain_and_eval_take_a_file_and_its_vocabulary(
+def test_explain_and_eval_take_a_file_with_its_vocabulary_beside_it(
     here: Path, run_folder: Path, quickstart: Path, flip: Callable[..., Any]
 ) -> None:
     os.link(run_folder / "model.safetensors", here / "m.safetensors")
-    os.link(run_folder / "vocab.json", here / "v.json")
-    named = ("--model", "m.safetensors", "--vocab", "v.json")
-    ours = flip("explain", "The train was late.", "--model", run_folder, "--bias").records
-    theirs = flip("explain", "The train was late.", *named, "--bias", "--encoder", "minilm").records
+    os.link(run_folder / "vocab.json", here / "vocab.json")
+    named = ("--model", "m.safetensors")
+    ours = flip("explain", "The train was late.", "--model", run_folder, "--bias-weight", 1).records
+    theirs = flip("explain", "The train was late.", *named, "--bias-weight", 1, "--encoder", "minilm").records
     words = [[keyword["word"] for keyword in records[0]["keywords"]] for records in (ours, theirs)]
     assert words[0] == words[1]
     data = ("--data", quickstart / "datasets.yaml", "--dataset", "test")
@@ -237,7 +237,7 @@ def test_explain_and_eval_take_a_file_and_its_vocabulary(
 
 @pytest.mark.parametrize("hashed", [True, False])
 def test_a_vocabulary_in_another_order_is_refused(
-    here: Path, run_folder: Path, hashed: bool, flip: Callable[..., Any], fails: Callable[..., str]
+    here: Path, run_folder: Path, hashed: bool, fails: Callable[..., str]
 ) -> None:
     index = json.loads((run_folder / "vocab.json").read_bytes())
     (here / "rev.json").write_text(json.dumps({word: len(index) - 1 - i for word, i in index.items()}))
@@ -248,11 +248,11 @@ def test_a_vocabulary_in_another_order_is_refused(
     assert "words_sha256" in config
     config = {key: value for key, value in config.items() if hashed or key != "words_sha256"}
     (here / "run" / "config.json").write_text(json.dumps(config))
-    for named in (("explain", "The train."), ("eval", "--dataset", "test")):
-        message = fails(3, *named, "--model", "run", "--vocab", "rev.json")
-        assert "rev.json: not the words of run, or in another order" in message and "leave --vocab out" in message
+    with pytest.raises(InputError, match=r"rev\.json: not the words of run, or in another order") as raised:
+        load_checkpoint("run", Path("rev.json"))
+    assert "leave it out" in str(raised.value.hint)
     (here / "same.json").write_text(json.dumps(index))
-    assert flip("explain", "The train.", "--model", "run", "--vocab", "same.json").code == 0
+    assert load_checkpoint("run", Path("same.json")).vocabulary.words == tuple(index)
     if hashed:
         Path("rev.json").replace("run/vocab.json")
         assert "vocab.json: not the words of run" in fails(3, "explain", "The train.", "--model", "run")

@@ -65,5 +65,5 @@ def test_metrics_of_a_vocabulary_with_capitals_are_the_published_ones(rows: list
     refs = references(TEXTS, CASED, "published")
     found = ranking_metrics({"bias": counted}, refs, len(CASED), metrics=("accuracy", "pr", "curve"), topn=topn)
     for name, values in (("accuracy", accuracies), ("precision", precisions), ("recall", recalls), ("f1", f1s)):
-        assert np.isclose(found[name]["bias"]["mean"], np.mean(values)), name
-    assert np.isclose(found["curve"]["bias"]["precision"][topn - 1], np.mean(precisions))
+        assert np.isclose(found[name]["bias"].to_dict()["mean"], np.mean(values)), name
+    assert np.isclose(found["curve"]["bias"].to_dict()["precision"][topn - 1], np.mean(precisions))

@@ -32,7 +32,7 @@ def true_model(seed: int = 0) -> tuple[LogLinear, np.ndarray, References]:
 
 def error(model: LogLinear | FactorizedLogLinear, u: np.ndarray, refs: References) -> float:
     shown = rank(model, u, 10, bias_weights={"bias": 1.0})["bias"]
-    return float(calibration(shown, refs, SIZE)["calibration_error"]["mean"])
+    return float(calibration(shown, refs, SIZE)["calibration_error"].estimate().mean)
 
 
 def test_a_model_that_is_too_sure_is_brought_back() -> None:

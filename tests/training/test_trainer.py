@@ -185,7 +185,7 @@ def test_the_kept_model_is_calibrated_on_dev_and_learns_on_uncalibrated() -> Non
 
     def error(model) -> float:
         shown = rank(model, u, 10, bias_weights={"bias": 1.0})["bias"]
-        return calibration(shown, references, WORDS)["calibration_error"]["mean"]
+        return calibration(shown, references, WORDS)["calibration_error"].estimate().mean
 
     assert error(calibrated.best) < error(raw.best)
     assert np.allclose(raw.model().scores(u), calibrated.model().scores(u))

@@ -42,8 +42,8 @@ def trained_models(
     """
     from flip.data.manifest import load_dataset
     from flip.evaluation.evaluate import EvaluationData
-    from flip.evaluation.matching import embeddings_of
-    from flip.evaluation.seen import seen
+    from flip.evaluation.select_embeddings import select_embeddings
+    from flip.evaluation.train_overlap import train_overlap
     from flip.model.checkpoint import find_checkpoint
 
     out = call.out
@@ -53,7 +53,7 @@ def trained_models(
         raise UsageError(f"model {again[0]} is named twice")
     manifest = data or _own_manifest(find_checkpoint(models[0]), checkpoints[0].config)
     loaded = load_dataset(manifest, dataset, sim_threshold=sim_threshold, similar=True)
-    matched = embeddings_of(loaded, checkpoints)
+    matched = select_embeddings(loaded, checkpoints)
     ids = {file.id: None for files in matched for file in files}
     for file in loaded.embeddings:
         if file.id not in ids:
@@ -66,7 +66,7 @@ def trained_models(
     measured = EvaluationData.of(used, text, min_tokens=lengths[0], max_tokens=lengths[1])
     if len(models) > 1 or data:
         texts = measured.texts.values()
-        known = [seen(texts, one) for one in checkpoints]
+        known = [train_overlap(texts, one) for one in checkpoints]
         if len(models) > 1:
             measured = measured.without(set().union(*known), "sentences that a model was trained on")
         elif known[0]:

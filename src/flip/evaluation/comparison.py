@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.evaluation.metrics import Estimate, accuracy, hits, within
+from flip.evaluation.measurements import Estimate, Means
+from flip.evaluation.metrics import accuracy, hits, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,10 @@ class Recovered:
     ranking: Mapping[str, Ranking]
     words: Bags
     vocabulary: Vocabulary
+
+    def shares(self, side: str) -> Means:
+        """Return the accuracy of each sentence."""
+        return Means.of(self.hit(side).sum(axis=1), self.words.sizes)
 
     def hit(self, side: str) -> NDArray[np.bool_]:
         """(n, K) the hit set of accuracy: reference words in the top k, k the number of reference words."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flip.evaluation.metrics import Estimate, hits
+from flip.evaluation.measurements import Means
+from flip.evaluation.metrics import hits
 from flip.text.bow import Bags, bags_of_indices
 from flip.text.references import ReferenceReader
 from flip.text.stopwords import ENGLISH
@@ -42,11 +43,11 @@ def content_words(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSou
     return ContentWords(words, np.array([len(found) for found in distinct], np.int64))
 
 
-def content_recall(shown: Ranking, content: ContentWords, vocabulary_size: int, topn: int) -> dict[str, Any]:
-    """`content_recall` and `content_recall_known`: the share of a sentence's content words among its `topn` best.
+def content_recall(shown: Ranking, content: ContentWords, vocabulary_size: int, topn: int) -> dict[str, Means]:
+    """Return `content_recall` and `content_recall_known`: the share of the content words among the `topn` best.
 
-    The first is of all its content words, the second of those that the vocabulary has. Sentences without one are left
-    out of either mean.
+    The first counts all content words of a sentence, the second those that the vocabulary has. A sentence without such
+    words does not count.
 
     Args:
         shown: as deep as `topn`, ranked as `flip explain` does.
@@ -54,4 +55,4 @@ def content_recall(shown: Ranking, content: ContentWords, vocabulary_size: int, 
     """
     found = hits(shown.words[:, :topn], content.words, vocabulary_size).sum(axis=1)
     shares = {"content_recall": content.tokens, "content_recall_known": content.words.sizes}
-    return {name: Estimate.of(found[count > 0] / count[count > 0]).to_dict() for name, count in shares.items()}
+    return {name: Means.of(found, count) for name, count in shares.items()}

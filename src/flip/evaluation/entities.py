@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flip.errors import InputError
-from flip.evaluation.metrics import Estimate, hit_counts, hits
+from flip.evaluation.measurements import Curve, Means
+from flip.evaluation.metrics import hit_counts, hits
 from flip.evaluation.word_ranking import REPEATED
 from flip.inputs.sources import lines_of
 from flip.text.bow import Bags, bags_of_indices
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from flip.evaluation.measurements import Measurement
     from flip.evaluation.word_ranking import Ranking
     from flip.text.tokenize import TokenSource
     from flip.text.vocabulary import Vocabulary
@@ -198,36 +200,42 @@ def entity_recall(
 
 def entity_metrics(
     ranking: Mapping[str, Ranking], entities: Entities, vocabulary_size: int, *, topn: int = 10
-) -> dict[str, Any]:
-    """Entity recall (strict, partial), precision and F1 at `topn` by side; `entity_curve` over k = 1..max(10, topn).
+) -> dict[str, dict[str, Measurement]]:
+    """Return, by side, the recall (strict, partial), precision and F1 at `topn`; `entity_curve` at 1..max(10, topn).
 
     Precision is the share of the top k that are words of any entity of the sentence. `entity_f1_strict` and
     `entity_f1_partial` are the harmonic means of it and either recall, sentence by sentence; `entity_f1` takes it
     together with the share of all entity words found: 2 h / (k + m).
     """
-    result: dict[str, dict[str, Any]] = {}
-    owners = np.unique(entities.sentence)  # the sentences with an entity
+    result: dict[str, dict[str, Measurement]] = {}
     for side, ranked in ranking.items():
+        named = np.bincount(entities.sentence, minlength=len(ranked.words)) > 0
         depth = min(max(_CURVE, topn), ranked.words.shape[1])
-        strict, partial = entity_recall(ranked.words[:, :depth], entities, vocabulary_size)
         top = ranked.words[:, :depth]
-        shown = (np.arange(1, depth + 1) - np.cumsum(top == REPEATED, axis=1))[owners]
-        h = np.cumsum(hits(top, entities.together, vocabulary_size), axis=1)[owners]
+        strict, partial = entity_recall(top, entities, vocabulary_size)
+        shown = (np.arange(1, depth + 1) - np.cumsum(top == REPEATED, axis=1))[named]
+        h = np.cumsum(hits(top, entities.together, vocabulary_size), axis=1)[named]
         precision = h / shown
-        curves = {
-            "entity_recall_strict": list(strict.T),
-            "entity_recall_partial": list(partial.T),
-            "entity_precision": list(precision.T),
-            "entity_f1": list((2 * h / (shown + entities.together_sizes[owners, None])).T),
-            "entity_f1_strict": list(_harmonic(precision, strict).T),
-            "entity_f1_partial": list(_harmonic(precision, partial).T),
+        values = {
+            "entity_recall_strict": strict,
+            "entity_recall_partial": partial,
+            "entity_precision": precision,
+            "entity_f1": 2 * h / (shown + entities.together_sizes[named, None]),
+            "entity_f1_strict": _harmonic(precision, strict),
+            "entity_f1_partial": _harmonic(precision, partial),
         }
-        estimates = {name: [Estimate.of(values) for values in curve] for name, curve in curves.items()}
-        for name, curve in estimates.items():
-            result.setdefault(name, {})[side] = curve[min(topn, depth) - 1].to_dict()
-        means = {name.removeprefix("entity_"): [e.mean for e in curve] for name, curve in estimates.items()}
-        result.setdefault("entity_curve", {})[side] = {"k": list(range(1, depth + 1))} | means
+        means = {name: [Means.at(named, at_depth) for at_depth in value.T] for name, value in values.items()}
+        for name, by_depth in means.items():
+            result.setdefault(name, {})[side] = by_depth[min(topn, depth) - 1]
+        curves = {name.removeprefix("entity_"): by_depth for name, by_depth in means.items()}
+        result.setdefault("entity_curve", {})[side] = Curve("k", range(1, depth + 1), curves)
     return result
+
+
+def names_shown(shown: Ranking, entities: Entities, vocabulary_size: int, topn: int) -> Means:
+    """Return the strict recall of the words that `flip explain` shows."""
+    named = np.bincount(entities.sentence, minlength=len(shown.words)) > 0
+    return Means.at(named, entity_recall(shown.words[:, :topn], entities, vocabulary_size)[0][:, -1])
 
 
 def _harmonic(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,8 +13,9 @@ import numpy as np
 
 from flip.errors import InputError
 from flip.evaluation.comparison import Recovered, compare_recovered
+from flip.evaluation.measurements import as_record
 from flip.evaluation.metrics import References, depth_for
-from flip.evaluation.registry import EvaluationOptions, Setting, Sought, Subject, computable
+from flip.evaluation.registry import FIGURES, EvaluationOptions, Setting, Sought, Subject, computable
 from flip.evaluation.word_ranking import BIAS_WEIGHTS, Ranking, rank, without_repetitions
 from flip.inputs.embedding_files import finite_rows
 from flip.model.ranking import sigmoid
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from flip.data.manifest import Dataset
+    from flip.evaluation.measurements import Figures
     from flip.evaluation.registry import Metric
     from flip.model.checkpoint import Checkpoint
 
@@ -117,6 +119,7 @@ class Measured:
 
     ranking: by side, in the model's words.  counted: in those that the references tell apart.
     subject: what the metrics looked at.
+    figures: values of the sentences, see `flip.evaluation.registry.Metric`.
     """
 
     result: dict[str, Any]
@@ -126,6 +129,7 @@ class Measured:
     counted: Mapping[str, Ranking]
     checkpoint: Checkpoint
     subject: Subject
+    figures: Figures
 
 
 def evaluate_dataset(
@@ -174,6 +178,7 @@ def evaluate_dataset(
         else:
             best = _last(ranking["no_bias"], checkpoint)
         subject = Subject(checkpoint, options, sought, ranking, best, view, comparisons.get(name, ()))
+        figures = _figures(chosen, subject)
         result: dict[str, Any] = {
             "dataset": data.name,
             "embedding": name,
@@ -187,18 +192,23 @@ def evaluate_dataset(
             "tokens": options.tokens,
             "skipped": sum(data.left_out.values()) + int((refs.words.sizes == 0).sum()),
             "device": options.device,
-            "metrics": _figures(chosen, subject),
+            "metrics": _printed(figures),
             "most_frequent_words": _most_frequent(chosen, subject),
         }
         for metric in chosen:
             result |= metric.beside(subject)
         if missing:
             result["not_computed"] = missing
-        yield Measured(result, list(data.texts.values()), refs, ranked[name], ranking, checkpoint, subject)
+        yield Measured(result, list(data.texts.values()), refs, ranked[name], ranking, checkpoint, subject, figures)
 
 
-def _figures(chosen: Iterable[Metric], subject: Subject) -> dict[str, Any]:
-    return {key: value for metric in chosen for key, value in metric.measure(subject).items()}
+def _figures(chosen: Iterable[Metric], subject: Subject) -> Figures:
+    return {key: sides for metric in chosen for key, sides in metric.measure(subject).items()}
+
+
+def _printed(figures: Figures) -> dict[str, Any]:
+    """Return the JSON of the figures that a record has; a curve has no entry in FIGURES."""
+    return {key: as_record(sides) for key, sides in figures.items() if key not in FIGURES or FIGURES[key].printed}
 
 
 def _most_frequent(chosen: Sequence[Metric], subject: Subject) -> dict[str, Any]:
@@ -211,8 +221,9 @@ def _most_frequent(chosen: Sequence[Metric], subject: Subject) -> dict[str, Any]
     ranked = Ranking(np.broadcast_to(best, (len(refs), best.shape[1])), np.empty((0, 0), np.float32))
     frequent = replace(subject, ranking={"": ranked}, shown=_last(ranked, checkpoint))
     found = _figures([metric for metric in chosen if metric.of_ranking], frequent)
-    found.pop("known_words", None)  # of the sentences, whatever the ranking
-    return {key: value.get("", value) for key, value in found.items()}
+    return {
+        key: as_record(sides) for key, sides in found.items() if key not in FIGURES or not FIGURES[key].of_sentences
+    }
 
 
 def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, Any]]:

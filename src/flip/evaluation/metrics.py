@@ -1,13 +1,14 @@
-"""Metrics: how much of a sentence the ranked words recover. Every one is a mean over sentences with standard error."""
+"""Metrics: how much of a sentence the ranked words recover."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flip.evaluation.measurements import Curve, Means, as_record
 from flip.evaluation.word_ranking import REPEATED, Ranking, rank
 from flip.text.bow import Bags, bags_of_indices
 from flip.text.references import ReferenceReader
@@ -15,6 +16,7 @@ from flip.text.references import ReferenceReader
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from flip.evaluation.measurements import Measurement
     from flip.model.linear import Model
     from flip.text.tokenize import TokenSource
     from flip.text.vocabulary import Vocabulary
@@ -36,33 +38,6 @@ class References:
 
     def __len__(self) -> int:
         return len(self.words)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over n sentences and its standard error (0 for n = 1).
-
-    spread: std (of n - 1), median, min and max of the sentences' values, where each has one.
-    """
-
-    mean: float
-    se: float
-    n: int
-    spread: Mapping[str, float] = field(default_factory=dict, compare=False)
-
-    @classmethod
-    def of(cls, values: NDArray[np.floating[Any]]) -> Estimate:
-        """Of one value a sentence; NaN where there is no sentence."""
-        n = len(values)
-        if not n:
-            return cls(float("nan"), float("nan"), 0)
-        std = float(values.std(ddof=1)) if n > 1 else 0.0
-        spread = {"median": float(np.median(values)), "min": float(values.min()), "max": float(values.max())}
-        return cls(float(values.mean()), float(std / np.sqrt(n)), n, {"std": std} | spread)
-
-    def to_dict(self) -> dict[str, float | int]:
-        """As in the JSON of `flip eval`."""
-        return {"mean": self.mean, "se": self.se, "n": self.n, **self.spread}
 
 
 def references(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource = "vocabulary") -> References:
@@ -146,13 +121,14 @@ def precision_recall(
 
 def precision_recall_curve(
     hit: NDArray[np.bool_], tokens: NDArray[np.int64], depth: int = DEPTH, repeated: NDArray[np.bool_] | None = None
-) -> dict[str, list[Any]]:
-    """Means at N = 1..depth: `{"n": [...], "precision": [...], "recall": [...], "f1": [...]}`."""
-    points = [precision_recall(hit, tokens, n, repeated) for n in range(1, depth + 1)]
-    means = {
-        name: [Estimate.of(getattr(point, name)).mean for point in points] for name in ("precision", "recall", "f1")
-    }
-    return {"n": list(range(1, depth + 1))} | means
+) -> Curve:
+    """Return precision, recall and F1 at N = 1..depth."""
+    depths = range(1, depth + 1)
+    points = [precision_recall(hit, tokens, n, repeated) for n in depths]
+    names = ("precision", "recall", "f1")
+    return Curve(
+        "n", depths, {name: [Means.at(tokens > 0, getattr(point, name)) for point in points] for name in names}
+    )
 
 
 def average_precision(hit: NDArray[np.bool_], tokens: NDArray[np.int64], depth: int = DEPTH) -> NDArray[np.float64]:
@@ -173,48 +149,49 @@ def ranking_metrics(
     *,
     metrics: Sequence[str] = METRICS,
     topn: int = 10,
-) -> dict[str, Any]:
-    """Metrics by name and side: `{"accuracy": {"bias": {mean, se, n}, "no_bias": ...}, ...}`.
+) -> dict[str, dict[str, Measurement]]:
+    """Return metrics by name and side.
 
     Args:
-        ranking: by side, from `rank`; as deep as `depth_for` says.
+        ranking: by side, from `rank`; as deep as `depth_for` returns.
         refs: of the same n sentences.
         metrics: of accuracy, pr (precision, recall, f1, average_precision) and curve.
         topn: N of precision, recall and F1.
     """
-    result: dict[str, dict[str, Any]] = {}
+    result: dict[str, dict[str, Measurement]] = {}
     for side, ranked in ranking.items():
         hit = hits(ranked.words, refs.words, vocabulary_size)
         repeated = again if (again := ranked.words == REPEATED).any() else None
-        values: dict[str, NDArray[np.float64]] = {}
+        values: dict[str, Measurement] = {}
         if "accuracy" in metrics:
-            values["accuracy"] = accuracy(hit, refs.words)
+            values["accuracy"] = Means.of(within(hit, refs.words).sum(axis=1), refs.words.sizes)
         if "pr" in metrics:
-            values |= vars(precision_recall(hit, refs.tokens, topn, repeated))
-            values["average_precision"] = average_precision(hit, refs.tokens)
-        for name, of_sentences in values.items():
-            result.setdefault(name, {})[side] = Estimate.of(of_sentences).to_dict()
+            found = vars(precision_recall(hit, refs.tokens, topn, repeated))
+            found["average_precision"] = average_precision(hit, refs.tokens)
+            values |= {name: Means.at(refs.tokens > 0, of_sentences) for name, of_sentences in found.items()}
         if "curve" in metrics:
-            result.setdefault("curve", {})[side] = precision_recall_curve(hit, refs.tokens, repeated=repeated)
+            values["curve"] = precision_recall_curve(hit, refs.tokens, repeated=repeated)
+        for name, value in values.items():
+            result.setdefault(name, {})[side] = value
     return result
 
 
-def word_shares(ranking: Mapping[str, Ranking], refs: References, vocabulary_size: int) -> dict[str, Any]:
-    """`known_words`, the share of a sentence's distinct words that the vocabulary has, and `all_words`, that found.
+def word_shares(
+    ranking: Mapping[str, Ranking], refs: References, vocabulary_size: int
+) -> dict[str, dict[str, Measurement]]:
+    """Return `known_words`, the share of a sentence's words that the vocabulary has, and `all_words`, that found.
 
-    Found are those among the top k, k the number of its known words: accuracy counts the same words, over k alone.
-    Sentences without a word are left out.
+    Found are those among the top k, k the number of its known words: accuracy counts the same words, over k alone. A
+    sentence without a word does not count.
     """
-    counted = refs.tokens > 0
-    m = refs.tokens[counted]
-    result: dict[str, Any] = {"known_words": Estimate.of(refs.words.sizes[counted] / m).to_dict()}
-    result["all_words"] = {
-        side: Estimate.of(
-            within(hits(ranked.words, refs.words, vocabulary_size), refs.words).sum(axis=1)[counted] / m
-        ).to_dict()
+    found = {
+        side: within(hits(ranked.words, refs.words, vocabulary_size), refs.words).sum(axis=1)
         for side, ranked in ranking.items()
     }
-    return result
+    return {
+        "known_words": {"": Means.of(refs.words.sizes, refs.tokens)},
+        "all_words": {side: Means.of(count, refs.tokens) for side, count in found.items()},
+    }
 
 
 def depth_for(refs: References, topn: int) -> int:
@@ -231,7 +208,12 @@ def evaluate(
     topn: int = 10,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """Ranks the words of finite embeddings (n, d), with b (eq. 5) and without: `ranking_metrics` and `word_shares`."""
+    """Rank the words of finite embeddings (n, d), with b (eq. 5) and without, and measure what is found.
+
+    Returns:
+        The JSON of `ranking_metrics` and `word_shares`: `{"accuracy": {"bias": {"mean", "se", "n", ...}, ...}, ...}`.
+    """
     ranking = rank(model, embeddings, depth_for(refs, topn), device=device)
     size = model.vocabulary_size
-    return ranking_metrics(ranking, refs, size, metrics=metrics, topn=topn) | word_shares(ranking, refs, size)
+    found = ranking_metrics(ranking, refs, size, metrics=metrics, topn=topn) | word_shares(ranking, refs, size)
+    return {name: as_record(sides) for name, sides in found.items()}

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.evaluation.comparison import Recovered
-from flip.evaluation.entities import entity_recall
-from flip.evaluation.metrics import hits
-from flip.evaluation.probabilities import calibration_gaps
+from flip.evaluation.measurements import SIDES, SentenceValues, main_side
+from flip.evaluation.registry import ACCURACY, FIGURES
 from flip.evaluation.word_changes import FEWEST, WordChange, word_changes
-from flip.evaluation.word_ranking import Ranking, rank, without_repetitions
+from flip.evaluation.word_ranking import rank, without_repetitions
 from flip.text.bow import bags_of_indices
 from flip.text.references import ReferenceReader
 
@@ -28,15 +27,9 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2000
 SHARED = "shared_accuracy"
-NAMES = "names"  # strict recall, of the words that `flip explain` shows: without b, encoders are not centred alike
-# As a table of several models heads them; those that a model has.
-HEADINGS: Mapping[str, str] = {
-    "accuracy": "accuracy",
-    SHARED: "shared",
-    "all_words": "all words",
-    "content_recall": "content",
-    NAMES: "names",
-    "calibration_error": "calibration",
+# Of a table of several models; those that a model has.
+HEADINGS: Mapping[str, str] = {"accuracy": "accuracy", SHARED: "shared"} | {
+    name: figure.beside for name, figure in FIGURES.items() if figure.beside is not None
 }
 _BLOCK = 1 << 23  # counts of resamples held at a time
 
@@ -100,19 +93,19 @@ def side_by_side(measured: Sequence[Measured], seed: int = 0, resamples: int = R
     """
     shared = _shared(measured)
     recovered = [_recovered(one) for one in measured] if shared is None else _of_shared(measured, shared)
-    sums = [_figures(one) for one in measured]
+    sums = [_values(one) for one in measured]
     if shared is not None:
         for one, common in zip(sums, recovered, strict=True):
-            one[SHARED] = _found_of(common)
+            one[SHARED] = common.shares(_side(common))
     first: dict[str, int] = {}
     copies = np.array([first.setdefault(text, len(first)) for text in measured[0].texts], np.int64)
     sums = [{name: figure.together(copies) for name, figure in one.items()} for one in sums]
     drawn = _drawn(len(first), resamples, seed)
-    parts = [{name: [figure.of(None)] for name, figure in one.items()} for one in sums]
+    parts = [{name: [figure.weighted(None)] for name, figure in one.items()} for one in sums]
     for weights in drawn:
         for resamples_of, one in zip(parts, sums, strict=True):
             for name, figure in one.items():
-                resamples_of[name].append(figure.of(weights))
+                resamples_of[name].append(figure.weighted(weights))
     found = [{name: np.concatenate(values) for name, values in one.items()} for one in parts]  # the value, resamples
     figures = [
         {name: _interval(values[name], sums[i][name].sentences) for name in HEADINGS if name in values}
@@ -145,50 +138,6 @@ def _gap(found: Floats, unlike: int) -> Interval:
     return gap if unlike >= FEWEST else replace(gap, low=min(gap.low, 0.0), high=max(gap.high, 0.0))
 
 
-@dataclass(frozen=True)
-class _Sums:
-    """A figure as sums over sentences, |parts| over counts, so that weights of the sentences give it too.
-
-    parts: (n, c).  counts: (n,).
-    """
-
-    parts: Floats
-    counts: Floats
-
-    @property
-    def sentences(self) -> int:
-        """How many count."""
-        return int(np.count_nonzero(self.counts))
-
-    def together(self, groups: NDArray[np.int64]) -> _Sums:
-        """The same sums over groups of sentences. groups: (n,), from 0."""
-        n = int(groups.max(initial=-1)) + 1
-        parts, counts = np.zeros((n, self.parts.shape[1])), np.zeros(n)
-        np.add.at(parts, groups, self.parts)
-        np.add.at(counts, groups, self.counts)
-        return _Sums(parts, counts)
-
-    def unlike(self, other: _Sums) -> int:
-        """In how many sentences it is not the same as another."""
-        return int(((self.parts != other.parts).any(axis=1) | (self.counts != other.counts)).sum())
-
-    def of(self, weights: Floats | None) -> Floats:
-        """(R,) for weights (R, n); None is every sentence once."""
-        parts, counts = (
-            (self.parts.sum(axis=0)[None], self.counts.sum()[None])
-            if weights is None
-            else (weights @ self.parts, weights @ self.counts)
-        )
-        with np.errstate(invalid="ignore"):  # no sentence counts: NaN
-            return np.asarray(np.abs(parts).sum(axis=1) / counts)
-
-
-def _mean(found: Numbers, sizes: Numbers) -> _Sums:
-    """The mean of found / sizes over the sentences that have any."""
-    counted = sizes > 0
-    return _Sums((np.where(counted, found / np.maximum(sizes, 1), 0.0))[:, None], counted.astype(np.float64))
-
-
 def _drawn(n: int, resamples: int, seed: int) -> Iterator[Floats]:
     """How often each of n sentences is drawn: (R, n), in blocks."""
     rng = np.random.default_rng(seed)
@@ -200,35 +149,14 @@ def _drawn(n: int, resamples: int, seed: int) -> Iterator[Floats]:
 
 
 def _side(recovered: Recovered) -> str:
-    return "bias" if "bias" in recovered.ranking else "no_bias"
+    return next(side for side in SIDES if side in recovered.ranking)
 
 
-def _found_of(recovered: Recovered) -> _Sums:
-    return _mean(recovered.hit(_side(recovered)).sum(axis=1), recovered.words.sizes)
-
-
-def _figures(one: Measured) -> dict[str, _Sums]:
-    """The figures of HEADINGS that were measured."""
-    subject, metrics = one.subject, one.result["metrics"]
-    size, topn, refs = subject.size, subject.options.topn, one.refs
-    recovered = _recovered(one)
-    found = {"accuracy": _found_of(recovered)}
-    found["all_words"] = _mean(recovered.hit(_side(recovered)).sum(axis=1), refs.tokens)
-    if "content_recall" in metrics:
-        content = subject.sought.content
-        top = hits(subject.shown.words[:, :topn], content.words, size)
-        found["content_recall"] = _mean(top.sum(axis=1), content.tokens)
-    if "entity_recall_strict" in metrics:
-        entities = subject.sought.entities
-        named = np.bincount(entities.sentence, minlength=len(refs)) > 0
-        recall = np.zeros(len(refs))
-        recall[named] = entity_recall(subject.shown.words[:, :topn], entities, size)[0][:, -1]
-        found[NAMES] = _mean(recall, named.astype(np.float64))
-    if "calibration_error" in metrics:
-        shown = Ranking(subject.shown.words[:, :topn], subject.shown.scores[:, :topn])
-        gaps = calibration_gaps(shown, refs, size)
-        found["calibration_error"] = _Sums(gaps, np.full(len(gaps), float(shown.words.shape[1])))
-    return found
+def _values(one: Measured) -> dict[str, SentenceValues]:
+    """Return the measured figures of HEADINGS; those of accuracy whatever was asked for."""
+    figures = {**ACCURACY.measure(one.subject), **one.figures}
+    found = {name: main_side(sides) for name, sides in figures.items() if name in HEADINGS}
+    return {name: values for name, values in found.items() if isinstance(values, SentenceValues)}
 
 
 def _shared(measured: Sequence[Measured]) -> frozenset[str] | None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flip.errors import InputError, UnavailableError, UsageError
+from flip.evaluation.measurements import main_side
+from flip.evaluation.registry import FIGURES
 from flip.evaluation.word_recall import bands_as_text
 from flip.files import replacing
 
@@ -22,7 +24,9 @@ _FORMATS = (".svg", ".png", ".pdf")
 # Legible on white and on black.
 _COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#c43c8a", "#8c6bb1", "#a6761d", "#d62728", "#5f8f1f")
 _MARKERS = "osD^vP<>"
-_FIGURES = {"accuracy": ("o", "accuracy over known words"), "content_recall": ("D", "content-word recall")}
+_MARKED = {  # marker and name of the figures that are drawn with intervals
+    name: (figure.marker, figure.heading.removesuffix(" at {n}")) for name, figure in FIGURES.items() if figure.marker
+}
 _FREQUENT = "#888888"  # the most frequent words, whatever the sentence
 _INK = "#010203"  # of text and axes; replaced by the page's own colour in the report
 _LONGEST = 36  # characters of a name
@@ -98,7 +102,7 @@ def names_of(results: Sequence[Result]) -> list[str]:
 
 def _panels(results: Sequence[Result]) -> Iterator[Panel]:
     several = len(results) > 1
-    if any(_estimate(one, key) for one in results for key in _FIGURES):
+    if any(_estimate(one, key) for one in results for key in _MARKED):
         yield Panel("Figures with 95% intervals", lambda axes: _figures(axes, results), False)
     if any("recall_by_frequency" in one["metrics"] for one in results):
         yield Panel("Recall by word frequency", lambda axes: _by_frequency(axes, results), several)
@@ -176,17 +180,11 @@ def _shortened(name: str) -> str:
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST // 3]}…{name[-2 * _LONGEST // 3 :]}"
 
 
-def _side(sides: dict[str, Any] | None) -> str | None:
-    """The side that a figure is drawn of: with b, where there is one."""
-    return next((side for side in ("bias", "no_bias") if sides and side in sides), None)
-
-
 def _estimate(result: Result, key: str) -> dict[str, float] | None:
     """Mean and standard error of a figure, with b where it has sides; None where it was not measured."""
-    found = result["metrics"].get(key)
-    if found and (side := _side(found)):
-        found = found[side]
-    return found if found and found.get("n") else None
+    found = result["metrics"].get(key, {})
+    found = main_side(found) or found
+    return found if found.get("n") else None
 
 
 def _figures(axes: Axes, results: Sequence[Result]) -> None:
@@ -195,7 +193,7 @@ def _figures(axes: Axes, results: Sequence[Result]) -> None:
         axes.annotate(
             label, (0, i), xycoords=("axes fraction", "data"), xytext=(2, 5), textcoords="offset points", fontsize=8
         )
-        found = [(one["mean"], one["se"], marker) for key, (marker, _) in _FIGURES.items()
+        found = [(one["mean"], one["se"], marker) for key, (marker, _) in _MARKED.items()
                  if (one := _estimate(result, key))]  # fmt: skip
         for j, (mean, error, marker) in enumerate(sorted(found)):
             axes.errorbar(mean, i, xerr=_NORMAL * error, fmt=marker, markersize=5, capsize=3, color=colour)
@@ -203,7 +201,7 @@ def _figures(axes: Axes, results: Sequence[Result]) -> None:
                 f"{100 * mean:.1f}", (mean, i), xytext=(0, -12), textcoords="offset points", fontsize=8,
                 ha="center" if len(found) == 1 else ("right", "left")[j],  # away from each other
             )  # fmt: skip
-    for key, (marker, said) in _FIGURES.items():
+    for key, (marker, said) in _MARKED.items():
         if any(_estimate(one, key) for one in results):
             axes.plot([], [], marker, color=_FREQUENT, label=said)
     axes.set_yticks(range(len(results)), [""] * len(results))
@@ -215,8 +213,8 @@ def _figures(axes: Axes, results: Sequence[Result]) -> None:
 
 def _by_frequency(axes: Axes, results: Sequence[Result]) -> None:
     """With b, where there is one. The bands of all models are the same, but not each has words of every one."""
-    bands = [one["metrics"].get("recall_by_frequency") for one in results]
-    drawn = [(sides[side], look) for sides, look in zip(bands, _looks(results), strict=True) if (side := _side(sides))]
+    bands = [main_side(one["metrics"].get("recall_by_frequency", {})) for one in results]
+    drawn = [(band, look) for band, look in zip(bands, _looks(results), strict=True) if band]
     least = sorted({n for band, _ in drawn for n in band["least"]})
     for band, (colour, marker) in drawn:
         places = [least.index(n) for n in band["least"]]

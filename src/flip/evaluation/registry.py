@@ -16,14 +16,13 @@ if TYPE_CHECKING:
 
     from flip.evaluation.content import ContentWords
     from flip.evaluation.entities import Entities, EntityRow
+    from flip.evaluation.measurements import Figures
     from flip.evaluation.metrics import References
     from flip.evaluation.word_ranking import Ranking
     from flip.model.checkpoint import Checkpoint
     from flip.text.bow import Bags
     from flip.text.tokenize import TokenSource
     from flip.text.vocabulary import Vocabulary
-
-Figures = dict[str, Any]  # Estimates as dictionaries, by name; by side below it, where a metric has sides
 
 
 @dataclass(frozen=True)
@@ -118,21 +117,37 @@ class Setting:
 
 @dataclass(frozen=True)
 class Figure:
-    """How a figure is shown. decimals: of what is no fraction; None is in percent."""
+    """How a figure is shown.
+
+    heading: in the table of a model; `{n}` in it is the N of --topn.
+    beside: in the table of several models, with its interval; None leaves it out there.
+    decimals: of a number that is not a fraction; None is in percent, and lets the gate compare it.
+    printed: whether the record has it.
+    lower_is_better: for the gate.
+    of_sentences: whether it is the same for every ranking of their words.
+    marker: its sign in the plot of figures; None leaves it out there.
+    """
 
     heading: str
+    beside: str | None = None
     decimals: int | None = None
+    printed: bool = True
+    lower_is_better: bool = False
+    of_sentences: bool = False
+    marker: str | None = None
 
 
 @dataclass(frozen=True)
 class Metric:
     """One metric, or several that are measured together.
 
-    figures: how each is shown; a `{n}` in a heading is the N of --topn. Curves have none: they are drawn.
-    measure: the figures.  beside: further fields of the record.
-    lacks: why it cannot be computed, or None.
-    of_ranking: it asks for a ranking alone, so that the most frequent words can be measured beside it.
-    needs_shown: it looks at `Subject.shown`.
+    figures: how each is shown. Curves have no figure: they are drawn.
+    measure: values of the sentences, by figure and side; the side "" is that of a figure without sides.
+    beside: further fields of the record.
+    lacks: the reason why it cannot be computed, or None.
+    of_ranking: whether it needs only a ranking, so that the most frequent words can be measured too.
+    needs_shown: whether it uses `Subject.shown`.
+    drawn: whether a plot shows it.
     """
 
     name: str
@@ -142,6 +157,7 @@ class Metric:
     lacks: Callable[[Setting], str | None] = field(default=lambda setting: None)
     of_ranking: bool = False
     needs_shown: bool = False
+    drawn: bool = False
 
 
 def _accuracy(subject: Subject) -> Figures:
@@ -175,23 +191,25 @@ def _frequency(subject: Subject) -> Figures:
 def _content(subject: Subject) -> Figures:
     from flip.evaluation.content import content_recall
 
-    return content_recall(subject.shown, subject.sought.content, subject.size, subject.options.topn)
+    found = content_recall(subject.shown, subject.sought.content, subject.size, subject.options.topn)
+    return {name: {"": means} for name, means in found.items()}
 
 
 def _span(subject: Subject) -> Figures:
-    from flip.evaluation.metrics import Estimate, accuracy, hits
+    from flip.evaluation.measurements import Means
+    from flip.evaluation.metrics import hits, within
 
     spans = subject.sought.spans
-    of_sentences = {
-        side: accuracy(hits(ranked.words, spans, subject.size), spans) for side, ranked in subject.ranking.items()
-    }
-    return {"span_accuracy": {side: Estimate.of(values).to_dict() for side, values in of_sentences.items()}}
+    found = {side: within(hits(one.words, spans, subject.size), spans) for side, one in subject.ranking.items()}
+    return {"span_accuracy": {side: Means.of(hit.sum(axis=1), spans.sizes) for side, hit in found.items()}}
 
 
 def _entities(subject: Subject) -> Figures:
-    from flip.evaluation.entities import entity_metrics
+    from flip.evaluation.entities import entity_metrics, names_shown
 
-    return entity_metrics(subject.ranking, subject.sought.entities, subject.size, topn=subject.options.topn)
+    entities, topn = subject.sought.entities, subject.options.topn
+    found = entity_metrics(subject.ranking, entities, subject.size, topn=topn)
+    return found | {"names": {"": names_shown(subject.shown, entities, subject.size, topn)}}
 
 
 def _entity_rows(subject: Subject) -> dict[str, Any]:
@@ -205,7 +223,7 @@ def _perplexity(subject: Subject) -> Figures:
 
     bags = bags_of_words(subject.sought.texts.values(), subject.checkpoint.vocabulary)
     found = perplexity(subject.checkpoint.model, subject.embeddings, bags, subject.options.device)
-    return {"perplexity": found.to_dict()}
+    return {"perplexity": {"": found}}
 
 
 def _calibration(subject: Subject) -> Figures:
@@ -214,14 +232,15 @@ def _calibration(subject: Subject) -> Figures:
 
     refs, topn, threshold = subject.sought.references, subject.options.topn, subject.checkpoint.threshold
     shown = Ranking(subject.shown.words[:, :topn], subject.shown.scores[:, :topn])
-    found = calibration(shown, refs, subject.size)
-    return found | {"threshold_f1": threshold_f1(subject.ranking["bias"], refs, subject.size, threshold)}
+    found = {**calibration(shown, refs, subject.size)}
+    found["threshold_f1"] = threshold_f1(subject.ranking["bias"], refs, subject.size, threshold)
+    return {name: {"": values} for name, values in found.items()}
 
 
 def _sparsity(subject: Subject) -> Figures:
     from flip.evaluation.probabilities import sparsity
 
-    return {"sparsity": {"value": sparsity(subject.checkpoint.model)}}
+    return {"sparsity": {"": sparsity(subject.checkpoint.model)}}
 
 
 def _unscored(setting: Setting) -> str | None:
@@ -240,17 +259,19 @@ def _no_calibration(setting: Setting) -> str | None:
     )
 
 
+ACCURACY = Metric(
+    "accuracy",
+    {
+        "accuracy": Figure("accuracy over known words", beside="accuracy", marker="o"),
+        "known_words": Figure("words known", of_sentences=True),
+        "all_words": Figure("share of all words", beside="all words"),
+    },
+    _accuracy,
+    of_ranking=True,
+    drawn=True,
+)
 METRICS = (
-    Metric(
-        "accuracy",
-        {
-            "accuracy": Figure("accuracy over known words"),
-            "known_words": Figure("words known"),
-            "all_words": Figure("share of all words"),
-        },
-        _accuracy,
-        of_ranking=True,
-    ),
+    ACCURACY,
     Metric(
         "pr",
         {
@@ -262,12 +283,12 @@ METRICS = (
         _precision_recall,
         of_ranking=True,
     ),
-    Metric("curve", {}, _curve, of_ranking=True),
-    Metric("frequency", {}, _frequency),
+    Metric("curve", {}, _curve, of_ranking=True, drawn=True),
+    Metric("frequency", {}, _frequency, drawn=True),
     Metric(
         "content",
         {
-            "content_recall": Figure("content-word recall at {n}"),
+            "content_recall": Figure("content-word recall at {n}", beside="content", marker="D"),
             "content_recall_known": Figure("content-word recall, known words, at {n}"),
         },
         _content,
@@ -284,6 +305,8 @@ METRICS = (
             "entity_f1": Figure("entity F1, all words, at {n}"),
             "entity_f1_strict": Figure("entity F1, strict, at {n}"),
             "entity_f1_partial": Figure("entity F1, partial, at {n}"),
+            # Of the words shown: ranked without b, as encoders are not centred alike.
+            "names": Figure("entity recall, strict, of the words shown", beside="names", printed=False),
         },
         _entities,
         _entity_rows,
@@ -295,12 +318,12 @@ METRICS = (
         beside=lambda subject: {"comparisons": list(subject.comparisons)},
         lacks=lambda setting: None if setting.compared else "needs a second embedding, or --compare RUN",
     ),
-    Metric("perplexity", {"perplexity": Figure("perplexity", 2)}, _perplexity, lacks=_no_perplexity),
+    Metric("perplexity", {"perplexity": Figure("perplexity", decimals=2)}, _perplexity, lacks=_no_perplexity),
     Metric(
         "calibration",
         {
-            "log_loss": Figure("log loss of the words shown", 4),
-            "calibration_error": Figure("expected calibration error"),
+            "log_loss": Figure("log loss of the words shown", decimals=4),
+            "calibration_error": Figure("expected calibration error", beside="calibration", lower_is_better=True),
             "threshold_f1": Figure("F1 of the words above a probability"),
         },
         _calibration,

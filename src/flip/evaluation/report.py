@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flip.evaluation.measurements import main_side
 from flip.evaluation.paired import HEADINGS, as_percent
 from flip.evaluation.plots import heading, inline_svgs, names_of
 from flip.evaluation.registry import FIGURES
@@ -81,7 +82,7 @@ def models_table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]
 def bands_table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
     """Heading and rows of the recall by word frequency, a column for each model, with b where there is one."""
     measured = [one["metrics"].get("recall_by_frequency", {}) for one in results]
-    bands = [sides.get("bias") or sides.get("no_bias") or {} for sides in measured]
+    bands = [main_side(sides) or {} for sides in measured]
     least = sorted({n for band in bands for n in band.get("least", [])})
     rows = []
     for n, text in zip(least, bands_as_text(least), strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from flip.files import os_errors, safe_name, without_mark, write_json
 Record = Mapping[str, Any]  # the JSON object of `flip eval`
 _SIDES = {"": "", "bias": " with b", "no_bias": " without b"}
 _MEASURED_BY = ("n", "sentences", "topn", "tokens")  # fields of a record
-_WORSE_WHEN_HIGHER = ("calibration_error",)
 
 
 def name_of(record: Record) -> str:
@@ -121,20 +120,21 @@ def falls(before: Sequence[Record], now: Sequence[Record], most: float) -> list[
         if name not in known:
             raise InputError(f"the baseline has no record of {name}", f"it has: {'; '.join(known)}")
         _require_measured_alike(known[name], record)
-        values, earlier = dict(_shares(record)), dict(_shares(known[name]))
+        values, earlier = _shares(record), _shares(known[name])
         if not earlier:
             raise InputError(f"{name}: the baseline has no share to look at", "--metrics accuracy, content, or all")
-        for figure, value in earlier.items():
+        for (figure, side), value in earlier.items():
             if value is None:
                 continue
-            measured = values.get(figure)
+            label = figure + _SIDES[side]
+            measured = values.get((figure, side))
             if measured is None:
                 raise InputError(
-                    f"{name}: {figure} is in the baseline, and was not measured", "give the --metrics of the baseline"
+                    f"{name}: {label} is in the baseline, and was not measured", "give the --metrics of the baseline"
                 )
-            worse = measured - value if figure in _WORSE_WHEN_HIGHER else value - measured
+            worse = measured - value if FIGURES[figure].lower_is_better else value - measured
             if worse > most + 1e-12:  # in numbers that are rounded as they are computed
-                found.append(Fall(name, figure, value, measured))
+                found.append(Fall(name, label, value, measured))
     return found
 
 
@@ -149,8 +149,9 @@ def _require_measured_alike(before: Record, now: Record) -> None:
         raise InputError(f"{name_of(now)}: {said}", "measure both alike")
 
 
-def _shares(record: Record) -> Iterator[tuple[str, float | None]]:
-    """The figures that are shares, by name and side; None where no sentence counted."""
+def _shares(record: Record) -> dict[tuple[str, str], float | None]:
+    """Return the figures that are shares, by name and side; None if no sentence counted."""
+    found: dict[tuple[str, str], float | None] = {}
     for name, value in record["metrics"].items():
         if name not in FIGURES or FIGURES[name].decimals is not None or not isinstance(value, dict):
             continue
@@ -160,4 +161,5 @@ def _shares(record: Record) -> Iterator[tuple[str, float | None]]:
                 mean = one["mean"]
                 if mean is not None and (isinstance(mean, bool) or not isinstance(mean, int | float)):
                     raise InputError(f"{name_of(record)}: {name}{said} is {mean!r}, which is no number")
-                yield f"{name}{said}", None if mean is None or mean != mean else float(mean)
+                found[name, side] = None if mean is None or mean != mean else float(mean)
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -83,15 +82,14 @@ def _found(recovered: Recovered, side: str, ids: dict[str, int]) -> tuple[NDArra
 
 @cache
 def sign_test(lost: int, won: int) -> float:
-    """Two-sided exact p of `lost` against `won` where either is as likely.
+    """Return the two-sided exact p of `lost` against `won` if either is as likely.
 
     >>> sign_test(0, 6), sign_test(3, 3)
     (0.03125, 1.0)
     """
-    n = lost + won
-    total = math.lgamma(n + 1) - n * math.log(2)
-    terms = (math.exp(total - math.lgamma(i + 1) - math.lgamma(n - i + 1)) for i in range(min(lost, won) + 1))
-    return min(1.0, round(2 * math.fsum(terms), 12))
+    from scipy.special import bdtr
+
+    return min(1.0, round(2 * float(bdtr(min(lost, won), lost + won, 0.5)), 12))
 
 
 def _discovered(tested: Iterable[WordChange]) -> list[WordChange]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flip.evaluation.measurements import Ratio
 from flip.evaluation.metrics import hits, within
 
 if TYPE_CHECKING:
@@ -17,6 +20,36 @@ if TYPE_CHECKING:
     from flip.text.bow import Bags
 
 BANDS = (1, 2, 5, 10, 25, 100, 500)  # sentences that a word is in, at least
+
+
+@dataclass(frozen=True)
+class Band:
+    """Words that at least so many sentences have, and fewer than the next band's.
+
+    least: fewest sentences.  words: how many different words.  found: of each sentence, those found over those in it.
+    """
+
+    least: int
+    words: int
+    found: Ratio
+
+
+@dataclass(frozen=True)
+class Bands:
+    """The bands that have a word, the rarest words first."""
+
+    bands: Sequence[Band]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return lists with one entry a band; n counts occurrences, of which the recall is a share."""
+        estimates = [band.found.estimate() for band in self.bands]
+        return {
+            "least": [band.least for band in self.bands],
+            "words": [band.words for band in self.bands],
+            "n": [int(band.found.counts.sum()) for band in self.bands],
+            "recall": [one.mean for one in estimates],
+            "se": [one.se for one in estimates],
+        }
 
 
 def found_words(ranked: Ranking, words: Bags, vocabulary_size: int) -> NDArray[np.bool_]:
@@ -31,31 +64,24 @@ def times_found(ranked: Ranking, words: Bags, vocabulary_size: int) -> NDArray[n
     return np.bincount(words.words[found_words(ranked, words, vocabulary_size)], minlength=vocabulary_size)
 
 
-def recall_by_frequency(ranking: Mapping[str, Ranking], words: Bags, vocabulary_size: int) -> dict[str, Any]:
-    """By side, of the known words that so many of the n sentences have: the share of their occurrences that is found.
+def recall_by_frequency(ranking: Mapping[str, Ranking], words: Bags, vocabulary_size: int) -> dict[str, Bands]:
+    """Return, by side, the share of the occurrences of known words that is found, by how many sentences have the word.
 
-    `{"least": [...], "words": [...], "n": [...], "recall": [...], "se": [...]}` with one entry a band that has a word:
-    fewest sentences, different words, occurrences (a word counts once a sentence), and the standard error of the
-    recall, a ratio of two sums over sentences, so that words of one sentence may stand or fall together.
+    A word counts once a sentence.
     """
     frequency = words.document_frequency(vocabulary_size)
     band_of = np.searchsorted(BANDS, frequency, side="right") - 1
     result = {}
     for side, ranked in ranking.items():
         found = found_words(ranked, words, vocabulary_size)
-        bands: dict[str, list[Any]] = {key: [] for key in ("least", "words", "n", "recall", "se")}
+        bands = []
         for i, least in enumerate(BANDS):
             inside = band_of[words.words] == i
-            if not inside.any():
-                continue
-            occurring = np.bincount(words.rows[inside], minlength=len(words))
-            hit = np.bincount(words.rows[inside & found], minlength=len(words))
-            recall = hit.sum() / occurring.sum()
-            error = np.sqrt(np.square(hit - recall * occurring).sum()) / occurring.sum()
-            values = (least, int((band_of == i).sum()), int(occurring.sum()), float(recall), float(error))
-            for key, value in zip(bands, values, strict=True):
-                bands[key].append(value)
-        result[side] = bands
+            if inside.any():
+                occurring = np.bincount(words.rows[inside], minlength=len(words)).astype(np.float64)
+                hit = np.bincount(words.rows[inside & found], minlength=len(words)).astype(np.float64)
+                bands.append(Band(least, int((band_of == i).sum()), Ratio(hit[:, None], occurring, of_sample=False)))
+        result[side] = Bands(bands)
     return result
 
 

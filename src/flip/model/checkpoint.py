@@ -155,7 +155,7 @@ def _require_words(checkpoint: Checkpoint, files: CheckpointFiles) -> None:
     if known not in (None, vocabulary.digest):
         raise InputError(
             f"{files.vocab}: not the words of {checkpoint.name}, or in another order",
-            "it has a vocabulary of its own: leave --vocab out"
+            "it has a vocabulary of its own: leave it out"
             if other
             else "use the vocab.json that the model was trained with; or, where you renamed words yourself, remove "
             f'"words_sha256" from {CONFIG_FILE}',

@@ -132,7 +132,7 @@ def _complete(model: Path, vocab: Path | None) -> CheckpointFiles:
     own = beside(VOCAB_FILE)
     vocab = vocab or own
     if vocab is None:
-        raise InputError(f"{model}: no {VOCAB_FILE} beside it", "name the vocabulary: --vocab FILE.json")
+        raise InputError(f"{model}: no {VOCAB_FILE} beside it", "put the vocabulary of the model there")
     return CheckpointFiles(model, vocab, own, beside(CONFIG_FILE))
 
 

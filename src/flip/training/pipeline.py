@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.device import flush_denormals
-from flip.evaluation.metrics import DEPTH, Estimate, References, accuracy, evaluate, hits, references
+from flip.evaluation.measurements import Estimate
+from flip.evaluation.metrics import DEPTH, References, accuracy, evaluate, hits, references
 from flip.evaluation.probabilities import threshold_f1
 from flip.evaluation.word_ranking import rank
 from flip.model.card import write_card
@@ -185,7 +186,7 @@ def measured(
     }
     if config.objective == "bernoulli":
         ranked = rank(model, u, DEPTH, bias_weights={"bias": 1.0}, device=device)["bias"]
-        found["threshold"] = threshold_f1(ranked, refs, model.vocabulary_size)["threshold"]
+        found["threshold"] = threshold_f1(ranked, refs, model.vocabulary_size).about["threshold"]
     return found
 
 

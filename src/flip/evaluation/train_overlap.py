@@ -10,7 +10,7 @@ from flip.errors import FlipError
 from flip.model.checkpoint import Checkpoint
 
 
-def seen(texts: Iterable[str], checkpoint: Checkpoint) -> set[str]:
+def train_overlap(texts: Iterable[str], checkpoint: Checkpoint) -> set[str]:
     """Those of some sentences that a model was trained on, but for capitals and white space.
 
     None where its config.json names no data, as that of a bundled model, or they are not there any more.

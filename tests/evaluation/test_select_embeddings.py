@@ -9,7 +9,7 @@ import pytest
 from flip.data.manifest import Dataset, EmbeddingFile
 from flip.encoders.identity import EncoderIdentity
 from flip.errors import InputError
-from flip.evaluation.matching import embeddings_of
+from flip.evaluation.select_embeddings import select_embeddings
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
 from flip.model.linear import LogLinear
@@ -43,28 +43,28 @@ def ids(found: list[list[EmbeddingFile]]) -> list[list[str]]:
 def test_each_model_has_the_embedding_of_its_encoder_or_else_of_its_dimension(dataset) -> None:
     data = dataset(("a", 4, "labse"), ("b", 4, "minilm"), ("c", 6, None))
     models = [checkpoint("m", 4, "minilm"), checkpoint("l", 4, "labse"), checkpoint("o", 6)]
-    assert ids(embeddings_of(data, models)) == [["b"], ["a"], ["c"]]
-    assert ids(embeddings_of(data, models[:1])) == [["b"]]
+    assert ids(select_embeddings(data, models)) == [["b"], ["a"], ["c"]]
+    assert ids(select_embeddings(data, models[:1])) == [["b"]]
 
 
 def test_views_of_the_same_sentences_are_for_all_models(dataset) -> None:
     data = dataset(("text", 4, "sonar"), ("speech", 4, None))
     models = [checkpoint("r8", 4, "sonar"), checkpoint("r4", 4, "sonar"), checkpoint("unknown", 4)]
-    assert ids(embeddings_of(data, models)) == [["text", "speech"]] * 3
+    assert ids(select_embeddings(data, models)) == [["text", "speech"]] * 3
 
 
 def test_what_fits_not_or_too_often_is_said(dataset) -> None:
     wide = dataset(("wide", 6, None))
     with pytest.raises(InputError, match=r"wide\.npy has 6 dimensions; the checkpoint expects 4"):
-        embeddings_of(wide, [checkpoint("m", 4)])
+        select_embeddings(wide, [checkpoint("m", 4)])
     data = dataset(("wide", 6, None), ("other", 4, "labse"))
     with pytest.raises(InputError, match="no embedding of dataset 'test' fits m: .*6 dimensions.*labse"):
-        embeddings_of(data, [checkpoint("o", 6), checkpoint("m", 4, "minilm")])
+        select_embeddings(data, [checkpoint("o", 6), checkpoint("m", 4, "minilm")])
     several = dataset(("x", 4, None), ("y", 4, None), ("wide", 6, None))
     with pytest.raises(InputError, match="several embeddings of dataset 'test' fit m: x, y"):
-        embeddings_of(several, [checkpoint("m", 4, "minilm"), checkpoint("o", 6)])
+        select_embeddings(several, [checkpoint("m", 4, "minilm"), checkpoint("o", 6)])
     one = dataset(("z", 4, None))
     with pytest.raises(InputError, match="does not say which encoder made it, and of m and l only one"):
-        embeddings_of(one, [checkpoint("m", 4, "minilm"), checkpoint("l", 4, "labse")])
+        select_embeddings(one, [checkpoint("m", 4, "minilm"), checkpoint("l", 4, "labse")])
     with pytest.raises(InputError, match="no embedding of dataset 'test' fits m: it has none"):
-        embeddings_of(dataset(), [checkpoint("m", 4)])
+        select_embeddings(dataset(), [checkpoint("m", 4)])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from flip.model.checkpoint import Checkpoint
 
 
-def embeddings_of(dataset: Dataset, checkpoints: Sequence[Checkpoint]) -> list[list[EmbeddingFile]]:
+def select_embeddings(dataset: Dataset, checkpoints: Sequence[Checkpoint]) -> list[list[EmbeddingFile]]:
     """For each model the embeddings that it is measured on.
 
     Those that all models can read are views of the same sentences (speech and text, two languages), and every model is
