@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from console import masked, run, sessions, shortened
+from flip.cli.app import group
+from flip.cli.config import commands_of
 
 pytestmark = pytest.mark.slow
 
