@@ -20,7 +20,7 @@ from flip import Vocabulary, load_encoder
 from flip.encoders.base import encode
 from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
 from flip.evaluation.metrics import references
-from flip.evaluation.registry import EvaluationOptions
+from flip.evaluation.subject import EvaluationOptions
 from flip.inputs.embedding_files import open_embeddings, read_sentences
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
@@ -88,7 +88,7 @@ def trained(u: Any, texts: Sequence[str], vocabulary: Vocabulary, work: Path, wh
     data = EvaluationData("kept aside", {"minilm": test}, dict(enumerate(lines)), {})
     asked = EvaluationOptions(("accuracy", "content"))
     (one,) = evaluate_dataset(Checkpoint(trainer.best, vocabulary, config), data, asked)
-    metrics = one.result["metrics"]
+    metrics = one.result.to_dict()["metrics"]
     return {"accuracy": metrics["accuracy"]["bias"]["mean"], "content_recall": metrics["content_recall"]["mean"]}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import typer
 
 from flip.cli import eval_audit
 from flip.cli.command import command
-from flip.cli.eval_compare import compare, draw_comparison
+from flip.cli.eval_compare import draw_comparison
 from flip.cli.eval_encoders import encoders_on_sentences
 from flip.cli.eval_models import Case, trained_models
 from flip.cli.options import WORSE
@@ -58,6 +59,7 @@ def evaluate(
 def _evaluate(settings: Settings, out: Output, of_encoders: bool) -> None:
     from flip.errors import UsageError
     from flip.evaluation.entities import read_entities
+    from flip.evaluation.paired import side_by_side
     from flip.evaluation.plots import draw_plots
     from flip.evaluation.registry import named
     from flip.evaluation.results import read_results, write_results
@@ -70,21 +72,23 @@ def _evaluate(settings: Settings, out: Output, of_encoders: bool) -> None:
     entities = read_entities(own.entities) if own.entities else None
     cases = encoders_on_sentences(settings, out) if of_encoders else trained_models(settings, out)
     by_case = _measured(cases, entities, settings, of_encoders, out)
-    measured = [one for of_case in by_case for one in of_case]
-    results = [one.result for one in measured]
     together = of_encoders or len(cases) > 1
     views = list(zip(*by_case, strict=True))  # of each view of the sentences, what every model makes of it
-    compared = [compare(view, settings.seed) for view in views] if together or own.results or own.report else []
-    for one in results:
+    compared = [side_by_side(view, settings.seed) for view in views] if together or own.results or own.report else []
+    if compared:
+        by_case = [list(of_case) for of_case in zip(*(one.measured for one in compared), strict=True)]
+    measured = [one for of_case in by_case for one in of_case]
+    results = [one.result.to_dict() for one in measured]
+    for record in results:
         if not out.human:
-            out.record(one)
+            out.record(record)
         elif not together or "metrics" in settings.named:
-            _draw(out, one, own)
-    for view, differences in zip(views, compared, strict=bool(compared)):
+            _draw(out, record, own)
+    for one in compared:
         if out.human and together:
-            draw_comparison([one.result for one in view], differences, own.topn, out)
-        elif not out.human and len(view) > 1:
-            out.record(differences)
+            draw_comparison([model.result.to_dict() for model in one.measured], one.to_dict(), own.topn, out)
+        elif not out.human and len(one.measured) > 1:
+            out.record(one.to_dict())
     _explain_gaps(results, out)
     if own.details:
         _write_details(own.details, measured, own.topn, out)
@@ -130,7 +134,7 @@ def _measured(
     from flip.device import torch_device
     from flip.evaluation.entities import names_by_rule
     from flip.evaluation.evaluate import evaluate_dataset
-    from flip.evaluation.registry import EvaluationOptions
+    from flip.evaluation.subject import EvaluationOptions
 
     own, several = settings.eval, len(cases) > 1
     device = str(torch_device(settings.device))
@@ -148,9 +152,10 @@ def _measured(
             own.topn, own.tokens, entities, device,
         )  # fmt: skip
         others = [one for of_case in found for one in of_case] if is_first else []
-        found.append(list(evaluate_dataset(case.checkpoint, case.data, options, others, case.splice)))
-        for one in found[-1]:
-            one.result.update(_about(case, one.result["embedding"]))
+        measured = evaluate_dataset(case.checkpoint, case.data, options, others, case.splice)
+        found.append(
+            [replace(one, result=replace(one.result, about=_about(case, one.result.embedding))) for one in measured]
+        )
     return [found[-1], *found[:-1]]
 
 

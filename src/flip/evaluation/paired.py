@@ -31,6 +31,7 @@ SHARED = "shared_accuracy"
 HEADINGS: Mapping[str, str] = {"accuracy": "accuracy", SHARED: "shared"} | {
     name: figure.beside for name, figure in FIGURES.items() if figure.beside is not None
 }
+_LISTED = 20  # words of a difference, on either side
 _BLOCK = 1 << 23  # counts of resamples held at a time
 
 
@@ -62,23 +63,62 @@ def as_percent(interval: Mapping[str, float | None] | None, decimals: int = 1) -
 
 @dataclass(frozen=True)
 class Difference:
-    """What a model has more than the first, by figure, and the words that it finds more often or less often."""
+    """Figures of a model less those of the first, and the words that it finds more often or less often."""
 
+    model: str
+    embedding: str
     figures: Mapping[str, Interval]
     words: Sequence[WordChange]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry of `differences`: the 20 words with the largest gain, and the 20 with the largest loss."""
+        more = [word for word in self.words if word.change > 0]
+        fewer = [word for word in reversed(self.words) if word.change < 0]
+        lists = {"found_more_often": more, "found_less_often": fewer}
+        return {
+            "model": self.model,
+            "embedding": self.embedding,
+            "figures": {name: interval.to_dict() for name, interval in self.figures.items()},
+            **{
+                name: {"words": [word.to_dict() for word in words[:_LISTED]], "in_all": len(words)}
+                for name, words in lists.items()
+            },
+        }
 
 
 @dataclass(frozen=True)
 class SideBySide:
     """Models on the same sentences.
 
-    figures: of each, by name.  differences: of all but the first.
-    shared: how many words all of them know, where they do not know the same words.
+    measured: each, with the intervals of its figures.  differences: of all but the first.
+    shared: how many words all of them know; None if they know the same words.
+    resamples, seed: of the bootstrap.
     """
 
-    figures: Sequence[Mapping[str, Interval]]
+    measured: Sequence[Measured]
     differences: Sequence[Difference]
     shared: int | None
+    resamples: int
+    seed: int
+
+    @property
+    def figures(self) -> list[Mapping[str, Interval]]:
+        """The intervals of each model's figures, by name."""
+        return [one.result.intervals or {} for one in self.measured]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record of the differences to the first model that `flip eval --json` prints."""
+        first = self.measured[0].result
+        return {
+            "dataset": first.dataset,
+            "model": first.model,
+            "embedding": first.embedding,
+            "n": first.n,
+            "resamples": self.resamples,
+            "seed": self.seed,
+            **({} if self.shared is None else {"shared_words": self.shared}),
+            "differences": [one.to_dict() for one in self.differences],
+        }
 
 
 def side_by_side(measured: Sequence[Measured], seed: int = 0, resamples: int = RESAMPLES) -> SideBySide:
@@ -115,8 +155,12 @@ def side_by_side(measured: Sequence[Measured], seed: int = 0, resamples: int = R
     for i, values in enumerate(found[1:], start=1):
         both = [name for name in HEADINGS if name in values and name in found[0]]
         gaps = {name: _gap(values[name] - found[0][name], sums[i][name].unlike(sums[0][name])) for name in both}
-        differences.append(Difference(gaps, word_changes(recovered[0], recovered[i], _side(recovered[0]))))
-    return SideBySide(figures, differences, None if shared is None else len(shared))
+        words = word_changes(recovered[0], recovered[i], _side(recovered[0]))
+        differences.append(Difference(measured[i].result.model, measured[i].result.embedding, gaps, words))
+    with_intervals = [
+        replace(one, result=replace(one.result, intervals=own)) for one, own in zip(measured, figures, strict=True)
+    ]
+    return SideBySide(with_intervals, differences, None if shared is None else len(shared), resamples, seed)
 
 
 def _interval(found: Floats, sentences: int, least: float = 0.0) -> Interval:
@@ -154,7 +198,7 @@ def _side(recovered: Recovered) -> str:
 
 def _values(one: Measured) -> dict[str, SentenceValues]:
     """Return the measured figures of HEADINGS; those of accuracy whatever was asked for."""
-    figures = {**ACCURACY.measure(one.subject), **one.figures}
+    figures = {**ACCURACY.measure(one.subject), **one.result.metrics}
     found = {name: main_side(sides) for name, sides in figures.items() if name in HEADINGS}
     return {name: values for name, values in found.items() if isinstance(values, SentenceValues)}
 

@@ -98,7 +98,7 @@ def write_report(path: Path, measured: Sequence[Measured], topn: int) -> None:
     """Writes the page. Names, sentences and words are data in it, shown as text whatever they contain."""
     from jinja2 import Environment, PackageLoader
 
-    results = [one.result for one in measured]
+    results = [one.result.to_dict() for one in measured]
     style, script = (_beside(f"report.{kind}") for kind in ("css", "js"))
     page = (
         Environment(loader=PackageLoader("flip.evaluation", ""), autoescape=True)

@@ -110,7 +110,7 @@ class Lens:
     def evaluate(self, X: Any, sentences: Sequence[str], metrics: Sequence[str] = ("accuracy", "content")) -> Result:
         """How much of the sentences of embeddings (n, d) is recovered; `metrics` are those of `flip eval`."""
         from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
-        from flip.evaluation.registry import EvaluationOptions
+        from flip.evaluation.subject import EvaluationOptions
 
         u, texts = np.atleast_2d(self._embeddings(X)), require_texts(sentences)
         _require_as_many(u, texts)

@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flip.evaluation.eval_result import EvalResult
     from flip.explain.reading import Reading
 
 _STYLES = {
@@ -98,21 +99,22 @@ def _doubted(warnings: Sequence[str]) -> str:
 class Result:
     """What `flip eval` measures."""
 
-    result: dict[str, Any]
+    result: EvalResult
 
     def to_dict(self) -> dict[str, Any]:
-        """The record that `flip eval --json` prints."""
-        return self.result
+        """Return the record that `flip eval --json` prints."""
+        return self.result.to_dict()
 
     def _rows(self) -> list[tuple[str, ...]]:
         from flip.evaluation.report import summary_rows
 
-        return summary_rows(self.result, 10)
+        return summary_rows(self.to_dict(), 10)
 
     def __repr__(self) -> str:
-        measured = self.result["metrics"].get("accuracy")
-        said = f"accuracy {measured['bias']['mean']:.1%} with b" if measured else ", ".join(self.result["metrics"])
-        return f"<Result: {said} over {self.result['n']} sentences>"
+        metrics = self.to_dict()["metrics"]
+        accuracy = metrics.get("accuracy")
+        said = f"accuracy {accuracy['bias']['mean']:.1%} with b" if accuracy else ", ".join(metrics)
+        return f"<Result: {said} over {self.result.n} sentences>"
 
     def _repr_html_(self) -> str:
         from flip.evaluation.report import COLUMNS
