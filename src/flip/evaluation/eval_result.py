@@ -10,8 +10,7 @@ from flip.evaluation.measurements import as_record
 from flip.evaluation.registry import FIGURES
 
 if TYPE_CHECKING:
-    from flip.evaluation.measurements import Figures
-    from flip.evaluation.paired import Interval
+    from flip.evaluation.measurements import Figures, Interval
     from flip.text.tokenize import TokenSource
 
 

@@ -68,6 +68,19 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """A figure, or a difference of two, and the bounds of 95% of its resamples."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the fields that the JSON of `flip eval` has."""
+        return vars(self)
+
+
+@dataclass(frozen=True)
 class SentenceValues(ABC):
     """A figure as sums over n sentences: |sum of parts| / sum of counts, so that any resample has the figure too.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.evaluation.comparison import Recovered
-from flip.evaluation.measurements import SIDES, SentenceValues, main_side
+from flip.evaluation.measurements import SIDES, Interval, SentenceValues, main_side
 from flip.evaluation.registry import ACCURACY, FIGURES
 from flip.evaluation.word_changes import FEWEST, WordChange, word_changes
 from flip.evaluation.word_ranking import rank, without_repetitions
@@ -33,19 +33,6 @@ HEADINGS: Mapping[str, str] = {"accuracy": "accuracy", SHARED: "shared"} | {
 }
 _LISTED = 20  # words of a difference, on either side
 _BLOCK = 1 << 23  # counts of resamples held at a time
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure, or a difference of two, and where 95% of the resamples lie."""
-
-    value: float
-    low: float
-    high: float
-
-    def to_dict(self) -> dict[str, float]:
-        """As in the JSON of `flip eval`."""
-        return vars(self)
 
 
 def as_percent(interval: Mapping[str, float | None] | None, decimals: int = 1) -> str:
