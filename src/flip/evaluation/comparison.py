@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recovered:
-    """What a model recovers of n sentences. ranking: by side.  words: reference words, in `vocabulary`."""
+    """Words that a model recovers of n sentences. ranking: by side.  words: reference words, in `vocabulary`."""
 
     ranking: Mapping[str, Ranking]
     words: Bags
@@ -33,15 +33,15 @@ class Recovered:
         return Means.of(self.hit(side).sum(axis=1), self.words.sizes)
 
     def hit(self, side: str) -> NDArray[np.bool_]:
-        """(n, K) the hit set of accuracy: reference words in the top k, k the number of reference words."""
+        """Return (n, K), the hit set of accuracy: reference words in the top k, k the number of reference words."""
         return within(hits(self.ranking[side].words, self.words, len(self.vocabulary)), self.words)
 
 
 def jaccard(first: Recovered, second: Recovered, side: str) -> NDArray[np.float64]:
-    """Jaccard index |H1 & H2| / |H1 | H2| of the hit sets of each sentence (Kesiraju et al. 2026, tables 2 and 3).
+    """Return the Jaccard index |H1 & H2| / |H1 | H2| of the hit sets (Kesiraju et al. 2026, tables 2 and 3).
 
-    Words are compared as words, so the vocabularies may differ. Sentences of which neither recovers a word have no
-    index (0/0) and are left out.
+    Words are compared as words, so the vocabularies may differ. A sentence of which neither recovers a word
+    has no index (0/0) and is left out.
     """
     known = {word: i for i, word in enumerate(first.vocabulary.words)}
     both = [known.setdefault(word, len(known)) for word in second.vocabulary.words]
@@ -55,9 +55,9 @@ def jaccard(first: Recovered, second: Recovered, side: str) -> NDArray[np.float6
 
 @dataclass(frozen=True)
 class Agreement:
-    """How a second model agrees with a first, by side and sentence: its accuracy, what it has more, the Jaccard index.
+    """Agreement of a second model with a first, by side and sentence: its accuracy, its gain, and the Jaccard index.
 
-    The difference counts the sentences that have reference words in both vocabularies.
+    The gain counts the sentences that have reference words in both vocabularies.
     """
 
     accuracy: Mapping[str, Means]
@@ -85,7 +85,7 @@ class Comparison:
 
 
 def compare_recovered(first: Recovered, second: Recovered) -> Agreement:
-    """Compare what two models recover of the same sentences."""
+    """Compare the words that two models recover of the same sentences."""
     counted = (first.words.sizes > 0) & (second.words.sizes > 0)
     shares = {side: (first.shares(side), second.shares(side)) for side in first.ranking}
     gaps = {side: (other.parts - own.parts)[counted, 0] for side, (own, other) in shares.items()}
@@ -98,6 +98,6 @@ def compare_recovered(first: Recovered, second: Recovered) -> Agreement:
 
 
 def _keys(recovered: Recovered, side: str, to_shared: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """One number for each hit: sentence and word."""
+    """Return one number for each hit, made of sentence and word."""
     rows, columns = np.nonzero(recovered.hit(side))
     return np.asarray(rows * size + to_shared[recovered.ranking[side].words[rows, columns]])

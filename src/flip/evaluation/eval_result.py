@@ -1,4 +1,4 @@
-"""The result of `flip eval`: what was measured of one model on one embedding of a dataset."""
+"""The result of `flip eval`: figures of one model on one embedding of a dataset."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvalResult:
-    """Figures of a model, and what they were measured on.
+    """Figures of a model, and the data and settings that they were measured with.
 
-    method: what ranks the words.  rank: of the factors, "full" for LiP.
+    method: the ranker of the words.  rank: of the factors, "full" for LiP.
     recipe: the same for models that were trained alike on the same data, but for the rank.
     n: sentences.  sentences: their hash.  skipped: those without a vector or a known word.
     metrics: by name and side.  most_frequent_words: the same figures for the words of the highest b.

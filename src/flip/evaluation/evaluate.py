@@ -1,4 +1,4 @@
-"""Every metric of a model on a dataset: what the inputs allow, and why the rest could not be computed."""
+"""Measure a model on a dataset: all metrics that the inputs allow, and the reasons why others cannot be computed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class EvaluationData:
     """The usable part of a dataset: sentences that are not blank and have no NaN in any of the embeddings.
 
     embeddings: id -> (n, d).  texts: line of the file (from 0) -> sentence, n of them.
-    left_out: how many lines, by what they are.
+    left_out: number of lines, by reason.
     """
 
     name: str
@@ -57,13 +57,13 @@ class EvaluationData:
         min_tokens: int | None = None,
         max_tokens: int | None = None,
     ) -> EvaluationData:
-        """Reads a dataset; its embeddings stay memory-mapped where every row is usable.
+        """Read a dataset; its embeddings stay memory-mapped if every row is usable.
 
         Args:
             dataset: see `flip.data.manifest.load_dataset`.
             text_id: of the sentences.
-            min_tokens, max_tokens: only sentences of so many words, as the published evaluation counts them: split on
-                white space, repetitions too.
+            min_tokens, max_tokens: bounds on the words of a sentence, as the published evaluation counts them: split
+                on white space, with repetitions.
 
         Raises:
             InputError: no embeddings, no usable sentence, or counts that differ.
@@ -94,7 +94,7 @@ class EvaluationData:
         return cls(dataset.name, views, {text.number(i): sentences[i] for i in rows}, left_out)
 
     def without(self, sentences: Collection[str], what: str) -> EvaluationData:
-        """The same but for some sentences, which are counted under `what`.
+        """Leave out some sentences, which are counted under `what`.
 
         Raises:
             InputError: nothing is left.
@@ -116,10 +116,10 @@ class EvaluationData:
 
 @dataclass(frozen=True)
 class Measured:
-    """One embedding of a dataset. result: its figures; the rest is what they were computed from.
+    """One embedding of a dataset. result: its figures; the other fields are their ingredients.
 
-    ranking: by side, in the model's words.  counted: in those that the references tell apart.
-    subject: what the metrics looked at.
+    ranking: by side, in the model's words.  counted: in the words that the references tell apart.
+    subject: input of the metrics.
     """
 
     result: EvalResult
@@ -138,14 +138,14 @@ def evaluate_dataset(
     others: Sequence[Measured] = (),
     splice: Ranker | None = None,
 ) -> Iterator[Measured]:
-    """Measures each embedding of a dataset.
+    """Measure each embedding of a dataset.
 
     Args:
         checkpoint: the model; its vocabulary holds the concepts of SpLiCE.
         data: sentences and embeddings.
-        options: what to measure.
-        others: other models on the same sentences, to compare with; on an embedding of the same name, or of whatever
-            name where the dataset has only one.
+        options: metrics and their settings.
+        others: other models on the same sentences, to compare with: on the embedding of the same name, or on any if
+            the dataset has only one.
         splice: ranks words instead of the model: (embedding id, embeddings, depth) -> {"no_bias": Ranking}.
 
     Raises:
@@ -203,7 +203,7 @@ def _figures(chosen: Iterable[Metric], subject: Subject) -> Figures:
 
 
 def _most_frequent(chosen: Sequence[Metric], subject: Subject) -> Figures:
-    """The figures of the words of the highest b, the same for every sentence: what can be had without its embedding."""
+    """Return the figures of the words of the highest b, the same for every sentence and without an embedding."""
     checkpoint, options, refs = subject.checkpoint, subject.options, subject.sought.references
     depth = depth_for(refs, options.topn) + len(checkpoint.function_words)  # so many may be behind the content words
     best = np.argsort(-checkpoint.model.b, kind="stable")[None, :depth]
@@ -216,7 +216,7 @@ def _most_frequent(chosen: Sequence[Metric], subject: Subject) -> Figures:
 
 
 def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, Any]]:
-    """One record a sentence: its reference words, and by side the keywords with scores, the hits and the misses.
+    """Yield one record a sentence: its reference words, and by side the keywords with scores, the hits and the misses.
 
     Hits and misses are those of accuracy: reference words that are, or are not, among the top k.
     """
@@ -253,12 +253,12 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, A
 
 
 def _sentences_of(data: EvaluationData) -> str:
-    """The same for the same sentences in the same order."""
+    """Return a hash of the sentences in their order."""
     return "sha256:" + hashlib.sha256("\n".join(data.texts.values()).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def _recipe(checkpoint: Checkpoint) -> str:
-    """The same for models that were trained alike on the same, but for the rank."""
+    """Return a hash that models share if they were trained alike on the same data, whatever their rank."""
     config = checkpoint.config
     training = {key: value for key, value in config.training.items() if key != "rank"}
     data = {key: value for key, value in config.data.items() if key != "manifest"}
@@ -268,7 +268,7 @@ def _recipe(checkpoint: Checkpoint) -> str:
 
 
 def _last(ranking: Ranking, checkpoint: Checkpoint) -> Ranking:
-    """The same words, with the function words of the checkpoint's language behind all others."""
+    """Return the same words, with the function words of the checkpoint's language behind all others."""
     behind = np.argsort(np.isin(ranking.words, checkpoint.function_words), axis=1, kind="stable")
     return Ranking(np.take_along_axis(ranking.words, behind, axis=1), np.empty((0, 0), np.float32))
 
@@ -280,7 +280,7 @@ def _model_ranker(checkpoint: Checkpoint, weights: Mapping[str, float], device: 
 
 
 def _with_full_bias(shown: Ranking, checkpoint: Checkpoint) -> Ranking:
-    """The words that `flip explain` shows, in its order, with scores that have the full bias."""
+    """Return the words that `flip explain` shows, in its order, with scores that have the full bias."""
     missing = np.float32(1 - checkpoint.bias_weight)
     return Ranking(shown.words, shown.scores + missing * checkpoint.model.b[shown.words])
 

@@ -1,4 +1,4 @@
-"""Models on the same sentences, side by side: their figures with intervals, and how each differs from the first."""
+"""Compare models on the same sentences: figures with intervals, and differences from the first model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2000
 SHARED = "shared_accuracy"
-# Of a table of several models; those that a model has.
+# Of the table of several models, which has those that were measured.
 HEADINGS: Mapping[str, str] = {"accuracy": "accuracy", SHARED: "shared"} | {
     name: figure.beside for name, figure in FIGURES.items() if figure.beside is not None
 }
@@ -36,9 +36,9 @@ _BLOCK = 1 << 23  # counts of resamples held at a time
 
 
 def as_percent(interval: Mapping[str, float | None] | None, decimals: int = 1) -> str:
-    """A figure and half of its 95% interval, from a record: `50.1 ± 1.4`; `-` where there is none.
+    """Return a figure and half of its 95% interval, from a record: `50.1 ± 1.4`; `-` if there is none.
 
-    What is not a number is null in JSON. A figure of few sentences stands alone, as it has no interval.
+    NaN is null in JSON. A figure of few sentences stands alone, as it has no interval.
     """
     value, low, high = (None if interval is None else interval[key] for key in ("value", "low", "high"))
     if value is None or value != value:
@@ -109,14 +109,14 @@ class SideBySide:
 
 
 def side_by_side(measured: Sequence[Measured], seed: int = 0, resamples: int = RESAMPLES) -> SideBySide:
-    """Compares models by a paired bootstrap: sentences are drawn with replacement, the same for all of them.
+    """Compare models by a paired bootstrap: sentences are drawn with replacement, the same for all of them.
 
-    A sentence that stands there several times says no more than once, and is drawn with all of its copies.
+    A sentence is drawn with all of its copies, as they add no information.
 
     Args:
         measured: of the same sentences, see `flip.evaluation.evaluate.evaluate_dataset`.
         seed: of the resamples.
-        resamples: how many.
+        resamples: their number.
     """
     shared = _shared(measured)
     recovered = [_recovered(one) for one in measured] if shared is None else _of_shared(measured, shared)
@@ -151,10 +151,14 @@ def side_by_side(measured: Sequence[Measured], seed: int = 0, resamples: int = R
 
 
 def _interval(found: Floats, sentences: int, least: float = 0.0) -> Interval:
-    """Of a share and its resamples, by percentiles; their mean is moved to the value: of an error it is larger.
+    """Return the percentile interval of a share, with the mean of the resamples moved to the value.
 
-    sentences: how many it is of; a few say nothing of others.
-    least: that the share can be.
+    The mean of a resampled error is larger than the error.
+
+    Args:
+        found: the value, then its resamples.
+        sentences: number behind the value; a few give no interval.
+        least: lower bound of the share.
     """
     value, resampled = found[0], found[1:]
     if sentences < FEWEST or not np.isfinite(resampled).any():
@@ -164,13 +168,13 @@ def _interval(found: Floats, sentences: int, least: float = 0.0) -> Interval:
 
 
 def _gap(found: Floats, unlike: int) -> Interval:
-    """Of a difference; where few sentences tell two models apart, it has 0, which resamples of them may leave out."""
+    """Return the interval of a difference; it contains 0 if few sentences differ."""
     gap = _interval(found, FEWEST, -1.0)
     return gap if unlike >= FEWEST else replace(gap, low=min(gap.low, 0.0), high=max(gap.high, 0.0))
 
 
 def _drawn(n: int, resamples: int, seed: int) -> Iterator[Floats]:
-    """How often each of n sentences is drawn: (R, n), in blocks."""
+    """Yield how often each of n sentences is drawn: (R, n), in blocks."""
     rng = np.random.default_rng(seed)
     rows = max(1, _BLOCK // n)
     for start in range(0, resamples, rows):
@@ -184,14 +188,14 @@ def _side(recovered: Recovered) -> str:
 
 
 def _values(one: Measured) -> dict[str, SentenceValues]:
-    """Return the measured figures of HEADINGS; those of accuracy whatever was asked for."""
+    """Return the measured figures of HEADINGS; always those of accuracy."""
     figures = {**ACCURACY.measure(one.subject), **one.result.metrics}
     found = {name: main_side(sides) for name, sides in figures.items() if name in HEADINGS}
     return {name: values for name, values in found.items() if isinstance(values, SentenceValues)}
 
 
 def _shared(measured: Sequence[Measured]) -> frozenset[str] | None:
-    """The words that the references of all models can have; None where all cut the same words."""
+    """Return the words that the references of all models can have; None if all cut the same words."""
     known = [frozenset(_reader(one).index) for one in measured]
     alike = all(words == known[0] for words in known)
     if alike and len({str(one.checkpoint.vocabulary.tokenizer.to_dict()) for one in measured}) == 1:
@@ -204,7 +208,7 @@ def _reader(one: Measured) -> ReferenceReader:
 
 
 def _as_referred(one: Measured) -> Vocabulary:
-    """Its words as the references have them: where these are lower-cased, "The" is "the"."""
+    """Return the words as the references have them: "the" for "The" if these are lower-cased."""
     vocabulary = one.checkpoint.vocabulary
     if _reader(one).same is None:
         return vocabulary
@@ -216,7 +220,7 @@ def _recovered(one: Measured) -> Recovered:
 
 
 def _of_shared(measured: Sequence[Measured], shared: frozenset[str]) -> list[Recovered]:
-    """What each model recovers of the words that all know, ranked among these alone."""
+    """Return the words that each model recovers of those that all know, ranked among these alone."""
     readers = [_reader(one) for one in measured]
     wanted = [sorted(shared.intersection(*(reader.tokens(text) for reader in readers))) for text in measured[0].texts]
     found = []

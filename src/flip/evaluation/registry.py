@@ -1,4 +1,4 @@
-"""The metrics of `flip eval`: of each its name, what it needs, how it is measured, and what its figures are called.
+"""The metrics of `flip eval`: name, requirements, measurement and headings of each.
 
 Nothing heavy is imported until something is measured: the command line reads the names for its help.
 """
@@ -241,10 +241,10 @@ CHOICES = ", ".join(metric.name for metric in METRICS)
 
 
 def named(asked: Sequence[str]) -> Sequence[str]:
-    """The names of the metrics that were asked for.
+    """Return the names of the metrics that were asked for.
 
     Raises:
-        UsageError: none, or one that there is not.
+        UsageError: there is none, or one is unknown.
     """
     from flip.errors import UsageError
 
@@ -259,7 +259,7 @@ def named(asked: Sequence[str]) -> Sequence[str]:
 
 
 def computable(setting: Setting) -> tuple[list[Metric], dict[str, str]]:
-    """The metrics that were asked for, and why some of them cannot be computed.
+    """Return the metrics that were asked for, and the reasons why some of them cannot be computed.
 
     Raises:
         UsageError: one that was named is unknown, or cannot be computed; under `all` it is left out.

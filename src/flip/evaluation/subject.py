@@ -1,4 +1,4 @@
-"""The subject of a metric: one embedding of a dataset, ranked by a model, and what should be found in it."""
+"""The subject of a metric: one embedding of a dataset, ranked by a model, and the words that should be found."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class EvaluationOptions:
 
 @dataclass(frozen=True)
 class Sought:
-    """What should be found in n sentences, each kind made when a metric first asks for it.
+    """Words that should be found in n sentences, each kind made when a metric first needs it.
 
     texts: line of the file (from 0) -> sentence.
     """
@@ -101,7 +101,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Setting:
-    """What decides whether a metric can be computed: the model, what was asked, and whether there is a second ranking.
+    """Conditions of a metric: the model, the options, and whether there is a second ranking.
 
     splice: whether SpLiCE ranks the words.
     """

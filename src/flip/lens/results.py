@@ -1,4 +1,4 @@
-"""What a Lens answers: objects that a notebook shows and a program reads."""
+"""Results of a Lens: objects that a notebook shows and a program reads."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _STYLES = {
 
 
 class Explanation:
-    """What one embedding says.
+    """The words of one embedding.
 
-    words: the keywords, best first, each with word, surface, probability, score, and with a text whether it is in it.
+    words: keywords, best first, each with word, surface, probability and score, and in_text if there is a text.
     unknown: words of the text that the vocabulary lacks.
-    warnings: why its words may be untrue: another language, a vector from elsewhere, a text that is too long.
+    warnings: reasons to distrust the words: another language, a vector from elsewhere, a text that is too long.
     """
 
     def __init__(self, record: dict[str, Any], reading: Reading, likely: float) -> None:
@@ -34,7 +34,7 @@ class Explanation:
         self.warnings = _warnings(record)
 
     def to_dict(self) -> dict[str, Any]:
-        """The record that `flip explain --json` prints."""
+        """Return the record that `flip explain --json` prints."""
         return self._record
 
     def __repr__(self) -> str:
@@ -43,7 +43,7 @@ class Explanation:
         return f"<Explanation: {', '.join(said) or 'no word for certain'}{_doubted(self.warnings)}>"
 
     def _repr_html_(self) -> str:
-        """As the terminal has it: the sentence, its words kept, faint, lost or unknown, then what else is said."""
+        """Return the view of the terminal: the sentence with its words marked, then the other words."""
         marked = "".join(
             f'<span style="{_STYLES[mark.state]}" title="{mark.state}">{escape(mark.text)}</span>'
             if mark.state
@@ -61,7 +61,7 @@ class Explanation:
 
 
 class Contrasted:
-    """What two embeddings share, and what one of them says alone; see `flip.explain.contrast.Contrast`."""
+    """Words that two embeddings share, and words of only one; see `flip.explain.contrast.Contrast`."""
 
     def __init__(self, record: dict[str, Any]) -> None:
         self._record = record
@@ -71,7 +71,7 @@ class Contrasted:
         self.warnings = [*_warnings(record), *_warnings(record["against"])]
 
     def to_dict(self) -> dict[str, Any]:
-        """The record that `flip explain --against` prints."""
+        """Return the record that `flip explain --against` prints."""
         return self._record
 
     def __repr__(self) -> str:
@@ -97,7 +97,7 @@ def _doubted(warnings: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Result:
-    """What `flip eval` measures."""
+    """The figures of `flip eval`."""
 
     result: EvalResult
 
