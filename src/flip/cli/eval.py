@@ -32,8 +32,6 @@ Examples:
   flip eval sents.txt --encoder minilm --encoder my_encoder.py:FastUSE
   flip eval store.parquet --audit terms.txt --limit 0.5
 """
-_PLOTTED = ("accuracy", "curve", "frequency")
-_COMPARED = ("accuracy", "content", "calibration", "entities")  # of several models, those of them that can be
 
 
 @command("eval", shared=("device", "seed", "offline", "trust"))
@@ -148,7 +146,7 @@ def _measured(
     for case in [*cases[1:], cases[0]]:
         is_first = case is cases[0]
         options = EvaluationOptions(
-            _chosen(own, case, is_first and several, several or of_encoders, entities is not None),
+            _chosen(own, case, is_first and several, several or of_encoders, entities),
             own.topn, own.tokens, entities, device,
         )  # fmt: skip
         others = [one for of_case in found for one in of_case] if is_first else []
@@ -163,16 +161,21 @@ def _asked(own: EvalSettings) -> list[str]:
     return [name.strip() for name in own.metrics.split(",") if name.strip()]
 
 
-def _chosen(own: EvalSettings, case: Case, agreement: bool, together: bool, names: bool) -> list[str]:
+def _chosen(
+    own: EvalSettings, case: Case, agreement: bool, together: bool, entities: list[EntityRow] | None
+) -> list[str]:
+    from flip.evaluation.registry import DRAWN, of_several_models
+    from flip.evaluation.subject import EvaluationOptions, Setting
+
     chosen = _asked(own)
     if "all" in chosen:
         return ["all"]
-    added = list(_PLOTTED) if own.plot or own.report else []
-    if names and own.entities:
+    added = list(DRAWN) if own.plot or own.report else []
+    if entities is not None and own.entities:
         added.append("entities")
     if together:
-        lacking = {"calibration": not case.checkpoint.calibrated, "entities": not names}
-        added += [name for name in _COMPARED if not lacking.get(name)]
+        options = EvaluationOptions(entities=entities)
+        added += of_several_models(Setting(case.checkpoint, options, agreement, case.splice is not None))
     if agreement:
         added.append("jaccard")
     elif together and len(case.data.embeddings) == 1:  # of the first with it

@@ -238,6 +238,7 @@ METRICS = (
 )
 FIGURES: Mapping[str, Figure] = {key: figure for metric in METRICS for key, figure in metric.figures.items()}
 CHOICES = ", ".join(metric.name for metric in METRICS)
+DRAWN = [metric.name for metric in METRICS if metric.drawn]
 
 
 def named(asked: Sequence[str]) -> Sequence[str]:
@@ -256,6 +257,12 @@ def named(asked: Sequence[str]) -> Sequence[str]:
     if unknown := [name for name in wanted if name not in known]:
         raise UsageError(f"unknown metric {unknown[0]!r}", choices)
     return wanted
+
+
+def of_several_models(setting: Setting) -> list[str]:
+    """Return the names of the metrics by which several models are compared, without those that cannot be computed."""
+    compared = [metric for metric in METRICS if any(figure.beside is not None for figure in metric.figures.values())]
+    return [metric.name for metric in compared if metric.lacks(setting) is None]
 
 
 def computable(setting: Setting) -> tuple[list[Metric], dict[str, str]]:

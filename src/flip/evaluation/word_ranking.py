@@ -113,7 +113,7 @@ def rank(
 
 
 def _topk(z: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return exactly `z.topk(k)`, which lies in the k chunks of columns with the largest maxima: only those are sorted."""
+    """Return exactly `z.topk(k)`. It lies in the k chunks of columns with the largest maxima: only those are sorted."""
     import torch
 
     n, m = z.shape
