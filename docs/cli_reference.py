@@ -22,7 +22,12 @@ def reference() -> Iterator[str]:
     for path, command in commands_of(group):
         if path[0] == "store" and not shown_store:
             shown_store = True
-            yield from ("## flip store", "", "Commands for stores of vectors. They read vectors, and never embed text.", "")
+            yield from (
+                "## flip store",
+                "",
+                "Commands for stores of vectors. They read vectors, and never embed text.",
+                "",
+            )
         context = command.make_context(path[-1], [], resilient_parsing=True)
         level = "##" if len(path) == 1 else "###"
         yield from (f"{level} flip {' '.join(path)}", "")

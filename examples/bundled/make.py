@@ -23,7 +23,7 @@ from flip.encoders.identity import describe
 from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
 from flip.evaluation.metrics import DEPTH, references
 from flip.evaluation.probabilities import threshold_f1
-from flip.evaluation.registry import EvaluationOptions
+from flip.evaluation.subject import EvaluationOptions
 from flip.evaluation.word_ranking import rank
 from flip.inputs.embedding_files import open_embeddings
 from flip.inputs.record import Record
@@ -309,7 +309,8 @@ def measured(checkpoint: Checkpoint, name: str, view: Any, texts: Sequence[str])
     (one,) = evaluate_dataset(checkpoint, data, EvaluationOptions(("accuracy", "content", "calibration")))
     wanted = ("accuracy", "known_words", "all_words", "content_recall", "content_recall_known", "calibration_error",
               "threshold_f1")  # fmt: skip
-    return {metric: one.result["metrics"][metric] for metric in wanted}
+    metrics = one.result.to_dict()["metrics"]
+    return {metric: metrics[metric] for metric in wanted}
 
 
 def flat(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def trained(u: Any, texts: Sequence[str], vocabulary: Vocabulary, work: Path, wh
     data = EvaluationData("kept aside", {"minilm": test}, dict(enumerate(lines)), {})
     asked = EvaluationOptions(("accuracy", "content"))
     (one,) = evaluate_dataset(Checkpoint(trainer.best, vocabulary, config), data, asked)
-    metrics = one.result["metrics"]
+    metrics = one.result.to_dict()["metrics"]
     return {"accuracy": metrics["accuracy"]["bias"]["mean"], "content_recall": metrics["content_recall"]["mean"]}
 
 

@@ -17,8 +17,8 @@ from runs import arguments, compared, evaluated, parsed, percent, print_table, t
 
 from flip import load_checkpoint, load_dataset, load_encoder
 from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
-from flip.evaluation.registry import EvaluationOptions
 from flip.evaluation.splice import embed_concepts
+from flip.evaluation.subject import EvaluationOptions
 from flip.evaluation.word_ranking import Ranking
 from flip.model.ranking import top_k
 
@@ -68,7 +68,7 @@ def nearest_words(run: Path, args: Any) -> dict[str, Any]:
     (measured,) = evaluate_dataset(
         checkpoint, data, EvaluationOptions(("accuracy", "content"), tokens="published"), splice=rank
     )
-    return measured.result
+    return measured.result.to_dict()
 
 
 def unit(x: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import pytest
 
 from flip.evaluation.entities import EntityRow
 from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
-from flip.evaluation.registry import EvaluationOptions
+from flip.evaluation.subject import EvaluationOptions
 from flip.model.checkpoint import Checkpoint
 from flip.model.linear import FactorizedLogLinear
 from flip.text.tokenize import Tokenizer, normalize
@@ -54,8 +54,8 @@ class Problem:
         options = EvaluationOptions(("all",), TOPN, entities=rows)
         (second,) = evaluate_dataset(self.second, data, EvaluationOptions(("accuracy",)))
         (measured,) = evaluate_dataset(self.first, data, options, [second])
-        assert set(measured.result["not_computed"]) == {"perplexity"}  # not for Bernoulli models
-        return measured.result
+        assert set(measured.result.not_computed) == {"perplexity"}  # not for Bernoulli models
+        return measured.result.to_dict()
 
 
 def spans(tokens: list[str], index: dict[str, int]) -> set[int]:

@@ -49,7 +49,7 @@ def test_the_text_stands_first_with_four_states_that_need_no_colour(explainer: E
     listed = shown[3 : 3 + len(said)]
     assert [line.split()[0] for line in listed] == [word.surface for word in said]
     assert [line.split()[-1] for line in listed] == [f"{word.probability:.0%}" for word in said]
-    unlikely = f"  {10 - len(said)} less likely words (--min-probability 0 lists them): "
+    unlikely = f"  {10 - len(said)} less likely words (--min-probability 0): "
     assert shown[3 + len(said)].startswith(f"{unlikely}{others[len(said)].surface}, ")
     narrow = screen(explainer, explainer.text(EISEN), width=60).splitlines()
     assert narrow[-2].rstrip().endswith(", ...")

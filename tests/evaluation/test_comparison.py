@@ -22,7 +22,7 @@ def recovered(top: list[list[int]], vocabulary: Vocabulary = WORDS, texts: list[
 def test_jaccard_and_paired_difference_by_hand() -> None:
     first = recovered([[0, 1], [2, 0], [0, 1]])  # finds aa bb, cc
     second = recovered([[0, 3], [2, 0], [0, 1]])  # finds aa, cc
-    result = compare_recovered(first, second)
+    result = compare_recovered(first, second).to_dict()
     assert result["accuracy"]["bias"]["mean"] == pytest.approx((0.5 + 1) / 2)
     assert result["difference"]["bias"]["mean"] == pytest.approx(-0.25)
     assert result["jaccard"]["bias"]["mean"] == pytest.approx((1 / 2 + 1) / 2)
@@ -37,7 +37,7 @@ def test_a_hit_beyond_the_top_k_is_not_in_the_hit_set() -> None:
 def test_empty_hit_sets_have_no_index() -> None:
     nothing = recovered([[2, 3], [0, 1], [0, 1]])
     assert jaccard(nothing, nothing, "bias").size == 0
-    assert compare_recovered(nothing, nothing)["jaccard"]["bias"]["n"] == 0
+    assert compare_recovered(nothing, nothing).jaccard["bias"].estimate().n == 0
 
 
 def test_it_is_symmetric_and_one_with_itself() -> None:
@@ -61,6 +61,6 @@ def test_words_are_compared_as_words_between_vocabularies() -> None:
     other = Vocabulary(("bb", "aa"))  # other order, and no cc
     first = recovered([[0, 1], [2, 0], [0, 1]])
     second = recovered([[1, 0], [0, 1], [0, 1]], other)
-    result = compare_recovered(first, second)
+    result = compare_recovered(first, second).to_dict()
     assert jaccard(first, second, "bias").tolist() == [1.0, 0.0]
     assert result["difference"]["bias"]["n"] == 1  # cc is in one vocabulary only

@@ -9,7 +9,7 @@ import pytest
 from flip.evaluation.entities import EntityRow, entity_metrics
 from flip.evaluation.evaluate import EvaluationData, Measured, evaluate_dataset
 from flip.evaluation.paired import SHARED, as_percent, side_by_side
-from flip.evaluation.registry import EvaluationOptions
+from flip.evaluation.subject import EvaluationOptions
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
 from flip.model.linear import LogLinear
@@ -48,7 +48,7 @@ def measured(
 def test_figures_are_those_of_the_metrics_and_intervals_those_of_their_errors() -> None:
     one = measured(0.5)
     (figures,) = side_by_side([one]).figures
-    metrics, subject = one.result["metrics"], one.subject
+    metrics, subject = one.result.to_dict()["metrics"], one.subject
     shown = {"": replace(subject.shown, words=subject.shown.words[:, :10])}
     names = entity_metrics(shown, subject.sought.entities, subject.size)["entity_recall_strict"][""].to_dict()
     for name, value in {
@@ -116,8 +116,8 @@ def test_words_are_those_of_the_references_whatever_their_case_order_or_tokenize
 def test_what_one_model_lacks_is_not_compared_and_no_sentence_is_no_number() -> None:
     whole = measured(0.6)
     stranger = measured(0.6, ("zz", "yy"))
-    figures = {name: sides for name, sides in stranger.figures.items() if name != "calibration_error"}
-    stranger = replace(stranger, figures=figures)
+    metrics = {name: sides for name, sides in stranger.result.metrics.items() if name != "calibration_error"}
+    stranger = replace(stranger, result=replace(stranger.result, metrics=metrics))
     found = side_by_side([whole, stranger], resamples=20)
     assert "calibration_error" in found.figures[0] and "calibration_error" not in found.differences[0].figures
     assert np.isnan(found.figures[1]["accuracy"].value) and np.isnan(found.differences[0].figures["accuracy"].low)

@@ -101,7 +101,7 @@ def test_a_baseline_that_compares_nothing_or_is_damaged_lets_nothing_pass() -> N
     with pytest.raises(InputError, match="the baseline has two records of minilm on sents / minilm"):
         falls([record(), record()], [record()], 0.02)
     for mean in ("0.6", True, [1]):
-        with pytest.raises(InputError, match=r"minilm on sents / minilm: accuracy with b is .*, which is no number"):
+        with pytest.raises(InputError, match=r"minilm on sents / minilm: accuracy with b is .*, not a number"):
             falls([record(accuracy={"bias": {"mean": mean}})], [record()], 0.02)
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from flip import load_checkpoint
 from flip.encoders import Encoder
-from flip.explain.annotate import annotate
+from flip.explain.annotate import TextWord
 from flip.explain.explainer import Explainer
-from flip.explain.results import Explanation, Input, TextWord
+from flip.explain.results import Explanation, Input
 from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
@@ -86,7 +86,7 @@ def test_states(probability: float | None, rank: int | None, state: str) -> None
         words.append(TextWord("cc", "cc", 1.0, 1))
     text = " ".join(word.word for word in words)
     pieces = [piece for word in words for piece in (Piece(word.word, (word.word,)), Piece(" "))]
-    found = annotate(Explanation(1, Input(text), (), tuple(words), pieces=tuple(pieces), likely=0.5), least=0.5)
+    found = Explanation(1, Input(text), (), tuple(words), pieces=tuple(pieces), likely=0.5).annotate(0.5)
     assert found.tokens[0].state == state
 
 
@@ -94,7 +94,7 @@ def test_words_of_the_text_are_no_others_and_the_improbable_are_apart() -> None:
     result = explainer(b=-4).text("bb bb")
     assert result.words[0].word == "bb"
     others = (Word("x", 1.0, 0.5, "x", False), Word("y", 0.9, 0.4, "y", False), Word("z", 0.8, 0.9, "z", False))
-    found = annotate(replace(result, words=(result.words[0], *others)), least=0.5)
+    found = replace(result, words=(result.words[0], *others)).annotate(0.5)
     assert [word.word for word in found.others] == ["z", "x"]
     assert [word.word for word in found.unlikely] == ["y"]
     assert [(token.text, token.state) for token in found.tokens] == [("bb", "kept"), (" ", None), ("bb", "kept")]
@@ -103,7 +103,7 @@ def test_words_of_the_text_are_no_others_and_the_improbable_are_apart() -> None:
 def test_a_multinomial_model_has_ranks_only() -> None:
     result = explainer(objective="multinomial").text("aa aa bb")
     assert [word.probability for word in result.text_words or ()] == [None] * 3
-    found = annotate(result, least=0.5)
+    found = result.annotate(0.5)
     assert [token.state for token in found.tokens if token.state] == ["kept"] * 3
     assert [word.word for word in found.others] == ["cc"]
 
@@ -112,7 +112,7 @@ def test_the_first_command_of_the_readme_answers_with_nothing_improbable() -> No
     explain = Explainer(load_checkpoint(), topn=10, extra=64)
     result = explain.text("Eisen was born in Brooklyn, New York and was raised on Staten Island.")
     likely = explain.checkpoint.likely
-    found = annotate(result, least=likely)
+    found = result.annotate(likely)
     assert all((word.probability or 0) >= likely for word in found.others)
     assert found.unlikely
     assert all((word.probability or 0) < likely for word in found.unlikely)

@@ -13,7 +13,6 @@ from rich.text import Text
 
 from flip.cli.output import shown
 from flip.cli.terminal import visible
-from flip.explain.annotate import annotate
 from flip.explain.results import Comparison, Failure
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class View:
         return Group(*parts, "")
 
     def _explanation(self, result: Explanation) -> list[RenderableType]:
-        found = annotate(result, least=self._least)
+        found = result.annotate(self._least)
         parts: list[RenderableType] = []
         if not result.input.text:
             parts.append(_title(result.input))
@@ -145,7 +144,7 @@ class Unlikely:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         count = len(self._words)
-        line = f"{count} less likely word{'s' * (count > 1)} (--min-probability 0 lists them): "
+        line = f"{count} less likely word{'s' * (count > 1)} (--min-probability 0): "
         for i, word in enumerate(map(visible, self._words)):
             more = "" if i == count - 1 else ", ..."
             if cell_len(line + word + more) > options.max_width:

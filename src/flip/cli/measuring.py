@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from flip.model.checkpoint import Checkpoint
 
 METRICS = "accuracy,content,pr"
-_PLOTTED = ("accuracy", "curve", "frequency")
-_COMPARED = ("accuracy", "content", "calibration", "entities")  # of several models, those of them that can be
 
 # Options of both commands.
 Dataset = Annotated[str, typer.Option(help="Dataset to measure on.", rich_help_panel=DATA)]
@@ -123,8 +121,8 @@ def measure(cases: Sequence[Case], request: Request, call: Call, *, compared: bo
     Raises:
         Exit: with the gate's code, if a figure is worse than the baseline.
     """
-    from flip.evaluation.differences import differences_of
     from flip.evaluation.entities import read_entities
+    from flip.evaluation.paired import side_by_side
     from flip.evaluation.plots import draw_plots
     from flip.evaluation.results import read_results, write_results
 
@@ -132,21 +130,23 @@ def measure(cases: Sequence[Case], request: Request, call: Call, *, compared: bo
     baseline = read_results(request.baseline) if request.baseline else []
     entities = read_entities(request.entities) if request.entities else None
     by_case = _measured(cases, entities, request, call, compared)
-    measured = [one for of_case in by_case for one in of_case]
-    results = [one.result for one in measured]
     views = list(zip(*by_case, strict=True))  # of each view of the sentences, what every model makes of it
-    intervals = compared or request.results or request.report
-    differences = [differences_of(view, call.runtime.seed) for view in views] if intervals else []
-    for one in results:
+    wanted = compared or request.results or request.report
+    sides = [side_by_side(view, call.runtime.seed) for view in views] if wanted else []
+    if sides:
+        by_case = [list(of_case) for of_case in zip(*(side.measured for side in sides), strict=True)]
+    measured = [one for of_case in by_case for one in of_case]
+    results = [one.result.to_dict() for one in measured]
+    for record in results:
         if not out.human:
-            out.record(one)
+            out.record(record)
         elif not compared or call.given("metrics"):
-            _draw(out, one, request.topn)
-    for view, difference in zip(views, differences, strict=bool(differences)):
+            _draw(out, record, request.topn)
+    for side in sides:
         if out.human and compared:
-            draw_comparison([one.result for one in view], difference, request.topn, out)
-        elif not out.human and len(view) > 1:
-            out.record(difference)
+            draw_comparison([one.result.to_dict() for one in side.measured], side.to_dict(), request.topn, out)
+        elif not out.human and len(side.measured) > 1:
+            out.record(side.to_dict())
     _explain_gaps(results, out)
     if request.details:
         _write_details(request.details, measured, request.topn, out)
@@ -173,7 +173,7 @@ def _measured(
     from flip.device import torch_device
     from flip.evaluation.entities import names_by_rule
     from flip.evaluation.evaluate import evaluate_dataset
-    from flip.evaluation.registry import EvaluationOptions
+    from flip.evaluation.subject import EvaluationOptions
 
     several = len(cases) > 1
     device = str(torch_device(call.runtime.device))
@@ -188,26 +188,32 @@ def _measured(
     found: list[list[Measured]] = []
     for case in [*cases[1:], cases[0]]:
         is_first = case is cases[0]
-        names = _chosen(request, case, is_first and several, compared, entities is not None)
+        names = _chosen(request, case, is_first and several, compared, entities)
         options = EvaluationOptions(names, request.topn, request.tokens, entities, device)
         others = [one for of_case in found for one in of_case] if is_first else []
-        found.append(list(evaluate_dataset(case.checkpoint, case.data, options, others, case.splice)))
-        for one in found[-1]:
-            one.result.update(_about(case, one.result["embedding"]))
+        measured = evaluate_dataset(case.checkpoint, case.data, options, others, case.splice)
+        found.append(
+            [replace(one, result=replace(one.result, about=_about(case, one.result.embedding))) for one in measured]
+        )
     return [found[-1], *found[:-1]]
 
 
-def _chosen(request: Request, case: Case, agreement: bool, compared: bool, names: bool) -> list[str]:
+def _chosen(
+    request: Request, case: Case, agreement: bool, compared: bool, entities: list[EntityRow] | None
+) -> list[str]:
     """Return the metrics of a case: those that the user lists, and those that outputs and comparisons need."""
+    from flip.evaluation.registry import DRAWN, of_several_models
+    from flip.evaluation.subject import EvaluationOptions, Setting
+
     chosen = request.names
     if "all" in chosen:
         return ["all"]
-    added = list(_PLOTTED) if request.plot or request.report else []
-    if names and request.entities:
+    added = list(DRAWN) if request.plot or request.report else []
+    if entities is not None and request.entities:
         added.append("entities")
     if compared:
-        lacking = {"calibration": not case.checkpoint.calibrated or case.splice is not None, "entities": not names}
-        added += [name for name in _COMPARED if not lacking.get(name)]
+        options = EvaluationOptions(entities=entities)
+        added += of_several_models(Setting(case.checkpoint, options, agreement, case.splice is not None))
     if agreement:
         added.append("jaccard")
     elif compared and len(case.data.embeddings) == 1:  # the first has it

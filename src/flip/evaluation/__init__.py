@@ -1,1 +1,1 @@
-"""How good a model is: metrics, baselines, comparisons, plots and the report."""
+"""Measure a model: metrics, baselines, comparisons, plots and the report."""

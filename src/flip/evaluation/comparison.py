@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.evaluation.measurements import Estimate, Means
-from flip.evaluation.metrics import accuracy, hits, within
+from flip.evaluation.measurements import Means, as_record
+from flip.evaluation.metrics import hits, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recovered:
-    """What a model recovers of n sentences. ranking: by side.  words: reference words, in `vocabulary`."""
+    """Words that a model recovers of n sentences. ranking: by side.  words: reference words, in `vocabulary`."""
 
     ranking: Mapping[str, Ranking]
     words: Bags
@@ -33,15 +33,15 @@ class Recovered:
         return Means.of(self.hit(side).sum(axis=1), self.words.sizes)
 
     def hit(self, side: str) -> NDArray[np.bool_]:
-        """(n, K) the hit set of accuracy: reference words in the top k, k the number of reference words."""
+        """Return (n, K), the hit set of accuracy: reference words in the top k, k the number of reference words."""
         return within(hits(self.ranking[side].words, self.words, len(self.vocabulary)), self.words)
 
 
 def jaccard(first: Recovered, second: Recovered, side: str) -> NDArray[np.float64]:
-    """Jaccard index |H1 & H2| / |H1 | H2| of the hit sets of each sentence (Kesiraju et al. 2026, tables 2 and 3).
+    """Return the Jaccard index |H1 & H2| / |H1 | H2| of the hit sets (Kesiraju et al. 2026, tables 2 and 3).
 
-    Words are compared as words, so the vocabularies may differ. Sentences of which neither recovers a word have no
-    index (0/0) and are left out.
+    Words are compared as words, so the vocabularies may differ. A sentence of which neither recovers a word
+    has no index (0/0) and is left out.
     """
     known = {word: i for i, word in enumerate(first.vocabulary.words)}
     both = [known.setdefault(word, len(known)) for word in second.vocabulary.words]
@@ -53,33 +53,51 @@ def jaccard(first: Recovered, second: Recovered, side: str) -> NDArray[np.float6
     return np.asarray(shared[union > 0] / union[union > 0])
 
 
-def compare_recovered(first: Recovered, second: Recovered) -> dict[str, Any]:
-    """Accuracy of `second`, its difference to `first`, and the Jaccard index, each by side with standard error.
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of a second model with a first, by side and sentence: its accuracy, its gain, and the Jaccard index.
 
-    The difference is paired: a mean over the sentences that have reference words in both vocabularies.
+    The gain counts the sentences that have reference words in both vocabularies.
     """
-    result: dict[str, dict[str, Any]] = {"accuracy": {}, "difference": {}, "jaccard": {}}
+
+    accuracy: Mapping[str, Means]
+    difference: Mapping[str, Means]
+    jaccard: Mapping[str, Means]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the estimates of each, by side."""
+        return {name: as_record(sides) for name, sides in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The agreement with one other model or embedding. rank: that of the other model."""
+
+    model: str
+    rank: int | str
+    embedding: str
+    agreement: Agreement
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry of `comparisons` in the JSON of `flip eval`."""
+        about = {"model": self.model, "rank": self.rank, "embedding": self.embedding}
+        return {**about, **self.agreement.to_dict()}
+
+
+def compare_recovered(first: Recovered, second: Recovered) -> Agreement:
+    """Compare the words that two models recover of the same sentences."""
     counted = (first.words.sizes > 0) & (second.words.sizes > 0)
-    for side in first.ranking:
-        shares = [_scattered(recovered, side)[counted] for recovered in (first, second)]
-        estimates = {
-            "accuracy": Estimate.of(accuracy(second.hit(side), second.words)),
-            "difference": Estimate.of(shares[1] - shares[0]),
-            "jaccard": Estimate.of(jaccard(first, second, side)),
-        }
-        for name, estimate in estimates.items():
-            result[name][side] = estimate.to_dict()
-    return result
+    shares = {side: (first.shares(side), second.shares(side)) for side in first.ranking}
+    gaps = {side: (other.parts - own.parts)[counted, 0] for side, (own, other) in shares.items()}
+    indices = {side: jaccard(first, second, side) for side in first.ranking}
+    return Agreement(
+        {side: other for side, (_, other) in shares.items()},
+        {side: Means.at(counted, gap) for side, gap in gaps.items()},
+        {side: Means.at(np.ones(len(index), bool), index) for side, index in indices.items()},
+    )
 
 
 def _keys(recovered: Recovered, side: str, to_shared: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """One number for each hit: sentence and word."""
+    """Return one number for each hit, made of sentence and word."""
     rows, columns = np.nonzero(recovered.hit(side))
     return np.asarray(rows * size + to_shared[recovered.ranking[side].words[rows, columns]])
-
-
-def _scattered(recovered: Recovered, side: str) -> NDArray[np.float64]:
-    """(n,) accuracy of each sentence; 0 where it has no reference word."""
-    values = np.zeros(len(recovered.words))
-    values[recovered.words.sizes > 0] = accuracy(recovered.hit(side), recovered.words)
-    return values

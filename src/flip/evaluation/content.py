@@ -1,4 +1,4 @@
-"""Content words: what a sentence is about, and how much of it is among the words that are shown."""
+"""Content words: those that a sentence is about, and the share of them among the words shown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ContentWords:
 
 
 def content_words(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource = "vocabulary") -> ContentWords:
-    """The words of each text that are no function words (`flip.text.stopwords`); in other languages all words.
+    """Return the words of each text other than function words (`flip.text.stopwords`); in other languages all words.
 
     Args:
         texts: n sentences.

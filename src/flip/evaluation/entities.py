@@ -37,7 +37,7 @@ _CURVE = 10  # figure 1 shows k = 1..10
 
 @dataclass(frozen=True)
 class EntityRow:
-    """A line of the entity file. line: the sentence's line, from 1.  names: none where nothing was found in it."""
+    """A line of the entity file. line: the sentence's line, from 1.  names: empty if the sentence has none."""
 
     where: str
     text: str | None
@@ -68,7 +68,7 @@ class Entities:
 
 
 def names_by_rule(sentences: Iterable[str]) -> list[EntityRow]:
-    """The names of English sentences where nobody has annotated them; sentences without one have no row.
+    """Return the names of English sentences that nobody has annotated; a sentence without a name has no row.
 
     Runs of capitalised words after a small letter or a comma, without titles. That suits no other language, and
     lower-cased text not at all.
@@ -81,7 +81,7 @@ def names_by_rule(sentences: Iterable[str]) -> list[EntityRow]:
 
 
 def read_entities(path: Path) -> list[EntityRow]:
-    """Reads JSONL of `{"text", "entity_names": [...], "line_number"?}`; without `entity_names` nothing was found there.
+    """Read JSONL of `{"text", "entity_names": [...], "line_number"?}`; a row without `entity_names` has no name.
 
     Raises:
         InputError: a line is not such an object, with its number; or no line has a name.
@@ -111,7 +111,7 @@ def read_entities(path: Path) -> list[EntityRow]:
 def match_entities(
     rows: Sequence[EntityRow], sentences: Mapping[int, str], vocabulary: Vocabulary, tokens: TokenSource = "vocabulary"
 ) -> Entities:
-    """Finds the sentences that the rows belong to: by normalised text, or by line where no sentence has their text.
+    """Find the sentence of each row: by normalised text, or by line if no sentence has its text.
 
     Sentences with the same text share their entities.
 
@@ -166,13 +166,13 @@ def match_entities(
 
 
 def _distinct(split: Callable[[str], list[str]], rows: Sequence[EntityRow]) -> list[tuple[list[str], bool]]:
-    """The words of each entity of a sentence, each once, whatever the order; never the same ones again."""
+    """Return the words of each entity of a sentence, each once, in any order; never the same ones again."""
     found = dict.fromkeys(frozenset(split(name)) for row in rows for name in row.names)
     return [(sorted(words), False) for words in found if words]
 
 
 def _published(rows: Sequence[EntityRow]) -> list[tuple[list[str], bool]]:
-    """The words of each entity of a sentence as the published evaluator cuts them, and whether it was there before."""
+    """Return the words of each entity as the published evaluator cuts them, and whether it stood there before."""
     names = [name.lower() for name in rows[-1].names] if rows else []
     return [(name.split(), name in names[:i]) for i, name in enumerate(names)]
 
@@ -180,9 +180,9 @@ def _published(rows: Sequence[EntityRow]) -> list[tuple[list[str], bool]]:
 def entity_recall(
     top: NDArray[np.int64], entities: Entities, vocabulary_size: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Strict and partial recall at k = 1..K of each of the m sentences with an entity, both (m, K).
+    """Return strict and partial recall at k = 1..K of each of the m sentences with an entity, both (m, K).
 
-    An entity counts strictly where all of its words are among the top k, and partially by the share of its words
+    An entity counts strictly if all of its words are among the top k, and partially by the share of its words
     that are; a sentence's recall is the mean over its entities. A word out of the vocabulary is never found.
 
     Args:
@@ -239,6 +239,6 @@ def names_shown(shown: Ranking, entities: Entities, vocabulary_size: int, topn: 
 
 
 def _harmonic(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The harmonic mean of both, 0 where both are."""
+    """Return the harmonic mean of both, 0 if both are 0."""
     total = precision + recall
     return np.asarray(2 * precision * recall / np.where(total > 0, total, 1))

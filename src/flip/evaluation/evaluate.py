@@ -1,4 +1,4 @@
-"""Every metric of a model on a dataset: what the inputs allow, and why the rest could not be computed."""
+"""Measure a model on a dataset: all metrics that the inputs allow, and the reasons why others cannot be computed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError
-from flip.evaluation.comparison import Recovered, compare_recovered
-from flip.evaluation.measurements import as_record
+from flip.evaluation.comparison import Comparison, Recovered, compare_recovered
+from flip.evaluation.eval_result import EvalResult
 from flip.evaluation.metrics import References, depth_for
-from flip.evaluation.registry import FIGURES, EvaluationOptions, Setting, Sought, Subject, computable
+from flip.evaluation.registry import FIGURES, computable
+from flip.evaluation.subject import EvaluationOptions, Setting, Sought, Subject
 from flip.evaluation.word_ranking import BIAS_WEIGHTS, Ranking, rank, without_repetitions
 from flip.inputs.embedding_files import finite_rows
 from flip.model.ranking import sigmoid
@@ -39,7 +40,7 @@ class EvaluationData:
     """The usable part of a dataset: sentences that are not blank and have no NaN in any of the embeddings.
 
     embeddings: id -> (n, d).  texts: line of the file (from 0) -> sentence, n of them.
-    left_out: how many lines, by what they are.
+    left_out: number of lines, by reason.
     """
 
     name: str
@@ -56,13 +57,13 @@ class EvaluationData:
         min_tokens: int | None = None,
         max_tokens: int | None = None,
     ) -> EvaluationData:
-        """Reads a dataset; its embeddings stay memory-mapped where every row is usable.
+        """Read a dataset; its embeddings stay memory-mapped if every row is usable.
 
         Args:
             dataset: see `flip.data.manifest.load_dataset`.
             text_id: of the sentences.
-            min_tokens, max_tokens: only sentences of so many words, as the published evaluation counts them: split on
-                white space, repetitions too.
+            min_tokens, max_tokens: bounds on the words of a sentence, as the published evaluation counts them: split
+                on white space, with repetitions.
 
         Raises:
             InputError: no embeddings, no usable sentence, or counts that differ.
@@ -93,7 +94,7 @@ class EvaluationData:
         return cls(dataset.name, views, {text.number(i): sentences[i] for i in rows}, left_out)
 
     def without(self, sentences: Collection[str], what: str) -> EvaluationData:
-        """The same but for some sentences, which are counted under `what`.
+        """Leave out some sentences, which are counted under `what`.
 
         Raises:
             InputError: nothing is left.
@@ -115,21 +116,19 @@ class EvaluationData:
 
 @dataclass(frozen=True)
 class Measured:
-    """One embedding of a dataset. result: the JSON object of `flip eval`; the rest is what it was computed from.
+    """One embedding of a dataset. result: its figures; the other fields are their ingredients.
 
-    ranking: by side, in the model's words.  counted: in those that the references tell apart.
-    subject: what the metrics looked at.
-    figures: values of the sentences, see `flip.evaluation.registry.Metric`.
+    ranking: by side, in the model's words.  counted: in the words that the references tell apart.
+    subject: input of the metrics.
     """
 
-    result: dict[str, Any]
+    result: EvalResult
     texts: Sequence[str]
     refs: References
     ranking: Mapping[str, Ranking]
     counted: Mapping[str, Ranking]
     checkpoint: Checkpoint
     subject: Subject
-    figures: Figures
 
 
 def evaluate_dataset(
@@ -139,14 +138,14 @@ def evaluate_dataset(
     others: Sequence[Measured] = (),
     splice: Ranker | None = None,
 ) -> Iterator[Measured]:
-    """Measures each embedding of a dataset.
+    """Measure each embedding of a dataset.
 
     Args:
         checkpoint: the model; its vocabulary holds the concepts of SpLiCE.
         data: sentences and embeddings.
-        options: what to measure.
-        others: other models on the same sentences, to compare with; on an embedding of the same name, or of whatever
-            name where the dataset has only one.
+        options: metrics and their settings.
+        others: other models on the same sentences, to compare with: on the embedding of the same name, or on any if
+            the dataset has only one.
         splice: ranks words instead of the model: (embedding id, embeddings, depth) -> {"no_bias": Ranking}.
 
     Raises:
@@ -178,41 +177,33 @@ def evaluate_dataset(
         else:
             best = _last(ranking["no_bias"], checkpoint)
         subject = Subject(checkpoint, options, sought, ranking, best, view, comparisons.get(name, ()))
-        figures = _figures(chosen, subject)
-        result: dict[str, Any] = {
-            "dataset": data.name,
-            "embedding": name,
-            "model": checkpoint.name,
-            "method": "splice" if splice else "flip",
-            "rank": checkpoint.model.rank,
-            "recipe": _recipe(checkpoint),
-            "n": len(refs),
-            "sentences": _sentences_of(data),
-            "topn": options.topn,
-            "tokens": options.tokens,
-            "skipped": sum(data.left_out.values()) + int((refs.words.sizes == 0).sum()),
-            "device": options.device,
-            "metrics": _printed(figures),
-            "most_frequent_words": _most_frequent(chosen, subject),
-        }
-        for metric in chosen:
-            result |= metric.beside(subject)
-        if missing:
-            result["not_computed"] = missing
-        yield Measured(result, list(data.texts.values()), refs, ranked[name], ranking, checkpoint, subject, figures)
+        result = EvalResult(
+            dataset=data.name,
+            embedding=name,
+            model=checkpoint.name,
+            method="splice" if splice else "flip",
+            rank=checkpoint.model.rank,
+            recipe=_recipe(checkpoint),
+            n=len(refs),
+            sentences=_sentences_of(data),
+            topn=options.topn,
+            tokens=options.tokens,
+            skipped=sum(data.left_out.values()) + int((refs.words.sizes == 0).sum()),
+            device=options.device,
+            metrics=_figures(chosen, subject),
+            most_frequent_words=_most_frequent(chosen, subject),
+            further={key: value for metric in chosen for key, value in metric.beside(subject).items()},
+            not_computed=missing,
+        )
+        yield Measured(result, list(data.texts.values()), refs, ranked[name], ranking, checkpoint, subject)
 
 
 def _figures(chosen: Iterable[Metric], subject: Subject) -> Figures:
     return {key: sides for metric in chosen for key, sides in metric.measure(subject).items()}
 
 
-def _printed(figures: Figures) -> dict[str, Any]:
-    """Return the JSON of the figures that a record has; a curve has no entry in FIGURES."""
-    return {key: as_record(sides) for key, sides in figures.items() if key not in FIGURES or FIGURES[key].printed}
-
-
-def _most_frequent(chosen: Sequence[Metric], subject: Subject) -> dict[str, Any]:
-    """The figures of the words of the highest b, the same for every sentence: what can be had without its embedding."""
+def _most_frequent(chosen: Sequence[Metric], subject: Subject) -> Figures:
+    """Return the figures of the words of the highest b, the same for every sentence and without an embedding."""
     checkpoint, options, refs = subject.checkpoint, subject.options, subject.sought.references
     depth = depth_for(refs, options.topn) + len(checkpoint.function_words)  # so many may be behind the content words
     best = np.argsort(-checkpoint.model.b, kind="stable")[None, :depth]
@@ -221,23 +212,21 @@ def _most_frequent(chosen: Sequence[Metric], subject: Subject) -> dict[str, Any]
     ranked = Ranking(np.broadcast_to(best, (len(refs), best.shape[1])), np.empty((0, 0), np.float32))
     frequent = replace(subject, ranking={"": ranked}, shown=_last(ranked, checkpoint))
     found = _figures([metric for metric in chosen if metric.of_ranking], frequent)
-    return {
-        key: as_record(sides) for key, sides in found.items() if key not in FIGURES or not FIGURES[key].of_sentences
-    }
+    return {key: sides for key, sides in found.items() if key not in FIGURES or not FIGURES[key].of_sentences}
 
 
 def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, Any]]:
-    """One record a sentence: its reference words, and by side the keywords with scores, the hits and the misses.
+    """Yield one record a sentence: its reference words, and by side the keywords with scores, the hits and the misses.
 
     Hits and misses are those of accuracy: reference words that are, or are not, among the top k.
     """
     words, bags = measured.checkpoint.vocabulary.words, measured.refs.words
-    calibrated = measured.checkpoint.calibrated and measured.result["method"] == "flip"
+    calibrated = measured.checkpoint.calibrated and measured.result.method == "flip"
     b = measured.checkpoint.model.b
     for i, text in enumerate(measured.texts):
         reference = bags.words[bags.indptr[i] : bags.indptr[i + 1]].tolist()
         record: dict[str, Any] = {
-            **{key: measured.result[key] for key in ("dataset", "embedding", "model")},
+            **{key: getattr(measured.result, key) for key in ("dataset", "embedding", "model")},
             "text": text,
             "reference": [words[w] for w in reference],
             "out_of_vocabulary": int(measured.refs.tokens[i]) - len(reference),
@@ -264,12 +253,12 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, A
 
 
 def _sentences_of(data: EvaluationData) -> str:
-    """The same for the same sentences in the same order."""
+    """Return a hash of the sentences in their order."""
     return "sha256:" + hashlib.sha256("\n".join(data.texts.values()).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def _recipe(checkpoint: Checkpoint) -> str:
-    """The same for models that were trained alike on the same, but for the rank."""
+    """Return a hash that models share if they were trained alike on the same data, whatever their rank."""
     config = checkpoint.config
     training = {key: value for key, value in config.training.items() if key != "rank"}
     data = {key: value for key, value in config.data.items() if key != "manifest"}
@@ -279,7 +268,7 @@ def _recipe(checkpoint: Checkpoint) -> str:
 
 
 def _last(ranking: Ranking, checkpoint: Checkpoint) -> Ranking:
-    """The same words, with the function words of the checkpoint's language behind all others."""
+    """Return the same words, with the function words of the checkpoint's language behind all others."""
     behind = np.argsort(np.isin(ranking.words, checkpoint.function_words), axis=1, kind="stable")
     return Ranking(np.take_along_axis(ranking.words, behind, axis=1), np.empty((0, 0), np.float32))
 
@@ -291,7 +280,7 @@ def _model_ranker(checkpoint: Checkpoint, weights: Mapping[str, float], device: 
 
 
 def _with_full_bias(shown: Ranking, checkpoint: Checkpoint) -> Ranking:
-    """The words that `flip explain` shows, in its order, with scores that have the full bias."""
+    """Return the words that `flip explain` shows, in its order, with scores that have the full bias."""
     missing = np.float32(1 - checkpoint.bias_weight)
     return Ranking(shown.words, shown.scores + missing * checkpoint.model.b[shown.words])
 
@@ -301,18 +290,18 @@ def _compare(
     others: Sequence[Measured],
     rankings: Mapping[str, Mapping[str, Ranking]],
     refs: References,
-) -> dict[str, list[dict[str, Any]]]:
-    """By embedding: the same model on the other embeddings, then the other models on the same embedding."""
+) -> dict[str, list[Comparison]]:
+    """Compare each embedding with the others by the same model, then with the other models on the same embedding."""
     own = {name: Recovered(ranking, refs.words, checkpoint.vocabulary) for name, ranking in rankings.items()}
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in own}
+    found: dict[str, list[Comparison]] = {name: [] for name in own}
     for name, recovered in own.items():
         for second, other in own.items():
             if second != name:
-                about = {"model": checkpoint.name, "rank": checkpoint.model.rank, "embedding": second}
-                found[name].append(about | compare_recovered(recovered, other))
+                agreement = compare_recovered(recovered, other)
+                found[name].append(Comparison(checkpoint.name, checkpoint.model.rank, second, agreement))
         for one in others:
-            if len(own) == 1 or one.result["embedding"] == name:
-                about = {key: one.result[key] for key in ("model", "rank", "embedding")}
-                second_model = Recovered(one.counted, one.refs.words, one.checkpoint.vocabulary)
-                found[name].append(about | compare_recovered(recovered, second_model))
+            if len(own) == 1 or one.result.embedding == name:
+                theirs = Recovered(one.counted, one.refs.words, one.checkpoint.vocabulary)
+                agreement = compare_recovered(recovered, theirs)
+                found[name].append(Comparison(one.result.model, one.result.rank, one.result.embedding, agreement))
     return found

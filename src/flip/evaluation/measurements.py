@@ -31,7 +31,7 @@ Figures = Mapping[str, Mapping[str, Measurement]]  # by name and side
 
 
 def main_side(sides: Mapping[str, T]) -> T | None:
-    """Return the side that stands for a figure where one number is shown; None if it has no side."""
+    """Return the side that stands for a figure when only one number is shown; None if it has no side."""
     return next((sides[side] for side in SIDES if side in sides), None)
 
 
@@ -65,6 +65,19 @@ class Estimate:
     def to_dict(self) -> dict[str, float | int]:
         """Return the fields that the JSON of `flip eval` has."""
         return {"mean": self.mean, "se": self.se, "n": self.n, **self.spread}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure, or a difference of two, and the bounds of 95% of its resamples."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the fields that the JSON of `flip eval` has."""
+        return vars(self)
 
 
 @dataclass(frozen=True)
@@ -172,7 +185,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Constant:
-    """A number of the model, whatever the sentences."""
+    """A number of the model, the same for any sentences."""
 
     value: float
 

@@ -28,7 +28,7 @@ DEPTH = 50  # of the curves and of average precision
 
 @dataclass(frozen=True)
 class References:
-    """What should be found. words: distinct in-vocabulary reference tokens of each of n sentences.
+    """Words that should be found. words: distinct in-vocabulary reference tokens of each of n sentences.
 
     tokens: (n,) number of distinct reference tokens, out-of-vocabulary ones included.
     """
@@ -41,7 +41,7 @@ class References:
 
 
 def references(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource = "vocabulary") -> References:
-    """Reference tokens of each text; `tokens` as for `flip.text.references.ReferenceReader`."""
+    """Return the reference tokens of each text; `tokens` as for `flip.text.references.ReferenceReader`."""
     reader = ReferenceReader.of(vocabulary, tokens)
     distinct = [set(reader.tokens(text)) for text in texts]
     words = bags_of_indices(reader.lookup(found) for found in distinct)
@@ -49,18 +49,18 @@ def references(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource
 
 
 def hits(top: NDArray[np.int64], words: Bags, vocabulary_size: int) -> NDArray[np.bool_]:
-    """(n, k) whether the j-th word of row i is one of the reference words of sentence i; one below 0 is none."""
+    """Return (n, k), whether the j-th word of row i is a reference word of sentence i; an index below 0 never is."""
     return _located(top, words, vocabulary_size)[0]
 
 
 def hit_counts(top: NDArray[np.int64], words: Bags, vocabulary_size: int) -> NDArray[np.float32]:
-    """(n, k) how often the j-th word of row i is among the reference words of sentence i."""
+    """Return (n, k), how often the j-th word of row i is among the reference words of sentence i."""
     hit, entry = _located(top, words, vocabulary_size)
     return np.where(hit, words.counts[entry], np.float32(0)) if len(words.words) else np.zeros(hit.shape, np.float32)
 
 
 def _located(top: NDArray[np.int64], words: Bags, vocabulary_size: int) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """`hits`, and where in `words` each of them is."""
+    """Return `hits`, and the position of each in `words`."""
     wanted = words.rows * vocabulary_size + words.words
     if not len(wanted):
         return np.zeros(top.shape, bool), np.zeros(top.shape, np.int64)
@@ -70,12 +70,12 @@ def _located(top: NDArray[np.int64], words: Bags, vocabulary_size: int) -> tuple
 
 
 def within(hit: NDArray[np.bool_], words: Bags) -> NDArray[np.bool_]:
-    """`hit` where it lies in the top k of its sentence, k the number of its reference words; elsewhere False."""
+    """Return `hit` within the top k of each sentence, k the number of its reference words, and False beyond."""
     return np.asarray(hit & (np.arange(hit.shape[1]) < words.sizes[:, None]))
 
 
 def accuracy(hit: NDArray[np.bool_], words: Bags) -> NDArray[np.float64]:
-    """Share of the k distinct in-vocabulary reference tokens of a sentence that are among its top k words.
+    """Return the share of the k distinct in-vocabulary reference tokens of a sentence among its top k words.
 
     Kesiraju et al. 2026, section 4.2. k differs from sentence to sentence; sentences with k = 0 are left out.
 
@@ -91,10 +91,10 @@ def accuracy(hit: NDArray[np.bool_], words: Bags) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class PrecisionRecall:
-    """At the top N words against all m distinct reference tokens of a sentence, out-of-vocabulary ones included.
+    """Figures of the top N words against all m distinct reference tokens of a sentence, unknown ones included.
 
-    With h hits: precision h / N, recall h / m, F1 = 2 h / (N + m). Sentences with m = 0 are left out. Of words that are
-    the same to the references N counts one.
+    With h hits: precision h / N, recall h / m, F1 = 2 h / (N + m). Sentences with m = 0 are left out. N counts
+    words once that are the same to the references.
     """
 
     precision: NDArray[np.float64]
@@ -105,13 +105,13 @@ class PrecisionRecall:
 def precision_recall(
     hit: NDArray[np.bool_], tokens: NDArray[np.int64], topn: int, repeated: NDArray[np.bool_] | None = None
 ) -> PrecisionRecall:
-    """Of each sentence with a reference token.
+    """Return the figures of each sentence with a reference token.
 
     Args:
-        hit: (n, K) with K at least `topn` (or |V|, where that is less).
+        hit: (n, K) with K at least `topn`, or |V| if that is less.
         tokens: (n,) how many reference tokens each has.
         topn: N.
-        repeated: (n, K) where the ranking has REPEATED, if anywhere.
+        repeated: (n, K), whether the ranking has REPEATED; None if nowhere.
     """
     m = tokens[tokens > 0]
     h = hit[tokens > 0, :topn].sum(axis=1)
@@ -132,10 +132,10 @@ def precision_recall_curve(
 
 
 def average_precision(hit: NDArray[np.bool_], tokens: NDArray[np.int64], depth: int = DEPTH) -> NDArray[np.float64]:
-    """Mean over the reference tokens of the precision at the rank where each is found, 0 for those not in the top 50.
+    """Return the mean, over the reference tokens, of the precision at the rank of each; 0 for those below rank 50.
 
     AP = sum over hits at rank j <= depth of (hits up to j) / j, divided by min(m, depth), m as in `PrecisionRecall`:
-    1 exactly where the first m words are the reference. Sentences with m = 0 are left out.
+    1 exactly if the first m words are the reference. Sentences with m = 0 are left out.
     """
     h = hit[tokens > 0, :depth]
     at_rank = np.cumsum(h, axis=1) / np.arange(1, h.shape[1] + 1)
@@ -195,7 +195,7 @@ def word_shares(
 
 
 def depth_for(refs: References, topn: int) -> int:
-    """How many words of a ranking the metrics need."""
+    """Return the number of words of a ranking that the metrics need."""
     return max(topn, DEPTH, int(refs.words.sizes.max(initial=1)))
 
 
@@ -208,7 +208,7 @@ def evaluate(
     topn: int = 10,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """Rank the words of finite embeddings (n, d), with b (eq. 5) and without, and measure what is found.
+    """Rank the words of finite embeddings (n, d), with b (eq. 5) and without, and measure them.
 
     Returns:
         The JSON of `ranking_metrics` and `word_shares`: `{"accuracy": {"bias": {"mean", "se", "n", ...}, ...}, ...}`.

@@ -1,4 +1,4 @@
-"""Models on the same sentences, side by side: their figures with intervals, and how each differs from the first."""
+"""Compare models on the same sentences: figures with intervals, and differences from the first model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.evaluation.comparison import Recovered
-from flip.evaluation.measurements import SIDES, SentenceValues, main_side
+from flip.evaluation.measurements import SIDES, Interval, SentenceValues, main_side
 from flip.evaluation.registry import ACCURACY, FIGURES
 from flip.evaluation.word_changes import FEWEST, WordChange, word_changes
 from flip.evaluation.word_ranking import rank, without_repetitions
@@ -27,30 +27,18 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2000
 SHARED = "shared_accuracy"
-# Of a table of several models; those that a model has.
+# Of the table of several models, which has those that were measured.
 HEADINGS: Mapping[str, str] = {"accuracy": "accuracy", SHARED: "shared"} | {
     name: figure.beside for name, figure in FIGURES.items() if figure.beside is not None
 }
+_LISTED = 20  # words of a difference, on either side
 _BLOCK = 1 << 23  # counts of resamples held at a time
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A figure, or a difference of two, and where 95% of the resamples lie."""
-
-    value: float
-    low: float
-    high: float
-
-    def to_dict(self) -> dict[str, float]:
-        """As in the JSON of `flip eval`."""
-        return vars(self)
-
-
 def as_percent(interval: Mapping[str, float | None] | None, decimals: int = 1) -> str:
-    """A figure and half of its 95% interval, from a record: `50.1 ± 1.4`; `-` where there is none.
+    """Return a figure and half of its 95% interval, from a record: `50.1 ± 1.4`; `-` if there is none.
 
-    What is not a number is null in JSON. A figure of few sentences stands alone, as it has no interval.
+    NaN is null in JSON. A figure of few sentences stands alone, as it has no interval.
     """
     value, low, high = (None if interval is None else interval[key] for key in ("value", "low", "high"))
     if value is None or value != value:
@@ -62,34 +50,73 @@ def as_percent(interval: Mapping[str, float | None] | None, decimals: int = 1) -
 
 @dataclass(frozen=True)
 class Difference:
-    """What a model has more than the first, by figure, and the words that it finds more often or less often."""
+    """Figures of a model less those of the first, and the words that it finds more often or less often."""
 
+    model: str
+    embedding: str
     figures: Mapping[str, Interval]
     words: Sequence[WordChange]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry of `differences`: the 20 words with the largest gain, and the 20 with the largest loss."""
+        more = [word for word in self.words if word.change > 0]
+        fewer = [word for word in reversed(self.words) if word.change < 0]
+        lists = {"found_more_often": more, "found_less_often": fewer}
+        return {
+            "model": self.model,
+            "embedding": self.embedding,
+            "figures": {name: interval.to_dict() for name, interval in self.figures.items()},
+            **{
+                name: {"words": [word.to_dict() for word in words[:_LISTED]], "in_all": len(words)}
+                for name, words in lists.items()
+            },
+        }
 
 
 @dataclass(frozen=True)
 class SideBySide:
     """Models on the same sentences.
 
-    figures: of each, by name.  differences: of all but the first.
-    shared: how many words all of them know, where they do not know the same words.
+    measured: each, with the intervals of its figures.  differences: of all but the first.
+    shared: how many words all of them know; None if they know the same words.
+    resamples, seed: of the bootstrap.
     """
 
-    figures: Sequence[Mapping[str, Interval]]
+    measured: Sequence[Measured]
     differences: Sequence[Difference]
     shared: int | None
+    resamples: int
+    seed: int
+
+    @property
+    def figures(self) -> list[Mapping[str, Interval]]:
+        """The intervals of each model's figures, by name."""
+        return [one.result.intervals or {} for one in self.measured]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record of the differences to the first model that `flip eval --json` prints."""
+        first = self.measured[0].result
+        return {
+            "dataset": first.dataset,
+            "model": first.model,
+            "embedding": first.embedding,
+            "n": first.n,
+            "resamples": self.resamples,
+            "seed": self.seed,
+            **({} if self.shared is None else {"shared_words": self.shared}),
+            "differences": [one.to_dict() for one in self.differences],
+        }
 
 
 def side_by_side(measured: Sequence[Measured], seed: int = 0, resamples: int = RESAMPLES) -> SideBySide:
-    """Compares models by a paired bootstrap: sentences are drawn with replacement, the same for all of them.
+    """Compare models by a paired bootstrap: sentences are drawn with replacement, the same for all of them.
 
-    A sentence that stands there several times says no more than once, and is drawn with all of its copies.
+    A sentence is drawn with all of its copies, as they add no information.
 
     Args:
         measured: of the same sentences, see `flip.evaluation.evaluate.evaluate_dataset`.
         seed: of the resamples.
-        resamples: how many.
+        resamples: their number.
     """
     shared = _shared(measured)
     recovered = [_recovered(one) for one in measured] if shared is None else _of_shared(measured, shared)
@@ -115,15 +142,23 @@ def side_by_side(measured: Sequence[Measured], seed: int = 0, resamples: int = R
     for i, values in enumerate(found[1:], start=1):
         both = [name for name in HEADINGS if name in values and name in found[0]]
         gaps = {name: _gap(values[name] - found[0][name], sums[i][name].unlike(sums[0][name])) for name in both}
-        differences.append(Difference(gaps, word_changes(recovered[0], recovered[i], _side(recovered[0]))))
-    return SideBySide(figures, differences, None if shared is None else len(shared))
+        words = word_changes(recovered[0], recovered[i], _side(recovered[0]))
+        differences.append(Difference(measured[i].result.model, measured[i].result.embedding, gaps, words))
+    with_intervals = [
+        replace(one, result=replace(one.result, intervals=own)) for one, own in zip(measured, figures, strict=True)
+    ]
+    return SideBySide(with_intervals, differences, None if shared is None else len(shared), resamples, seed)
 
 
 def _interval(found: Floats, sentences: int, least: float = 0.0) -> Interval:
-    """Of a share and its resamples, by percentiles; their mean is moved to the value: of an error it is larger.
+    """Return the percentile interval of a share, with the mean of the resamples moved to the value.
 
-    sentences: how many it is of; a few say nothing of others.
-    least: that the share can be.
+    The mean of a resampled error is larger than the error.
+
+    Args:
+        found: the value, then its resamples.
+        sentences: number behind the value; a few give no interval.
+        least: lower bound of the share.
     """
     value, resampled = found[0], found[1:]
     if sentences < FEWEST or not np.isfinite(resampled).any():
@@ -133,13 +168,13 @@ def _interval(found: Floats, sentences: int, least: float = 0.0) -> Interval:
 
 
 def _gap(found: Floats, unlike: int) -> Interval:
-    """Of a difference; where few sentences tell two models apart, it has 0, which resamples of them may leave out."""
+    """Return the interval of a difference; it contains 0 if few sentences differ."""
     gap = _interval(found, FEWEST, -1.0)
     return gap if unlike >= FEWEST else replace(gap, low=min(gap.low, 0.0), high=max(gap.high, 0.0))
 
 
 def _drawn(n: int, resamples: int, seed: int) -> Iterator[Floats]:
-    """How often each of n sentences is drawn: (R, n), in blocks."""
+    """Yield how often each of n sentences is drawn: (R, n), in blocks."""
     rng = np.random.default_rng(seed)
     rows = max(1, _BLOCK // n)
     for start in range(0, resamples, rows):
@@ -153,14 +188,14 @@ def _side(recovered: Recovered) -> str:
 
 
 def _values(one: Measured) -> dict[str, SentenceValues]:
-    """Return the measured figures of HEADINGS; those of accuracy whatever was asked for."""
-    figures = {**ACCURACY.measure(one.subject), **one.figures}
+    """Return the measured figures of HEADINGS; always those of accuracy."""
+    figures = {**ACCURACY.measure(one.subject), **one.result.metrics}
     found = {name: main_side(sides) for name, sides in figures.items() if name in HEADINGS}
     return {name: values for name, values in found.items() if isinstance(values, SentenceValues)}
 
 
 def _shared(measured: Sequence[Measured]) -> frozenset[str] | None:
-    """The words that the references of all models can have; None where all cut the same words."""
+    """Return the words that the references of all models can have; None if all cut the same words."""
     known = [frozenset(_reader(one).index) for one in measured]
     alike = all(words == known[0] for words in known)
     if alike and len({str(one.checkpoint.vocabulary.tokenizer.to_dict()) for one in measured}) == 1:
@@ -173,7 +208,7 @@ def _reader(one: Measured) -> ReferenceReader:
 
 
 def _as_referred(one: Measured) -> Vocabulary:
-    """Its words as the references have them: where these are lower-cased, "The" is "the"."""
+    """Return the words as the references have them: "the" for "The" if these are lower-cased."""
     vocabulary = one.checkpoint.vocabulary
     if _reader(one).same is None:
         return vocabulary
@@ -185,7 +220,7 @@ def _recovered(one: Measured) -> Recovered:
 
 
 def _of_shared(measured: Sequence[Measured], shared: frozenset[str]) -> list[Recovered]:
-    """What each model recovers of the words that all know, ranked among these alone."""
+    """Return the words that each model recovers of those that all know, ranked among these alone."""
     readers = [_reader(one) for one in measured]
     wanted = [sorted(shared.intersection(*(reader.tokens(text) for reader in readers))) for text in measured[0].texts]
     found = []

@@ -35,7 +35,7 @@ _NORMAL = 1.96  # standard errors to either side of a mean have 95%
 
 
 def require_matplotlib() -> None:
-    """Raises an UnavailableError where matplotlib is not installed."""
+    """Raise an UnavailableError if matplotlib is not installed."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
@@ -45,14 +45,14 @@ def require_matplotlib() -> None:
 
 
 def require_drawable(path: Path) -> None:
-    """Raises a UsageError for another ending than .svg, .png or .pdf."""
+    """Raise a UsageError for another ending than .svg, .png or .pdf."""
     if path.suffix.lower() not in _FORMATS:
         raise UsageError(f"cannot draw {path.name}: unknown ending", f"one of {', '.join(_FORMATS)}")
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture. draw: puts it on axes.  coloured: whether each model has its colour, which a legend must say."""
+    """One picture. draw: puts it on axes.  coloured: whether each model has its colour, which a legend must explain."""
 
     title: str
     draw: Callable[[Axes], None]
@@ -60,11 +60,11 @@ class Panel:
 
 
 def draw_plots(results: Sequence[Result], path: Path) -> None:
-    """Draws every plot that the results allow, side by side, in the format that the ending names.
+    """Draw every plot that the results allow, side by side, in the format of the file's ending.
 
     Raises:
         UsageError: another ending than .svg, .png or .pdf.
-        InputError: the results hold nothing that is drawn.
+        InputError: the results hold nothing to draw.
     """
     require_drawable(path)
     panels = list(_panels(results))
@@ -75,7 +75,7 @@ def draw_plots(results: Sequence[Result], path: Path) -> None:
 
 
 def inline_svgs(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """(title, SVG element) of every plot, in the colour of the surrounding text, without a background or a style."""
+    """Return (title, SVG element) of every plot, in the colour of the surrounding text and without a style."""
     svgs = []
     for panel in _panels(results):
         stream = io.StringIO()
@@ -91,7 +91,7 @@ def inline_svgs(results: Sequence[Result]) -> list[tuple[str, str]]:
 
 
 def names_of(results: Sequence[Result]) -> list[str]:
-    """What tells each result from the others: the model, and dataset and embedding where these are not all the same."""
+    """Return a name that tells each result from the others: the model, and dataset and embedding if these differ."""
     parts = []
     for result in results:
         varying = [key for key in ("dataset", "embedding") if len({str(one.get(key)) for one in results}) > 1]
@@ -117,7 +117,7 @@ def _panels(results: Sequence[Result]) -> Iterator[Panel]:
 def _draw(
     panels: Sequence[Panel], results: Sequence[Result], target: Path | io.StringIO, form: str, ink: str = "black"
 ) -> None:
-    """Draws panels in rows. Without dates and random ids, so that the same results give the same file."""
+    """Draw panels in rows, without dates and random ids, so that the same results give the same file."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -146,7 +146,7 @@ def _draw(
 
 
 def heading(results: Sequence[Result]) -> str:
-    """The model and what it is measured on; of several how many, and what they are all measured on."""
+    """Return a title: the model or the number of models, and the dataset and embedding that they have in common."""
     models = list(dict.fromkeys(str(one["model"]) for one in results))
     said = f"{len(models)} models" if len(models) > 1 else _shortened(models[0])
     for key, word in (("dataset", " on "), ("embedding", " / ")):
@@ -157,7 +157,7 @@ def heading(results: Sequence[Result]) -> str:
 
 
 def _legend(figure: Figure, results: Sequence[Result]) -> None:
-    """A line for each model, below the panels."""
+    """Draw a line for each model, below the panels."""
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], color=colour, marker=marker, markersize=4) for colour, marker in _looks(results)]
@@ -169,7 +169,7 @@ def _looks(results: Sequence[Result]) -> list[tuple[str, str]]:
 
 
 def _labels(results: Sequence[Result]) -> list[str]:
-    """Names, cut in the middle. matplotlib leaves out of a legend what starts with an underscore."""
+    """Return names, cut in the middle. matplotlib leaves names with a leading underscore out of a legend."""
     names = [_shortened(name) for name in names_of(results)]
     names = [f"{i}. {name}" if names.count(name) > 1 else name for i, name in enumerate(names, start=1)]
     return [f" {name}" if name.startswith("_") else name for name in names]
@@ -181,14 +181,14 @@ def _shortened(name: str) -> str:
 
 
 def _estimate(result: Result, key: str) -> dict[str, float] | None:
-    """Mean and standard error of a figure, with b where it has sides; None where it was not measured."""
+    """Return mean and standard error of a figure, with b if it has sides; None if it was not measured."""
     found = result["metrics"].get(key, {})
     found = main_side(found) or found
     return found if found.get("n") else None
 
 
 def _figures(axes: Axes, results: Sequence[Result]) -> None:
-    """A row for each model, the first at the top, with its name above: beside the axes a long one would take them."""
+    """Draw a row for each model, the first at the top, with its name above, as a long name would take up the axes."""
     for i, (result, label, (colour, _)) in enumerate(zip(results, _labels(results), _looks(results), strict=True)):
         axes.annotate(
             label, (0, i), xycoords=("axes fraction", "data"), xytext=(2, 5), textcoords="offset points", fontsize=8
@@ -212,7 +212,7 @@ def _figures(axes: Axes, results: Sequence[Result]) -> None:
 
 
 def _by_frequency(axes: Axes, results: Sequence[Result]) -> None:
-    """With b, where there is one. The bands of all models are the same, but not each has words of every one."""
+    """Draw the recall with b, if there is one. Models share the bands, but not each has words of every band."""
     bands = [main_side(one["metrics"].get("recall_by_frequency", {})) for one in results]
     drawn = [(band, look) for band, look in zip(bands, _looks(results), strict=True) if band]
     least = sorted({n for band, _ in drawn for n in band["least"]})
@@ -225,7 +225,7 @@ def _by_frequency(axes: Axes, results: Sequence[Result]) -> None:
 
 
 def _sides(axes: Axes, results: Sequence[Result], key: str) -> Iterator[tuple[str, str, dict[str, list[float]]]]:
-    """(colour, style, curve): solid with b, dashed without. Their meaning is put into the legend of the panel."""
+    """Yield (colour, style, curve): solid with b, dashed without. The legend of the panel explains them."""
     styles = {"bias": ("-", "with b"), "no_bias": ("--", "without b")}
     seen: dict[str, None] = {}
     for result, (colour, _) in zip(results, _looks(results), strict=True):
@@ -265,7 +265,7 @@ Point = tuple[Any, float, float]
 
 
 def _sweeps(results: Sequence[Result]) -> list[list[Point]]:
-    """(rank, accuracy, standard error), full rank last, of the models that differ in nothing else."""
+    """Return (rank, accuracy, standard error), full rank last, of models that differ in nothing else."""
     groups: dict[tuple[Any, ...], list[Point]] = {}
     for result in results:
         if found := _estimate(result, "accuracy"):
@@ -275,7 +275,7 @@ def _sweeps(results: Sequence[Result]) -> list[list[Point]]:
 
 
 def _ranks(axes: Axes, results: Sequence[Result]) -> None:
-    """A line joins models that differ in rank alone; others stand by themselves."""
+    """Draw accuracy by rank; a line joins models that differ in rank alone."""
     sweeps = _sweeps(results)
     every = sorted({point[0] for points in sweeps for point in points}, key=lambda rank: (isinstance(rank, str), rank))
     for points in sweeps:

@@ -1,4 +1,4 @@
-"""How good a model is as a probability model: perplexity, log loss, calibration, and the F1 that a threshold gives."""
+"""Measure a model's probabilities: perplexity, log loss, calibration, and the F1 that a threshold gives."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def perplexity(model: Model, embeddings: Floats, bags: Bags, device: str = "cpu"
 
 @dataclass(frozen=True)
 class CalibrationError(SentenceValues):
-    """|sum of y - p| by bins of p, over the number of words: as an error of small samples is larger, it has no mean."""
+    """|sum of y - p| by bins of p, over the number of words shown."""
 
     def estimate(self) -> Estimate:
         """Return the error; its standard error is that of 200 bootstrap resamples of the sentences."""

@@ -1,4 +1,4 @@
-"""The metrics of `flip eval`: of each its name, what it needs, how it is measured, and what its figures are called.
+"""The metrics of `flip eval`: name, requirements, measurement and headings of each.
 
 Nothing heavy is imported until something is measured: the command line reads the names for its help.
 """
@@ -7,112 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from flip.evaluation.content import ContentWords
-    from flip.evaluation.entities import Entities, EntityRow
     from flip.evaluation.measurements import Figures
-    from flip.evaluation.metrics import References
-    from flip.evaluation.word_ranking import Ranking
-    from flip.model.checkpoint import Checkpoint
-    from flip.text.bow import Bags
-    from flip.text.tokenize import TokenSource
-    from flip.text.vocabulary import Vocabulary
-
-
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """metrics: names of METRICS, or `("all",)`.  topn: N.  tokens: see `flip.evaluation.metrics.references`.
-
-    entities: rows of the entity file.  device: name of a torch device.
-    """
-
-    metrics: Sequence[str] = ("accuracy", "pr")
-    topn: int = 10
-    tokens: TokenSource = "vocabulary"
-    entities: Sequence[EntityRow] | None = None
-    device: str = "cpu"
-
-
-@dataclass(frozen=True)
-class Sought:
-    """What should be found in n sentences, each kind made when a metric first asks for it.
-
-    texts: line of the file (from 0) -> sentence.
-    """
-
-    texts: Mapping[int, str]
-    vocabulary: Vocabulary
-    options: EvaluationOptions
-
-    @cached_property
-    def references(self) -> References:
-        """Their words."""
-        from flip.evaluation.metrics import references
-
-        return references(self.texts.values(), self.vocabulary, self.options.tokens)
-
-    @cached_property
-    def content(self) -> ContentWords:
-        """Their content words."""
-        from flip.evaluation.content import content_words
-
-        return content_words(self.texts.values(), self.vocabulary, self.options.tokens)
-
-    @cached_property
-    def spans(self) -> Bags:
-        """Their words and pairs of words, see `flip.text.spans.span_words`."""
-        from flip.text.spans import span_words
-
-        return span_words(list(self.texts.values()), self.vocabulary, self.options.tokens)
-
-    @cached_property
-    def entities(self) -> Entities:
-        """Their names, of the entity file."""
-        from flip.evaluation.entities import match_entities
-
-        return match_entities(self.options.entities or (), self.texts, self.vocabulary, self.options.tokens)
-
-
-@dataclass(frozen=True)
-class Subject:
-    """One embedding of a dataset, ranked by one model.
-
-    ranking: by side, in words that the references tell apart; as deep as the metrics need.
-    shown: the words of `flip explain` in its order, with scores that have the full bias.
-    embeddings: (n, d).  comparisons: with other models and embeddings, see `flip.evaluation.comparison`.
-    """
-
-    checkpoint: Checkpoint
-    options: EvaluationOptions
-    sought: Sought
-    ranking: Mapping[str, Ranking]
-    shown: Ranking
-    embeddings: NDArray[np.floating[Any]]
-    comparisons: Sequence[dict[str, Any]] = ()
-
-    @property
-    def size(self) -> int:
-        """|V|."""
-        return len(self.checkpoint.vocabulary)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What decides whether a metric can be computed: the model, what was asked, and whether there is a second ranking.
-
-    splice: whether SpLiCE ranks the words.
-    """
-
-    checkpoint: Checkpoint
-    options: EvaluationOptions
-    compared: bool
-    splice: bool
+    from flip.evaluation.subject import Setting, Subject
 
 
 @dataclass(frozen=True)
@@ -315,7 +214,7 @@ METRICS = (
     Metric(
         "jaccard",
         {},
-        beside=lambda subject: {"comparisons": list(subject.comparisons)},
+        beside=lambda subject: {"comparisons": [one.to_dict() for one in subject.comparisons]},
         lacks=lambda setting: None if setting.compared else "needs a second embedding, or --compare RUN",
     ),
     Metric("perplexity", {"perplexity": Figure("perplexity", decimals=2)}, _perplexity, lacks=_no_perplexity),
@@ -339,13 +238,14 @@ METRICS = (
 )
 FIGURES: Mapping[str, Figure] = {key: figure for metric in METRICS for key, figure in metric.figures.items()}
 CHOICES = ", ".join(metric.name for metric in METRICS)
+DRAWN = [metric.name for metric in METRICS if metric.drawn]
 
 
 def named(asked: Sequence[str]) -> Sequence[str]:
-    """The names of the metrics that were asked for.
+    """Return the names of the metrics that were asked for.
 
     Raises:
-        UsageError: none, or one that there is not.
+        UsageError: there is none, or one is unknown.
     """
     from flip.errors import UsageError
 
@@ -359,8 +259,14 @@ def named(asked: Sequence[str]) -> Sequence[str]:
     return wanted
 
 
+def of_several_models(setting: Setting) -> list[str]:
+    """Return the names of the metrics by which several models are compared, without those that cannot be computed."""
+    compared = [metric for metric in METRICS if any(figure.beside is not None for figure in metric.figures.values())]
+    return [metric.name for metric in compared if metric.lacks(setting) is None]
+
+
 def computable(setting: Setting) -> tuple[list[Metric], dict[str, str]]:
-    """The metrics that were asked for, and why some of them cannot be computed.
+    """Return the metrics that were asked for, and the reasons why some of them cannot be computed.
 
     Raises:
         UsageError: one that was named is unknown, or cannot be computed; under `all` it is left out.

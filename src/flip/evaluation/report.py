@@ -1,4 +1,4 @@
-"""The HTML report of `flip eval`: one file with tables, plots and sentences, which asks nothing of the network."""
+"""The HTML report of `flip eval`: tables, plots and sentences in one file that needs no network."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ COLUMNS = ("metric", "with b", "without b", "most frequent words")
 
 
 def summary_rows(result: Result, topn: int) -> list[tuple[str, ...]]:
-    """COLUMNS as text, fractions in percent with standard error; curves are left to the plots.
+    """Return rows of COLUMNS as text, fractions in percent with standard error; curves are left to the plots.
 
-    The last column is what the words of the highest b reach, whatever the sentence.
+    The last column is the figure of the words of the highest b, the same for every sentence.
     """
     rows = []
     for key, value in result["metrics"].items():
@@ -51,7 +51,7 @@ def summary_rows(result: Result, topn: int) -> list[tuple[str, ...]]:
 
 
 def comparison_rows(result: Result) -> list[tuple[str, str, str, str]]:
-    """(compared with, accuracy, difference, Jaccard index) with b where there is one, in percent."""
+    """Return (compared with, accuracy, difference, Jaccard index) with b if there is one, in percent."""
     rows = []
     for one in result.get("comparisons", []):
         side = "bias" if "bias" in one["accuracy"] else "no_bias"
@@ -62,7 +62,7 @@ def comparison_rows(result: Result) -> list[tuple[str, str, str, str]]:
 
 
 def _estimate(estimate: dict[str, float] | None, decimals: int | None = None, signed: bool = False) -> str:
-    """In percent, or with so many decimals as it is."""
+    """Return an estimate as text: in percent, or as it is with so many decimals."""
     if not estimate or not estimate["n"]:
         return "-"
     factor, decimals = (100, 2) if decimals is None else (1, decimals)
@@ -71,7 +71,7 @@ def _estimate(estimate: dict[str, float] | None, decimals: int | None = None, si
 
 
 def models_table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
-    """Heading and rows of the figures of several models with their 95% intervals, see `flip.evaluation.paired`."""
+    """Return heading and rows of the figures of several models with their 95% intervals."""
     named = [name for name in HEADINGS if any(name in one["intervals"] for one in results)]
     rows = []
     for name, result in zip(names_of(results), results, strict=True):
@@ -80,7 +80,7 @@ def models_table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]
 
 
 def bands_table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
-    """Heading and rows of the recall by word frequency, a column for each model, with b where there is one."""
+    """Return heading and rows of the recall by word frequency, a column for each model, with b if there is one."""
     measured = [one["metrics"].get("recall_by_frequency", {}) for one in results]
     bands = [main_side(sides) or {} for sides in measured]
     least = sorted({n for band in bands for n in band.get("least", [])})
@@ -95,10 +95,10 @@ def bands_table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
 
 
 def write_report(path: Path, measured: Sequence[Measured], topn: int) -> None:
-    """Writes the page. Names, sentences and words are data in it, shown as text whatever they contain."""
+    """Write the page. Names, sentences and words are data in it, shown as text whatever they contain."""
     from jinja2 import Environment, PackageLoader
 
-    results = [one.result for one in measured]
+    results = [one.result.to_dict() for one in measured]
     style, script = (_beside(f"report.{kind}") for kind in ("css", "js"))
     page = (
         Environment(loader=PackageLoader("flip.evaluation", ""), autoescape=True)

@@ -1,4 +1,4 @@
-"""The sentences and words of a report, as its script reads them: short lists, since there are thousands."""
+"""Sentences and words of a report in the form that its script reads: short lists, as there are thousands."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def page_data(measured: Sequence[Measured], topn: int) -> dict[str, Any]:
-    """What several models make of their sentences; those of the same text stand together.
+    """Return the words that several models find in their sentences; equal sentences stand together.
 
     Returns:
         sides: of the rankings, with b first.
         sentences: `[parts, one]`; parts are text, or `[text, models]` of a word that these do not know; one for each
             model is null, or for each side null or `[accuracy, [[word, score, probability, hit]], missed]`.
-        words: `[word, one]`; one for each model is null where it is in none of its sentences, else `[in, found, ...]`:
+        words: `[word, one]`; one for each model is null if none of its sentences has the word, else `[in, found, ...]`:
             sentences that have it, and in how many it is found, by side.
     """
     sides = [side for side in BIAS_WEIGHTS if any(side in one.ranking for one in measured)]
@@ -52,7 +52,7 @@ def _ranked(side: dict[str, Any]) -> list[Any]:
 
 
 class _Unknown:
-    """Marks the words of a text that models do not know; models of one vocabulary are asked once."""
+    """Marks the words of a text that models do not know; models of one vocabulary are looked at once."""
 
     def __init__(self, measured: Sequence[Measured]) -> None:
         models: dict[Any, list[int]] = {}
@@ -63,7 +63,7 @@ class _Unknown:
         self._readers = [(Reader(vocabulary), frozenset(vocabulary.words), of) for vocabulary, of in alike]
 
     def parts(self, text: str, models: Sequence[int]) -> list[Any]:
-        """The text in parts; of words that models cut differently the first to begin counts."""
+        """Return the text in parts; if models cut a word differently, the first to begin counts."""
         marks: dict[tuple[int, int], list[int]] = {}
         for reader, known, of in self._readers:
             if asked := [i for i in of if i in models]:
@@ -79,7 +79,7 @@ class _Unknown:
 
 
 def _unknown(reader: Reader, known: frozenset[str], text: str) -> Iterator[tuple[int, int]]:
-    """Where each word that is not known begins and ends."""
+    """Yield start and end of each unknown word."""
     start = 0
     for piece in reader.pieces(text):
         stop = start + len(piece.text)

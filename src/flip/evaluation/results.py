@@ -1,4 +1,4 @@
-"""What a measurement was, kept: a file for each encoder and corpus, and a gate that compares it with an earlier one."""
+"""Stored results: a file for each encoder and corpus, and a gate that compares results with earlier ones."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _MEASURED_BY = ("n", "sentences", "topn", "tokens")  # fields of a record
 
 
 def name_of(record: Record) -> str:
-    """What tells a record from the others: model, dataset and embedding."""
+    """Return the name of a record: model, dataset and embedding."""
     return f"{record.get('model')} on {record.get('dataset')} / {record.get('embedding')}"
 
 
 def threads() -> int:
-    """That torch computes with."""
+    """Return the number of threads that torch computes with."""
     import torch
 
     return torch.get_num_threads()
 
 
 def peak_memory() -> int | None:
-    """Bytes of memory that this process has had at most; None on a system that does not tell."""
+    """Return the peak memory of this process in bytes; None if the system does not report it."""
     try:
         import resource
     except ImportError:
@@ -40,7 +40,7 @@ def peak_memory() -> int | None:
 
 
 def write_results(folder: Path, records: Sequence[Record]) -> list[Path]:
-    """Writes FOLDER/ENCODER/REVISION/DATASET.json for each record, over what an earlier measurement left there.
+    """Write FOLDER/ENCODER/REVISION/DATASET.json for each record; earlier files are replaced.
 
     Raises:
         UsageError: two of them would have the same name.
@@ -61,7 +61,7 @@ def write_results(folder: Path, records: Sequence[Record]) -> list[Path]:
 
 
 def read_results(path: Path) -> Sequence[Record]:
-    """The records of models that `flip eval --json` printed, or of a file of `write_results`.
+    """Read the records of models that `flip eval --json` printed or `write_results` wrote.
 
     Raises:
         InputError: it holds none.
@@ -99,9 +99,9 @@ class Fall:
 
 
 def falls(before: Sequence[Record], now: Sequence[Record], most: float) -> list[Fall]:
-    """The shares that are worse than before by more than `most`: of accuracies, recalls and so on, lower ones.
+    """Return the shares that are worse than before by more than `most`: for accuracies and recalls, the lower ones.
 
-    What is no share (losses, perplexity) and what says nothing of quality (sparsity) is not looked at.
+    Losses and perplexity are not shares and sparsity is not a measure of quality: they are not compared.
 
     Args:
         before, now: records, which belong together by model, dataset and embedding.
@@ -139,7 +139,7 @@ def falls(before: Sequence[Record], now: Sequence[Record], most: float) -> list[
 
 
 def _require_measured_alike(before: Record, now: Record) -> None:
-    """Raises an InputError where both say what they were measured on, or how, and it is not the same."""
+    """Raise an InputError if both records state their sentences and settings, and these differ."""
     differing = [key for key in _MEASURED_BY if key in before and key in now and before[key] != now[key]]
     if "n" in differing or "sentences" in differing:
         said = f"the baseline is of other sentences, {before.get('n')} of them; these are {now.get('n')}"
@@ -160,6 +160,6 @@ def _shares(record: Record) -> dict[tuple[str, str], float | None]:
             if isinstance(one, dict) and "mean" in one:
                 mean = one["mean"]
                 if mean is not None and (isinstance(mean, bool) or not isinstance(mean, int | float)):
-                    raise InputError(f"{name_of(record)}: {name}{said} is {mean!r}, which is no number")
+                    raise InputError(f"{name_of(record)}: {name}{said} is {mean!r}, not a number")
                 found[name, side] = None if mean is None or mean != mean else float(mean)
     return found

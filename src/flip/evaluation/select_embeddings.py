@@ -1,4 +1,4 @@
-"""Which embeddings of a dataset belong to which model."""
+"""Select the embeddings of a dataset that each model is measured on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def select_embeddings(dataset: Dataset, checkpoints: Sequence[Checkpoint]) -> list[list[EmbeddingFile]]:
-    """For each model the embeddings that it is measured on.
+    """Return, for each model, the embeddings that it is measured on.
 
     Those that all models can read are views of the same sentences (speech and text, two languages), and every model is
     measured on each. Otherwise each model has one of its own: that of its encoder, or the only one of its dimension
@@ -59,7 +59,7 @@ def _own(dataset: Dataset, files: list[EmbeddingFile], checkpoint: Checkpoint) -
 
 
 def _nothing(dataset: Dataset, checkpoint: Checkpoint) -> InputError:
-    """Why no embedding belongs to a model."""
+    """Return an error with the reasons why no embedding belongs to a model."""
     reasons = []
     for file in dataset.embeddings:
         try:

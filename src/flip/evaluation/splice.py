@@ -51,14 +51,14 @@ class Dictionary:
 
     @classmethod
     def of(cls, concepts: Array, train: NDArray[np.floating[Any]]) -> Dictionary:
-        """From the encoder's embeddings of the concepts, (|C|, d), and of training sentences, (n, d)."""
+        """Return a dictionary of embeddings of the concepts, (|C|, d), and of training sentences, (n, d)."""
         return cls(_centred(concepts, _mean(concepts)), _mean(train))
 
 
 def decompose(
     dictionary: Dictionary, embeddings: NDArray[np.floating[Any]], penalty: float, k: int, device: str = "cpu"
 ) -> Ranking:
-    """The k largest weights of each embedding.
+    """Return the concepts with the k largest weights of each embedding.
 
     Args:
         dictionary: concepts.
@@ -93,7 +93,7 @@ def choose_penalty(
     device: str = "cpu",
     on_penalty: Callable[[int, int], None] | None = None,
 ) -> tuple[float, float]:
-    """The penalty with the best (span-aware) accuracy on dev, and that accuracy: the baseline at its strongest.
+    """Return the penalty with the best (span-aware) accuracy on dev, and that accuracy: the baseline at its strongest.
 
     Args:
         embeddings: (n, d) of dev.
@@ -113,7 +113,7 @@ def choose_penalty(
 
 
 def _mean(embeddings: NDArray[np.floating[Any]]) -> Array:
-    """The mean of the rows, each of norm 1."""
+    """Return the mean of the rows at norm 1."""
     total = np.zeros(embeddings.shape[1])
     for start in range(0, len(embeddings), _ROWS):
         total += _normalised(np.asarray(embeddings[start : start + _ROWS], np.float32)).sum(axis=0)
@@ -121,7 +121,7 @@ def _mean(embeddings: NDArray[np.floating[Any]]) -> Array:
 
 
 def _centred(u: NDArray[np.floating[Any]], m: Array) -> Array:
-    """Rows of norm 1 less m, at norm 1; a row that equals m stays zero."""
+    """Return the rows at norm 1 less m, again at norm 1; a row that equals m stays zero."""
     return _normalised(_normalised(u.astype(np.float32)) - m)
 
 
@@ -131,7 +131,7 @@ def _normalised(u: Array) -> Array:
 
 
 def _solve(u: torch.Tensor, D: torch.Tensor, penalty: float) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Solves for u, (n, d). Returns (rows, concepts, weights) in parts; concepts and weights are (rows, set size)."""
+    """Solve for u, (n, d). Yield (rows, concepts, weights) in parts; concepts and weights are (rows, set size)."""
     import torch
 
     solved = []
@@ -159,7 +159,7 @@ def _solve(u: torch.Tensor, D: torch.Tensor, penalty: float) -> list[tuple[torch
 
 
 def _coordinate_descent(G: torch.Tensor, q: torch.Tensor, w: torch.Tensor, penalty: float) -> torch.Tensor:
-    """Minimises 1/2 w G w - q w + penalty * sum(w) over w >= 0 for each row.  G: (n, s, s), q and w: (n, s)."""
+    """Minimise 1/2 w G w - q w + penalty * sum(w) over w >= 0 for each row.  G: (n, s, s), q and w: (n, s)."""
     import torch
 
     columns = G.permute(2, 1, 0).contiguous()  # (s, s, n): coordinate j touches one contiguous block
@@ -167,7 +167,7 @@ def _coordinate_descent(G: torch.Tensor, q: torch.Tensor, w: torch.Tensor, penal
     gradient = q.T - penalty - torch.einsum("jin,jn->in", columns, w)
     diagonal = torch.diagonal(columns).T.clamp_min(torch.finfo(w.dtype).tiny)
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # a step is so small that sharing it costs several times what it saves
+    torch.set_num_threads(1)  # a step is so small that sharing it costs several times its gain
     try:
         for _ in range(_SWEEPS):
             before = w.clone()
@@ -185,7 +185,7 @@ def _coordinate_descent(G: torch.Tensor, q: torch.Tensor, w: torch.Tensor, penal
 def embed_concepts(
     encoder: Encoder, words: Sequence[str], on_rows: Callable[[int, int], None] | None = None, batch: int = 256
 ) -> Array:
-    """(|words|, d) embeddings of concepts, each encoded as a sentence of its own."""
+    """Return (|words|, d) embeddings of concepts, each encoded as a sentence of its own."""
     parts = []
     for start in range(0, len(words), batch):
         parts.append(encode(encoder, words[start : start + batch])[0])
@@ -204,7 +204,7 @@ class TunedSplice:
     device: str = "cpu"
 
     def rank(self, embeddings: NDArray[np.floating[Any]], depth: int) -> dict[str, Ranking]:
-        """Ranks concepts by weight, for `flip.evaluation.evaluate.evaluate_dataset`; there is no bias to leave out."""
+        """Rank concepts by weight, as `flip.evaluation.evaluate.evaluate_dataset` asks; SpLiCE has no bias."""
         return {"no_bias": decompose(self.dictionary, embeddings, self.penalty, depth, self.device)}
 
 
@@ -219,7 +219,7 @@ def tune_splice(
     device: str = "cpu",
     on_penalty: Callable[[int, int], None] | None = None,
 ) -> TunedSplice:
-    """Centres as SpLiCE does and chooses the penalty on the first 1000 sentences of dev.
+    """Centre as SpLiCE does and choose the penalty on the first 1000 sentences of dev.
 
     Args:
         concepts: (|V|, d) embeddings of the words of the vocabulary.

@@ -1,4 +1,4 @@
-"""Sentences of a test that a model was trained on, of which its figures say nothing."""
+"""Find test sentences that a model was trained on: figures on them are too good."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from flip.model.checkpoint import Checkpoint
 
 
 def train_overlap(texts: Iterable[str], checkpoint: Checkpoint) -> set[str]:
-    """Those of some sentences that a model was trained on, but for capitals and white space.
+    """Return the sentences that a model was trained on, whatever their capitals and white space.
 
-    None where its config.json names no data, as that of a bundled model, or they are not there any more.
+    The result is empty if its config.json names no data, as that of a bundled model, or the data are gone.
     """
     path, data = Path(checkpoint.name), checkpoint.config.data
     manifest, parts = (path if path.is_dir() else path.parent) / str(data.get("manifest")), data.get("train") or "train"

@@ -1,4 +1,4 @@
-"""Which words one of two models finds more often, or less often, in the same sentences."""
+"""Find the words that one of two models finds more often, or less often, in the same sentences."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class WordChange:
 
     @property
     def change(self) -> float:
-        """Difference of the recalls."""
+        """Return the difference of the recalls."""
         return (self.second - self.first) / self.n
 
     def to_dict(self) -> dict[str, Any]:
-        """As in the JSON of `flip eval`."""
+        """Return the fields that the JSON of `flip eval` has."""
         return vars(self)
 
 
 def word_changes(first: Recovered, second: Recovered, side: str) -> list[WordChange]:
-    """The words whose recall differs significantly, the largest gain of the second first, the largest loss last.
+    """Return the words whose recall differs significantly, the largest gain of the second first, the largest loss last.
 
     A false discovery rate of 5% is kept over all words (Benjamini and Hochberg 1995) and, as one word more, numbers.
 
@@ -71,7 +71,7 @@ def word_changes(first: Recovered, second: Recovered, side: str) -> list[WordCha
 
 
 def _found(recovered: Recovered, side: str, ids: dict[str, int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """For each reference word of each sentence, ordered by sentence and word: the word, and whether it is found."""
+    """Return each reference word, ordered by sentence and word, and whether it is found."""
     size = len(ids)
     shared = np.array([ids[word] for word in recovered.vocabulary.words], np.int64)
     wanted = np.sort(recovered.words.rows * size + shared[recovered.words.words])
@@ -93,7 +93,7 @@ def sign_test(lost: int, won: int) -> float:
 
 
 def _discovered(tested: Iterable[WordChange]) -> list[WordChange]:
-    """Up to the last p, in order, that is no more than its share of the rate."""
+    """Return the words up to the last p, in order, that is at most its share of the rate."""
     ordered = sorted(tested, key=lambda one: one.p)
     kept = [i for i, one in enumerate(ordered, start=1) if one.p <= _RATE * i / len(ordered)]
     return ordered[: max(kept, default=0)]

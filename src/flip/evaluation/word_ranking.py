@@ -1,4 +1,4 @@
-"""The words that a model ranks highest, for many embeddings at once: what every metric looks at."""
+"""Rank the words of many embeddings at once: the input of every metric."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Ranking:
 
 
 def without_repetitions(ranking: Ranking, same: Sequence[int] | None) -> Ranking:
-    """The ranking in words that the references tell apart.
+    """Return the ranking in words that the references tell apart.
 
     same: of a `flip.text.references.ReferenceReader`.
     """
@@ -54,7 +54,7 @@ def without_repetitions(ranking: Ranking, same: Sequence[int] | None) -> Ranking
 def score_blocks(
     model: Model, embeddings: NDArray[np.floating[Any]], device: str = "cpu"
 ) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
-    """Yields (rows, A(Bu) of these rows, b) in float32 on `device`; each block is written over the one before."""
+    """Yield (rows, A(Bu) of these rows, b) in float32 on `device`; each block overwrites the one before."""
     import torch
 
     output = torch.from_numpy(np.ascontiguousarray(model.output)).to(device)
@@ -76,10 +76,11 @@ def rank(
     last: Mapping[str, NDArray[np.int64]] | None = None,
     device: str = "cpu",
 ) -> dict[str, Ranking]:
-    """The min(k, |V|) words with the largest scores A(Bu) + W b of each embedding (n, d), for each W in one pass.
+    """Return the min(k, |V|) words with the largest A(Bu) + W b of each embedding (n, d), for each W in one pass.
 
     Args:
-        model, embeddings, k, device: what to rank, how many, and where.
+        model, embeddings, k: the input of the ranking, and its depth.
+        device: name of a torch device.
         bias_weights: W by name.
         last: by name, words that are ranked behind all others; their scores are as they would be.
 
@@ -112,7 +113,7 @@ def rank(
 
 
 def _topk(z: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Exact `z.topk(k)`: the k best lie in the k chunks of columns with the largest maxima; only those are sorted."""
+    """Return exactly `z.topk(k)`. It lies in the k chunks of columns with the largest maxima: only those are sorted."""
     import torch
 
     n, m = z.shape
@@ -138,6 +139,6 @@ def top_words(
     last: NDArray[np.int64] | None = None,
     device: str = "cpu",
 ) -> NDArray[np.int64]:
-    """(n, min(k, |V|)) indices of the words with the largest scores of each embedding (n, d), best first."""
+    """Return (n, min(k, |V|)) indices of the words with the largest scores of each embedding (n, d), best first."""
     behind = None if last is None else {"": last}
     return rank(model, embeddings, k, bias_weights={"": bias_weight}, last=behind, device=device)[""].words

@@ -1,4 +1,4 @@
-"""Recall of single words, and of words by how many of the sentences have them."""
+"""Measure the recall of single words, and of words by the number of sentences that have them."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class Bands:
 
 
 def found_words(ranked: Ranking, words: Bags, vocabulary_size: int) -> NDArray[np.bool_]:
-    """(nnz,) whether each reference word is among the top k of its sentence, as accuracy counts."""
+    """Return (nnz,), whether each reference word is among the top k of its sentence, as accuracy counts."""
     rows, columns = np.nonzero(within(hits(ranked.words, words, vocabulary_size), words))
     hit = rows * vocabulary_size + ranked.words[rows, columns]
     return np.asarray(np.isin(words.rows * vocabulary_size + words.words, hit))
 
 
 def times_found(ranked: Ranking, words: Bags, vocabulary_size: int) -> NDArray[np.int64]:
-    """(|V|,) in how many sentences each word is found."""
+    """Return (|V|,), the number of sentences in which each word is found."""
     return np.bincount(words.words[found_words(ranked, words, vocabulary_size)], minlength=vocabulary_size)
 
 
@@ -86,6 +86,6 @@ def recall_by_frequency(ranking: Mapping[str, Ranking], words: Bags, vocabulary_
 
 
 def bands_as_text(least: list[int]) -> list[str]:
-    """How many sentences the words of each band are in: `["1", "2-4", "5-9"]`; the last one may be open."""
+    """Return the number of sentences of each band as text: `["1", "2-4", "5-9"]`; the last one may be open."""
     after = dict(zip(BANDS, [stop - 1 for stop in BANDS[1:]], strict=False))
     return [f"{n}" if after.get(n) == n else f"{n}-{after[n]}" if n in after else f"{n}+" for n in least]

@@ -5,16 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from flip.text.align import Piece
-
 if TYPE_CHECKING:
-    from flip.explain.results import Explanation, TextWord
+    from collections.abc import Sequence
+
     from flip.model.keywords import Word
+    from flip.text.align import Piece
 
 State = Literal["kept", "faint", "lost", "unknown"]
 STATES: tuple[State, ...] = ("kept", "faint", "lost", "unknown")
 
 _FAINT = 3  # times less probable than a word that is kept, or so many times as far down the list
+
+
+@dataclass(frozen=True, slots=True)
+class TextWord:
+    """A word of a text.
+
+    word: as the vocabulary writes it.  surface: as it stands in the text.  rank: of its score among all words, from 1.
+    probability and rank are None for a word that the vocabulary lacks; without a calibrated model, so is probability.
+    """
+
+    word: str
+    surface: str
+    probability: float | None
+    rank: int | None
+
+    def to_dict(self) -> dict[str, str | float | None]:
+        """Return the fields of a record."""
+        return {"word": self.word, "surface": self.surface, "probability": self.probability, "rank": self.rank}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +65,10 @@ class Annotation:
         return sum(token.state == state for token in self.tokens)
 
 
-def annotate(result: Explanation, *, least: float) -> Annotation:
+def annotate(
+    words: Sequence[Word], text_words: Sequence[TextWord], pieces: Sequence[Piece], *, likely: float, least: float,
+    topn: int,
+) -> Annotation:  # fmt: skip
     """Return what is shown of an explanation.
 
     A word of the text is `kept` if its probability is `likely` or more; `faint` if it is a third of that or more, or if
@@ -56,24 +77,26 @@ def annotate(result: Explanation, *, least: float) -> Annotation:
     that holds several words is in the state of the least of them.
 
     Args:
-        result: its keywords are at least the `topn` best beside the words of the text.
+        words: keywords, at least the `topn` best beside the words of the text.
+        text_words: words of the text in order.
+        pieces: the text in parts, which hold these words.
+        likely: probability from which on a word counts as said.
         least: probability of a word that is not in the text, below which it is unlikely.
+        topn: words that are not in the text at most.
     """
-    words = result.text_words or ()
-    k = len({word.word for word in words if word.rank is not None})
-    text = result.input.words_of or ""
-    waiting = iter(words)
+    k = len({word.word for word in text_words if word.rank is not None})
+    waiting = iter(text_words)
     tokens = []
-    for piece in result.pieces if words else [Piece(text)] if text else []:
+    for piece in pieces:
         own = [next(waiting) for _ in piece.words]
-        state = max((_state(word, result.likely, k) for word in own), key=STATES.index, default=None)
+        state = max((_state(word, likely, k) for word in own), key=STATES.index, default=None)
         known = [word.probability for word in own if word.probability is not None]
         tokens.append(Token(piece.text, state, min(known, default=None)))
-    others = [word for word in result.words if not word.in_text][: result.topn]
+    others = [word for word in words if not word.in_text][:topn]
     if others and others[0].probability is not None:
         others.sort(key=lambda word: -(word.probability or 0))
-    likely = [word for word in others if word.probability is None or word.probability >= least]
-    return Annotation(tokens, likely, others[len(likely) :])
+    probable = [word for word in others if word.probability is None or word.probability >= least]
+    return Annotation(tokens, probable, others[len(probable) :])
 
 
 def _state(word: TextWord, likely: float, k: int) -> State:

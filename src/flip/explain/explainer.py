@@ -18,8 +18,9 @@ from flip.encoders.catalog import require_harmless
 from flip.encoders.identity import require_dimension, require_encoder_of
 from flip.encoders.multimodal import encode_inputs
 from flip.errors import InputError, UsageError
+from flip.explain.annotate import TextWord
 from flip.explain.contrast import Contrast
-from flip.explain.results import Comparison, Explanation, Failure, Heard, Input, TextWord
+from flip.explain.results import Comparison, Explanation, Failure, Heard, Input
 from flip.explain.text_warnings import text_warning
 from flip.inputs.prefetch import one_ahead, ready_batches
 from flip.inputs.record import Record

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from flip.explain.annotate import State, annotate
-from flip.explain.results import listed
-
 if TYPE_CHECKING:
-    from flip.explain.results import Comparison, Explanation
+    from flip.explain.annotate import Annotation, State
 
 _STYLES: dict[State, str] = {
     "kept": "font-weight:600",
@@ -19,9 +17,8 @@ _STYLES: dict[State, str] = {
 }
 
 
-def explanation_html(result: Explanation) -> str:
+def explanation_html(shown: Annotation, warnings: Sequence[str]) -> str:
     """Return a text with its words kept, faint, lost or unknown, then the other words, as on a terminal."""
-    shown = annotate(result, least=result.likely)
     marked = "".join(
         f'<span style="{_STYLES[token.state]}" title="{token.state}">{escape(token.text)}</span>'
         if token.state
@@ -34,15 +31,14 @@ def explanation_html(result: Explanation) -> str:
         else f"<tr><td>{escape(word.surface)}</td><td>{word.probability:.0%}</td></tr>"
         for word in shown.others
     )
-    return f"<div><p>{marked}</p>{_paragraphs(result.warnings)}<table>{rows}</table></div>"
+    return f"<div><p>{marked}</p>{_paragraphs(warnings)}<table>{rows}</table></div>"
 
 
-def comparison_html(result: Comparison) -> str:
-    """Return a row of words for both, and for each of the two alone."""
-    sides = {"both": result.shared, "the first only": result.only_input, "the second only": result.only_against}
-    rows = "".join(f"<tr><th>{name}</th><td>{escape(listed(words))}</td></tr>" for name, words in sides.items())
-    return f"{_paragraphs(result.warnings)}<table>{rows}</table>"
+def comparison_html(sides: Mapping[str, str], warnings: Sequence[str]) -> str:
+    """Return a row for each side of a comparison, with its words."""
+    rows = "".join(f"<tr><th>{name}</th><td>{escape(words)}</td></tr>" for name, words in sides.items())
+    return f"{_paragraphs(warnings)}<table>{rows}</table>"
 
 
-def _paragraphs(lines: list[str]) -> str:
+def _paragraphs(lines: Sequence[str]) -> str:
     return "".join(f"<p>{escape(line)}</p>" for line in lines)

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flip.explain.annotate import STATES, Token, annotate
+from flip.explain.annotate import STATES, Token
 from flip.explain.results import Failure
 from flip.files import replacing
 from flip.html import policy
@@ -108,7 +108,7 @@ def _row(result: Explanation | Failure, least: float) -> dict[str, Any]:
     row |= {"notes": given.doubts, "error": "", "via": given.heard.via if given.heard else ""}
     if isinstance(result, Failure):
         return row | {"error": result.error, "marks": [given.text] if given.text else []}
-    found = annotate(result, least=least)
+    found = result.annotate(least)
     kept, faint, lost = (found.count(state) for state in STATES[:3])
     known = kept + faint + lost
     return row | {

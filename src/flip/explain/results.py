@@ -6,12 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from flip.explain.annotate import TextWord, annotate
 from flip.explain.contrast import SIDES
+from flip.explain.notebook import comparison_html, explanation_html
+from flip.text.align import Piece
 
 if TYPE_CHECKING:
+    from flip.explain.annotate import Annotation
     from flip.explain.contrast import Pair, PairedWord
     from flip.model.keywords import Word
-    from flip.text.align import Piece
 
 CUT = "truncated: longer than the encoder reads"
 Fields: TypeAlias = dict[str, Any]  # of a JSON record
@@ -86,24 +89,6 @@ class Input:
         return self.content() | self._heard() | self._warned()
 
 
-@dataclass(frozen=True, slots=True)
-class TextWord:
-    """A word of a text.
-
-    word: as the vocabulary writes it.  surface: as it stands in the text.  rank: of its score among all words, from 1.
-    probability and rank are None for a word that the vocabulary lacks; without a calibrated model, so is probability.
-    """
-
-    word: str
-    surface: str
-    probability: float | None
-    rank: int | None
-
-    def to_dict(self) -> Fields:
-        """Return the fields of a record."""
-        return {"word": self.word, "surface": self.surface, "probability": self.probability, "rank": self.rank}
-
-
 @dataclass(frozen=True)
 class Explanation:
     """The words of one embedding.
@@ -136,15 +121,21 @@ class Explanation:
         cut = {"truncated": True} if self.input.truncated else {}
         return {"id": self.id} | self.input.head() | words | cut
 
+    def annotate(self, least: float) -> Annotation:
+        """Return what is shown of it, see `flip.explain.annotate.annotate`."""
+        text = self.input.words_of or ""
+        return annotate(
+            self.words, self.text_words or (), self.pieces if self.text_words else (Piece(text),) if text else (),
+            likely=self.likely, least=least, topn=self.topn,
+        )  # fmt: skip
+
     def __repr__(self) -> str:
         likely = [word for word in self.words if word.probability is None or word.probability >= self.likely]
         words = (w.surface + ("" if w.probability is None else f" {w.probability:.0%}") for w in likely)
         return f"<Explanation: {', '.join(words) or 'no word for certain'}{_doubted(self.warnings)}>"
 
     def _repr_html_(self) -> str:
-        from flip.explain.notebook import explanation_html
-
-        return explanation_html(self)
+        return explanation_html(self.annotate(self.likely), self.warnings)
 
 
 @dataclass(frozen=True)
@@ -194,9 +185,8 @@ class Comparison:
         return f"<Comparison: {words}{_doubted(self.warnings)}>"
 
     def _repr_html_(self) -> str:
-        from flip.explain.notebook import comparison_html
-
-        return comparison_html(self)
+        sides = {"both": self.shared, "the first only": self.only_input, "the second only": self.only_against}
+        return comparison_html({name: listed(words) for name, words in sides.items()}, self.warnings)
 
 
 @dataclass(frozen=True)

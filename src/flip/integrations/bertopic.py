@@ -28,7 +28,7 @@ _NO_WORD = ("", 0.00001)  # as BERTopic fills a topic of few words
 
 
 class LensRepresentation(BaseRepresentation):  # type: ignore[misc]
-    """Words that the embeddings of a topic say more than those of all other documents do.
+    """Name a topic by the words that its embeddings carry more than those of all other documents.
 
     No text is read: the documents may be in any language that the encoder knows, or recordings. The words are those of
     `flip.stores.groups.GroupWords`: each is said more by an interval that holds for all words and topics together. Its
@@ -38,7 +38,7 @@ class LensRepresentation(BaseRepresentation):  # type: ignore[misc]
     """
 
     def __init__(self, embeddings: Any, lens: Lens | None = None, top_n_words: int = 10) -> None:
-        """Takes what BERTopic is given, as it does not hand it on.
+        """Take the embeddings that BERTopic is given, as it does not pass them on.
 
         Args:
             embeddings: (n, d) those that `fit_transform(documents, embeddings)` gets.
@@ -56,7 +56,7 @@ class LensRepresentation(BaseRepresentation):  # type: ignore[misc]
         c_tf_idf: Any,
         topics: Mapping[str, list[tuple[str, float]]],
     ) -> dict[int, list[tuple[str, float]]]:
-        """Called by BERTopic.
+        """Return words and weights for each topic, as BERTopic asks for them.
 
         Args:
             topic_model: not used.
@@ -81,12 +81,14 @@ class LensRepresentation(BaseRepresentation):  # type: ignore[misc]
         named = _words_of(lens, u, labels, self.top_n_words) if len(set(labels)) > 1 else {}
         found = {int(topic): named.get(int(topic), []) for topic in topics}
         if unnamed := [topic for topic, best in found.items() if not best]:
-            _LOG.warning("topics %s: no word is surely said more there than elsewhere", ", ".join(map(str, unnamed)))
+            _LOG.warning(
+                "topics %s: no word is certainly more frequent there than elsewhere", ", ".join(map(str, unnamed))
+            )
         return {topic: best + [_NO_WORD] * (self.top_n_words - len(best)) for topic, best in found.items()}
 
 
 def _words_of(lens: Lens, u: Any, labels: list[Any], topn: int) -> dict[Any, list[tuple[str, float]]]:
-    """The words of each label, which parts its rows of u (n, d) from all others."""
+    """Return the words that tell the rows of u (n, d) of each label from all others."""
     words = GroupWords(lens.checkpoint, topn)
     blocks = [slice(start, start + _ROWS) for start in range(0, len(u), _ROWS)]
     for block in blocks:

@@ -1,4 +1,4 @@
-"""Word recall while sentence-transformers trains: how many of its words a sentence's embedding still gives back."""
+"""Measure word recall while sentence-transformers trains: the share of its words that an embedding still carries."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _METRICS = ("content_recall", "accuracy", "all_words")
 
 
 class WordRecallEvaluator(BaseEvaluator):
-    """Fits a small lens to the current weights, and measures on held-out sentences which of their words it finds.
+    """Fit a small lens to the current weights, and measure which words of held-out sentences it finds.
 
-    Split, vocabulary and seed stay the same, so that what differs from call to call is the model. The metrics, from 0
-    to 1, have the name and an underscore before them:
+    Split, vocabulary and seed stay the same, so that only the model differs from call to call. The metrics, from 0 to
+    1, are prefixed with the name and an underscore:
 
     content_recall: the share of a sentence's content words among its ten best; the primary metric.
     accuracy: of the k words of a sentence that the vocabulary has the share among its k best, with b.
@@ -54,7 +54,7 @@ class WordRecallEvaluator(BaseEvaluator):
         name: str = "",
         write_csv: bool = True,
     ) -> None:
-        """Splits the sentences and chooses the vocabulary.
+        """Split the sentences and choose the vocabulary.
 
         Args:
             sentences: some thousands of the kind that the model is for; equal ones stay on one side.
@@ -73,7 +73,7 @@ class WordRecallEvaluator(BaseEvaluator):
         texts = require_texts(sentences)
         if not 1 <= round(held_out * len(texts)) < len(texts) - 1:
             raise UsageError(f"held_out={held_out} of {len(texts)} sentences", "a share such as 0.2, of some thousands")
-        # fit splits what is held in again; here its dev is one sentence, and goes back.
+        # fit splits these again; the dev part of this split is one sentence, and goes back to them.
         rows = split_rows([(text,) for text in texts], f"rest,1,{round(held_out * len(texts))}", seed)
         self._held_in = [texts[i] for i in rows["train"] + rows["dev"]]
         self._held_out = [texts[i] for i in rows["test"]]
@@ -92,12 +92,12 @@ class WordRecallEvaluator(BaseEvaluator):
     def __call__(  # type: ignore[override]  # as its own evaluators of sentence embeddings do
         self, model: SentenceTransformer, output_path: str | None = None, epoch: int = -1, steps: int = -1
     ) -> dict[str, float]:
-        """The metrics of the model as it is.
+        """Return the metrics of the model as it is now.
 
         Args:
             model: of which all sentences are embedded.
             output_path: folder of the CSV file.
-            epoch, steps: where the training is; written down.
+            epoch, steps: progress of the training, for the CSV file.
 
         Raises:
             InputError: an embedding holds NaN or infinity.
@@ -118,11 +118,11 @@ class WordRecallEvaluator(BaseEvaluator):
 
     @property
     def description(self) -> str:
-        """As the model card has it."""
+        """The name for the model card."""
         return "Word Recall"
 
     def get_config_dict(self) -> dict[str, Any]:
-        """What the model card says of the evaluation."""
+        """Return the settings for the model card."""
         chosen = {key: value for key, value in self._fitting.items() if key != "vocabulary"}
         return {"held_in": len(self._held_in), "held_out": len(self._held_out)} | chosen
 

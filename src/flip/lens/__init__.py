@@ -1,4 +1,4 @@
-"""A model from Python in three lines: fit or load it, and ask what is in a sentence or a vector."""
+"""Use a model from Python: fit or load it, and explain a sentence or a vector."""
 
 from flip.lens.lens import Lens as Lens
 from flip.lens.lens import fit as fit

@@ -22,7 +22,6 @@ from flip.explain.results import Comparison, Explanation, Failure
 from flip.files import os_errors
 from flip.forks import made_again
 from flip.inputs.record import Record
-from flip.lens.results import EvalResult
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from flip.model.ranking import BEHIND_ALL, top_k
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from flip.encoders.base import Encoder
     from flip.explain.results import Result
+    from flip.lens.results import EvalResult
     from flip.text.vocabulary import Vocabulary
 
     Floats = NDArray[np.floating[Any]]
@@ -39,7 +39,7 @@ _ROWS = 1024  # embedded, or scored, at a time
 
 
 class Lens:
-    """A model with its words, and the encoder of what it is asked about.
+    """A model with its words and its encoder.
 
     >>> import flip
     >>> lens = flip.load()
@@ -48,13 +48,13 @@ class Lens:
     """
 
     def __init__(self, checkpoint: Checkpoint, encoder: Any = None) -> None:
-        """Takes the checkpoint's own encoder where none is given; it is loaded when the first text needs it."""
+        """Take a checkpoint, and its own encoder if none is given, which is loaded when the first text needs it."""
         self.checkpoint = checkpoint
         self._given = None if encoder is None else adapted(encoder)
 
     @made_again
     def encoder(self) -> Encoder:
-        """What embeds texts."""
+        """The encoder of texts and recordings."""
         return self._given or Explainer(self.checkpoint).encoder
 
     @property
@@ -78,14 +78,15 @@ class Lens:
 
         Args:
             what: str, (d,) array, or a list of str, a column of texts, or an (n, d) array; a Path is a recording.
-            against: another of the same kind: then what both say, and what only one says.
-            topn: words at most.
+            against: a second input of the same kind, to find shared words and those of only one.
+            topn: number of words at most.
 
         Returns:
             An Explanation, or with `against` a Comparison; a list of them for several.
 
         Raises:
             InputError: another dimension, NaN, an encoder of other weights, a whole table, or the name of a file.
+            UsageError: topn is not a whole number of at least 1.
         """
         topn = _require_count(topn, "topn")
         records, several = self._records(what)
@@ -97,19 +98,19 @@ class Lens:
         return found if several else found[0]
 
     def scores(self, X: Any) -> NDArray[np.float32]:
-        """(n, |V|) scores A(Bu) + b of embeddings (n, d), or (|V|,) of one, (d,); see `blocks` for many."""
+        """Return (n, |V|) scores A(Bu) + b of embeddings (n, d), or (|V|,) of one, (d,); see `blocks` for many."""
         u = self._embeddings(X)
         z = self.checkpoint.model.scores(np.atleast_2d(u))
         return z if u.ndim == 2 else z[0]
 
     def blocks(self, X: Any) -> Iterator[NDArray[np.float32]]:
-        """The same for many rows, 1,024 at a time: memory stays that of a block."""
+        """Yield the scores of many rows, 1,024 at a time, so that memory stays that of a block."""
         u = np.atleast_2d(self._embeddings(X))
         for start in range(0, len(u), _ROWS):
             yield self.checkpoint.model.scores(u[start : start + _ROWS])
 
     def top(self, X: Any, k: int = 10) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Columns and scores of the k best words of embeddings (n, d), both (n, k); function words come last."""
+        """Return columns and scores of the k best words of embeddings (n, d), both (n, k); function words come last."""
         k = _require_count(k, "k")
         columns, scores = [], []
         for z in self.blocks(X):
@@ -124,7 +125,8 @@ class Lens:
     ) -> EvalResult:
         """How much of the sentences of embeddings (n, d) is recovered; `metrics` are those of `flip eval`."""
         from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
-        from flip.evaluation.registry import EvaluationOptions
+        from flip.evaluation.subject import EvaluationOptions
+        from flip.lens.results import EvalResult
 
         u, texts = np.atleast_2d(self._embeddings(X)), require_texts(sentences)
         _require_as_many(u, texts)
@@ -132,10 +134,10 @@ class Lens:
             raise UsageError(f"metrics must be a list of names, got {metrics!r}", 'for example ["accuracy", "content"]')
         data = EvaluationData("given", {"given": u}, dict(enumerate(texts)))
         (one,) = evaluate_dataset(self.checkpoint, data, EvaluationOptions(tuple(metrics)))
-        return EvalResult(one.result)
+        return EvalResult.of(one.result)
 
     def save(self, folder: str | Path) -> None:
-        """Writes a checkpoint folder, which `flip explain --model` and `flip.load` take."""
+        """Write a checkpoint folder for `flip explain --model` and `flip.load`."""
         from flip.model.card import write_card
 
         with os_errors(Path(folder), "write"):
@@ -154,7 +156,7 @@ class Lens:
 
     @made_again
     def _explainers(self) -> dict[int, Explainer]:
-        """By how many words they show."""
+        """Explainers by the number of words that they show."""
         return {}
 
     def _explaining(self, topn: int) -> Explainer:
@@ -163,7 +165,7 @@ class Lens:
         return self._explainers[topn]
 
     def _records(self, what: Any) -> tuple[list[Record], bool]:
-        """What is asked about, and whether it is several."""
+        """Return the inputs as records, and whether they are several."""
         if isinstance(what, Path):
             return [Record(str(what), audio=what)], False
         if isinstance(what, str):
@@ -183,10 +185,10 @@ class Lens:
 
 
 def load(name: str | Path | None = None, *, encoder: Any = None) -> Lens:
-    """The bundled model, or one by its folder or its name on the hub.
+    """Load the bundled model, or one by its folder or its name on the hub.
 
     Args:
-        name: what `flip explain --model` takes.
+        name: as for `flip explain --model`.
         encoder: a name of `flip embed --list-encoders`, an Encoder, a model of sentence-transformers, or a function of
             a list of sentences; by default the checkpoint's own.
     """
@@ -205,7 +207,7 @@ def fit(
     device: str = "auto",
     **options: Any,
 ) -> Lens:
-    """Learns a model from embeddings and their sentences, or from sentences that are embedded first.
+    """Train a model on embeddings and their sentences, or on sentences that are embedded first.
 
     Args:
         X: (n, d) embeddings; or n sentences, to be embedded.
@@ -216,8 +218,8 @@ def fit(
         options: ingredients of training, such as epochs=3 or lr=0.004; see `TrainConfig`.
 
     Raises:
-        UsageError: an ingredient of no such name.
-        InputError: not as many embeddings as sentences, NaN, or too few to split.
+        UsageError: an unknown ingredient, or a value out of its range.
+        InputError: the numbers of embeddings and sentences differ, NaN, masked entries, or too few to split.
     """
     from dataclasses import fields
 
@@ -252,10 +254,10 @@ def fit(
 
 
 def require_matrix(X: Any, dimension: int | None = None) -> NDArray[np.float32]:
-    """Finite embeddings (n, d) or (d,) of any library.
+    """Return embeddings (n, d) or (d,) of any library as float32.
 
     Raises:
-        InputError: of another shape or dimension, or NaN.
+        InputError: another shape or dimension, NaN, infinity or masked entries.
     """
     if any(np.ma.is_masked(row) for row in (X if isinstance(X, list | tuple) else [X])):
         raise InputError("an embedding has masked entries", "leave such rows out, or fill them")
@@ -275,7 +277,7 @@ def require_matrix(X: Any, dimension: int | None = None) -> NDArray[np.float32]:
 
 
 def _is_text(what: Any) -> bool:
-    """Whether it is a list or a column (numpy, pandas, polars) of sentences.
+    """Return whether the input is a list or a column (numpy, pandas, polars) of sentences.
 
     Raises:
         InputError: it is a whole table.
@@ -287,10 +289,10 @@ def _is_text(what: Any) -> bool:
 
 
 def require_texts(sentences: Any) -> list[str]:
-    """Sentences as a list.
+    """Return sentences as a list.
 
     Raises:
-        InputError: one string in the place of a list, or something else among them.
+        InputError: one string in the place of a list, or an item that is not a string.
     """
     require_batch(sentences)
     texts = list(sentences)

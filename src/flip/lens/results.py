@@ -1,35 +1,31 @@
-"""A measurement as a notebook shows it and a program reads it."""
+"""A measurement that a notebook shows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+
+from flip.evaluation import eval_result
+from flip.evaluation.report import COLUMNS, summary_rows
 
 
-@dataclass(frozen=True)
-class EvalResult:
-    """What `flip eval` measures."""
+@dataclass(frozen=True, repr=False)
+class EvalResult(eval_result.EvalResult):
+    """The figures of `flip eval`, as a notebook shows them."""
 
-    result: dict[str, Any]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record that `flip eval --json` prints."""
-        return self.result
-
-    def _rows(self) -> list[tuple[str, ...]]:
-        from flip.evaluation.report import summary_rows
-
-        return summary_rows(self.result, 10)
+    @classmethod
+    def of(cls, result: eval_result.EvalResult) -> EvalResult:
+        """Return the same figures."""
+        return cls(**vars(result))
 
     def __repr__(self) -> str:
-        measured = self.result["metrics"].get("accuracy")
-        said = f"accuracy {measured['bias']['mean']:.1%} with b" if measured else ", ".join(self.result["metrics"])
-        return f"<EvalResult: {said} over {self.result['n']} sentences>"
+        metrics = self.to_dict()["metrics"]
+        accuracy = metrics.get("accuracy")
+        figures = f"accuracy {accuracy['bias']['mean']:.1%} with b" if accuracy else ", ".join(metrics)
+        return f"<EvalResult: {figures} over {self.n} sentences>"
 
     def _repr_html_(self) -> str:
-        from flip.evaluation.report import COLUMNS
-
+        rows = summary_rows(self.to_dict(), 10)
         head = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
-        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self._rows())
+        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
         return f"<table><tr>{head}</tr>{body}</table>"

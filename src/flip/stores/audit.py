@@ -1,8 +1,8 @@
-"""How well listed words, names and numbers can be read from stored vectors, and what hiding them costs in retrieval.
+"""Measure how well listed terms can be read from stored vectors, and how much retrieval loses when they are hidden.
 
-What it proves: a term that is read here can be read by whoever has the vectors, with one matrix product. What it does
-not: that a term which is not read here is safe. Both readers are linear; others, trained inversion models above all,
-may read more, and context gives away what no single term does.
+A term that is read here can be read by anybody who has the vectors, with one matrix product. A term that is not read
+here is not proved safe: both readers are linear. Other attacks, above all trained inversion models, may read more, and
+context gives away more than single terms.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating[Any]]
 
 FALSE_ALARMS = 0.01
-FEWEST = 10  # rows with a term, and without, of which a figure is given
+FEWEST = 10  # rows with a term, and rows without, that a figure needs
 _MOST = 500  # terms
 _QUERIES = 200
 _NEAREST = 10
@@ -51,7 +51,7 @@ class RecallEstimate:
 class TermRecall:
     """A term. rows: that have it.  model: by the checkpoint, None where it lacks the word.  probe: see `Audit`.
 
-    Both are None where fewer than 10 rows have the term, or have it not.
+    Both are None if fewer than 10 rows have the term, or fewer than 10 lack it.
     """
 
     term: str
@@ -67,7 +67,7 @@ class TermRecall:
 
 @dataclass(frozen=True)
 class CompressionAudit:
-    """A form of the vectors.
+    """The audit of one form of the vectors.
 
     bytes: of a vector.  itself: of vectors as stored that are queries, the share that finds its own kept form among the
     ten nearest.  neighbours: the share of their ten nearest others that is the same as among vectors as stored.
@@ -167,7 +167,7 @@ def _readable(store: Store, column: str) -> Iterator[tuple[Floats, list[str], in
 
 @dataclass
 class _Side:
-    """Sums of one form of one half of the rows: all of them, and those with each term."""
+    """Sums over one half of the rows in one form: over all rows, and over those with each term."""
 
     n: int
     total: Floats
@@ -178,12 +178,12 @@ class _Side:
 
 @dataclass
 class Audit:
-    """Reads the vectors twice: `learn` from all, `choose`, then `test` all, then `result`.
+    """An audit in two passes over the vectors: `learn` from all, `choose`, then `test` all, then `result`.
 
     Two readers give each row a score for each term, linear in the vector. The model's is the checkpoint's own z, the
-    sum over the words of a phrase: what anybody reads who has the encoder and no data. The probe's is a linear
-    discriminant (S + r I)^-1 (mean with the term - mean without) that is learned on one half of the rows and tested on
-    the other, for each form again: what somebody reads who has some such vectors with their texts. S and the means are
+    sum over the words of a phrase: anybody with the encoder and no data can read as much. The probe's is a linear
+    discriminant (S + r I)^-1 (mean with the term - mean without), learned on one half of the rows and tested on the
+    other, for each form anew: anybody with some such vectors and their texts can read as much. S and the means are
     sums, so that no row is kept. A row is called when its score is above that of 99% of the rows without the term.
     """
 
@@ -199,7 +199,7 @@ class Audit:
         if not self.terms or not all(self._keys):
             raise UsageError("no term to look for", "one word, name or number a line")
         if len(self.terms) > _MOST:
-            raise UsageError(f"{len(self.terms)} terms; {_MOST} are the most", "split the list")
+            raise UsageError(f"{len(self.terms)} terms; an audit takes at most {_MOST}", "split the list")
         d, t = self.checkpoint.model.dimension, len(self.terms)
         self._sides = [
             [_Side(0, np.zeros(d), np.zeros((d, d)), np.zeros(t), np.zeros((t, d))) for _ in range(2)]
@@ -210,7 +210,7 @@ class Audit:
         self._queries = _Queries(len(self.forms), d)
 
     def learn(self, vectors: Floats, texts: Sequence[str], first: int) -> None:
-        """First reading: vectors (n, d), finite, the text of each, and the number of the first of these rows."""
+        """Take a part of the first pass: vectors (n, d), finite, their texts, and the number of the first row."""
         has = self._has(texts)
         halves = self._halves(first, len(vectors))
         changed = self._changed(vectors, first)
@@ -227,14 +227,16 @@ class Audit:
         self._rows += len(vectors)
 
     def choose(self) -> None:
-        """Between the readings: learns the probes.
+        """Learn the probes, between the passes.
 
         Raises:
             InputError: there are fewer rows than a probe needs.
         """
         d, t = self.checkpoint.model.dimension, len(self.terms)
         if min(side.n for side in self._sides[0]) < 2 * FEWEST:
-            raise InputError(f"{self._rows} rows with text are too few to audit", f"{8 * FEWEST} are the least")
+            raise InputError(
+                f"{self._rows} rows with text are too few to audit", f"an audit needs at least {8 * FEWEST}"
+            )
         # weights of both readers (form, half, reader, T, d), and the mean and deviation of their scores on that half
         self._weights = np.zeros((len(self.forms), 2, 2, t, d), np.float32)
         self._centre, self._scale = np.zeros((2, len(self.forms), 2, 2, t))
@@ -251,7 +253,7 @@ class Audit:
         self._queries.start()
 
     def test(self, vectors: Floats, texts: Sequence[str], first: int) -> None:
-        """Second reading, of the same rows in the same parts."""
+        """Take a part of the second pass, of the same rows as in the first."""
         has, halves = self._has(texts), self._halves(first, len(vectors))
         changed = self._changed(vectors, first)
         offsets = np.arange(len(self.terms)) * _BINS
@@ -270,7 +272,7 @@ class Audit:
             self._queries.look(f, v, first)
 
     def result(self) -> list[CompressionAudit]:
-        """What is read from each form, in their order."""
+        """Return the audit of each form, in their order."""
         d = self.checkpoint.model.dimension
         having = sum(side.having for side in self._sides[0])
         found = []
@@ -304,12 +306,12 @@ class Audit:
         return [np.asarray(form.change(u, rng), np.float32) for form in self.forms]
 
     def _halves(self, first: int, n: int) -> NDArray[np.int64]:
-        """(n,) 0 or 1, by the number of the row, and in no order that the rows may have."""
+        """Return (n,) 0 or 1, by the number of the row, independent of any order of the rows."""
         rows = np.arange(first, first + n, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         return np.asarray(rows >> np.uint64(63), np.int64)
 
     def _has(self, texts: Sequence[str]) -> NDArray[np.bool_]:
-        """(n, T) whether a text has a term, as whole words and in any case."""
+        """Return (n, T), whether a text has a term, as whole words and in any case."""
         index: dict[tuple[str, ...], list[int]] = {}
         for t, key in enumerate(self._keys):
             index.setdefault(key, []).append(t)
@@ -323,7 +325,7 @@ class Audit:
         return has
 
     def _model_weights(self) -> tuple[list[bool], Floats]:
-        """Which terms the checkpoint knows, and (T, d) the sums of the rows of A B of their words."""
+        """Return which terms the checkpoint knows, and (T, d) the sums of the rows of A B of their words."""
         model, vocabulary = self.checkpoint.model, self.checkpoint.vocabulary
         B = getattr(model, "B", None)
         known, weights = [], np.zeros((len(self.terms), model.dimension))
@@ -338,7 +340,7 @@ class Audit:
 
 
 class _Queries:
-    """A random sample of rows as queries, and what they find among the rows of each form."""
+    """A random sample of rows as queries, and their nearest rows in each form."""
 
     def __init__(self, forms: int, d: int) -> None:
         self._keys = np.empty(0)
@@ -375,13 +377,13 @@ class _Queries:
         self._near[f], self._names[f] = (np.take_along_axis(one, best, axis=1) for one in (both, names))
 
     def result(self, f: int) -> tuple[float, float]:
-        """The share of queries that find themselves among ten, and of their ten neighbours that stay."""
+        """Return the share of queries that find themselves among ten, and of their ten neighbours that stay."""
         same = (self._names[f][:, :, None] == self._names[0][:, None, :]).any(axis=2)
         return float((self._better[f] < _NEAREST).mean()), float(same.mean())
 
 
 def _discriminants(side: _Side) -> Floats:
-    """(T, d) the linear discriminant of each term; 0 where no row, or every row, has it."""
+    """Return (T, d), the linear discriminant of each term; 0 if no row or every row has it."""
     mean = side.total / side.n
     S = side.gram / side.n - np.outer(mean, mean)
     S[np.diag_indices_from(S)] += _RIDGE * np.trace(S) / len(S) + 1e-12
@@ -393,7 +395,7 @@ def _discriminants(side: _Side) -> Floats:
 
 
 def _wilson(hits: int, n: int) -> tuple[float, float]:
-    """The 95% interval of a share (Wilson 1927)."""
+    """Return the 95% interval of a share (Wilson 1927)."""
     z = NormalDist().inv_cdf(0.975)
     p = hits / n
     centre, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))

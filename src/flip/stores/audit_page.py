@@ -1,4 +1,4 @@
-"""The page of an audit: a table for all forms and terms, in one file that asks nothing of the network."""
+"""The page of an audit: a table of all forms and terms, in one file that needs no network."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from flip.stores.audit import CompressionAudit
 
 
 def write_page(path: Path, store: str, rows: int, forms: Sequence[CompressionAudit], caveat: str) -> None:
-    """Writes the page.
+    """Write the page.
 
     Args:
         path: of the page.
-        store, rows: what was audited.
+        store, rows: the audited store.
         forms: of the same terms, in the same order.
-        caveat: what the figures do not prove.
+        caveat: the limits of the figures.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

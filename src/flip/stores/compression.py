@@ -1,4 +1,4 @@
-"""Forms in which vectors are kept to save space or to hide what they say: int8, signs, fewer dimensions, noise."""
+"""Compressions that save space or hide the content of vectors: int8, signs, fewer dimensions, noise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Compression:
-    """A way to keep vectors. bytes: of one vector of d dimensions.  change: (n, d) and a generator to (n, d)."""
+    """A way to store vectors. bytes: of one vector of d dimensions.  change: (n, d) and a generator to (n, d)."""
 
     name: str
     bytes: Callable[[int], float]
@@ -29,12 +29,12 @@ def _int8(u: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _signs(u: Floats, rng: np.random.Generator) -> Floats:
-    """Signs, at the mean size of the values, so that a map for the vectors reads them at its scale."""
+    """Return the signs at the mean size of the values, so that a map for the vectors reads them at its scale."""
     return np.asarray(np.where(u > 0, 1, -1) * np.abs(u).mean(axis=1, keepdims=True))
 
 
 def _first(part: int) -> Callable[[Floats, np.random.Generator], Floats]:
-    """The first 1/part of the dimensions at the length of the vector, as Matryoshka embeddings are cut; 0 elsewhere."""
+    """Keep the first 1/part of the dimensions, as Matryoshka embeddings are cut, at the length of the whole vector."""
 
     def change(u: Floats, rng: np.random.Generator) -> Floats:
         kept = u.copy()
@@ -46,7 +46,7 @@ def _first(part: int) -> Callable[[Floats, np.random.Generator], Floats]:
 
 
 def _noise(share: float) -> Callable[[Floats, np.random.Generator], Floats]:
-    """Normal noise, whose length is this share of the vector's."""
+    """Add normal noise whose length is this share of the vector's."""
 
     def change(u: Floats, rng: np.random.Generator) -> Floats:
         lengths = np.linalg.norm(u, axis=1, keepdims=True)
