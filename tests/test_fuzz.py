@@ -10,13 +10,18 @@ import json
 import os
 import resource
 import shutil
+import sqlite3
+import struct
 import time
+import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import closing, redirect_stderr, redirect_stdout
 from copy import deepcopy
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 import yaml
@@ -101,21 +106,27 @@ def fuzzed(**strategies: st.SearchStrategy[object]) -> Callable[[Callable[..., N
 
 def survives(*args: object) -> int:
     """Runs a command that may fail, but not by a fault of ours, not for long, and not with a traceback."""
-    began, out, err = time.monotonic(), StringIO(), StringIO()
+    began, before, out, err = time.monotonic(), peak(), StringIO(), StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = main([str(arg) for arg in args])
     assert code in (0, 2, 3, 4), (args, code, err.getvalue()[-2000:])
     assert "Traceback" not in err.getvalue()
     assert code == 0 or "rror:" in err.getvalue()
     assert time.monotonic() - began < SECONDS, args
+    assert peak() - before < BYTES, args
     return code
+
+
+def peak() -> int:
+    """The most bytes of memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _memory() -> Iterator[None]:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     yield
-    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < BYTES
+    assert peak() - before < BYTES
 
 
 @pytest.fixture(scope="module")
@@ -237,18 +248,70 @@ def test_settings(data: Path, content: bytes) -> None:
         Path("flip.toml").unlink()
 
 
+# Sizes that a header may promise, and texts that hold more than their archive.
+_NUMBERS = [struct.pack(form, n) for form in ("<q", "<i") for n in (0, 1, -1, 7, 2**20, 2**30, 2**31 - 1, -(2**31))]
+_NUMBERS += [struct.pack("<q", n) for n in (2**32, 2**40, 2**62, 2**63 - 1, -(2**63))]
+_VIEW = "CREATE VIEW few AS SELECT id, text, embedding FROM items"
+_ENDLESS = "CREATE VIEW endless AS WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i FROM r) SELECT i FROM r"
+
+
+def with_views(path: Path) -> None:
+    """Adds a view that may be named, and one that may not be looked at."""
+    if path.name == "blobs.db":
+        with closing(sqlite3.connect(path)) as database:
+            database.executescript(f"{_VIEW}; {_ENDLESS}")
+    elif path.name == "a.duckdb":
+        with duckdb.connect(str(path)) as database:
+            database.execute(f"{_VIEW}; {_ENDLESS}")
+
+
+def damaged(whole: bytes, draw: Callable[[st.SearchStrategy[Any]], Any]) -> bytes:
+    """A file cut, or changed in up to three places: anywhere, or in the headers at its start and at its end."""
+    if whole.startswith(b"PK") and draw(st.booleans()):
+        return repacked(whole, draw)
+    place = st.one_of(PLACES.map(lambda share: int(share * len(whole))), st.integers(0, 200), st.integers(-400, -1))
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(place) % max(1, len(whole))
+        new = draw(st.one_of(st.sampled_from(_NUMBERS), mutated([b"x"]).map(lambda one: one.replace(b"x", b""))))
+        over = draw(st.sampled_from([len(new), len(new), 0, 5]))
+        whole = whole[:at] + new + whole[at + over :]
+    return whole[: draw(place) % max(1, len(whole))] if draw(st.integers(0, 3)) == 0 else whole
+
+
+def repacked(whole: bytes, draw: Callable[[st.SearchStrategy[Any]], Any]) -> bytes:
+    """An archive one of whose members is damaged and packed as if it were not."""
+    with zipfile.ZipFile(BytesIO(whole)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    chosen = draw(st.sampled_from(sorted(members)))
+    members[chosen] = damaged(members[chosen], draw)
+    output = BytesIO()
+    method = draw(st.sampled_from([zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2]))
+    with zipfile.ZipFile(output, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(
+                name if draw(st.integers(0, 9)) else draw(st.sampled_from(["x", ".npy", "id.npy"])), content
+            )
+    return output.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("name", sorted(WRITERS))
 def test_stores(data: Path, name: str) -> None:
     model = LogLinear(np.eye(5, D, dtype=np.float32), np.zeros(5, np.float32))
     save_checkpoint(Path("tiny"), Checkpoint(model, Vocabulary(tuple("abcde"))))
     WRITERS[name](Path(name))
+    with_views(Path(name))
     whole = Path(name).read_bytes()
+    named = [[], ["--table", "few"]] if name in ("blobs.db", "a.duckdb") else [[]]
 
-    @fuzzed(content=mutated([b"x"]), place=PLACES)
-    def check(content: bytes, place: float) -> None:
-        at = int(place * len(whole))
-        Path(name).write_bytes(whole[:at] + content.replace(b"x", b"") + whole[at + 5 :])
-        survives("explain", name, "-m", "tiny", "-o", "words.jsonl", "-q")
+    # Hypothesis keeps what it draws: edits, and not files.
+    @fuzzed(more=st.data(), asked=st.sampled_from(named), ending=st.sampled_from(["jsonl", "parquet"]))
+    def check(more: st.DataObject, asked: list[str], ending: str) -> None:
+        for beside in Path().glob(f"{name}[-.]*"):
+            beside.unlink()
+        Path(name).write_bytes(damaged(whole, more.draw))
+        survives("store", "words", name, "-m", "tiny", "-o", f"words.{ending}", "-q", *asked)
+        assert not list(Path().glob(f"{name}[-.]*")), "something is left beside it"
 
     check()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 import tracemalloc
 from pathlib import Path
@@ -242,3 +243,19 @@ def test_what_is_ordinary_is_read(name: str, tmp_path: Path) -> None:
     assert not [record for record in found if isinstance(record, InputError)]
     assert [record.text for record in found] == (content.splitlines() if texts is None else texts)
     assert all(record.embedding is None for record in found)
+
+
+@pytest.mark.parametrize(
+    "form", ['[{"text": %s}]', '{"text": %s}\n', '{\n"text": %s\n}', '[{"a": "\\"}]", "text": %s}]']
+)
+def test_json_that_is_nested_too_deep_is_an_error(form: str, tmp_path: Path) -> None:
+    for deep in ("[" * 100_000 + "]" * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000):
+        path = write(tmp_path / "a.json", form % deep)
+        with pytest.raises(InputError, match="JSON of more than 1,000 levels|depth limit exceeded"):
+            list(read_records(path))
+
+
+def test_brackets_in_strings_of_json_are_not_levels(tmp_path: Path) -> None:
+    texts = ["[{" * 999, '"[' * 70_000, "\\" * 65_535 + "["]
+    path = write(tmp_path / "a.json", json.dumps([{"text": text} for text in texts]))
+    assert [record.text for record in read_records(path)] == texts

@@ -96,10 +96,11 @@ def test_a_view_that_is_named_has_bounded_rows_and_time(path: Path, monkeypatch:
         f"CREATE VIEW late AS {ENDLESS} SELECT max(i) AS id FROM r",
     )
     monkeypatch.setattr(databases, "VIEW_ROWS", 100_000)
+    with pytest.raises(InputError, match="'many' has more than 100,000 rows"), open_store(path, Asked(table="many")):
+        pass
     monkeypatch.setattr(databases, "VIEW_SECONDS", 0.5)
-    for view, message in (("many", "'many' has more than 100,000 rows"), ("late", "'late' gave no row for 0.5 s")):
-        with pytest.raises(InputError, match=message), open_store(path, Asked(table=view)):
-            pass
+    with pytest.raises(InputError, match="'late' gave no row for 0.5 s"), open_store(path, Asked(table="late")):
+        pass
 
 
 def test_another_process_that_writes_is_named(path: Path) -> None:

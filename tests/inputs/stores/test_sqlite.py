@@ -125,12 +125,12 @@ def test_a_view_that_is_named_has_bounded_rows_and_time(path: Path, monkeypatch:
         "CREATE TABLE gone(a); CREATE VIEW broken AS SELECT * FROM gone; DROP TABLE gone",
     )
     monkeypatch.setattr(databases, "VIEW_ROWS", 100_000)
-    monkeypatch.setattr(databases, "VIEW_SECONDS", 0.5)
-    for view, message in (
-        ("many", "the view 'many' has more than 100,000 rows"),
-        ("late", "'late' gave no row for 0.5 s"),
-        ("broken", "no such table: main.gone"),
+    for view, message, seconds in (
+        ("many", "the view 'many' has more than 100,000 rows", 60),
+        ("late", "'late' gave no row for 0.5 s", 0.5),
+        ("broken", "no such table: main.gone", 60),
     ):
+        monkeypatch.setattr(databases, "VIEW_SECONDS", seconds)
         with pytest.raises(InputError, match=message), open_store(path, Asked(table=view)):
             pass
 

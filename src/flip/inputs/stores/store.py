@@ -17,7 +17,8 @@ from flip.files import os_errors
 from flip.inputs.embedding_files import described, read_description
 from flip.inputs.sniffing import VECTOR_COLUMNS
 from flip.inputs.sources import Source, opened
-from flip.inputs.stores import arrays, formats
+from flip.inputs.stores import arrays
+from flip.inputs.stores.arrow_ipc import arrow_file
 from flip.inputs.stores.columns import (
     Asked,
     Chosen,
@@ -31,6 +32,7 @@ from flip.inputs.stores.columns import (
 )
 from flip.inputs.stores.duckdb import duckdb
 from flip.inputs.stores.faiss import faiss
+from flip.inputs.stores.parquet import parquet
 from flip.inputs.stores.sqlite import sqlite
 from flip.inputs.stores.table import Table, vector_columns
 
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
 ROWS = 4096  # read at a time
 _ABOUT = b"flip.encoder"
-_LIBRARIES = frozenset({"pyarrow", "duckdb", "sqlite3", "apsw", "zlib", "zipfile"})
+_LIBRARIES = frozenset({"pyarrow", "duckdb", "sqlite3", "apsw", "zlib", "zipfile", "struct"})
 _WIDEST = 1 << 20  # dimensions of vectors
 _NEEDS_DATA = "the file is damaged or not complete: get it again"
 
@@ -238,7 +240,7 @@ def _scale(
 def open_table(path: Path, found: Source, asked: Asked, beside: Path | None) -> Iterator[Table]:
     """The table of a file of a kind; see `open_store`."""
     opening = {
-        "parquet": formats.parquet, "arrow": formats.arrow_file, "sqlite": sqlite, "duckdb": duckdb,
+        "parquet": parquet, "arrow": arrow_file, "sqlite": sqlite, "duckdb": duckdb,
         "npz": arrays.npz, "npy": arrays.npy, "faiss": faiss,
     }  # fmt: skip
     with ExitStack() as stack:

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from flip.errors import InputError
 from flip.inputs.stores.columns import arrow, can_be_vectors, may_be_vectors, width, width_by_content
 
 VECTORS = "embedding"  # the column of the rows of an array or an index, which has no name
 # What a file unpacks to is bounded: a small one can stand for gigabytes.
 BATCH_BYTES = 1 << 24  # of rows that are read at a time
 VALUE_BYTES = 1 << 26  # of one value
+_UNPACKED, _RATIO = 1 << 28, 100  # bytes at once, and times what they take in the file: more than both is refused
 _PEEK = 64  # rows that tell the dimension
 
 
@@ -88,6 +90,16 @@ def rows_table(rows: Any, ids: Any = None) -> Table:
 def rows_within(size: int, row_bytes: int) -> int:
     """Return how many rows are read at a time: `size`, or as many as `BATCH_BYTES` hold."""
     return max(1, min(size, BATCH_BYTES // max(1, row_bytes)))
+
+
+def require_bounded(what: str, unpacked: int, stored: int) -> None:
+    """Raise an InputError if compressed bytes stand for many more than those of honest data do."""
+    if unpacked > _UNPACKED and unpacked > _RATIO * stored:
+        raise InputError(
+            f"{what} unpacks from {stored >> 10:,} kB to {unpacked >> 20:,} MB; more than {_UNPACKED >> 20} MB may be "
+            f"at most {_RATIO} times as much",
+            "write it again in smaller row groups or batches, or without compression",
+        )
 
 
 def as_batch(schema: Any, columns: Sequence[str], values: dict[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Parquet and Arrow as stores."""
+"""Parquet as a store, read by pages, in parts of bounded bytes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,9 @@ import numpy as np
 
 from flip.errors import InputError
 from flip.inputs.stores.columns import Asked, arrow, is_blob, is_text
-from flip.inputs.stores.table import BATCH_BYTES, VALUE_BYTES, Table, rows_within
+from flip.inputs.stores.table import BATCH_BYTES, VALUE_BYTES, Table, require_bounded, rows_within
 
 _BUFFER = 1 << 20  # bytes of a column that are read at a time
-_UNPACKED, _RATIO = (
-    1 << 28,
-    100,
-)  # bytes of a column of a row group, and times its size in the file: one page may be all
 
 
 def parquet(path: Path, name: str, asked: Asked, stack: ExitStack) -> Table:
@@ -64,12 +60,7 @@ def _row_bytes(group: Any, columns: Sequence[str], name: str) -> int:
         if not f"{column.path_in_schema}.".startswith(tuple(f"{one}." for one in columns)):
             continue
         unpacked, stored = column.total_uncompressed_size, column.total_compressed_size
-        if unpacked > _UNPACKED and unpacked > _RATIO * stored:
-            raise InputError(
-                f"{name}: column {column.path_in_schema!r} unpacks from {stored >> 10:,} kB to {unpacked >> 20:,} MB "
-                f"in one row group; more than {_UNPACKED >> 20} MB may be {_RATIO} times as much",
-                "write it again with smaller row groups, or leave the column out",
-            )
+        require_bounded(f"{name}: column {column.path_in_schema!r} of a row group", unpacked, stored)
         total += unpacked
     return int(total // max(1, group.num_rows))
 
@@ -103,41 +94,3 @@ def _bounded(weights: Any) -> Iterator[tuple[int, int]]:
     parts = np.cumsum(weights) // BATCH_BYTES
     starts = [0, *(np.flatnonzero(np.diff(parts)) + 1).tolist(), len(weights)]
     yield from pairwise(starts)
-
-
-def arrow_file(path: Path, name: str, asked: Asked, stack: ExitStack) -> Table:
-    """Return the columns of a file of Arrow (Feather of version 2), or of a stream, as `datasets` keeps them."""
-    pa = arrow()
-    with pa.OSFile(str(path)) as file:
-        stream = file.read(6) != b"ARROW1"
-    opening = pa.ipc.open_stream if stream else pa.ipc.open_file
-    with pa.OSFile(str(path)) as file, opening(file) as reader:
-        stored = reader.schema
-    schema = pa.schema([one.with_type(_plain_type(one.type)) for one in stored], metadata=stored.metadata)
-
-    def opened(columns: Sequence[str]) -> Any:
-        file = stack.enter_context(pa.OSFile(str(path)))
-        included = [stored.get_field_index(column) for column in columns]
-        options = pa.ipc.IpcReadOptions(included_fields=included, use_threads=False)
-        return stack.enter_context(opening(file, options=options))
-
-    def read(columns: Sequence[str], rows: int) -> Iterator[Any]:
-        reader = opened(columns)
-        kinds = pa.schema([schema.field(column) for column in columns])
-        for batch in reader if stream else map(reader.get_batch, range(reader.num_record_batches)):
-            batch.validate(full=True)
-            arrays = [
-                pa.compute.run_end_decode(one) if _is_runs(one.type) else one for one in batch.select(list(columns))
-            ]
-            yield pa.RecordBatch.from_arrays(arrays, schema=kinds)
-
-    return Table(schema, None, read)
-
-
-def _plain_type(kind: Any) -> Any:
-    return kind.value_type if _is_runs(kind) else kind
-
-
-def _is_runs(kind: Any) -> bool:
-    """Whether equal values that follow each other are stored once, which few programs know."""
-    return bool(arrow().types.is_run_end_encoded(kind))

@@ -1,4 +1,4 @@
-"""Parquet and Arrow: what a small file unpacks to is bounded, and what Python has no value for is named or kept."""
+"""Parquet: what a small file unpacks to is bounded, and what Python has no value for is named or kept."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from flip.explain.store_output import writing
 
-from flip.cli.app import main
 from flip.errors import InputError
-from flip.inputs.stores import formats, table
+from flip.inputs.stores import parquet, table
 from flip.inputs.stores.columns import Asked
 from flip.inputs.stores.store import Store, open_store
+from flip.stores.write import writing
 from tests.inputs.stores.test_store import TEXTS, N, U, vectors, whole
 
 
@@ -58,20 +57,6 @@ def test_columns_of_one_name_are_refused(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("ending", [".parquet", ".arrow", ".jsonl"])
-def test_equal_values_that_are_stored_once_are_written_out(ending: str, tmp_path: Path) -> None:
-    runs = pa.RunEndEncodedArray.from_arrays(pa.array([100, N], pa.int32()), pa.array(["one", "two"]))
-    found = with_column("group", runs)
-    with pa.OSFile(str(tmp_path / "a.arrow"), "wb") as file, pa.ipc.new_file(file, found.schema) as writer:
-        writer.write_table(found)
-    with open_store(tmp_path / "a.arrow") as store:
-        assert texts_of(store, "group") == ["one"] * 100 + ["two"] * (N - 100)
-        with writing(tmp_path / f"b{ending}", store.schema) as output:
-            for part in store.parts(rows=70):
-                output.write_batch(part.table)
-    assert '"group":"two"' in (tmp_path / "b.jsonl").read_text() if ending == ".jsonl" else True
-
-
 def test_a_scale_that_is_text_is_refused(tmp_path: Path) -> None:
     q = np.round(U * 20).astype(np.int8)
     found = pa.table({"embedding": vectors(q), "scale": ["a"] * N})
@@ -93,31 +78,22 @@ def test_metadata_that_is_nested_too_deep_is_not_ours(tmp_path: Path) -> None:
         pass
 
 
-def test_lists_that_are_wider_than_any_vector_are_refused(tmp_path: Path) -> None:
-    column = pa.array([None] * 3, pa.list_(pa.float32(), (1 << 20) + 1))
-    found = pa.table({"embedding": column})
-    with pa.OSFile(str(tmp_path / "a.arrow"), "wb") as file, pa.ipc.new_file(file, found.schema) as writer:
-        writer.write_table(found)
-    with pytest.raises(InputError, match="column 'embedding' has lists of 1,048,577"), open_store(tmp_path / "a.arrow"):
-        pass
-
-
 def test_a_column_that_unpacks_to_much_more_than_it_takes_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(formats, "_UNPACKED", 1 << 20)
+    monkeypatch.setattr(table, "_UNPACKED", 1 << 20)
     found = with_column("long", pa.array(["\0" * 100_000] * N))
     pq.write_table(found, tmp_path / "a.parquet", compression="gzip", use_dictionary=False)
     with open_store(tmp_path / "a.parquet") as store:  # whose other columns are as they should be
         assert [text for part in store.parts(["text"]) for text in part.column("text")] == TEXTS
-        with pytest.raises(InputError, match=r"column 'long' unpacks from .* kB to 28 MB"):
+        with pytest.raises(InputError, match=r"column 'long' of a row group unpacks from .* kB to 28 MB"):
             list(store.parts())
 
 
 def test_one_long_text_that_many_rows_share_is_read_a_few_times_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(formats, "BATCH_BYTES", 100_000)
+    monkeypatch.setattr(parquet, "BATCH_BYTES", 100_000)
     shared = pa.DictionaryArray.from_arrays(pa.array([0] * (N - 1) + [None], pa.int32()), ["y" * 10_000])
     pq.write_table(with_column("long", shared), tmp_path / "a.parquet", store_schema=False)
     with open_store(tmp_path / "a.parquet") as store:
@@ -126,7 +102,7 @@ def test_one_long_text_that_many_rows_share_is_read_a_few_times_at_a_time(
         np.testing.assert_array_equal(np.concatenate([part.vectors for part in parts]), U)
         assert [value for part in parts for value in part.column("long")] == ["y" * 10_000] * (N - 1) + [None]
         assert max(sum(len(value or "") for value in part.column("long")) for part in parts) <= 110_000
-    monkeypatch.setattr(formats, "VALUE_BYTES", 5_000)
+    monkeypatch.setattr(parquet, "VALUE_BYTES", 5_000)
     with open_store(tmp_path / "a.parquet") as store, pytest.raises(InputError, match="a value of more than"):
         list(store.parts())
 
@@ -166,9 +142,3 @@ def test_dates_that_python_has_are_read(tmp_path: Path) -> None:
     with open_store(tmp_path / "a.parquet") as store:
         np.testing.assert_array_equal(whole(store)[0], U)
         assert texts_of(store, "at") == [datetime(2024, 1, 2)] * N
-
-
-def test_json_that_is_nested_too_deep_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "a.json").write_text('[{"text": ' + "[" * 100_000 + "]" * 100_000 + "}]")
-    assert main(["explain", str(tmp_path / "a.json")]) == 3
-    assert "JSON of more than 1,000 levels" in capsys.readouterr().err

@@ -1,0 +1,119 @@
+"""Files and streams of Arrow as stores."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flip.inputs.stores.columns import Asked, arrow
+from flip.inputs.stores.table import Table, require_bounded
+
+_MAGIC = b"ARROW1\0\0"  # before the messages of a file, which those of a stream are too
+# Fields by number: of a message, of a batch of a dictionary, of a batch.
+_HEADER, _DICTIONARY, _BUFFERS, _COMPRESSION = 2, 1, 2, 3
+
+
+def arrow_file(path: Path, name: str, asked: Asked, stack: ExitStack) -> Table:
+    """Return the columns of a file of Arrow (Feather of version 2), or of a stream, as `datasets` keeps them."""
+    pa = arrow()
+    with pa.OSFile(str(path)) as file:
+        stream = file.read(len(_MAGIC)) != _MAGIC
+    opening = pa.ipc.open_stream if stream else pa.ipc.open_file
+    with pa.OSFile(str(path)) as file, opening(file) as reader:
+        stored = reader.schema
+    schema = pa.schema([one.with_type(_plain_type(one.type)) for one in stored], metadata=stored.metadata)
+
+    def opened(columns: Sequence[str]) -> Any:
+        file = stack.enter_context(pa.OSFile(str(path)))
+        included = [stored.get_field_index(column) for column in columns]
+        options = pa.ipc.IpcReadOptions(included_fields=included, use_threads=False)
+        return stack.enter_context(opening(file, options=options))
+
+    def read(columns: Sequence[str], rows: int) -> Iterator[Any]:
+        reader = opened(columns)
+        kinds = pa.schema([schema.field(column) for column in columns])
+        batches = iter(reader) if stream else map(reader.get_batch, range(reader.num_record_batches))
+        sizes = _unpacked_sizes(path, 0 if stream else len(_MAGIC))
+        while True:
+            require_bounded(f"{name}: a batch", *next(sizes, (0, 0)))
+            if (batch := next(batches, None)) is None:
+                return
+            yield pa.RecordBatch.from_arrays([_plain(one) for one in batch.select(list(columns))], schema=kinds)
+
+    return Table(schema, None, read)
+
+
+def _unpacked_sizes(path: Path, start: int) -> Iterator[tuple[int, int]]:
+    """Yield for each batch the bytes that its buffers unpack to, and those that they take; dictionaries included.
+
+    A packed buffer begins with its size. Where the buffers are, is in the batch's metadata, a table of FlatBuffers.
+    """
+    pa = arrow()
+    with pa.OSFile(str(path)) as file:
+        file.seek(start)
+        unpacked = stored = 0
+        for message in pa.ipc.MessageReader.open_stream(file):
+            table = _Flat(message.metadata.to_pybytes(), 0).table()
+            batch = table.field(_HEADER)
+            if message.type == "dictionary" and batch is not None:
+                batch = batch.table().field(_DICTIONARY)
+            packed = message.type != "schema" and batch is not None and batch.table().field(_COMPRESSION) is not None
+            if packed and (buffers := batch.table().field(_BUFFERS)) is not None:
+                unpacked += sum(_size(message.body, *place) for place in buffers.pairs())
+            stored += message.body.size
+            if message.type == "record batch":
+                yield unpacked, stored
+                unpacked = stored = 0
+
+
+def _size(body: Any, offset: int, length: int) -> int:
+    """Return what a buffer unpacks to; -1 before its bytes says that they are not packed."""
+    return max(0, int.from_bytes(body[offset : offset + 8].to_pybytes(), "little", signed=True)) if length else 0
+
+
+@dataclass(frozen=True)
+class _Flat:
+    """A place in FlatBuffers, whose offsets count from where they stand."""
+
+    content: bytes
+    at: int
+
+    def _number(self, form: str, at: int) -> int:
+        (number,) = struct.unpack_from(form, self.content, at)
+        return int(number)
+
+    def table(self) -> _Flat:
+        return _Flat(self.content, self.at + self._number("<I", self.at))
+
+    def field(self, i: int) -> Any:
+        """Return the place of a field of a table; None if it has its default."""
+        fields = self.at - self._number("<i", self.at)
+        slot = 4 + 2 * i
+        offset = self._number("<H", fields + slot) if slot < self._number("<H", fields) else 0
+        return _Flat(self.content, self.at + offset) if offset else None
+
+    def pairs(self) -> Iterator[tuple[int, ...]]:
+        """Yield the structures of a vector, of two numbers of 64 bits each."""
+        start = self.table().at
+        for i in range(self._number("<I", start)):
+            yield struct.unpack_from("<qq", self.content, start + 4 + 16 * i)
+
+
+def _plain_type(kind: Any) -> Any:
+    return kind.value_type if _is_runs(kind) else kind
+
+
+def _plain(column: Any) -> Any:
+    if not _is_runs(column.type):
+        return column
+    column.validate(full=True)
+    return arrow().compute.run_end_decode(column)
+
+
+def _is_runs(kind: Any) -> bool:
+    """Whether equal values that follow each other are stored once, which few programs know."""
+    return bool(arrow().types.is_run_end_encoded(kind))
