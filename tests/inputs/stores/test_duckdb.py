@@ -47,7 +47,7 @@ def test_a_view_over_another_file_is_never_read(path: Path, capsys: pytest.Captu
         np.testing.assert_array_equal(whole(store)[0], U)
     with pytest.raises(InputError, match="'chunks' reads other files"), open_store(path, Asked(table="chunks")):
         pass
-    assert main(["explain", str(path), "--table", "chunks", "-o", str(path.with_suffix(".jsonl"))]) == 3
+    assert main(["store", "words", str(path), "--table", "chunks", "-o", str(path.with_suffix(".jsonl"))]) == 3
     assert SECRET not in "".join(capsys.readouterr())
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -236,19 +236,23 @@ def _scale(
     )
 
 
+Opener: TypeAlias = Callable[[Path, str, Asked, ExitStack], Table]
+# Opens a file of each kind: (path, name for messages, what the user tells, what is closed at the end) -> its rows.
+FORMATS: dict[str, Opener] = {
+    "parquet": parquet, "arrow": arrow_file, "sqlite": sqlite, "duckdb": duckdb,
+    "npz": arrays.npz, "npy": arrays.npy, "faiss": faiss,
+}  # fmt: skip
+
+
 @contextmanager
 def open_table(path: Path, found: Source, asked: Asked, beside: Path | None) -> Iterator[Table]:
     """The table of a file of a kind; see `open_store`."""
-    opening = {
-        "parquet": parquet, "arrow": arrow_file, "sqlite": sqlite, "duckdb": duckdb,
-        "npz": arrays.npz, "npy": arrays.npy, "faiss": faiss,
-    }  # fmt: skip
     with ExitStack() as stack:
         with damaged(found.name):
             if found.kind in ("npy", "faiss"):
-                table = arrays.with_lines(opening[found.kind](path, found.name, asked, stack), found, beside)
+                table = arrays.with_lines(FORMATS[found.kind](path, found.name, asked, stack), found, beside)
             else:
-                table = opening[found.kind](path, found.name, asked, stack)
+                table = FORMATS[found.kind](path, found.name, asked, stack)
             _require_usual(table.schema, found.name)
         yield replace(table, read=lambda columns, rows: _guarded(table, columns, rows, found.name))
 
