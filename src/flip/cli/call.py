@@ -176,8 +176,7 @@ def wrong_setting(ctx: Context, error: typer.BadParameter) -> None:
     else:
         ways = [(*command_path(ctx), name), ("encoder_options", name), (name,)]
         origin = config.origin(next((way for way in ways if config.value(way) is not None), ways[0]))
-    message = error.message.removeprefix("Value error, ")
-    fail(f"{origin}: {message}", f"`flip {' '.join(command_path(ctx))} --help` lists the values")
+    fail(f"{origin}: {error.message}", f"`flip {' '.join(command_path(ctx))} --help` lists the values")
     raise typer.Exit(3)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ class PanelCommand(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
+            error.message = _with_nearest(error.message.removeprefix("Value error, "))
             wrong_setting(ctx, error)
             raise
 
@@ -55,6 +57,15 @@ class PanelCommand(TyperCommand):
             if records:
                 with formatter.section(panel):
                     formatter.write_dl(records)
+
+
+def _with_nearest(message: str) -> str:
+    """Return a message on a wrong choice with the choice that is nearly the same, if there is one."""
+    quoted = re.findall(r"'([^']*)'", message)
+    if " is not one of " not in message or not quoted:
+        return message
+    near = difflib.get_close_matches(quoted[0], quoted[1:], n=1)
+    return message + (f" Did you mean {near[0]!r}?" if near else "")
 
 
 def _record(param: TyperOption | TyperArgument, ctx: Context) -> tuple[str, str] | None:

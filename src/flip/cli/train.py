@@ -78,7 +78,7 @@ def _rank(text: str) -> int | Literal["full"]:
             return rank
     except ValueError:
         pass
-    raise ValueError("must be full, or a number of 1 or more")
+    raise ValueError(f"{text!r} is not one of 'full', '1' or a larger number.")
 
 
 def _share_below_one(value: float | None) -> float | None:
