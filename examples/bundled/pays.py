@@ -20,7 +20,7 @@ from flip import Vocabulary, load_encoder
 from flip.encoders.base import encode
 from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
 from flip.evaluation.metrics import references
-from flip.evaluation.registry import EvaluationOptions
+from flip.evaluation.subject import EvaluationOptions
 from flip.inputs.embedding_files import open_embeddings
 from flip.inputs.records import read_sentences
 from flip.model.checkpoint import Checkpoint

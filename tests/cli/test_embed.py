@@ -189,7 +189,7 @@ def test_an_api_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
         assert KEY.encode() not in path.read_bytes()
     code, _, err = run(capsys, str(tmp_path / "a.txt"), "--dry-run", "-o", str(tmp_path / "b.npy"))
     assert code == 2
-    assert "is no API" in err
+    assert "is not an API" in err
 
 
 @pytest.mark.slow

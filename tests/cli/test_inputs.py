@@ -131,7 +131,8 @@ def test_what_cannot_be_read_is_named_by_every_command(fails: Fails, here: Path)
         ("u.npz", "no column of text", "it has: rows"),
     ):
         for command in (["explain", name], ["vocab", name], ["embed", name], ["train", name, "-o", "run"]):
-            if command == ["explain", "u.npz"]:  # whose vectors it reads
+            if name == "u.npz" and command[0] in ("explain", "embed"):  # they take the texts of a named column alone
+                assert "error: u.npz: a store of vectors" in fails(3, *command)
                 continue
             err = fails(3, *command)
             assert f"error: {name}: {message}" in err
@@ -174,7 +175,11 @@ def test_stored_vectors_are_used_however_they_are_written(flip: Flip, here: Path
     pq.write_table(pa.table({"text": text, "v": as_text}), "b.parquet")
     (here / "a.csv").write_text("text,embedding\n" + "".join(f'Dogs bark.,"{one}"\n' for one in as_text))
     (here / "a.jsonl").write_text("".join(f'{{"text": "Dogs bark.", "vector": {one}}}\n' for one in as_text))
-    for name in ("a.parquet", "b.parquet", "a.csv", "a.jsonl"):
+    for name in ("a.parquet", "b.parquet"):
+        assert flip("store", "words", name, "-o", "w.jsonl", "--encoder", "minilm", "--topn", 3).code == 0
+        written = [orjson.loads(line) for line in Path("w.jsonl").read_bytes().splitlines()]
+        assert "cat" in written[0]["words"] and "boston" in written[1]["words"], name
+    for name in ("a.csv", "a.jsonl"):
         result = flip("explain", name, "--encoder", "minilm", "--topn", 3)
         assert (result.code, [record["text"] for record in result.records]) == (0, text)
         words = [{word["word"] for word in record["keywords"]} for record in result.records]
@@ -259,9 +264,9 @@ def test_byte_order_marks_in_settings_vocabularies_and_entities(flip: Flip, here
     (here / "flip.toml").write_bytes("[vocab]\nmax_features = 2\n".encode("utf-16"))
     assert flip("vocab", "a.txt", "--force").records[0]["words"] == 2
     (here / "flip.toml").unlink()
-    (here / "v.json").write_bytes(mark + (run_folder / "vocab.json").read_bytes())
-    model = run_folder / "model.safetensors"
-    assert flip("explain", "--model", model, "--vocab", "v.json", "--encoder", "minilm", "The boat left.").code == 0
+    (here / "vocab.json").write_bytes(mark + (run_folder / "vocab.json").read_bytes())
+    (here / "model.safetensors").hardlink_to(run_folder / "model.safetensors")
+    assert flip("explain", "--model", "model.safetensors", "--encoder", "minilm", "The boat left.").code == 0
 
 
 @pytest.mark.slow

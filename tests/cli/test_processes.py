@@ -152,7 +152,7 @@ def test_outputs_that_are_no_regular_files_are_written_to(texts: Path, flip: Fli
     assert not list(texts.glob("*options*"))
     for output in ("/dev/null", "pipe"):
         result = flip("embed", "a.txt", "-o", output)
-        assert (result.code, "is no regular file" in result.err) == (2, True)
+        assert (result.code, "is not a regular file" in result.err) == (2, True)
 
 
 def test_a_link_and_permissions_stay(texts: Path, flip: Flip) -> None:
@@ -220,7 +220,7 @@ def test_a_device_in_flip_toml_is_not_read(texts: Path, flip: Flip) -> None:
     for section, setting in (("vocab", "text"), ("embed", "inputs"), ("train", "corpus")):
         Path("flip.toml").write_text(f'[{section}]\n{setting} = ["/dev/zero"]\n')
         result = flip(section, *(["-o", "run"] if section == "train" else []))
-        assert (result.code, "/dev/zero is no regular file" in result.err) == (3, True), result.err
+        assert (result.code, "/dev/zero is not a regular file" in result.err) == (3, True), result.err
 
 
 def test_aliases_that_stand_for_billions(texts: Path, flip: Flip) -> None:

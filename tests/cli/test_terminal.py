@@ -80,9 +80,9 @@ def test_the_name_of_a_file_is_written_out_in_a_progress_bar_too(
     store.with_suffix(".sentences.txt").write_text("\n".join(sentences[:100]) + "\n", encoding="utf-8")
     terms.write_text("train\nnight\n", encoding="utf-8")
     commands: list[list[object]] = [
-        ["explain", store, "--against", other, "--summary", "--encoder", "minilm"],
-        ["explain", store, "--clusters", "3", "--encoder", "minilm"],
-        ["explain", store, "-o", tmp_path / f"{name}.jsonl", "--encoder", "minilm"],
+        ["store", "drift", store, other, "--encoder", "minilm"],
+        ["store", "groups", store, "--clusters", "3", "--encoder", "minilm"],
+        ["store", "words", store, "-o", tmp_path / f"{name}.jsonl", "--encoder", "minilm"],
         ["embed", terms, "-o", tmp_path / f"{name} 2.npy"],
         ["vocab", terms, "-o", tmp_path / f"{name}.json"],
     ]

@@ -35,8 +35,11 @@ def whisper() -> Transcriber:
     return Transcriber(offline=True)
 
 
-def explain(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, list[dict], str]:
-    code = main(["explain", "--json", "--offline", *argv])
+def explain(capsys: pytest.CaptureFixture[str], *argv: str, asr: str | None = None) -> tuple[int, list[dict], str]:
+    with pytest.MonkeyPatch.context() as patched:
+        if asr is not None:
+            patched.setenv("FLIP_ENCODER_OPTIONS__ASR", asr)
+        code = main(["explain", "--json", "--offline", *argv])
     captured = capsys.readouterr()
     return code, [orjson.loads(line) for line in captured.out.splitlines()], captured.err
 
@@ -173,13 +176,13 @@ def test_a_pair_of_recording_and_text(checkpoint: str, capsys: pytest.CaptureFix
 
 
 def test_what_is_missing_is_named(checkpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = explain(capsys, str(EXAMPLE), "-m", checkpoint, "--asr", "small")
+    code, _, err = explain(capsys, str(EXAMPLE), "-m", checkpoint, asr="small")
     assert code == 4
     assert "error: Systran/faster-whisper-small is not on this machine, and --offline forbids the hub" in err
-    code, _, err = explain(capsys, str(EXAMPLE), "-m", checkpoint, "--asr", "tiniest")
+    code, _, err = explain(capsys, str(EXAMPLE), "-m", checkpoint, asr="tiniest")
     assert code == 2
     assert "unknown --asr 'tiniest'" in err
-    code, _, err = explain(capsys, str(EXAMPLE), "-m", checkpoint, "--asr", "tiny.en", "--language", "deu_Latn")
+    code, _, err = explain(capsys, str(EXAMPLE), "-m", checkpoint, "--language", "deu_Latn", asr="tiny.en")
     assert code == 2
     assert "knows English only" in err
 

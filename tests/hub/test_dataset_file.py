@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -25,16 +26,18 @@ def parquet() -> bytes:
     return buffer.getvalue()
 
 
-def test_it_is_an_input_like_others(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_it_is_a_store_like_others(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     hub.add("someone/vectors", {"data/train.parquet": parquet(), "other.parquet": b"x"}, kind="datasets")
-    assert main(["explain", ADDRESS, "-o", "w.parquet"]) == 0
+    assert main(["store", "words", ADDRESS, "-o", "w.parquet"]) == 0
     assert pq.read_table("w.parquet").num_rows == 20
     assert "is taken from the hub" in capsys.readouterr().err
     assert not any("other.parquet" in path for path in hub.fetched())
     before = len(hub.fetched())
-    assert main(["explain", ADDRESS, "--topn", "1", "--offline"]) == 0
+    assert main(["store", "words", ADDRESS, "-o", "w.jsonl", "--topn", "1", "--offline"]) == 0
     assert len(hub.fetched()) == before
-    assert len(capsys.readouterr().out.splitlines()) == 20
+    assert len(Path("w.jsonl").read_text().splitlines()) == 20
+    assert main(["explain", ADDRESS, "--offline"]) == 3
+    assert "a store of vectors" in capsys.readouterr().err
 
 
 def test_what_is_not_there(hub: Hub) -> None:  # noqa: F811
@@ -48,7 +51,7 @@ def test_what_is_not_there(hub: Hub) -> None:  # noqa: F811
     for wrong in ("hf://models/a/b/c.parquet", "hf://datasets/a/b", "hf://datasets/a/b/../c"):
         with pytest.raises(UsageError, match="names no file of a dataset"):
             dataset_file(wrong)
-    assert main(["explain", "hf://datasets/someone/vectors/nothing.parquet", "-o", "w.parquet"]) == 4
+    assert main(["store", "words", "hf://datasets/someone/vectors/nothing.parquet", "-o", "w.parquet"]) == 4
 
 
 def test_no_network_is_known_at_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

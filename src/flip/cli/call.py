@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 # Options that name files to write; every other one that names a file names one to read.
 OUTPUTS = frozenset({"output", "html", "report", "plot", "details", "results", "labels", "runs", "dataset"})
-_NOT_READ = OUTPUTS | {"text", "words"}
 
 
 PUBLISHED = "flip.published"  # in the context: the configuration of --config
@@ -150,7 +149,7 @@ def begin(ctx: typer.Context, *, stream: bool = False) -> Call:
         group: TyperGroup = ctx.find_root().command  # type: ignore[assignment]
         for mistake in config.mistakes(group, call.command):
             out.note(f"{mistake}")
-        brought = [name for name in params if _source(ctx, name) == "DEFAULT_MAP" and name not in _NOT_READ]
+        brought = [name for name in params if _source(ctx, name) == "DEFAULT_MAP" and name not in OUTPUTS]
         config.require_regular(call.command, brought)
     return call
 

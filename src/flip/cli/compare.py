@@ -111,7 +111,8 @@ def compare(
         request.check(call, [*sentences, vocab, *(encoder or [])])
         if not encoder:
             raise UsageError("SENTENCES need --encoder", "flip compare sents.txt --encoder minilm --encoder labse")
-        corpus = Corpus(sentences, split, augment, vocab=vocab)
+        batch = call.params_of("embed")["batch_size"]
+        corpus = Corpus(sentences, split, augment, vocab=vocab, batch_size=batch)
         cases = trained_encoders(encoder, corpus, runs, lengths, call)
     else:
         call.refuse(CORPUS, "requires SENTENCES", "flip compare sents.txt --encoder A --encoder B")

@@ -106,6 +106,7 @@ def explain(
 
     One record a line in, one a line out, in order. With the bundled model nothing is downloaded.
     """
+    from flip.cli.stores.opened import fetched
     from flip.errors import UsageError
     from flip.explain.explainer import Explainer
     from flip.inputs.sniffing import STDIN
@@ -116,7 +117,7 @@ def explain(
     out = call.out
     if not inputs and sys.stdin.isatty():
         raise UsageError("nothing to explain", 'give a sentence, a file, or a pipe: flip explain "Hello, world."')
-    inputs = inputs or [STDIN]
+    inputs = [fetched(name, call) for name in inputs or [STDIN]]
     names = [*inputs, *(name for name in (against, sentences) if name)]
     require_one_stdin(name for name in names if not text or name == STDIN)
     _require_sentences_fit(inputs, sentences)

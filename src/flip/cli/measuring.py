@@ -107,6 +107,20 @@ class Request:
         if (self.baseline is None) != (self.fail_below is None):
             raise UsageError("--baseline and --fail-below belong together", "--baseline results.json --fail-below 0.02")
         named(self.names)
+        self.read_entities()
+        self.read_baseline()
+
+    def read_entities(self) -> list[EntityRow] | None:
+        """Return the rows of the entity file; None if there is none."""
+        from flip.evaluation.entities import read_entities
+
+        return read_entities(self.entities) if self.entities else None
+
+    def read_baseline(self) -> list[Record]:
+        """Return the records of the baseline."""
+        from flip.evaluation.results import read_results
+
+        return list(read_results(self.baseline)) if self.baseline else []
 
 
 def measure(cases: Sequence[Case], request: Request, call: Call, *, compared: bool) -> None:
@@ -121,15 +135,12 @@ def measure(cases: Sequence[Case], request: Request, call: Call, *, compared: bo
     Raises:
         Exit: with the gate's code, if a figure is worse than the baseline.
     """
-    from flip.evaluation.entities import read_entities
     from flip.evaluation.paired import side_by_side
     from flip.evaluation.plots import draw_plots
-    from flip.evaluation.results import read_results, write_results
+    from flip.evaluation.results import write_results
 
     out = call.out
-    baseline = read_results(request.baseline) if request.baseline else []
-    entities = read_entities(request.entities) if request.entities else None
-    by_case = _measured(cases, entities, request, call, compared)
+    by_case = _measured(cases, request.read_entities(), request, call, compared)
     views = list(zip(*by_case, strict=True))  # of each view of the sentences, what every model makes of it
     wanted = compared or request.results or request.report
     sides = [side_by_side(view, call.runtime.seed) for view in views] if wanted else []
@@ -163,7 +174,7 @@ def measure(cases: Sequence[Case], request: Request, call: Call, *, compared: bo
         for path in write_results(request.results, [one | cost for one, cost in zip(results, costs, strict=True)]):
             out.status(f"wrote {path}")
     if request.baseline and request.fail_below is not None:
-        _require_no_fall(baseline, results, request.fail_below, out)
+        _require_no_fall(request.read_baseline(), results, request.fail_below, out)
 
 
 def _measured(

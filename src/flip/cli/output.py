@@ -56,7 +56,7 @@ class Output:
         self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False, stream: bool = False
     ) -> None:
         self._results = _Process.results or sys.stdout
-        self.human = not as_json and sys.stdout.isatty()
+        self.human = not as_json and self._results.isatty()
         self.quiet, self.verbose, self.stream = quiet, verbose, stream
 
     def record(self, fields: dict[str, Any]) -> None:

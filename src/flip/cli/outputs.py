@@ -8,7 +8,6 @@ from pathlib import Path
 from flip.cli.call import Call
 from flip.errors import UsageError
 from flip.files import is_stream, require_apart, written_by_flip
-from flip.inputs.companions import files_read
 
 
 def require_outputs(call: Call, outputs: Mapping[str, Path | None], inputs: Iterable[str | Path | None]) -> None:
@@ -23,6 +22,8 @@ def require_outputs(call: Call, outputs: Mapping[str, Path | None], inputs: Iter
         UsageError: an output is an input, or another output; or flip.toml names it, and it lies outside the folder of
             flip.toml, is a device, or would replace a file that flip did not write.
     """
+    from flip.inputs.companions import files_read
+
     read = [path for name in inputs if name is not None for path in files_read(name)]
     written = {name: path for name, path in outputs.items() if path is not None}
     for name, path in written.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,9 @@ from flip.cli.output import guarded
 from flip.cli.outputs import require_outputs, require_own_force
 from flip.cli.published import VocabPublished
 from flip.text.tokenize import LONGEST_NGRAM, Accents, TokenizerName, is_ngram
-from flip.text.vocabulary import Vocabulary, frequency_bound
+
+if TYPE_CHECKING:
+    from flip.text.vocabulary import Vocabulary
 
 EPILOG = """\b
 Examples:
@@ -28,6 +30,7 @@ Examples:
 def _bound(text: str | float) -> int | float:
     """Return a number or a share of sentences; 1 is one sentence and 1.0 all of them."""
     from flip.errors import UsageError
+    from flip.text.vocabulary import frequency_bound
 
     try:
         return frequency_bound(text)

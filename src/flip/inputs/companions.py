@@ -28,7 +28,7 @@ def files_read(name: str | Path) -> list[Path]:
     if text == STDIN or "://" in text:
         return []
     path = Path(text.rpartition(":")[0] if ".py:" in text else text)
-    possible = [path, *(path.with_name(path.name + ending) for ending in _DATABASE)]
+    possible = [path, *(Path(f"{path}{ending}") for ending in _DATABASE)]
     if _is_file(path) and _kind(path) in _ARRAYS:
         possible += [path.with_suffix(".jsonl"), sentences_path(path), audio_path(path), embeddings_json(path)]
     possible += [path / file for file in _MODEL]
