@@ -53,7 +53,7 @@ def test_a_used_lens_answers_alike_elsewhere(way: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lens", "way"),
     [("loaded", way) for way in WAYS]
-    + [(lens, way) for lens in ("minilm", "own", "sentence-transformers") for way in ("inherited", "spawn", "pickle")],
+    + [(lens, way) for lens in ("minilm", "own", "sentence-transformers", "recording") for way in ("inherited", "spawn", "pickle")],
 )
 def test_any_used_lens_answers_alike_in_any_worker(lens: str, way: str, tmp_path: Path) -> None:
     found = answers(way, lens, tmp_path)
