@@ -48,7 +48,8 @@ class made_again(Generic[T]):
             return self
         made: _Made[T] = vars(instance).get(self._key, _Made())
         if made.value is None or not (self.survives_fork or made.process == os.getpid()):
-            _left_behind.append(made.value)
+            if made.value is not None:
+                _left_behind.append(made.value)
             made = vars(instance)[self._key] = _Made(self._make(instance), os.getpid())
         assert made.value is not None
         return made.value

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 import time
 import traceback
 from collections.abc import Iterator
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -52,6 +54,18 @@ def test_vectors_come_in_order_within_the_limits(kind: str, server: Server) -> N
     assert vectors.dtype == np.float32
     assert server.requests == (1 if kind.startswith("openai") else 3)
     assert server.keys == {KEY}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_used_encoder_works_in_a_copy_and_in_a_forked_process(kind: str, server: Server) -> None:
+    encoder = load(kind, server)
+    encoder.encode(TEXTS[:2])
+    stored = pickle.dumps(encoder)
+    assert KEY.encode() not in stored
+    with get_context("fork").Pool(1) as pool:
+        answers = [pickle.loads(stored).encode(TEXTS[:2]), pool.apply(encoder.encode, (TEXTS[:2],))]
+    for answer in answers:
+        np.testing.assert_allclose(answer, expected(TEXTS[:2]), atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)

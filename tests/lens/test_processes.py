@@ -12,18 +12,8 @@ import pytest
 import flip
 from tests.processes import finished
 
-WAYS = (
-    "fork",
-    "spawn",
-    "inherited",
-    "loky",
-    "multiprocessing",
-    "threading",
-    "dataloader",
-    "deepcopy",
-    "copy",
-    "pickle",
-)
+OTHERS = ("minilm", "own", "sentence-transformers", "recording")
+WAYS = ("fork", "spawn", "inherited", "loky", "multiprocessing", "threading", "dataloader", "deepcopy", "copy")
 
 
 def answers(way: str, lens: str, folder: Path) -> list[str]:
@@ -52,8 +42,8 @@ def test_a_used_lens_answers_alike_elsewhere(way: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("lens", "way"),
-    [("loaded", way) for way in WAYS]
-    + [(lens, way) for lens in ("minilm", "own", "sentence-transformers") for way in ("inherited", "spawn", "pickle")],
+    [("loaded", way) for way in (*WAYS, "pickle")]
+    + [(lens, way) for lens in OTHERS for way in ("inherited", "spawn", "pickle")],
 )
 def test_any_used_lens_answers_alike_in_any_worker(lens: str, way: str, tmp_path: Path) -> None:
     found = answers(way, lens, tmp_path)

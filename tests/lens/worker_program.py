@@ -10,12 +10,14 @@ import multiprocessing
 import pickle
 import sys
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import flip
 from flip.encoders import load_encoder
 
 TEXT = "The train was late."
+RECORDING = Path(__file__).parents[2] / "examples" / "audio.wav"
 THINGS = ("train", "dog", "violin", "house", "river", "letter", "bridge", "garden", "teacher", "window")
 STATES = ("late", "red", "old", "cold", "new", "lost", "small", "quiet", "heavy", "open")
 SENTENCES = [f"The {thing} was {state}." for thing in THINGS for state in STATES]
@@ -35,6 +37,7 @@ def own(texts: list[str]) -> Any:
 
 LENSES: dict[str, Any] = {
     "loaded": flip.load,
+    "recording": flip.load,
     "minilm": lambda: flip.load(encoder="minilm"),
     "own": lambda: flip.fit(SENTENCES, encoder=own, epochs=2, rank=16),
     "sentence-transformers": lambda: flip.fit(SENTENCES, encoder=minilm_of_sentence_transformers(), epochs=2, rank=16),
@@ -43,7 +46,7 @@ LENSES: dict[str, Any] = {
 
 def used(lens: flip.Lens) -> tuple[list[str], float]:
     """Text through the encoder and numpy, and a measurement through torch."""
-    words = [word.surface for word in lens.explain(TEXT).words]
+    words = [word.surface for word in lens.explain(RECORDING if sys.argv[2] == "recording" else TEXT).words]
     u = lens.encoder.encode(SENTENCES)
     return words, round(lens.evaluate(u, SENTENCES).to_dict()["metrics"]["accuracy"]["bias"]["mean"], 6)
 

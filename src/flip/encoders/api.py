@@ -87,7 +87,7 @@ def said(body: str) -> str:
 
 
 class _Waiting:
-    """What the threads of one process wait for. lock: held while the dimension is asked for."""
+    """State that the threads of one process share. lock: held while the dimension is requested."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -130,6 +130,7 @@ class ApiEncoder(Encoder):
         self.batch_size = self.most_texts
         self._dimension = options.dimensions
         self._answered = False
+        _ = self._waiting  # one for all threads, so before there are several
 
     @made_in_each_process
     def _waiting(self) -> _Waiting:

@@ -61,8 +61,8 @@ def _log_sigmoid(z: Floats) -> NDArray[np.float32]:
 def write_sparse(reader: StoreReader, path: Path, on_rows: Callable[[int, int | None], None]) -> None:
     """Write the id, or the number, of every row and its words as indices and weights.
 
-    A row without a vector has nulls. The words themselves stand in the schema's metadata under "flip.words", and in JSON
-    lines, which have no metadata, in each row.
+    A row without a vector has nulls. The words themselves stand in the schema's metadata, and in JSON lines, which have
+    no metadata, in each row.
 
     Args:
         reader: the store and its model.
