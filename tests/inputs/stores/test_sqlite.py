@@ -206,6 +206,17 @@ def test_a_wal_database_is_read_and_nothing_is_left_beside_it(
     assert names(copy) == before
 
 
+def test_a_link_to_a_wal_database_is_read_with_its_wal(path: Path, tmp_path: Path) -> None:
+    run(path, "PRAGMA journal_mode=WAL")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/b.db").symlink_to(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        insert(writer, range(ROWS, ROWS + 5))
+        with open_store(tmp_path / "links/b.db") as store:
+            assert store.rows == ROWS + 5
+    assert names(tmp_path / "links") == ["b.db"]
+
+
 def test_a_wal_database_of_sqlite_vec_is_read_too(tmp_path: Path) -> None:
     vec0(tmp_path / "v.db")
     run(tmp_path / "v.db", "PRAGMA journal_mode=WAL")

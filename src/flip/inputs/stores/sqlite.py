@@ -111,19 +111,22 @@ class _File:
         """Yield the rows of a query, so many at a time, or fewer if they are large."""
         with self._errors():
             cursor = iter(self.database.execute(query))
-        some: list[Any] = []
-        weight, ended = 0, False
-        while not ended:
-            with self._errors():
-                row = next(cursor, None)
-            ended = row is None
-            if row is not None:
-                some.append(row)
+        while some := self._some(cursor, size):
+            self.require_same()
+            yield some
+
+    def _some(self, cursor: Iterator[Any], size: int) -> list[Any]:
+        found: list[Any] = []
+        weight = 0
+        with self._errors():
+            for row in cursor:
+                found.append(row)
                 weight += sum(len(value) for value in row if isinstance(value, str | bytes))
-            if some and (ended or len(some) == size or weight >= BATCH_BYTES):
-                self.require_same()
-                yield some
-                some, weight = [], 0
+                if len(found) == size or weight >= BATCH_BYTES:
+                    break
+                if self.view is not None:
+                    self._until = time.monotonic() + databases.VIEW_SECONDS
+        return found
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -163,11 +166,12 @@ def _source(path: Path, name: str, stack: ExitStack) -> tuple[str, Callable[[], 
     it open, and all is in the file: it is read as one that does not change, which is checked. A `-wal` that a killed
     process left, or that was copied along, is read in a copy.
     """
+    path = path.resolve()  # SQLite looks beside the file, not beside a link to it
     wal, shared = (path.with_name(path.name + ending) for ending in ("-wal", "-shm"))
     with path.open("rb") as file:
         in_wal_mode = file.read(20)[18:] == _WAL
     if not in_wal_mode or (wal.exists() and shared.exists()):
-        return f"{path.absolute().as_uri()}?mode=ro", lambda: None
+        return f"{path.as_uri()}?mode=ro", lambda: None
     if wal.exists() and wal.stat().st_size:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         for one in (path, wal):
@@ -179,7 +183,7 @@ def _source(path: Path, name: str, stack: ExitStack) -> tuple[str, Callable[[], 
         if _state(path) != before:
             raise InputError(f"{name} was changed while it was read", "run again when nobody writes to it")
 
-    return f"{path.absolute().as_uri()}?mode=ro&immutable=1", require_same
+    return f"{path.as_uri()}?mode=ro&immutable=1", require_same
 
 
 def _state(path: Path) -> tuple[int, ...]:
