@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from flip import load_checkpoint, load_encoder
-from flip.inputs.stores.columns import Asked
+from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.store import open_store
 from flip.stores.sparse import SparseWords
 
@@ -73,7 +73,7 @@ def main() -> None:
     args = parser.parse_args()
 
     checkpoint, encoder = load_checkpoint(), load_encoder("minilm")
-    with open_store(args.store, Asked(dimension=checkpoint.model.dimension)) as store:
+    with open_store(args.store, ColumnChoice(dimension=checkpoint.model.dimension)) as store:
         parts = list(store.parts())
         text = str(store.chosen.texts)
     u = np.concatenate([part.vectors for part in parts])

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from flip import load_checkpoint
-from flip.inputs.stores.columns import Asked
+from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.store import open_store
 from flip.stores.groups import GroupWords
 
@@ -27,7 +27,7 @@ def main() -> None:
     args = parser.parse_args()
 
     checkpoint = load_checkpoint()
-    with open_store(args.store, Asked(dimension=checkpoint.model.dimension)) as store:
+    with open_store(args.store, ColumnChoice(dimension=checkpoint.model.dimension)) as store:
         (text,) = [store.chosen.texts]
         parts = [(part.vectors, part.column(args.column), part.column(str(text))) for part in store.parts()]
     words = GroupWords(checkpoint, args.topn)

@@ -122,6 +122,11 @@ def test_shared_settings_are_those_of_all_commands_that_have_them(here: Path, mo
     assert (explain["encoder"], explain["language"], explain["offline"]) == (None, "deu", True)
 
 
+def test_the_precision_of_encoders_is_not_that_of_training(here: Path) -> None:
+    (here / "flip.toml").write_text('[encoder_options]\nprecision = "float16"\n[train]\nprecision = "float32"\n')
+    assert (params("embed")["precision"], params("train")["precision"]) == ("float16", "float32")
+
+
 def test_lists_and_pairs_come_from_the_environment_as_json(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLIP_EMBED__INPUTS", '["a.txt", "b.txt"]')
     monkeypatch.setenv("FLIP_VOCAB__NGRAM", "[1, 2]")

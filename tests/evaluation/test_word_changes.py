@@ -35,26 +35,24 @@ def test_words_found_more_and_less_often_with_their_counts() -> None:
     texts = ["not the"] * 20 + ["the never"] * 20
     first = recovered([["not", "the"]] * 20 + [["the", "not"]] * 20, texts)
     second = recovered([["the", "never"]] * 18 + [["not", "the"]] * 2 + [["the", "never"]] * 20, texts)
-    changes = word_changes(first, second, "bias")
+    changes = word_changes(first, second)
     assert [(one.word, one.n, one.first, one.second) for one in changes] == [("never", 20, 0, 20), ("not", 20, 20, 2)]
     assert changes[0].change == 1 and changes[1].change == -0.9
-    assert word_changes(first, first, "bias") == []
+    assert word_changes(first, first) == []
 
 
 def test_numbers_count_together_where_each_alone_is_too_rare() -> None:
     texts = ["in 1990"] * 4 + ["of 42"] * 4
     first = recovered([["1990"]] * 4 + [["42"]] * 4, texts)
     second = recovered([["the"]] * 8, texts)
-    assert [(one.word, one.n, one.first, one.second) for one in word_changes(first, second, "bias")] == [
-        (NUMBERS, 8, 8, 0)
-    ]
+    assert [(one.word, one.n, one.first, one.second) for one in word_changes(first, second)] == [(NUMBERS, 8, 8, 0)]
 
 
 def test_vocabularies_in_another_order_are_the_same_words() -> None:
     texts = ["not the"] * 10
     first = recovered([["not", "the"]] * 10, texts)
     second = recovered([["the", "42"]] * 10, texts, tuple(reversed(WORDS)))
-    assert [(one.word, one.first, one.second) for one in word_changes(first, second, "bias")] == [("not", 10, 0)]
+    assert [(one.word, one.first, one.second) for one in word_changes(first, second)] == [("not", 10, 0)]
 
 
 def test_chance_is_seldom_called_a_change() -> None:
@@ -64,5 +62,5 @@ def test_chance_is_seldom_called_a_change() -> None:
     named = 0
     for _ in range(20):
         pair = [recovered([[words[w] for w in rng.permutation(20)[:4]] for _ in texts], texts, words) for _ in range(2)]
-        named += len(word_changes(*pair, "bias"))
+        named += len(word_changes(*pair))
     assert named <= 6  # of 400 words

@@ -12,7 +12,7 @@ import pytest
 from flip.errors import InputError
 from flip.inputs.record import Record
 from flip.inputs.records import read_lines, read_records, read_texts, scan_records
-from flip.inputs.stores.columns import Asked
+from flip.inputs.stores.columns import ColumnChoice
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -169,14 +169,14 @@ def test_json_lines_stay_json_lines_where_the_first_is_bad(tmp_path: Path) -> No
 
 def test_an_embedding_stands_for_the_text_beside_it(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", '{"text": "one", "embedding": [1, 2]}\n{"text": "two", "embedding": null}\n')
-    first, second = read_records(path, asked=Asked())
+    first, second = read_records(path, asked=ColumnChoice())
     assert first.embedding is not None
     assert (first.content, first.embedding.tolist()) == ({"text": "one"}, [1, 2])
     assert second.embedding is None
     assert [record.embedding for record in read_records(path)] == [None, None]  # where the texts are all that is asked
     assert list(read_texts([path])) == ["one", "two"]
     with pytest.raises(InputError, match='"embedding" is not a list of numbers'):
-        list(read_records(write(path, '{"text": "one", "embedding": "AACAPw=="}\n'), asked=Asked()))
+        list(read_records(write(path, '{"text": "one", "embedding": "AACAPw=="}\n'), asked=ColumnChoice()))
 
 
 def test_lines_that_belong_to_rows_are_read_as_they_are(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ ORDINARY = {
 def test_what_is_ordinary_is_read(name: str, tmp_path: Path) -> None:
     content, texts = ORDINARY[name]
     (tmp_path / name).write_text(content)
-    found = list(scan_records(tmp_path / name, asked=Asked(dimension=384)))
+    found = list(scan_records(tmp_path / name, asked=ColumnChoice(dimension=384)))
     assert not [record for record in found if isinstance(record, InputError)]
     assert [record.text for record in found] == (content.splitlines() if texts is None else texts)
     assert all(record.embedding is None for record in found)

@@ -9,7 +9,7 @@ import pytest
 from flip.errors import InputError
 from flip.inputs.record import Record
 from flip.inputs.records import read_records, scan_records
-from flip.inputs.stores.columns import Asked
+from flip.inputs.stores.columns import ColumnChoice
 
 
 def read(path: Path, content: str | bytes) -> list[Record]:
@@ -125,19 +125,19 @@ SAID = "The cat sat."
 )
 def test_the_column_of_the_text_can_be_named(name: str, content: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(content)
-    [record] = read_records(tmp_path / name, asked=Asked(texts="review"))
+    [record] = read_records(tmp_path / name, asked=ColumnChoice(texts="review"))
     assert record.text == SAID
     with pytest.raises(InputError, match="none|no columns"):
-        list(read_records(tmp_path / name, asked=Asked(texts="none")))
+        list(read_records(tmp_path / name, asked=ColumnChoice(texts="none")))
 
 
 def test_what_has_no_columns_and_what_is_no_column_is_said(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("The cat sat.\n")
     with pytest.raises(InputError, match="text, which has no columns"):
-        list(read_records(path, asked=Asked(texts="review")))
+        list(read_records(path, asked=ColumnChoice(texts="review")))
     path.write_text('{"question": "Who?", "answer": "I."}\n')
-    for asked, hint in ((None, "rename that"), (Asked(), "--text-column NAME")):
+    for asked, hint in ((None, "rename that"), (ColumnChoice(), "--text-column NAME")):
         with pytest.raises(InputError, match='line 1: no "text", "sentence"') as caught:
             list(read_records(path, asked=asked))
         assert "it has: question, answer; " in str(caught.value.hint) and hint in str(caught.value.hint)
@@ -165,7 +165,7 @@ NUMBERS = [i / 8 for i in range(1, 17)]
 )
 def test_vectors_of_tables_and_json_are_read(name: str, content: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(content)
-    [record] = read_records(tmp_path / name, asked=Asked())
+    [record] = read_records(tmp_path / name, asked=ColumnChoice())
     assert record.embedding is not None and record.embedding.tolist() == NUMBERS
 
 
@@ -174,7 +174,7 @@ def test_what_looks_like_vectors_and_is_not_used_is_said_once(tmp_path: Path) ->
     fields = f'"text": "A dog.", "sentence": "no", "scores": [0.5, 1.5], "emb": {NUMBERS}, "other": {NUMBERS}'
     path.write_text(f"{{{fields}}}\n" * 2)
     notes: list[str] = []
-    records = list(read_records(path, on_note=notes.append, asked=Asked(dimension=16)))
+    records = list(read_records(path, on_note=notes.append, asked=ColumnChoice(dimension=16)))
     assert [record.embedding for record in records] == [None, None]
     assert [note.removeprefix(f"{path}: ") for note in notes] == [
         "texts from 'text'; 'sentence' is not used",
@@ -182,11 +182,11 @@ def test_what_looks_like_vectors_and_is_not_used_is_said_once(tmp_path: Path) ->
     ]
     path.write_text(f'{{"text": "A dog.", "emb": "{NUMBERS}"}}\n' * 2)
     notes.clear()
-    for record in read_records(path, on_note=notes.append, asked=Asked(dimension=16)):
+    for record in read_records(path, on_note=notes.append, asked=ColumnChoice(dimension=16)):
         assert record.embedding is not None and record.embedding.tolist() == NUMBERS
     assert notes == [f"{path}: vectors from 'emb' (16 numbers)"]
-    assert [one.embedding for one in read_records(path, asked=Asked(dimension=8))] == [None, None]
-    [first, _] = read_records(path, asked=Asked(vectors="emb"))
+    assert [one.embedding for one in read_records(path, asked=ColumnChoice(dimension=8))] == [None, None]
+    [first, _] = read_records(path, asked=ColumnChoice(vectors="emb"))
     assert first.embedding is not None and first.embedding.tolist() == NUMBERS
     path.write_text('{"text": "A dog.", "vector": "Aedes aegypti"}\n')
-    assert [record.text for record in read_records(path, asked=Asked())] == ["A dog."]
+    assert [record.text for record in read_records(path, asked=ColumnChoice())] == ["A dog."]

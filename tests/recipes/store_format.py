@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from flip.inputs.stores.columns import Asked
+from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.table import Table, rows_table
 
 MAGIC = rb"VEC1 "
 
 
-def vectors_as_text(path: Path, name: str, asked: Asked, stack: ExitStack) -> Table:
+def vectors_as_text(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
     """Return the rows of the file as a table."""
     lines = path.read_text().splitlines()[1:]
     return rows_table(np.array([line.split() for line in lines], np.float32))

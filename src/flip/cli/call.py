@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from flip.cli.config import Config
+from flip.cli.config import Config, encoder_options_of
 from flip.cli.output import Output, fail
 from flip.device import Runtime
 from flip.encoders.base import EncoderOptions
@@ -83,12 +83,9 @@ class Call:
     def encoder_options(self) -> EncoderOptions:
         """Return the options of encoders: those of this command, else of `encoder_options` in flip.toml or FLIP_*."""
         options = self.config.encoder_options() if self.config else EncoderOptions()
-        own = {
-            one.name: self.ctx.params[one.name]
-            for one in fields(EncoderOptions)
-            if self.ctx.params.get(one.name) is not None
-        }
-        return replace_options(options, own)
+        params = self.ctx.params
+        names = encoder_options_of(self.command, params)
+        return replace(options, **{name: params[name] for name in names if params[name] is not None})
 
     def params_of(self, *command: str) -> dict[str, Any]:
         """Return the options of another command with their values in force, such as those of [vocab] for training."""
@@ -112,13 +109,6 @@ class Call:
         for param in self.ctx.command.params:
             if getattr(param, "rich_help_panel", None) == panel and self.given(str(param.name)):
                 raise UsageError(f"{max(param.opts, key=len)} {reason}", hint)
-
-
-def replace_options(options: EncoderOptions, changed: dict[str, Any]) -> EncoderOptions:
-    """Return the options with some of them changed."""
-    from dataclasses import replace
-
-    return replace(options, **changed)
 
 
 def begin(ctx: typer.Context, *, stream: bool = False) -> Call:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -29,6 +29,8 @@ _SHARED = ("device", "encoder", "seed", "offline")
 _ENCODER_OPTIONS = "encoder_options"
 # An encoder for all commands is the one that embeds; others take the encoder of their model.
 _EMBEDDING = ("embed", "train")
+# Options of the same name that do not belong to the encoder.
+_OTHERS = {("train", "precision")}
 _ONCE = ("help", "help_all", "version", "verbose", "quiet", "as_json", "trust", "force", "config", "dry_run")
 
 
@@ -175,11 +177,26 @@ def settings_of(group: TyperGroup) -> Iterator[tuple[Path_, list[Path_]]]:
         if option.name != "keyless":
             yield (
                 (_ENCODER_OPTIONS, option.name),
-                [(*path, option.name) for path, names in parameters.items() if option.name in names],
+                [
+                    (*path, option.name)
+                    for path, names in parameters.items()
+                    if option.name in encoder_options_of(path, names)
+                ],
             )
     for path, names in parameters.items():
         for name in names:
             yield (*path, name), [(*path, name)]
+
+
+def encoder_options_of(command: Path_, names: Collection[str]) -> list[str]:
+    """Return those options of a command that are options of its encoder.
+
+    Args:
+        command: its path.
+        names: of all its options.
+    """
+    known = [option.name for option in fields(EncoderOptions)]
+    return [name for name in known if name in names and (*command, name) not in _OTHERS]
 
 
 def commands_of(group: TyperGroup, path: Path_ = ()) -> Iterator[tuple[Path_, TyperCommand]]:

@@ -46,11 +46,11 @@ class Request:
             InputError: one cannot be read, or is a store whose texts no --text-column names.
         """
         from flip.inputs.records import read_records
-        from flip.inputs.stores.columns import Asked
+        from flip.inputs.stores.columns import ColumnChoice
 
         for name in self.inputs if inputs is None else inputs:
             require_text(name, self.text_column)
-            asked = None if self.text_column is None else Asked(texts=self.text_column)
+            asked = None if self.text_column is None else ColumnChoice(texts=self.text_column)
             yield from read_records(name, self.clips, call.out.note, asked)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from flip.errors import InputError
     from flip.explain.results import Result
     from flip.inputs.record import Record
-    from flip.inputs.stores.columns import Asked
+    from flip.inputs.stores.columns import ColumnChoice
     from flip.model.checkpoint import Checkpoint
 
 EPILOG = """\b
@@ -111,7 +111,7 @@ def explain(
     from flip.explain.explainer import Explainer
     from flip.inputs.sniffing import STDIN
     from flip.inputs.sources import require_one_stdin
-    from flip.inputs.stores.columns import Asked
+    from flip.inputs.stores.columns import ColumnChoice
 
     call = begin(ctx, stream=html is None)
     out = call.out
@@ -125,7 +125,7 @@ def explain(
         raise UsageError("--html shows single texts, and --against pairs", "leave one of them out")
     require_outputs(call, {"html": html}, [*([] if text else names), model])
     checkpoint = loading.load_checkpoint(model, call)
-    columns = Asked(column, None, text_column, dimension=checkpoint.model.dimension)
+    columns = ColumnChoice(column, None, text_column, dimension=checkpoint.model.dimension)
     for_people = out.human or html is not None
     least = _least(min_probability, checkpoint, for_people)
     apart = for_people and against is None  # improbable words, and those of a sentence, stand beside the topn others
@@ -226,7 +226,7 @@ class _Reader:
 
     checkpoint: Checkpoint
     vouched: bool
-    columns: Asked
+    columns: ColumnChoice
     force_text: bool
     sentences: str | None
     out: Output

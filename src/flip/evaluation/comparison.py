@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.evaluation.measurements import Means, as_record
+from flip.evaluation.measurements import SIDES, Means, as_record
 from flip.evaluation.metrics import hits, within
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ class Recovered:
     def shares(self, side: str) -> Means:
         """Return the accuracy of each sentence."""
         return Means.of(self.hit(side).sum(axis=1), self.words.sizes)
+
+    @property
+    def side(self) -> str:
+        """Return the side of its ranking that stands for it: with b, if there is one."""
+        return next(side for side in SIDES if side in self.ranking)
 
     def hit(self, side: str) -> NDArray[np.bool_]:
         """Return (n, K), the hit set of accuracy: reference words in the top k, k the number of reference words."""
@@ -87,9 +92,10 @@ class Comparison:
 def compare_recovered(first: Recovered, second: Recovered) -> Agreement:
     """Compare the words that two models recover of the same sentences."""
     counted = (first.words.sizes > 0) & (second.words.sizes > 0)
-    shares = {side: (first.shares(side), second.shares(side)) for side in first.ranking}
+    sides = [side for side in first.ranking if side in second.ranking]  # SpLiCE has no bias
+    shares = {side: (first.shares(side), second.shares(side)) for side in sides}
     gaps = {side: (other.parts - own.parts)[counted, 0] for side, (own, other) in shares.items()}
-    indices = {side: jaccard(first, second, side) for side in first.ranking}
+    indices = {side: jaccard(first, second, side) for side in sides}
     return Agreement(
         {side: other for side, (_, other) in shares.items()},
         {side: Means.at(counted, gap) for side, gap in gaps.items()},

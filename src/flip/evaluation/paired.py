@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.evaluation.comparison import Recovered
-from flip.evaluation.measurements import SIDES, Interval, SentenceValues, main_side
+from flip.evaluation.measurements import Interval, SentenceValues, main_side
 from flip.evaluation.registry import ACCURACY, FIGURES
 from flip.evaluation.word_changes import FEWEST, WordChange, word_changes
 from flip.evaluation.word_ranking import rank, without_repetitions
@@ -123,7 +123,7 @@ def side_by_side(measured: Sequence[Measured], seed: int = 0, resamples: int = R
     sums = [_values(one) for one in measured]
     if shared is not None:
         for one, common in zip(sums, recovered, strict=True):
-            one[SHARED] = common.shares(_side(common))
+            one[SHARED] = common.shares(common.side)
     first: dict[str, int] = {}
     copies = np.array([first.setdefault(text, len(first)) for text in measured[0].texts], np.int64)
     sums = [{name: figure.together(copies) for name, figure in one.items()} for one in sums]
@@ -142,7 +142,7 @@ def side_by_side(measured: Sequence[Measured], seed: int = 0, resamples: int = R
     for i, values in enumerate(found[1:], start=1):
         both = [name for name in HEADINGS if name in values and name in found[0]]
         gaps = {name: _gap(values[name] - found[0][name], sums[i][name].unlike(sums[0][name])) for name in both}
-        words = word_changes(recovered[0], recovered[i], _side(recovered[0]))
+        words = word_changes(recovered[0], recovered[i])
         differences.append(Difference(measured[i].result.model, measured[i].result.embedding, gaps, words))
     with_intervals = [
         replace(one, result=replace(one.result, intervals=own)) for one, own in zip(measured, figures, strict=True)
@@ -181,10 +181,6 @@ def _drawn(n: int, resamples: int, seed: int) -> Iterator[Floats]:
         size = min(rows, resamples - start)
         picked = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
         yield np.bincount(picked.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
-
-
-def _side(recovered: Recovered) -> str:
-    return next(side for side in SIDES if side in recovered.ranking)
 
 
 def _values(one: Measured) -> dict[str, SentenceValues]:

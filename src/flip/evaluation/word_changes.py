@@ -42,19 +42,18 @@ class WordChange:
         return vars(self)
 
 
-def word_changes(first: Recovered, second: Recovered, side: str) -> list[WordChange]:
+def word_changes(first: Recovered, second: Recovered) -> list[WordChange]:
     """Return the words whose recall differs significantly, the largest gain of the second first, the largest loss last.
 
     A false discovery rate of 5% is kept over all words (Benjamini and Hochberg 1995) and, as one word more, numbers.
 
     Args:
-        first, second: of the same sentences, with the same reference words.
-        side: of their rankings.
+        first, second: of the same sentences, with the same reference words; each by the side that stands for it.
     """
     words = sorted({*first.vocabulary.words} | {*second.vocabulary.words})
     ids = {word: i for i, word in enumerate(words)}
-    word, one = _found(first, side, ids)
-    _, other = _found(second, side, ids)
+    word, one = _found(first, ids)
+    _, other = _found(second, ids)
     counts = np.stack(
         [
             np.bincount(word[kept], minlength=len(words))
@@ -70,13 +69,13 @@ def word_changes(first: Recovered, second: Recovered, side: str) -> list[WordCha
     return sorted(_discovered(tested), key=lambda one: (-one.change, -one.n, one.word))
 
 
-def _found(recovered: Recovered, side: str, ids: dict[str, int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _found(recovered: Recovered, ids: dict[str, int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return each reference word, ordered by sentence and word, and whether it is found."""
     size = len(ids)
     shared = np.array([ids[word] for word in recovered.vocabulary.words], np.int64)
     wanted = np.sort(recovered.words.rows * size + shared[recovered.words.words])
-    rows, columns = np.nonzero(recovered.hit(side))
-    hit = rows * size + shared[recovered.ranking[side].words[rows, columns]]
+    rows, columns = np.nonzero(recovered.hit(recovered.side))
+    hit = rows * size + shared[recovered.ranking[recovered.side].words[rows, columns]]
     return wanted % size, np.isin(wanted, hit)
 
 

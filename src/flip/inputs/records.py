@@ -20,7 +20,7 @@ from flip.inputs.sources import Source, decoded, lines_of, opened, require_one_s
 from flip.inputs.text_records import scan_text
 
 if TYPE_CHECKING:
-    from flip.inputs.stores.columns import Asked
+    from flip.inputs.stores.columns import ColumnChoice
 
 _SHOWN = 5  # names of files that are passed over
 _MOVED = 0.05  # the share of sentences that may stand elsewhere, as "Yes." may; or that may be others
@@ -30,7 +30,7 @@ def read_records(
     source: str | Path,
     clips: Path | None = None,
     on_note: Callable[[str], None] | None = None,
-    asked: Asked | None = None,
+    asked: ColumnChoice | None = None,
 ) -> Iterator[Record]:
     """Yields the records of a file, a pipe, a folder, or of standard input for `-`.
 
@@ -59,7 +59,7 @@ def scan_records(
     source: str | Path,
     clips: Path | None = None,
     on_note: Callable[[str], None] | None = None,
-    asked: Asked | None = None,
+    asked: ColumnChoice | None = None,
 ) -> Iterator[Record | InputError]:
     """Like `read_records`, but a bad record is yielded as the error that it is, and reading goes on."""
     if source != STDIN and Path(source).is_dir():
@@ -135,11 +135,11 @@ def read_texts(
         InputError: a record is unreadable or has no text.
         UsageError: standard input is named twice.
     """
-    from flip.inputs.stores.columns import Asked
+    from flip.inputs.stores.columns import ColumnChoice
 
     sources = list(sources)
     require_one_stdin(sources)
-    asked = None if column is None else Asked(texts=column)
+    asked = None if column is None else ColumnChoice(texts=column)
     for source in sources:
         for record in read_records(source, on_note=on_note, asked=asked):
             if record.text is None:
@@ -232,13 +232,13 @@ def _rows(found: Source) -> Iterator[Record]:
             yield Record(where=f"{found.name}, row {row}", row=row, embedding=vector)
 
 
-def _stored(found: Source, asked: Asked | None, on_note: Callable[[str], None] | None) -> Iterator[Record]:
+def _stored(found: Source, asked: ColumnChoice | None, on_note: Callable[[str], None] | None) -> Iterator[Record]:
     """Yield the texts of a store with their ids; its vectors are left alone.
 
     Raises:
         InputError: `asked` names no column of the texts, or the store has none.
     """
-    from flip.inputs.stores.columns import Asked
+    from flip.inputs.stores.columns import ColumnChoice
     from flip.inputs.stores.store import store_of
 
     if asked is not None and asked.texts is None:
@@ -246,7 +246,7 @@ def _stored(found: Source, asked: Asked | None, on_note: Callable[[str], None] |
             f"{found.name}: a store of vectors ({found.kind})",
             f"flip store words {found.name} -o OUT writes the words of its rows; --text-column NAME takes its texts",
         )
-    with store_of(found, asked or Asked(), texts_only=True) as store:
+    with store_of(found, asked or ColumnChoice(), texts_only=True) as store:
         if store.note and on_note:
             on_note(store.note)
         ids, texts = store.chosen.ids, store.chosen.texts

@@ -20,7 +20,7 @@ from flip.inputs.unsupported_text import is_numbers, looks_like_markup, require_
 if TYPE_CHECKING:
     import numpy as np
 
-    from flip.inputs.stores.columns import Asked
+    from flip.inputs.stores.columns import ColumnChoice
 
 _JSONL_HINT = 'each record is an object such as {"id": "a1", "text": "hello"}'
 _LINE = 1 << 16  # of a first line, as much as tells what it is
@@ -30,7 +30,7 @@ _EXCEL = re.compile(rb'"?sep=(.)"?\r?\n')  # says what separates the cells of th
 
 
 def scan_text(
-    found: Source, clips: Path | None, asked: Asked | None, on_note: Callable[[str], None] | None
+    found: Source, clips: Path | None, asked: ColumnChoice | None, on_note: Callable[[str], None] | None
 ) -> Iterator[Record | InputError]:
     """The records of a source that is text; see `records.scan_records`."""
     number = 1
@@ -91,7 +91,7 @@ class _Rule:
     kind: TextKind
     found: Source
     clips: Path | None
-    asked: Asked | None
+    asked: ColumnChoice | None
     on_note: Callable[[str], None] | None
     _looked: bool = field(default=False, init=False)
     _guessed: tuple[str, ...] = field(default=(), init=False)

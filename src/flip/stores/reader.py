@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.inputs.prefetch import one_ahead
+from flip.inputs.stores.columns import python_value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,6 +84,6 @@ class StoreReader:
         """Return the number, id and text of row i of a part, without those that it lacks."""
         fields: dict[str, Any] = {"row": part.first + i}
         for key, name in (("id", self.store.chosen.ids), ("text", self.store.chosen.texts)):
-            if name is not None and (value := part.table.column(name)[i].as_py()) is not None:
+            if name is not None and (value := python_value(part.table, name, i)) is not None:
                 fields[key] = value
         return fields

@@ -12,11 +12,11 @@ import pyarrow.feather
 import pyarrow.json
 import pyarrow.parquet as pq
 import pytest
-from flip.explain.store_output import writing
 
 from flip.errors import InputError
 from flip.inputs.stores import table
 from flip.inputs.stores.store import open_store
+from flip.stores.write import writing
 from tests.inputs.stores.test_parquet import texts_of, with_column
 from tests.inputs.stores.test_store import N, U, whole
 

@@ -13,7 +13,7 @@ import pytest
 from flip.cli.app import main
 from flip.errors import InputError
 from flip.inputs.stores import databases
-from flip.inputs.stores.columns import Asked
+from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.duckdb import _LOCKED
 from flip.inputs.stores.store import open_store
 from tests.inputs.stores.test_store import U, duck, whole
@@ -45,7 +45,7 @@ def test_a_view_over_another_file_is_never_read(path: Path, capsys: pytest.Captu
     run(path, reading(path))
     with open_store(path) as store:
         np.testing.assert_array_equal(whole(store)[0], U)
-    with pytest.raises(InputError, match="'chunks' reads other files"), open_store(path, Asked(table="chunks")):
+    with pytest.raises(InputError, match="'chunks' reads other files"), open_store(path, ColumnChoice(table="chunks")):
         pass
     assert main(["store", "words", str(path), "--table", "chunks", "-o", str(path.with_suffix(".jsonl"))]) == 3
     assert SECRET not in "".join(capsys.readouterr())
@@ -78,13 +78,13 @@ def test_views_and_macros_of_the_file_are_left_alone(path: Path) -> None:
     )
     with open_store(path) as store:
         np.testing.assert_array_equal(whole(store)[0], U)
-    with pytest.raises(InputError, match="gone"), open_store(path, Asked(table="broken")):
+    with pytest.raises(InputError, match="gone"), open_store(path, ColumnChoice(table="broken")):
         pass
 
 
 def test_a_view_is_read_if_it_is_named(path: Path) -> None:
     run(path, "CREATE SCHEMA s; CREATE VIEW s.few AS SELECT * FROM items WHERE year < 1905")
-    with open_store(path, Asked(table="s.few")) as store:
+    with open_store(path, ColumnChoice(table="s.few")) as store:
         np.testing.assert_array_equal(whole(store)[0], U[:5])
         assert store.note and "view 's.few'" in store.note
 
@@ -96,10 +96,13 @@ def test_a_view_that_is_named_has_bounded_rows_and_time(path: Path, monkeypatch:
         f"CREATE VIEW late AS {ENDLESS} SELECT max(i) AS id FROM r",
     )
     monkeypatch.setattr(databases, "VIEW_ROWS", 100_000)
-    with pytest.raises(InputError, match="'many' has more than 100,000 rows"), open_store(path, Asked(table="many")):
+    with (
+        pytest.raises(InputError, match="'many' has more than 100,000 rows"),
+        open_store(path, ColumnChoice(table="many")),
+    ):
         pass
     monkeypatch.setattr(databases, "VIEW_SECONDS", 0.5)
-    with pytest.raises(InputError, match="'late' gave no row for 0.5 s"), open_store(path, Asked(table="late")):
+    with pytest.raises(InputError, match="'late' gave no row for 0.5 s"), open_store(path, ColumnChoice(table="late")):
         pass
 
 
@@ -119,7 +122,7 @@ def test_another_process_that_writes_is_named(path: Path) -> None:
 def test_rows_that_do_not_fit_are_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(_LOCKED, "memory_limit", "32MB")
     run(path, "CREATE TABLE large AS SELECT i AS id, repeat('x', 50000) AS text FROM range(2048) t(i)")
-    asked = Asked(table="large", texts="text")
+    asked = ColumnChoice(table="large", texts="text")
     with open_store(path, asked) as store, pytest.raises(InputError, match="some rows of 'large' take more than 32MB"):
         list(store.parts())
 

@@ -12,7 +12,7 @@ import pytest
 
 from flip.errors import InputError
 from flip.inputs.stores import parquet, table
-from flip.inputs.stores.columns import Asked
+from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.store import Store, open_store
 from flip.stores.write import writing
 from tests.inputs.stores.test_store import TEXTS, N, U, vectors, whole
@@ -123,7 +123,7 @@ def test_types_are_kept_with_and_without_a_dictionary(kind: pa.DataType, tmp_pat
     found = with_column("a.b", pa.array(values, pa.string()).cast(kind))
     for dictionary in (True, False):
         pq.write_table(found, tmp_path / "a.parquet", use_dictionary=dictionary, row_group_size=70)
-        with open_store(tmp_path / "a.parquet", Asked(vectors="embedding")) as store:
+        with open_store(tmp_path / "a.parquet", ColumnChoice(vectors="embedding")) as store:
             tables = [part.table.select(["a.b"]) for part in store.parts(rows=33)]
             assert pa.Table.from_batches(tables).combine_chunks().equals(found.select(["a.b"]).combine_chunks())
 

@@ -16,7 +16,7 @@ import pytest
 
 from flip.errors import InputError
 from flip.inputs.stores import databases, sqlite
-from flip.inputs.stores.columns import Asked
+from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.store import open_store
 from tests.inputs.stores.test_store import U, vec0, whole
 
@@ -93,7 +93,7 @@ def test_virtual_tables_of_modules_that_are_not_there_are_left_alone(path: Path)
         assert store.rows == ROWS
     with (
         pytest.raises(InputError, match="'x' is a virtual table of another module"),
-        open_store(path, Asked(table="x")),
+        open_store(path, ColumnChoice(table="x")),
     ):
         pass
 
@@ -102,10 +102,10 @@ def test_a_view_is_read_if_it_is_named(path: Path) -> None:
     run(
         path, "CREATE VIEW few AS SELECT * FROM items WHERE id < 5; CREATE VIEW fewer AS SELECT * FROM few WHERE id < 3"
     )
-    with open_store(path, Asked(table="fewer")) as store:
+    with open_store(path, ColumnChoice(table="fewer")) as store:
         np.testing.assert_array_equal(whole(store)[0], U[:3])
         assert store.note and "view 'fewer'" in store.note
-    with pytest.raises(InputError, match="no table 'none'") as caught, open_store(path, Asked(table="none")):
+    with pytest.raises(InputError, match="no table 'none'") as caught, open_store(path, ColumnChoice(table="none")):
         pass
     assert "items, few, fewer" in str(caught.value.hint)
 
@@ -131,7 +131,7 @@ def test_a_view_that_is_named_has_bounded_rows_and_time(path: Path, monkeypatch:
         ("broken", "no such table: main.gone", 60),
     ):
         monkeypatch.setattr(databases, "VIEW_SECONDS", seconds)
-        with pytest.raises(InputError, match=message), open_store(path, Asked(table=view)):
+        with pytest.raises(InputError, match=message), open_store(path, ColumnChoice(table=view)):
             pass
 
 
@@ -141,7 +141,7 @@ def test_a_view_that_takes_the_name_of_a_table_is_not_run(path: Path) -> None:
         f"CREATE VIEW v AS {ENDLESS} SELECT i AS id, 'x' AS text FROM r; CREATE TABLE t(id INT);"
         "PRAGMA writable_schema=ON; UPDATE sqlite_master SET name='v', tbl_name='v' WHERE name='t'",
     )
-    with pytest.raises(InputError), open_store(path, Asked(table="v")):
+    with pytest.raises(InputError), open_store(path, ColumnChoice(table="v")):
         pass
 
 

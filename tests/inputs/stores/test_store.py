@@ -25,7 +25,7 @@ import sqlite_utils
 import sqlite_vec
 
 from flip.errors import InputError, UsageError
-from flip.inputs.stores.columns import Asked
+from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.store import Part, Store, open_store
 
 N, D = 300, 16
@@ -148,7 +148,7 @@ def test_every_format_gives_the_same(name: str, tmp_path: Path) -> None:
     (tmp_path / "no ending").write_bytes((tmp_path / name).read_bytes())
     if (lines := (tmp_path / name).with_suffix(".jsonl")).exists():
         lines.rename(tmp_path / "no ending.jsonl")
-    with open_store(tmp_path / "no ending", Asked(dimension=D)) as store:
+    with open_store(tmp_path / "no ending", ColumnChoice(dimension=D)) as store:
         for _ in range(2):
             u, parts = whole(store)
             assert u.dtype == np.float32
@@ -216,9 +216,9 @@ def test_collections_of_llm(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(UsageError, match="2 collections of 2 models: docs, more"), open_store(path):
         pass
-    with open_store(path, Asked(table="more")) as store:
+    with open_store(path, ColumnChoice(table="more")) as store:
         assert store.rows == 1
-    with pytest.raises(InputError, match="no collection 'none'"), open_store(path, Asked(table="none")):
+    with pytest.raises(InputError, match="no collection 'none'"), open_store(path, ColumnChoice(table="none")):
         pass
 
 
@@ -254,7 +254,7 @@ def test_int8_takes_its_scale_from_where_it_is(tmp_path: Path) -> None:
     with open_store(path) as store:
         np.testing.assert_allclose(whole(store)[0], q * by_dimension, rtol=1e-6)
     pq.write_table(pa.table({"v": vectors(q)}), path)
-    with open_store(path, Asked(scale=0.5)) as store:
+    with open_store(path, ColumnChoice(scale=0.5)) as store:
         np.testing.assert_allclose(whole(store)[0], q * 0.5)
     with pytest.raises(InputError, match="integers and nothing says their scale") as caught, open_store(path):
         pass
@@ -269,7 +269,7 @@ def test_int8_of_sqlite_vec(tmp_path: Path) -> None:
     q = np.round(U * 20).astype(np.int8)
     database.executemany("INSERT INTO items(v) VALUES (vec_int8(?))", [(row.tobytes(),) for row in q])
     database.close()
-    with open_store(tmp_path / "v.db", Asked(scale=0.05)) as store:
+    with open_store(tmp_path / "v.db", ColumnChoice(scale=0.05)) as store:
         u, parts = whole(store)
         np.testing.assert_allclose(u, q * 0.05, rtol=1e-6)
         assert parts[0].column(str(store.chosen.ids))[0] == 1
@@ -298,18 +298,18 @@ def test_what_is_not_clear_is_asked_for(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": vectors(), "b": vectors(U[:, :8].copy()), "name": TEXTS}), path)
     with pytest.raises(UsageError, match="2 columns can be the vectors: a, b"), open_store(path):
         pass
-    for asked in (Asked(vectors="b"), Asked(dimension=8)):
+    for asked in (ColumnChoice(vectors="b"), ColumnChoice(dimension=8)):
         with open_store(path, asked) as store:
             assert (store.chosen.vectors, store.dimension) == ("b", 8)
-    with pytest.raises(InputError, match="no column 'c'") as caught, open_store(path, Asked(vectors="c")):
+    with pytest.raises(InputError, match="no column 'c'") as caught, open_store(path, ColumnChoice(vectors="c")):
         pass
     assert "it has: a, b, name" in str(caught.value.hint)
     with (
         pytest.raises(InputError, match="column 'name' is string, no vectors"),
-        open_store(path, Asked(vectors="name")),
+        open_store(path, ColumnChoice(vectors="name")),
     ):
         pass
-    with pytest.raises(InputError, match="no text"), open_store(path, Asked(vectors="a", texts="b")):
+    with pytest.raises(InputError, match="no text"), open_store(path, ColumnChoice(vectors="a", texts="b")):
         pass
 
 
@@ -319,7 +319,7 @@ def test_tables_that_can_be_meant_are_listed(tmp_path: Path) -> None:
             database.execute(f"CREATE TABLE {name} AS SELECT [1, 2]::FLOAT[2] AS v")
     with pytest.raises(UsageError, match="2 tables can be meant: one, two"), open_store(tmp_path / "a.duckdb"):
         pass
-    with open_store(tmp_path / "a.duckdb", Asked(table="two")) as store:
+    with open_store(tmp_path / "a.duckdb", ColumnChoice(table="two")) as store:
         assert store.rows == 1
 
 
@@ -340,7 +340,10 @@ def test_a_file_that_is_cut_short_is_an_error(name: str, kept: float, tmp_path: 
     WRITERS[name](tmp_path / name)
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(InputError, match=name) as caught, open_store(tmp_path / name, Asked(dimension=D)) as store:
+    with (
+        pytest.raises(InputError, match=name) as caught,
+        open_store(tmp_path / name, ColumnChoice(dimension=D)) as store,
+    ):
         u, _ = whole(store)
         assert len(u) == N, "rows are gone, and nothing says so"
         np.testing.assert_array_equal(u, U)
@@ -422,7 +425,7 @@ def test_a_text_that_is_no_vector_is_named_by_its_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["float64", "float16"])
 def test_bytes_of_another_type_are_named(kind: str, tmp_path: Path) -> None:
     pq.write_table(pa.table({"emb": [np.tile(row, 8).astype(kind).tobytes() for row in U]}), tmp_path / "a.parquet")
-    asked = Asked(dimension=8 * D)
+    asked = ColumnChoice(dimension=8 * D)
     with pytest.raises(InputError, match="bytes a row") as caught, open_store(tmp_path / "a.parquet", asked):
         pass
     assert str(caught.value.hint).startswith(f"{kind}? keep them as float32")
@@ -438,5 +441,5 @@ def test_what_looks_like_vectors_of_another_width_leaves_the_texts_alone(tmp_pat
     ids = [str(list(range(20)))] * N
     sound = [np.linspace(-1, 1, 400, dtype=np.float32).tobytes()] * N
     pq.write_table(pa.table({"text": TEXTS, "tokens": ids, "audio": sound}), tmp_path / "a.parquet")
-    with open_store(tmp_path / "a.parquet", Asked(dimension=D)) as store:
+    with open_store(tmp_path / "a.parquet", ColumnChoice(dimension=D)) as store:
         assert store.chosen.vectors is None and store.chosen.texts == "text"

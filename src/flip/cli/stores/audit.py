@@ -15,7 +15,7 @@ from flip.cli.outputs import require_outputs
 from flip.cli.stores.opened import fetched
 
 if TYPE_CHECKING:
-    from flip.inputs.stores.columns import Asked
+    from flip.inputs.stores.columns import ColumnChoice
     from flip.model.checkpoint import Checkpoint
     from flip.stores.audit import AuditResult, CompressionAudit, RecallEstimate
 
@@ -61,14 +61,14 @@ def audit(
 ) -> None:  # fmt: skip
     """Measure how well listed terms can be read from the vectors, as stored and in forms that hide more."""
     from flip.inputs.records import read_lines
-    from flip.inputs.stores.columns import Asked
+    from flip.inputs.stores.columns import ColumnChoice
     from flip.stores.audit_page import write_page
 
     call = begin(ctx)
     require_outputs(call, {"report": report}, [store, terms, sentences, model])
     listed = list(dict.fromkeys(filter(None, read_lines(terms))))
     checkpoint = loading.load_checkpoint(model, call)
-    columns = Asked(column, None, text_column, table, scale, checkpoint.model.dimension)
+    columns = ColumnChoice(column, None, text_column, table, scale, checkpoint.model.dimension)
     found = _audit(store, columns, sentences, checkpoint, listed, call)
     for form in found.forms:
         if call.out.human:
@@ -84,7 +84,7 @@ def audit(
 
 
 def _audit(
-    name: str, columns: Asked, texts: Path | None, checkpoint: Checkpoint, terms: list[str], call: Call
+    name: str, columns: ColumnChoice, texts: Path | None, checkpoint: Checkpoint, terms: list[str], call: Call
 ) -> AuditResult:
     from flip.encoders.embedding_info import EmbeddingInfo
     from flip.encoders.identity import require_dimension, require_same_encoder

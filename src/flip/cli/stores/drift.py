@@ -38,13 +38,13 @@ def drift(
     verbose: options.Verbose = False,
 ) -> None:
     """Show the words that rose and fell between two stores."""
-    from flip.inputs.stores.columns import Asked
+    from flip.inputs.stores.columns import ColumnChoice
     from flip.stores.drift import Moments
     from flip.stores.drift import drift as compare
 
     call = begin(ctx, stream=True)
     checkpoint = loading.load_checkpoint(model, call)
-    columns = Asked(column, None, None, table, scale)
+    columns = ColumnChoice(column, None, None, table, scale)
     sides: list[tuple[str, bool, Moments]] = []
     for name in (old, new):
         with (

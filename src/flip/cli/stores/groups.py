@@ -67,7 +67,7 @@ def groups(
 ) -> None:  # fmt: skip
     """Show the words that set each group of rows apart from the rest."""
     from flip.errors import UsageError
-    from flip.inputs.stores.columns import Asked
+    from flip.inputs.stores.columns import ColumnChoice
     from flip.stores.write import require_writable
 
     call = begin(ctx)
@@ -84,7 +84,7 @@ def groups(
         if path is not None:
             require_writable(path)
     checkpoint = loading.load_checkpoint(model, call)
-    columns = Asked(column, id_column, text_column, table, scale)
+    columns = ColumnChoice(column, id_column, text_column, table, scale)
     with opened_store(store, columns, checkpoint, call, encoder, sentences) as reader:
         found = _group(reader, call, by, clusters, topn, labels, output if clusters else None)
         for group in found:

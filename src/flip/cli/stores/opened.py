@@ -15,7 +15,7 @@ from flip.cli.output import fail
 
 if TYPE_CHECKING:
     from flip.cli.call import Call
-    from flip.inputs.stores.columns import Asked
+    from flip.inputs.stores.columns import ColumnChoice
     from flip.inputs.stores.store import Store
     from flip.model.checkpoint import Checkpoint
     from flip.stores.reader import StoreReader
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @contextmanager
 def opened_store(
     name: str,
-    columns: Asked,
+    columns: ColumnChoice,
     checkpoint: Checkpoint,
     call: Call,
     encoder: str | None = None,

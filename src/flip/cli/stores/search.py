@@ -57,7 +57,7 @@ def search(
     verbose: options.Verbose = False,
 ) -> None:  # fmt: skip
     """Show the rows that most probably carry all of these words."""
-    from flip.inputs.stores.columns import Asked
+    from flip.inputs.stores.columns import ColumnChoice
     from flip.stores.search import search as search_rows
     from flip.stores.search import terms_of, write_hits
     from flip.stores.write import require_writable
@@ -68,7 +68,7 @@ def search(
         require_writable(output)
     checkpoint = loading.load_checkpoint(model, call)
     terms = terms_of(words, checkpoint)
-    columns = Asked(column, id_column, text_column, table, scale)
+    columns = ColumnChoice(column, id_column, text_column, table, scale)
     with opened_store(store, columns, checkpoint, call, encoder, sentences) as reader:
         with call.out.progress("searching") as on_rows:
             hits = search_rows(
@@ -82,10 +82,12 @@ def search(
 
 
 def _print(hit: SearchHit, terms: list[Term], reader: StoreReader, call: Call) -> None:
+    from flip.inputs.stores.columns import python_value
+
     fields: dict[str, object] = {"row": hit.row}
     for key, name in (("id", reader.store.chosen.ids), ("text", reader.store.chosen.texts)):
         if name is not None:
-            fields[key] = hit.kept.column(name)[0].as_py()
+            fields[key] = python_value(hit.kept, name, 0)
     if reader.vouched:
         fields["probability"] = round(hit.probability, 4)
         fields["words"] = {term.text: round(p, 4) for term, p in zip(terms, hit.terms, strict=True)}

@@ -35,7 +35,7 @@ def sparse(
     verbose: options.Verbose = False,
 ) -> None:
     """Write each row as indices and weights of words, for the sparse index of a vector store."""
-    from flip.inputs.stores.columns import Asked
+    from flip.inputs.stores.columns import ColumnChoice
     from flip.stores.sparse import write_sparse
     from flip.stores.write import require_writable
 
@@ -43,7 +43,7 @@ def sparse(
     require_outputs(call, {"output": output}, [store, model])
     require_writable(output)
     checkpoint = loading.load_checkpoint(model, call)
-    columns = Asked(column, id_column, None, table, scale)
+    columns = ColumnChoice(column, id_column, None, table, scale)
     with opened_store(store, columns, checkpoint, call, encoder) as reader:
         with call.out.progress("writing") as on_rows:
             write_sparse(reader, output, on_rows)

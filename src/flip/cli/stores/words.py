@@ -40,7 +40,7 @@ def words(
     verbose: options.Verbose = False,
 ) -> None:
     """Write a store with the words of every row beside its own columns."""
-    from flip.inputs.stores.columns import Asked
+    from flip.inputs.stores.columns import ColumnChoice
     from flip.stores.words import WordColumns
     from flip.stores.write import require_writable, writing
 
@@ -48,7 +48,7 @@ def words(
     require_outputs(call, {"output": output}, [store, sentences, model])
     require_writable(output)
     checkpoint = loading.load_checkpoint(model, call)
-    columns = Asked(column, id_column, text_column, table, scale)
+    columns = ColumnChoice(column, id_column, text_column, table, scale)
     with opened_store(store, columns, checkpoint, call, encoder, sentences) as reader:
         least = checkpoint.likely if min_probability == "auto" else float(min_probability or 0)
         added = WordColumns(checkpoint, topn, bias_weight, least if reader.vouched else 0.0, reader.vouched)

@@ -20,7 +20,7 @@ from flip.inputs.embedding_files import open_embeddings, sentences_path
 from flip.inputs.record import require_as_many
 from flip.inputs.sniffing import JSONL_SUFFIXES, ending
 from flip.inputs.sources import decoded, opened
-from flip.inputs.stores.columns import Asked, arrow
+from flip.inputs.stores.columns import ColumnChoice, arrow
 from flip.inputs.stores.table import VALUE_BYTES, VECTORS, Table, arrow_type, as_batch, as_type, rows_table, slices
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _HEADER = 1 << 14  # bytes of an array that have its header, of which numpy reads 10,000
 
 
-def npy(path: Path, name: str, asked: Asked, stack: ExitStack) -> Table:
+def npy(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
     """Return the rows of a matrix."""
     return rows_table(open_embeddings(path, name))
 
@@ -49,7 +49,7 @@ class _Member:
         return math.prod(self.shape[1:]) * self.kind.itemsize
 
 
-def npz(path: Path, name: str, asked: Asked, stack: ExitStack) -> Table:
+def npz(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
     """Return arrays of as many rows as the matrix has; read from the archive in parts."""
     pa = arrow()
     try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flip.inputs.stores.columns import Asked, arrow
+from flip.inputs.stores.columns import ColumnChoice, arrow
 from flip.inputs.stores.table import Table, require_bounded
 
 _MAGIC = b"ARROW1\0\0"  # before the messages of a file, which those of a stream are too
@@ -17,7 +17,7 @@ _MAGIC = b"ARROW1\0\0"  # before the messages of a file, which those of a stream
 _HEADER, _DICTIONARY, _BUFFERS, _COMPRESSION = 2, 1, 2, 3
 
 
-def arrow_file(path: Path, name: str, asked: Asked, stack: ExitStack) -> Table:
+def arrow_file(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
     """Return the columns of a file of Arrow (Feather of version 2), or of a stream, as `datasets` keeps them."""
     pa = arrow()
     with pa.OSFile(str(path)) as file:

@@ -21,7 +21,7 @@ _TEXTS = (*TEXT_COLUMNS, "content", "document", "chunk", "body", "title", "name"
 
 
 @dataclass(frozen=True)
-class Asked:
+class ColumnChoice:
     """What a user says of a store; None where it is to be guessed.
 
     vectors, ids, texts: columns.  table: of a database, or a collection of `llm`.  scale: what int8 values are
@@ -65,7 +65,7 @@ def arrow() -> Any:
     return pyarrow
 
 
-def choose(asked: Asked, schema: Any, dimensions: dict[str, int | None], name: str) -> Chosen:
+def choose(asked: ColumnChoice, schema: Any, dimensions: dict[str, int | None], name: str) -> Chosen:
     """Chooses the columns.
 
     Args:
@@ -223,6 +223,11 @@ def is_integer_vectors(kind: Any) -> bool:
     pa = arrow()
     value = getattr(kind, "value_type", None)
     return value is not None and bool(pa.types.is_integer(value))
+
+
+def python_value(table: Any, name: str, row: int) -> Any:
+    """Return one value of a `pyarrow.RecordBatch`; errors as of `python_values`."""
+    return python_values(table.column(name).slice(row, 1), name)[0]
 
 
 def python_values(column: Any, name: str) -> list[Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from flip.errors import InputError, UnavailableError
 from flip.inputs.stores import databases
-from flip.inputs.stores.columns import Asked
+from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.databases import named_relation, only_table, quoted
 from flip.inputs.stores.table import Table
 
@@ -29,7 +29,7 @@ _LOCKED: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
-def duckdb(path: Path, name: str, asked: Asked, stack: ExitStack) -> Table:
+def duckdb(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
     """Return the table of a database that has vectors, or the table or view that is named."""
     database = _connected(path, name)
     stack.callback(database.close)

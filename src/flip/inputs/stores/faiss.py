@@ -11,7 +11,7 @@ import numpy as np
 
 from flip.errors import InputError
 from flip.inputs.embedding_files import FileRows
-from flip.inputs.stores.columns import Asked
+from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.table import Table, rows_table
 
 _FLAT = frozenset({b"IxFI", b"IxF2", b"IxFl"})  # of inner products, of L2, of any other metric
@@ -26,7 +26,7 @@ _AGAIN = "write it again: faiss.write_index"
 _LEAST_WITH_ARGUMENT = 2  # a metric from which on its argument, a float32, follows
 
 
-def faiss(path: Path, name: str, asked: Asked, stack: ExitStack) -> Table:
+def faiss(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
     """Return the vectors of a flat index, with its ids if it maps them.
 
     Raises:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from flip.errors import InputError
-from flip.inputs.stores.columns import Asked, arrow, is_blob, is_text
+from flip.inputs.stores.columns import ColumnChoice, arrow, is_blob, is_text
 from flip.inputs.stores.table import BATCH_BYTES, VALUE_BYTES, Table, require_bounded, rows_within
 
 _BUFFER = 1 << 20  # bytes of a column that are read at a time
 
 
-def parquet(path: Path, name: str, asked: Asked, stack: ExitStack) -> Table:
+def parquet(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
     """Return the columns of a Parquet file, read by pages."""
     import pyarrow.parquet as pq
 

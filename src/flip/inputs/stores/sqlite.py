@@ -20,7 +20,7 @@ import numpy as np
 
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.inputs.stores import databases
-from flip.inputs.stores.columns import Asked, arrow
+from flip.inputs.stores.columns import ColumnChoice, arrow
 from flip.inputs.stores.databases import named_relation, only_table, quoted
 from flip.inputs.stores.table import BATCH_BYTES, VALUE_BYTES, Table, arrow_type, as_batch, as_type
 
@@ -46,7 +46,7 @@ _BUSY, _CANNOT_OPEN, _TOO_BIG, _READ_ONLY, _HOT_JOURNAL = 5, 14, 18, 8, 776
 _WAIT = 5_000  # ms, for a lock
 
 
-def sqlite(path: Path, name: str, asked: Asked, stack: ExitStack) -> Table:
+def sqlite(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
     """Return the table of a database that has vectors, or the one that is named; a collection of `llm` is a table."""
     uri, require_same = _source(path, name, stack)
     file = _File(stack.enter_context(_connected(uri, name)), name, require_same)
@@ -221,7 +221,7 @@ def _with_vectors(uri: str, name: str, stack: ExitStack) -> Any:
     return database
 
 
-def _llm(file: _File, asked: Asked) -> Table:
+def _llm(file: _File, asked: ColumnChoice) -> Table:
     """Return what `llm embed` and `llm embed-multi` keep: collections, each of one model."""
     models = dict(file.rows('SELECT name, model FROM "collections"'))
     if asked.table is not None and asked.table not in models:

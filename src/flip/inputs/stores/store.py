@@ -20,8 +20,8 @@ from flip.inputs.sources import Source, opened
 from flip.inputs.stores import arrays
 from flip.inputs.stores.arrow_ipc import arrow_file
 from flip.inputs.stores.columns import (
-    Asked,
     Chosen,
+    ColumnChoice,
     arrow,
     choose,
     is_blob,
@@ -139,7 +139,7 @@ class Store:
 
 
 @contextmanager
-def open_store(source: str | Path, asked: Asked | None = None, *, beside: Path | None = None) -> Iterator[Store]:
+def open_store(source: str | Path, asked: ColumnChoice | None = None, *, beside: Path | None = None) -> Iterator[Store]:
     """Opens a store, of the kind that its content says.
 
     Args:
@@ -160,12 +160,14 @@ def open_store(source: str | Path, asked: Asked | None = None, *, beside: Path |
                 f"{found.name}: {found.kind}, no store of vectors",
                 "Parquet, Arrow, .npy, .npz, SQLite, DuckDB and FAISS are; `flip embed` makes a .npy of text",
             )
-        with store_of(found, asked or Asked(), beside) as store:
+        with store_of(found, asked or ColumnChoice(), beside) as store:
             yield store
 
 
 @contextmanager
-def store_of(found: Source, asked: Asked, beside: Path | None = None, *, texts_only: bool = False) -> Iterator[Store]:
+def store_of(
+    found: Source, asked: ColumnChoice, beside: Path | None = None, *, texts_only: bool = False
+) -> Iterator[Store]:
     """The store that a source is; see `open_store`. With `texts_only` its vectors are left alone."""
     with found.on_disk() as path, open_table(path, found, asked, beside) as table:
         dimensions = {} if texts_only else vector_columns(table, asked.vectors)
@@ -194,7 +196,7 @@ def _about(found: Source, table: Table) -> dict[str, Any]:
         return {}
 
 
-def _require_width(asked: Asked, chosen: Chosen, schema: Any, dimension: int, name: str) -> None:
+def _require_width(asked: ColumnChoice, chosen: Chosen, schema: Any, dimension: int, name: str) -> None:
     """Raises an InputError where bytes are vectors of half or twice the dimension: of another type, as it seems."""
     size = 4 * dimension
     for kind in ("float64", "float16"):
@@ -207,7 +209,7 @@ def _require_width(asked: Asked, chosen: Chosen, schema: Any, dimension: int, na
 
 
 def _scale(
-    schema: Any, vectors: str | None, dimension: int | None, asked: Asked, name: str
+    schema: Any, vectors: str | None, dimension: int | None, asked: ColumnChoice, name: str
 ) -> float | str | NDArray[np.floating[Any]] | None:
     """What integers are multiplied with: a number, one for each dimension (1, d), or the column that has it."""
     import orjson
@@ -236,7 +238,7 @@ def _scale(
     )
 
 
-Opener: TypeAlias = Callable[[Path, str, Asked, ExitStack], Table]
+Opener: TypeAlias = Callable[[Path, str, ColumnChoice, ExitStack], Table]
 # Opens a file of each kind: (path, name for messages, what the user tells, what is closed at the end) -> its rows.
 FORMATS: dict[str, Opener] = {
     "parquet": parquet, "arrow": arrow_file, "sqlite": sqlite, "duckdb": duckdb,
@@ -245,7 +247,7 @@ FORMATS: dict[str, Opener] = {
 
 
 @contextmanager
-def open_table(path: Path, found: Source, asked: Asked, beside: Path | None) -> Iterator[Table]:
+def open_table(path: Path, found: Source, asked: ColumnChoice, beside: Path | None) -> Iterator[Table]:
     """The table of a file of a kind; see `open_store`."""
     with ExitStack() as stack:
         with damaged(found.name):
