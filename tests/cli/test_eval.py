@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from flip.encoders.identity import EncoderIdentity
+from flip.files import written_by_flip
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from flip.model.linear import FactorizedLogLinear
 from tests.conftest import Flip
@@ -250,6 +251,7 @@ def test_plots_by_ending(flip: Flip, here: Path, two_views: Path, run_folder: Pa
     args = ["--model", run_folder, "--model", smaller, "--data", two_views, "--plot", name]
     assert flip("compare", *args).code == 0
     first = (here / name).read_bytes()
+    assert written_by_flip(here / name)
     assert first.startswith({"p.svg": b"<?xml", "p.png": b"\x89PNG", "p.pdf": b"%PDF"}[name])
     if name == "p.svg":
         assert b"Precision and recall" in first

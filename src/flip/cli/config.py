@@ -31,7 +31,7 @@ _ENCODER_OPTIONS = "encoder_options"
 _EMBEDDING = ("embed", "train")
 # Options of the same name that do not belong to the encoder.
 _OTHERS = {("train", "precision")}
-_ONCE = ("help", "help_all", "version", "verbose", "quiet", "as_json", "trust", "force", "config", "dry_run")
+_ONCE = ("help", "help_all", "version", "verbose", "quiet", "as_json", "trust", "force", "config", "dry_run", "ctx")
 
 
 @dataclass(frozen=True)

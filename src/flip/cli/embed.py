@@ -14,7 +14,7 @@ from flip.cli.call import Call, begin
 from flip.cli.embed_dataset import Request, embed_dataset, plan_requests
 from flip.cli.options import CORPUS, DEVICE, INPUT, OUTPUT, SPLIT
 from flip.cli.output import Output, fail, guarded, interruptible, shown
-from flip.cli.outputs import require_outputs, require_own_force
+from flip.cli.outputs import require_outputs
 from flip.encoders.base import DEFAULT_ENCODER, SonarBackend
 from flip.errors import UsageError
 
@@ -163,7 +163,6 @@ def embed(
     languages = (call.encoder_options.language or "").split(",")
     for one in languages:
         require_language(one)
-    require_own_force(call)
     request = Request(
         inputs or [], languages, clips, pair, text_column, batch_size, "float16" if dtype == "float16" else "float32",
         shard, force,

@@ -9,6 +9,9 @@ from flip.cli.call import Call
 from flip.errors import UsageError
 from flip.files import is_stream, require_apart, written_by_flip
 
+# They look at what is there themselves, and replace only what they wrote.
+_CAREFUL = {("vocab",), ("embed",), ("train",)}
+
 
 def require_outputs(call: Call, outputs: Mapping[str, Path | None], inputs: Iterable[str | Path | None]) -> None:
     """Check the outputs of a command before anything is read or made.
@@ -35,20 +38,16 @@ def require_outputs(call: Call, outputs: Mapping[str, Path | None], inputs: Iter
             _require_harmless(call, name, path)
 
 
-def require_own_force(call: Call) -> None:
-    """Raise a UsageError if flip.toml sets `force`: it holds only if the call gives it."""
-    if call.of_file("force"):
-        raise UsageError("force in flip.toml has no effect: it could replace files unasked", "give --force in the call")
-
-
 def _require_harmless(call: Call, name: str, path: Path) -> None:
     why = None
     if is_stream(path):
         why = "a device or a pipe"
     elif not path.resolve().is_relative_to(Path.cwd().resolve()):
         why = "outside its folder"
-    elif path.is_file() and not written_by_flip(path):
+    elif call.command not in _CAREFUL and path.is_file() and not written_by_flip(path):
         why = "a file that flip did not write"
     if why:
-        flag = next(max(param.opts, key=len) for param in call.ctx.command.params if param.name == name)
-        raise UsageError(f"flip.toml names {path} as {name}, {why}", f"if you mean it: {flag} {path}, or --trust")
+        param = next(param for param in call.ctx.command.params if param.name == name)
+        trust = ", or --trust" if "trust" in call.ctx.params else ""
+        hint = f"if you mean it: {max(param.opts, key=len)} {path}{trust}"
+        raise UsageError(f"flip.toml names {path} as {name}, {why}", hint)

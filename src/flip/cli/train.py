@@ -15,7 +15,7 @@ from flip.cli.call import Call, begin
 from flip.cli.help import HelpAll
 from flip.cli.options import CORPUS, DATA, MODEL, OUTPUT, SPLIT, TRAINING
 from flip.cli.output import guarded, interruptible, leave_it_to_the_first
-from flip.cli.outputs import require_outputs, require_own_force
+from flip.cli.outputs import require_outputs
 from flip.cli.published import TrainPublished
 from flip.cli.train_data import Corpus, note_blank_lines
 from flip.encoders.base import DEFAULT_ENCODER
@@ -267,7 +267,6 @@ def train(
     corpus, data = _source(corpus or [], data, call)
     if output is None:
         raise UsageError("no folder for the run", "add -o RUN, or [train] output in flip.toml")
-    require_own_force(call)
     require_outputs(call, {"output": output}, [])
     if corpus:
         sentences = Corpus(corpus, split, augment, teach, vocab, tokenizer, encoder_batch_size or _embed_batch(call))

@@ -12,7 +12,7 @@ from flip.cli import options
 from flip.cli.call import Call, begin
 from flip.cli.options import CONCEPTS, DATA, OUTPUT, WORDS
 from flip.cli.output import guarded
-from flip.cli.outputs import require_outputs, require_own_force
+from flip.cli.outputs import require_outputs
 from flip.cli.published import VocabPublished
 from flip.text.tokenize import LONGEST_NGRAM, Accents, TokenizerName, is_ngram
 
@@ -136,7 +136,6 @@ def vocab(
     if call.given("text") and call.given("data"):
         raise UsageError("TEXT and --data exclude each other")
     text = [] if call.given("data") else text or []  # a dataset of the call wins over files of flip.toml
-    require_own_force(call)
     written = {"output": output, "options": options_path(output)}
     require_outputs(call, written, [*text, data, words, teach])
     texts = _texts(text, data, dataset, text_id, sim_threshold, call)

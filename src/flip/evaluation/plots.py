@@ -13,7 +13,7 @@ from flip.errors import InputError, UnavailableError, UsageError
 from flip.evaluation.measurements import main_side
 from flip.evaluation.registry import FIGURES
 from flip.evaluation.word_recall import bands_as_text
-from flip.files import replacing
+from flip.files import MARK, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,7 +124,10 @@ def _draw(
     inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     style: Any = {"svg.fonttype": "none", "svg.hashsalt": "flip", "font.size": 9} | dict.fromkeys(inked, ink)
     style["text.parse_math"] = False  # a name may hold any character
-    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
+    mark = MARK.decode()
+    undated = {
+        "svg": {"Date": None, "Creator": mark}, "pdf": {"CreationDate": None, "Creator": mark}, "png": {"Software": mark},
+    }.get(form, {})  # fmt: skip
     across = min(_ACROSS, len(panels))
     rows = math.ceil(len(panels) / across)
     listed = any(panel.coloured for panel in panels)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from flip.errors import UsageError
-from flip.files import replacing
+from flip.files import MARK, replacing
 from flip.inputs.stores.columns import arrow, can_be_vectors, python_values
 
 ENDINGS = (".parquet", ".arrow", ".feather", ".jsonl")
@@ -31,6 +31,7 @@ def writing(path: Path, schema: Any) -> Iterator[Any]:
     """
     require_writable(path)
     pa = arrow()
+    schema = schema.with_metadata({**(schema.metadata or {}), b"flip": MARK})
     ending = path.suffix.lower()
     with replacing(path) as temporary:
         if ending == ".parquet":
