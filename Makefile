@@ -1,4 +1,4 @@
-.PHONY: fix check test test-all
+.PHONY: fix check test test-all docs
 
 fix:  # what a machine can mend
 	ruff check --fix .
@@ -15,3 +15,6 @@ test:  # the quick tests
 
 test-all:
 	pytest -m '' -n auto
+
+docs:  # the reference of commands and Python, in build/site
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet

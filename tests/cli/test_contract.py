@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 FLIP = [sys.executable, "-m", "flip"]
-COMMANDS = ("vocab", "embed", "train", "eval", "explain", "pull")
+COMMANDS = ("vocab", "embed", "train", "eval", "explain", "pull", "compare", "store")
 HEAVY = (
     "torch",
     "onnxruntime",
@@ -49,7 +49,7 @@ def test_help_has_two_examples_and_loads_nothing_heavy(command: str) -> None:
 @pytest.mark.parametrize(
     ("command", "idle"),
     [("vocab", {"--device", "--seed", "--offline"}), ("pull", {"--device", "--seed"}), ("explain", {"--seed"}),
-     ("eval", set()), ("train", set()), ("embed", set())],
+     ("eval", {"--seed"}), ("compare", set()), ("train", set()), ("embed", set())],
 )  # fmt: skip
 def test_help_names_no_option_that_does_nothing(command: str, idle: set[str]) -> None:
     flag = "--help-all" if command == "train" else "--help"

@@ -227,7 +227,7 @@ def test_splice(flip: Flip, here: Path, two_views: Path, run_folder: Path, monke
     assert "no dataset 'none'" in flip(*command, "span").err
     assert set(clean["metrics"]["accuracy"]) == {"no_bias"}
     assert 0.1 < clean["metrics"]["span_accuracy"]["no_bias"]["mean"] < 0.6
-    assert set(clean["not_computed"]) == {"entities", "perplexity", "calibration", "sparsity"}
+    assert set(clean["not_computed"]) == {"perplexity", "calibration", "sparsity"}
 
 
 def test_details_are_one_record_a_sentence(flip: Flip, here: Path, two_views: Path, run_folder: Path) -> None:

@@ -125,9 +125,7 @@ def _draw(
     style: Any = {"svg.fonttype": "none", "svg.hashsalt": "flip", "font.size": 9} | dict.fromkeys(inked, ink)
     style["text.parse_math"] = False  # a name may hold any character
     mark = MARK.decode()
-    undated = {
-        "svg": {"Date": None, "Creator": mark}, "pdf": {"CreationDate": None, "Creator": mark}, "png": {"Software": mark},
-    }.get(form, {})  # fmt: skip
+    metadata = {"svg": {"Date": None, "Creator": mark}, "pdf": {"CreationDate": None, "Creator": mark}}
     across = min(_ACROSS, len(panels))
     rows = math.ceil(len(panels) / across)
     listed = any(panel.coloured for panel in panels)
@@ -145,7 +143,8 @@ def _draw(
             figure.suptitle(heading(results), fontsize=10)
         if listed:
             _legend(figure, results)
-        figure.savefig(target, format=form, dpi=150, metadata=undated, transparent=ink == _INK)
+        about = metadata.get(form, {"Software": mark})
+        figure.savefig(target, format=form, dpi=150, metadata=about, transparent=ink == _INK)
 
 
 def heading(results: Sequence[Result]) -> str:

@@ -41,10 +41,11 @@ _ROWS = 1024  # embedded, or scored, at a time
 class Lens:
     """A model with its words and its encoder.
 
-    >>> import flip
-    >>> lens = flip.load()
-    >>> [word.surface for word in lens.explain("The train to Boston was late.").words[:3]]
-    ['Boston', 'late', 'train']
+    Examples:
+        >>> import flip
+        >>> lens = flip.load()
+        >>> [word.surface for word in lens.explain("The train to Boston was late.").words[:3]]
+        ['Boston', 'late', 'train']
     """
 
     def __init__(self, checkpoint: Checkpoint, encoder: Any = None) -> None:
@@ -214,7 +215,9 @@ def fit(
         sentences: of the embeddings; None where X holds sentences.
         encoder: that made the embeddings, or is to make them (minilm by default); as for `load`.
         vocabulary: the words to learn; by default the most frequent ones.
-        rank, seed, device: see `flip.training.fit.fit_checkpoint`.
+        rank: of the factors; "full" is LiP, None the recipe's own, but at most d.
+        seed: of everything random.
+        device: auto, cpu, cuda, cuda:1 or mps.
         options: ingredients of training, such as epochs=3 or lr=0.004; see `TrainConfig`.
 
     Raises:

@@ -124,7 +124,10 @@ def load_checkpoint(
     """Loads a checkpoint: a folder, a file with its vocabulary, a bundled one, or one on the hub.
 
     Args:
-        name, vocab, offline, on_pull: see `flip.model.locate.locate`.
+        name: a folder, a file, a bundled model or a name on the hub, see `flip.model.locate.locate`.
+        vocab: the vocabulary, if none lies beside the model.
+        offline: never ask the hub.
+        on_pull: called with the name before something is downloaded.
 
     Raises:
         UnavailableError: there is no such checkpoint.
