@@ -25,8 +25,13 @@ def test_normalizing_twice_changes_nothing_and_leaves_no_ascii_punctuation(text:
     assert normalize(once) == once
 
 
+def has_no_marks(text: str) -> bool:
+    """Whether no mark appears when the text is normalized: some letters (U+0B5C) have no composed form in NFC."""
+    return not any(unicodedata.category(char).startswith("M") for char in unicodedata.normalize("NFC", text))
+
+
 # Marks are ours to keep; which unassigned characters are letters, two libraries need not agree on.
-@given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=("M", "Cn", "Co"))))
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=("M", "Cn", "Co"))).filter(has_no_marks))
 @example("0🄰 ⓐb")  # symbols to Python, letters to Unicode
 def test_latin_equals_the_published_pattern_where_there_are_no_marks(text: str) -> None:
     assert Tokenizer()(text) == re.findall(r"(?u)\b\w\w+\b", normalize(text))

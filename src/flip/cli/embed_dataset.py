@@ -99,27 +99,12 @@ def embed_dataset(request: Request, folder: Path, encoder: str, options: Encoder
     """Read the corpus, embed its parts, and report what was written."""
     import numpy as np
 
-    from flip.data.corpora import augmented
     from flip.data.manifest import MANIFEST
     from flip.embedding.corpus import prepare_corpus
-    from flip.embedding.shards import Shard
-    from flip.inputs.records import read_taught
 
     own, out, languages = call.ctx.params, call.out, request.languages
-    if Shard.parse(request.shard):
-        raise UsageError(
-            "--dataset is made by one process, not by several with --shard or torchrun",
-            "embed the inputs in parts with -o instead, or give --dataset without them",
-        )
-    if own["output"] is not None:
-        raise UsageError("-o and --dataset exclude each other", "--dataset DIR names all files")
-    if (folder / MANIFEST).exists() and not request.force and not own["dry_run"]:
-        raise InputError(f"{folder / MANIFEST} exists", "--force replaces the dataset; what has not changed is kept")
-    parts = _read(request, own["split"], call)
-    if own["augment"]:
-        parts["augmented"] = augmented(parts["train"], own["augment"], call.runtime.seed, read_taught(own["teach"]))
-    elif own["teach"]:
-        raise UsageError("--teach makes sentences to learn from", "add --augment 2")
+    _require_one_dataset(request, folder, call)
+    parts = _read(request, call)
     texts = list(parts["train"].texts)
     if len(languages) > 1 and len(languages) != len(texts):
         raise UsageError(f"--language names {len(languages)} languages for {len(texts)} texts: {', '.join(texts)}")
@@ -177,7 +162,38 @@ def _report(datasets: dict[str, Dataset], encoder: str, out: Output) -> int:
     return len(failed)
 
 
-def _read(request: Request, split: str, call: Call) -> dict[str, Part]:
+def _require_one_dataset(request: Request, folder: Path, call: Call) -> None:
+    """Require one process, one place for the output, and a folder that has no dataset yet."""
+    from flip.data.manifest import MANIFEST
+    from flip.embedding.shards import Shard
+
+    own = call.ctx.params
+    if Shard.parse(request.shard):
+        raise UsageError(
+            "--dataset is made by one process, not by several with --shard or torchrun",
+            "embed the inputs in parts with -o instead, or give --dataset without them",
+        )
+    if own["output"] is not None:
+        raise UsageError("-o and --dataset exclude each other", "--dataset DIR names all files")
+    if (folder / MANIFEST).exists() and not request.force and not own["dry_run"]:
+        raise InputError(f"{folder / MANIFEST} exists", "--force replaces the dataset; what has not changed is kept")
+
+
+def _read(request: Request, call: Call) -> dict[str, Part]:
+    """Read the parts of the corpus, and with --augment the sentences that are made from its first part."""
+    from flip.data.corpora import augmented
+    from flip.inputs.records import read_taught
+
+    own = call.ctx.params
+    parts = _read_corpus(request, own["split"], call)
+    if own["augment"]:
+        parts["augmented"] = augmented(parts["train"], own["augment"], call.runtime.seed, read_taught(own["teach"]))
+    elif own["teach"]:
+        raise UsageError("--teach makes sentences to learn from", "add --augment 2")
+    return parts
+
+
+def _read_corpus(request: Request, split: str, call: Call) -> dict[str, Part]:
     from flip.data.corpora import read_aligned, read_plain, read_release
     from flip.inputs.sources import require_one_stdin
 

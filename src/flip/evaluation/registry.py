@@ -215,7 +215,7 @@ METRICS = (
         "jaccard",
         {},
         beside=lambda subject: {"comparisons": [one.to_dict() for one in subject.comparisons]},
-        lacks=lambda setting: None if setting.compared else "needs a second embedding, or --compare RUN",
+        lacks=lambda setting: None if setting.compared else "needs a second embedding, or flip compare with two models",
     ),
     Metric("perplexity", {"perplexity": Figure("perplexity", decimals=2)}, _perplexity, lacks=_no_perplexity),
     Metric(
