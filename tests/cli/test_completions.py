@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -58,3 +59,18 @@ def test_fish_completes_commands(tmp_path: Path) -> None:
     script = f"source {FOLDER}/flip.fish; complete -C 'flip e'"
     found = in_shell("fish", script, tmp_path)
     assert sorted(line.split("\t")[0] for line in found.splitlines()) == ["embed", "eval", "explain"]
+
+
+@pytest.mark.parametrize(
+    ("shell", "script"),
+    [
+        ("bash", """source {file}; COMP_WORDS=(flip train --recipe "") COMP_CWORD=3; _flip_completion flip
+echo "${{COMPREPLY[@]}}" """),
+        ("zsh", """compdef() {{ : }}; _arguments() {{ print -l -- "$@" }}
+source {file}; words=(flip train --recipe ""); CURRENT=4; _flip_completion"""),
+        ("fish", "source {file}; complete -C 'flip train --recipe '"),
+    ],
+)  # fmt: skip
+def test_each_shell_completes_the_values_of_an_option(shell: str, script: str, tmp_path: Path) -> None:
+    found = in_shell(shell, script.format(file=FOLDER / FILES[shell]), tmp_path)
+    assert set(re.findall(r"\w+", found)) >= {"flip", "paper"}
