@@ -264,6 +264,7 @@ def test_byte_order_marks_in_settings_vocabularies_and_entities(flip: Flip, here
     (here / "flip.toml").write_bytes("[vocab]\nmax_features = 2\n".encode("utf-16"))
     assert flip("vocab", "a.txt", "--force").records[0]["words"] == 2
     (here / "flip.toml").unlink()
+    (here / "vocab.options.json").unlink()  # of the vocabulary of a.txt
     (here / "vocab.json").write_bytes(mark + (run_folder / "vocab.json").read_bytes())
     (here / "model.safetensors").hardlink_to(run_folder / "model.safetensors")
     assert flip("explain", "--model", "model.safetensors", "--encoder", "minilm", "The boat left.").code == 0
