@@ -1,4 +1,4 @@
-"""How people write a word: the form in text of what normalisation leaves of it, `Boston` for `boston`."""
+"""Count how people write a word: the form in text of a normalised word, such as `Boston` for `boston`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
     from flip.text.tokenize import Tokenizer
 
-_MOST = 2_000_000  # forms kept in memory; of more, those seen once are forgotten
+_MOST = 2_000_000  # forms kept in memory; beyond that, those seen once are forgotten
 
 
 class SurfaceCounter:
-    """Counts what stands between spaces, apart from the first of a sentence, which is written large whatever it is."""
+    """Count forms between spaces; the first of a sentence counts separately, as any word has a capital there."""
 
     def __init__(self) -> None:
         self._inside: Counter[str] = Counter()
         self._first: Counter[str] = Counter()
 
     def add(self, texts: Iterable[str]) -> None:
-        """Counts the forms of some sentences."""
+        """Count the forms of some sentences."""
         for text in texts:
             forms = text.split()
             self._first.update(forms[:1])
@@ -34,10 +34,10 @@ class SurfaceCounter:
                     del counts[form]
 
     def surfaces(self, tokenizer: Tokenizer, words: Container[str]) -> dict[str, str]:
-        """The most frequent form of each of the words, where it is another than the word itself.
+        """Return the most frequent form of each word, if it differs from the word itself.
 
-        A form that holds several words is none of any. The first of a sentence counts where there is nothing else. An
-        apostrophe is one, however it is set.
+        A form that holds several words does not count. The first form of a sentence counts only if there is no other.
+        Typographic and plain apostrophes are the same.
 
         >>> counter = SurfaceCounter()
         >>> counter.add(["Today’s train to Boston", "The state-of-the-art trains of today’s Boston"])
@@ -59,7 +59,7 @@ class SurfaceCounter:
 
 @cache
 def _bare() -> Pattern[str]:
-    """A form without the punctuation around it."""
+    """Return the pattern of a form without the punctuation around it."""
     import regex
 
     return regex.compile(r"[\w\p{M}](?:.*[\w\p{M}])?")
