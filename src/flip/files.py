@@ -158,7 +158,8 @@ def reserve(path: Path, size: int) -> None:
 
 
 def _bytes(size: float) -> str:
-    """
+    """Return a size in readable units.
+
     >>> _bytes(3_500_000)
     '3.5 MB'
     """

@@ -149,7 +149,7 @@ class Dataset:
         """Return the dataset with only these embeddings, in this order.
 
         Raises:
-            InputError: there is no such embedding.
+            InputError: the dataset lacks one of them.
         """
         known = {embedding.id: embedding for embedding in self.embeddings}
         if missing := [name for name in ids if name not in known]:

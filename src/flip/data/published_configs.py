@@ -86,6 +86,7 @@ def read_train_config(path: Path) -> PublishedConfig:
         if not isinstance(tree.get(section), dict):
             raise InputError(f"{path}: no section {section!r}", "expected a train_lolm.yaml of the published code")
     flat = dict(_flatten(tree))
+    given = dict(flat)
     own: dict[str, Any] = {"recipe": "paper"}
     shared: dict[str, Any] = {}
 
@@ -116,7 +117,7 @@ def read_train_config(path: Path) -> PublishedConfig:
         own["precision"] = "float32" if half in _NO else "bfloat16"
     for key in ("embedding_pair", "target_text", "sim_threshold"):
         # One selection serves both parts.
-        if flat.get(f"data.validation.{key}") == _dig(tree, f"data.train.{key}"):
+        if given.get(f"data.validation.{key}") == given.get(f"data.train.{key}"):
             take(f"data.validation.{key}")
     ignored = [key for key, value in flat.items() if key not in _RECIPE or value != _RECIPE[key]]
     return PublishedConfig(shared, {k: v for k, v in own.items() if v is not None}, tuple(sorted(ignored)))
@@ -155,7 +156,7 @@ def load_vocabulary(path: Path) -> Vocabulary:
     comes from `vocab.options.json` there, or else from the configuration.
 
     Raises:
-        InputError: there is no vocabulary, or several.
+        InputError: the folder holds no vocabulary, or several.
     """
     if path.suffix not in _SUFFIXES:
         return Vocabulary.load(path)
@@ -209,10 +210,6 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def _dig(tree: Any, key: str) -> Any:
-    return dict(_flatten(tree)).get(key)
 
 
 def _names(datasets: Any) -> str | None:

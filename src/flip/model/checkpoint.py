@@ -1,4 +1,4 @@
-"""Read and write checkpoint folders: model.safetensors, vocab.json, config.json; only here are the names E1 and E2."""
+"""Read and write checkpoint folders: model.safetensors, vocab.json, config.json. Only this file knows E1 and E2."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def load_checkpoint(
         name, vocab, offline, on_pull: see `flip.model.locate.locate`.
 
     Raises:
-        UnavailableError: there is no such checkpoint.
+        UnavailableError: no such checkpoint exists.
         InputError: its files are damaged, or do not belong together.
     """
     files = locate(name, vocab, offline=offline, on_pull=on_pull)

@@ -31,7 +31,7 @@ class EmbeddingStats:
 
     @classmethod
     def of(cls, views: Sequence[NDArray[np.floating[Any]]], rows: int) -> EmbeddingStats:
-        """Measure the first `rows` rows of each embedding matrix (n, d), about 20,000 of each, evenly spaced."""
+        """Measure the first `rows` rows of each embedding matrix (n, d), fewer than 40,000 of each, evenly spaced."""
         step = max(1, rows // _ROWS)
         u = np.concatenate([np.asarray(view[:rows:step], np.float64) for view in views])
         spread = cls(u.mean(axis=0), np.maximum(u.std(axis=0), 1e-6), 0.0)

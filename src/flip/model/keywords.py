@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Word:
     """A word, its ranking score z (bias weighted), and the probability that it is in the sentence (full bias).
 
-    surface: how people write the word.  in_text: whether the text has it; None if there is no text.
+    surface: how people write the word.  in_text: whether the text has it; None without a text.
     probability is None for multinomial checkpoints, whose words are not independent.
     """
 

@@ -53,9 +53,9 @@ def locate(
         on_pull: called with the name before a download.
 
     Raises:
-        UnavailableError: there is no such folder, file or bundled model, and the hub does not have it either.
+        UnavailableError: no folder, file, bundled model or repository on the hub has this name.
         UsageError: a bundled model and a folder here have this name.
-        InputError: the folder holds no model, or several; or there is no vocabulary.
+        InputError: the folder holds no model, or several; or the vocabulary is missing.
     """
     if name is None:
         return _complete(BUNDLED / DEFAULT_MODEL / MODEL_FILE, vocab)

@@ -27,7 +27,7 @@ def read_safetensors(path: Path) -> dict[str, NDArray[np.float32]]:
     them changes the copy in memory only. Rows of 8-bit integers are multiplied by their scales, see `quantized`.
 
     Raises:
-        InputError: the file is missing, truncated or tampered with, or has tensors of another type.
+        InputError: the file is missing, truncated or tampered with, or has tensors of an unsupported type.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -40,7 +40,7 @@ def build_concepts(
         min_pmi: PMI that a bigram needs, in bits.
 
     Raises:
-        InputError: there is no text, or nothing occurs often enough.
+        InputError: all texts are blank, or nothing occurs often enough.
     """
     words: Counter[str] = Counter()
     pairs: Counter[tuple[str, str]] = Counter()
@@ -65,7 +65,7 @@ def build_concepts(
     chosen = _most_frequent(frequent, unigrams) + _most_frequent(bound, bigrams)
     if not chosen:
         raise InputError(f"nothing occurs {min_count} times in {total} sentences", "relax --min-count or --min-pmi")
-    surfaces = written.surfaces(tokenizer, {part for words in chosen for part in words.split(" ")})
+    surfaces = written.surfaces(tokenizer, chosen)
     return Vocabulary(tuple(sorted(chosen)), replace(tokenizer, ngram=(1, 2)), surfaces)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -33,11 +33,11 @@ class SurfaceCounter:
                 for form in [form for form, count in counts.items() if count == 1]:
                     del counts[form]
 
-    def surfaces(self, tokenizer: Tokenizer, words: Container[str]) -> dict[str, str]:
+    def surfaces(self, tokenizer: Tokenizer, words: Iterable[str]) -> dict[str, str]:
         """Return the most frequent form of each word, if it differs from the word itself.
 
-        A form that holds several words does not count. The first form of a sentence counts only if there is no other.
-        Typographic and plain apostrophes are the same.
+        For an n-gram it returns the forms of its words. A form that holds several words does not count. The first form
+        of a sentence counts only if the word has no other. Typographic and plain apostrophes are the same.
 
         >>> counter = SurfaceCounter()
         >>> counter.add(["Today’s train to Boston", "The state-of-the-art trains of today’s Boston"])
@@ -45,12 +45,13 @@ class SurfaceCounter:
         >>> counter.surfaces(Tokenizer(), {"todays", "boston", "the", "stateoftheart", "train"})
         {'boston': 'Boston', 'stateoftheart': 'state-of-the-art', 'todays': "today's", 'the': 'The'}
         """
+        parts = {part for word in words for part in word.split(" ")}
         chosen: dict[str, str] = {}
         for counts in (self._inside, self._first):
             found: dict[str, Counter[str]] = defaultdict(Counter)
             for form, count in counts.items():
                 match = _bare().search(form)
-                if match is not None and len(cut := tokenizer.words(form)) == 1 and cut[0] in words:
+                if match is not None and len(cut := tokenizer.words(form)) == 1 and cut[0] in parts:
                     found[cut[0]][match[0].replace("’", "'")] += count
             for word, forms in found.items():
                 chosen.setdefault(word, min(forms, key=lambda form: (-forms[form], form != word, form)))

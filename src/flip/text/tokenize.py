@@ -194,8 +194,8 @@ class Tokenizer:
         return {key: value for key, value in asdict(self).items() if key != "lowercase" or not value}
 
     @classmethod
-    def from_dict(cls, options: Mapping[str, Any], where: str) -> Tokenizer:
-        """Read the options that `to_dict` returns; `where` names the file in the error."""
+    def from_dict(cls, options: Mapping[str, Any], source: str) -> Tokenizer:
+        """Read the options that `to_dict` returns; `source` names the file in the error."""
         found: Mapping[str, Any] = options if isinstance(options, Mapping) else {"name": options}
         name, accents, normalize = (
             found.get("name", "latin"),
@@ -212,7 +212,7 @@ class Tokenizer:
             or not is_ngram(ngram)
         ):
             raise InputError(
-                f"{where}: unknown tokenizer options {str(options)[:200]}",
+                f"{source}: unknown tokenizer options {str(options)[:200]}",
                 f"tokenizers: {', '.join(get_args(TokenizerName))}; accents: {', '.join(get_args(Accents))}; "
                 f"ngram: two numbers up to {LONGEST_NGRAM}; normalize, lowercase: true or false",
             )

@@ -140,8 +140,8 @@ class Vocabulary:
         return found
 
 
-def read_surfaces(stored: Any, where: str) -> dict[str, str]:
-    """Check stored surfaces, and return them; None is none. `where` names the file.
+def read_surfaces(stored: Any, source: str) -> dict[str, str]:
+    """Check stored surfaces, and return them; None is none. `source` names the file in the error.
 
     Raises:
         InputError: they are not an object of word -> form.
@@ -150,7 +150,7 @@ def read_surfaces(stored: Any, where: str) -> dict[str, str]:
         return {}
     if not isinstance(stored, dict) or not all(isinstance(form, str) for form in stored.values()):
         raise InputError(
-            f'{where}: "surfaces" is not an object of word -> form', "remove it; the words themselves are shown"
+            f'{source}: "surfaces" is not an object of word -> form', "remove it; the words themselves are shown"
         )
     return stored
 
@@ -184,7 +184,7 @@ def build_vocabulary(
 
     Raises:
         UsageError: a bound is negative, or a share is above 1.
-        InputError: there is no text, no word is left, or `teach` is too long, see `taught_words`.
+        InputError: all texts are blank, no word is left, or `teach` is too long, see `taught_words`.
     """
     if words is not None:
         return _of_lines(words, texts, tokenizer, teach)
@@ -224,8 +224,7 @@ def build_vocabulary(
     lines, taught = taught_words(teach, tokenizer)
     written.add(lines)
     chosen = tuple(sorted({word for _, word in kept}.union(taught)))
-    parts = {part for word in chosen for part in word.split(" ")}
-    return Vocabulary(chosen, tokenizer, written.surfaces(tokenizer, parts))
+    return Vocabulary(chosen, tokenizer, written.surfaces(tokenizer, chosen))
 
 
 def _of_lines(lines: Iterable[str], texts: Iterable[str], tokenizer: Tokenizer, teach: Iterable[str]) -> Vocabulary:
@@ -242,8 +241,7 @@ def _of_lines(lines: Iterable[str], texts: Iterable[str], tokenizer: Tokenizer, 
     low, high = tokenizer.ngram
     longest = min(LONGEST_NGRAM, max(word.count(" ") + 1 for word in chosen))
     tokenizer = replace(tokenizer, ngram=(low, max(high, longest)))
-    parts = {part for word in chosen for part in word.split(" ")}
-    return Vocabulary(chosen, tokenizer, written.surfaces(tokenizer, parts))
+    return Vocabulary(chosen, tokenizer, written.surfaces(tokenizer, chosen))
 
 
 def taught_words(lines: Iterable[str], cut: Callable[[str], Iterable[str]]) -> tuple[list[str], list[str]]:

@@ -41,7 +41,7 @@ def calibrate(
     function_words: NDArray[np.int64] | None = None,
     device: str = "cpu",
 ) -> Model:
-    """Return a model with true probabilities of the words that it ranks first: z' = x A(Bu) + y b + c 1, as A, B, b.
+    """Return a model with calibrated probabilities of its best words: z' = x A(Bu) + y b + c 1, as A, B and b.
 
     x, y and c maximise the Bernoulli likelihood of the ten words shown for each dev sentence. Platt (1999) does so for
     one score. Here b has a slope of its own, because training on few occurrences ranks rare words too low. The fit uses
@@ -111,7 +111,7 @@ def _loss(theta: Floats, f: Floats, y: Flags, prior: Floats) -> float:
 
 
 def language_of(vocabulary: Vocabulary, train: Bags) -> Language | None:
-    """Return the language whose function words make up half of the 100 most frequent words, or None."""
+    """Return the language whose function words are at least half of the 100 most frequent words, or None."""
     frequent = _frequent(train, len(vocabulary))
     english = sum(vocabulary.words[word] in ENGLISH for word in frequent)
     return "english" if frequent and 2 * english >= len(frequent) else None

@@ -103,7 +103,7 @@ def own_device(name: str) -> torch.device:
 
     Raises:
         UsageError: no such device, or one GPU for several processes.
-        UnavailableError: there is no such device, or fewer GPUs than processes on this machine.
+        UnavailableError: this machine lacks the device, or has fewer GPUs than processes.
     """
     from flip.device import torch_device
 

@@ -97,7 +97,7 @@ class Experiment:
         """Embed and train, continuing an interrupted run of this experiment.
 
         Args:
-            folder: of the run, see `folder`.
+            folder: of the run, from `Experiment.folder`.
             encoder: of the run.
             prepare: embeds the parts into `folder`/data, see `flip.training.datasets.of_corpus`.
             device, on_step: as for `train`.

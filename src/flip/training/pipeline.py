@@ -52,7 +52,7 @@ class Trained:
     """Result of a run.
 
     epochs: passes done.  kept: the epoch of the kept model, from 1.  gainless: whether dev stopped gaining first.
-    seconds: of the training.  part: "test", or "dev" if there is no test.  accuracy: on that part, see `evaluate`.
+    seconds: of the training.  part: "test", or "dev" without a test.  accuracy: on that part, see `evaluate`.
     """
 
     checkpoint: Checkpoint
@@ -85,7 +85,7 @@ def train(
         prepare: gives the training datasets; it runs in the first process, once the folder is locked.
         folder: of the run, see `flip.training.run_folder`.
         configure: gives the ingredients for embeddings of d dimensions.
-        device: computes the training.
+        device: runs the computation.
         group: processes that train together; all of them call this.
         resume: continue the run in `folder`.
         force: overwrite the run in `folder`.

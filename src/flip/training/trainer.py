@@ -72,7 +72,7 @@ class Trainer:
             dev: sentences to check on.
             vocabulary_size: |V|; the bags of both hold words below it.
             config: the ingredients, by default the recipe `flip`; `self.config` has them filled in for the data.
-            device: computes the training.
+            device: runs the computation.
             group: processes that train together; each makes a Trainer with the same data, and all run `fit`.
 
         Raises:
