@@ -8,7 +8,7 @@ from flip.errors import UnavailableError, UsageError
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cpu:0", ""])
-def test_names_that_are_no_device(name: str) -> None:
+def test_names_that_are_not_a_device(name: str) -> None:
     with pytest.raises(UsageError, match="unknown device"):
         torch_device(name)
 
@@ -19,7 +19,7 @@ def test_a_gpu_that_is_not_there() -> None:
         torch_device(name)
 
 
-def test_auto_takes_what_is_there() -> None:
+def test_auto_takes_the_best_device() -> None:
     expected = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     assert torch_device("auto").type == expected
 

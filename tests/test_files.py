@@ -21,7 +21,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_a_full_disk_is_said(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     with (
         pytest.raises(InputError, match="out.json: cannot write: no space left on device"),
         replacing(tmp_path / "out.json"),
@@ -30,7 +30,7 @@ def test_a_full_disk_is_said(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write: "), replacing(tmp_path / "file" / "out.json"):
         pass
@@ -45,7 +45,7 @@ def test_written_files_follow_the_umask(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
-def test_a_byte_order_mark_is_no_obstacle(encoding: str, tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(encoding: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes('{"ä": 1}'.encode(encoding))
     assert read_json(tmp_path / "a.json") == {"ä": 1}
     (tmp_path / "a.json").write_bytes('{"ä": 1}'.encode(encoding) + b"\xff")

@@ -1,4 +1,4 @@
-"""Which device a stage runs on, and which number format its matrix products take."""
+"""Choose the device of a stage, and the number format of its matrix products."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where to compute, whether to use the network, and the seed of everything random."""
+    """Device to compute on, whether to use the network, and the seed of all random choices."""
 
     device: str = "auto"
     offline: bool = False
@@ -29,17 +29,16 @@ _NAME = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
 def check_device_name(name: str) -> str:
-    """Returns `name`, or raises a UsageError where it is no device at all; loads nothing."""
+    """Return `name`, or raise a UsageError if it is not the name of a device; load nothing."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UsageError(f"unknown device {name!r}", "one of auto, cpu, cuda, cuda:1, mps")
     return name
 
 
 def flush_denormals() -> None:
-    """Makes numbers below 1e-38 zero in this thread, and in those that torch starts after this.
+    """Treat numbers below 1e-38 as zero in this thread, and in those that torch starts later.
 
-    Where a model is sure, probabilities fall below that, and a CPU takes a hundred times as long to multiply such
-    numbers.
+    Probabilities of a sure model fall below that, and a CPU takes a hundred times as long to multiply such numbers.
     """
     import torch
 
@@ -47,11 +46,11 @@ def flush_denormals() -> None:
 
 
 def torch_device(name: str) -> torch.device:
-    """The device called `name`; `auto` takes what is there.
+    """Return the device called `name`; `auto` takes CUDA, else MPS, else the CPU.
 
     Raises:
-        UsageError: no such name.
-        UnavailableError: there is no such device on this machine.
+        UsageError: not the name of a device.
+        UnavailableError: this machine lacks the device.
     """
     check_device_name(name)
     import torch
@@ -74,9 +73,9 @@ def torch_device(name: str) -> torch.device:
 
 
 def matmul_dtype(device: torch.device, precision: str = "auto") -> torch.dtype:
-    """The number format of matrix products: bfloat16 where it is faster than float32, measured on a CPU by a probe.
+    """Return the number format of matrix products: bfloat16 if it is faster than float32, on a CPU by a measurement.
 
-    A processor that has bfloat16 instructions is not always faster with them: without AMX it can be half as fast.
+    A processor with bfloat16 instructions is not always faster with them: without AMX it can be half as fast.
     """
     import torch
 
@@ -110,7 +109,7 @@ def _matmul_seconds(dtype: torch.dtype) -> float:
 
 
 def _cpu_has_bfloat16() -> bool:
-    # torch tells only that it can emulate bfloat16, which is far slower than float32.
+    # torch reports only that it can emulate bfloat16, which is far slower than float32.
     try:
         flags = Path("/proc/cpuinfo").read_text(errors="replace")
     except OSError:

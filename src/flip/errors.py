@@ -1,11 +1,11 @@
-"""Every error that flip raises on purpose.
+"""Define the errors that flip raises on purpose.
 
-FlipError                 exit 1, never raised itself
+FlipError                 exit 1, a failure of none of these kinds
 ├── UsageError            exit 2, the command makes no sense as given
-├── InputError            exit 3, a file, line, row or checkpoint is not what it should be
+├── InputError            exit 3, a file, line, row or checkpoint is missing or malformed
 └── UnavailableError      exit 4, a model, package, device or network is missing
 
-The message says what and where; the hint, where there is one, says what to do next.
+The message names the fault and its place; the hint, if any, is the next step.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class UsageError(FlipError):
 
 
 class InputError(FlipError):
-    """Input is not what it should be: a missing or malformed file, line, row, vocabulary or checkpoint."""
+    """Input is missing or malformed: a file, line, row, vocabulary or checkpoint."""
 
     exit_code = 3
 
 
 class UnavailableError(FlipError):
-    """Something that the command needs is not here: a model, a package, a device, the network."""
+    """The command needs something that is missing: a model, a package, a device, the network."""
 
     exit_code = 4

@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever half-written, and saying clearly why a file cannot be read or written."""
+"""Write files whole or not at all, and explain clearly why a file cannot be read or written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any
 from flip.errors import InputError, UsageError
 
 MARK = b"written by flip"
-_MARKED = 1 << 16  # bytes at the start and the end of a file in which its mark stands
+_MARKED = 1 << 16  # bytes at the start and the end of a file that may hold its mark
 _OPEN_FILE = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/[^/]+/fd/\d+")
 _BOMS = {  # the longer first: UTF-16's is the start of UTF-32's
     codecs.BOM_UTF32_LE: "utf-32",
@@ -34,7 +34,7 @@ _ALIASED_NODES = 10_000
 
 @contextmanager
 def os_errors(path: Path, doing: str) -> Iterator[None]:
-    """Turns an OSError of the block into an InputError that names the file."""
+    """Turn an OSError of the block into an InputError that names the file."""
     try:
         yield
     except FileNotFoundError as error:
@@ -47,30 +47,30 @@ def os_errors(path: Path, doing: str) -> Iterator[None]:
     except ValueError as error:
         if not isinstance(error, UnicodeEncodeError) and "null" not in str(error):
             raise
-        raise InputError(f"{str(path)!r} is no name that a file can have", "check the path") from error
+        raise InputError(f"{str(path)!r} is not a valid file name", "check the path") from error
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a path is written to and not replaced, or may never end: a device, a pipe, what a program has open."""
+    """Return whether a path cannot be replaced, or may never end: a device, a pipe, an open file of a process."""
     if _OPEN_FILE.fullmatch(str(path.absolute())):
         return True
     try:
         mode = path.stat().st_mode
-    except (OSError, ValueError):  # not there, or not a name that could be
+    except (OSError, ValueError):  # missing, or not a valid name
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def require_apart(output: Path, inputs: Iterable[str | Path]) -> None:
-    """Raises a UsageError where an output is one of the inputs, over which it would be written."""
+    """Raise a UsageError if an output is one of the inputs, which it would overwrite."""
     for name in inputs:
-        with suppress(OSError):  # one of them is not there
+        with suppress(OSError):  # one of them does not exist
             if output.samefile(name):
-                raise UsageError(f"{name} is an input, and {output} would be written over it", "name another file")
+                raise UsageError(f"{name} is an input, and {output} would overwrite it", "name another file")
 
 
 def user_config(name: str) -> Path:
-    """Return the path of a file of flip's in the user's configuration, also for a user without a home."""
+    """Return the path of a file in flip's configuration folder, also for a user without a home."""
     try:
         home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     except RuntimeError:  # neither HOME nor an entry for the user id: there is no such file
@@ -88,10 +88,10 @@ def written_by_flip(path: Path) -> bool:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary name in the folder of `path`; renames it to `path` if the block ends well, else deletes it.
+    """Yield a temporary name in the folder of `path`; rename it to `path` if the block ends well, else delete it.
 
-    A replaced file keeps its permissions, and a link stays: what it points to is replaced. What killed processes left
-    of the same file is deleted. A stream (see `is_stream`) is not replaced: what the block wrote is written to it.
+    A replaced file keeps its permissions, and a link stays: its target is replaced. Remains that killed processes left
+    of the same file are deleted. A stream (see `is_stream`) is not replaced: the content is written to it.
     """
     with os_errors(path, "write"):
         if is_stream(path):
@@ -110,14 +110,14 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.touch()
             mode = (path if path.exists() else temporary).stat().st_mode
             yield temporary
-            temporary.chmod(stat.S_IMODE(mode))  # some writers make files that only their owner can read
+            temporary.chmod(stat.S_IMODE(mode))  # the files of some writers can be read by their owner only
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it."""
+    """Remove a file, or a folder with its content."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -125,7 +125,7 @@ def remove(path: Path) -> None:
 
 
 def _runs(process: int) -> bool:
-    """Whether a process of this number is there; its own does not count, as it writes each file once at a time."""
+    """Return whether another process has this number; this one never writes the same file twice at a time."""
     try:
         os.kill(process, 0)
     except PermissionError:
@@ -136,10 +136,10 @@ def _runs(process: int) -> bool:
 
 
 def reserve(path: Path, size: int) -> None:
-    """Takes disk for the first `size` bytes of a file: on a full disk, writing to its memory map would end the process.
+    """Reserve disk for the first `size` bytes of a file: on a full disk, a write to its memory map ends the process.
 
     Raises:
-        InputError: there is no room, with what is needed and what is free.
+        InputError: the disk is full; the message has the needed and the free space.
     """
     with os_errors(path, "write"), path.open("ab") as file:
         try:
@@ -153,12 +153,13 @@ def reserve(path: Path, size: int) -> None:
             free = shutil.disk_usage(path.parent).free
             raise InputError(
                 f"{path.parent}: no space left: {path.name} needs {_bytes(size)}, {_bytes(free)} are free",
-                "free some, or name an output elsewhere",
+                "free some, or name an output on another disk",
             ) from error
 
 
 def _bytes(size: float) -> str:
-    """
+    """Return a size in readable units.
+
     >>> _bytes(3_500_000)
     '3.5 MB'
     """
@@ -170,14 +171,14 @@ def _bytes(size: float) -> str:
 
 
 def safe_name(text: str) -> str:
-    """A name for a file that any system takes, and no other text has: where it had to be changed, with a hash.
+    """Return a file name that any system takes, unique to this text: with a hash if the text had to be changed.
 
     >>> safe_name("minilm"), safe_name("st:intfloat/e5"), safe_name("..")
     ('minilm', 'st-intfloat-e5-8dc407e2', '5ec1f7e7')
     """
     kept = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[:40]
-    told_apart = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return kept if kept == text else f"{kept}-{told_apart}".lstrip("-")
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return kept if kept == text else f"{kept}-{digest}".lstrip("-")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -201,7 +202,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file; what is wrong with it is an InputError."""
+    """Read a JSON file; raise an InputError if it is missing or not valid."""
     import orjson
 
     with os_errors(path, "read"):
@@ -213,9 +214,9 @@ def read_json(path: Path) -> Any:
 
 
 def read_yaml(path: Path) -> Any:
-    """Reads a YAML file of plain data; what is wrong with it is an InputError.
+    """Read a YAML file of plain data; raise an InputError if it is missing or not valid.
 
-    Aliases are read, but not those that make a small file stand for a huge one.
+    Aliases are read, unless they make a small file stand for a huge one.
     """
     import yaml
 
@@ -230,12 +231,12 @@ def read_yaml(path: Path) -> Any:
         raise
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {error}") from error
-    except Exception as error:  # a date without such a day, a number that is none, brackets too deep
+    except Exception as error:  # a date that does not exist, a malformed number, brackets nested too deep
         raise InputError(f"{path}: not valid YAML: {type(error).__name__}: {error}") from error
 
 
 def _require_bounded(path: Path, root: Any, most: int) -> None:
-    """Raises an InputError where a tree of YAML nodes, its aliases written out, has more than `most`."""
+    """Raise an InputError if a tree of YAML nodes, its aliases written out, has more than `most`."""
     waiting, seen = [root] if root else [], 0
     while waiting:
         value = waiting.pop().value
@@ -247,18 +248,18 @@ def _require_bounded(path: Path, root: Any, most: int) -> None:
 
 
 def byte_order_mark(head: bytes) -> str | None:
-    """The encoding that the first bytes name, as Python calls it; None where they name none."""
+    """Return Python's name of the encoding in a byte order mark; None without a mark."""
     return next((encoding for mark, encoding in _BOMS.items() if head.startswith(mark)), None)
 
 
 def without_mark(content: bytes) -> bytes:
-    """UTF-8 of a whole file, without the byte order mark that editors and PowerShell put before it."""
+    """Return a whole file in UTF-8, without the byte order mark that editors and PowerShell put before it."""
     encoding = byte_order_mark(content)
     return content if encoding is None else content.decode(encoding).encode()
 
 
 def _yaml_loader() -> Any:
-    """YAML 1.2's booleans: in 1.1 `no`, the code of Norwegian, is false, and so are `off` and `n`."""
+    """Return a loader with YAML 1.2's booleans: in 1.1 `no` (Norwegian), `off` and `n` are false."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -276,6 +277,6 @@ def _yaml_loader() -> Any:
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
+    """Return the hexadecimal SHA-256 of a file."""
     with os_errors(path, "read"), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

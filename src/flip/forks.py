@@ -1,4 +1,4 @@
-"""Values that cannot follow an object into a copy, a pickle or a forked process."""
+"""Hold values that cannot follow an object into a copy, a pickle or a forked process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar, overload
 
 T = TypeVar("T")
 
-_left_behind: list[object] = []  # the parent's: to free them would wait for threads that a forked process does not have
+_left_behind: list[object] = []  # of the parent: freeing them would wait for threads that a forked process lacks
 
 
 class _Made(Generic[T]):

@@ -1,4 +1,4 @@
-"""The content security policy of the pages that flip writes."""
+"""Make the content security policy of the pages that flip writes."""
 
 from __future__ import annotations
 

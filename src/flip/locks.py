@@ -1,4 +1,4 @@
-"""One process at a time writes an output: the operating system holds the lock, and ends it with the process."""
+"""Let one process at a time write an output: the operating system holds the lock, and frees it with the process."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pathlib import Path
 from flip.errors import InputError
 from flip.files import is_stream, os_errors
 
-# File systems without locks, as some of clusters: it goes without, as it does for the hub's own cache.
+# File systems without locks, as on some clusters: flip writes without one, as the hub's own cache does.
 _WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 @contextmanager
 def held(path: Path, whole: Path | None = None) -> Iterator[None]:
-    """Holds `.NAME.lock` beside `path` until the block ends. What a killed process left of it is no obstacle.
+    """Hold `.NAME.lock` beside `path` until the block ends. A file that a killed process left does not matter.
 
     Args:
-        path: what is written in the block; where it is a folder, a file in it that stands for the whole.
+        path: output of the block; for a folder, a file in it that stands for the whole.
         whole: that folder, for the message.
 
     Raises:
-        InputError: another process holds it, with its number and start; or the folder cannot be written.
+        InputError: another process holds it (the message has its number and start), or the folder cannot be written.
     """
     if is_stream(path):
         yield
@@ -39,7 +39,7 @@ def held(path: Path, whole: Path | None = None) -> Iterator[None]:
         try:
             lock.acquire()
         except Timeout as error:
-            if not file.exists():  # FileLock takes "no such file" for a network's, and waits; in /proc it is for good
+            if not file.exists():  # FileLock waits for a missing file, as on a network; in /proc it never appears
                 _require_room(file)
             raise InputError(
                 f"{whole or path} is being written by another flip ({_holder(file)})",
@@ -60,11 +60,11 @@ def _require_room(file: Path) -> None:
     try:
         file.touch()
     except OSError as error:
-        raise InputError(f"{file.parent}: no file can be made in this folder", "name another output with -o") from error
+        raise InputError(f"{file.parent}: cannot make a file in this folder", "name another output with -o") from error
 
 
 def lock_of(path: Path) -> Path:
-    """The file that `held` locks."""
+    """Return the file that `held` locks."""
     return path.with_name(f".{path.name}.lock")
 
 

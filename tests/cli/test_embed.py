@@ -88,7 +88,7 @@ def test_a_folder_of_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[st
     write_audio(tmp_path / "in" / "a.wav", tone(1, 16_000)[None], 16_000)  # another recording of the same name
     code, _, err = run(capsys, str(tmp_path / "in"), "-o", str(tmp_path / "o.npy"))
     assert code == 3
-    assert "was made of other input" in err
+    assert "was made from other input" in err
     (tmp_path / "empty").mkdir()
     code, _, err = run(capsys, str(tmp_path / "empty"), "-o", str(tmp_path / "p.npy"))
     assert code == 3
@@ -143,7 +143,7 @@ def test_an_encoder_of_ones_own_that_was_changed_is_noticed(flip: Any, fails: An
     for factor in (1, 2):
         (here / "own.py").write_text(f"def f(texts):\n    return [[{factor} * len(text), 1.0] for text in texts]\n")
         if factor == 2:
-            assert "made of other input, weights or options" in fails(3, *command)
+            assert "made from other input, weights or options" in fails(3, *command)
         assert flip(*command, *(["--force"] if factor == 2 else [])).code == 0
         assert np.load("u.npy")[0].tolist() == [8 * factor, 1]
         assert "up to date" in flip(*command).err

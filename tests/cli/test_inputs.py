@@ -323,7 +323,7 @@ def test_piped_audio_is_audio(here: Path) -> None:
     assert "up to date" in shell(embed, here)[2]
     code, _, err = shell(f"(cat {talk}; cat {talk}) | {FLIP} embed - -o u --offline", here)
     assert code == 3
-    assert "was made of other input" in err
+    assert "was made from other input" in err
 
 
 def test_clips_without_their_table_are_not_passed_over(fails: Fails, here: Path) -> None:

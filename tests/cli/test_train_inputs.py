@@ -168,7 +168,7 @@ def test_own_vectors_and_their_sentences_need_no_manifest(
         2, "train", "--data", "d.yaml", "--embeddings", "x.npy", "-o", "r2"
     )
     np.save("equal.npy", np.repeat(u[:1], 301, axis=0))
-    same = "the 270 embeddings are one and the same vector"
+    same = "the 270 embeddings are all the same vector"
     assert same in fails(3, "train", "s.txt", "--embeddings", "equal.npy", "-o", "r2")
     np.save("short.npy", u[:9])
     assert "9 rows for 301 sentences" in fails(3, "train", "s.txt", "--embeddings", "short.npy", "-o", "r2")

@@ -62,6 +62,6 @@ def test_taught_words_come_alone_and_four_times_as_often_among_others() -> None:
     ("teach", "message"),
     [(["word " * 2001], "has 10,005 characters"), ([f"w{i}" for i in range(100_001)], "more than 100,000 words")],
 )
-def test_what_is_taught_has_a_limit(teach: list[str], message: str) -> None:
+def test_teaching_has_a_limit(teach: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         augment(["One two three."], 2, seed=0, teach=teach)

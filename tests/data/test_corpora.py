@@ -144,7 +144,7 @@ def test_a_dataset_writes_over_nothing_that_is_not_its_own(
     assert (here / "train.sentences.txt").read_bytes() == before
     np.save(here / "train.npy", np.ones((1, 384), np.float32))
     (here / "a.txt").write_bytes(before)
-    assert "train.npy exists and was made of other input" in fails(3, "embed", "a.txt", "--dataset", ".")
+    assert "train.npy exists and was made from other input" in fails(3, "embed", "a.txt", "--dataset", ".")
     assert np.load(here / "train.npy").shape == (1, 384)
 
 
@@ -161,11 +161,11 @@ def test_augmented_sentences_become_a_dataset_to_train_on(here: Path, sentences:
     assert load_checkpoint("run").config.data["train"] == "train,augmented"
 
 
-def test_what_does_not_fit_is_said(release: Path, bitext: tuple[str, str], fails: Callable[..., str]) -> None:
+def test_files_that_do_not_fit_are_reported(release: Path, bitext: tuple[str, str], fails: Callable[..., str]) -> None:
     Path("short.xx").write_text("one\n")
     with pytest.raises(InputError, match=r"short\.xx has fewer lines"):
         read_aligned([bitext[0], "short.xx"], "0.8,0.1,0.1", 0)
-    with pytest.raises(UsageError, match="3 inputs are no pair"):
+    with pytest.raises(UsageError, match="3 inputs are not a pair"):
         read_aligned(["a", "b", "c"], "0.8,0.1,0.1", 0)
     Path("bad.tsv").write_text("a\tb\nc\n")
     with pytest.raises(InputError, match=r"bad\.tsv, line 2: 1 columns, expected 2"):
@@ -180,6 +180,6 @@ def test_what_does_not_fit_is_said(release: Path, bitext: tuple[str, str], fails
     assert "dev.tsv: no such file" in fails(3, "embed", release, "--dataset", "d")
     assert "is a folder" in fails(2, "embed", release, "a.txt", "--dataset", "d")
     assert "exclude each other" in fails(2, "embed", "a.txt", "--dataset", "d", "-o", "x.npy")
-    assert "3 inputs are no pair" in fails(2, "embed", "a", "b", "c", "--pair", "--dataset", "d")
+    assert "3 inputs are not a pair" in fails(2, "embed", "a", "b", "c", "--pair", "--dataset", "d")
     augmenting = fails(2, "embed", *bitext, "--pair", "--dataset", "d", "--augment", 1)
     assert "--augment needs a corpus of one text" in augmenting

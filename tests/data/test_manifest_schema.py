@@ -21,13 +21,13 @@ from flip.errors import InputError
         ("a: {sim_scores: [{file: x, pair: 3}]}", r"sim_scores\.0\.pair must be a list"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, content: str, message: str) -> None:
+def test_an_error_names_its_place(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "d.yaml").write_text(content)
     with pytest.raises(InputError, match=message):
         load_manifest(tmp_path / "d.yaml")
 
 
-def test_numbers_are_ids_and_what_is_not_ours_is_let_be(tmp_path: Path) -> None:
+def test_numbers_are_ids_and_fields_of_others_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "d.yaml").write_text("7: {x: y, embeddings: , texts: [{id: 1, file: t.txt, rate: 3, language: und}]}")
     (text,) = load_manifest(tmp_path / "d.yaml")["7"].texts
     assert (text.id, text.file, text.language) == ("1", tmp_path / "t.txt", None)

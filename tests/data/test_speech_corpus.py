@@ -93,7 +93,7 @@ def test_speech_alone(release: Path, flip: Flip) -> None:
     assert train.embeddings[0].source.via["name"] == "whisper tiny.en"
 
 
-def test_a_pair_drops_what_failed_on_either_side(release: Path, flip: Flip) -> None:
+def test_a_pair_drops_rows_that_failed_on_either_side(release: Path, flip: Flip) -> None:
     clips = release / "clips"
     write_audio(clips / "tone.wav", tone(1, 16_000)[None], 16_000)
     left, right = ["a.wav", "tone.wav", "b.mp3", "c.flac"], ["c.flac", "a.wav", "bad.mp3", "b.mp3"]
@@ -121,7 +121,7 @@ def test_a_pair_drops_what_failed_on_either_side(release: Path, flip: Flip) -> N
     assert embeddings_json(Path("left.npy")).read_bytes() == before[Path("left.json")]
 
 
-def test_what_does_not_go_together(release: Path, fails: Callable[..., str]) -> None:
+def test_options_that_do_not_go_together(release: Path, fails: Callable[..., str]) -> None:
     clips = release / "clips"
     Path("a.txt").write_text("A line.\n")
     assert "with --clips, --pair embeds" in fails(2, "embed", release, "--pair", "--dataset", "d")

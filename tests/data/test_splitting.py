@@ -50,12 +50,12 @@ def test_too_few_sentences() -> None:
         split_rows([("a",), ("A!",), ("b",)], "0.6,0.2,0.2", seed=0)
 
 
-def test_much_of_the_same_is_said() -> None:
+def test_too_many_equal_sentences_are_reported() -> None:
     with pytest.raises(InputError, match="3 different sentences in 300 lines"):
         split_rows([(text,) for text in "abc" * 100], "0.9,0.05,0.05", seed=0)
 
 
-def test_a_split_of_few_sentences_says_what_helps() -> None:
+def test_a_split_of_few_sentences_has_a_hint() -> None:
     with pytest.raises(UsageError, match="of 5 sentences gives 5, 0, 0") as raised:
         split_sizes("0.9,0.05,0.05", 5)
     assert "more sentences" in str(raised.value.hint)

@@ -97,17 +97,17 @@ def test_the_same_command_twice_does_nothing_the_second_time(tmp_path: Path) -> 
     assert (again.seen, path.stat().st_mtime_ns) == ([], before)
 
 
-def test_output_of_something_else_is_kept_without_force(tmp_path: Path) -> None:
+def test_output_from_other_inputs_is_kept_without_force(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     embed(records(TEXTS), path, Counting())
     content = path.read_bytes()
-    with pytest.raises(InputError, match="exists and was made of other input"):
+    with pytest.raises(InputError, match="exists and was made from other input"):
         embed(records(TEXTS[:10]), path, Counting())
     assert path.read_bytes() == content
     assert embed(records(TEXTS[:10]), path, Counting(), force=True).about.rows == 10
 
 
-def test_a_file_of_the_users_own_is_not_written_over(tmp_path: Path) -> None:
+def test_a_file_of_the_user_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('["my own sentences"]')
     with pytest.raises(InputError, match=r"a\.json exists and describes no embeddings"):
         embed(records(TEXTS), tmp_path / "a.npy", Counting())
@@ -117,7 +117,7 @@ def test_a_file_of_the_users_own_is_not_written_over(tmp_path: Path) -> None:
     assert embed(records(TEXTS), tmp_path / "a.npy", Counting(), force=True).about.rows == len(TEXTS)
 
 
-def test_what_was_left_half_started_is_started_again(tmp_path: Path) -> None:
+def test_a_half_started_run_starts_again(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     with pytest.raises(KeyboardInterrupt):
         embed(records(TEXTS), path, Counting(stop_after=24), batch_size=8)
@@ -162,7 +162,7 @@ def test_a_start_that_did_nothing_leaves_nothing(tmp_path: Path) -> None:
 SOME = TEXTS[:5]
 
 
-def test_what_came_back_beside_a_failure_is_kept(tmp_path: Path) -> None:
+def test_vectors_that_return_beside_a_failure_are_kept(tmp_path: Path) -> None:
     class Api(Counting):
         batch_size, concurrency = 1, 2
         barrier = threading.Barrier(2, timeout=20)

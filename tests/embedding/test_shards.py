@@ -1,4 +1,4 @@
-"""Parts of an input: what each holds, and joining them without embedding anything again."""
+"""Parts of an input: the rows of each, and joining them without embedding anything again."""
 
 from __future__ import annotations
 

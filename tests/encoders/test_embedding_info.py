@@ -76,7 +76,7 @@ OTHERS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("fields", [*OF_ROWS, *OTHERS], ids=str)
 def test_a_damaged_description_is_never_up_to_date_and_force_replaces_it(made: Path, fields: dict[str, Any]) -> None:
     about, before = damage(made, **fields), made.read_bytes()
-    with pytest.raises(InputError, match=r"a\.npy exists and was made of other input") as caught:
+    with pytest.raises(InputError, match=r"a\.npy exists and was made from other input") as caught:
         embed(RECORDINGS, made, Counting())
     assert "--force" in str(caught.value.hint)
     assert (made.read_bytes(), read_json(made.with_suffix(".json"))) == (before, about)

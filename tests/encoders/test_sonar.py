@@ -360,7 +360,7 @@ def test_other_weights_are_another_encoder_for_an_embedding_file(tmp_path: Path)
     embed(texts, output, small(a))
     first = np.load(output)
     assert not embed(texts, output, small(a)).fresh
-    with pytest.raises(InputError, match="exists and was made of other input, weights or options"):
+    with pytest.raises(InputError, match="exists and was made from other input, weights or options"):
         embed(texts, output, small(b))
     assert embed(texts, output, small(b), force=True).fresh
     assert not np.allclose(np.load(output), first)

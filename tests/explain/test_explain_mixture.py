@@ -108,7 +108,7 @@ def test_the_weights_of_the_wheel_are_those_of_the_hub(
 def test_a_dimension_names_no_encoder(run: Callable[..., Path]) -> None:
     folder = run()
     (folder / "config.json").unlink()
-    with pytest.raises(UsageError, match="does not say which encoder"):
+    with pytest.raises(UsageError, match="does not name its encoder"):
         Explainer(load_checkpoint(folder)).text("The children played in the garden.")
 
 
@@ -166,7 +166,7 @@ def test_a_model_trained_on_vectors_of_unknown_origin_takes_vectors_only(
     vocab = quickstart / "vocab.json"
     assert flip("train", "--data", "d.yaml", "--vocab", vocab, "-o", "myenc", "--epochs", "2").code == 0
     assert load_checkpoint("myenc").trained_on.name == "unknown"
-    assert "does not say which encoder" in fails(2, "explain", "--model", "myenc", "The train was late.")
+    assert "does not name its encoder" in fails(2, "explain", "--model", "myenc", "The train was late.")
     assert all("probability" in word for word in flip("explain", "test.npy", "-m", "myenc").records[0]["keywords"])
 
 

@@ -137,7 +137,7 @@ def test_embeddings_with_their_sentences(flip: Flip, fails: Callable[..., str], 
     assert "short.txt has fewer sentences than the 5 rows" in err
     assert "--sentences needs one .npy" in fails(2, "explain", "u.txt", "--sentences", "u.txt")
     assert "--sentences needs one .npy" in fails(2, "explain", "a word " * 500, "--sentences", "u.txt")
-    assert "would be written over it" in fails(2, "explain", "u.txt", "--html", "u.txt")
+    assert "would overwrite it" in fails(2, "explain", "u.txt", "--html", "u.txt")
     assert "pairs" in fails(2, "explain", "u.txt", "--html", "o.html", "--against", "a cat")
 
 

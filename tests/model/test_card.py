@@ -13,7 +13,7 @@ from flip.model.card import CARD_FILE, model_card, write_card
 from flip.model.checkpoint import load_checkpoint
 
 
-def test_training_writes_a_card_with_what_it_measured(run_folder: Path) -> None:
+def test_training_writes_a_card_with_its_measurements(run_folder: Path) -> None:
     card = (run_folder / CARD_FILE).read_text(encoding="utf-8")
     config = load_checkpoint(run_folder).config
     front = yaml.safe_load(card.split("---")[1])
@@ -30,7 +30,7 @@ def test_training_writes_a_card_with_what_it_measured(run_folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_licence_of_the_text_is_said(here: Path, sentences: list[str], flip: Callable[..., Any]) -> None:
+def test_the_card_names_the_licence_of_the_text(here: Path, sentences: list[str], flip: Callable[..., Any]) -> None:
     (here / "sents.txt").write_text("\n".join(sentences[:300]))
     assert flip("train", "sents.txt", "-o", "run", "--epochs", 1, "--text-license", "CC0-1.0").code == 0
     card = (here / "run" / CARD_FILE).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Checkpoints: every published layout, what we write for other programs, and what is refused."""
+"""Checkpoints: every published layout, the files for other programs, and the files that are refused."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_float32_is_mapped_and_not_copied(tmp_path: Path, tensors: dict[str, np.
     assert load_model(tmp_path / "model.safetensors").output.any()
 
 
-def test_what_we_save_is_read_with_numpy_alone(tmp_path: Path, tensors: dict[str, np.ndarray]) -> None:
+def test_a_saved_model_is_read_with_numpy_alone(tmp_path: Path, tensors: dict[str, np.ndarray]) -> None:
     random = np.random.default_rng(3)
     vocabulary = Vocabulary(tuple(f"w{i:02}" for i in range(WORDS)))
     factorised = FactorizedLogLinear(tensors["E1"], tensors["E2"], tensors["b"][:, 0])
@@ -198,7 +198,7 @@ def test_the_encoder_is_inferred_from_the_name_of_a_folder_and_never_from_a_dime
     assert load_checkpoint(published(tmp_path / folder, tensors)).encoder == encoder
 
 
-def test_it_is_asked_for_only_when_something_has_to_be_embedded(
+def test_an_encoder_is_needed_only_to_embed_something(
     here: Path, tensors: dict[str, np.ndarray], flip: Callable[..., Any], fails: Callable[..., str]
 ) -> None:
     tensors["E2"] = tensors["E2"][:, :768].copy()
@@ -206,10 +206,10 @@ def test_it_is_asked_for_only_when_something_has_to_be_embedded(
     np.save(here / "u.npy", np.random.default_rng(0).normal(size=(2, 768)).astype(np.float32))
     assert flip("explain", "u.npy", "--model", "run").code == 0
     message = fails(2, "explain", "A sentence.", "--model", "run")
-    assert "run does not say which encoder" in message and "768-dimensional" in message and "--encoder" in message
+    assert "run does not name its encoder" in message and "768-dimensional" in message and "--encoder" in message
 
 
-def test_an_inferred_encoder_is_said(here: Path, tensors: dict[str, np.ndarray], flip: Callable[..., Any]) -> None:
+def test_an_inferred_encoder_is_reported(here: Path, tensors: dict[str, np.ndarray], flip: Callable[..., Any]) -> None:
     tensors["E2"] = tensors["E2"][:, :384].copy()
     published(here / "en-minilm", tensors)
     result = flip("explain", "A sentence.", "--model", "en-minilm", "--offline")
@@ -250,7 +250,7 @@ def test_a_vocabulary_in_another_order_is_refused(
     (here / "run" / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=r"rev\.json: not the words of run, or in another order") as raised:
         load_checkpoint("run", Path("rev.json"))
-    assert "leave it out" in str(raised.value.hint)
+    assert "leave this one out" in str(raised.value.hint)
     (here / "same.json").write_text(json.dumps(index))
     assert load_checkpoint("run", Path("same.json")).vocabulary.words == tuple(index)
     if hashed:
@@ -299,7 +299,7 @@ def test_tensors_that_do_not_belong_together(tmp_path: Path, tensors: dict[str, 
             load_checkpoint(published(tmp_path, content))
 
 
-def test_unknown_models_name_what_there_is() -> None:
+def test_an_unknown_model_lists_the_known_ones() -> None:
     with pytest.raises(UnavailableError) as raised:
         load_checkpoint("nothing")
     assert "minilm-en" in str(raised.value.hint)
@@ -342,7 +342,7 @@ def test_values_that_float16_loses_are_refused_before_anything_is_written(tmp_pa
 
 
 def test_a_folder_of_its_name_is_not_the_bundled_model(flip: Flip, fails: Callable[..., str], here: Path) -> None:
-    """Without --model no folder is asked; with it, what is meant has to be said."""
+    """Without --model a folder does not count; with it, the user has to choose."""
     bundled = load_checkpoint()
     other = replace(bundled, vocabulary=replace(bundled.vocabulary, words=bundled.vocabulary.words[::-1]))
     save_checkpoint(here / "minilm-en", other)
@@ -350,8 +350,8 @@ def test_a_folder_of_its_name_is_not_the_bundled_model(flip: Flip, fails: Callab
     assert {word["word"] for word in flip("explain", text, "--topn", 1).records[0]["keywords"]} == {"boston"}
     assert load_checkpoint().vocabulary == bundled.vocabulary
     err = fails(2, "explain", text, "--model", "minilm-en")
-    assert "'minilm-en' is a bundled model, and something here" in err
-    assert "./minilm-en is what is here; with no name given, the bundled minilm-en is taken" in err
+    assert "'minilm-en' is both a bundled model and a path here" in err
+    assert "write ./minilm-en for the path; without a name, the bundled minilm-en is taken" in err
     for name in ("./minilm-en", here / "minilm-en", "minilm-en/"):
         assert flip("explain", text, "--model", name).records[0]["keywords"][0]["word"] != "boston"
     assert load_checkpoint(Path("minilm-en")).vocabulary == other.vocabulary

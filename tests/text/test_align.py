@@ -65,7 +65,7 @@ def test_a_form_of_many_characters_is_cut_in_linear_time() -> None:
         ("3.5", ["35"]),
     ],
 )
-def test_what_signs_join_to_a_word_that_is_not_known_is_cut_at_them(text: str, words: list[str]) -> None:
+def test_an_unknown_word_of_parts_joined_by_signs_is_cut_at_them(text: str, words: list[str]) -> None:
     known = "late the bus train was early black white bold text open door example login wellknown well known yesterdays"
     pieces = Reader(Vocabulary(tuple(sorted(known.split())))).pieces(text)
     assert "".join(piece.text for piece in pieces) == text

@@ -29,7 +29,7 @@ def test_a_pair_never_spans_two_sentences() -> None:
     assert "bb bb" not in found.words
 
 
-def test_nothing_left_is_said() -> None:
+def test_an_empty_choice_is_reported() -> None:
     with pytest.raises(InputError, match="nothing occurs 20 times in 1 sentences"):
         build_concepts(["aa bb"], Tokenizer())
     with pytest.raises(InputError, match="no text"):

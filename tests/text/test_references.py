@@ -35,7 +35,7 @@ def test_so_does_a_tokenizer_that_lowers() -> None:
     assert ReferenceReader.of(Vocabulary(CASED.words)).same == [0, 1, 2, 0, 4, 1]
 
 
-def test_a_vocabulary_that_says_nothing_keeps_the_case_that_it_has(tmp_path: Path) -> None:
+def test_a_vocabulary_without_options_keeps_its_case(tmp_path: Path) -> None:
     for words, lowers in ((CASED.words, False), (("late", "paris"), True)):
         (tmp_path / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
         assert Vocabulary.load(tmp_path / "vocab.json").tokenizer.lowers is lowers
@@ -47,7 +47,7 @@ def test_a_vocabulary_that_says_nothing_keeps_the_case_that_it_has(tmp_path: Pat
 
 @given(st.lists(st.permutations(range(6)), min_size=4, max_size=4), st.integers(1, 6))
 def test_metrics_of_a_vocabulary_with_capitals_are_the_published_ones(rows: list[list[int]], topn: int) -> None:
-    """A few lines of what the published evaluator does: sets of lower-cased words on both sides."""
+    """Compare with the published evaluator in a few lines: sets of lower-cased words on both sides."""
     known = {word.lower() for word in CASED.words}
     accuracies, precisions, recalls, f1s = [], [], [], []
     for text, row in zip(TEXTS, rows, strict=True):

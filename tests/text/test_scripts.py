@@ -31,10 +31,10 @@ def test_most_letters_are_of_a_known_script(text: str) -> None:
     ("text", "name"),
     [("我今天很高兴。", "CJK"), ("Привет, мир", "CYRILLIC"), ("नमस्ते", "DEVANAGARI"), ("مرحبا بالعالم", "ARABIC")],
 )
-def test_a_sentence_in_a_script_without_a_word_in_the_model_is_said(text: str, name: str) -> None:
+def test_a_sentence_in_a_script_without_a_word_in_the_model_is_reported(text: str, name: str) -> None:
     (warning,) = Explainer(load_checkpoint()).text(text).warnings
     assert f"no word in {name} script" in warning
 
 
-def test_a_model_without_latin_words_says_so_of_english() -> None:
+def test_a_model_without_latin_words_reports_english() -> None:
     assert unknown_script("hello", frozenset({"CJK"})) == "LATIN"

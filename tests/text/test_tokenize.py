@@ -33,7 +33,7 @@ def has_no_marks(text: str) -> bool:
 # Marks are ours to keep; which unassigned characters are letters, two libraries need not agree on.
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=("M", "Cn", "Co"))).filter(has_no_marks))
 @example("0🄰 ⓐb")  # symbols to Python, letters to Unicode
-def test_latin_equals_the_published_pattern_where_there_are_no_marks(text: str) -> None:
+def test_latin_equals_the_published_pattern_on_text_without_marks(text: str) -> None:
     assert Tokenizer()(text) == re.findall(r"(?u)\b\w\w+\b", normalize(text))
 
 
@@ -63,7 +63,7 @@ def test_composed_and_decomposed_text_give_the_same_words_without_normalization_
     assert Tokenizer(normalize=False)(text) == ["Crème", "brûlée"]
 
 
-def test_whitespace_keeps_what_latin_drops() -> None:
+def test_whitespace_keeps_tokens_that_latin_drops() -> None:
     assert Tokenizer("whitespace")("A b-c हिन्दी") == ["a", "bc", "हिन्दी"]
 
 

@@ -44,12 +44,12 @@ def test_integers_count_sentences_and_decimals_are_shares_as_in_count_vectorizer
 
 
 @pytest.mark.parametrize("bound", [2.0, -1, -0.5, float("nan"), True, "x", "1.5", None])
-def test_what_bounds_no_frequency_is_refused(bound: object) -> None:
-    with pytest.raises(UsageError, match="bounds no frequency"):
+def test_a_bound_out_of_range_is_refused(bound: object) -> None:
+    with pytest.raises(UsageError, match="not a bound on a frequency"):
         build_vocabulary(["one two"], Tokenizer(), max_df=bound)  # type: ignore[arg-type]
 
 
-def test_a_vocabulary_of_clauses_says_what_to_do() -> None:
+def test_a_vocabulary_of_clauses_gives_advice() -> None:
     chinese = ["我今天很高兴。", "他昨天去了北京。"]
     assert "--tokenizer unicode" in (build_vocabulary(chinese, Tokenizer()).unsegmented or "")
     assert build_vocabulary(chinese, Tokenizer("unicode")).unsegmented is None
@@ -99,7 +99,7 @@ def test_text_is_read_once_and_lazily(sentences: list[str]) -> None:
 def test_nothing_to_build_from() -> None:
     with pytest.raises(InputError, match="no text"):
         build_vocabulary(["", ""], Tokenizer())
-    with pytest.raises(InputError, match="no word is left of 2 in 1 sentences"):
+    with pytest.raises(InputError, match="none of 2 words in 1 sentences is left"):
         build_vocabulary(["one two"], Tokenizer(), min_df=2)
 
 

@@ -94,7 +94,7 @@ def test_embeddings_are_conditioned_whatever_their_type() -> None:
 
 
 class _Watched:
-    """A matrix that tells which block was read, and by which thread."""
+    """A matrix that records the blocks read, and the threads that read them."""
 
     def __init__(self, u: np.ndarray) -> None:
         self.u, self.shape, self.dtype = u, u.shape, u.dtype
@@ -134,7 +134,7 @@ class _Failing(_Watched):
         return rows
 
 
-def test_what_fails_in_the_reading_thread_is_raised() -> None:
+def test_an_error_in_the_reading_thread_is_raised() -> None:
     u, lists = corpus()
     failing = _Failing(u)
     passing = made(failing, lists, shuffle=False, edges=batch_edges(N, 30)).of_pass(0)
@@ -146,7 +146,7 @@ def test_what_fails_in_the_reading_thread_is_raised() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_rows_kept_on_the_device_make_the_same_batches(monkeypatch: pytest.MonkeyPatch, dtype) -> None:
-    """As where a GPU has room for them; here the CPU stands for it."""
+    """A GPU keeps them if it has room; here the CPU stands in for the GPU."""
     u, lists = corpus()
     u = u.astype(dtype)
     whitening = fit_whitening([u], "whitened")
@@ -162,7 +162,7 @@ def test_rows_kept_on_the_device_make_the_same_batches(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("size", [1, 7, 12, 33, 70, 6000])
 @pytest.mark.parametrize("parts", [(70,), (50, 20), (3, 0, 67)])
-def test_published_batches_are_equal_and_of_one_dataset(parts: tuple[int, ...], size: int) -> None:
+def test_published_batches_are_equal_and_within_one_dataset(parts: tuple[int, ...], size: int) -> None:
     expected, offset = [], 0
     for n in parts:  # as the published sampler does
         if n:

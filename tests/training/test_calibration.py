@@ -59,7 +59,7 @@ def test_a_factorised_model_keeps_its_rank_and_the_zeros_of_a() -> None:
     assert not np.allclose(calibrated.B, factorised.B)
 
 
-def test_scores_that_point_the_wrong_way_keep_their_order_and_say_nothing() -> None:
+def test_scores_that_point_the_wrong_way_keep_their_order_and_hardly_change_a_probability() -> None:
     model, u, refs = true_model()
     wrong = LogLinear(-model.W, model.b)
     calibrated = calibrate(wrong, [u], refs)
@@ -70,7 +70,7 @@ def test_scores_that_point_the_wrong_way_keep_their_order_and_say_nothing() -> N
 
 @pytest.mark.parametrize("n", [2, 5, 20])
 def test_a_model_that_learned_its_sentences_by_heart_is_not_believed(n: int) -> None:
-    """As one of 40 sentences: sure of words that dev does not have, by scores that it never gave in the training."""
+    """Like a model of 40 sentences: sure of words that dev lacks, with scores unlike those of the training."""
     model, u, refs = true_model()
     rng = np.random.default_rng(1)
     by_heart = LogLinear(model.W + rng.normal(scale=20, size=model.W.shape).astype(np.float32), model.b + 3)
@@ -130,7 +130,7 @@ def test_function_words_are_ranked_last_unless_a_weight_is_given() -> None:
     assert evaluated["b"].scores.tolist() == [[3.0, 2.0, 9.0]]
 
 
-def test_the_language_is_told_by_the_most_frequent_words() -> None:
+def test_the_most_frequent_words_determine_the_language() -> None:
     english, german = ("and", "of", "the", "zebra"), ("das", "der", "und", "zebra")
     bags = bags_of_indices([[0, 1, 2], [0, 1, 2], [0, 1, 3]] * 4)
     padded = [tuple(sorted((*words, *(f"zz{i}" for i in range(36))))) for words in (english, german)]

@@ -44,9 +44,9 @@ def lines(run: Path) -> int:
 
 @pytest.mark.parametrize(("objective", "augment"), [("bernoulli", 1), ("multinomial", 0)])
 def test_two_processes_equal_one_with_the_same_global_batch(corpus: Path, objective: str, augment: int) -> None:
-    """Within 1e-3 of the largest entry: sums are taken in another order, which AdamW magnifies where they are near 0.
+    """Within 1e-3 of the largest entry: sums are taken in another order, which AdamW magnifies if they are near 0.
 
-    Both stop early, after the same pass, as all processes go by what the first one found on dev.
+    Both stop early, after the same pass, as all processes follow the scores of the first one on dev.
     """
     options = ("train", "s.txt", "--objective", objective, "--epochs", 40, "--patience", 2, *TRAINING)
     alone = finished(*FLIP, *options, f"one-{objective}", "--augment", augment, cwd=corpus)
@@ -85,7 +85,7 @@ def test_a_dead_process_ends_all_and_resume_goes_on(corpus: Path) -> None:
     assert [line["epoch"] for line in log(run)] == list(range(1, lines(run) + 1))
 
 
-def test_ctrl_c_ends_all_and_says_how_to_go_on(corpus: Path) -> None:
+def test_ctrl_c_ends_all_and_explains_how_to_continue(corpus: Path) -> None:
     run = corpus / "interrupted"
     with started(*torchrun(2), "train", "s.txt", *FOREVER, run, cwd=corpus) as process:
         wait_until(lambda: lines(run) > 1, process)
@@ -99,7 +99,7 @@ def test_ctrl_c_ends_all_and_says_how_to_go_on(corpus: Path) -> None:
     assert not list(run.glob(".*"))
 
 
-def test_what_is_wrong_is_said_once_by_the_first(corpus: Path) -> None:
+def test_the_first_process_alone_reports_an_error(corpus: Path) -> None:
     result = finished(*torchrun(2), "train", "no.txt", *TRAINING, "nothing", cwd=corpus)
     assert result.returncode != 0
     assert result.stderr.count("error: no.txt: no such file") == 1

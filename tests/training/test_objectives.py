@@ -10,7 +10,7 @@ from flip.training.objectives import OBJECTIVES, Gradients, Targets
 
 
 def dense_value(objective: str, H, A, b, X):
-    """One line of plain torch in float64 each: what the blocks must equal."""
+    """Return the value that the blocks must equal: one line of plain torch in float64 for each objective."""
     Z = H @ A.T + b
     if objective == "bernoulli":
         return (torch.nn.functional.softplus(Z) - (X > 0) * Z).sum()
@@ -101,7 +101,7 @@ class _WithoutFloat64(TorchDispatchMode):
 
 @pytest.mark.parametrize("objective", ["bernoulli", "multinomial"])
 def test_nothing_is_computed_in_float64(objective: str) -> None:
-    """Apple's GPU has none, and on others a block of Z in float64 would be twice as large as all else."""
+    """Apple's GPU does not support it, and on others a block of Z in float64 would be twice as large as all else."""
     H, A, b, X = torch.randn(37, 16), torch.randn(331, 16), torch.randn(331), torch.poisson(torch.full((37, 331), 0.03))
     rows, words = X.nonzero(as_tuple=True)
     grad = Gradients(torch.zeros_like(A), torch.zeros_like(b), torch.zeros_like(H))

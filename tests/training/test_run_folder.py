@@ -1,4 +1,4 @@
-"""Runs that are killed: real processes, and what they leave behind."""
+"""Runs that are killed: real processes, and the files that they leave behind."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(quickstart: Path, t
     assert not list(broken.glob(".*")), "what a killed process was writing is removed"
 
 
-def test_half_written_files_of_a_killed_process_are_no_run(tmp_path: Path) -> None:
+def test_half_written_files_of_a_killed_process_are_not_a_run(tmp_path: Path) -> None:
     (tmp_path / ".options.json.123.partial").write_text("{")
     (tmp_path / ".model.safetensors.folder.123.partial").mkdir()
     (tmp_path / ".model.safetensors.folder.123.partial" / ".tmp8sSEKJ").write_text("as safetensors calls them")
@@ -73,7 +73,7 @@ def test_half_written_files_of_a_killed_process_are_no_run(tmp_path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
-def test_what_others_have_begun_to_write_stays(tmp_path: Path) -> None:
+def test_partial_files_of_others_stay(tmp_path: Path) -> None:
     (tmp_path / ".train.npy.vectors.partial").write_text("paid for")
     with pytest.raises(InputError, match="not empty"), open_run(tmp_path):
         pass

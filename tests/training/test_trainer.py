@@ -87,7 +87,7 @@ def test_from_the_dimension_on_a_rank_changes_the_shape_and_not_the_model() -> N
     assert np.allclose(wide.model().scores(u), full.model().scores(u), atol=1e-2)
 
 
-def test_whitening_is_what_makes_it_learn_quickly() -> None:
+def test_whitening_speeds_up_learning() -> None:
     whitened, raw = trainer(), trainer(replace(CONFIG, inputs="raw"))
     finish(whitened)
     finish(raw)
@@ -191,7 +191,7 @@ def test_the_kept_model_is_calibrated_on_dev_and_learns_on_uncalibrated() -> Non
     assert np.allclose(raw.model().scores(u), calibrated.model().scores(u))
 
 
-def test_augmented_sentences_have_no_say_in_the_whitening() -> None:
+def test_augmented_sentences_do_not_affect_the_whitening() -> None:
     train, dev = data(400, 0)
     both = TrainingData((np.concatenate([train.views[0], 9 * train.views[0][:50]]),), joined(train.bags, 50), whole=400)
     plain, with_crops = Trainer(train, dev, WORDS, CONFIG), Trainer(both, dev, WORDS, CONFIG)
@@ -216,7 +216,7 @@ def test_the_paper_recipe_checks_every_third_pass() -> None:
     assert trained.dtype == torch.float32
 
 
-def test_until_the_first_check_the_run_holds_what_was_learned_last(tmp_path) -> None:
+def test_until_the_first_check_the_run_holds_the_last_model(tmp_path) -> None:
     trained, vocabulary = trainer(replace(PAPER, rank=D, epochs=9, batch_size=100)), words()
     initial = trained.model().b
     first = next(train_run(tmp_path, trained, vocabulary, CheckpointConfig()))
@@ -272,7 +272,7 @@ def test_the_rate_warms_up_and_falls() -> None:
 
 
 def test_plateau_lowers_the_rate_as_torch_does() -> None:
-    """What the published training calls: ReduceLROnPlateau(opt, mode="max", factor=0.5, patience=patience // 2)."""
+    """The published training calls ReduceLROnPlateau(opt, mode="max", factor=0.5, patience=patience // 2)."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=CONFIG.lr)
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=3)
     for epoch in trainer(replace(CONFIG, schedule="plateau", warm_up=0.0, epochs=60, patience=6)).fit():
@@ -296,7 +296,7 @@ def test_presence_makes_counts_equal() -> None:
     assert not np.array_equal(models["counts", "once"].b, models["counts", "thrice"].b)
 
 
-def test_what_was_kept_does_not_change_with_the_next_step() -> None:
+def test_the_kept_model_does_not_change_with_the_next_step() -> None:
     trained = trainer(replace(CONFIG, inputs="raw"))
     before = trained.model(), trained.best
     copies = [(kept.output.copy(), kept.b.copy()) for kept in before]
@@ -363,7 +363,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(tmp_path, rank: in
 
 
 @pytest.mark.parametrize("written", [0, 1])
-def test_no_line_of_the_log_is_lost_where_a_kill_falls_between_two_files(tmp_path, monkeypatch, written: int) -> None:
+def test_no_line_of_the_log_is_lost_if_a_kill_falls_between_two_files(tmp_path, monkeypatch, written: int) -> None:
     epochs = train_run(tmp_path, trainer(), words(), CheckpointConfig())
     assert [next(epochs).epoch, next(epochs).epoch] == [1, 2]
     files = []
@@ -389,7 +389,7 @@ def test_no_line_of_the_log_is_lost_where_a_kill_falls_between_two_files(tmp_pat
     assert [orjson.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4, 5, 6]
 
 
-def test_the_seconds_of_the_first_epoch_count_the_whitening_in(monkeypatch) -> None:
+def test_the_seconds_of_the_first_epoch_include_the_whitening(monkeypatch) -> None:
     def slow(*args, **options) -> Whitening:
         time.sleep(0.5)
         return fit_whitening(*args, **options)

@@ -20,8 +20,8 @@ def test_whitened_rows_have_mean_zero_and_unit_covariance() -> None:
     assert np.abs(np.cov(whitened.T) - np.eye(6)).max() < 5e-3
 
 
-def test_of_few_rows_small_directions_are_held_back() -> None:
-    """What is whitened on few rows must be nearly as large on others; without shrinkage it is 16 times as large."""
+def test_on_few_rows_small_directions_are_held_back() -> None:
+    """Whitening fitted on few rows keeps other rows nearly as large; without shrinkage they are 16 times as large."""
     rng = np.random.default_rng(0)
     few, others = rng.normal(size=(2, 110, 100)).astype(np.float32)
     assert 0.5 < fit_whitening([few]).apply(others).var() < 3
@@ -65,7 +65,7 @@ def test_folding_gives_the_same_scores_on_raw_embeddings() -> None:
     assert np.allclose(LogLinear(W, full_b).scores(u), expected, atol=2e-3)
 
 
-def test_only_the_first_rows_have_a_say() -> None:
+def test_only_the_first_rows_count() -> None:
     rng = np.random.default_rng(3)
     u = np.concatenate([rng.normal(2, 3, size=(500, 4)), rng.normal(-9, 1, size=(300, 4))]).astype(np.float32)
     part, whole = fit_whitening([u[:500]]), fit_whitening([u], rows=500)

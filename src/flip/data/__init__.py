@@ -1,1 +1,1 @@
-"""Sentences to learn from and to measure on: corpora, splits, further sentences, and the manifest of all."""
+"""Prepare sentences to learn from and to measure on: corpora, splits, augmentation, and their manifest."""

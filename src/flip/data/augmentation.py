@@ -1,10 +1,9 @@
-"""Further sentences to embed and learn from, made of the training sentences themselves.
+"""Make further sentences from the training sentences, to embed and learn from.
 
-An encoder can be asked about any text, so a corpus of n sentences need not give n examples. A word that occurs in few
-sentences is learned from its company in them; what parts it from that company are shorter runs of the same sentences,
-the word alone, and the word among others. Random cropping is known from contrastive training of encoders (Izacard et
-al. 2022, arXiv:2112.09118), random words in place of others from machine translation (Wang et al. 2018,
-arXiv:1808.07512).
+An encoder reads any text, so a corpus of n sentences can give more than n examples. A word in few sentences is confused
+with its company in them; shorter runs of these sentences, the word alone, and the word among others separate the two.
+Random cropping is known from contrastive training of encoders (Izacard et al. 2022, arXiv:2112.09118), random words in
+place of others from machine translation (Wang et al. 2018, arXiv:1808.07512).
 """
 
 from __future__ import annotations
@@ -16,26 +15,26 @@ import numpy as np
 from flip.text.tokenize import unicode_words
 from flip.text.vocabulary import taught_words
 
-_PLACES_OF_TAUGHT = 4  # times as many places in other sentences as a word has that the corpus knows
+_PLACES_OF_TAUGHT = 4  # places in other sentences, for each place of a word that the corpus knows
 
 
 def augment(sentences: Sequence[str], times: int, seed: int, teach: Sequence[str] = ()) -> list[str]:
-    """Random crops of the sentences, then their distinct words alone, then these in the places of other words.
+    """Return random crops of the sentences, then their distinct words alone, then these in the places of other words.
 
-    Words are bounded as in UAX #29, which needs no spaces; what stands between the words of a crop is kept. A sentence
-    of one word is not cropped, and gives no place.
+    Words are bounded as in UAX #29, which needs no spaces; a crop keeps the text between its words. A sentence of one
+    word is not cropped, and gives no place.
 
     Args:
         sentences: to crop.
         times: crops of each sentence, of 1 to n - 1 of its n words. Short crops are more frequent (the smaller of two
             uniform lengths) and teach more. Each word, in lower case, comes once alone, so many times in the place of
             a random word of a random sentence, and as often in a crop of two words or more. 0 gives nothing.
-        seed: of all that is random.
-        teach: words to be learned though the sentences have few of them or none, as they are written. Each comes once
-            alone too, and four times as often in other places, in sentences and in crops.
+        seed: of all random choices.
+        teach: words to learn even if the sentences have few of them or none, as they are written. Each comes once alone
+            too, and four times as often in other places, in sentences and in crops.
 
     Raises:
-        InputError: too much is to be taught, see `flip.text.vocabulary.taught_words`.
+        InputError: `teach` is too long, see `flip.text.vocabulary.taught_words`.
 
     >>> augment(["Trains run late."], 1, seed=1)
     ['late', 'late', 'run', 'trains', 'Trains run late.', 'run run late.', 'trains run late.']

@@ -1,4 +1,4 @@
-"""Corpora as they are published, read into aligned texts: Common Voice, Europarl, Samanantar, plain text."""
+"""Read published corpora into aligned texts: Common Voice, Europarl, Samanantar, plain text."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from flip.inputs.sources import lines_of
 from flip.inputs.tables import EmptyTableError
 
 PARTS = ("train", "dev", "test")
-TEXT = "text"  # id of a text that is the only one
+TEXT = "text"  # id of the only text of a corpus
 
 
 @dataclass(frozen=True)
 class Part:
     """Aligned sentences: text id -> lines, all of the same number.
 
-    dropped: rows with a blank side.  recordings: of the sentences, one for each, where there are any.
+    dropped: rows with a blank side.  recordings: one for each sentence, or none.
     """
 
     texts: dict[str, list[str]]
@@ -33,14 +33,14 @@ class Part:
 
 
 def read_release(folder: Path, clips: Path | None = None) -> dict[str, Part]:
-    """A Common Voice release: a folder with train.tsv, dev.tsv and test.tsv, split as published.
+    """Read a Common Voice release: a folder with train.tsv, dev.tsv and test.tsv, split as published.
 
     Args:
         folder: with the three files.
-        clips: folder of the recordings, where they are wanted beside the sentences.
+        clips: folder of the recordings, to read them too.
 
     Raises:
-        InputError: a file or the folder of the recordings is missing, or a line is not of the release's form.
+        InputError: a file or the folder of the recordings is missing, or a line does not have the release's form.
     """
     parts = {}
     for part in PARTS:
@@ -60,9 +60,9 @@ def read_release(folder: Path, clips: Path | None = None) -> dict[str, Part]:
 
 
 def read_aligned(inputs: Sequence[str], split: str, seed: int) -> dict[str, Part]:
-    """Two aligned files (line i of one translates line i of the other), or one TSV with both, split with a seed.
+    """Read two aligned files (line i of one translates line i of the other), or one TSV with both; split with a seed.
 
-    The texts are called after the languages in the files' names: `europarl-v7.de-en.de`, `de-en.tsv`. A TSV has two
+    The languages in the files' names become the ids of the texts: `europarl-v7.de-en.de`, `de-en.tsv`. A TSV has two
     columns and no header, or a header that names `src` and `tgt`.
 
     Args:
@@ -71,8 +71,8 @@ def read_aligned(inputs: Sequence[str], split: str, seed: int) -> dict[str, Part
         seed: of the split. Pairs that share a sentence on either side stay together.
 
     Raises:
-        UsageError: other than one or two inputs, or both of the same name.
-        InputError: the files have not the same number of lines, or a line of the TSV not the same number of columns.
+        UsageError: not one or two inputs, or both have the same name.
+        InputError: the files differ in their number of lines, or the lines of the TSV in their number of columns.
     """
     if len(inputs) == 2:
         ids = [Path(unpacked_name(name)).suffix.removeprefix(".") or Path(name).name for name in inputs]
@@ -82,7 +82,7 @@ def read_aligned(inputs: Sequence[str], split: str, seed: int) -> dict[str, Part
     elif len(inputs) == 1:
         ids, rows = _tsv_ids(Path(inputs[0])), _tsv_pairs(Path(inputs[0]))
     else:
-        raise UsageError(f"{len(inputs)} inputs are no pair", "two aligned files, or one TSV with two columns")
+        raise UsageError(f"{len(inputs)} inputs are not a pair", "give two aligned files, or one TSV with two columns")
     if ids[0] == ids[1]:
         raise UsageError(
             f"both texts are called {ids[0]!r}", "name the files after their languages: corpus.en, corpus.de"
@@ -102,10 +102,10 @@ def read_plain(
 
 
 def augmented(part: Part, times: int, seed: int, teach: Sequence[str] = ()) -> Part:
-    """Further sentences made of those of a part with one text, see `flip.data.augmentation`.
+    """Return further sentences, made of those of a part with one text, see `flip.data.augmentation`.
 
     Raises:
-        UsageError: the part has several texts, whose crops would not be translations of each other, or recordings.
+        UsageError: the part has recordings, or several texts, whose crops would not be translations of each other.
     """
     if len(part.texts) > 1 or part.recordings:
         raise UsageError("--augment needs a corpus of one text", "aligned texts and recordings cannot be cropped alike")
@@ -142,14 +142,14 @@ def _lines_of_two(inputs: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _cells(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """(where, cells) of each line of a TSV that is not blank; no quoting, as these corpora have none."""
+    """Yield (place, cells) of each line of a TSV that is not blank; no quoting, as these corpora have none."""
     for where, line in lines_of(path):
         if line.strip():
             yield where, [cell.strip() for cell in line.rstrip("\r\n").split("\t")]
 
 
 def _tsv_ids(path: Path) -> list[str]:
-    """`europarl-v10.de-en.tsv` -> de, en."""
+    """Return the languages in a name: `europarl-v10.de-en.tsv` -> de, en; else src, tgt."""
     named = re.search(r"(?:^|[^A-Za-z])([a-z]{2,3})[-_]([a-z]{2,3})$", Path(unpacked_name(path.name)).stem)
     return list(named.groups()) if named else ["src", "tgt"]
 

@@ -1,4 +1,4 @@
-"""`datasets.yaml`, the published manifest: names, and for each the embeddings and texts that belong together."""
+"""Read and write `datasets.yaml`, the published manifest: names, each with aligned embeddings and texts."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class EmbeddingFile:
     file: Path
     modality: str = "text"
     language: str | None = None
-    rows: Rows | None = field(default=None, compare=False)  # those of the file that are used; None is all
-    following: EmbeddingFile | None = None  # of the next dataset, where several are joined
+    rows: Rows | None = field(default=None, compare=False)  # rows of the file to use; None is all
+    following: EmbeddingFile | None = None  # of the next dataset, if several are joined
 
     def open(self) -> NDArray[np.floating[Any]]:
-        """Memory-maps the rows, shape (n, d).
+        """Memory-map the rows, shape (n, d).
 
         Raises:
-            InputError: a file cannot be read, or two that are joined have other dimensions.
+            InputError: a file cannot be read, or joined files differ in dimension.
         """
         files = self._files()
         parts = [(open_embeddings(one.file), one.rows) for one in files]
@@ -61,12 +61,12 @@ class EmbeddingFile:
 
     @property
     def source(self) -> EmbeddingInfo:
-        """What the `.json` beside the `.npy` says; empty where there is none."""
+        """Content of the `.json` beside the `.npy`; empty if it is missing."""
         return EmbeddingInfo.read(self.file)
 
     @property
     def sources(self) -> list[EmbeddingInfo]:
-        """The same of each file, where several datasets are joined."""
+        """The same for each of the joined files."""
         return [one.source for one in self._files()]
 
 
@@ -81,19 +81,19 @@ class TextFile:
     following: TextFile | None = None
 
     def read(self) -> list[str]:
-        """The lines that are used."""
+        """Return the lines to use."""
         lines = read_sentences(self.file)
         used = lines if self.rows is None else [lines[i] for i in self.rows if i < len(lines)]
         return used + (self.following.read() if self.following else [])
 
     def number(self, i: int) -> int:
-        """Number, from 0, of the i-th used line in its file; where several files are joined, i itself."""
+        """Return the number, from 0, of the i-th used line in its file; i itself if several files are joined."""
         return i if self.rows is None or self.following else int(self.rows[i])
 
 
 @dataclass(frozen=True)
 class SimilarityFile:
-    """A `.npy` of one similarity for each row: that of two embeddings of the same sentence."""
+    """A `.npy` with one similarity for each row, between two embeddings of the same sentence."""
 
     file: Path
     pair: tuple[str, ...]
@@ -110,10 +110,10 @@ class Dataset:
     dissimilar: int = field(default=0, compare=False)  # rows that `above` left out
 
     def text(self, text_id: str | None = None) -> TextFile:
-        """The text called `text_id`, or the only one there is.
+        """Return the text called `text_id`, or the only one.
 
         Raises:
-            InputError: no such text, or several and none named.
+            InputError: no such text, or `text_id` is None and there are several.
         """
         known = ", ".join(text.id for text in self.texts) or "none"
         if text_id is None and len(self.texts) == 1:
@@ -125,10 +125,10 @@ class Dataset:
         raise InputError(f"dataset {self.name!r} has {asked} (it has: {known})", "choose one with --text")
 
     def sentences(self, text_id: str | None = None) -> list[str]:
-        """Lines of a text, checked to be as many as the rows of every embedding file.
+        """Return the lines of a text, as many as the rows of every embedding file.
 
         Raises:
-            InputError: the counts differ, with both in the message.
+            InputError: the counts differ; the message has both.
         """
         text = self.text(text_id)
         lines = text.read()
@@ -142,14 +142,14 @@ class Dataset:
 
     @property
     def parts(self) -> tuple[int, ...]:
-        """Rows of each of the datasets that are joined in it."""
+        """Number of rows of each of the joined datasets."""
         return self.embeddings[0].parts
 
     def with_embeddings(self, ids: Sequence[str]) -> Dataset:
-        """Only these embeddings, in this order.
+        """Return the dataset with only these embeddings, in this order.
 
         Raises:
-            InputError: there is no such embedding.
+            InputError: the dataset lacks one of them.
         """
         known = {embedding.id: embedding for embedding in self.embeddings}
         if missing := [name for name in ids if name not in known]:
@@ -157,9 +157,9 @@ class Dataset:
         return replace(self, embeddings=tuple(known[name] for name in ids))
 
     def above(self, threshold: float) -> Dataset:
-        """Only the rows whose similarity is above the threshold, as the published training selects them.
+        """Return only the rows with a similarity above the threshold, as the published training selects them.
 
-        The similarities are those of the dataset's embeddings where there are two, else the first of the manifest.
+        If the dataset has two embeddings, the similarity is theirs, else the first of the manifest.
 
         Raises:
             InputError: the manifest has no such similarities, or not one for each row; or no row is left.
@@ -189,7 +189,7 @@ class Dataset:
         )
 
     def similar(self) -> Dataset:
-        """The rows whose similarity is above 0, as the published evaluation takes them; all where there is none."""
+        """Return only the rows with a similarity above 0, as in the published evaluation; all without similarities."""
         return self.above(0.0) if self._similarities() else self
 
     def _similarities(self) -> list[SimilarityFile]:
@@ -198,10 +198,10 @@ class Dataset:
 
 
 def load_manifest(path: Path) -> dict[str, Dataset]:
-    """Reads a manifest; files are looked up from the working directory, then from the manifest's folder.
+    """Read a manifest; look for files in its folder, then in the working directory.
 
     Raises:
-        InputError: not YAML, or not of the schema in DESIGN's section on files.
+        InputError: not YAML, or not of the schema in `flip.data.manifest_schema`.
     """
     tree = read_yaml(path)
     if not isinstance(tree, dict) or not tree:
@@ -217,12 +217,12 @@ def load_dataset(
     sim_threshold: float | None = None,
     similar: bool = False,
 ) -> Dataset:
-    """A dataset of a manifest, or several under one name.
+    """Return a dataset of a manifest, or several as one.
 
     Args:
         manifest: datasets.yaml.
-        name: which; several, separated by commas, follow each other.
-        embeddings: the ids of those that are used, in this order; None is all.
+        name: of the dataset; several names are separated by commas, and their rows follow each other.
+        embeddings: ids of the embeddings to use, in this order; None is all.
         sim_threshold: see `Dataset.above`; None is all rows.
         similar: without a threshold, see `Dataset.similar`.
 
@@ -243,23 +243,23 @@ def load_dataset(
 
 
 def require_same_dimension(files: Sequence[tuple[Path, NDArray[np.floating[Any]]]]) -> None:
-    """Raises an InputError where embeddings that are used together have other dimensions than the first."""
+    """Raise an InputError if embeddings that are used together differ in dimension from the first."""
     for path, matrix in files[1:]:
         if matrix.shape[1] != files[0][1].shape[1]:
             raise InputError(
                 f"{path} has {matrix.shape[1]} dimensions, {files[0][0]} has {files[0][1].shape[1]}",
-                "what is used together must be made by the same encoder",
+                "files that are used together must come from the same encoder",
             )
 
 
 def _joined(name: str, parts: list[Dataset]) -> Dataset:
-    """Datasets with the same embeddings and texts, one after the other."""
+    """Join datasets with the same embeddings and texts, one after the other."""
     joined = parts[-1]
     for part in reversed(parts[:-1]):
         for ours, theirs in ((part.embeddings, joined.embeddings), (part.texts, joined.texts)):
             if [item.id for item in ours] != [item.id for item in theirs]:
                 raise InputError(
-                    f"datasets {part.name!r} and {joined.name!r} have other embeddings or texts",
+                    f"datasets {part.name!r} and {joined.name!r} differ in the ids of their embeddings or texts",
                     "datasets that are used together need the same ids in the same order",
                 )
         joined = Dataset(
@@ -272,9 +272,9 @@ def _joined(name: str, parts: list[Dataset]) -> Dataset:
 
 
 def write_manifest(path: Path, datasets: dict[str, Dataset], *, header: str = "") -> None:
-    """Writes a manifest with paths relative to it, below a header of comments.
+    """Write a manifest with paths relative to it, below a header of comments.
 
-    Every entry has a language, which the published training needs: `und` where it is not known.
+    Every entry has a language, which the published training needs: `und` if it is unknown.
     """
     import yaml
 
@@ -298,7 +298,7 @@ def write_manifest(path: Path, datasets: dict[str, Dataset], *, header: str = ""
 
 def _dataset(name: str, entry: Entry, manifest: Path) -> Dataset:
     def located(file: str) -> Path:
-        """Beside the manifest; or in the working directory, as published programs look, where it is there alone."""
+        """Return the path beside the manifest, or the one in the working directory if only that exists."""
         beside = manifest.parent / file
         return Path(file) if Path(file).exists() and not beside.exists() else beside
 

@@ -1,4 +1,4 @@
-"""What `datasets.yaml` may hold; fields of other programs are let be."""
+"""Check the schema of `datasets.yaml`; ignore fields of other programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Named(_Strict):
 
 
 class Similarity(_Strict):
-    """A file of similarities, and the ids of the two embeddings that they are of."""
+    """A file of similarities, and the ids of the two embeddings that they compare."""
 
     file: str
     pair: list[Id] | None = None
@@ -41,7 +41,7 @@ class Entry(_Strict):
     sim_scores: list[Similarity] | None = None
 
 
-_SAID = {
+_MESSAGES = {
     "model_type": "must be an object",
     "list_type": "must be a list",
     "string_type": "must be text: put it in quotes",
@@ -51,18 +51,18 @@ _SCHEMA = TypeAdapter(dict[Id, Entry])
 
 
 def parsed(tree: Any, manifest: Path) -> dict[str, Entry]:
-    """The datasets by name.
+    """Return the datasets by name.
 
     Raises:
-        InputError: it is not of this schema; says where.
+        InputError: the manifest does not follow the schema; the message names the field.
     """
     try:
         return _SCHEMA.validate_python(tree)
     except ValidationError as error:
         first = error.errors()[0]
         name, *fields = (str(part) for part in first["loc"])
-        what = "the name" if fields == ["[key]"] else ".".join(fields) or "it"
+        place = "the name" if fields == ["[key]"] else ".".join(fields) or "it"
         raise InputError(
-            f"{manifest}: dataset {name!r}: {what} {_SAID.get(first['type'], first['msg'])}",
+            f"{manifest}: dataset {name!r}: {place} {_MESSAGES.get(first['type'], first['msg'])}",
             "for example `test: {embeddings: [{id: en, file: test.npy}], texts: [{id: en, file: test.txt}]}`",
         ) from error

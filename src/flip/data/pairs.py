@@ -1,4 +1,4 @@
-"""Pairs of embedding files: the same rows in both, and how near they are (`sim_scores` of a dataset)."""
+"""Keep the same rows in a pair of embedding files, and write their similarities (`sim_scores` of a dataset)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _ROWS = 65_536
 
 
 def keep_common_rows(paths: Sequence[Path]) -> int:
-    """Drops from embedding files of aligned inputs each row whose input failed in another of them.
+    """Drop from embedding files of aligned inputs each row whose input failed in another file.
 
     Returns:
-        How many inputs have no row, in none of the files.
+        The number of inputs without a row.
 
     Raises:
-        InputError: no row is left, or a description does not tell which inputs have one.
+        InputError: no row is left, or a description does not list the inputs that failed.
     """
     with ExitStack() as locks:
         for path in paths:
@@ -33,7 +33,7 @@ def keep_common_rows(paths: Sequence[Path]) -> int:
             finish_dropping(path)
         about = {path: EmbeddingInfo.read(path) for path in paths}
         if damaged := [embeddings_json(path) for path, one in about.items() if not one.is_whole]:
-            raise InputError(f"{damaged[0]} does not tell which inputs have a row", "make it with `flip embed`")
+            raise InputError(f"{damaged[0]} does not tell which inputs have a row", "make it again with `flip embed`")
         failed = {item.input: item for one in about.values() for item in one.failed}
         for path, one in about.items():
             own = {item.input: item for item in one.failed}
@@ -52,16 +52,16 @@ def keep_common_rows(paths: Sequence[Path]) -> int:
 
 
 def finish_dropping(path: Path) -> None:
-    """Drops the rows that the description marks as dropped, where an earlier run was killed before it did.
+    """Drop the rows that the description marks as dropped, if an earlier run was killed before it did so.
 
-    Each file is replaced as a whole, and tells by its length whether that was done: killed at any moment, the next run
-    does the rest.
+    Each file is replaced as a whole, and its length shows whether that was done: after a kill at any moment, the next
+    run does the rest.
     """
     about = EmbeddingInfo.read(path) if path.exists() else EmbeddingInfo()
     if not about.dropping or about.rows is None:
         return
     before, found = about.rows + len(about.dropping), len(open_embeddings(path))
-    # What cannot be of these vectors stays, and is no description of theirs.
+    # A description that does not fit these vectors belongs to other ones: leave both as they are.
     if found not in (before, about.rows) or len(rows := np.setdiff1d(np.arange(before), about.dropping)) != about.rows:
         return
     if found == before:
@@ -75,10 +75,10 @@ def finish_dropping(path: Path) -> None:
 
 
 def write_similarities(first: Path, second: Path, output: Path) -> float:
-    """Writes the cosine of row i of `first` and row i of `second`, float32 of shape (n,); returns their mean.
+    """Write the cosine of row i of `first` and row i of `second`, float32 of shape (n,); return their mean.
 
     Raises:
-        InputError: the files have other numbers of rows or dimensions.
+        InputError: the files differ in shape.
     """
     a, b = open_embeddings(first), open_embeddings(second)
     if a.shape != b.shape:

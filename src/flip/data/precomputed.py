@@ -1,4 +1,4 @@
-"""Vectors and their sentences, one file each, to the parts of a data set."""
+"""Split vectors and their sentences, one file each, into the parts of a data set."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from flip.inputs.embedding_files import copy_rows, finite_rows, open_embeddings,
 from flip.inputs.records import read_lines, require_in_order
 from flip.locks import held
 
-GIVEN = "given"  # id of embeddings that do not say which encoder made them
+GIVEN = "given"  # id of embeddings of an unknown encoder
 
 
 def split_vectors(
     vectors: Path, sentences: Sequence[str], folder: Path, split: str, seed: int
 ) -> tuple[dict[str, Dataset], int]:
-    """Writes train, dev and test of a `.npy` and of its sentences into `folder`, with a manifest.
+    """Split a `.npy` and its sentences into train, dev and test in `folder`, with a manifest.
 
     Args:
-        vectors: (n, d), row i of sentence i.
+        vectors: (n, d), row i belongs to sentence i.
         sentences: n of them; rows of blank ones, or with NaN, are left out.
         folder: for the parts.
         split, seed: see `split_rows`.
 
     Returns:
-        The datasets by name, and how many rows were left out.
+        The datasets by name, and the number of rows left out.
 
     Raises:
-        InputError: not as many rows as sentences, or too few to split.
+        InputError: the numbers of rows and sentences differ, or there are too few to split.
     """
     view = open_embeddings(vectors)
     if len(view) != len(sentences):

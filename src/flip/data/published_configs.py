@@ -1,6 +1,6 @@
-"""The configuration files of the published code: `train_lolm.yaml`, `vocab_en.yaml` and `vocab_config.yaml`.
+"""Read the configuration files of the published code: `train_lolm.yaml`, `vocab_en.yaml` and `vocab_config.yaml`.
 
-Each key is mapped to a setting of ours, or stands for what `--recipe paper` does anyway, or is named as ignored.
+Each key maps to a setting of ours, or agrees with `--recipe paper`, or is reported as ignored.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _TRAIN = {
     "training.learning_rate": "lr",
     "training.patience": "patience",
 }
-# Keys whose usual value is what the recipe does; another one is not supported, and said to be ignored.
+# Keys whose usual value agrees with the recipe; any other value is not supported, and reported as ignored.
 _RECIPE: dict[str, Any] = {
     "compute.copy_to_tmp": False,
     "compute.tmp_dir": None,
@@ -64,28 +64,29 @@ _VOCAB = {
 
 @dataclass(frozen=True)
 class PublishedConfig:
-    """shared, own: our settings, as `load_settings` takes them.  ignored: keys with no effect here, by their paths."""
+    """Our settings, of all commands (shared) and of one (own).  ignored: paths of the keys without effect here."""
 
     shared: dict[str, Any]
     own: dict[str, Any]
     ignored: tuple[str, ...]
 
     def under(self, flags: Mapping[str, Any]) -> dict[str, Any]:
-        """Our settings, with the flags that were given on top."""
+        """Return our settings, overridden by the given flags."""
         return self.own | {key: value for key, value in flags.items() if value is not None and value != []}
 
 
 def read_train_config(path: Path) -> PublishedConfig:
-    """Reads `train_lolm.yaml`: the paper's recipe, with its values.
+    """Read `train_lolm.yaml`: the paper's recipe, with its values.
 
     Raises:
-        InputError: not YAML, not such a configuration, or a value of another type.
+        InputError: not YAML, not such a configuration, or a value has another type.
     """
     tree = _mapping(path)
     for section in ("experiment", "data", "model", "training"):
         if not isinstance(tree.get(section), dict):
             raise InputError(f"{path}: no section {section!r}", "expected a train_lolm.yaml of the published code")
     flat = dict(_flatten(tree))
+    given = dict(flat)
     own: dict[str, Any] = {"recipe": "paper"}
     shared: dict[str, Any] = {}
 
@@ -116,14 +117,14 @@ def read_train_config(path: Path) -> PublishedConfig:
         own["precision"] = "float32" if half in _NO else "bfloat16"
     for key in ("embedding_pair", "target_text", "sim_threshold"):
         # One selection serves both parts.
-        if flat.get(f"data.validation.{key}") == _dig(tree, f"data.train.{key}"):
+        if given.get(f"data.validation.{key}") == given.get(f"data.train.{key}"):
             take(f"data.validation.{key}")
     ignored = [key for key, value in flat.items() if key not in _RECIPE or value != _RECIPE[key]]
     return PublishedConfig(shared, {k: v for k, v in own.items() if v is not None}, tuple(sorted(ignored)))
 
 
 def read_vocab_config(path: Path) -> PublishedConfig:
-    """Reads `vocab_en.yaml`.
+    """Read `vocab_en.yaml`.
 
     Raises:
         InputError: not YAML, or not such a configuration.
@@ -149,13 +150,13 @@ def read_vocab_config(path: Path) -> PublishedConfig:
 
 
 def load_vocabulary(path: Path) -> Vocabulary:
-    """Loads a vocabulary by its file, or by the `vocab_config.yaml` that the published code writes beside it.
+    """Load a vocabulary by its file, or by the `vocab_config.yaml` that the published code writes beside it.
 
-    The vocabulary of a `vocab_config.yaml` is `vocab.json`, or the only `vocab_*.json`, of its folder; how text is cut
-    is what `vocab.options.json` there says, or else the configuration.
+    The vocabulary of a `vocab_config.yaml` is `vocab.json`, or the only `vocab_*.json`, of its folder. The tokenizer
+    comes from `vocab.options.json` there, or else from the configuration.
 
     Raises:
-        InputError: there is no vocabulary, or there are several.
+        InputError: the folder holds no vocabulary, or several.
     """
     if path.suffix not in _SUFFIXES:
         return Vocabulary.load(path)
@@ -172,7 +173,7 @@ def load_vocabulary(path: Path) -> Vocabulary:
 
 
 def _weigh_first(path: Path, own: dict[str, Any]) -> None:
-    """The published alpha is the weight of the target text's own embedding, ours that of the first of the pair."""
+    """Convert alpha: the published one weights the target text's own embedding, ours the first of the pair."""
     pair, target = own.get("embedding_pair"), own.get("text")
     if not isinstance(pair, list) or len(pair) != 2 or target not in pair:
         raise InputError(f"{path}: data.train.target_text {target!r} is not one of embedding_pair {pair!r}")
@@ -209,10 +210,6 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def _dig(tree: Any, key: str) -> Any:
-    return dict(_flatten(tree)).get(key)
 
 
 def _names(datasets: Any) -> str | None:

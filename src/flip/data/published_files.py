@@ -1,4 +1,4 @@
-"""The data published with the paper (BUT-FIT/FLiP-data) have no manifest: it is made from the file names.
+"""Make a manifest from file names, for the data published with the paper (BUT-FIT/FLiP-data), which have none.
 
 `train_text_embs.npy`, `train_speech_embs.npy`, `train_sim_scores.npy` and `train_transcript.txt` are a dataset.
 """
@@ -16,11 +16,11 @@ _TEXT, _SPEECH = "text", "speech"
 
 
 def describe_published(folder: Path, language: str | None = None) -> dict[str, Dataset]:
-    """The datasets of a folder by name: `train`, or `FOLDER_train` where several of its folders have one.
+    """Return the datasets of a folder by name: `train`, or `FOLDER_train` if several of its folders have one.
 
     Args:
         folder: with the files, at any depth.
-        language: of all of them, where no folder has its name; None is unknown.
+        language: of files in no folder that is named by a language; None is unknown.
     """
     parts: dict[str, list[Path]] = defaultdict(list)
     for text in sorted(folder.rglob("*_transcript.txt")):
@@ -35,14 +35,14 @@ def describe_published(folder: Path, language: str | None = None) -> dict[str, D
 
 
 def complete_manifest(folder: Path, pulled: Sequence[str], language: str | None = None) -> dict[str, Dataset]:
-    """Writes `datasets.yaml` into a folder of such files where none came with them; a user's own stays as it is.
+    """Write `datasets.yaml` into a folder of such files, unless one came with them or the user has written one.
 
     Args:
         folder, language: as for `describe_published`.
-        pulled: the names of what came.
+        pulled: names of the downloaded files.
 
     Returns:
-        The datasets that it names; none where nothing was written.
+        The datasets that it names; none if nothing was written.
     """
     path = folder / MANIFEST
     if any(PurePosixPath(name).name == MANIFEST for name in pulled):
@@ -56,7 +56,7 @@ def complete_manifest(folder: Path, pulled: Sequence[str], language: str | None 
 
 
 def _dataset(name: str, place: Path, part: str, language: str | None) -> Dataset | None:
-    """None where no embeddings lie beside the transcript."""
+    """Return a dataset, or None if no embeddings lie beside the transcript."""
     ending = f"_{language}" if language else ""
     embeddings = tuple(
         EmbeddingFile(f"{kind}{ending}", path, kind, language)
@@ -71,5 +71,5 @@ def _dataset(name: str, place: Path, part: str, language: str | None) -> Dataset
 
 
 def _named(place: Path) -> str | None:
-    """The language that one of the folders is named by: two letters."""
+    """Return the language that names one of the folders, two letters, or None."""
     return next((name for name in place.parts if len(name) == 2 and name.isalpha()), None)

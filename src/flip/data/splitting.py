@@ -1,4 +1,4 @@
-"""Seeded splits of a corpus, with equal sentences always on one side."""
+"""Split a corpus with a seed, with equal sentences always on one side."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _HINT = "three parts: fractions that sum to 1, such as 0.9,0.05,0.05, or counts 
 
 
 def split_sizes(spec: str, n: int) -> tuple[int, int]:
-    """Sentences in dev and test for `TRAIN,DEV,TEST`, fractions or (with `rest` for train) counts.
+    """Return the numbers of dev and test sentences for `TRAIN,DEV,TEST`: fractions, or counts after `rest`.
 
     Raises:
-        UsageError: not of that form, or nothing would be left to train on.
+        UsageError: not of that form, or a part would be empty.
     """
     parts = [part.strip() for part in spec.split(",")]
     if len(parts) != 3:
@@ -39,14 +39,14 @@ def split_sizes(spec: str, n: int) -> tuple[int, int]:
 
 
 def split_rows(texts: Sequence[tuple[str, ...]], spec: str, seed: int) -> dict[str, list[int]]:
-    """Splits rows of one sentence, or of aligned sentences, into `train`, `dev` and `test`: row numbers, ascending.
+    """Split rows of one sentence, or of aligned sentences, into `train`, `dev` and `test`: row numbers, ascending.
 
-    Rows of which any sentence is equal after normalisation stay together: dev and test are filled in random order with
-    those that fit, so that they have the asked size wherever that is possible.
+    Rows that share a sentence after normalisation stay together. Groups that fit fill dev and test in random order, so
+    that both have the requested size if possible.
 
     Raises:
         UsageError: see `split_sizes`.
-        InputError: fewer than three groups of rows that may be parted.
+        InputError: there are fewer than three groups of rows, or none fits into dev or test.
     """
     groups = _groups(texts)
     if len(groups) < 3:
@@ -58,7 +58,7 @@ def split_rows(texts: Sequence[tuple[str, ...]], spec: str, seed: int) -> dict[s
         parts[fits[0] if fits else "train"].extend(groups[g])
     if not (parts["dev"] and parts["test"]):
         raise InputError(
-            f"{len(groups)} different sentences in {len(texts)} lines: equal ones stay together, and so many fit in no "
+            f"{len(groups)} different sentences in {len(texts)} lines: equal ones stay together, and are too many for "
             "dev and test",
             "give each sentence once (sort -u), or more different ones",
         )
@@ -66,7 +66,7 @@ def split_rows(texts: Sequence[tuple[str, ...]], spec: str, seed: int) -> dict[s
 
 
 def _groups(texts: Sequence[tuple[str, ...]]) -> list[list[int]]:
-    """Rows that share a sentence on any side, directly or through others, by their first row."""
+    """Return groups of rows that share a sentence on any side, directly or through others."""
     parent = list(range(len(texts)))
 
     def root(i: int) -> int:

@@ -1,1 +1,1 @@
-"""Inputs to an embedding file, a batch at a time: a run that is stopped goes on where it was."""
+"""Embed inputs into a file, a batch at a time; an interrupted run continues."""

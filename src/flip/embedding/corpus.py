@@ -1,4 +1,4 @@
-"""From a corpus in parts to a folder that can be trained on: embeddings, sentences, manifest."""
+"""Embed the parts of a corpus into a training folder: embeddings, sentences, manifest."""
 
 from __future__ import annotations
 
@@ -41,34 +41,34 @@ def prepare_corpus(
     force: bool = False,
     on_rows: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Dataset]:
-    """Embeds what each part holds into `folder` and writes `datasets.yaml` there.
+    """Embed each part into `folder`, and write `datasets.yaml` there.
 
-    What an earlier run with the same sentences and encoder left there is used again. A recording that cannot be read
-    has no row in any file; the `.json` beside each lists it under `failed`.
+    Vectors that an earlier run with the same sentences and encoder left there are reused. A recording that cannot be
+    read has no row in any file; the `.json` beside each lists it under `failed`.
 
     Args:
         parts: see `flip.data.corpora`.
         folder: gets train.npy, train.sentences.txt, train.json, the same for the other parts, and datasets.yaml;
-            train.en.npy, train.de.npy and train.similarity.npy where a part has two texts, or text and speech.
-        encoder: what embeds them.
-        sources: what the parts were read from, and must not be written over.
-        pair: of parts with recordings, embed the sentences too.
+            train.en.npy, train.de.npy and train.similarity.npy if a part has two texts, or text and speech.
+        encoder: embeds them.
+        sources: inputs of the parts, which must not be overwritten.
+        pair: embed the sentences of recordings too.
         transcriber, batch_size, dtype: see `flip.embedding.job.embed`.
-        languages: that of each text, for an encoder that has to know.
-        force: replace files in `folder` that were made of something else.
+        languages: language of each text, for an encoder that needs it.
+        force: replace files in `folder` that were made from other inputs.
         on_rows: called with (name of the part or text, rows done, rows in all).
 
     Returns:
         The datasets by name.
 
     Raises:
-        UsageError: a source would be written over.
-        InputError: a file of that name is there and was made of something else; or see `flip.embedding.job.embed`.
+        UsageError: a source would be overwritten.
+        InputError: a file of that name exists and was made from other inputs; or see `flip.embedding.job.embed`.
     """
     for source in map(Path, sources):
         made = source.name.split(".")[0] in parts and source.name.endswith(_WRITTEN)
         if made and source.resolve().parent == folder.resolve():
-            raise UsageError(f"{source} is an input, and its parts would be written over it", "name another folder")
+            raise UsageError(f"{source} is an input, and its parts would overwrite it", "name another folder")
     with held(folder / MANIFEST, folder):
         return _prepare(parts, folder, encoder, pair, transcriber, batch_size, languages or {}, dtype, force, on_rows)
 
@@ -115,7 +115,7 @@ def _prepare(
 
 @dataclass(frozen=True)
 class _Side:
-    """One embedding of a part.  text: id of the sentences that it says."""
+    """One embedding of a part.  text: id of its sentences."""
 
     id: str
     modality: str
@@ -137,7 +137,7 @@ def _sides(part: Part, pair: bool) -> list[_Side]:
 
 
 def _similarities(embeddings: list[EmbeddingFile], path: Path) -> tuple[SimilarityFile, ...]:
-    """Leaves the same rows in both of a pair, and writes how near they are."""
+    """Keep the common rows of a pair, and write their similarities."""
     if len(embeddings) != 2:
         return ()
     first, second = embeddings

@@ -1,6 +1,6 @@
-"""Sentences and recordings to an embedding file, with its sentences and its description beside it.
+"""Embed sentences and recordings into a file, with its sentences and its description beside it.
 
-An interrupted run goes on, see `flip.embedding.journal`.
+An interrupted run continues, see `flip.embedding.journal`.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _LOOKED_AT = 16  # rows
 
 @dataclass(frozen=True)
 class Embedded:
-    """What was written.
+    """A written embedding file.
 
-    about: the description beside it.  resumed: inputs that an earlier run had done.  fresh: False where there was
-    nothing to do.
+    about: the description beside it.  resumed: inputs that an earlier run had done.  fresh: False if there was nothing
+    to do.
     """
 
     path: Path
@@ -66,27 +66,27 @@ def embed(
     on_rows: Callable[[int, int], None] | None = None,
     on_resume: Callable[[int], None] | None = None,
 ) -> Embedded:
-    """Writes OUT.npy (n, d), OUT.sentences.txt and OUT.json, and OUT.audio.txt where there are recordings.
+    """Write OUT.npy (n, d), OUT.sentences.txt and OUT.json, and OUT.audio.txt if there are recordings.
 
-    Row i belongs to line i. The sentence of a recording is the text that came with it, else its transcript where one
-    was made, else an empty line.
+    Row i belongs to line i. The sentence of a recording is the text that came with it, else its transcript if one was
+    made, else an empty line.
 
     Args:
         records: with text or audio; blank texts are dropped and counted. Read once, not kept.
         output: OUT.npy.
-        encoder: what embeds them: an `Encoder`, or a function of a list of sentences.
-        transcriber: gives what transcribes recordings where the encoder reads only text.
-        batch_size: inputs encoded at a time, by default what the encoder likes.
+        encoder: an `Encoder`, or a function of a list of sentences.
+        transcriber: loads the transcriber of recordings, if the encoder reads only text.
+        batch_size: inputs encoded at a time, by default the encoder's own.
         dtype: of the file, float32 or float16.
-        shard: embed only this part of the inputs, into a file of its own; without it, parts that are done are joined.
-        force: replace an output that was made of something else.
+        shard: embed only this part of the inputs, into its own file; without it, finished parts are joined.
+        force: replace an output that was made from other inputs.
         on_rows: called with (inputs done, inputs in all).
-        on_resume: called before the first of them with the number of inputs that an earlier run has done, if any.
+        on_resume: called first with the number of inputs that an earlier run has done, if any.
 
     Raises:
         UsageError: the output is a device or a pipe.
-        InputError: nothing to embed, an output of something else or one that another process writes, NaN from the
-            encoder, or the disk.
+        InputError: there is nothing to embed, the output was made from other inputs, another process writes it, the
+            encoder gives NaN, or the disk is full.
     """
     job = Job(records, output, adapted(encoder), transcriber, np.dtype(dtype), shard, force)
     with job:
@@ -94,12 +94,12 @@ def embed(
 
 
 class Job:
-    """An output that is being made, held against other processes.
+    """An output in the making, locked against other processes.
 
-    Entering decides what becomes of it: it is up to date, it is of something else and stays (an InputError), or it is
-    made, from where an earlier run stopped.
+    On entry it is up to date, or it was made from other inputs and stays (an InputError), or `run` makes it, continuing
+    an earlier run.
 
-    up_to_date: what is there already, else None.
+    up_to_date: the existing output, else None.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Job:
         shard: Shard | None,
         force: bool,
     ) -> None:
-        """Arguments as of `embed`."""
+        """Take the arguments of `embed`."""
         self.records, self.output, self.encoder, self.transcriber = records, output, encoder, transcriber
         self.dtype, self.shard, self.force = dtype, shard, force
         self.target = shard.path(output) if shard else output
@@ -121,7 +121,7 @@ class Job:
     def __enter__(self) -> Self:
         target = self.target
         if is_stream(target):
-            raise UsageError(f"{target} is no regular file", "embeddings are three files side by side: name OUT.npy")
+            raise UsageError(f"{target} is not a regular file", "embeddings are three files side by side: name OUT.npy")
         with ExitStack() as opened:
             opened.enter_context(held(target))
             finish_dropping(target)
@@ -140,10 +140,10 @@ class Job:
 
     def _decide(self) -> None:
         spool, target = self.spool, self.target
-        if not spool.modalities:  # a part may be empty where there are more parts than inputs
+        if not spool.modalities:  # a part may be empty if there are more parts than inputs
             raise InputError("nothing to embed", "the input has no line that is not blank")
-        # What must be the same for a file, or the start of one, to be taken as it is. A repeated run with another
-        # language or whisper model is another one; vectors of two languages go together.
+        # A file, or the start of one, is reused only if all this is the same. Another language or whisper model makes
+        # another run, although vectors of two languages go together.
         made_by, options = describe(self.encoder, spool.modalities), self.encoder.options
         self.description = EmbeddingInfo(
             made_by, self.dtype.name, spool.total, f"sha256:{spool.sha256}", options.language, options.asr
@@ -160,17 +160,17 @@ class Job:
             return
         if target.exists():
             raise InputError(
-                f"{target} exists and was made of other input, weights or options",
+                f"{target} exists and was made from other input, weights or options",
                 "--force replaces it, -o names another",
             )
         if embeddings_json(target).exists() and not known.encoder.name:
             raise InputError(
                 f"{embeddings_json(target)} exists and describes no embeddings",
-                "it would be written over: -o names another output, --force replaces it",
+                "it would be overwritten: -o names another output, --force replaces it",
             )
 
     def _still_gives(self) -> bool:
-        """Whether the encoder, which may be code that was changed, gives the first of the vectors that are there."""
+        """Return whether the encoder, whose code may have changed, still gives the first of the existing vectors."""
         rows = open_embeddings(self.target)
         items = list(self.spool.items(0, _LOOKED_AT))
         spoken = any("audio" in item for item in items)
@@ -182,7 +182,7 @@ class Job:
         on_rows: Callable[[int, int], None] | None,
         on_resume: Callable[[int], None] | None,
     ) -> Embedded:
-        """Embeds what no earlier run and no part has done. Arguments as of `embed`."""
+        """Embed the inputs that no earlier run and no part has done. Arguments as for `embed`."""
         spool, target = self.spool, self.target
         with os_errors(target, "write"):
             journal = Journal(target, self.description)
@@ -197,18 +197,18 @@ class Job:
             try:
                 work.run(batch_size, on_rows)
             finally:
-                if spool.total and not journal.done.any():  # nothing to go on with
+                if spool.total and not journal.done.any():  # nothing to continue
                     journal.remove()
                     spool.remove()
             return Embedded(target, work.finish(target, self.description), resumed, fresh=True)
 
 
 def rows_of_shards(output: Path, description: EmbeddingInfo, spool: Spool) -> Iterator[tuple[Batch, np.ndarray]]:
-    """What parts of the same inputs by the same encoder hold: for each its inputs, and their vectors (count, d).
+    """Yield inputs and vectors (count, d) of each part of the same inputs by the same encoder.
 
     Args:
         output: OUT.npy of the whole.
-        description: of the whole; a part's must be the same but for its inputs.
+        description: of the whole; that of a part may differ only in its inputs.
         spool: the inputs of the whole.
     """
     for path in sorted(output.parent.glob(f"{output.stem}.shard-*-of-*.npy")):

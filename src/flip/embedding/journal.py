@@ -1,8 +1,8 @@
-"""The journal of an embedding run: which inputs are done, so that an interrupted run goes on from there.
+"""Keep the journal of an embedding run: the inputs that are done, so that an interrupted run can continue.
 
-Hidden beside the output lie the vectors, one slot for each input, and a journal with a line for each batch that is
-done, in whatever order they came back. A slot counts only when its line is there and neither was damaged; what an API
-was paid for is on the disk before the next request.
+Hidden beside the output lie the vectors, one slot for each input, and a journal with a line for each finished batch, in
+any order. A slot counts only if its line exists and neither is damaged; vectors that an API was paid for are on the
+disk before the next request.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from flip.inputs.embedding_files import copy_rows, create_embeddings, open_embed
 class Batch:
     """A line of the journal: `count` inputs from `start` on.
 
-    truncated: how many were cut.  failed: index -> why it has no vector.  transcripts: index -> what was heard.
-    warnings: what of recordings could not be decoded.  checksum: of the vectors.
+    truncated: number of inputs that were cut.  failed: index -> error.  transcripts: index -> transcript.
+    warnings: parts of recordings that could not be decoded.  checksum: of the vectors.
     """
 
     start: int
@@ -42,7 +42,7 @@ class Batch:
 
     @classmethod
     def parse(cls, line: bytes) -> Batch | None:
-        """None for a line that is damaged, or was being written when the run was killed."""
+        """Read a line; return None if it is damaged, or if a kill cut it short."""
         checksum, _, content = line.partition(b" ")
         if checksum != b"%08x" % zlib.crc32(content):
             return None
@@ -51,16 +51,16 @@ class Batch:
         return cls(**fields | indexed)
 
     def to_line(self) -> bytes:
-        """As it is written: a checksum, and JSON."""
+        """Return the line in the file: a checksum, and JSON."""
         content = orjson.dumps(asdict(self), option=orjson.OPT_NON_STR_KEYS)
         return b"%08x %s\n" % (zlib.crc32(content), content)
 
 
 class Journal:
-    """The vectors and the journal of one output; `done` (inputs,) says which inputs have been dealt with."""
+    """The vectors and the journal of one output; `done` (inputs,) flags the inputs that are done."""
 
     def __init__(self, target: Path, description: EmbeddingInfo) -> None:
-        """Takes up what lies beside `target`, if it belongs to the same description; else starts anew."""
+        """Open the files beside `target` if they belong to the same description; else start anew."""
         self._target = target
         self._lines, self._slots = self._beside(target)
         shape = (description.inputs or 0, description.encoder.dimension or 0)
@@ -75,7 +75,7 @@ class Journal:
             self._note(batch)
             head += batch.to_line()
         if not self.done.any():
-            self._lines.unlink(missing_ok=True)  # killed after the next line, no journal must speak for empty slots
+            self._lines.unlink(missing_ok=True)  # after a kill past the next line, no journal may list empty slots
             try:
                 create_embeddings(self._slots, self.dtype, shape)
             except InputError:
@@ -85,7 +85,7 @@ class Journal:
             temporary.write_bytes(head)
 
     def _left(self, head: bytes, shape: tuple[int, int]) -> list[Batch]:
-        """The batches that an earlier run of the same description did."""
+        """Return the batches of an earlier run with the same description."""
         lines = self._lines.read_bytes().splitlines(keepends=True) if self._lines.is_file() else []
         if lines[:1] != [head]:
             return []
@@ -99,7 +99,7 @@ class Journal:
         return [one for one in batches if one.checksum == _checksum(slots[one.start : one.start + one.count])]
 
     def write(self, batch: Batch, vectors: np.ndarray) -> None:
-        """Writes the vectors (count, d) of a batch into their slots, then its line into the journal."""
+        """Write the vectors (count, d) of a batch into their slots, then its line into the journal."""
         slots = np.lib.format.open_memmap(self._slots, "r+")
         slots[batch.start : batch.start + batch.count] = vectors
         slots.flush()
@@ -109,11 +109,11 @@ class Journal:
         self._note(batch)
 
     def keep_mode_of(self, replaced: Path) -> None:
-        """The vectors are to have the permissions of the file that they will replace."""
+        """Give the vectors the permissions of the file that they will replace."""
         shutil.copymode(replaced, self._slots)
 
     def deliver(self) -> None:
-        """Moves the vectors to their place, without the slots of inputs that failed."""
+        """Move the vectors to their place, without the slots of inputs that failed."""
         mode = self._slots.stat().st_mode
         target = Path(os.path.realpath(self._target))
         if self.failed:
@@ -130,12 +130,12 @@ class Journal:
         self.remove()
 
     def remove(self) -> None:
-        """Deletes both files."""
+        """Delete both files."""
         self.remove_beside(self._target)
 
     @classmethod
     def remove_beside(cls, target: Path) -> None:
-        """Deletes what a run that was killed at its very end left."""
+        """Delete both files beside `target`, the remains of a run that was killed at its very end."""
         for path in cls._beside(target):
             path.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Shards: parts of a long input that several processes embed side by side, later joined into one file."""
+"""Divide a long input into shards, which several processes embed side by side, later joined into one file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str | None, environment: Mapping[str, str] = os.environ) -> Shard | None:
-        """`3/16`, else torchrun's RANK and WORLD_SIZE where there is more than one process, else None."""
+        """Read `3/16`, else torchrun's RANK and WORLD_SIZE if there is more than one process, else return None."""
         if text is None:
             count = torchrun_number("WORLD_SIZE", 1, environment)
             return cls(torchrun_number("RANK", 0, environment) + 1, count) if count > 1 else None
@@ -30,19 +30,19 @@ class Shard:
         return cls(int(match[1]), int(match[2]))
 
     def path(self, output: Path) -> Path:
-        """`OUT.npy` -> `OUT.shard-3-of-16.npy`."""
+        """Return `OUT.shard-3-of-16.npy` for `OUT.npy`."""
         return output.with_suffix(f".shard-{self.number}-of-{self.count}.npy")
 
     def span(self, total: int) -> tuple[int, int]:
-        """First and last (exclusive) of `total` inputs."""
+        """Return first and last (exclusive) of `total` inputs."""
         return (self.number - 1) * total // self.count, self.number * total // self.count
 
 
 def torchrun_number(name: str, default: int, environment: Mapping[str, str] = os.environ) -> int:
-    """A number that torchrun sets in the environment; empty counts as not set.
+    """Return a number that torchrun sets in the environment; empty counts as not set.
 
     Raises:
-        UsageError: it is no number.
+        UsageError: it is not a number.
     """
     value = environment.get(name, "").strip() or str(default)
     if not value.isdecimal():

@@ -1,4 +1,4 @@
-"""The inputs of an embedding file, in a hidden file beside it: the stream that they come from is read only once."""
+"""Keep the inputs of an embedding file in a hidden file beside it: their stream can be read only once."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from flip.inputs.record import Record
 
 
-_ENDS = 1 << 16  # bytes of a recording's start and end that tell it from another of the same name
+_ENDS = 1 << 16  # bytes of a recording's start and end in its digest
 
 
 @dataclass(frozen=True)
 class Spool:
-    """total: inputs.  blank: those that were dropped.  sha256: of the file, which stands for the inputs.
+    """Stored inputs.
 
-    modalities: "text" and "speech", as far as there are such inputs; of a shard those of the whole.
+    total: number of inputs.  blank: number of blank ones, which were dropped.  sha256: of the file.
+    modalities: "text" and "speech", if there are such inputs; a shard has those of the whole.
     """
 
     path: Path
@@ -38,17 +39,17 @@ class Spool:
 
     @classmethod
     def write(cls, records: Iterable[Record], path: Path, shard: Shard | None) -> Spool:
-        """Keeps the inputs that are not blank; for a shard, only its part.
+        """Write the inputs that are not blank; for a shard, only its part.
 
         Raises:
-            InputError: a record that cannot be read, or that is an embedding already.
+            InputError: a record cannot be read, or is already an embedding.
         """
         total = blank = 0
         modalities: set[str] = set()
         with replacing(path) as temporary, temporary.open("wb") as file:
             for record in records:
                 if record.embedding is not None and record.text is None and record.audio is None:
-                    raise InputError(f"{record.where}: is an embedding already", "give text or audio")
+                    raise InputError(f"{record.where}: is already an embedding", "give text or audio")
                 if not record.text and record.audio is None:
                     blank += 1
                     continue
@@ -58,7 +59,9 @@ class Spool:
                 try:
                     file.write(orjson.dumps(item) + b"\n")
                 except TypeError as error:
-                    raise InputError(f"{record.where}: no valid UTF-8, in the text or the name", "rename it") from error
+                    raise InputError(
+                        f"{record.where}: the text or the file name is not valid UTF-8", "correct or rename it"
+                    ) from error
                 modalities.add("text" if record.audio is None else "speech")
                 total += 1
         if shard:
@@ -71,17 +74,17 @@ class Spool:
         return cls(path, total, blank, digest, frozenset(modalities))
 
     def items(self, start: int = 0, stop: int | None = None) -> Iterator[dict[str, Any]]:
-        """The inputs from one index to another, each {"text", "audio"?}."""
+        """Yield the inputs from one index to another, each {"text", "audio"?}."""
         with self.path.open("rb") as file:
             yield from map(orjson.loads, islice(file, start, stop))
 
     def remove(self) -> None:
-        """Deletes the file."""
+        """Delete the file."""
         self.path.unlink(missing_ok=True)
 
 
 def _digest(recording: Path) -> str | None:
-    """Hash of size, start and end of a file; None where it cannot be read: embedding it will report that."""
+    """Return a hash of size, start and end of a file; None if it cannot be read, which embedding it will report."""
     try:
         with recording.open("rb") as file:
             size = file.seek(0, 2)

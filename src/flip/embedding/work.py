@@ -1,4 +1,4 @@
-"""The embedding itself: batches of a spool go into the slots of a journal, and at the end to their place."""
+"""Embed the batches of a spool into the slots of a journal, and move them to their place at the end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Work:
-    """Embeds the inputs of a spool into the slots of a journal."""
+    """Embed the inputs of a spool into the slots of a journal."""
 
     def __init__(
         self, spool: Spool, journal: Journal, encoder: Encoder, transcriber: Callable[[], Transcriber] | None
@@ -39,7 +39,7 @@ class Work:
         self.transcribing = threading.Lock()
 
     def run(self, batch_size: int | None, on_rows: Callable[[int, int], None] | None) -> None:
-        """Embeds what is not done yet, as many batches side by side as the encoder allows."""
+        """Embed the remaining inputs, as many batches side by side as the encoder allows."""
         size, concurrency = self.encoder.batch_size, self.encoder.concurrency
         if batch_size:
             size = batch_size if concurrency is None else min(batch_size, size)
@@ -57,7 +57,7 @@ class Work:
             self._side_by_side(batches, concurrency, record)
 
     def finish(self, target: Path, description: EmbeddingInfo) -> EmbeddingInfo:
-        """Moves everything to its place, the vectors last; returns what was written beside them."""
+        """Move everything to its place, the vectors last; return their description."""
         journal = self.journal
         failed = tuple(
             FailedInput(i, item.get("audio"), journal.failed[i])
@@ -72,7 +72,7 @@ class Work:
                 f"none of {self.spool.total} inputs could be embedded; first: {failed[0].error}",
                 "nothing was written",
             )
-        # What is replaced goes first: killed between these lines, the next run must not take it for this one's.
+        # Remove the replaced file first: after a kill between these lines, the next run must not mistake it for ours.
         if target.exists():
             journal.keep_mode_of(target)
             Path(os.path.realpath(target)).unlink()
@@ -89,7 +89,7 @@ class Work:
         return about
 
     def _write_lines(self, target: Path) -> None:
-        """The sentences of the rows, and their recordings where there are any."""
+        """Write the sentences of the rows, and the names of their recordings, if any."""
         kept = [(i, item) for i, item in enumerate(self.spool.items()) if i not in self.journal.failed]
         with replacing(sentences_path(target)) as temporary, temporary.open("w", encoding="utf-8") as file:
             for i, item in kept:
@@ -100,7 +100,7 @@ class Work:
                 file.writelines(f"{item.get('audio', '')}\n" for _, item in kept)
 
     def _batches(self, size: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-        """(index of the first, inputs) of runs of at most `size` inputs that are not done."""
+        """Yield (index of the first, inputs) for runs of at most `size` inputs that are not done."""
         batch: list[dict[str, Any]] = []
         for i, item in enumerate(self.spool.items()):
             if batch and (self.journal.done[i] or len(batch) == size):
@@ -117,9 +117,9 @@ class Work:
         concurrency: int,
         record: Callable[[tuple[Batch, np.ndarray]], None],
     ) -> None:
-        """Embeds several batches at a time, and records them in whatever order they come back.
+        """Embed several batches at a time, and record them in the order of their return.
 
-        After a failure or Ctrl-C no other is begun; but those on their way have been paid for: they are waited for.
+        After a failure or Ctrl-C no further batch begins; those on their way may have been paid for, so wait for them.
         """
         waiting: set[Future[tuple[Batch, np.ndarray]]] = set()
         pool = ThreadPoolExecutor(concurrency)
@@ -140,7 +140,7 @@ class Work:
                     record(future.result())
 
     def _embed(self, numbered: tuple[int, list[dict[str, Any]]]) -> tuple[Batch, np.ndarray]:
-        """The vectors of a batch; a recording that cannot be read fails alone."""
+        """Return the vectors of a batch; a recording that cannot be read fails alone."""
         start, items = numbered
         batch = Batch(start, len(items))
         inputs = [Path(item["audio"]) if "audio" in item else str(item["text"]) for item in items]

@@ -1,1 +1,1 @@
-"""The linear map: its scores, the checkpoint folder that keeps it, and where a checkpoint is found."""
+"""Compute the linear map, and find, read and write the checkpoint folder that keeps it."""

@@ -1,4 +1,4 @@
-"""The model card: README.md beside a trained checkpoint, so that its folder can be published as it is."""
+"""Write the model card: README.md beside a trained checkpoint, so that its folder can be published as it is."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ENCODER_LICENSES = {
 
 
 def write_card(folder: Path, checkpoint: Checkpoint) -> None:
-    """Writes README.md, unless the user has made one of their own there."""
+    """Write README.md, unless the user has put one there."""
     path = folder / CARD_FILE
     if path.exists():
         with os_errors(path, "read"):
@@ -36,7 +36,7 @@ def write_card(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def model_card(checkpoint: Checkpoint) -> str:
-    """What the model is, how to use it, what it was trained on, how well it does, and the licences."""
+    """Return the card: the model, its use, its training data, its measurements, and the licences."""
     from jinja2 import Environment, PackageLoader
 
     config, model = checkpoint.config, checkpoint.model
@@ -59,7 +59,7 @@ def model_card(checkpoint: Checkpoint) -> str:
 
 
 def _metrics(metrics: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Means and standard errors in percent, one row for each metric of dev and test."""
+    """Yield means and standard errors in percent, one row for each metric of dev and test."""
     for part, values in metrics.items():
         for metric, sides in values.items():
             with_b = sides.get("bias", sides)

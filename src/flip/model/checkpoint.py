@@ -1,4 +1,4 @@
-"""Checkpoint folders: model.safetensors, vocab.json, config.json; the only place that knows the names E1 and E2."""
+"""Read and write checkpoint folders: model.safetensors, vocab.json, config.json. Only this file knows E1 and E2."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_FEW = 20  # sentences of dev: with less, the calibration error on others was 0.01 to 0.5
+_FEW = 20  # dev sentences: below that, the calibration error on others was 0.01 to 0.5
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model with its vocabulary and what config.json says of it."""
+    """A model with its vocabulary and its config.json."""
 
     model: Model
     vocabulary: Vocabulary
     config: CheckpointConfig = field(default_factory=CheckpointConfig)
     name: str = ""
-    inferred_encoder: str | None = None  # where there is no word of it in config.json, but the folder's name has one
+    inferred_encoder: str | None = None  # from the folder's name, if config.json names none
 
     def __post_init__(self) -> None:
         if self.model.vocabulary_size != len(self.vocabulary):
@@ -57,20 +57,20 @@ class Checkpoint:
 
     @property
     def encoder(self) -> str | None:
-        """Name of the encoder that it was trained on; None where that is not known."""
+        """Name of the encoder that it was trained on; None if unknown."""
         return self.trained_on.name if self.trained_on.is_known else self.inferred_encoder
 
     @property
     def trained_on(self) -> EncoderIdentity:
-        """The encoder as config.json has it."""
+        """The encoder in config.json."""
         return self.config.encoder
 
     def require_encoder(self) -> str:
-        """Name of the encoder; a UsageError where it is not known."""
+        """Return the name of the encoder; raise a UsageError if it is unknown."""
         if self.encoder is None:
             raise UsageError(
-                f"{self.name} does not say which encoder it belongs to",
-                f"name the one that its {self.model.dimension}-dimensional embeddings come from: --encoder NAME, or "
+                f"{self.name} does not name its encoder",
+                f"name the source of its {self.model.dimension}-dimensional embeddings: --encoder NAME, or "
                 "FLIP_ENCODER=NAME",
             )
         return self.encoder
@@ -82,7 +82,7 @@ class Checkpoint:
 
     @property
     def unsure(self) -> str | None:
-        """That its probabilities were fitted to very few sentences, where it is so."""
+        """Warning that its probabilities were fitted to very few sentences, or None."""
         sentences = self.config.data.get("dev_sentences")
         if not self.config.training.get("calibrate") or not isinstance(sentences, int) or sentences >= _FEW:
             return None
@@ -90,27 +90,27 @@ class Checkpoint:
 
     @property
     def bias_weight(self) -> float:
-        """The weight of b in the ranking score; 0 where no best one is known."""
+        """Weight of b in the ranking score; 0 if no best one is known."""
         return self.config.bias_weight
 
     @cached_property
     def function_words(self) -> NDArray[np.int64]:
-        """Indices of the function words of its language, which are ranked last; none where no language is stored."""
+        """Indices of the function words of its language, which are ranked last; none if no language is stored."""
         return function_words(self.vocabulary, self.config.function_words)
 
     @property
     def embedding_stats(self) -> EmbeddingStats | None:
-        """Where the training embeddings lie; None where it is not stored."""
+        """Statistics of the training embeddings; None if they are not stored."""
         return self.config.embeddings
 
     @property
     def threshold(self) -> float | None:
-        """The probability from which words are taken for the best F1 on dev; None where not known."""
+        """Least probability of the words with the best F1 on dev; None if unknown."""
         return self.config.threshold
 
     @property
     def likely(self) -> float:
-        """The probability from which the model is taken to say a word: the threshold, 0.5 where it is not known."""
+        """Least probability of a predicted word: the threshold, or 0.5 if it is unknown."""
         return 0.5 if self.threshold is None else self.threshold
 
 
@@ -121,7 +121,7 @@ def load_checkpoint(
     offline: bool = False,
     on_pull: Callable[[str], None] | None = None,
 ) -> Checkpoint:
-    """Loads a checkpoint: a folder, a file with its vocabulary, a bundled one, or one on the hub.
+    """Load a checkpoint: a folder, a file with its vocabulary, a bundled one, or one on the hub.
 
     Args:
         name: a folder, a file, a bundled model or a name on the hub, see `flip.model.locate.locate`.
@@ -130,7 +130,7 @@ def load_checkpoint(
         on_pull: called with the name before something is downloaded.
 
     Raises:
-        UnavailableError: there is no such checkpoint.
+        UnavailableError: no such checkpoint exists.
         InputError: its files are damaged, or do not belong together.
     """
     files = locate(name, vocab, offline=offline, on_pull=on_pull)
@@ -149,7 +149,7 @@ def load_checkpoint(
 
 
 def _require_words(checkpoint: Checkpoint, files: CheckpointFiles) -> None:
-    """Raises an InputError where these are not the model's words in their order, as far as something says which."""
+    """Raise an InputError if these are known not to be the model's words in their order."""
     vocabulary = checkpoint.vocabulary
     other = None if files.own_vocab == files.vocab else files.own_vocab
     known = checkpoint.config.words_sha256
@@ -158,15 +158,15 @@ def _require_words(checkpoint: Checkpoint, files: CheckpointFiles) -> None:
     if known not in (None, vocabulary.digest):
         raise InputError(
             f"{files.vocab}: not the words of {checkpoint.name}, or in another order",
-            "it has a vocabulary of its own: leave it out"
+            "the model has its own vocabulary: leave this one out"
             if other
-            else "use the vocab.json that the model was trained with; or, where you renamed words yourself, remove "
+            else "use the vocab.json that the model was trained with; or, if you renamed words yourself, remove "
             f'"words_sha256" from {CONFIG_FILE}',
         )
 
 
 def find_checkpoint(name: str | Path | None = None) -> Path:
-    """The folder in which the model of a checkpoint lies; asks nobody."""
+    """Return the folder of a checkpoint's model, without network access."""
     return locate(name, offline=True).folder
 
 
@@ -178,7 +178,7 @@ def _stored(path: Path) -> dict[str, Any]:
 
 
 def load_model(path: Path) -> Model:
-    """Reads E1, E2, b (or E, b), with or without torch.compile's `_orig_mod.` prefix, any float type, as float32.
+    """Read E1, E2, b (or E, b), with or without torch.compile's `_orig_mod.` prefix, any float type, as float32.
 
     Raises:
         InputError: missing, truncated or tampered with, other tensors, or shapes that do not fit.
@@ -206,13 +206,13 @@ SavedType = Literal["float32", "float16", "int8"]
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, dtype: SavedType = "float32") -> None:
-    """Writes the three files into `folder`, the model last, each atomically.
+    """Write the three files into `folder`, the model last, each atomically.
 
     Args:
-        folder: is made where it is not there.
-        checkpoint: what to write.
+        folder: created if it does not exist.
+        checkpoint: model, vocabulary and config to write.
         dtype: of the matrices. In int8, A (or W) has a scale for each word, and B is float16. Other programs do not
-            read that; loaded and saved again, it is what they read.
+            read int8; load and save it again as float32 for them.
 
     Raises:
         InputError: the values do not fit into the type, or the disk is full.

@@ -1,4 +1,4 @@
-"""config.json of a checkpoint: what a model was made of and how good it is."""
+"""Read and write config.json of a checkpoint: the origin of a model, and its measurements."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from flip.model.embedding_stats import EmbeddingStats
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """None, or empty, is what is not known: published folders say nothing.
+    """Fields of config.json; None or empty if unknown, as in published folders.
 
-    encoder: whose embeddings the model is for.
+    encoder: source of the embeddings that the model reads.
     dimension, rank: of the model; `full` for LiP.
-    embeddings: where those of the training lie.
-    objective: `bernoulli` or `multinomial`, as published folders are without saying so.
+    embeddings: statistics of the training embeddings.
+    objective: `bernoulli` or `multinomial`; published folders do not name theirs, which is `multinomial`.
     recipe, training: the ingredients, see `flip.training.recipes.TrainConfig`.
     words_sha256: of the words in their order, see `flip.text.vocabulary.Vocabulary.digest`.
     tokenizer: of the vocabulary, see `flip.text.tokenize.Tokenizer`.
     function_words: the language whose function words are ranked last.
     data: corpora, splits and counts.
     metrics: by part or source, see `flip.evaluation.metrics.evaluate`.
-    bias_weight: of b in the ranking score, the one that ranks content words best on dev (paper, section 4.6).
-    threshold: the probability from which words are taken for the best F1 on dev.
+    bias_weight: of b in the ranking score; it ranks content words best on dev (paper, section 4.6).
+    threshold: least probability of the words with the best F1 on dev.
     others: fields of other programs, which are kept.
     """
 
@@ -47,7 +47,7 @@ class CheckpointConfig:
 
     @property
     def least_known(self) -> float:
-        """The share of a sentence's words that the vocabulary has of any text like that of its tests; 0 if unknown."""
+        """Least share of a sentence's words in the vocabulary, for text like its tests; 0 if unknown."""
         measured = [one.get("known_words") for one in self.metrics.values() if isinstance(one, dict)]
         shares = [(one.get("mean"), one.get("std")) for one in measured if isinstance(one, dict)]
         lowest = [
@@ -57,7 +57,7 @@ class CheckpointConfig:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any], dimension: int) -> CheckpointConfig:
-        """What `to_dict` wrote for a model of this dimension; what is of another type is another program's."""
+        """Read the fields of `to_dict` for a model of this dimension; those of another type are another program's."""
         kinds: dict[str, Any] = {
             "dimension": int, "rank": int | str, "objective": str, "recipe": str, "words_sha256": str,
             "tokenizer": dict,
@@ -77,7 +77,7 @@ class CheckpointConfig:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """What is known, as JSON."""
+        """Return the known fields, as JSON."""
         found: dict[str, Any] = {}
         for one in fields(self):
             value = getattr(self, one.name)

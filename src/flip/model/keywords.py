@@ -1,4 +1,4 @@
-"""From scores to keywords: words, probabilities and ranks."""
+"""Turn scores into keywords: words, probabilities and ranks."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Word:
     """A word, its ranking score z (bias weighted), and the probability that it is in the sentence (full bias).
 
-    surface: how people write the word.  in_text: whether the text has it; None if there is no text.
-    probability is None for multinomial checkpoints, whose scores are not those of independent words.
+    surface: how people write the word.  in_text: whether the text has it; None without a text.
+    probability is None for multinomial checkpoints, whose words are not independent.
     """
 
     word: str
@@ -48,15 +48,15 @@ def top_keywords(
     bias_weight: float | None = None,
     min_probability: float = 0.0,
 ) -> list[list[Word]]:
-    """The keywords of each embedding, best first.
+    """Return the keywords of each embedding, best first.
 
     Args:
         checkpoint: model and vocabulary.
         embeddings: (n, d), raw vectors of the encoder that the model was trained on.
-        topn: how many at the most.
+        topn: largest number of keywords.
         bias_weight: W in the ranking score A(Bu) + W b (eq. 5 has 1); None takes the checkpoint's own, and puts the
             function words of its language last.
-        min_probability: words with a lower probability are left out; ignored for multinomial checkpoints.
+        min_probability: leave out words with a lower one; ignored for multinomial checkpoints.
 
     Returns:
         n lists of at most `topn` keywords.
@@ -68,7 +68,7 @@ def top_keywords(
 
 
 class Scores:
-    """The ranking scores of all words for n embeddings, computed once; arguments as of `top_keywords`."""
+    """Ranking scores of all words for n embeddings, computed once; arguments as for `top_keywords`."""
 
     def __init__(
         self, checkpoint: Checkpoint, embeddings: NDArray[np.floating[Any]], bias_weight: float | None = None
@@ -82,7 +82,7 @@ class Scores:
         self._last = checkpoint.function_words if bias_weight is None else checkpoint.function_words[:0]
 
     def best(self, topn: int) -> tuple[NDArray[np.int64], NDArray[np.floating[Any]], NDArray[np.floating[Any]] | None]:
-        """The words of each embedding, best first: indices, scores and probabilities, all (n, topn).
+        """Return the words of each embedding, best first: indices, scores and probabilities, all (n, topn).
 
         Probabilities are None for multinomial checkpoints.
         """
@@ -94,7 +94,7 @@ class Scores:
         return found, scores, self._probabilities(found, scores) if self._checkpoint.calibrated else None
 
     def keywords(self, topn: int, min_probability: float = 0.0) -> list[list[Word]]:
-        """As `top_keywords`."""
+        """Return n lists of keywords, see `top_keywords`."""
         vocabulary = self._checkpoint.vocabulary
         found, scores, probabilities = self.best(topn)
         if probabilities is None:
@@ -108,7 +108,7 @@ class Scores:
         ]
 
     def of_words(self, row: int, words: list[int]) -> list[tuple[float | None, int]]:
-        """Of each of the words, for one embedding: its probability, and its rank from 1; equal scores share a rank."""
+        """Return probability and rank (from 1) of each word for one embedding; equal scores share a rank."""
         z, indices = self._z[row], np.array(words, np.int64)
         scores = z[indices]
         ranks = [1 + int(np.count_nonzero(z > score)) for score in scores]

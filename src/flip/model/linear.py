@@ -1,4 +1,4 @@
-"""The two models of the paper: z = b + A(Bu), and the full-rank baseline z = b + Wu."""
+"""Compute the two models of the paper: z = b + A(Bu), and the full-rank baseline z = b + Wu."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ class FactorizedLogLinear:
         return self.A
 
     def project(self, u: Array) -> Array:
-        """Embeddings (n, d) to the space in which words are rows of `output`: Bu, (n, r)."""
+        """Project embeddings (n, d) to the space in which words are rows of `output`: Bu, (n, r)."""
         return np.asarray(u, np.float32) @ self.B.T
 
     def scores(self, u: Array, bias_weight: float = 1.0) -> Array:
-        """(n, |V|) scores z = bias_weight * b + A(Bu) of embeddings u, (n, d)."""
+        """Return the scores (n, |V|), z = bias_weight * b + A(Bu), of embeddings u, (n, d)."""
         return _scores(self.project(u), self.A, self.b, bias_weight)
 
     def rescaled(self, scale: float, b: Array) -> FactorizedLogLinear:
-        """z = b + scale * A(Bu), with another b."""
+        """Return z = b + scale * A(Bu), with another b."""
         return FactorizedLogLinear(self.A, (scale * self.B).astype(np.float32), b)
 
 
@@ -82,15 +82,15 @@ class LogLinear:
         return self.W
 
     def project(self, u: Array) -> Array:
-        """Embeddings (n, d) as they are."""
+        """Return embeddings (n, d) as they are, in float32."""
         return np.asarray(u, np.float32)
 
     def scores(self, u: Array, bias_weight: float = 1.0) -> Array:
-        """(n, |V|) scores z = bias_weight * b + Wu of embeddings u, (n, d)."""
+        """Return the scores (n, |V|), z = bias_weight * b + Wu, of embeddings u, (n, d)."""
         return _scores(self.project(u), self.W, self.b, bias_weight)
 
     def rescaled(self, scale: float, b: Array) -> LogLinear:
-        """z = b + scale * Wu, with another b."""
+        """Return z = b + scale * Wu, with another b."""
         return LogLinear((scale * self.W).astype(np.float32), b)
 
 

@@ -1,4 +1,4 @@
-"""Where the files of a checkpoint lie: our own folders, published ones, single files, the hub's cache."""
+"""Find the files of a checkpoint in our own folders, published ones, single files, or the hub's cache."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SUFFIXES = (".safetensors", ".pt")
 BUNDLED = Path(__file__).parent / "bundled"
 DEFAULT_MODEL = "minilm-en"
 
-# Dimensions of the encoders of Kesiraju et al. 2026, and of the default one.
+# Dimensions of the encoders in Kesiraju et al. 2026, and of the default one.
 _DIMENSIONS = {"minilm": 384, "sonar": 1024, "labse": 768, "gemini": 768}
 
 
 @dataclass(frozen=True)
 class CheckpointFiles:
-    """The three files; config is None where there is none. own_vocab: that beside the model, whichever was named."""
+    """The three files; config is None if it is missing. own_vocab: beside the model, even if another was named."""
 
     model: Path
     vocab: Path
@@ -31,7 +31,7 @@ class CheckpointFiles:
 
     @property
     def folder(self) -> Path:
-        """Where the model lies."""
+        """Folder of the model."""
         return self.model.parent
 
 
@@ -42,20 +42,20 @@ def locate(
     offline: bool = False,
     on_pull: Callable[[str], None] | None = None,
 ) -> CheckpointFiles:
-    """Finds the files of a checkpoint; one on the hub is taken from the cache, or pulled.
+    """Find the files of a checkpoint; take one on the hub from the cache, or pull it.
 
     Args:
         name: a folder with model.safetensors; the folder that published training writes (`checkpoints/*.safetensors`,
             or `.pt` of its first version, and vocab.json beside `checkpoints`); a file of these kinds; the name of a
-            bundled model (None is the default one, whatever lies here); or OWNER/NAME[/SUBFOLDER] on the hub.
-        vocab: the vocabulary, where none lies beside the model or one folder up.
+            bundled model (None is the default, even if a folder has its name); or OWNER/NAME[/SUBFOLDER] on the hub.
+        vocab: the vocabulary, if none lies beside the model or one folder up.
         offline: never ask the hub.
-        on_pull: called with the name before something is downloaded.
+        on_pull: called with the name before a download.
 
     Raises:
-        UnavailableError: there is no such folder, file or bundled model, and the hub does not have it either.
+        UnavailableError: no folder, file, bundled model or repository on the hub has this name.
         UsageError: a bundled model and a folder here have this name.
-        InputError: the folder holds no model, or several; or there is no vocabulary.
+        InputError: the folder holds no model, or several; or the vocabulary is missing.
     """
     if name is None:
         return _complete(BUNDLED / DEFAULT_MODEL / MODEL_FILE, vocab)
@@ -63,8 +63,8 @@ def locate(
     if is_bundled(name):
         if path.exists():
             raise UsageError(
-                f"{name!r} is a bundled model, and something here",
-                f"./{name} is what is here; with no name given, the bundled {DEFAULT_MODEL} is taken",
+                f"{name!r} is both a bundled model and a path here",
+                f"write ./{name} for the path; without a name, the bundled {DEFAULT_MODEL} is taken",
             )
         return _complete(BUNDLED / name / MODEL_FILE, vocab)
     name = str(name)
@@ -88,12 +88,12 @@ def locate(
 
 
 def is_bundled(name: str | Path) -> bool:
-    """Whether a model of this name comes with the package; a path is no name, nor is ./NAME."""
+    """Return whether a model of this name comes with the package; a path such as ./NAME does not count."""
     return isinstance(name, str) and Path(name).name == name and (BUNDLED / name / MODEL_FILE).is_file()
 
 
 def infer_encoder(path: Path, dimension: int) -> str | None:
-    """The encoder that a path names, where it has this dimension; a dimension alone says nothing.
+    """Return the encoder that a path names, if it has this dimension; a dimension alone is not enough.
 
     >>> infer_encoder(Path("FLiP-en-sonar/rank-512"), 1024), infer_encoder(Path("run"), 1024)
     ('sonar', None)
@@ -104,7 +104,7 @@ def infer_encoder(path: Path, dimension: int) -> str | None:
 
 
 def _model_in(folder: Path) -> Path:
-    """The model of a folder. Published training saves several; the one that was best on dev is meant."""
+    """Return the model of a folder. Published training saves several: take the best on dev."""
     if (folder / MODEL_FILE).is_file():
         return folder / MODEL_FILE
     patterns = [f"{place}*{name}" for name in (SUFFIXES[0], f"model*{SUFFIXES[1]}") for place in ("", "checkpoints/")]
@@ -121,7 +121,7 @@ def _model_in(folder: Path) -> Path:
 
 
 def _complete(model: Path, vocab: Path | None) -> CheckpointFiles:
-    """Adds vocabulary and configuration, from the model's folder or the one above."""
+    """Add vocabulary and configuration, from the model's folder or the one above."""
     if model.suffix not in SUFFIXES:
         raise InputError(f"{model}: not a {' or '.join(SUFFIXES)} file", "a pickle (.pkl) is not read")
     folders = (model.parent, model.parent.parent) if model.name != MODEL_FILE else (model.parent,)

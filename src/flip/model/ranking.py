@@ -1,4 +1,4 @@
-"""The best of many scores, exactly, and scores as probabilities."""
+"""Find the best of many scores exactly, and turn scores into probabilities."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BEHIND_ALL = 1e4  # more than two scores can differ
+BEHIND_ALL = 1e4  # above any difference between two scores
 _CHUNK = 64
 
 
 def top_k(z: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Column indices of the k largest entries of each row of z (n, m), best first; ties by the lower index.
+    """Return column indices of the k largest entries of each row of z (n, m), best first; ties by the lower index.
 
-    Exact: the k best lie in the k chunks of columns with the largest maxima, so only those are looked into.
+    Exact: the k best lie in the k chunks of columns with the largest maxima, so only those are searched.
     """
     n, m = z.shape
     k = min(k, m)
@@ -35,5 +35,5 @@ def top_k(z: NDArray[np.float32], k: int) -> NDArray[np.int64]:
 
 
 def sigmoid(z: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """1 / (1 + exp(-z)), without overflow for large -z."""
+    """Return 1 / (1 + exp(-z)), without overflow for large -z."""
     return np.asarray(0.5 * (1 + np.tanh(0.5 * z)))

@@ -1,4 +1,4 @@
-"""Safetensors files: read as float32, memory-mapped where the file holds just that; written whole or not at all."""
+"""Read safetensors files as float32, memory-mapped if they hold just that; write them whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ import numpy as np
 from flip.errors import InputError
 from flip.files import os_errors, remove, replacing, reserve
 
-SCALE = "_scale"  # ends the name of the tensor with the scales of the rows of another
-_LOST = 0.01  # of the norm, at the most
+SCALE = "_scale"  # suffix of the tensor that scales the rows of another
+_LOST = 0.01  # largest loss, as a share of the norm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 def read_safetensors(path: Path) -> dict[str, NDArray[np.float32]]:
-    """All tensors of a file as float32.
+    """Return all tensors of a file as float32.
 
-    What is stored as float32 is mapped, not read: pages are loaded when they are used, and shared between processes.
-    Writing to it changes the copy in memory only. Rows of 8-bit integers are multiplied by their scales, which
-    `quantized` makes.
+    Tensors stored as float32 are mapped, not read: pages are loaded on use, and shared between processes. Writing to
+    them changes the copy in memory only. Rows of 8-bit integers are multiplied by their scales, see `quantized`.
 
     Raises:
-        InputError: missing, truncated, tampered with, or tensors that are not floating-point numbers.
+        InputError: the file is missing, truncated or tampered with, or has tensors of an unsupported type.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -54,10 +53,10 @@ def read_safetensors(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def read_pickled(path: Path) -> dict[str, NDArray[np.float32]]:
-    """All tensors of a `.pt` file as float32, as the published training wrote them at first; nothing else is loaded.
+    """Return all tensors of a `.pt` file as float32, as early published training wrote them; load nothing else.
 
     Raises:
-        InputError: missing, damaged, or holding more than tensors.
+        InputError: the file is missing or damaged, or holds more than tensors.
     """
     import pickle
 
@@ -67,19 +66,20 @@ def read_pickled(path: Path) -> dict[str, NDArray[np.float32]]:
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
-            said = f"{path}: damaged, or it holds more than tensors, which is not loaded"
-            raise InputError(said, "take its .safetensors") from error
+            raise InputError(
+                f"{path}: damaged, or it holds more than tensors, which is not loaded", "take its .safetensors"
+            ) from error
         except (RuntimeError, EOFError, ValueError, KeyError) as error:
             raise InputError(f"{path}: damaged or not a checkpoint: {error}", "download it again") from error
     found = content.items() if isinstance(content, dict) else ()
     return {str(key): value.float().numpy() for key, value in found if isinstance(value, torch.Tensor)}
 
 
-def narrowed(values: NDArray[np.floating[Any]], dtype: Any, what: str) -> NDArray[np.floating[Any]]:
-    """Values in a smaller type, where it keeps them.
+def narrowed(values: NDArray[np.floating[Any]], dtype: Any, name: str) -> NDArray[np.floating[Any]]:
+    """Convert values to a smaller type; `name` is theirs in the error.
 
     Raises:
-        InputError: some are too large for it, or so small that most of them is lost.
+        InputError: some are too large for it, or more than 1% of their norm is lost.
     """
     with np.errstate(over="ignore"):
         kept = np.asarray(values).astype(dtype, copy=False)
@@ -87,12 +87,12 @@ def narrowed(values: NDArray[np.floating[Any]], dtype: Any, what: str) -> NDArra
         lost = np.linalg.norm(values - kept.astype(np.float32)) if np.isfinite(kept).all() else np.inf
         if np.isfinite(values).all() and lost > _LOST * np.linalg.norm(values):
             size = float(np.abs(values).max())
-            raise InputError(f"{what}: values up to {size:.3g} do not fit into float16", "take --dtype float32")
+            raise InputError(f"{name}: values up to {size:.3g} do not fit into float16", "take --dtype float32")
     return kept
 
 
 def quantized(values: NDArray[np.floating[Any]]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """A matrix (n, d) as 8-bit integers (n, d) times the scale of each row (n, 1), which is its largest entry / 127."""
+    """Return a matrix (n, d) as 8-bit integers (n, d) and the scale of each row (n, 1), its largest entry / 127."""
     scale = np.abs(values).max(axis=1, keepdims=True).astype(np.float32) / 127
     rounded = np.rint(values / np.where(scale > 0, scale, 1))
     return rounded.astype(np.int8), scale
@@ -102,11 +102,11 @@ def quantized(values: NDArray[np.floating[Any]]) -> tuple[NDArray[np.int8], NDAr
 def saving(path: Path, size: int) -> Iterator[Path]:
     """Yield a path to which safetensors writes about `size` bytes; then replace the file, as `replacing` does.
 
-    The library writes to a temporary file of its own beside the path, which stays when it is killed. So the path is in
-    a folder of its own, and the next writer of the file removes that with the other remains.
+    The library writes to its own temporary file beside the path, which stays after a kill. So the path is in its own
+    folder, and the next writer of the file removes that with the other remains.
 
     Raises:
-        InputError: there is no room for them, or they could not be written.
+        InputError: the disk is full, or the file cannot be written.
     """
     from safetensors import SafetensorError
 
@@ -125,7 +125,7 @@ def saving(path: Path, size: int) -> Iterator[Path]:
 
 
 def _header(path: Path) -> tuple[int, dict[str, Any]]:
-    """Where the data start, and the description of each tensor."""
+    """Return the offset of the data, and the description of each tensor."""
     import orjson
 
     with path.open("rb") as file:

@@ -1,1 +1,1 @@
-"""Text to words: normalisation, tokenizers, vocabularies, bags of words, writing systems."""
+"""Turn text into words: normalisation, tokenizers, vocabularies, bags of words, writing systems."""

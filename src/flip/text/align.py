@@ -1,4 +1,4 @@
-"""A text in pieces, as it is written, each with the words that a vocabulary's tokenizer makes of it."""
+"""Cut a text into pieces as it is written, each with its words by a vocabulary's tokenizer."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from flip.text.spans import spans
 if TYPE_CHECKING:
     from flip.text.vocabulary import Vocabulary
 
-_FORMS, _LONGEST_FORM = 1 << 14, 64  # whose words are remembered
+_FORMS, _LONGEST_FORM = 1 << 14, 64  # number and length of the forms in the cache
 _CHUNK = re.compile(r"\s+|\S+")
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a text as it is written. words: those of the vocabulary's tokenizer; none for what is between words."""
+    """A part of a text as it is written. words: by the vocabulary's tokenizer; none for a part between words."""
 
     text: str
     words: tuple[str, ...] = ()
 
 
 class Reader:
-    """Cuts texts into the words of a vocabulary, as they are written.
+    """Cut texts into the words of a vocabulary, as they are written.
 
     >>> from flip.text.vocabulary import Vocabulary
     >>> [(piece.text, *piece.words) for piece in Reader(Vocabulary(("dont",))).pieces("“Don’t”  go!")]
@@ -40,11 +40,11 @@ class Reader:
         self._cut = lru_cache(_FORMS)(self._cut_form)
 
     def pieces(self, text: str) -> list[Piece]:
-        """The text in pieces, in order; joined, they are the text. Where the vocabulary has n-grams, the longest count.
+        """Return the pieces of a text, in order; joined, they are the text. The longest n-grams count.
 
-        What normalisation joins to a word that the vocabulary lacks is cut at its signs, where a part is known.
-
-        The words between spaces are cut one by one, as normalisation goes by characters and words hold no space.
+        If normalisation joins a form to a word that the vocabulary lacks, the form is cut at its signs, provided that a
+        part is known. Forms between spaces are cut one by one: normalisation works on characters, and words hold no
+        space.
         """
         pieces: list[Piece] = []
         for chunk in _CHUNK.findall(text):
@@ -52,7 +52,7 @@ class Reader:
         return self._joined(pieces) if self._vocabulary.longest > 1 else pieces
 
     def ngrams(self, text: str) -> set[str]:
-        """All words and n-grams of the text, as long as those of the vocabulary."""
+        """Return all words and n-grams of the text, as long as those of the vocabulary."""
         return set(replace(self._vocabulary.tokenizer, ngram=(1, self._vocabulary.longest))(text))
 
     def _cut_form(self, form: str) -> list[Piece]:
@@ -71,7 +71,7 @@ class Reader:
         return _bare(form, found)
 
     def _joined(self, pieces: list[Piece]) -> list[Piece]:
-        """Pieces of the words of an n-gram as one."""
+        """Join the pieces of each n-gram."""
         places = [i for i, piece in enumerate(pieces) if piece.words]
         tokens = [" ".join(pieces[i].words) for i in places]
         joined: list[Piece] = []
@@ -93,7 +93,7 @@ def _of_word(character: str) -> bool:
 
 
 def _bare(form: str, words: Sequence[str]) -> list[Piece]:
-    """A form, with the signs around it apart; a form of signs alone is a word where the tokenizer says so."""
+    """Separate a form from the signs around it; a form of signs alone is a word if the tokenizer takes it for one."""
     if not words:
         return [Piece(form)]
     inside = [i for i, c in enumerate(form) if c.isalnum() or c == "_" or unicodedata.category(c)[0] == "M"]

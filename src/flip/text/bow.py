@@ -1,4 +1,4 @@
-"""Bags of words: the sparse targets x of the model."""
+"""Count bags of words: the sparse targets x of the model."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ class Bags:
 
     @property
     def sizes(self) -> NDArray[np.int64]:
-        """(n,) number of distinct words of each bag."""
+        """Number of distinct words of each bag, (n,)."""
         return np.diff(self.indptr)
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """(nnz,) the bag that each entry belongs to."""
+        """The bag of each entry, (nnz,)."""
         return np.repeat(np.arange(len(self)), self.sizes)
 
     def document_frequency(self, vocabulary_size: int) -> NDArray[np.int64]:
-        """(|V|,) number of bags that contain each word."""
+        """Return the number of bags that contain each word, (|V|,)."""
         return np.bincount(self.words, minlength=vocabulary_size)
 
 
 def bags_of_indices(lists: Iterable[Iterable[int]]) -> Bags:
-    """Bags of word indices, one list a sentence."""
+    """Return bags of word indices, from one list a sentence."""
     indptr, words, counts = [0], [], []
     for indices in lists:
         for word, count in sorted(Counter(indices).items()):
@@ -56,6 +56,6 @@ def bags_of_indices(lists: Iterable[Iterable[int]]) -> Bags:
 
 
 def bags_of_words(texts: Iterable[str], vocabulary: Vocabulary, cut: Callable[[str], list[str]] | None = None) -> Bags:
-    """Bags of the in-vocabulary tokens of each text, cut by the vocabulary's tokenizer, or by `cut`."""
+    """Return bags of the in-vocabulary tokens of each text, cut by the vocabulary's tokenizer, or by `cut`."""
     split = cut or vocabulary.tokenizer
     return bags_of_indices(vocabulary.lookup(split(text)) for text in texts)

@@ -1,4 +1,4 @@
-"""The concept vocabulary of SpLiCE: frequent words, and pairs of words that belong together."""
+"""Build the concept vocabulary of SpLiCE: frequent words, and pairs of words that belong together."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def build_concepts(
     min_count: int = 20,
     min_pmi: float = 1.5,
 ) -> Vocabulary:
-    """Uni- and bigrams by frequency, bigrams only with enough pointwise mutual information.
+    """Choose uni- and bigrams by frequency, bigrams only with enough pointwise mutual information.
 
     Kesiraju et al. 2026, section 3.4. PMI(x, y) = log2(p(x, y) / (p(x) p(y))), with p(x) = c(x) / number of words and
-    p(x, y) = c(x y) / number of adjacent pairs. Of equally frequent ones the alphabetically first are kept; indices
+    p(x, y) = c(x y) / number of adjacent pairs. Among equally frequent ones the alphabetically first are kept; indices
     are alphabetical.
 
     Args:
         texts: sentences; a pair never spans two of them.
         tokenizer: cuts words; its n-gram range is set to (1, 2).
-        unigrams, bigrams: how many at the most.
+        unigrams, bigrams: largest number of each.
         min_count: occurrences that either needs.
-        min_pmi: in bits, that a bigram needs.
+        min_pmi: PMI that a bigram needs, in bits.
 
     Raises:
-        InputError: no text, or nothing that occurs often enough.
+        InputError: all texts are blank, or nothing occurs often enough.
     """
     words: Counter[str] = Counter()
     pairs: Counter[tuple[str, str]] = Counter()
@@ -65,7 +65,7 @@ def build_concepts(
     chosen = _most_frequent(frequent, unigrams) + _most_frequent(bound, bigrams)
     if not chosen:
         raise InputError(f"nothing occurs {min_count} times in {total} sentences", "relax --min-count or --min-pmi")
-    surfaces = written.surfaces(tokenizer, {part for words in chosen for part in words.split(" ")})
+    surfaces = written.surfaces(tokenizer, chosen)
     return Vocabulary(tuple(sorted(chosen)), replace(tokenizer, ngram=(1, 2)), surfaces)
 
 

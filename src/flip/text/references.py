@@ -1,4 +1,4 @@
-"""Reference words: how the sentences are cut that a model's words are held against, and which words are the same."""
+"""Cut sentences into reference words, with which a model's words are compared, and find words that count as equal."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReferenceReader:
-    """How one vocabulary is looked up in reference sentences.
+    """Look up the words of one vocabulary in reference sentences.
 
-    words: the unigrams of a sentence.  tokens: what training counts, n-grams too.
+    words: gives the unigrams of a sentence.  tokens: gives the tokens that training counts, with n-grams.
     index: word -> index in the vocabulary.
-    same: (|V|,) for each word the first that is the same to the references; None where all words differ. A vocabulary
+    same: (|V|,) for each word the first one that equals it in the references; None if all words differ. A vocabulary
         with capitals has both "The" and "the", which lower-cased references do not tell apart.
     """
 
@@ -30,11 +30,11 @@ class ReferenceReader:
 
     @classmethod
     def of(cls, vocabulary: Vocabulary, tokens: TokenSource = "vocabulary") -> ReferenceReader:
-        """The reader of a vocabulary.
+        """Return the reader of a vocabulary.
 
         tokens: `vocabulary` cuts with the vocabulary's own tokenizer, as training did; `published` lower-cases, strips
-            punctuation and splits on white space, as the published evaluation does for every vocabulary. Where a
-            sentence is lower-cased, the words are too.
+            punctuation and splits on white space, as the published evaluation does for every vocabulary. If sentences
+            are lower-cased, so are the words.
         """
         tokenizer = vocabulary.tokenizer
         words, cut = (tokenizer.words, tokenizer) if tokens == "vocabulary" else (published_tokens, published_tokens)
@@ -45,5 +45,5 @@ class ReferenceReader:
         return cls(words, cut, index, same)
 
     def lookup(self, tokens: Iterable[str]) -> list[int]:
-        """Indices of the tokens that are in the vocabulary, in order, with repetitions."""
+        """Return indices of the tokens that are in the vocabulary, in order, with repetitions."""
         return [i for token in tokens if (i := self.index.get(token)) is not None]

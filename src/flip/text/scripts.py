@@ -1,4 +1,4 @@
-"""Writing systems: which a text is in, and which of them have no spaces between words."""
+"""Detect the writing system of a text, and writing systems without spaces between words."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from functools import cache
 
 _IDEOGRAPHIC = frozenset({"CJK", "HIRAGANA", "KATAKANA"})
-# What Unicode's word boundaries cannot part either: that takes a dictionary.
+# Unicode's word boundaries cannot part these either: that takes a dictionary.
 _UNSPACED = frozenset({"THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN"})
 _SHARE = 0.2
 
 
 @cache
 def script(character: str) -> str | None:
-    """The script of a letter, as the first word of its Unicode name says it; None for what is no letter.
+    """Return the script of a letter, the first word of its Unicode name; None if the character is not a letter.
 
     >>> script("a"), script("я"), script("水"), script("7")
     ('LATIN', 'CYRILLIC', 'CJK', None)
@@ -27,12 +27,12 @@ def script(character: str) -> str | None:
 
 
 def scripts(text: str) -> Counter[str]:
-    """How many letters of a text belong to each script."""
+    """Count the letters of each script in a text."""
     return Counter(name for character in text if (name := script(character)))
 
 
 def unknown_script(text: str, known: frozenset[str]) -> str | None:
-    """The script of more than half of a text's letters, where it is none of the known ones.
+    """Return the most frequent unknown script if unknown scripts have more than half of a text's letters, or None.
 
     >>> unknown_script("The 水", frozenset({"LATIN"})), unknown_script("飲み水", frozenset({"LATIN"}))
     (None, 'CJK')
@@ -47,7 +47,7 @@ def unknown_script(text: str, known: frozenset[str]) -> str | None:
 
 
 def unsegmented(words: Iterable[str]) -> str | None:
-    """What to do about words that are whole clauses, because their script has no spaces; None where few are.
+    """Return advice if many words are whole clauses, because their script has no spaces, or None.
 
     Args:
         words: a vocabulary that was cut at spaces and punctuation.

@@ -1,4 +1,4 @@
-"""Spans: references for vocabularies that hold n-grams."""
+"""Cut sentences into spans: references for vocabularies that hold n-grams."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def span_words(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource = "vocabulary") -> Bags:
-    """Distinct spans of each text: greedy, left to right, the longest n-gram of the vocabulary that starts here.
+    """Return the distinct spans of each text: at each place the longest n-gram of the vocabulary, from left to right.
 
-    The span-aware accuracy of Kesiraju et al. 2026 (section 3.4, table 6; there n <= 2) is the accuracy
-    on these bags. A token that starts no n-gram of the vocabulary is passed over; one inside a longer span is not
-    counted again: "new york city" is {"new york", "city"}, not {"new", "york", "city"}.
+    The span-aware accuracy of Kesiraju et al. 2026 (section 3.4, table 6; there n <= 2) is the accuracy on these bags.
+    A token that starts no n-gram of the vocabulary is passed over. A token inside a longer span is not counted again:
+    "new york city" is {"new york", "city"}, not {"new", "york", "city"}.
 
     Args:
         tokens: `vocabulary` or `published`, as for `flip.text.references.ReferenceReader`.
@@ -29,7 +29,7 @@ def span_words(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource
 
 
 def spans(tokens: Sequence[str], index: Mapping[str, int], longest: int) -> Iterator[tuple[int, int | None]]:
-    """Cuts tokens into spans: how many tokens, and the index of the n-gram; a token that starts none has None."""
+    """Yield spans as (number of tokens, index of the n-gram); the index of a token that starts none is None."""
     start = 0
     while start < len(tokens):
         for n in range(min(longest, len(tokens) - start), 0, -1):

@@ -1,9 +1,9 @@
-"""English function words: what is left of a sentence without them is its content words.
+"""List the English function words: the other words of a sentence are its content words.
 
 The list is our own. It holds the closed classes: articles, pronouns, prepositions, conjunctions, auxiliaries, question
 words, quantifiers and the most general adverbs, in the form that `normalize` gives them (`dont`, `its`).
-Numbers are content. For another language there is no list: then the most frequent words of the training data stand for
-it, see `flip.training.calibration`.
+Numbers are content. Other languages have no list: the most frequent words of the training data replace it, see
+`flip.training.calibration`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from flip.text.vocabulary import Vocabulary
 
-Language = Literal["english"]  # those that there is a list for
+Language = Literal["english"]  # languages with a list
 ENGLISH = frozenset(
     """
     a an the this that these those such
@@ -43,5 +43,5 @@ ENGLISH = frozenset(
 
 
 def function_words(vocabulary: Vocabulary, language: str | None) -> NDArray[np.int64]:
-    """Indices of a language's function words in a vocabulary, ascending; none for a language without a list."""
+    """Return the indices of a language's function words in a vocabulary, ascending; none without a list."""
     return np.array(sorted(vocabulary.lookup(ENGLISH if language == "english" else ())), np.int64)

@@ -1,9 +1,9 @@
-"""How people write a word: the form in text of what normalisation leaves of it, `Boston` for `boston`."""
+"""Count how people write a word: the form in text of a normalised word, such as `Boston` for `boston`."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
     from flip.text.tokenize import Tokenizer
 
-_MOST = 2_000_000  # forms kept in memory; of more, those seen once are forgotten
+_MOST = 2_000_000  # forms kept in memory; beyond that, those seen once are forgotten
 
 
 class SurfaceCounter:
-    """Counts what stands between spaces, apart from the first of a sentence, which is written large whatever it is."""
+    """Count forms between spaces; the first of a sentence counts separately, as any word has a capital there."""
 
     def __init__(self) -> None:
         self._inside: Counter[str] = Counter()
         self._first: Counter[str] = Counter()
 
     def add(self, texts: Iterable[str]) -> None:
-        """Counts the forms of some sentences."""
+        """Count the forms of some sentences."""
         for text in texts:
             forms = text.split()
             self._first.update(forms[:1])
@@ -33,11 +33,11 @@ class SurfaceCounter:
                 for form in [form for form, count in counts.items() if count == 1]:
                     del counts[form]
 
-    def surfaces(self, tokenizer: Tokenizer, words: Container[str]) -> dict[str, str]:
-        """The most frequent form of each of the words, where it is another than the word itself.
+    def surfaces(self, tokenizer: Tokenizer, words: Iterable[str]) -> dict[str, str]:
+        """Return the most frequent form of each word, if it differs from the word itself.
 
-        A form that holds several words is none of any. The first of a sentence counts where there is nothing else. An
-        apostrophe is one, however it is set.
+        For an n-gram it returns the forms of its words. A form that holds several words does not count. The first form
+        of a sentence counts only if the word has no other. Typographic and plain apostrophes are the same.
 
         >>> counter = SurfaceCounter()
         >>> counter.add(["Today’s train to Boston", "The state-of-the-art trains of today’s Boston"])
@@ -45,12 +45,13 @@ class SurfaceCounter:
         >>> counter.surfaces(Tokenizer(), {"todays", "boston", "the", "stateoftheart", "train"})
         {'boston': 'Boston', 'stateoftheart': 'state-of-the-art', 'todays': "today's", 'the': 'The'}
         """
+        parts = {part for word in words for part in word.split(" ")}
         chosen: dict[str, str] = {}
         for counts in (self._inside, self._first):
             found: dict[str, Counter[str]] = defaultdict(Counter)
             for form, count in counts.items():
                 match = _bare().search(form)
-                if match is not None and len(cut := tokenizer.words(form)) == 1 and cut[0] in words:
+                if match is not None and len(cut := tokenizer.words(form)) == 1 and cut[0] in parts:
                     found[cut[0]][match[0].replace("’", "'")] += count
             for word, forms in found.items():
                 chosen.setdefault(word, min(forms, key=lambda form: (-forms[form], form != word, form)))
@@ -59,7 +60,7 @@ class SurfaceCounter:
 
 @cache
 def _bare() -> Pattern[str]:
-    """A form without the punctuation around it."""
+    """Return the pattern of a form without the punctuation around it."""
     import regex
 
     return regex.compile(r"[\w\p{M}](?:.*[\w\p{M}])?")

@@ -1,9 +1,9 @@
-"""Text normalisation and tokenisers: the only place where text becomes words.
+"""Normalise and tokenise text: no other module turns text into words.
 
 Normalisation follows the published evaluation of Kesiraju et al. 2026, which was written for English: lower-case,
 punctuation removed (not replaced by a space, so "don't" is `dont`), white space collapsed. For other scripts it adds
-what English does not need: canonical composition (NFC), combining marks as parts of words, and the punctuation of all
-scripts, which separates words like a space.
+canonical composition (NFC), combining marks as parts of words, and the punctuation of all scripts, which separates
+words like a space.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 TokenizerName = Literal["latin", "unicode", "whitespace"]
 Accents = Literal["none", "ascii", "unicode"]
-TokenSource = Literal["vocabulary", "published"]  # what cuts reference sentences
+TokenSource = Literal["vocabulary", "published"]  # the tokenizer of reference sentences
 
-LONGEST_NGRAM = 16  # words; what is longer says which sentence, not what is in it
+LONGEST_NGRAM = 16  # words; a longer one names a sentence rather than its content
 
 _QUOTES = "‘’‚‛“”„‟‹›«»´ʼ′″"
 _DASHES = "‐‑‒–—―−"
@@ -39,7 +39,7 @@ _BLANKS = re.compile(r"\s+")
 
 
 class _Removed(dict[int, str]):
-    """What becomes of a character: nothing, a space for the punctuation of other scripts, or itself; learned by use."""
+    """Replacement of a character: nothing, a space for the punctuation of other scripts, or itself; filled on use."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -51,7 +51,7 @@ _REMOVED = _Removed(dict.fromkeys(_PUBLISHED, "") | {ord(c): "" for c in _WITHIN
 
 
 def normalize(text: str, lowercase: bool = True) -> str:
-    """Composes (NFC), lower-cases, removes punctuation and zero-width characters, collapses white space.
+    """Compose (NFC), lower-case, remove punctuation and zero-width characters, collapse white space.
 
     >>> normalize("  “Don’t  stop—now!” ")
     'dont stopnow'
@@ -64,13 +64,13 @@ def normalize(text: str, lowercase: bool = True) -> str:
     if lowercase:
         # Lower-casing the Turkish İ gives an i and a combining dot, which no Turkish word is spelled with.
         composed = composed.replace("İ", "i").lower()
-    # Once more: what was removed may have stood between a letter and its mark.
+    # Compose once more: a removed character may have stood between a letter and its mark.
     bare = unicodedata.normalize("NFC", composed.translate(_REMOVED))
     return _BLANKS.sub(" ", bare).strip()
 
 
 def strip_accents(text: str, accents: Accents) -> str:
-    """After NFKD, `unicode` drops combining marks and `ascii` drops everything outside ASCII.
+    """Remove accents after NFKD: `unicode` drops combining marks and `ascii` drops everything outside ASCII.
 
     >>> strip_accents("café", "ascii"), strip_accents("straße é", "unicode")
     ('cafe', 'straße e')
@@ -84,7 +84,7 @@ def strip_accents(text: str, accents: Accents) -> str:
 
 
 def published_tokens(text: str) -> list[str]:
-    """Tokens of a reference sentence as the published evaluation has them: lower-case, no punctuation, split on space.
+    """Return tokens of a reference sentence as in the published evaluation: lower-case, no punctuation, split on space.
 
     >>> published_tokens("I don't know — 3.5 km!")
     ['i', 'dont', 'know', '35', 'km']
@@ -100,7 +100,7 @@ _ASCII_WORDS = re.compile(r"\w\w+", re.ASCII)
 def _latin_words() -> Pattern[str]:
     import regex
 
-    # Not \w, which has circled letters in this library, and not in the one of the published pattern.
+    # Not \w: in this library it includes circled letters, unlike in the `re` of the published pattern.
     return regex.compile(r"[\p{L}\p{M}\p{N}_]{2,}")
 
 
@@ -110,7 +110,7 @@ def _latin(text: str) -> list[str]:
 
 @cache
 def unicode_words() -> Pattern[str]:
-    """The pattern of a word by the boundaries of UAX #29, which needs no spaces (an ideograph is a word)."""
+    """Return the pattern of a word by the boundaries of UAX #29, which needs no spaces (an ideograph is a word)."""
     import regex
 
     return regex.compile(r"\b\w.*?\b", regex.WORD | regex.V1)
@@ -118,7 +118,7 @@ def unicode_words() -> Pattern[str]:
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """Text to words. Calling it gives the n-grams of a sentence in order, words of an n-gram joined by a space.
+    """Turn text into words. A call returns the n-grams of a sentence in order, with spaces between their words.
 
     name: `latin` is the published `(?u)\\b\\w\\w+\\b`, with combining marks as parts of their words; `whitespace`
         splits on white space (published as `indic`); `unicode` takes the words of `unicode_words`.
@@ -146,7 +146,7 @@ class Tokenizer:
         return unicode_words().findall
 
     def words(self, text: str) -> list[str]:
-        """The unigrams of `text`, in order."""
+        """Return the unigrams of `text`, in order."""
         text = normalize(text, self.lowercase) if self.normalize else unicodedata.normalize("NFC", text)
         return self._split(strip_accents(text, self.strip_accents))
 
@@ -154,7 +154,7 @@ class Tokenizer:
         return self._ngrams(self.words(text))
 
     def unstripped(self, text: str) -> list[str]:
-        """The n-grams that the published training counts: punctuation is not removed first, but parts words.
+        """Return the n-grams that the published training counts: punctuation is not removed first, but parts words.
 
         >>> Tokenizer()("Don't stop-now"), Tokenizer().unstripped("Don't stop-now")
         (['dont', 'stopnow'], ['don', 'stop', 'now'])
@@ -169,7 +169,7 @@ class Tokenizer:
         return [" ".join(words[i : i + n]) for n in range(low, high + 1) for i in range(len(words) - n + 1)]
 
     def runs(self, form: str) -> list[str]:
-        """What stands between two spaces, cut where one of its words may end; joined, the runs are the form again.
+        """Cut a form without spaces at every possible end of a word; joined, the runs are the form again.
 
         >>> Tokenizer().runs("wait…stop-now"), Tokenizer("unicode").runs("今天。")
         (['wait', '…', 'stop-now'], ['今', '天。'])
@@ -180,22 +180,22 @@ class Tokenizer:
         return ["".join(run) for _, run in groupby(form, self._separates)]
 
     def _separates(self, character: str) -> bool:
-        """Whether words of a form end at a character."""
+        """Return whether words of a form end at a character."""
         if self.normalize:
             return _REMOVED[ord(character)] == " "
         return not (character.isalnum() or character == "_" or unicodedata.category(character).startswith("M"))
 
     def unigrams(self, texts: Iterable[str]) -> list[str]:
-        """The unigrams of many texts in one pass, several times faster than one call each."""
+        """Return the unigrams of many texts in one pass, several times faster than one call each."""
         return self.words("\n".join(texts))
 
     def to_dict(self) -> dict[str, Any]:
-        """The options as stored in JSON; `lowercase` where it is not what it was before there was a choice."""
+        """Return the options as stored in JSON; `lowercase` only if it is False, as older files lack it."""
         return {key: value for key, value in asdict(self).items() if key != "lowercase" or not value}
 
     @classmethod
-    def from_dict(cls, options: Mapping[str, Any], where: str) -> Tokenizer:
-        """Reads what `to_dict` wrote; `where` names the file in the error."""
+    def from_dict(cls, options: Mapping[str, Any], source: str) -> Tokenizer:
+        """Read the options that `to_dict` returns; `source` names the file in the error."""
         found: Mapping[str, Any] = options if isinstance(options, Mapping) else {"name": options}
         name, accents, normalize = (
             found.get("name", "latin"),
@@ -212,7 +212,7 @@ class Tokenizer:
             or not is_ngram(ngram)
         ):
             raise InputError(
-                f"{where}: unknown tokenizer options {str(options)[:200]}",
+                f"{source}: unknown tokenizer options {str(options)[:200]}",
                 f"tokenizers: {', '.join(get_args(TokenizerName))}; accents: {', '.join(get_args(Accents))}; "
                 f"ngram: two numbers up to {LONGEST_NGRAM}; normalize, lowercase: true or false",
             )
@@ -220,5 +220,5 @@ class Tokenizer:
 
 
 def is_ngram(bounds: Sequence[Any]) -> bool:
-    """Whether these are a smallest and a largest n."""
+    """Return whether these are a smallest and a largest n."""
     return len(bounds) == 2 and all(type(n) is int for n in bounds) and 1 <= bounds[0] <= bounds[1] <= LONGEST_NGRAM

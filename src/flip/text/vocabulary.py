@@ -1,4 +1,4 @@
-"""Vocabularies: which words a model knows, in which order, and how text is cut into them."""
+"""Build, read and write vocabularies: the words that a model knows, their order, and the tokenizer."""
 
 from __future__ import annotations
 
@@ -25,13 +25,12 @@ _CHUNK = 4096  # sentences counted at a time; memory stays that of the counters
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Words in index order, with the tokenizer that finds them in text, and how people write them.
+    """Words in index order, with the tokenizer that finds them in text, and their written forms.
 
-    surfaces: word -> its most frequent form in text, where that is another, see `flip.text.surface_forms`.
+    surfaces: word -> its most frequent form in text, if that differs, see `flip.text.surface_forms`.
 
     Saved as two files: `vocab.json` maps word to index, as published; `vocab.options.json` beside it holds the
-    tokenizer's options and the surfaces (in a checkpoint folder, config.json does), and the hash of the words that they
-    belong to.
+    tokenizer's options, the surfaces, and the hash of their words. In a checkpoint folder config.json holds these.
     """
 
     words: tuple[str, ...]
@@ -48,12 +47,12 @@ class Vocabulary:
 
     @cached_property
     def cased(self) -> bool:
-        """Whether a word of it has a capital."""
+        """Whether one of its words has a capital."""
         return any(word != word.lower() for word in self.words)
 
     @cached_property
     def longest(self) -> int:
-        """Words of its longest n-gram."""
+        """Number of words of its longest n-gram."""
         return max((word.count(" ") + 1 for word in self.words), default=1)
 
     @cached_property
@@ -63,17 +62,17 @@ class Vocabulary:
 
     @property
     def unsegmented(self) -> str | None:
-        """What to do where its words are clauses, since their script has no spaces; None where they are words."""
+        """Advice if its words are clauses, because their script has no spaces; None if they are words."""
         return None if self.tokenizer.name == "unicode" else unsegmented(self.words)
 
     def surface(self, word: str) -> str:
-        """How people write a word; of an n-gram, each of its words."""
+        """Return the written form of a word; for an n-gram, those of its words."""
         if word in self.surfaces:
             return self.surfaces[word]
         return " ".join(self.surfaces.get(part, part) for part in word.split(" ")) if " " in word else word
 
     def lookup(self, tokens: Iterable[str]) -> list[int]:
-        """Indices of the tokens that are in the vocabulary, in order, with repetitions."""
+        """Return indices of the tokens that are in the vocabulary, in order, with repetitions."""
         index = self.index
         return [i for token in tokens if (i := index.get(token)) is not None]
 
@@ -84,14 +83,14 @@ class Vocabulary:
 
     @cached_property
     def options(self) -> dict[str, Any]:
-        """What the options file holds."""
+        """Content of the options file."""
         tokenizer = self.tokenizer.to_dict() | {"ngram": list(self.tokenizer.ngram)}
         return {"tokenizer": tokenizer, "words": self.digest, "surfaces": dict(sorted(self.surfaces.items()))}
 
     def save(self, path: Path) -> None:
-        """Writes the options file, then `path`; only `path` where that is a device or a pipe.
+        """Write the options file, then `path`; only `path` if that is a device or a pipe.
 
-        Killed between the two, the options belong to no vocabulary, which `load` says, and the next call mends.
+        After a kill between the two, `load` reports that the options do not fit; the next call repairs them.
         """
         with held(path):
             if not is_stream(path):
@@ -100,15 +99,16 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: Path, tokenizer: Tokenizer | None = None) -> Vocabulary:
-        """Reads word -> index in any order.
+        """Read word -> index in any order.
 
         Args:
             path: the vocabulary file.
-            tokenizer: how to cut text; by default what the options file beside `path` says, or `latin`, which leaves
-                capitals as they are where a word has one.
+            tokenizer: cuts text; by default the one in the options file beside `path`, else `latin`, which keeps
+                capitals if a word has one.
 
         Raises:
-            InputError: the file is missing, its indices are not 0..|V|-1, each once, or its options are of other words.
+            InputError: the file is missing, its indices are not 0..|V|-1, each once, or its options belong to other
+                words.
         """
         index = read_json(path)
         if not isinstance(index, dict) or not index:
@@ -134,29 +134,29 @@ class Vocabulary:
         if stored.get("words", found.digest) != found.digest:
             raise InputError(
                 f"{path} and {options.name} do not belong together",
-                "give the `flip vocab` command that was interrupted again; or, where you changed the words yourself, "
+                "repeat the `flip vocab` command that was interrupted; or, if you changed the words yourself, "
                 f'remove "words" from {options.name}',
             )
         return found
 
 
-def read_surfaces(stored: Any, where: str) -> dict[str, str]:
-    """What was stored of surfaces; None is none. `where` names the file.
+def read_surfaces(stored: Any, source: str) -> dict[str, str]:
+    """Check stored surfaces, and return them; None is none. `source` names the file in the error.
 
     Raises:
-        InputError: it is something else.
+        InputError: they are not an object of word -> form.
     """
     if stored is None:
         return {}
     if not isinstance(stored, dict) or not all(isinstance(form, str) for form in stored.values()):
         raise InputError(
-            f'{where}: "surfaces" is no object of word -> form', "remove it; the words themselves are shown"
+            f'{source}: "surfaces" is not an object of word -> form', "remove it; the words themselves are shown"
         )
     return stored
 
 
 def options_path(vocab: Path) -> Path:
-    """`vocab.json` -> `vocab.options.json`."""
+    """Return `vocab.options.json` for `vocab.json`."""
     return vocab.with_name(f"{vocab.stem}.options.json")
 
 
@@ -170,21 +170,21 @@ def build_vocabulary(
     words: Iterable[str] | None = None,
     teach: Iterable[str] = (),
 ) -> Vocabulary:
-    """Builds a vocabulary, indices in alphabetical order, as scikit-learn's CountVectorizer does.
+    """Build a vocabulary, indices in alphabetical order, as scikit-learn's CountVectorizer does.
 
     Args:
         texts: sentences, read once and not kept: memory grows with the vocabulary only.
-        tokenizer: how to cut them.
-        max_features: the most frequent words are kept; of equally frequent ones the alphabetically first.
+        tokenizer: cuts them.
+        max_features: keep so many of the most frequent words; among equally frequent ones the alphabetically first.
         min_df, max_df: bounds on the sentences that contain a word: their number (int), or their share (float from 0
             to 1), as in scikit-learn: 1 is one sentence, 1.0 is all of them.
-        words: these lines, each as one word or n-gram, in this order; nothing is chosen by its frequency then, and the
-            tokenizer of the vocabulary has n-grams as long as the longest line.
-        teach: these too, each cut with the tokenizer, whether they occur or not.
+        words: take these lines instead, each as one word or n-gram, in this order, whatever their frequency; the
+            tokenizer of the vocabulary then has n-grams as long as the longest line.
+        teach: add the words of these lines, cut with the tokenizer, whether they occur or not.
 
     Raises:
-        UsageError: a bound is negative, or a share above 1.
-        InputError: there is no text, no word is left, or too much is to be taught, see `taught_words`.
+        UsageError: a bound is negative, or a share is above 1.
+        InputError: all texts are blank, no word is left, or `teach` is too long, see `taught_words`.
     """
     if words is not None:
         return _of_lines(words, texts, tokenizer, teach)
@@ -216,7 +216,7 @@ def build_vocabulary(
     ]
     if not kept:
         raise InputError(
-            f"no word is left of {len(term_counts)} in {total} sentences",
+            f"none of {len(term_counts)} words in {total} sentences is left",
             "relax --min-df or --max-df, or choose another --tokenizer",
         )
     if max_features is not None and len(kept) > max_features:
@@ -224,12 +224,11 @@ def build_vocabulary(
     lines, taught = taught_words(teach, tokenizer)
     written.add(lines)
     chosen = tuple(sorted({word for _, word in kept}.union(taught)))
-    parts = {part for word in chosen for part in word.split(" ")}
-    return Vocabulary(chosen, tokenizer, written.surfaces(tokenizer, parts))
+    return Vocabulary(chosen, tokenizer, written.surfaces(tokenizer, chosen))
 
 
 def _of_lines(lines: Iterable[str], texts: Iterable[str], tokenizer: Tokenizer, teach: Iterable[str]) -> Vocabulary:
-    """Whole lines in their order, as the tokenizer leaves them; one of which it leaves nothing as it is normalised."""
+    """Take whole lines in their order, cut by the tokenizer, or only normalised if it finds no word in them."""
     phrases = (" ".join(tokenizer.words(line)) or normalize(line, tokenizer.lowercase) for line in _of_bounded(lines))
     taught_lines, taught = taught_words(teach, tokenizer)
     chosen = tuple(dict.fromkeys([*filter(None, phrases), *taught]))
@@ -242,12 +241,11 @@ def _of_lines(lines: Iterable[str], texts: Iterable[str], tokenizer: Tokenizer, 
     low, high = tokenizer.ngram
     longest = min(LONGEST_NGRAM, max(word.count(" ") + 1 for word in chosen))
     tokenizer = replace(tokenizer, ngram=(low, max(high, longest)))
-    parts = {part for word in chosen for part in word.split(" ")}
-    return Vocabulary(chosen, tokenizer, written.surfaces(tokenizer, parts))
+    return Vocabulary(chosen, tokenizer, written.surfaces(tokenizer, chosen))
 
 
 def taught_words(lines: Iterable[str], cut: Callable[[str], Iterable[str]]) -> tuple[list[str], list[str]]:
-    """Return the lines of --teach, and their different words in the order in which they first occur.
+    """Return the lines of --teach, and their distinct words in order of occurrence.
 
     Raises:
         InputError: a line has more than 10,000 characters, or there are more than 100,000 words.
@@ -276,13 +274,13 @@ def _of_bounded(lines: Iterable[str]) -> Iterator[str]:
 
 
 def frequency_bound(value: str | int | float) -> int | float:
-    """A number of sentences (an integer), or a share of them (written with a point or an exponent).
+    """Read a number of sentences (an integer), or a share of them (written with a point or an exponent).
 
     >>> frequency_bound("1"), frequency_bound("1.0"), frequency_bound("1e-3")
     (1, 1.0, 0.001)
 
     Raises:
-        UsageError: neither.
+        UsageError: it is neither, or out of range.
     """
     try:
         if isinstance(value, bool):
@@ -293,11 +291,13 @@ def frequency_bound(value: str | int | float) -> int | float:
             return value
     except (TypeError, ValueError):
         pass
-    raise UsageError(f"{value!r} bounds no frequency", "2 is a number of sentences, 0.01 a share of them, at most 1.0")
+    raise UsageError(
+        f"{value!r} is not a bound on a frequency", "2 is a number of sentences, 0.01 a share of them, at most 1.0"
+    )
 
 
 def _chunks(texts: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Lists of up to `size` texts, blank ones left out."""
+    """Yield lists of up to `size` texts, without blank ones."""
     filled = (text for text in texts if text)
     while chunk := list(islice(filled, size)):
         yield chunk

@@ -1,1 +1,1 @@
-"""Embeddings and bags of words to a model: objectives, whitening, the loop, calibration, and the run folder."""
+"""Train a model on embeddings and bags of words: objectives, whitening, the loop, calibration, and the run folder."""

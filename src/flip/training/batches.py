@@ -1,4 +1,4 @@
-"""The batches of a pass: read ahead in blocks of random chunks of rows, conditioned, shared among processes."""
+"""Batches of a pass: read ahead in blocks of random chunks of rows, conditioned, shared among processes."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
     View = NDArray[np.floating[Any]]
 
-# A block is read at a time and shuffled within. It is made of chunks of contiguous rows from all over the data, so
-# that data that lie one after the other, such as sentences and then those made of them, come mixed.
+# One block at a time is read and shuffled. Its chunks of contiguous rows come from all over the data: this mixes data
+# that lie one after the other, such as sentences and the sentences made of them.
 _BLOCK_ROWS = 65_536
 _CHUNK_ROWS = 512
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch of n sentences; of these, the m that belong to this process.
+    """The m sentences of this process in a batch of n.
 
     views: conditioned embeddings (m, d), each with its weight in the loss.
     """
@@ -43,12 +43,12 @@ class Batch:
 
 
 def batch_edges(n: int, size: int) -> list[int]:
-    """Edges of batches of `size` of n sentences; the last one may be smaller."""
+    """Return the edges of batches of `size` among n sentences; the last batch may be smaller."""
     return [*range(0, n, size), n]
 
 
 def published_edges(parts: Sequence[int], size: int) -> list[int]:
-    """Edges of the published batches: of each dataset max(1, n // size) equal ones, none across two datasets."""
+    """Return the edges of the published batches: max(1, n // size) equal ones a dataset, none across two datasets."""
     edges = [0]
     for n in filter(None, parts):
         equal = math.ceil(n / max(1, n // size))
@@ -57,7 +57,7 @@ def published_edges(parts: Sequence[int], size: int) -> list[int]:
 
 
 class Batches:
-    """The batches of every pass over some sentences. Their order depends on seed and pass alone."""
+    """Batches of every pass over some sentences. Their order depends on seed and pass alone."""
 
     def __init__(
         self,
@@ -71,9 +71,9 @@ class Batches:
         device: torch.device,
         group: Group = ALONE,
     ) -> None:
-        """Views are (n, d) with their weights, mapped from a file or not; `bags` are their targets.
+        """Take views (n, d) with their weights, in memory or memory-mapped; `bags` are their targets.
 
-        edges: where each batch starts in the order of a pass, and n.
+        edges: the start of each batch in the order of a pass, and n.
         """
         self.weights = [weight for _, weight in views]
         self.shuffle, self.seed, self.device, self.group = shuffle, seed, device, group
@@ -93,11 +93,11 @@ class Batches:
         return self._resident is not None
 
     def __len__(self) -> int:
-        """Batches in a pass."""
+        """Return the number of batches in a pass."""
         return sum(len(edges) - 1 for edges in self._edges)
 
     def of_pass(self, number: int) -> Iterator[Batch]:
-        """The batches of pass `number`, from 0."""
+        """Yield the batches of pass `number`, from 0."""
         order = np.random.default_rng((self.seed, number))
         rows = self._shuffled(order)
         blocks = [rows[edges[0] : edges[-1]] for edges in self._edges]
@@ -105,7 +105,7 @@ class Batches:
             inner = order.permutation(len(block)) if self.shuffle else np.arange(len(block))
             rows = block[inner]
             on_device = torch.from_numpy(rows).to(self.device)
-            # Where in `held` a row is.
+            # The position of each row in `held`.
             places = on_device if self.is_resident else torch.from_numpy(inner).to(self.device)
             for first, last in pairwise(edge - edges[0] for edge in edges):
                 n = last - first
@@ -114,12 +114,12 @@ class Batches:
                 views = [(u[places[own]], w) for u, w in zip(held, self.weights, strict=True)]
                 if not self.is_resident:
                     views = [(self._conditioned(u), w) for u, w in views]
-                # The number of entries is summed here, not on the device, which the host need not wait for then.
+                # The host sums the number of entries, so it need not wait for the device.
                 entries = int(self._sizes[rows[own]].sum())
                 yield Batch(views, self._targets(on_device[own], entries), n)
 
     def _shuffled(self, order: np.random.Generator) -> NDArray[np.int64]:
-        """All rows in the order in which they are read."""
+        """Return all rows in the order of reading."""
         rows = np.arange(self._rows)
         if not self.shuffle:
             return rows
@@ -137,7 +137,7 @@ class Batches:
         return Targets.of(self._words[entry], row, self._values[entry], len(rows))
 
     def _read_ahead(self, blocks: list[NDArray[np.int64]]) -> Iterator[list[Tensor]]:
-        """The views of each block on the device, or all there is; while one is in use, a thread reads the next."""
+        """Yield the views of each block, on the device; a thread reads the next, unless all rows are resident."""
         if self._resident is not None:
             yield from [self._resident] * len(blocks)
             return
@@ -150,21 +150,21 @@ class Batches:
                 yield [u.to(self.device, non_blocking=True) for u in block]
 
     def _read(self, rows: NDArray[np.int64]) -> list[Tensor]:
-        """Copies the rows from the files into memory, from which a GPU fetches them by itself."""
+        """Copy the rows from the files into memory that a GPU can read by itself."""
         runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
         slices = [slice(int(run[0]), int(run[-1]) + 1) for run in runs]
         read = [torch.from_numpy(np.concatenate([view[part] for part in slices])) for view in self._views]
         return [u.pin_memory() for u in read] if self.device.type == "cuda" else read
 
     def _fits_device(self) -> bool:
-        """Whether a GPU has room for all rows in half of what is free; the rest is for the parameters and a step."""
+        """Return whether all rows fit into half of a GPU's free memory; the parameters and a step need the rest."""
         if self.device.type != "cuda":
             return False
         needed = sum(4 * math.prod(view.shape) for view in self._views)
         return needed < torch.cuda.mem_get_info(self.device)[0] / 2
 
     def _to_device(self) -> list[Tensor]:
-        """All rows, conditioned, in float32."""
+        """Return all rows, conditioned, in float32."""
         resident = [torch.empty(view.shape, device=self.device) for view in self._views]
         for start in range(0, self._rows, _BLOCK_ROWS):
             rows = np.arange(start, min(start + _BLOCK_ROWS, self._rows))
@@ -174,7 +174,7 @@ class Batches:
 
 
 def _in_blocks(edges: list[int]) -> list[list[int]]:
-    """The same edges in blocks of as many whole batches as are read at a time; the blocks share their outer edges."""
+    """Return the same edges in blocks of whole batches that are read together; blocks share their outer edges."""
     blocks = [[edges[0]]]
     for edge in edges[1:]:
         if len(blocks[-1]) > 1 and edge - blocks[-1][0] > _BLOCK_ROWS:

@@ -1,4 +1,4 @@
-"""Fitted on dev and stored with the model: the scale of its probabilities, and the weight of b in ranking."""
+"""Fit on dev, for the model: the scale of its probabilities, and the weight of b in ranking."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 _WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _STOP_WORDS = 100
 _TOPN = 10  # words that are shown
-_POOL = 50  # of these they are taken: other scores rank other words first
+_POOL = 50  # candidates for them: other scores rank other words first
 _NEWTON_STEPS = 20  # a handful is enough; the ten best words change only in the first ones
 _SETTLED = 1e-6
-_LEAST_SLOPE = 0.01  # scores that say nothing keep their order, and hardly change a probability
-FEW = 100  # sentences of dev, and less: see `calibrate`
+_LEAST_SLOPE = 0.01  # meaningless scores keep their order, and hardly change a probability
+FEW = 100  # dev sentences: `calibrate` fits fewer parameters below this number
 
 
 def calibrate(
@@ -41,21 +41,21 @@ def calibrate(
     function_words: NDArray[np.int64] | None = None,
     device: str = "cpu",
 ) -> Model:
-    """A model whose probabilities hold for the words that it ranks first: z' = x A(Bu) + y b + c 1, as A, B and b.
+    """Return a model with calibrated probabilities of its best words: z' = x A(Bu) + y b + c 1, as A, B and b.
 
-    x, y and c maximise the Bernoulli likelihood of the ten words of each dev sentence that are shown. Platt (1999) does
-    so for one score; here b has a slope of its own, because training on few occurrences ranks rare words too low.
+    x, y and c maximise the Bernoulli likelihood of the ten words shown for each dev sentence. Platt (1999) does so for
+    one score. Here b has a slope of its own, because training on few occurrences ranks rare words too low. The fit uses
     Newton's method, with a unit Gaussian prior around x = y = 1, c = 0.
 
-    Three numbers for words that change with them are too many for a dev set of few sentences: there, and where they do
-    not settle, y = x > 0 (Platt's method), so that the words stay as they are, fitted to the 50 best of each sentence.
+    The words shown change with x, y and c. If dev has few sentences or the three do not settle, then y = x > 0 (Platt's
+    method): the words stay as they are, and the fit uses the 50 best of each sentence.
 
     Args:
         model: of the raw embedding, trained with the Bernoulli objective.
         views: embeddings (n, d) of dev, of one kind or several.
         references: of the same sentences.
         function_words: indices of words that are shown behind all others.
-        device: that the scores are computed on.
+        device: computes the scores.
     """
     last = None if function_words is None else {"bias": function_words}
     pools = [rank(model, view, _POOL, bias_weights={"bias": 1.0}, last=last, device=device)["bias"] for view in views]
@@ -71,7 +71,7 @@ def calibrate(
 
 
 def _of_shown(features: Floats, right: Flags, behind: Flags) -> Floats | None:
-    """x, y and c, for features (n, 50, 3) of the best words; None where they do not settle, or x is no slope."""
+    """Return x, y and c for features (n, 50, 3) of the best words; None if they do not settle, or x is not positive."""
     theta = prior = np.array([1.0, 1.0, 0.0])
     for _ in range(_NEWTON_STEPS):
         ranked = np.where(behind, -np.inf, features @ theta)
@@ -85,7 +85,7 @@ def _of_shown(features: Floats, right: Flags, behind: Flags) -> Floats | None:
 
 
 def _platt(scores: Floats, right: Flags) -> Floats:
-    """x and c of the probabilities sigmoid(x z + c), for scores z (n,) and which of them are right."""
+    """Return x and c of the probabilities sigmoid(x z + c), for scores z (n,) and flags of the right ones."""
     f = np.stack([scores, np.ones_like(scores)], axis=1)
     theta = prior = np.array([1.0, 0.0])
     for _ in range(_NEWTON_STEPS):
@@ -97,7 +97,7 @@ def _platt(scores: Floats, right: Flags) -> Floats:
 
 
 def _newton_step(f: Floats, y: Flags, theta: Floats, prior: Floats) -> Floats:
-    """One step of Newton's method on the likelihood with a unit Gaussian prior, halved until that does not fall."""
+    """Return a Newton step on the likelihood with a unit Gaussian prior, halved until the likelihood does not fall."""
     p = sigmoid(f @ theta)
     step = np.linalg.solve((f * (p * (1 - p))[:, None]).T @ f + np.eye(len(theta)), f.T @ (p - y) + theta - prior)
     while np.abs(step).max() > _SETTLED and _loss(theta - step, f, y, prior) > _loss(theta, f, y, prior):
@@ -111,7 +111,7 @@ def _loss(theta: Floats, f: Floats, y: Flags, prior: Floats) -> float:
 
 
 def language_of(vocabulary: Vocabulary, train: Bags) -> Language | None:
-    """The language whose function words are to be ranked last: where they are half of the 100 most frequent words."""
+    """Return the language whose function words are at least half of the 100 most frequent words, or None."""
     frequent = _frequent(train, len(vocabulary))
     english = sum(vocabulary.words[word] in ENGLISH for word in frequent)
     return "english" if frequent and 2 * english >= len(frequent) else None
@@ -125,10 +125,10 @@ def choose_bias_weight(
     function_words: NDArray[np.int64] | None = None,
     device: str = "cpu",
 ) -> float:
-    """The weight of b in the ranking score that finds most content words among the top 10 on dev.
+    """Return the weight of b in the ranking score that finds most content words among the top 10 on dev.
 
-    The bias lifts frequent words (Kesiraju et al. 2026, section 4.6). Content words are all but the function words;
-    where there is no list of these, all but the 100 most frequent of the training data, which needs no language.
+    The bias lifts frequent words (Kesiraju et al. 2026, section 4.6). Content words are all but the function words.
+    Without a list of these, they are all but the 100 most frequent words of the training data.
 
     Args:
         model: of the raw embedding.
@@ -136,10 +136,10 @@ def choose_bias_weight(
         references: of the same sentences.
         train: bags of the training sentences.
         function_words: indices of words that are ranked last.
-        device: that the scores are computed on.
+        device: computes the scores.
 
     Returns:
-        One of a few weights from 0 to 1; 0 where dev has no content word.
+        One of a few weights from 0 to 1; 0 if dev has no content word.
     """
     listed = [] if function_words is None else function_words.tolist()
     left_out = set(listed or _frequent(train, model.vocabulary_size))
@@ -161,6 +161,6 @@ def choose_bias_weight(
 
 
 def _frequent(train: Bags, size: int) -> list[int]:
-    """The 100 most frequent words, of a small vocabulary a tenth."""
+    """Return the 100 most frequent words, or a tenth of a small vocabulary."""
     frequency = train.document_frequency(size)
     return [int(word) for word in np.argsort(-frequency, kind="stable")[: min(_STOP_WORDS, size // 10)]]

@@ -1,4 +1,4 @@
-"""What a model is trained on: datasets and their vocabulary, made of a corpus or named by a manifest."""
+"""Prepare datasets and a vocabulary for training, from a corpus, from given vectors, or from a manifest."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from flip.encoders.base import Encoder
     from flip.text.vocabulary import Vocabulary
 
-AUGMENTED = "augmented"  # the part with sentences made of others
+AUGMENTED = "augmented"  # the part with sentences that are made of others
 
 
 @dataclass(frozen=True)
 class TrainingDatasets:
-    """Datasets with their vocabulary, and what config.json says of encoder and data.
+    """Datasets, their vocabulary, and the description of encoder and data in config.json.
 
-    train: the whole sentences, and after them those made of them, if any.
-    whole: how many whole sentences there are.
-    text: id of the text, where a dataset has several.
+    train: whole sentences, then the sentences made of them, if any.
+    whole: number of whole sentences.
+    text: id of the text, if a dataset has several.
     """
 
     train: Dataset
@@ -47,11 +47,11 @@ class TrainingDatasets:
 
     @property
     def dimension(self) -> int:
-        """d, of the embeddings."""
+        """Dimension d of the embeddings."""
         return int(self.train.embeddings[0].open().shape[1])
 
     def require_one_dimension(self) -> None:
-        """Raises an InputError where train, dev and test have embeddings of other dimensions."""
+        """Raise an InputError if the embeddings of train, dev and test differ in dimension."""
         datasets = [data for data in (self.train, self.dev, self.test) if data]
         require_same_dimension([(data.embeddings[0].file, data.embeddings[0].open()) for data in datasets])
 
@@ -67,14 +67,14 @@ def of_corpus(
     batch_size: int | None = None,
     on_rows: Callable[[str, int, int], None] | None = None,
 ) -> TrainingDatasets:
-    """Embeds a corpus into `folder`, and chooses words of its training sentences.
+    """Embed a corpus into `folder`, and choose words from its training sentences.
 
     Args:
         parts: train, dev and test, and maybe `augmented`, see `flip.data.corpora`.
-        folder: for the embeddings and their manifest; what an earlier run left of the same sentences is used again.
-        encoder: what embeds them.
-        choose_words: the vocabulary for the training sentences.
-        sources, split: what the parts were made of, for config.json.
+        folder: for the embeddings and their manifest; vectors that an earlier run left of these sentences are reused.
+        encoder: embeds them.
+        choose_words: makes the vocabulary from the training sentences.
+        sources, split: the origin of the parts, for config.json.
         batch_size, on_rows: see `prepare_corpus`.
     """
     datasets = prepare_corpus(
@@ -93,10 +93,10 @@ def of_vectors(
     split: str,
     seed: int,
 ) -> tuple[TrainingDatasets, int]:
-    """Splits vectors and their sentences into `folder`, see `split_vectors`; other arguments as of `of_corpus`.
+    """Split vectors and their sentences into `folder`, see `split_vectors`; other arguments as for `of_corpus`.
 
     Returns:
-        The material, and how many rows were left out.
+        The datasets, and the number of rows that were left out.
     """
     datasets, left_out = split_vectors(vectors, sentences, folder, split, seed)
     train = datasets["train"].embeddings[0]
@@ -145,21 +145,21 @@ def of_manifest(
     sim_threshold: float | None = None,
     alpha: float = 0.5,
 ) -> TrainingDatasets:
-    """The datasets that a manifest names.
+    """Return the datasets that a manifest names.
 
     Args:
         manifest: `datasets.yaml`.
-        run: the folder that the model will be written to, from which config.json names the manifest.
+        run: folder of the model to be written; config.json names the manifest relative to it.
         vocabulary: the words to learn.
-        train, extra, dev, test: names of datasets, several with commas; extra is learned from too, but has no say in
+        train, extra, dev, test: names of datasets, several with commas; extra is for learning too, but does not affect
             the whitening. A test that the manifest does not have is left out.
-        dev_manifest: that of dev, where it is another one.
-        text: id of the text, where a dataset has several.
+        dev_manifest: manifest of dev, if it is another one.
+        text: id of the text, if a dataset has several.
         embedding_pair, sim_threshold: see `load_dataset`.
         alpha: weight of the first of two embeddings; one without weight is not read.
 
     Raises:
-        InputError: a dataset is not there, or has no embeddings.
+        InputError: a dataset is missing, or has no embeddings.
     """
 
     def load(manifest: Path, name: str) -> Dataset:
@@ -190,10 +190,10 @@ def _known(encoder: EncoderIdentity, dimension: int) -> EncoderIdentity:
 
 
 def views_of(data: Dataset) -> tuple[NDArray[np.floating[Any]], ...]:
-    """The embeddings of a dataset, checked.
+    """Return the embeddings of a dataset, checked.
 
     Raises:
-        InputError: they have other dimensions, or one is not finite.
+        InputError: they differ in dimension, or one is not finite.
     """
     views = [(file.file, file.open()) for file in data.embeddings]
     require_same_dimension(views)
@@ -203,15 +203,15 @@ def views_of(data: Dataset) -> tuple[NDArray[np.floating[Any]], ...]:
 
 
 def _used(ids: list[str], alpha: float) -> list[str]:
-    """The embeddings that are learned from: the first two, but one of them where the other has no weight."""
+    """Return the ids of the embeddings to learn from: the first two, or one of them if the other has no weight."""
     first, second = ids[:1], ids[1:2]
     return first if alpha == 1 else second or first if alpha == 0 else first + second
 
 
 def _manifest_name(manifest: Path, run: Path) -> str:
-    """Where a manifest lies, seen from the run; only its name where one of them is outside the working directory.
+    """Return the path of a manifest relative to the run; only its name if one is outside the working directory.
 
-    The folder of a run is made to be published, and must not name the folders of this machine.
+    The folder of a run may be published, and must not name the folders of this machine.
     """
     here = Path.cwd()
     if manifest.resolve().is_relative_to(here) and run.resolve().is_relative_to(here):

@@ -1,4 +1,4 @@
-"""The metrics of the checks on dev during training."""
+"""Metrics of the checks on dev during training."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     View = NDArray[np.floating[Any]]
 
 
-_DEEPEST = 100  # words that the published check looks at
+_DEEPEST = 100  # words in the published check
 
 
 def dev_accuracy(model: Model, views: Sequence[View], words: Bags, device: str = "cpu") -> float:
-    """Mean accuracy with b (Kesiraju et al. 2026, section 4.2) over sentences and views, as a share.
+    """Return the mean accuracy with b (Kesiraju et al. 2026, section 4.2) over sentences and views, as a share.
 
     Args:
         model: of the raw embedding.
         views: one or two embedding matrices (n, d) of the same n sentences.
         words: of the sentences; at least one has a word.
-        device: where to compute.
+        device: computes the scores.
     """
     return float(np.mean([accuracy(_hits(model, u, words, 1, 1.0, device), words).mean() for u in views]))
 
 
 def dev_recall(model: Model, views: Sequence[View], words: Bags, device: str = "cpu") -> float:
-    """Mean recall at the top 2k words of each sentence of k, at most 100, without b.
+    """Return the mean recall at the top 2k words of each sentence of k words, at most 100, without b.
 
-    The published training chooses by it, and rounds it to four digits: a smaller gain is none. Arguments as for
+    The published training chooses by it, and rounds it to four digits: a smaller gain does not count. Arguments as for
     `dev_accuracy`.
     """
     k = words.sizes
@@ -53,6 +53,6 @@ def dev_recall(model: Model, views: Sequence[View], words: Bags, device: str = "
 
 
 def _hits(model: Model, u: View, words: Bags, times: int, bias_weight: float, device: str) -> NDArray[np.bool_]:
-    """Of the first `times` k words, for the largest k of a sentence."""
+    """Return the hits among the first `times` k words, for the largest k of a sentence."""
     top = top_words(model, u, times * int(words.sizes.max()), bias_weight=bias_weight, device=device)
     return hits(top, words, model.vocabulary_size)

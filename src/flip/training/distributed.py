@@ -1,7 +1,7 @@
-"""Several processes that train one model, on one machine or many: `torchrun ... -m flip train ...` starts them.
+"""Train one model in several processes, on one machine or many: `torchrun ... -m flip train ...` starts them.
 
 Each takes its share of every batch, and the gradients are summed over all of them. The first process alone prepares
-the data, checks on dev and writes; the others are given what it found. They need to see the same files.
+the data, checks on dev and writes; the others receive its results. All must see the same files.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Between two steps nobody is away for long. But while the first process embeds a corpus, the others only wait.
+# Between two steps no process waits long. But while the first one embeds a corpus, all others wait.
 _STEP, _PREPARATION = timedelta(minutes=30), timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Group:
-    """This process among `size` of them; `rank` counts from 0. `waiting` is what long waits use."""
+    """This process among `size` of them; `rank` counts from 0. `waiting` is the torch process group of long waits."""
 
     rank: int = 0
     size: int = 1
@@ -42,7 +42,7 @@ class Group:
         return self.rank == 0
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """What `make` gives in the first process, in all of them; it runs in no other.
+        """Run `make` in the first process alone, and return its result in all.
 
         Raises:
             FlipError: another process ended.
@@ -57,7 +57,7 @@ class Group:
         return box[0]  # type: ignore[return-value]
 
     def copy_from_first_(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrites the tensors with those of the first process."""
+        """Overwrite the tensors with those of the first process."""
         if self.size == 1:
             return
         import torch.distributed as dist
@@ -67,7 +67,7 @@ class Group:
                 dist.broadcast(tensor, src=0)
 
     def sum_(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrites each tensor with its sum over all processes, the same to the bit in each.
+        """Overwrite each tensor with its sum over all processes, the same to the bit in each.
 
         Raises:
             FlipError: another process ended.
@@ -94,16 +94,16 @@ ALONE = Group()
 
 
 def process_number() -> int:
-    """RANK as torchrun sets it; 0 where there is only one process."""
+    """Return RANK as torchrun sets it; 0 if there is only one process."""
     return torchrun_number("RANK", 0) if torchrun_number("WORLD_SIZE", 1) > 1 else 0
 
 
 def own_device(name: str) -> torch.device:
-    """The device called `name`; of the GPUs of a machine, each process of torchrun takes one.
+    """Return the device called `name`; each process of torchrun takes one GPU of its machine.
 
     Raises:
         UsageError: no such device, or one GPU for several processes.
-        UnavailableError: there is no such device, or fewer GPUs than processes on this machine.
+        UnavailableError: this machine lacks the device, or has fewer GPUs than processes.
     """
     from flip.device import torch_device
 
@@ -117,7 +117,7 @@ def own_device(name: str) -> torch.device:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Group]:
-    """The group of the processes that torchrun started, until the block ends in all; else this one alone.
+    """Yield the group of the processes that torchrun started, until the block ends in all; else this process alone.
 
     Raises:
         FlipError: another process ended, or torchrun ends this one.
@@ -138,7 +138,7 @@ def joined(device: torch.device) -> Iterator[Group]:
         yield group
         group.from_first(lambda: None)
     except KeyboardInterrupt:
-        # Ctrl-C arrives from the terminal and from torchrun: the second must not disturb what the first began.
+        # Ctrl-C arrives from the terminal and from torchrun: the second must not disturb the clean-up.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         raise
     finally:
@@ -148,7 +148,7 @@ def joined(device: torch.device) -> Iterator[Group]:
 
 
 def _raise_when_stopped() -> Any:
-    """SIGTERM, with which torchrun ends the other processes when one died, becomes an error with a message."""
+    """Turn SIGTERM into an error with a message: torchrun sends it to all other processes when one has died."""
     if threading.current_thread() is not threading.main_thread():
         return None
 

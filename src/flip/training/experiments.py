@@ -1,4 +1,4 @@
-"""The same experiment for each of several encoders: one run each, in a folder that is kept and found again."""
+"""Run the same experiment for several encoders: one run each, in a folder that is kept and found again."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
     from flip.training.recipes import TrainConfig
 
 COST = "cost.json"
-_MADE_OF = "made_of"  # in `data` of config.json: what the run was made of
+_MADE_OF = "made_of"  # in `data` of config.json: a digest of all that determines the run
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is the same for all encoders.
+    """Parts, vocabulary and training that are the same for all encoders.
 
     parts: train, dev and test, and maybe `augmented`, see `flip.data.corpora`.
     vocabulary: of the training sentences.
-    configure: the ingredients of the training for embeddings of d dimensions, where these are known.
-    version: of flip; what another one trained is not compared with what this one does.
+    configure: gives the ingredients of the training for embeddings of d dimensions, or of unknown dimension.
+    version: of flip; runs of another version are not compared with those of this one.
     """
 
     parts: Mapping[str, Part]
@@ -52,7 +52,7 @@ class Experiment:
     version: str
 
     def folder(self, runs: Path, name: str, encoder: Encoder) -> Path:
-        """Where the run of an encoder on these sentences lies: its embeddings serve every recipe and vocabulary.
+        """Return the folder of an encoder's run on these sentences: its embeddings serve every recipe and vocabulary.
 
         name: of the encoder, as the user gave it.
         """
@@ -60,21 +60,21 @@ class Experiment:
         return runs / f"{safe_name(name)}-{_digest([name, _encoded_by(encoder), sentences])[:12]}"
 
     def made_of(self, encoder: Encoder) -> str:
-        """What tells a run from those of other options, words, sentences or encoders, or of another flip."""
+        """Return a digest of options, words, sentences, encoder and version of flip."""
         sentences = {part: self.parts[part].texts[TEXT] for part in sorted(self.parts)}
         ingredients = [self.configure(None).to_dict(), self.vocabulary.options, _encoded_by(encoder), self.version]
         return _digest([sentences, ingredients])
 
     def is_done(self, folder: Path, encoder: Encoder) -> bool:
-        """Whether the run is there, measured, and of this very experiment."""
+        """Return whether the run exists, is measured, and belongs to this experiment."""
         config = _config(folder)
         return "metrics" in config and config.get("data", {}).get(_MADE_OF) == self.made_of(encoder)
 
     def forget_other_vectors(self, folder: Path, encoder: Encoder) -> bool:
-        """Removes a run whose vectors the encoder would not give today; says whether it did.
+        """Remove a run whose vectors the encoder would not give today; return whether it was removed.
 
-        An encoder of one's own seldom says which weights it has: one batch of the test sentences is embedded again. An
-        API is not asked.
+        A custom encoder seldom names its weights, so one batch of the test sentences is embedded again. An API is not
+        asked.
         """
         kept = folder / DATA / "test.npy"
         if not kept.is_file():
@@ -94,11 +94,11 @@ class Experiment:
         device: torch.device | str = "cpu",
         on_step: Callable[[int, int], None] | None = None,
     ) -> Generator[Epoch, None, None]:
-        """Embeds and trains, going on with what an interrupted run of this experiment left.
+        """Embed and train, continuing an interrupted run of this experiment.
 
         Args:
-            folder: see above.
-            encoder: that of the run.
+            folder: of the run, from `Experiment.folder`.
+            encoder: of the run.
             prepare: embeds the parts into `folder`/data, see `flip.training.datasets.of_corpus`.
             device, on_step: as for `train`.
 
@@ -127,7 +127,7 @@ class Experiment:
         write_json(folder / COST, about)
 
     def cost(self, folder: Path, encoder: Encoder) -> dict[str, Any]:
-        """Seconds, threads and peak memory of a run; empty where they were not kept."""
+        """Return seconds, threads and peak memory of a run; empty if they were not kept."""
         with suppress(InputError):
             about: dict[str, Any] = read_json(folder / COST)
             if about.pop(_MADE_OF, None) == self.made_of(encoder):
@@ -136,20 +136,20 @@ class Experiment:
 
 
 def _encoded_by(encoder: Encoder) -> dict[str, Any]:
-    """What tells the vectors of an encoder from others, as far as it says so."""
+    """Return the identity and language of an encoder, as far as it reports them."""
     language = language_of(encoder)
     return EncoderIdentity.of(encoder).to_dict() | ({"language": language} if language else {})
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    """config.json of a run; empty where there is none that can be read, which is made again."""
+    """Return config.json of a run; empty if it is missing or not readable, so that the run is made again."""
     with suppress(InputError):
         config = read_json(folder / CONFIG_FILE)
         return config if isinstance(config, dict) else {}
     return {}
 
 
-def _digest(what: Any) -> str:
+def _digest(value: Any) -> str:
     import orjson
 
-    return hashlib.sha256(orjson.dumps(what, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()

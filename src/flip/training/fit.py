@@ -1,4 +1,4 @@
-"""A checkpoint from a matrix of embeddings and their sentences, without a file."""
+"""Train a checkpoint from a matrix of embeddings and their sentences, without a file."""
 
 from __future__ import annotations
 
@@ -44,22 +44,22 @@ def fit_checkpoint(
     encoder: EncoderIdentity | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Checkpoint:
-    """Splits, trains with the recipe `flip`, calibrates and measures, as `flip train` does.
+    """Split, train with the recipe `flip`, calibrate and measure, as `flip train` does.
 
     Args:
         X: (n, d) embeddings, finite.
         sentences: n of them.
-        vocabulary: words to learn; by default those of the training part.
-        rank: of the factors, "full" for LiP; by default 512, or d where that is less.
+        vocabulary: words to learn; by default built from the training part.
+        rank: of the factors, "full" for LiP; by default 512, or d if that is less.
         split: fractions or counts, see `split_sizes`; equal sentences stay on one side.
         seed: of the split and the training.
         device: auto, cpu, cuda or mps.
         options: other ingredients of `TrainConfig`, such as epochs or lr.
-        encoder: what `describe` says of the encoder, where it is known.
+        encoder: its identity, if known, see `flip.encoders.identity.describe`.
         on_epoch: called after each pass.
 
     Raises:
-        InputError: too few sentences to split, or none of dev has a word of the vocabulary.
+        InputError: too few sentences to split, or no dev sentence has a word of the vocabulary.
     """
     config = choose("flip", rank, {**(options or {}), "seed": seed}, X.shape[1])
     rows = split_rows([(sentence,) for sentence in sentences], split, seed)

@@ -1,4 +1,4 @@
-"""The parameters that training starts from."""
+"""Initial parameters of a training."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 def initial_parameters(config: TrainConfig, bags: Bags, size: int, d: int) -> tuple[Tensor, Tensor, Tensor | None]:
-    """A, b and B of a model of `size` words for conditioned embeddings of d dimensions, float32.
+    """Return A, b and B of a model of `size` words for conditioned embeddings of d dimensions, float32.
 
     `prior` predicts the frequency of each word whatever the sentence: A is 0, B orthonormal, b holds log-odds
-    (Bernoulli) or log-frequencies (multinomial). `xavier` is the published start (Glorot and Bengio 2010, normal), to
-    the bit what its code draws after `torch.manual_seed(seed)`: each matrix is filled twice.
+    (Bernoulli) or log-frequencies (multinomial). `xavier` is the published start (Glorot and Bengio 2010, normal),
+    equal to the bit after `torch.manual_seed(seed)`: each matrix is filled twice.
 
     Args:
-        config: its init, rank, objective and seed count here.
-        bags: of the training sentences, with the values that are trained on.
+        config: only init, rank, objective, l1 and seed are used.
+        bags: of the training sentences, with the values that the objective takes.
         size: of the vocabulary.
         d: of the embeddings.
 
     Returns:
         A (size, rank), b (size,), and B (rank, d); at full rank A (size, d), and None for B.
     """
-    # From d on a rank adds no power: W itself is trained, with two matrix products a step instead of three. But what is
-    # written at a rank above d is not W itself, so that it would not keep the zeros of L1.
+    # A rank of d or more adds no power: W itself is trained, with two matrix products a step instead of three. But at a
+    # rank above d the saved matrix is not W itself, and would lose the zeros of L1.
     full = config.rank is None or (config.init == "prior" and (config.rank == d or (config.rank > d and not config.l1)))
     rank = d if full or config.rank is None else config.rank
     if config.init == "xavier":
@@ -56,5 +56,5 @@ def initial_parameters(config: TrainConfig, bags: Bags, size: int, d: int) -> tu
 
 
 def orthonormal(rows: int, columns: int, seed: int) -> NDArray[np.float32]:
-    """A random matrix (rows, columns) with orthonormal columns; rows >= columns."""
+    """Return a random matrix (rows, columns) with orthonormal columns; rows >= columns."""
     return np.linalg.qr(np.random.default_rng(seed).normal(size=(rows, columns)))[0].astype(np.float32)

@@ -1,4 +1,4 @@
-"""The two objectives: value and gradient, walked in blocks of the vocabulary, without an autograd graph.
+"""Compute value and gradient of the two objectives in blocks of the vocabulary, without an autograd graph.
 
 For n embeddings projected to H (n, r), with Z = H A^T + b (n, |V|):
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Targets:
-    """The non-zero targets of a batch, sorted by word, so that those of a block of words are a slice.
+    """Non-zero targets of a batch, sorted by word, so that those of a block of words are a slice.
 
     words, rows: (nnz,) int64.  values: (nnz,) float32, counts or ones.  totals: (n,) float32, N_n.
     """
@@ -38,14 +38,14 @@ class Targets:
 
     @classmethod
     def of(cls, words: Tensor, rows: Tensor, values: Tensor, n: int) -> Targets:
-        """From the entries of a batch of n bags in any order."""
+        """Sort the entries of a batch of n bags, given in any order."""
         words, order = torch.sort(words)
         rows, values = rows[order], values[order]
         totals = torch.zeros(n, device=words.device).index_add_(0, rows, values)
         return cls(words, rows, values, totals)
 
     def within(self, starts: Sequence[int]) -> list[int]:
-        """Offsets of the entries at which each block of words starts; the last start is beyond all words."""
+        """Return the offset of the first entry of each block of words; the last start is beyond all words."""
         if len(starts) == 2:  # one block: a GPU need not be waited for
             return [0, len(self.words)]
         return torch.searchsorted(self.words, torch.tensor(starts, device=self.words.device)).tolist()
@@ -53,7 +53,7 @@ class Targets:
 
 @dataclass(frozen=True)
 class Gradients:
-    """Gradients, accumulated in float32.  A: (|V|, r), b: (|V|,), H: (n, r), None where nobody needs it."""
+    """Gradients, accumulated in float32.  A: (|V|, r), b: (|V|,), H: (n, r), None if it is not needed."""
 
     A: Tensor
     b: Tensor
@@ -61,7 +61,7 @@ class Gradients:
 
 
 def block_size(n: int, device: torch.device) -> int:
-    """Words in a block of Z: on a CPU each core's share should stay near it, on a GPU a block should fill them all."""
+    """Return the number of words in a block of Z: a CPU core's share fits its cache, a GPU's block fills all cores."""
     if device.type == "cpu":
         entries = 1_048_576 * torch.get_num_threads()
     elif device.type == "cuda":
@@ -74,15 +74,15 @@ def block_size(n: int, device: torch.device) -> int:
 def bernoulli(
     H: Tensor, A: Tensor, b: Tensor, targets: Targets, grad: Gradients, weight: float, with_value: bool = True
 ) -> Tensor | None:
-    """Independent words: adds weight * gradient of sum softplus(Z) - Y * Z to `grad`.
+    """Treat words as independent: add weight * gradient of sum softplus(Z) - Y * Z to `grad`.
 
     Args:
         H: (n, r), in the dtype of the matrix products.
         A: (|V|, r) float32.  b: (|V|,) float32.
         targets: of the n sentences; values are used as presence.
-        grad: where gradients are added.
+        grad: receives the gradients.
         weight: of this term, for example 1/n.
-        with_value: the value costs one more pass over Z; steps that nobody reads can leave it out.
+        with_value: compute the value too, for one more pass over Z.
 
     Returns:
         weight * value, a float32 scalar; None without `with_value`.
@@ -102,7 +102,7 @@ def bernoulli(
 def multinomial(
     H: Tensor, A: Tensor, b: Tensor, targets: Targets, grad: Gradients, weight: float, with_value: bool = True
 ) -> Tensor | None:
-    """One softmax over the vocabulary (eq. 3); arguments as for `bernoulli`, values are counts."""
+    """Treat words as one softmax over the vocabulary (eq. 3); arguments as for `bernoulli`, values are counts."""
     log_sum = torch.full((len(H),), -torch.inf, device=H.device)
     picked = torch.zeros((), device=H.device)
     for block, part, _, Z in _blocks(H, A, b, targets):
@@ -110,7 +110,7 @@ def multinomial(
         if with_value:
             entries = Z[targets.rows[part], targets.words[part] - block.start]
             picked += (entries * targets.values[part]).sum(dtype=torch.float32)
-    # N exp(Z - log_sum), with N in the exponent: a pass less. Without a target N is 0, and so is the row.
+    # N exp(Z - log_sum), with N in the exponent: one pass fewer. Without a target N is 0, and so is the row.
     shift = log_sum - targets.totals.log()
     for block, part, A_block, Z in _blocks(H, A, b, targets):
         P = (Z - shift[:, None]).exp_().to(H.dtype) if H.dtype != shift.dtype else Z.sub_(shift[:, None]).exp_()
@@ -125,7 +125,7 @@ OBJECTIVES: dict[Objective, Callable[..., Tensor | None]] = {"bernoulli": bernou
 
 
 def _blocks(H: Tensor, A: Tensor, b: Tensor, targets: Targets) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
-    """Yields (words of the block, their target entries, A of the block, Z of the block)."""
+    """Yield (words of the block, their target entries, A of the block, Z of the block)."""
     size = block_size(len(H), H.device)
     offsets = targets.within(range(0, len(b) + size, size))
     buffer = H.new_empty(len(H) * min(size, len(b)))  # one for all blocks: fresh memory costs as much as a pass over Z
@@ -145,7 +145,7 @@ def _accumulate(grad: Gradients, G: Tensor, H: Tensor, A_block: Tensor, block: s
 
 
 def _add_product(total: Tensor, X: Tensor, Y: Tensor, weight: float) -> None:
-    """total += weight * X Y, in one pass where the product has the type of the sum."""
+    """Add weight * X Y to the total, in one pass if both have the same type."""
     if X.dtype == total.dtype:
         total.addmm_(X, Y, alpha=weight)
     else:

@@ -1,4 +1,4 @@
-"""All that `flip train` does but for reading options and printing: from material to a folder with a measured model."""
+"""Train on prepared datasets, and write a folder with a measured model; the core of `flip train`."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run gave.
+    """Result of a run.
 
-    epochs: passes done.  kept: the one whose model is kept, from 1.  gainless: whether dev stopped gaining first.
-    seconds: of the training.  part: "test", or "dev" where there is no test.  accuracy: on it, see `evaluate`.
+    epochs: passes done.  kept: the epoch of the kept model, from 1.  gainless: whether dev stopped gaining first.
+    seconds: of the training.  part: "test", or "dev" without a test.  accuracy: on that part, see `evaluate`.
     """
 
     checkpoint: Checkpoint
@@ -79,16 +79,16 @@ def train(
     text_license: str | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Generator[Epoch, None, Trained | None]:
-    """Trains a model in `folder`, which is a checkpoint folder from the first pass on.
+    """Train a model in `folder`, which is a checkpoint folder from the first pass on.
 
     Args:
-        prepare: gives what to train on; it runs in the first process, once the folder is held.
+        prepare: gives the training datasets; it runs in the first process, once the folder is locked.
         folder: of the run, see `flip.training.run_folder`.
-        configure: the ingredients, for embeddings of d dimensions.
-        device: where to compute.
+        configure: gives the ingredients for embeddings of d dimensions.
+        device: runs the computation.
         group: processes that train together; all of them call this.
-        resume: go on with the run in `folder`.
-        force: start anew over the run in `folder`.
+        resume: continue the run in `folder`.
+        force: overwrite the run in `folder`.
         dtype: of the saved model.
         text_license: of the sentences, for the model card.
         on_step: see `Trainer.fit`.
@@ -97,11 +97,11 @@ def train(
         An Epoch after each pass.
 
     Returns:
-        What came of it; None in all processes but the first.
+        The result of the run; None in all processes but the first.
 
     Raises:
         UsageError, InputError: as `open_run`, `prepare` and `train_run` do.
-        FlipError: the training diverged; what complete epochs gave is kept.
+        FlipError: the training diverged; complete epochs are kept.
     """
     flush_denormals()  # before an encoder makes torch start its threads
     with ExitStack() as opened:
@@ -128,7 +128,7 @@ def train(
         seconds = time.perf_counter() - started
         if not group.is_first:
             return None
-        # What is saved is what is measured: float16, and after --resume the same as without.
+        # Measure the saved model: it may be float16, and the result must not depend on --resume.
         best = load_model(folder / MODEL_FILE)
         found = measured(best, dev, _references(material, material.dev), bags, tested, config, str(device))
         description = replace(description, **found)
@@ -149,7 +149,7 @@ def _references(material: TrainingDatasets, data: Dataset) -> References:
 def described(
     trainer: Trainer, vocabulary: Vocabulary, language: str | None, encoder: EncoderIdentity, data: Mapping[str, Any]
 ) -> CheckpointConfig:
-    """config.json, before anything is measured."""
+    """Return config.json before the measurements."""
     config, views = trainer.config, trainer.train.views
     return CheckpointConfig(
         encoder=encoder,
@@ -174,7 +174,7 @@ def measured(
     config: TrainConfig,
     device: str,
 ) -> dict[str, Any]:
-    """What config.json says once the model is trained: the weight of b, the threshold, and accuracies."""
+    """Return the measured fields of config.json: the weight of b, the threshold, and accuracies."""
     u = dev.views[0]
     parts = {"dev": (u, refs)} | ({"test": tested} if tested else {})
     found: dict[str, Any] = {
@@ -191,7 +191,7 @@ def measured(
 
 
 def _of_frequent(train: Bags, refs: References, model: Model) -> dict[str, Any]:
-    """The accuracy of the words that most sentences of the training have: what no embedding is needed for."""
+    """Return the accuracy of the most frequent training words: a baseline that needs no embedding."""
     size = model.vocabulary_size
     best = np.argsort(-train.document_frequency(size), kind="stable")[: refs.words.sizes.max(initial=1)]
     hit = hits(np.broadcast_to(best, (len(refs), len(best))), refs.words, size)

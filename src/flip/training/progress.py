@@ -1,4 +1,4 @@
-"""Where a training is: what each pass gave, and what changes from one to the next."""
+"""Progress of a training: the result of each pass, and the state between passes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the data gave.
+    """Result of one pass over the data.
 
-    loss: mean over every eighth step, a sentence.
+    loss: mean loss of a sentence, over every eighth step.
     score, accuracy: the dev metric, and accuracy with b, on dev (the mean of both embeddings); None without a check.
-    seconds: of the pass and its check; those of the first count the making of the Trainer in.
+    seconds: of the pass and its check; the first pass includes the construction of the Trainer.
     """
 
     epoch: int
@@ -27,19 +27,19 @@ class Epoch:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """A line of log.jsonl."""
+        """Return a line of log.jsonl."""
         return asdict(self)
 
 
 @dataclass
 class Progress:
-    """What changes from epoch to epoch beside the tensors.
+    """State that changes from epoch to epoch, without the tensors.
 
     epoch: passes done.
     best_score: of the dev metric.
-    checks_without_gain: since then.
-    lr_scale: what the plateau schedule has made of the rate.
-    plateau_score, checks_on_plateau: the best score that it counts as a gain, and the checks since.
+    checks_without_gain: since the best score.
+    lr_scale: factor of the learning rate, set by the plateau schedule.
+    plateau_score, checks_on_plateau: the last score that the schedule counted as a gain, and the checks since.
     """
 
     epoch: int = 0
@@ -50,10 +50,10 @@ class Progress:
     checks_on_plateau: int = 0
 
     def checked(self, score: float, patience: int) -> bool:
-        """Takes note of a check; returns whether its score is the best so far.
+        """Record a check; return whether its score is the best so far.
 
-        The rate is lowered as by torch's ReduceLROnPlateau with patience // 2: what is not a ten-thousandth above the
-        best is no gain.
+        The rate is lowered as by torch's ReduceLROnPlateau with patience // 2: a gain must exceed a ten-thousandth of
+        the best score.
         """
         best = score > self.best_score
         if best:

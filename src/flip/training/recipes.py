@@ -1,4 +1,4 @@
-"""The ingredients of training, each with a name, and the two recipes that combine them."""
+"""Named ingredients of training, and the two recipes that combine them."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _CHOICES: Mapping[str, tuple[object, ...]] = {
     "init": get_args(Init), "reduction": get_args(Reduction), "precision": get_args(Precision),
     "early_stopping": (True, False), "shuffle": (True, False), "calibrate": (True, False, None),
 }  # fmt: skip
-# Passes at least, and steps at least: a small corpus is passed over more often.
+# At least so many passes, and so many steps: a small corpus needs more passes.
 _FEWEST_EPOCHS = 5
 _FEWEST_STEPS = 350
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Every ingredient of training. The defaults are the recipe `flip`; `PAPER` is the published one.
+    """All ingredients of training. The defaults are the recipe `flip`; `PAPER` is the published one.
 
     None stands for a value that depends on the data; `resolved` fills it in.
     """
@@ -63,18 +63,18 @@ class TrainConfig:
     patience: int = 5  # checks on dev without a gain before stopping; the paper's recipe stops at the one after them
     early_stopping: bool = True
     check_every: int = 1  # passes from one check on dev to the next
-    dev_metric: DevMetric = "accuracy"  # accuracy has b; recall at top 2k has not
+    dev_metric: DevMetric = "accuracy"  # accuracy includes b; recall at top 2k does not
     l1: float = 0.0  # on A, proximal
     weight_decay: float = 0.0  # on A and B, decoupled; in the paper's recipe on b too
     init: Init = "prior"  # prior: A = 0, b = log-odds or log-frequency of each word
     reduction: Reduction = "mean"  # of the loss over a batch
     shuffle: bool = True
     precision: Precision = "auto"
-    calibrate: bool | None = None  # on dev, see flip.training.calibration; None: where the objective is bernoulli
+    calibrate: bool | None = None  # on dev, see flip.training.calibration; None: only if the objective is bernoulli
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check each ingredient, and that they go together. Numbers of numpy become Python's.
+        """Check each ingredient and their combination. Convert numpy numbers to Python's.
 
         Raises:
             UsageError: a value is out of its range or not one of its choices; bernoulli with counts, multinomial
@@ -106,7 +106,7 @@ class TrainConfig:
             )
         if self.objective == "multinomial" and self.calibrate:
             raise UsageError(
-                "--calibrate with --objective multinomial: its scores are no probabilities of single words",
+                "--calibrate with --objective multinomial: its scores are not probabilities of single words",
                 "--no-calibrate, or --objective bernoulli",
             )
         if self.objective == "bernoulli" and self.targets == "counts":
@@ -118,16 +118,16 @@ class TrainConfig:
 
     @property
     def is_paper(self) -> bool:
-        """Whether it follows the published program where that has no ingredient of its own."""
+        """Whether rules without an ingredient follow the published program."""
         return self.recipe == "paper"
 
     @property
     def last_check(self) -> float:
-        """How many checks on dev without a gain, one after the other, end the training."""
+        """Number of successive checks on dev without a gain that ends the training."""
         return self.patience + self.is_paper if self.early_stopping else math.inf
 
     def resolved(self, n: int) -> TrainConfig:
-        """With targets and calibration as the objective has them, and with batch size and epochs for n sentences."""
+        """Fill in targets and calibration for the objective, and batch size and epochs for n sentences."""
         targets = self.targets or ("counts" if self.objective == "multinomial" else "presence")
         batch = self.batch_size or max(64, min(1000, n // 32))
         steps = math.ceil(n / batch)
@@ -136,7 +136,7 @@ class TrainConfig:
         return replace(self, targets=targets, batch_size=batch, epochs=epochs, calibrate=calibrate)
 
     def to_dict(self) -> dict[str, Any]:
-        """As in config.json and log.jsonl."""
+        """Return the ingredients as in config.json."""
         return asdict(self) | {"rank": "full" if self.rank is None else self.rank}
 
 
@@ -165,13 +165,13 @@ RECIPES: dict[Recipe, TrainConfig] = {"flip": TrainConfig(), "paper": PAPER}
 def choose(
     recipe: Recipe, rank: int | Literal["full"] | None, chosen: Mapping[str, Any], d: int | None = None
 ) -> TrainConfig:
-    """A recipe, with its ingredients overridden by those of `chosen` that are not None.
+    """Return a recipe, with its ingredients overridden by those of `chosen` that are not None.
 
     Args:
         recipe: flip or paper.
         rank: of the factors; "full" is LiP, None the recipe's own, but not more than d.
         chosen: ingredients by name.
-        d: dimensions of the embeddings, where they are known.
+        d: dimension of the embeddings, if known.
     """
     base = RECIPES[recipe]
     own = base.rank if d is None or base.rank is None else min(base.rank, d)

@@ -1,4 +1,4 @@
-"""The folder of a training run: the best model, the last state, the log; always complete, whenever it is killed."""
+"""Keep the folder of a training run: best model, last state, log; a kill at any moment leaves it complete."""
 
 from __future__ import annotations
 
@@ -32,21 +32,20 @@ if TYPE_CHECKING:
 DATA, LOG, STATE, STARTED = "data", "log.jsonl", "state.safetensors", "options.json"
 _OWN = (STARTED, STATE, LOG, MODEL_FILE, VOCAB_FILE, CONFIG_FILE)
 _LEFT = tuple(f".{name}.*.partial" for name in _OWN)  # the remains of a process that was killed while it wrote
-_SAMPLED_ROWS = 1_000  # that tell embeddings apart
+_SAMPLED_ROWS = 1_000  # rows in the digest of embeddings
 
 
 @contextmanager
 def open_run(folder: Path, *, resume: bool = False, force: bool = False) -> Iterator[None]:
-    """Makes the folder of a run ready, and holds it for this process until the block ends.
+    """Prepare the folder of a run, and lock it for this process until the block ends.
 
-    A run that is in it stays until `train_run` begins another.
-
-    A folder that holds nothing but `data/` (a corpus that was split and embedded) counts as new.
+    A run in it stays until `train_run` begins another. A folder with nothing but `data/` (a corpus that was split and
+    embedded) counts as new.
 
     Raises:
-        UsageError: --resume and --force together, or nothing to resume.
-        InputError: it holds a run, or something else, and neither was asked for; another process holds it; or it cannot
-            be written.
+        UsageError: --resume and --force together, or there is nothing to resume.
+        InputError: it holds a run or something else, without --resume or --force; another process has locked it; or it
+            cannot be written.
     """
     if resume and force:
         raise UsageError("--resume and --force exclude each other")
@@ -78,16 +77,16 @@ def train_run(
     dtype: SavedType = "float32",
     on_step: Callable[[int, int], None] | None = None,
 ) -> Iterator[Epoch]:
-    """Trains in `folder`; after each epoch the best model, the state and the log are there, each replaced atomically.
+    """Train in `folder`; after each epoch, replace the best model, the log and the state, each atomically.
 
-    Of several processes that train together, all call it with the same `folder`, and the first writes.
+    Processes that train together all call it with the same `folder`, and the first one writes.
 
     Args:
-        folder: that `open_run` holds.
+        folder: locked by `open_run`.
         trainer: at its start.
         vocabulary: saved with the model.
         config: config.json of the checkpoint.
-        resume: go on after the last complete epoch.
+        resume: continue after the last complete epoch.
         dtype: of the saved model.
         on_step: see `Trainer.fit`.
 
@@ -131,7 +130,7 @@ def train_run(
     for epoch in trainer.fit(on_step):
         if epoch.best or trainer.best_score == -math.inf:  # before the first check each is the best that is known
             save_checkpoint(folder, Checkpoint(trainer.best, vocabulary, config, str(folder)), dtype)
-        # The state last: what is ahead of it is made again on --resume, what lay behind it would be lost.
+        # The state is written last: --resume repeats a pass that the state lacks, but could not recover a lost file.
         log.append(epoch.to_dict() | where)
         with replacing(folder / LOG) as temporary:
             temporary.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in log))
@@ -142,7 +141,7 @@ def train_run(
 
 
 def kept_epoch(folder: Path) -> int:
-    """The epoch whose model is kept in `folder`, from 1: that of the best check."""
+    """Return the epoch of the best check, from 1: `folder` keeps its model."""
     import orjson
 
     with os_errors(folder / LOG, "read"):
@@ -151,7 +150,7 @@ def kept_epoch(folder: Path) -> int:
 
 
 def precision_of(folder: Path) -> Precision:
-    """The precision that a probe chose when the run in `folder` began; probed again, it may choose another."""
+    """Return the precision that a probe chose when the run in `folder` began; a new probe may choose another."""
     precision: Precision = read_json(folder / STARTED)["training"]["precision"]
     return precision
 

@@ -1,4 +1,4 @@
-"""Targets: the words a recipe counts in its training and dev sentences."""
+"""Count the words of training and dev sentences as a recipe does."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def training_bags(texts: Iterable[str], vocabulary: Vocabulary, recipe: Recipe) -> Bags:
-    """Bags of the words that a recipe learns; the published one does not strip punctuation, see `Tokenizer.unstripped`.
+    """Return bags of the words that a recipe learns; the published one keeps punctuation, see `Tokenizer.unstripped`.
 
-    Its vocabulary is made of stripped text all the same: of "don't" it learns "don", where that is a word.
+    Its vocabulary still comes from stripped text: from "don't" it learns "don", if that is a word.
     """
     return bags_of_words(texts, vocabulary, vocabulary.tokenizer.unstripped if recipe == "paper" else None)
 
 
 def dev_references(texts: Iterable[str], vocabulary: Vocabulary, recipe: Recipe) -> References:
-    """The words that the checks of a recipe look for: those that it learns."""
+    """Return the reference words in the checks of a recipe: the words that it learns."""
     if recipe != "paper":
         return references(texts, vocabulary)
     bags = training_bags(texts, vocabulary, recipe)

@@ -1,4 +1,4 @@
-"""Training: one loop for every recipe. `Trainer.fit` yields an Epoch at a time; the command line draws.
+"""Train with one loop for every recipe. `Trainer.fit` yields an Epoch at a time; the command line draws.
 
 A step over a batch of n costs three matrix products of n * |V| * r (see objectives.py); the rest stays small beside
 them. Master weights, gradients and optimizer state are float32; the products take `precision`.
@@ -40,7 +40,7 @@ _PRECISIONS: dict[torch.dtype, Precision] = {torch.float32: "float32", torch.bfl
 
 
 class Trainer:
-    """Trains one model. `best` is the model of the best check so far, of the raw embedding.
+    """Train one model. `best` is the model of the best check so far, for the raw embedding.
 
     >>> import numpy as np
     >>> from flip import DevData, References, TrainConfig, Trainer, TrainingData
@@ -65,15 +65,15 @@ class Trainer:
         device: torch.device | str = "cpu",
         group: Group = ALONE,
     ) -> None:
-        """Fits the whitening and initialises the factors.
+        """Fit the whitening and initialise the factors.
 
         Args:
             train: n sentences to learn from.
             dev: sentences to check on.
             vocabulary_size: |V|; the bags of both hold words below it.
-            config: the ingredients, by default those of the recipe `flip`; `self.config` is filled in for the data.
-            device: where to compute.
-            group: processes that train together; each makes a Trainer of the same data, and all of them run `fit`.
+            config: the ingredients, by default the recipe `flip`; `self.config` has them filled in for the data.
+            device: runs the computation.
+            group: processes that train together; each makes a Trainer with the same data, and all run `fit`.
 
         Raises:
             FlipError: another process of the group ended.
@@ -130,15 +130,15 @@ class Trainer:
 
     @property
     def best_score(self) -> float:
-        """The best value of the dev metric so far; -inf before the first check."""
+        """Best value of the dev metric so far; -inf before the first check."""
         return self.progress.best_score
 
     def model(self) -> Model:
-        """The current model of the raw embedding: whitening folded in, float32, on the CPU."""
+        """Return the current model for the raw embedding: whitening folded in, float32, on the CPU."""
         return deepcopy(self._folded())
 
     def _folded(self) -> Model:
-        """The same, but of the parameters' own memory where that can be: it changes with the next step."""
+        """Return the same model in the parameters' own memory if possible: the next step changes it."""
         A, b = self.A.cpu().numpy(), self.b.cpu().numpy()
         if self.B is not None:
             B, folded_b = self.whitening.fold(A, self.B.cpu().numpy(), b)
@@ -147,13 +147,13 @@ class Trainer:
         if rank is None:
             W, folded_b = self.whitening.fold_full(A, b)
             return LogLinear(W, folded_b)
-        # Q has orthonormal columns, so that (A Q^T)(Q C) = A C: the same model at the rank that was asked for.
+        # Q has orthonormal columns, so that (A Q^T)(Q C) = A C: the same model at the requested rank.
         Q = np.eye(d, dtype=np.float32) if rank == d else orthonormal(rank, d, self.config.seed)
         B, folded_b = self.whitening.fold(A, np.eye(d, dtype=np.float32), b)
         return FactorizedLogLinear(A if rank == d else A @ Q.T, Q @ B, folded_b)
 
     def fit(self, on_step: Callable[[int, int], None] | None = None) -> Iterator[Epoch]:
-        """Yields one Epoch after each pass, until the last one or until dev stops gaining.
+        """Yield one Epoch after each pass, until the last one or until dev stops gaining.
 
         Args:
             on_step: called with (steps done, steps in all) after each step.
@@ -170,11 +170,11 @@ class Trainer:
             for i, batch in enumerate(self.batches.of_pass(self.progress.epoch)):
                 step = self.progress.epoch * steps + i
                 lr = self._rate(step, steps * config.epochs)
-                # The value costs a pass over the scores: every eighth step is enough for a log.
+                # The value costs a pass over the scores: every eighth step is enough for the log.
                 loss = self._step(batch, lr, with_value=i % 8 == 0)
                 if loss is not None:
                     losses.append(loss)
-                    # A GPU would have to be waited for.
+                    # Not on a GPU: it would have to be waited for.
                     if self.device.type == "cpu":
                         self._require_finite()
                 if on_step:
@@ -194,7 +194,7 @@ class Trainer:
             yield Epoch(self.progress.epoch, config.epochs, mean_loss, score, with_b, best, lr, sparsity, seconds)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """All that `restore` needs to go on after the last complete epoch, but for `best`: tensors and text."""
+        """Return the tensors and text that `restore` needs after the last complete epoch; `best` is not included."""
         tensors = {"A": self.A, "b": self.b} | ({} if self.B is None else {"B": self.B})
         for i, p in enumerate(self.parameters):
             tensors |= {f"adam.{i}.{key}": value for key, value in self.optimizer.state[p].items()}
@@ -203,10 +203,10 @@ class Trainer:
         }
 
     def restore(self, tensors: dict[str, Tensor], metadata: dict[str, str], best: Model) -> None:
-        """Takes up what `state` gave; the epochs that follow equal those of an uninterrupted run.
+        """Restore a state; the following epochs equal those of an uninterrupted run.
 
         Raises:
-            InputError: another version wrote it.
+            InputError: another version of flip wrote the state.
         """
         for key, value in (("A", self.A), ("b", self.b), ("B", self.B)):
             if value is not None:
@@ -221,11 +221,11 @@ class Trainer:
         try:
             self.progress = Progress(**json.loads(metadata["progress"]))
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise InputError("the state of the run is not of this version", "--force starts anew") from error
+            raise InputError("another version of flip wrote this state", "start anew with --force") from error
         self.best = best
 
     def _used(self, views: Sequence[NDArray[np.floating[Any]]]) -> list[tuple[NDArray[np.floating[Any]], float]]:
-        """The views with their weights in L = alpha L(first) + (1 - alpha) L(second); weight 0 is not even read."""
+        """Return the views and their weights in L = alpha L(first) + (1 - alpha) L(second); drop those of weight 0."""
         if len(views) == 1:
             return [(views[0], 1.0)]
         first, second = views
@@ -271,11 +271,11 @@ class Trainer:
         if not math.isfinite(loss) or not torch.isfinite(self.b).all():
             raise FlipError(
                 f"training diverged in epoch {self.progress.epoch + 1}: the loss is no longer finite",
-                "what complete epochs gave is kept; start anew with a lower --lr",
+                "complete epochs are kept; start anew with a lower --lr",
             )
 
     def _check(self) -> tuple[float, float, bool]:
-        """Score and accuracy of the current model on dev; keeps it where it has the best score so far."""
+        """Return score and accuracy of the current model on dev, and whether it is the best so far; keep the best."""
         model = self._checked_model()
         score, with_b = self.group.from_first(lambda: self._dev_scores(model))
         best = self.progress.checked(score, self.config.patience)
@@ -284,7 +284,7 @@ class Trainer:
         return score, with_b, best
 
     def _checked_model(self) -> Model:
-        """What a check measures and keeps, in the first process; the others only learn its score."""
+        """Return the model to check and keep, in the first process; the others need only its score."""
         if not self.group.is_first:
             return self.best
         model = self._folded()
@@ -301,7 +301,7 @@ class Trainer:
 
 
 def soft_threshold_(A: Tensor, threshold: float) -> None:
-    """Proximal step of the L1 norm, in place: entries within `threshold` of zero become exactly zero."""
+    """Take a proximal step of the L1 norm, in place: entries within `threshold` of zero become exactly zero."""
     for start in range(0, len(A), 8192):
         block = A[start : start + 8192]
         block.copy_(torch.nn.functional.softshrink(block, threshold))

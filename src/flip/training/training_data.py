@@ -1,4 +1,4 @@
-"""What a Trainer learns from and checks on: embeddings with the words of their sentences."""
+"""Data of a Trainer, to learn from and to check on: embeddings with the words of their sentences."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _SEEN = 1000  # rows
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Sentences to learn from: one or two embedding matrices (n, d) of them, and their bags of words.
+    """Sentences to learn from: one or two embedding matrices (n, d), and their bags of words.
 
-    whole: the first so many are whole sentences, and the whitening is theirs: those that `flip.data.augmentation` makes
-        of them vary otherwise. None is all.
-    parts: sentences of each dataset, where there are several.
+    whole: number of whole sentences, which come first. The whitening uses only these, because the sentences that
+        `flip.data.augmentation` makes of them vary in another way. None is all.
+    parts: number of sentences of each dataset, if there are several.
     """
 
     views: tuple[NDArray[np.floating[Any]], ...]
@@ -42,8 +42,8 @@ class TrainingData:
             seen = np.asarray(view[:: max(1, len(view) // _SEEN)])
             if len(seen) > 1 and (seen == seen[0]).all():
                 raise InputError(
-                    f"the {len(view)} embeddings are one and the same vector, which says nothing of their sentences",
-                    "does the encoder read its input? Embed the sentences again",
+                    f"the {len(view)} embeddings are all the same vector, although their sentences differ",
+                    "check that the encoder reads its input, and embed the sentences again",
                 )
 
 
@@ -51,7 +51,7 @@ class TrainingData:
 class DevData:
     """Sentences to check on: as many embedding matrices as the training data have, and their references.
 
-    function_words: indices of words that are shown behind all others, and so not calibrated.
+    function_words: indices of words that are shown behind all others, and are not calibrated.
     """
 
     views: tuple[NDArray[np.floating[Any]], ...]

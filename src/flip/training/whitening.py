@@ -1,7 +1,7 @@
-"""Conditioning of the inputs: fit on the training embeddings, train on u' = C(u - m), fold C and m into the model.
+"""Condition the inputs: fit on the training embeddings, train on u' = C(u - m), fold C and m into the model.
 
-Sentence embeddings are badly conditioned, and first-order training on the raw vectors crawls. What is saved is an
-ordinary model of the raw embedding: A B' C (u - m) + b' = A (B'C) u + (b' - A B'C m).
+Sentence embeddings are badly conditioned, and first-order training on the raw vectors crawls. The saved model is an
+ordinary one of the raw embedding: A B' C (u - m) + b' = A (B'C) u + (b' - A B'C m).
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ class Whitening:
     C: Array
 
     def apply(self, u: Array) -> Array:
-        """(n, d) raw embeddings to (n, d) conditioned ones."""
+        """Return conditioned embeddings (n, d) for raw ones (n, d)."""
         return (u - self.m) @ self.C
 
     def fold(self, output: Array, B: Array, b: Array) -> tuple[Array, Array]:
-        """B (r, d) and b (|V|,) of a model trained on u' -> B and b of the same model on u; `output` is A, (|V|, r)."""
+        """Turn B (r, d) and b (|V|,) of a model trained on u' into B and b of the same model on u; `output` is A."""
         folded = B @ self.C
         return folded, b - output @ (folded @ self.m)
 
     def fold_full(self, W: Array, b: Array) -> tuple[Array, Array]:
-        """The same for a full-rank W, (|V|, d)."""
+        """Do the same for a full-rank W, (|V|, d)."""
         folded = W @ self.C
         return folded, b - folded @ self.m
 
@@ -51,19 +51,19 @@ def fit_whitening(
     floor: float = 1e-4,
     rows: int | None = None,
 ) -> Whitening:
-    """Fits mean and symmetric inverse square root of the covariance, block by block, in float64.
+    """Fit the mean and the symmetric inverse square root of the covariance, block by block, in float64.
 
-    Of few rows the small eigenvalues come out too small, and their directions would be blown up. So the covariance of n
-    rows is shrunk towards the identity of its eigenvalues' geometric mean by min(1/2, 2 d / n): a few directions in
-    which an encoder varies most, as many do, hardly move that mean. From 2,829 sentences it gives all-mpnet-base-v2
-    (768 dimensions) 5 points of accuracy and USE (512) 3; elsewhere it changes less than another seed does
-    (examples/leaderboard).
+    On few rows the small eigenvalues come out too small, and their directions would be blown up. So the covariance of n
+    rows is shrunk by min(1/2, 2 d / n) towards the identity times the geometric mean of its eigenvalues. Many encoders
+    vary mostly in a few directions, which hardly move that mean. With 2,829 sentences, shrinkage gives
+    all-mpnet-base-v2 (768 dimensions) 5 points of accuracy and USE (512) 3; elsewhere it changes less than another seed
+    does (examples/leaderboard).
 
     Args:
-        views: embedding matrices (n, d), usually one; the moments are those of all rows together.
+        views: embedding matrices (n, d), usually one; the moments are taken over all rows together.
         inputs: `whitened`; `centred` leaves C at the identity; `raw` leaves m at zero as well.
         floor: eigenvalues below this share of their mean are raised to it, so that directions in which the encoder
-            hardly varies stay small. Where none varies, C is the identity.
+            hardly varies stay small. If it varies in no direction, C is the identity.
         rows: only the first so many of each view; None is all.
     """
     d = views[0].shape[1]
