@@ -129,7 +129,7 @@ def test_columns_that_are_not_there_are_refused(
     store(here / "s.parquet", vectors, sentences[:40])
     (here / "a.txt").write_text("One sentence.\n")
     assert "text, which has no columns" in fails(3, "explain", "a.txt", "--column", "v")
-    assert "no ids" in fails(3, "store", "words", "s.parquet", "-o", "w.parquet", "--id-column", "day")
+    assert "not ids" in fails(3, "store", "words", "s.parquet", "-o", "w.parquet", "--id-column", "day")
 
 
 def test_only_a_named_column_of_texts_is_embedded(
