@@ -115,7 +115,7 @@ def test_missing_folder_and_video_without_sound(tmp_path: Path) -> None:
 def test_silent_short_and_nan_audio(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="silent"):
         audio.load(write_audio(tmp_path / "a.wav", np.zeros((1, 16_000)), 16_000))
-    with pytest.raises(InputError, match="20 ms of audio, 25 ms are the least"):
+    with pytest.raises(InputError, match="20 ms of audio, at least 25 ms are needed"):
         audio.load(write_audio(tmp_path / "b.wav", tone(0.02, 16_000)[None], 16_000))
     bad = tone(1, 16_000)
     bad[100] = np.nan

@@ -75,7 +75,7 @@ def blocks(path: Path, seconds: float) -> Iterator[NDArray[np.float32]]:
             waiting = waiting[end:]
     if total < SHORTEST:
         raise InputError(
-            f"{path}: {1000 * total / SAMPLE_RATE:.0f} ms of audio, 25 ms are the least", "is the file complete?"
+            f"{path}: {1000 * total / SAMPLE_RATE:.0f} ms of audio, at least 25 ms are needed", "is the file complete?"
         )
     if peak == 0:
         raise InputError(f"{path}: the audio is silent", "every sample is zero; was the right channel recorded?")

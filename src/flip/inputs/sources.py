@@ -91,7 +91,7 @@ def opened(source: str | Path) -> Iterator[Source]:
         InputError: missing, unreadable, a device, or a format that flip does not read.
     """
     name, path = ("stdin", None) if str(source) == STDIN else (str(source), Path(source))
-    with _os_errors(path):
+    with os_errors(path or Path("stdin"), "read"):
         raw = _standard_input() if path is None else _open(path)
         with raw:
             folder = path.parent if path is not None and path.is_file() else Path()
@@ -197,12 +197,6 @@ def _open(path: Path) -> IO[bytes]:
     if not usual and not stat.S_ISDIR(mode):  # opening a folder raises a clear error
         raise InputError(f"{path}: neither a file nor a pipe", "devices and sockets are not opened")
     return path.open("rb", buffering=0)
-
-
-@contextmanager
-def _os_errors(path: Path | None) -> Iterator[None]:
-    with os_errors(Path("stdin") if path is None else path, "read"):
-        yield
 
 
 def _chunks(read: Callable[[int], bytes]) -> Iterator[bytes]:
