@@ -203,7 +203,7 @@ def test_weights_by_the_names_of_the_first_release(tmp_path: Path) -> None:
 
 
 def test_text_weights_by_the_names_of_the_first_release(tmp_path: Path) -> None:
-    """Layers without a prefix, the embedding as a module beside them, its control tokens in fairseq's order."""
+    """Write layers without a prefix, the embedding as a module beside them, control tokens in fairseq's order."""
     weights, _ = golden("text")
     old = {}
     for key, value in weights.items():

@@ -77,7 +77,7 @@ def test_keywords_are_those_of_the_transcript(checkpoint: str, capsys: pytest.Ca
 def test_every_container_is_understood(
     suffix: str, codec: str, rate: int, whisper: Transcriber, tmp_path: Path
 ) -> None:
-    """The example, in stereo and at another rate."""
+    """Convert the example to stereo and another rate."""
     import av
 
     wave = (32_767 * audio.load(EXAMPLE)).astype(np.int16)[None]

@@ -196,7 +196,7 @@ def _unwritable(error: OSError) -> OSError | OutputError:
 
 @contextmanager
 def interruptible(hint: Callable[[], str]) -> Iterator[None]:
-    """Add a hint how to go on to Ctrl-C."""
+    """Give Ctrl-C a hint that tells how to go on."""
     try:
         yield
     except KeyboardInterrupt:
@@ -204,7 +204,7 @@ def interruptible(hint: Callable[[], str]) -> Iterator[None]:
 
 
 def forget_stdout(stream: TextIO | None = None) -> None:
-    """Discard the rest of its buffer, which would be written, and fail, once more at exit."""
+    """Discard the rest of a stream's buffer, which would be written, and fail, once more at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
 
 

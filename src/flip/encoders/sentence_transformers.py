@@ -71,7 +71,7 @@ class SentenceTransformers(Encoder):
         self._torch_device = torch_device(device)
         self.device = str(self._torch_device)
         self._source, self._offline = model, offline
-        self._dtype: torch.dtype | None = None  # that of the weights
+        self._dtype: torch.dtype | None = None  # of the weights
         commit, self.weights = _origin(self._model, model)
         self.revision = commit or self.weights or "unknown"
         whole = _dimension(self._model)

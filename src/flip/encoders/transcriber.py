@@ -1,4 +1,4 @@
-"""Transcribe speech with a whisper model, for encoders that read only text; the record tells it."""
+"""Transcribe speech with a whisper model, for encoders that read only text; the record names it."""
 
 from __future__ import annotations
 

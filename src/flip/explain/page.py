@@ -26,7 +26,7 @@ def write_page(
     path: Path, results: Iterable[Explanation | Failure], checkpoint: Checkpoint, *, least: float,
     on_record: Callable[[int], None] | None = None,
 ) -> int:  # fmt: skip
-    """Write a page, atomically, a chunk of records at a time; texts are data in it, whatever they contain.
+    """Write a page, atomically, a chunk of records at a time; all content of texts is data in it.
 
     Args:
         path: of the page.

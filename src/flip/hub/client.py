@@ -46,7 +46,7 @@ class Source:
 
 
 def described(source: Source, revision: str | None) -> Any:
-    """Return the hub's description of a repository; one request, while a missing file is retried for half a minute.
+    """Return the hub's description of a repository with one request; to fetch a file is retried for half a minute.
 
     Raises:
         UnavailableError: no such repository or revision, no right to it, or no network.

@@ -129,8 +129,8 @@ def names_on_hub(repo: str, install: str) -> set[str]:
     """Return the files that a repository of the hub lists.
 
     Raises:
-        UnavailableError: it is not there, or the hub is out of reach; known at once, while a missing file would be
-            tried again for half a minute.
+        UnavailableError: it is not there, or the hub is out of reach; known at once, while the fetch of a file would be
+            retried for half a minute.
     """
     from huggingface_hub import HfApi
 
@@ -200,7 +200,7 @@ def _from_wheel(file: WeightFile) -> Resolved | None:
     if digest != file.wheel_sha256:
         raise InputError(
             f"{path}: sha256 is {digest}, expected {file.wheel_sha256}",
-            f"the file was changed or is of another version: pip install --force-reinstall {file.wheel}",
+            f"the file was changed or has another version: pip install --force-reinstall {file.wheel}",
         )
     return hashed(path, digest)
 

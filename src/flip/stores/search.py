@@ -133,7 +133,7 @@ class Search:
 
 
 def _odds_of_all(z: Floats) -> Floats:
-    """Return the log-odds of the product of sigmoid(z), (n,) for z (n, k): log p - log(1 - p), if 1 - p is 0 too."""
+    """Return the log-odds of the product of sigmoid(z), (n,) for z (n, k), without 1 - p, which may round to 0."""
     log_p = -np.logaddexp(0, -z).sum(axis=1)
     return np.asarray(log_p - np.log(-np.expm1(np.minimum(log_p, -1e-300))))
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _LAYER = r"layers.\1."
-# Names in the ports on the hub (those of transformers' M2M100Encoder, alone or within a model that shares its embedding
-# with others), and in the first release's encoder of text.
+# Names in the ports on the hub (as in transformers' M2M100Encoder, alone or within a model that shares its embedding),
+# and in the first release's encoder of text.
 _WITHIN_A_MODEL = re.compile(r"^(model\.)?(encoder\.(?=embed_tokens\.|layers\.|layer_norm\.))?")
 _SHARED, _EMBED = "shared.weight", "embed_tokens.weight"
 _TRANSFORMERS = (

@@ -37,7 +37,7 @@ class TextEncoder(nn.Module):
         """Map ids (n, s) and lengths (n,) to (n, d) float32; tokens beyond a sentence's length are ignored."""
         d = self.layer_norm.normalized_shape[0]
         x = self.encoder_frontend.embed(ids)
-        # Positions are added in float32, whatever the precision of the weights.
+        # Positions are added in float32, for any precision of the weights.
         positions = sinusoids(ids.shape[1], d, first=_OFFSET).to(x.device)
         x = (x.float() * math.sqrt(d) + positions).to(x.dtype)
         inside = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]

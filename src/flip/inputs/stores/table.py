@@ -103,7 +103,7 @@ def require_bounded(what: str, unpacked: int, stored: int) -> None:
 
 
 def as_batch(schema: Any, columns: Sequence[str], values: dict[str, Any]) -> Any:
-    """Return a `pyarrow.RecordBatch` of some columns of a schema; a matrix (n, d) is vectors, a list is its values."""
+    """Return a `pyarrow.RecordBatch` of some columns of a schema; a matrix (n, d) is taken as n vectors."""
     pa = arrow()
     arrays = []
     for column in columns:
