@@ -39,7 +39,7 @@ _TINY_EN = WeightFolder(
 class Transcript:
     """The words heard in a recording.
 
-    text: empty if there is no speech.
+    text: empty without speech.
     language: ISO 639-1, as whisper names it: as given, or guessed; None if an English model was given none.
     """
 

@@ -47,7 +47,7 @@ class SparseWords:
         self._log_base = _log_sigmoid(base)
 
     def of(self, vectors: Floats) -> tuple[NDArray[np.int64], Floats]:
-        """Return indices and weights of finite vectors (n, d), both (n, most), the heaviest first; 0 is no word."""
+        """Return indices and weights of finite vectors (n, d), both (n, most), the heaviest first; 0 means no word."""
         weights = _log_sigmoid(self.checkpoint.model.scores(vectors)) - self._log_base
         weights[:, self.checkpoint.function_words] = -BEHIND_ALL
         best = top_k(weights, self.most)

@@ -23,8 +23,8 @@ WORDS, PROBABILITIES, SCORES = "words", "word_probabilities", "word_scores"
 class WordColumns:
     """Adds the words of each row to a store.
 
-    words: a list of words, best first; null if there is no vector, or one with NaN.  word_probabilities: of each,
-    with `probabilities` and a Bernoulli model; else word_scores.  topn, bias_weight and min_probability are those of
+    words: a list of words, best first; null for a row without a vector, or with NaN.  word_probabilities: of each, with
+    `probabilities` and a Bernoulli model; else word_scores.  topn, bias_weight and min_probability are those of
     `top_keywords`.
     """
 

@@ -50,7 +50,7 @@ _NEEDS_DATA = "the file is damaged or not complete: get it again"
 class Part:
     """Consecutive rows of a store.
 
-    first: the number of the first, from 0.  vectors: (n, d) float32; rows of NaN if there is no vector.  table: a
+    first: the number of the first, from 0.  vectors: (n, d) float32; NaN for a row without a vector.  table: a
     `pyarrow.RecordBatch` of the other requested columns.  missing: (n,) true for rows without a vector.
     """
 
