@@ -117,7 +117,7 @@ def test_text_comes_from_files_that_the_hub_lists(hub: Hub, listed: dict[str, di
     assert len(hub.requests) == before
 
 
-def test_pickled_weights_are_taken_if_there_are_no_others(hub: Hub) -> None:
+def test_pickled_weights_are_the_last_choice(hub: Hub) -> None:
     hub.add(WITH_TOKENIZER, FIRST | {"pytorch_model.bin": pickled(transformers_names())})
     hub.add(WITHOUT, OTHERS)
     require_official(vectors())

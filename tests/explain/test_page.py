@@ -63,7 +63,7 @@ def test_texts_are_data_that_nothing_in_them_can_leave(page: Path) -> None:
         assert external not in text.replace("src=x", "")
 
 
-def test_the_policy_allows_only_what_the_page_itself_holds(page: Path) -> None:
+def test_the_policy_allows_only_the_content_of_the_page(page: Path) -> None:
     import base64
     import hashlib
 
