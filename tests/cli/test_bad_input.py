@@ -55,7 +55,7 @@ def test_jsonl_without_a_usable_field(fails: Fails, flip: Flip, here: Path) -> N
     (here / "a.jsonl").write_text('{"id": "x", "text": "The cat sat."}\n{"title": "no"}\n{"text": "The dog ran."}\n')
     err = fails(3, "embed", "a.jsonl")
     assert 'error: a.jsonl, line 2: no "text"' in err
-    assert "hint:  it has: title; rename that of the sentences to text" in err
+    assert "hint:  it has: title; rename the one with the sentences to text" in err
     result = flip("explain", "a.jsonl")
     assert result.code == 3
     assert [record["id"] for record in result.records] == ["x", 2, 3]

@@ -190,7 +190,7 @@ def test_the_hint_for_a_table_without_a_column_of_text_leads_to_success(fails: F
     (here / "a.csv").write_text(f"id,review\n1,{SAID[0]}\n")
     for command in (("explain", "a.csv"), ("vocab", "a.csv")):
         err = fails(3, *command)
-        assert "it has: id, review; rename that of the sentences to text" in err
+        assert "it has: id, review; rename the one with the sentences to text" in err
         assert ("--text-column" in err) == (command[0] == "explain")
     assert [record["text"] for record in flip("explain", "a.csv", "--text-column", "review").records] == [SAID[0]]
 
@@ -328,7 +328,7 @@ def test_piped_audio_is_audio(here: Path) -> None:
 
 def test_clips_without_their_table_are_not_passed_over(fails: Fails, here: Path) -> None:
     (here / "a.txt").write_text(LINES)
-    assert "no table with the columns path and sentence" in fails(3, "embed", "a.txt", "--clips", os.curdir)
+    assert "not a table with the columns path and sentence" in fails(3, "embed", "a.txt", "--clips", os.curdir)
 
 
 def test_a_second_column_of_text_is_said_by_every_command(flip: Flip, here: Path) -> None:

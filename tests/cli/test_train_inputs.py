@@ -231,7 +231,7 @@ def test_sentences_in_another_order_than_the_rows_are_refused(
             ("train", name, "--embeddings", "u.npy", "-o", "run"),
             ("explain", "u.npy", "--sentences", name),
         ):
-            assert f"row 0 of u.npy is of {sentences[0]!r}, not of" in fails(3, *command)
+            assert f"row 0 of u.npy is for {sentences[0]!r}, not for" in fails(3, *command)
     for name in ("s.txt", "other.txt"):
         done = flip("train", name, "--embeddings", "u.npy", "-o", name[:-4], "--epochs", 1, "--rank", 8)
         assert done.code == 0, done.err

@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that speaks OpenAI's and Gemini's embedding APIs, and fails as it is told to."""
+"""A real HTTP server on loopback that speaks OpenAI's and Gemini's embedding APIs, and fails on demand."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ KEY = "sk-secret-0123456789"
 
 
 def vector(text: str, dimension: int) -> list[float]:
-    """The same for the same text, and like no other."""
+    """Return a vector that is the same for the same text, and different for any other."""
     digest = hashlib.shake_256(text.encode()).digest(dimension)
     return [byte / 128 - 1 for byte in digest]
 
 
 class Server:
-    """Counts what it is asked, and takes the next of `faults` for each request until there are none.
+    """Counts its requests, and takes the next of `faults` for each until none is left.
 
     A fault is a status code, (429, seconds) with Retry-After, ("body", status, text), "truncated", "slow", "count",
     "garbage", or None for a good answer. More texts than `most_texts`, or one longer than `longest`, is refused.

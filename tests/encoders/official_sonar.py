@@ -27,7 +27,7 @@ LONGEST = 64
 
 
 def load_libsndfile() -> None:
-    """fairseq2 wants the system's libsndfile; the one inside the soundfile wheel does as well."""
+    """Load libsndfile from the soundfile wheel, in case the system lacks the one that fairseq2 needs."""
     spec = importlib.util.find_spec("_soundfile_data")
     if spec and spec.submodule_search_locations:
         for path in Path(spec.submodule_search_locations[0]).glob("libsndfile*.so"):
@@ -73,7 +73,7 @@ def text_model(vocabulary: int) -> Any:
 def speech_model(
     d: int = 32, layers: int = 2, heads: int = 4, inner: int = 64, kernel: int = 7, longest: int = 512, pooler: int = 2
 ) -> Any:
-    """The tiny one of the golden tensors, or one of another size."""
+    """Return the tiny model of the golden tensors, or one of another size."""
     from fairseq2.models.transformer import TransformerNormOrder
     from fairseq2.models.wav2vec2 import Wav2Vec2EncoderConfig
     from sonar.models.sonar_speech.config import SonarSpeechEncoderConfig

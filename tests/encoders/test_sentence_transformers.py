@@ -36,7 +36,7 @@ def minilm() -> Path:
 
 @pytest.fixture(scope="module")
 def labse_shaped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """CLS pooling, a dense layer with tanh, normalisation: LaBSE's modules over a tiny random BERT."""
+    """Make a model of LaBSE's modules over a tiny random BERT: CLS pooling, a dense layer with tanh, normalisation."""
     import torch
     from sentence_transformers import SentenceTransformer, models
     from transformers import BertConfig, BertModel, BertTokenizerFast
@@ -103,7 +103,7 @@ def test_precision(minilm: Path) -> None:
 
 
 @pytest.mark.parametrize(("least", "kept"), [(0.9, True), (1.1, False)])
-def test_bfloat16_is_kept_only_where_the_vectors_stay(
+def test_bfloat16_is_kept_only_if_the_vectors_stay(
     least: float, kept: bool, minilm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
@@ -126,7 +126,7 @@ def test_prompt_and_dimensions(minilm: Path) -> None:
         load_encoder(f"st:{minilm}", EncoderOptions(dimensions=385), device="cpu")
 
 
-def test_what_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match=r"sentence-transformers/LaBSE is not on this machine, and --offline"):
         load_encoder("labse", offline=True)
     with pytest.raises(UnavailableError, match="no such folder"):
@@ -134,7 +134,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_hub_out_of_reach_is_known_at_once_and_quietly(tmp_path: Path) -> None:
-    """In a process of its own: the client reads its address at its import; it would ask 18 times in 70 seconds."""
+    """Run a process of its own: the client reads its address at its import; it would ask 18 times in 70 seconds."""
     (tmp_path / "a.txt").write_text("A dog.\n")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "FLIP_"))}
     environment |= {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "home")}

@@ -1,4 +1,4 @@
-"""Our SONAR port against the official packages: golden tensors here, both live where the extra `sonar` is installed."""
+"""Compare our SONAR port with the official packages: golden tensors here, both live if `sonar` is installed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def golden(name: str) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]
 
 
 def folder(tmp_path: Path) -> Path:
-    """A folder as --weights takes it, with the tiny official models."""
+    """Return a folder as --weights takes it, with the tiny official models."""
     for name in ("text", "speech"):
         weights, _ = golden(name)
         file = "sonar_text_encoder" if name == "text" else "sonar_speech_encoder_eng"
@@ -60,7 +60,7 @@ def tiny(tmp_path: Path, language: str = "eng_Latn") -> Sonar:
 
 
 def other(tmp_path: Path) -> Path:
-    """The same folder with other weights of the same shapes."""
+    """Return the same folder with other weights of the same shapes."""
     tmp_path.mkdir()
     for path in folder(tmp_path).glob("*.safetensors"):
         save_file({key: value * 1.5 for key, value in load_file(path).items()}, path)
@@ -68,7 +68,7 @@ def other(tmp_path: Path) -> Path:
 
 
 def small(weights: Path, language: str = "eng_Latn") -> Sonar:
-    """A tiny encoder that tells its dimension, as `flip embed` needs it."""
+    """Return a tiny encoder that tells its dimension, as `flip embed` needs it."""
     sonar = Sonar(Port("cpu", folder=weights, languages=LANGUAGES, heads=4), EncoderOptions(language=language))
     sonar.dimension = 32
     return sonar
@@ -130,7 +130,7 @@ def test_speech_vectors_on_the_official_filter_banks() -> None:
 
 
 def test_weights_by_the_names_of_the_hub(tmp_path: Path) -> None:
-    """The same vectors from transformers' own encoder, and from our reading of its file."""
+    """Compare the vectors of transformers' own encoder with those of our reading of its file."""
     transformers = pytest.importorskip("transformers", reason="the extra `st` is not installed")
     from transformers.models.m2m_100.modeling_m2m_100 import M2M100Encoder
 
@@ -203,7 +203,7 @@ def test_weights_by_the_names_of_the_first_release(tmp_path: Path) -> None:
 
 
 def test_text_weights_by_the_names_of_the_first_release(tmp_path: Path) -> None:
-    """Layers without a prefix, the embedding as a module beside them, its control tokens in fairseq's order."""
+    """Write layers without a prefix, the embedding as a module beside them, control tokens in fairseq's order."""
     weights, _ = golden("text")
     old = {}
     for key, value in weights.items():
@@ -236,7 +236,7 @@ def test_weights_of_the_native_release(wrapped: bool, tmp_path: Path) -> None:
     assert load_weights(tmp_path / "a.pt").keys() == weights.keys()
 
 
-def test_files_that_are_no_weights(tmp_path: Path) -> None:
+def test_files_other_than_weights(tmp_path: Path) -> None:
     torch.save({"model": {"a": torch.zeros(2)}}, tmp_path / "a.pt")
     with pytest.raises(InputError, match="not a SONAR encoder"):
         load_weights(tmp_path / "a.pt")
@@ -290,14 +290,14 @@ def test_silence_and_short_recordings(tmp_path: Path) -> None:
     sonar = tiny(tmp_path)
     with pytest.raises(InputError, match="silent"):
         sonar.encode([write_audio(tmp_path / "a.wav", np.zeros((1, 16_000)), 16_000)])
-    with pytest.raises(InputError, match="25 ms are the least"):
+    with pytest.raises(InputError, match="at least 25 ms are needed"):
         sonar.encode([write_audio(tmp_path / "b.wav", tone(0.02, 16_000)[None], 16_000)])
     constant = write_audio(tmp_path / "c.wav", np.full((1, 16_000), 0.5), 16_000)
     with pytest.raises(InputError, match="no sound that the encoder can use"):
         sonar.encode([constant])
 
 
-def test_truncation_is_told(tmp_path: Path) -> None:
+def test_truncation_is_reported(tmp_path: Path) -> None:
     sonar = tiny(tmp_path, "fra_Latn")
     assert sonar.truncated(["Le train.", "the " * 600]) == [False, True]
 
@@ -327,7 +327,7 @@ def test_groups_are_sorted_and_within_the_budget() -> None:
     assert all(len(group) == 1 or len(group) * max(lengths[i] for i in group) <= 12 for group in groups)
 
 
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
+def test_missing_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(
         UnavailableError, match=r"SONAR_200_text_encoder/model\.safetensors or .* is not on this machine"
     ) as caught:
@@ -413,7 +413,7 @@ def test_explaining_with_other_weights_is_refused(tmp_path: Path) -> None:
     spoken, written = Record(where="", audio=recording), Record(where="", text="The rain stopped.")
     assert explained(a, written, "text")["keywords"]
     assert explained(a, spoken, "text", "speech")["keywords"]
-    assert explained(b, spoken, "text")["keywords"]  # what made the speech of the training is not known
+    assert explained(b, spoken, "text")["keywords"]  # the encoder of the speech of the training is not known
     with pytest.raises(InputError, match="would be embedded with text weights sha256:"):
         explained(b, written, "text")
     with pytest.raises(InputError, match="would be embedded with speech eng weights sha256:"):

@@ -1,4 +1,4 @@
-"""SONAR's weights from a hub that lists what the real one lists, by the names that the real files have."""
+"""SONAR's weights from a hub that lists the same files as the real one, by the names in the real files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 def transformers_names(prefix: str = "", embed: str = "embed_tokens.weight") -> dict[str, torch.Tensor]:
-    """The tiny official encoder as transformers names it; there the control tokens have another order."""
+    """Return the tiny official encoder as transformers names it; there the control tokens have another order."""
     found = {}
     for key, value in load_file(GOLDEN / "text.safetensors").items():
         if not key.startswith("model."):
@@ -61,7 +61,7 @@ def pickled(tensors: dict[str, torch.Tensor]) -> bytes:
 
 
 def tokenizer_json() -> bytes:
-    """The tiny sentencepiece model as transformers writes it: control tokens first, languages behind the pieces."""
+    """Write the tiny sentencepiece model as transformers does: control tokens first, languages behind the pieces."""
     from sentencepiece import SentencePieceProcessor
     from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
@@ -102,7 +102,7 @@ def require_official(found: dict[str, np.ndarray]) -> None:
         ({WITH_TOKENIZER: FIRST | {"pytorch_model.bin": pickled(transformers_names())}, WITHOUT: SHARED}, WITHOUT),
     ],
 )
-def test_text_comes_from_what_the_hub_lists(hub: Hub, listed: dict[str, dict[str, bytes]], taken: str) -> None:
+def test_text_comes_from_files_that_the_hub_lists(hub: Hub, listed: dict[str, dict[str, bytes]], taken: str) -> None:
     for name, files in listed.items():
         hub.add(name, files)
     require_official(vectors())
@@ -117,7 +117,7 @@ def test_text_comes_from_what_the_hub_lists(hub: Hub, listed: dict[str, dict[str
     assert len(hub.requests) == before
 
 
-def test_pickled_weights_are_taken_where_there_are_no_others(hub: Hub) -> None:
+def test_pickled_weights_are_the_last_choice(hub: Hub) -> None:
     hub.add(WITH_TOKENIZER, FIRST | {"pytorch_model.bin": pickled(transformers_names())})
     hub.add(WITHOUT, OTHERS)
     require_official(vectors())
@@ -153,7 +153,7 @@ def test_nothing_is_downloaded_before_all_is_found(hub: Hub) -> None:
     assert not [path for _, path, _ in hub.requests if "/resolve/" in path]
 
 
-def test_why_the_hub_gives_nothing_is_said(hub: Hub) -> None:
+def test_the_error_tells_why_the_hub_gives_nothing(hub: Hub) -> None:
     with pytest.raises(UnavailableError, match=f"no model '{WITH_TOKENIZER}' on the hub"):
         vectors()
     hub.add(WITH_TOKENIZER, FIRST | {"model.safetensors": save(transformers_names())}, gated=True)
@@ -185,7 +185,7 @@ def test_names_within_a_model(tmp_path: Path, prefix: str, embed: str) -> None:
     assert all(torch.equal(read[key], expected[key]) for key in read)
 
 
-def test_a_folder_with_what_was_downloaded(tmp_path: Path) -> None:
+def test_a_folder_with_downloaded_files(tmp_path: Path) -> None:
     for name, content in (FIRST | {"pytorch_model.bin": pickled(transformers_names())}).items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / "sentencepiece.bpe.model").unlink()
@@ -200,7 +200,7 @@ def test_a_folder_with_what_was_downloaded(tmp_path: Path) -> None:
 
 
 def speech_by_old_names(scale: float = 1.0) -> bytes:
-    """The tiny official encoder of speech as its first release names it."""
+    """Return the tiny official encoder of speech as its first release names it."""
     official = {
         k.removeprefix("model."): v for k, v in load_file(GOLDEN / "speech.safetensors").items() if "model." in k
     }
@@ -226,7 +226,7 @@ def test_speech_vectors_are_those_of_the_official_file(hub: Hub) -> None:
     np.testing.assert_allclose(found, golden["out"].numpy(), atol=1e-4)
 
 
-def test_copies_serve_where_they_are_the_same_and_never_where_they_are_older(hub: Hub) -> None:
+def test_copies_are_used_only_if_they_are_the_same(hub: Hub) -> None:
     hub.add("facebook/SONAR", {f"fairseq2_native/sonar_speech_encoder_{x}.pt": b"copy" for x in ("deu", "hin")})
     Port("cpu").find("speech deu")
     with pytest.raises(UnavailableError, match=r"facebook/SONAR/spenc\.v5ap\.hin\.pt is not") as caught:

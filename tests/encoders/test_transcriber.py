@@ -77,7 +77,7 @@ def test_keywords_are_those_of_the_transcript(checkpoint: str, capsys: pytest.Ca
 def test_every_container_is_understood(
     suffix: str, codec: str, rate: int, whisper: Transcriber, tmp_path: Path
 ) -> None:
-    """The example, in stereo and at another rate."""
+    """Convert the example to stereo and another rate."""
     import av
 
     wave = (32_767 * audio.load(EXAMPLE)).astype(np.int16)[None]
@@ -116,7 +116,7 @@ def test_a_transcript_is_the_same_every_time(whisper: Transcriber) -> None:
     assert whisper.transcribe(EXAMPLE) == whisper.transcribe(EXAMPLE)
 
 
-def test_noise_is_no_speech(whisper: Transcriber, tmp_path: Path) -> None:
+def test_noise_is_not_speech(whisper: Transcriber, tmp_path: Path) -> None:
     noise = 0.02 * np.random.default_rng(0).standard_normal((1, 48_000))
     assert whisper.transcribe(write_audio(tmp_path / "noise.wav", noise, 16_000)).text == ""
 
@@ -134,7 +134,7 @@ def test_a_recording_without_speech_is_an_error_everywhere(
 
 
 @pytest.mark.skipif(not JFK.is_file(), reason=f"no recording {JFK}; SHARED_DATA names the folder that holds audio/")
-def test_a_transcript_that_may_be_untrue_is_said(whisper: Transcriber, tmp_path: Path) -> None:
+def test_a_doubtful_transcript_is_noted(whisper: Transcriber, tmp_path: Path) -> None:
     speech = audio.load(JFK)
     for name, samples, doubt in (
         ("backward.wav", speech[::-1], "improbable"),
@@ -175,7 +175,7 @@ def test_a_pair_of_recording_and_text(checkpoint: str, capsys: pytest.CaptureFix
     assert record["against"] == {"text": "A cold winter night."}
 
 
-def test_what_is_missing_is_named(checkpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_weights_are_named(checkpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = explain(capsys, str(EXAMPLE), "-m", checkpoint, asr="small")
     assert code == 4
     assert "error: Systran/faster-whisper-small is not on this machine, and --offline forbids the hub" in err

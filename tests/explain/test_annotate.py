@@ -90,7 +90,7 @@ def test_states(probability: float | None, rank: int | None, state: str) -> None
     assert found.tokens[0].state == state
 
 
-def test_words_of_the_text_are_no_others_and_the_improbable_are_apart() -> None:
+def test_words_of_the_text_are_not_listed_again_and_the_improbable_are_apart() -> None:
     result = explainer(b=-4).text("bb bb")
     assert result.words[0].word == "bb"
     others = (Word("x", 1.0, 0.5, "x", False), Word("y", 0.9, 0.4, "y", False), Word("z", 0.8, 0.9, "z", False))

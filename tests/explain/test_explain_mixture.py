@@ -32,7 +32,7 @@ class Mine:
 
 @pytest.fixture
 def run(here: Path, run_folder: Path) -> Callable[..., Path]:
-    """A copy of the trained run whose config.json says something else of the encoder."""
+    """Return a function that copies the trained run with changed fields of the encoder in config.json."""
 
     def changed(**fields: Any) -> Path:
         shutil.copytree(run_folder, here / "run", dirs_exist_ok=True)
@@ -50,7 +50,7 @@ def test_other_weights_are_refused(run: Callable[..., Path], fails: Callable[...
     assert "the input would be embedded with weights sha256:8199" in err
     assert "the checkpoint was trained on sha256:abab" in err
     assert "hint:  use the encoder, the weights" in err
-    # What is not known is the user's affair.
+    # Unknown facts are left to the user.
     assert flip("explain", "A garden.", "-m", run(revision=None), "--offline").code == 0
 
 
@@ -58,7 +58,7 @@ def test_concepts_are_not_embedded_with_other_weights(
     run: Callable[..., Path], fails: Callable[..., str], quickstart: Path, here: Path
 ) -> None:
     entries = []
-    for part in ("train", "dev", "test"):  # of unknown origin: no .json says which weights made them
+    for part in ("train", "dev", "test"):  # of unknown origin: without a .json, their weights are unknown
         shutil.copy(quickstart / f"{part}.npy", here)
         text = quickstart / f"{part}.sentences.txt"
         entries.append(f"{part}: {{embeddings: [{{id: e, file: {part}.npy}}], texts: [{{id: t, file: {text}}}]}}\n")
@@ -135,13 +135,13 @@ def test_the_environment_of_the_user_may_name_it(
 
 
 @pytest.mark.slow
-def test_vectors_that_nothing_names_have_no_probability(run: Callable[..., Path], flip: Flip, quickstart: Path) -> None:
+def test_vectors_of_unknown_origin_have_no_probability(run: Callable[..., Path], flip: Flip, quickstart: Path) -> None:
     np.save("u.npy", np.load(quickstart / "test.npy")[:2])
     Path("u.jsonl").write_text(json.dumps({"embedding": np.load("u.npy")[0].tolist()}))
     for source in ("u.npy", "u.jsonl"):
         said = flip("explain", source, "-m", run())
         assert said.code == 0
-        assert "nothing says which encoder made this vector" in said.err
+        assert "the encoder of this vector is unknown" in said.err
         assert all("probability" not in word for word in said.records[0]["keywords"])
         pair = flip("explain", source, "-m", run(), "--against", "A garden.").records[0]
         assert "probability" not in str(pair) and pair["cosine"]
@@ -170,7 +170,7 @@ def test_a_model_trained_on_vectors_of_unknown_origin_takes_vectors_only(
     assert all("probability" in word for word in flip("explain", "test.npy", "-m", "myenc").records[0]["keywords"])
 
 
-def test_vectors_far_from_those_of_the_training_are_said(flip: Flip, here: Path, quickstart: Path) -> None:
+def test_vectors_far_from_those_of_the_training_are_noted(flip: Flip, here: Path, quickstart: Path) -> None:
     corpus = "\n".join(f"The {a} {b} the {c}." for a in ("cat", "dog", "fox") for b in ("saw", "bit", "heard")
                        for c in ("house", "tree", "river", "boat", "moon"))  # fmt: skip
     (here / "c.txt").write_text(corpus)
@@ -185,7 +185,7 @@ def test_vectors_far_from_those_of_the_training_are_said(flip: Flip, here: Path,
 TRUST = "flip.toml in this folder names"
 
 
-def test_flip_toml_names_code_and_servers_only_where_it_is_trusted(
+def test_flip_toml_names_code_and_servers_only_if_it_is_trusted(
     here: Path, flip: Flip, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
@@ -204,7 +204,7 @@ def test_flip_toml_names_code_and_servers_only_where_it_is_trusted(
     assert "not a list of paths" in fails(3, "embed", "a.txt", "--force")
 
 
-def test_no_key_goes_where_flip_toml_points(
+def test_no_key_goes_to_a_server_of_flip_toml(
     here: Path, flip: Flip, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Server()

@@ -20,7 +20,7 @@ from flip.text.vocabulary import Vocabulary
 
 
 class Counting(Encoder):
-    """Embeds a text as the counts of aa, bb and cc, and counts the texts it was given."""
+    """Embeds a text as the counts of aa, bb and cc, and counts its texts."""
 
     name, revision, dimension, modalities, device = "counting", "1", 3, frozenset({"text"}), "cpu"
 
@@ -73,7 +73,7 @@ def test_line_by_line_in_batches(encoder: Counting) -> None:
     assert pairs[1]["against"] == {"text": "cc"}
 
 
-def test_a_word_that_both_say_is_shared_though_only_one_has_it_among_its_best(encoder: Counting) -> None:
+def test_a_word_of_both_is_shared_though_only_one_has_it_among_its_best(encoder: Counting) -> None:
     (pair,) = records(explainer(encoder).pairs(texts("aa aa aa bb bb cc"), texts("cc cc cc bb bb aa")))
     assert sorted(words(pair, "shared")) == ["aa", "bb", "cc"]
     assert pair["only_input"] == pair["only_against"] == []
@@ -134,12 +134,12 @@ def test_a_zero_vector_has_no_cosine(encoder: Counting) -> None:
     assert "zero" in pair["error"]
 
 
-def test_words_below_the_probability_are_no_keywords(encoder: Counting) -> None:
+def test_words_below_the_probability_are_not_keywords(encoder: Counting) -> None:
     (pair,) = records(explainer(encoder, min_probability=0.5).pairs(texts("aa"), texts("aa bb")))
     assert (words(pair, "shared"), words(pair, "only_input"), words(pair, "only_against")) == (["aa"], [], ["bb"])
 
 
-def test_a_bad_or_blank_record_is_said_in_its_place(encoder: Counting) -> None:
+def test_a_bad_or_blank_record_is_reported_in_its_place(encoder: Counting) -> None:
     lefts = [*texts("aa"), InputError("line 2: not valid JSON"), *texts("")]
     pairs = records(explainer(encoder).pairs(lefts, texts("bb")))
     assert "error" not in pairs[0]

@@ -51,7 +51,7 @@ def data(page: str, name: str) -> list[Any]:
 
 def test_texts_are_data_that_nothing_in_them_can_leave(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert text.count("<script") == 3  # an index, the records, and what shows them
+    assert text.count("<script") == 3  # an index, the records, and the code that shows them
     assert "<img" not in text
     assert "<!--" not in text
     rows = data(text, "records")
@@ -63,7 +63,7 @@ def test_texts_are_data_that_nothing_in_them_can_leave(page: Path) -> None:
         assert external not in text.replace("src=x", "")
 
 
-def test_the_policy_allows_only_what_the_page_itself_holds(page: Path) -> None:
+def test_the_policy_allows_only_the_content_of_the_page(page: Path) -> None:
     import base64
     import hashlib
 
@@ -116,7 +116,7 @@ def test_a_failure_leaves_the_page_before(explainer: Explainer, tmp_path: Path) 
     assert (tmp_path / "o.html").read_text() == "before"
 
 
-def test_a_name_that_is_no_text(explainer: Explainer, tmp_path: Path) -> None:
+def test_a_name_that_is_not_text(explainer: Explainer, tmp_path: Path) -> None:
     result = Explanation(1, Input(audio="a\udce9.wav"), ())
     write_page(tmp_path / "o.html", [result], explainer.checkpoint, least=0.3)
     assert "\\udce9" in (tmp_path / "o.html").read_text(encoding="utf-8")
@@ -161,7 +161,7 @@ def shown(chromium: Any, column: int) -> list[str]:
 
 
 def searched(chromium: Any, text: str) -> list[str]:
-    """The texts that are shown after a search."""
+    """Return the texts that are shown after a search."""
     from selenium.webdriver.support.ui import WebDriverWait
 
     box = chromium.find_element("id", "search")
@@ -204,7 +204,7 @@ def test_it_is_sorted_and_searched_without_a_network(page: Path, chromium: Any) 
 
 @pytest.mark.browser
 @needs_browser
-def test_the_policy_stops_what_would_come_in(page: Path, chromium: Any) -> None:
+def test_the_policy_stops_injected_code(page: Path, chromium: Any) -> None:
     chromium.get(page.as_uri())
     chromium.execute_script(
         "const s = document.createElement('script'); s.textContent = 'window.broken = 3'; document.body.append(s);"

@@ -1,4 +1,4 @@
-"""Texts of which a model may say nothing true."""
+"""Warnings about texts that a model has not learned."""
 
 from __future__ import annotations
 
@@ -38,25 +38,23 @@ def explainer() -> Explainer:
 
 
 @pytest.mark.parametrize("text", FOREIGN)
-def test_a_text_of_which_the_model_hardly_knows_a_word_is_said(explainer: Explainer, text: str) -> None:
+def test_a_text_of_unknown_words_has_a_warning(explainer: Explainer, text: str) -> None:
     (warning,) = explainer.text(text).warnings
     assert warning.startswith(WARNING)
 
 
 @pytest.mark.parametrize("text", ENGLISH)
-def test_a_word_that_is_missing_is_no_language_that_is(explainer: Explainer, text: str) -> None:
+def test_a_missing_word_is_not_a_missing_language(explainer: Explainer, text: str) -> None:
     assert not explainer.text(text).warnings
 
 
 @pytest.mark.parametrize("text", ["🍕🍕🍕", "?!", "..."])
-def test_a_text_without_a_word_is_said(explainer: Explainer, text: str) -> None:
-    assert explainer.text(text).warnings == [
-        "there is no word in the text, and little is true of it that the model says"
-    ]
+def test_a_text_without_a_word_has_a_warning(explainer: Explainer, text: str) -> None:
+    assert explainer.text(text).warnings == ["the text has no words, so its keywords mean little"]
 
 
-def test_few_words_are_what_a_model_of_few_words_knows(explainer: Explainer) -> None:
-    """As much as of the text of its tests, or nobody measured that."""
+def test_a_model_of_few_words_warns_about_no_text_like_its_own(explainer: Explainer) -> None:
+    """Check a model that knows as many words of the text as of its tests, or whose share nobody measured."""
     own = explainer.checkpoint
     chosen = [own.vocabulary.index[word] for word in ("train", "boston")]
     model = replace(own.model, A=own.model.A[chosen], b=own.model.b[chosen])
@@ -66,13 +64,13 @@ def test_few_words_are_what_a_model_of_few_words_knows(explainer: Explainer) -> 
         assert not Explainer(few).text("The quick train to Boston left early today.").warnings
 
 
-def test_a_stream_says_how_often(flip: Flip) -> None:
+def test_a_stream_counts_its_warnings(flip: Flip) -> None:
     done = flip("explain", "--text", FOREIGN[0], ENGLISH[0], FOREIGN[1])
     assert done.code == 0
     assert [WARNING in str(record.get("warnings")) for record in done.records] == [True, False, True]
     assert f"note: record 1: {WARNING}" in done.err and f"note: 2 of 3 records: {WARNING}" in done.err
 
 
-def test_of_a_pair_too(explainer: Explainer, flip: Flip) -> None:
+def test_a_pair_has_warnings_too(explainer: Explainer, flip: Flip) -> None:
     done = flip("explain", ENGLISH[0], "--against", FOREIGN[0])
     assert WARNING in done.err

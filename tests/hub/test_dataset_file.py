@@ -40,7 +40,7 @@ def test_it_is_a_store_like_others(hub: Hub, capsys: pytest.CaptureFixture[str])
     assert "a store of vectors" in capsys.readouterr().err
 
 
-def test_what_is_not_there(hub: Hub) -> None:  # noqa: F811
+def test_a_missing_model_is_an_error(hub: Hub) -> None:  # noqa: F811
     hub.add("someone/vectors", {"data/train.parquet": parquet()}, kind="datasets")
     with pytest.raises(UnavailableError, match="nothing.parquet: not found"):
         dataset_file("hf://datasets/someone/vectors/nothing.parquet")
@@ -49,7 +49,7 @@ def test_what_is_not_there(hub: Hub) -> None:  # noqa: F811
     with pytest.raises(UnavailableError, match="is not in the cache"):
         dataset_file(ADDRESS, offline=True)
     for wrong in ("hf://models/a/b/c.parquet", "hf://datasets/a/b", "hf://datasets/a/b/../c"):
-        with pytest.raises(UsageError, match="names no file of a dataset"):
+        with pytest.raises(UsageError, match="is not a file of a dataset"):
             dataset_file(wrong)
     assert main(["store", "words", "hf://datasets/someone/vectors/nothing.parquet", "-o", "w.parquet"]) == 4
 

@@ -41,7 +41,7 @@ SAFETENSORS = f"{SUB}/model.safetensors"
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A hub with one checkpoint and one dataset."""
+    """Start a hub with one checkpoint and one dataset."""
     monkeypatch.chdir(tmp_path)
     with hub_server() as server:
         point_client_to(server.url, tmp_path / "home", monkeypatch)
@@ -63,7 +63,7 @@ def files_below(folder: Path) -> set[str]:
 
 
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client waits between attempts; how long is not the point here."""
+    """Shorten the client's waits between attempts, which are not the point here."""
     monkeypatch.setattr("time.sleep", lambda seconds: None)
 
 
@@ -77,7 +77,7 @@ def test_a_checkpoint_is_its_three_files_and_nothing_else(hub: Hub, capsys: pyte
     assert not [path for path in hub.fetched() if path.endswith((".pkl", ".py", ".md"))]
 
 
-def test_what_is_there_is_not_fetched_again(hub: Hub) -> None:
+def test_files_in_the_cache_are_not_fetched_again(hub: Hub) -> None:
     assert main(["pull", NAME]) == 0
     hub.requests.clear()
     assert main(["pull", NAME]) == 0
@@ -170,7 +170,9 @@ def test_a_wrong_folder_names_the_right_ones(hub: Hub, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("name", ["one", "a//b", "../a/b", "a/b/../c", "/a/b", "a/b\\c", "a b/c"])
-def test_what_is_no_repository_is_a_usage_error(hub: Hub, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_that_is_not_a_repository_is_a_usage_error(
+    hub: Hub, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["pull", name]) == 2
     assert "is not a repository" in capsys.readouterr().err
 
@@ -196,7 +198,7 @@ def test_a_private_repository_needs_the_right_token(
 
 
 @pytest.mark.parametrize("token", [None, "hf_token"])
-def test_a_gated_repository_says_what_to_do(
+def test_a_gated_repository_gives_a_hint(
     hub: Hub, token: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if token:
@@ -217,7 +219,7 @@ def test_a_gated_repository_says_what_to_do(
     ],
 )
 @pytest.mark.parametrize("where", ["", SAFETENSORS])
-def test_refusals_are_said(
+def test_refusals_are_clear_errors(
     hub: Hub,
     status: int,
     message: str,
@@ -236,15 +238,13 @@ def test_refusals_are_said(
 
 def test_a_rate_limit_that_passes_is_waited_out(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     if huggingface_hub.__version__.startswith("0."):
-        pytest.skip("huggingface_hub 0.x does not wait, it says so: see test_refusals_are_said")
+        pytest.skip("huggingface_hub 0.x reports it without waiting: see test_refusals_are_clear_errors")
     quick_retries(monkeypatch)
     hub.add("me/busy", CHECKPOINT, status={SAFETENSORS: [429]})
     assert main(["pull", f"me/busy/{SUB}"]) == 0
 
 
-def test_a_dropped_connection_is_taken_up_where_it_broke(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_dropped_connection_is_resumed(hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     quick_retries(monkeypatch)
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1000)
     hub.add("me/flaky", CHECKPOINT, drops={SAFETENSORS: [100_000, 50_500]})
@@ -257,7 +257,7 @@ def test_a_dropped_connection_is_taken_up_where_it_broke(
     assert 0 < starts[0] <= 100_000 < starts[1] <= 150_500
 
 
-def test_a_pull_that_failed_goes_on_where_it_stopped(
+def test_a_failed_pull_is_resumed(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quick_retries(monkeypatch)
@@ -281,14 +281,14 @@ def test_no_hub_at_all(
 
 @pytest.mark.parametrize("output", [[], ["-o", "here"]])
 @pytest.mark.parametrize("path", [SAFETENSORS, f"{SUB}/vocab.json"])
-def test_content_that_is_not_what_the_hub_lists_is_removed(
+def test_content_that_differs_from_the_listing_is_removed(
     hub: Hub, path: str, output: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     wrong = bytes(len(CHECKPOINT[path]))
     repository = hub.add("me/wrong", CHECKPOINT, served={path: wrong})
     assert main(["pull", f"me/wrong/{SUB}", *output]) == 3
     err = capsys.readouterr().err
-    assert f"error: me/wrong/{path}: its {'sha256' if path == SAFETENSORS else 'git hash'} is not" in err
+    assert f"error: me/wrong/{path}: its {'sha256' if path == SAFETENSORS else 'git hash'} differs from" in err
     assert wrong not in [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
     repository.served.clear()
     assert main(["pull", f"me/wrong/{SUB}", *output]) == 0
@@ -372,7 +372,7 @@ def test_progress_is_drawn_on_a_terminal_only(hub: Hub, tmp_path: Path) -> None:
     assert b"model.safetensors" in drawn and b"100%" in drawn
 
 
-def test_the_library_gives_what_the_command_prints(hub: Hub) -> None:
+def test_the_library_and_the_command_agree(hub: Hub) -> None:
     found = flip_hub.pull(Source.parse(NAME))
     assert found.files == ("model.safetensors", "vocab.json", "config.json")
     assert Source.parse(NAME).cached() == found.folder
@@ -384,7 +384,7 @@ def test_the_library_gives_what_the_command_prints(hub: Hub) -> None:
 
 @pytest.fixture
 def served(hub: Hub, run_folder: Path) -> str:
-    """A trained checkpoint on the hub."""
+    """Put a trained checkpoint on the hub."""
     files = {
         f"en/{name}": (run_folder / name).read_bytes() for name in ("model.safetensors", "vocab.json", "config.json")
     }

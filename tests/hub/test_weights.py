@@ -31,7 +31,7 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An installed data wheel: its metadata, and a module that must never be imported."""
+    """Install a data wheel: its metadata, and a module that must never be imported."""
     site = tmp_path / "site"
     (site / "data_wheel-1.0.dist-info").mkdir(parents=True)
     (site / "data_wheel-1.0.dist-info" / "METADATA").write_text(

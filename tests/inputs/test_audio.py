@@ -1,4 +1,4 @@
-"""Audio of every container, rate and channel count becomes mono 16 kHz float32; what is no audio says why."""
+"""Audio of every container, rate and channel count becomes mono 16 kHz float32; other files are clear errors."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_missing_folder_and_video_without_sound(tmp_path: Path) -> None:
 def test_silent_short_and_nan_audio(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="silent"):
         audio.load(write_audio(tmp_path / "a.wav", np.zeros((1, 16_000)), 16_000))
-    with pytest.raises(InputError, match="20 ms of audio, 25 ms are the least"):
+    with pytest.raises(InputError, match="20 ms of audio, at least 25 ms are needed"):
         audio.load(write_audio(tmp_path / "b.wav", tone(0.02, 16_000)[None], 16_000))
     bad = tone(1, 16_000)
     bad[100] = np.nan
@@ -130,13 +130,13 @@ def test_the_example_is_small_and_loud_enough() -> None:
 
 
 def notes_of(path: Path) -> tuple[float, list[str]]:
-    """Seconds that are decoded, and what is said of the rest."""
+    """Return the seconds that are decoded, and the notes on the rest."""
     with audio.noted() as notes:
         return len(audio.load(path)) / audio.SAMPLE_RATE, notes
 
 
 def write_channels(path: Path, channels: np.ndarray, rate: int = 16_000) -> Path:
-    """A WAV of any number of channels."""
+    """Write a WAV of any number of channels."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(len(channels))
         file.setsampwidth(2)
@@ -175,13 +175,13 @@ def test_channels_in_antiphase_do_not_vanish(tmp_path: Path) -> None:
     left = tone(2, 16_000)
     seconds, notes = notes_of(write_channels(tmp_path / "a.wav", np.stack([left, -left])))
     assert seconds == 2
-    assert notes == [f"{tmp_path}/a.wav: its channels cancel each other out for 2.0 s, where channel 1 was taken"]
+    assert notes == [f"{tmp_path}/a.wav: its channels cancel each other out for 2.0 s; there channel 1 was taken"]
     assert frequency(audio.load(tmp_path / "a.wav")) == pytest.approx(440, abs=2)
     for others in ([tone(2, 16_000, 1000)], [np.zeros_like(left)] * 30):  # unlike, or silent: nothing cancels
         assert notes_of(write_channels(tmp_path / "b.wav", np.stack([left, *others])))[1] == []
 
 
-def test_damaged_parts_are_left_out_and_said(tmp_path: Path) -> None:
+def test_damaged_parts_are_left_out_and_reported(tmp_path: Path) -> None:
     content = bytearray(write_audio(tmp_path / "a.mp3", tone(4, 44_100)[None], 44_100, "libmp3lame").read_bytes())
     assert notes_of(tmp_path / "a.mp3") == (pytest.approx(4, abs=0.1), [])
     content[9000:10_500] = bytes(1500)
@@ -197,7 +197,7 @@ def test_damaged_parts_are_left_out_and_said(tmp_path: Path) -> None:
     assert "s of 4.00 s are there" in note
 
 
-def test_files_that_are_cut_short_are_said(tmp_path: Path) -> None:
+def test_files_that_are_cut_short_are_reported(tmp_path: Path) -> None:
     for suffix, codec in ((".wav", "pcm_s16le"), (".flac", "flac")):
         path = write_audio(tmp_path / f"a{suffix}", tone(4, 16_000)[None], 16_000, codec)
         assert notes_of(path) == (4, [])
@@ -219,7 +219,7 @@ def test_joined_files_of_other_rates_are_decoded_to_the_end(rate: int, channels:
     assert frequency(samples[-30_000:]) == pytest.approx(880, abs=3)
 
 
-def test_a_second_wav_in_the_same_file_is_said(tmp_path: Path) -> None:
+def test_a_second_wav_in_the_same_file_is_reported(tmp_path: Path) -> None:
     path = write_audio(tmp_path / "a.wav", tone(1, 16_000)[None], 16_000)
     path.write_bytes(path.read_bytes() * 2)
     assert notes_of(path) == (1, [f"{path}: another recording follows in this file and was left out"])
@@ -248,7 +248,7 @@ def test_the_sound_of_films_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", [1, 3_999, 384_001, 6_800_000])
-def test_rates_that_no_recording_has_are_refused(rate: int, tmp_path: Path) -> None:
+def test_impossible_sample_rates_are_refused(rate: int, tmp_path: Path) -> None:
     path = write_audio(tmp_path / "a.wav", tone(1, 16_000)[None], 16_000)
     content = bytearray(path.read_bytes())
     content[24:28] = rate.to_bytes(4, "little")
@@ -295,7 +295,7 @@ def test_no_file_makes_ffmpeg_open_another(tmp_path: Path, monkeypatch: pytest.M
             audio.load(Path(name))
     os.mkfifo("pipe")
     for name in ("pipe", "/dev/zero"):
-        with pytest.raises(InputError, match="no regular file"):
+        with pytest.raises(InputError, match="not a regular file"):
             audio.load(Path(name))
     Path(f"concat:{secret.name}").write_bytes(secret.read_bytes())  # a file may be called so
     assert len(audio.load(Path(f"concat:{secret.name}"))) == audio.SAMPLE_RATE
@@ -303,8 +303,8 @@ def test_no_file_makes_ffmpeg_open_another(tmp_path: Path, monkeypatch: pytest.M
     assert not asked.is_set()
 
 
-def test_tags_in_another_encoding_are_no_obstacle(tmp_path: Path) -> None:
+def test_tags_in_another_encoding_are_ignored(tmp_path: Path) -> None:
     path = write_audio(tmp_path / "a.mp3", tone(1, 44_100)[None], 44_100, "libmp3lame")
-    frame = b"TIT2" + (5).to_bytes(4, "big") + b"\x00\x00\x03caf\xe9"  # says UTF-8
+    frame = b"TIT2" + (5).to_bytes(4, "big") + b"\x00\x00\x03caf\xe9"  # declares UTF-8
     path.write_bytes(b"ID3\x04\x00\x00" + bytes([0, 0, 0, len(frame)]) + frame + path.read_bytes())
     assert len(audio.load(path)) == pytest.approx(audio.SAMPLE_RATE, rel=0.1)

@@ -1,4 +1,4 @@
-"""Embedding files, and what may lie beside them."""
+"""Embedding files and the files beside them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from flip.inputs.records import read_sentences
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3, 1)])
-def test_arrays_of_other_shapes_are_refused_with_what_to_do(shape: tuple[int, ...], tmp_path: Path) -> None:
+def test_arrays_of_other_shapes_are_refused_with_a_hint(shape: tuple[int, ...], tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.ones(shape, np.float32))
     with pytest.raises(InputError, match="expected floats of shape") as caught:
         open_embeddings(tmp_path / "a.npy")
@@ -43,12 +43,12 @@ def test_floats_of_any_width_are_read_as_float32_or_float16(kind: str, order: An
     np.testing.assert_array_equal(np.load(tmp_path / "b.npy"), u[[3, 0]])
 
 
-def test_what_float32_cannot_hold_is_not_finite(tmp_path: Path) -> None:
+def test_numbers_too_large_for_float32_are_not_finite(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([[1e300, 1], [1, 2]]))
     assert finite_rows(open_embeddings(tmp_path / "a.npy")).tolist() == [False, True]
 
 
-def test_an_archive_is_named_with_what_is_in_it(tmp_path: Path) -> None:
+def test_the_error_for_an_archive_names_its_content(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", rows=np.ones((2, 3)))
     with pytest.raises(InputError, match="an archive of rows") as caught:
         open_embeddings(tmp_path / "a.npz")
@@ -81,6 +81,6 @@ def test_a_foreign_json_beside_rows_describes_nothing(content: bytes, tmp_path: 
     assert read_description(tmp_path / "rows.npy")["rows"] == 2
 
 
-def test_sentences_are_lines_whatever_they_look_like(tmp_path: Path) -> None:
+def test_every_line_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "a.sentences.txt").write_text('{"text": "a line"}\npath\tsentence\n\n[1, 2]\n')
     assert read_sentences(tmp_path / "a.sentences.txt") == ['{"text": "a line"}', "path\tsentence", "", "[1, 2]"]

@@ -15,7 +15,7 @@ def test_batches_keep_the_order_and_lose_nothing() -> None:
     assert max(map(len, batches)) <= 64
 
 
-def test_what_is_there_is_given_without_waiting_for_more() -> None:
+def test_ready_items_are_given_without_waiting_for_more() -> None:
     more = threading.Event()
 
     def slow() -> Iterator[int]:

@@ -71,7 +71,7 @@ def test_a_missing_file() -> None:
         list(read_records("nowhere.txt"))
 
 
-def test_a_json_file_is_told_by_its_first_line(tmp_path: Path) -> None:
+def test_a_json_file_is_detected_by_its_first_line(tmp_path: Path) -> None:
     assert [r.text for r in read_records(write(tmp_path / "a.json", '{"text": "one"}\n{"text": "two"}\n'))] == [
         "one",
         "two",
@@ -101,7 +101,7 @@ def test_standard_input_is_text_or_jsonl_by_its_first_line(
     assert list(read_texts(["-"])) == texts
 
 
-def test_records_without_text_where_text_is_needed(tmp_path: Path) -> None:
+def test_a_record_without_text_is_an_error_if_text_is_needed(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", '{"text": "a"}\n{"embedding": [1]}\n')
     with pytest.raises(InputError, match="line 2: no text"):
         list(read_texts([path]))
@@ -119,7 +119,7 @@ def test_records_without_text_where_text_is_needed(tmp_path: Path) -> None:
         ("a.txt", '{"text": "one"}\n{"text": "two"}\n'),
     ],
 )
-def test_json_is_records_however_it_is_laid_out(name: str, content: str, tmp_path: Path) -> None:
+def test_json_of_any_layout_is_records(name: str, content: str, tmp_path: Path) -> None:
     assert [record.text for record in read_records(write(tmp_path / name, content))] == ["one", "two"]
 
 
@@ -141,7 +141,7 @@ def test_elements_of_an_array_have_all_fields_and_are_named_by_their_number(tmp_
     "content",
     ['[{"text": "one"}, {"text": "two"', '[{"text": "one"} {"text": "two"}]', '[{"text": "one"}, {"x": NaN}]'],
 )
-def test_a_broken_array_is_an_error_after_what_can_be_read(content: str, tmp_path: Path) -> None:
+def test_a_broken_array_is_an_error_after_its_readable_elements(content: str, tmp_path: Path) -> None:
     one, error = scan_records(write(tmp_path / "a.json", content))
     assert isinstance(one, Record) and one.text == "one"
     assert isinstance(error, InputError) and "a.json, record 2: not valid JSON" in error.message
@@ -159,7 +159,7 @@ def test_a_long_array_is_not_held_in_memory(tmp_path: Path) -> None:
     assert peak < 2e6  # the file has 8 MB
 
 
-def test_json_lines_stay_json_lines_where_the_first_is_bad(tmp_path: Path) -> None:
+def test_json_lines_stay_json_lines_if_the_first_is_bad(tmp_path: Path) -> None:
     content = '{"text": "The cat sat.", "score": NaN}\n{"text": "A dog ran.", "score": 0.5}\n'
     for name in ("a.jsonl", "a.txt", "a"):
         bad, good = scan_records(write(tmp_path / name, content))
@@ -173,7 +173,7 @@ def test_an_embedding_stands_for_the_text_beside_it(tmp_path: Path) -> None:
     assert first.embedding is not None
     assert (first.content, first.embedding.tolist()) == ({"text": "one"}, [1, 2])
     assert second.embedding is None
-    assert [record.embedding for record in read_records(path)] == [None, None]  # where the texts are all that is asked
+    assert [record.embedding for record in read_records(path)] == [None, None]  # if only the texts are requested
     assert list(read_texts([path])) == ["one", "two"]
     with pytest.raises(InputError, match='"embedding" is not a list of numbers'):
         list(read_records(write(path, '{"text": "one", "embedding": "AACAPw=="}\n'), asked=ColumnChoice()))
@@ -185,7 +185,7 @@ def test_lines_that_belong_to_rows_are_read_as_they_are(tmp_path: Path) -> None:
     assert list(read_lines(write(tmp_path / "a.jsonl", '{"text": "one"}\n'))) == ["one"]
 
 
-def test_a_folder_gives_its_recordings_and_names_what_is_passed_over(tmp_path: Path) -> None:
+def test_a_folder_gives_its_recordings_and_names_skipped_files(tmp_path: Path) -> None:
     for name in ("b.WAV", "a.mp4", "sub/c.mkv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         write(tmp_path / name, "not looked at yet")
@@ -236,7 +236,7 @@ ORDINARY = {
 
 
 @pytest.mark.parametrize("name", ORDINARY)
-def test_what_is_ordinary_is_read(name: str, tmp_path: Path) -> None:
+def test_ordinary_records_are_read(name: str, tmp_path: Path) -> None:
     content, texts = ORDINARY[name]
     (tmp_path / name).write_text(content)
     found = list(scan_records(tmp_path / name, asked=ColumnChoice(dimension=384)))

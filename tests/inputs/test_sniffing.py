@@ -1,4 +1,4 @@
-"""What an input is: by its first bytes, then by its name; and what a command-line argument means."""
+"""The kind of an input, by its first bytes, then by its name; and the meaning of a command-line argument."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def test_recordings_are_known_by_their_content(head: bytes) -> None:
         "IxF2 is no word.\n", "ARROW1 is a name.\n", "Lame DUCK.\n",
     ],
 )  # fmt: skip
-def test_sentences_are_no_recordings(text: str) -> None:
+def test_sentences_are_not_recordings(text: str) -> None:
     assert packing(text.encode()) is None
     assert kind_of(text.encode(), "notes") == "text"
 
 
-def test_the_name_speaks_where_the_content_does_not() -> None:
+def test_the_name_decides_if_the_content_does_not() -> None:
     assert kind_of(bytes(64), "old.mp3") == "audio"
     assert kind_of(b"damaged", "u.npy") == "npy"
     assert kind_of(b"\x93NUMPY\x01\x00v\x00", "u.txt") == "npy"
@@ -104,7 +104,7 @@ def test_stores_are_known_by_their_content(head: bytes, kind: str) -> None:
         (bytes(range(256)) * 3, "a.bin", "NUL bytes: binary data", "flip reads text"),
     ],
 )
-def test_what_is_not_read_is_named_with_what_to_do(head: bytes, name: str, what: str, hint: str) -> None:
+def test_refused_formats_are_named_with_a_hint(head: bytes, name: str, what: str, hint: str) -> None:
     with pytest.raises(InputError) as caught:
         kind_of(head, name)
     assert caught.value.message.startswith(f"{name}: {what}")
@@ -147,11 +147,11 @@ def test_what_is_not_read_is_named_with_what_to_do(head: bytes, name: str, what:
         (b"Hello there.\n", "text"),
     ],
 )
-def test_texts_are_told_by_their_first_line(line: bytes, kind: str) -> None:
+def test_the_kind_of_a_text_is_detected_by_its_first_line(line: bytes, kind: str) -> None:
     assert text_kind(line, "stdin") == kind
 
 
-def test_texts_are_told_by_their_name_where_the_line_does_not_tell() -> None:
+def test_the_kind_of_a_text_is_detected_by_its_name_if_the_line_does_not_tell() -> None:
     assert text_kind(b"Hello there.\n", "a.jsonl") == "jsonl"
     assert text_kind(b"a,b\n", "a.csv.gz") == "table"
     assert text_kind(b'["Hello', "a.json") == "json"
@@ -166,7 +166,7 @@ def test_texts_are_told_by_their_name_where_the_line_does_not_tell() -> None:
         "../no such folder/a.jsonl", "~/a.txt", "https://example.org/a.mp3", "-",
     ],
 )  # fmt: skip
-def test_what_looks_like_a_path_is_a_file(name: str) -> None:
+def test_an_argument_like_a_path_is_a_file(name: str) -> None:
     assert is_input_file(name)
 
 
@@ -182,7 +182,7 @@ def test_a_sentence_stays_a_sentence(name: str) -> None:
     assert not is_input_file(name)
 
 
-def test_whatever_exists_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_existing_path_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("my sentences").write_text("one\n")
     Path("folder").mkdir()

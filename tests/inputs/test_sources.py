@@ -49,7 +49,7 @@ def texts(source: str | Path) -> list[str | None]:
 
 @pytest.fixture
 def fifo(tmp_path: Path) -> Iterator[Callable[[bytes], str]]:
-    """A named pipe that somebody writes to."""
+    """Return a function that makes a named pipe with a writer."""
     writers = []
 
     def make(content: bytes, name: str = "pipe") -> str:
@@ -192,7 +192,7 @@ def test_standard_input_is_read_once() -> None:
     require_one_stdin(["-", "a.txt"])
 
 
-def test_what_is_a_stream(fifo: Callable[..., str], tmp_path: Path) -> None:
+def test_standard_input_and_pipes_are_streams(fifo: Callable[..., str], tmp_path: Path) -> None:
     path = fifo(b"")
     assert is_stream("-")
     assert is_stream(path)
@@ -204,7 +204,7 @@ def test_what_is_a_stream(fifo: Callable[..., str], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", range(1, 9))
-def test_line_ends_are_the_same_wherever_the_chunks_are_cut(cut: int) -> None:
+def test_line_ends_do_not_depend_on_the_chunks(cut: int) -> None:
     text = b"a\r\n\r\n\nb\rc\r\r\nd"
     chunks = [text[i : i + cut] for i in range(0, len(text), cut)]
     assert b"".join(_with_line_feeds(iter([*chunks[:1], b"", *chunks[1:]]))) == b"a\n\n\nb\nc\n\nd"

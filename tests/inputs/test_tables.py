@@ -54,8 +54,8 @@ def test_tabs_are_read_without_quoting(tmp_path: Path) -> None:
     [
         ("a.tsv", b"path\twords\na\tb\n", "line 1: no column 'sentence' or 'text' in the header"),
         ("a.csv", b"1,Hello\n2,There\n", "line 1: no column 'sentence' or 'text' in the header"),
-        ("a.tsv", b"path\tsentence\n", "a header, and no row below it"),
-        ("a.tsv", b"path\tsentence\n\n\n", "a header, and no row below it"),
+        ("a.tsv", b"path\tsentence\n", "a header without a row below it"),
+        ("a.tsv", b"path\tsentence\n\n\n", "a header without a row below it"),
         (
             "a.csv",
             b'id,text\n1,"Hello he said.\n2,Second.\n3,Third.\n',
@@ -76,7 +76,7 @@ def test_tabs_are_read_without_quoting(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_named_with_its_line(name: str, content: bytes, message: str, tmp_path: Path) -> None:
+def test_errors_name_their_line(name: str, content: bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read(tmp_path / name, content)
     assert message in caught.value.message
@@ -103,7 +103,7 @@ def test_clips_need_a_table_with_paths(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no column 'path' in the header"):
         list(read_records(path, tmp_path))
     path.with_suffix(".txt").write_text("one\n")
-    with pytest.raises(InputError, match="no table with the columns path and sentence"):
+    with pytest.raises(InputError, match="not a table with the columns path and sentence"):
         list(read_records(path.with_suffix(".txt"), tmp_path))
     with pytest.raises(InputError, match="nowhere: no such folder"):
         list(read_records(path, Path("nowhere")))
@@ -131,19 +131,19 @@ def test_the_column_of_the_text_can_be_named(name: str, content: str, tmp_path: 
         list(read_records(tmp_path / name, asked=ColumnChoice(texts="none")))
 
 
-def test_what_has_no_columns_and_what_is_no_column_is_said(tmp_path: Path) -> None:
+def test_errors_for_inputs_without_columns_and_for_unknown_columns(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("The cat sat.\n")
     with pytest.raises(InputError, match="text, which has no columns"):
         list(read_records(path, asked=ColumnChoice(texts="review")))
     path.write_text('{"question": "Who?", "answer": "I."}\n')
-    for asked, hint in ((None, "rename that"), (ColumnChoice(), "--text-column NAME")):
+    for asked, hint in ((None, "rename the one"), (ColumnChoice(), "--text-column NAME")):
         with pytest.raises(InputError, match='line 1: no "text", "sentence"') as caught:
             list(read_records(path, asked=asked))
         assert "it has: question, answer; " in str(caught.value.hint) and hint in str(caught.value.hint)
 
 
-def test_names_are_found_in_any_case_in_json_as_in_tables(tmp_path: Path) -> None:
+def test_names_of_fields_ignore_case(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"Text": "one"}\n{"sentence": "two"}\n{"text": null, "Sentence": "three"}\n')
     assert [record.text for record in read_records(path)] == ["one", "two", "three"]
@@ -169,7 +169,7 @@ def test_vectors_of_tables_and_json_are_read(name: str, content: str, tmp_path: 
     assert record.embedding is not None and record.embedding.tolist() == NUMBERS
 
 
-def test_what_looks_like_vectors_and_is_not_used_is_said_once(tmp_path: Path) -> None:
+def test_unused_fields_like_vectors_are_noted_once(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     fields = f'"text": "A dog.", "sentence": "no", "scores": [0.5, 1.5], "emb": {NUMBERS}, "other": {NUMBERS}'
     path.write_text(f"{{{fields}}}\n" * 2)
@@ -178,7 +178,7 @@ def test_what_looks_like_vectors_and_is_not_used_is_said_once(tmp_path: Path) ->
     assert [record.embedding for record in records] == [None, None]
     assert [note.removeprefix(f"{path}: ") for note in notes] == [
         "texts from 'text'; 'sentence' is not used",
-        "'emb', 'other': like vectors, and not used; --column NAME chooses",
+        "'emb', 'other': not used, though it looks like vectors; --column NAME chooses",
     ]
     path.write_text(f'{{"text": "A dog.", "emb": "{NUMBERS}"}}\n' * 2)
     notes.clear()

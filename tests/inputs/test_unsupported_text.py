@@ -1,4 +1,4 @@
-"""Texts that hold no sentences are named, with the way to the sentences; sentences are none of them."""
+"""Texts that hold no sentences are named, with a way to get the sentences; sentences are read."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def read(path: Path, content: str | bytes) -> list[str | None]:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("\n<!DOCTYPE html>\n<html><body><p>The train was late.</p></body></html>\n", "HTML, no sentences"),
-        ('<html lang="en">\n<body>\n', "HTML, no sentences"),
-        ('\ufeff<?xml version="1.0"?>\n<r><s>The cat sat.</s></r>\n', "XML, no sentences"),
-        (r"{\rtf1\ansi The cat sat.}", "RTF, no sentences"),
-        (CUE, "subtitles, no sentences"),
-        (CUE.replace("\n", "\r\n"), "subtitles, no sentences"),
-        ("WEBVTT\n\n00:01.000 --> 00:02.000\nThe cat sat.\n", "subtitles, no sentences"),
-        (CONLLU, "CoNLL-U, a word a line, no sentences"),
-        ("1\tThe\tthe\tDET\tDT\t_\t2\tdet\t_\t_\n", "CoNLL-U, a word a line, no sentences"),
-        ("the 0.418 0.24968 -0.41242 0.1217 0.34527 -0.044457 -0.49688 -0.17862\n", "numbers, no sentences"),
+        ("\n<!DOCTYPE html>\n<html><body><p>The train was late.</p></body></html>\n", "HTML, not sentences"),
+        ('<html lang="en">\n<body>\n', "HTML, not sentences"),
+        ('\ufeff<?xml version="1.0"?>\n<r><s>The cat sat.</s></r>\n', "XML, not sentences"),
+        (r"{\rtf1\ansi The cat sat.}", "RTF, not sentences"),
+        (CUE, "subtitles, not sentences"),
+        (CUE.replace("\n", "\r\n"), "subtitles, not sentences"),
+        ("WEBVTT\n\n00:01.000 --> 00:02.000\nThe cat sat.\n", "subtitles, not sentences"),
+        (CONLLU, "CoNLL-U, a word a line, not sentences"),
+        ("1\tThe\tthe\tDET\tDT\t_\t2\tdet\t_\t_\n", "CoNLL-U, a word a line, not sentences"),
+        ("the 0.418 0.24968 -0.41242 0.1217 0.34527 -0.044457 -0.49688 -0.17862\n", "numbers, not sentences"),
     ],
 )
-def test_what_is_no_text_of_sentences_is_named(content: str, message: str, tmp_path: Path) -> None:
+def test_texts_without_sentences_are_named(content: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"a.txt: {message}") as caught:
         read(tmp_path / "a.txt", content)
     assert caught.value.hint
@@ -47,7 +47,7 @@ def test_numbers_are_named_with_the_way_to_read_them(mark: str, tmp_path: Path) 
     rows = np.linspace(-1, 1, 32).reshape(2, 16).astype(np.float32)
     path = tmp_path / ("a.csv" if mark == "," else "a.txt")
     np.savetxt(path, rows, delimiter=mark)
-    with pytest.raises(InputError, match="numbers, no sentences") as caught:
+    with pytest.raises(InputError, match="numbers, not sentences") as caught:
         list(read_records(path))
     exec(f"import numpy; {str(caught.value.hint).split(': ', 1)[1].replace('u.npy', str(tmp_path / 'u.npy'))}")
     np.testing.assert_array_equal([record.embedding for record in read_records(tmp_path / "u.npy")], rows)
@@ -76,7 +76,7 @@ def test_sentences_stay_sentences(line: str, tmp_path: Path) -> None:
     assert read(tmp_path / "a.txt", f"\n{line}\nThe cat sat.\n") == ["", line, "The cat sat."]
 
 
-def test_what_may_be_markup_is_said(tmp_path: Path) -> None:
+def test_possible_markup_is_noted(tmp_path: Path) -> None:
     path, notes = tmp_path / "a.txt", list[str]()
     for line, said in (("<body>", 1), ('<div class="x">Hello', 1), ("<!-- made by hand", 1), ("The cat sat.", 0)):
         path.write_text(f"{line}\nThe cat sat.\n")
@@ -85,7 +85,7 @@ def test_what_may_be_markup_is_said(tmp_path: Path) -> None:
         assert [f"{path}, line 1: looks like HTML or XML" in note for note in notes] == [True] * said
 
 
-def test_json_below_a_line_of_text_is_no_sentence(tmp_path: Path) -> None:
+def test_json_below_a_line_of_text_is_not_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text('Reading a.jsonl\n{"text": "The cat sat."}\n{"text" is no JSON\n')
     first, bad, last = scan_records(path)

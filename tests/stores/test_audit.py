@@ -1,4 +1,4 @@
-"""The audit: what is in the vectors is read; what is not is called as often as false alarms are allowed."""
+"""The audit: terms in the vectors are read; terms outside them are called only as often as false alarms are allowed."""
 
 from __future__ import annotations
 
@@ -37,8 +37,11 @@ CHECKPOINT = Checkpoint(MODEL, Vocabulary(WORDS), CheckpointConfig(objective="be
 
 
 def planted() -> tuple[np.ndarray, list[str], np.ndarray]:
-    """Vectors, texts and (n, 4) which have the words; `river` is along the model's row, `paper` along another
-    direction that the model does not know, `plain` nowhere; `Dublin 1904` is a phrase along a direction of its own."""
+    """Return vectors, texts and (n, 4) the rows with each word.
+
+    `river` is along the model's row, `paper` along another direction that the model does not know, `plain` nowhere;
+    `Dublin 1904` is a phrase along a direction of its own.
+    """
     has = RNG.random((N, 4)) < (0.05, 0.05, 0.04, 0.05)
     u = RNG.normal(size=(N, D)).astype(np.float32)
     directions = [MODEL.A[0], RNG.normal(size=D), RNG.normal(size=D)]
@@ -65,7 +68,7 @@ def found() -> tuple[np.ndarray, np.ndarray, list[CompressionAudit]]:
     return u, has, audited(u, texts, ["river", "paper", "Dublin 1904", "plain", "nowhere"])
 
 
-def test_each_reader_reads_what_it_can(found: tuple[np.ndarray, np.ndarray, list[CompressionAudit]]) -> None:
+def test_each_reader_reads_its_own_terms(found: tuple[np.ndarray, np.ndarray, list[CompressionAudit]]) -> None:
     _, has, forms = found
     stored = {one.term: one for one in forms[0].terms}
     assert forms[0].form == "as stored"
@@ -79,7 +82,7 @@ def test_each_reader_reads_what_it_can(found: tuple[np.ndarray, np.ndarray, list
     assert (stored["nowhere"].rows, stored["nowhere"].probe, stored["nowhere"].strongest) == (0, None, None)
 
 
-def test_the_models_recall_is_that_of_a_sorted_list(
+def test_the_models_recall_equals_that_of_a_sorted_list(
     found: tuple[np.ndarray, np.ndarray, list[CompressionAudit]],
 ) -> None:
     u, has, forms = found
@@ -93,8 +96,8 @@ def test_the_models_recall_is_that_of_a_sorted_list(
     assert river.low < river.recall < river.high
 
 
-def test_what_is_in_no_vector_is_not_read(found: tuple[np.ndarray, np.ndarray, list[CompressionAudit]]) -> None:
-    """A probe that were tested on the rows it learned from would read 60 dimensions' worth of chance."""
+def test_a_term_in_no_vector_is_not_read(found: tuple[np.ndarray, np.ndarray, list[CompressionAudit]]) -> None:
+    """Read chance only: a probe tested on the rows that it learned from would read 60 dimensions' worth of it."""
     *_, forms = found
     for form in forms:
         plain = next(one for one in form.terms if one.term == "plain").probe
@@ -117,7 +120,7 @@ def test_parts_do_not_matter() -> None:
             assert x.probe.recall == pytest.approx(y.probe.recall, abs=0.02)
 
 
-def test_costs_are_those_of_all_pairs() -> None:
+def test_costs_equal_those_of_all_pairs() -> None:
     u, texts, _ = planted()
     u, texts = u[:200] + 1, texts[:200]  # as many as are sampled, so that each is a query
     forms = audited(u, texts, ["river"])
@@ -157,7 +160,7 @@ def test_wilsons_interval_covers() -> None:
         assert 0.92 < covered < 0.985
 
 
-def test_what_cannot_be_audited() -> None:
+def test_stores_and_terms_that_cannot_be_audited() -> None:
     with pytest.raises(UsageError, match="no term"):
         Audit(CHECKPOINT, [])
     with pytest.raises(UsageError, match="no term"):
@@ -203,7 +206,7 @@ def test_on_the_command_line(flip: Flip, fails: Fails, here: Path, minilm: Encod
 
 
 def test_an_option_of_other_measurements_is_refused(flip: Flip, here: Path) -> None:
-    """--fail-below of an audit would be a gate that is always open."""
+    """Refuse --fail-below: for an audit it would be a gate that is always open."""
     Path("terms.txt").write_text("train\n")
     audit = ("store", "audit", "s.parquet", "terms.txt")
     for flags in (("--metrics", "pr"), ("--plot", "x.svg"), ("--baseline", "b", "--fail-below", 0)):
@@ -224,7 +227,7 @@ def test_settings_of_audits_are_for_audits(flip: Flip, here: Path, run_folder: P
     assert done.records[0]["form"] == "as stored"
 
 
-def test_the_table_says_of_which_recall_the_interval_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_names_the_recall_of_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     tables: list[Table] = []
     monkeypatch.setattr(Output, "show", lambda self, table: tables.append(table))
     low, high = RecallEstimate(0.2, 0.1, 0.3, 0.5), RecallEstimate(0.8, 0.7, 0.9, 0.6)

@@ -1,4 +1,4 @@
-"""Drift in words: what changed is found, a resample changes nothing, and intervals hold as often as they say."""
+"""Drift in words: changes are found, a resample changes nothing, and intervals hold as often as promised."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def moments(u: np.ndarray, checkpoint: Checkpoint = CHECKPOINT, size: int = 37) 
     return found
 
 
-def test_variances_are_those_of_the_scores() -> None:
+def test_variances_equal_those_of_the_scores() -> None:
     u = RNG.normal(2, 3, (300, D))
     for model in (CHECKPOINT.model, LogLinear(A @ B, b)):
         one = moments(u, Checkpoint(model, VOCABULARY, BERNOULLI))
@@ -46,7 +46,7 @@ def test_variances_are_those_of_the_scores() -> None:
 
 
 def test_intervals_hold_for_all_words_together() -> None:
-    """200 pairs of samples of distributions whose difference is known: in 95 of 100 every word's interval has it."""
+    """Draw 200 pairs of samples with a known difference: in 95 of 100 every word's interval has it."""
     shift, spread = np.linspace(-1, 1, D), np.linspace(0.5, 2, D)
     truth = A @ B @ shift
     kept, words = 0, 0
@@ -89,7 +89,7 @@ def test_multinomial_models_have_no_shares() -> None:
     assert found.rose and found.rose[0].share_new is None
 
 
-def test_few_rows_say_nothing() -> None:
+def test_too_few_rows_are_an_error() -> None:
     with pytest.raises(InputError, match="3 rows on one side"):
         drift(moments(RNG.normal(size=(3, D))), moments(RNG.normal(size=(90, D))), CHECKPOINT)
 

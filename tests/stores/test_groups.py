@@ -1,4 +1,4 @@
-"""Words of groups: found where they are, absent where there are none, and not the frequent ones."""
+"""Words of groups: found in planted groups, absent in random ones, and not the frequent ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RNG = np.random.default_rng(5)
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
-    """Words that are read along random directions, from frequent (b = 1) to rare (b = -9)."""
+    """Return a model with words along random directions, from frequent (b = 1) to rare (b = -9)."""
     A = RNG.normal(size=(WORDS, D)).astype(np.float32)
     b = np.linspace(1, -9, WORDS).astype(np.float32)
     words = Vocabulary(tuple(f"w{i}" for i in range(WORDS)))
@@ -50,14 +50,14 @@ def grouped(checkpoint: Checkpoint, u: np.ndarray, labels: list[object], size: i
 
 
 @pytest.mark.parametrize("comparisons", [1, 300, 33_871, 1_000_000])
-def test_quantiles_are_those_of_student(comparisons: int) -> None:
+def test_quantiles_equal_those_of_student(comparisons: int) -> None:
     freedom = np.concatenate([np.arange(3, 100, 0.5), [200, 1e3, 1e6]])
     np.testing.assert_allclose(critical(comparisons, freedom), student.isf(0.025 / comparisons, freedom), rtol=1e-9)
     assert np.isinf(critical(comparisons, np.array([2.0])))
 
 
-def test_intervals_cover_the_difference_as_often_as_they_say() -> None:
-    """Groups of other sizes and variances, 4,000 times: 95 of 100 intervals hold the true difference, not more."""
+def test_intervals_cover_the_difference_as_often_as_promised() -> None:
+    """Draw groups of other sizes and variances, 4,000 times: 95 of 100 intervals hold the true difference, not more."""
     n, other, repeats = 12, 60, 4000
     a, b = RNG.normal(1.5, 3.0, (repeats, n)), RNG.normal(0, 1.0, (repeats, other))
     error, freedom = welch(a.var(axis=1, ddof=1), n, b.var(axis=1, ddof=1), other)
@@ -84,14 +84,14 @@ def test_a_group_moved_along_a_word_is_named_by_it(checkpoint: Checkpoint) -> No
 
 
 def test_groups_at_random_have_no_words(checkpoint: Checkpoint) -> None:
-    """In 40 divisions of the same rows, words are found in 5% at the most; 95% for each word alone would find many."""
+    """Divide the same rows 40 times: words are found in 5% at the most; 95% for each word alone would find many."""
     u = (RNG.normal(size=(800, D)) * np.linspace(0.2, 3, D)).astype(np.float32)
     divisions = [grouped(checkpoint, u, RNG.integers(0, 4, 800).tolist()) for _ in range(40)]
     assert sum(any(group.words for group in found.values()) for found in divisions) <= 4
 
 
 def test_frequent_words_do_not_win_by_being_frequent(checkpoint: Checkpoint) -> None:
-    """The rows move along a rare word; the most frequent words are as probable in one group as in the other."""
+    """Move the rows along a rare word; the most frequent words stay equally probable in both groups."""
     u = RNG.normal(size=(1000, D)).astype(np.float32)
     u[:500] += 3 * checkpoint.model.output[300] / np.linalg.norm(checkpoint.model.output[300])
     found = grouped(checkpoint, u, ["a"] * 500 + ["b"] * 500)
@@ -122,7 +122,7 @@ def test_central_rows_are_the_nearest_to_the_mean(checkpoint: Checkpoint) -> Non
     assert found["a"].central == [2 * int(i) for i in np.argsort(away)[:3]]
 
 
-def test_what_are_no_groups(checkpoint: Checkpoint) -> None:
+def test_too_many_groups_and_a_single_one_are_errors(checkpoint: Checkpoint) -> None:
     u = RNG.normal(size=(1200, D)).astype(np.float32)
     with pytest.raises(InputError, match="more than 1000 groups"):
         grouped(checkpoint, u, list(range(1200)))
@@ -132,7 +132,7 @@ def test_what_are_no_groups(checkpoint: Checkpoint) -> None:
     assert (found["lonely"].rows, found["lonely"].words) == (1, [])
 
 
-def test_clusters_are_found_whatever_the_order() -> None:
+def test_clusters_do_not_depend_on_the_order() -> None:
     centres = 10 * np.eye(4)
     truth = np.repeat(np.arange(4), 500)
     u = (centres[truth] + RNG.normal(size=(2000, 4))).astype(np.float32)
@@ -145,7 +145,7 @@ def test_clusters_are_found_whatever_the_order() -> None:
 
 @pytest.fixture
 def topics(here: Path, minilm: Encoder) -> Path:
-    """Sentences of two kinds, 60 of each, with a projection and a label."""
+    """Return sentences of two kinds, 60 of each, with a projection and a label."""
     # fmt: off
     trains = [f"The train to {a} was {b}." for a in ("Boston", "Rome", "Berlin", "Paris", "Leeds", "Oslo") for b in
               ("late", "full", "early", "cold", "slow", "on time", "cancelled", "new", "empty", "crowded")]
@@ -201,7 +201,7 @@ def test_rows_without_a_group_are_counted(flip: Flip, topics: Path) -> None:
     assert sorted(record["rows"] for record in result.records) == [53, 60]
 
 
-def test_what_makes_no_sense_is_said(fails: Fails, topics: Path) -> None:
+def test_impossible_requests_are_errors(fails: Fails, topics: Path) -> None:
     assert "no column 'nothing'" in fails(3, "store", "groups", topics, "--by", "nothing")
     assert "group by a column of single values" in fails(3, "store", "groups", topics, "--by", "v")
     assert "--by COLUMN, or --clusters K" in fails(2, "store", "groups", topics, "--by", "kind", "--clusters", 3)

@@ -1,4 +1,4 @@
-"""Rows by their words: exact, whatever the parts, and of a phrase all words; sparse vectors that rank as words do."""
+"""Search by words: exact for any parts, all words of a phrase; sparse vectors that rank as words do."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def store(here: Path, u: np.ndarray, sentences: list[str]) -> Path:
 
 
 def probabilities(u: np.ndarray, *words: str) -> np.ndarray:
-    """(n, words), in float64."""
+    """Return the probabilities of the words, (n, words), in float64."""
     z = CHECKPOINT.model.scores(u)[:, [CHECKPOINT.vocabulary.index[word] for word in words]].astype(np.float64)
     return 1 / (1 + np.exp(-z))
 
@@ -75,10 +75,10 @@ def test_rows_that_are_sure_still_differ() -> None:
     assert [one.row for one in finder.result()] == np.argsort(-np.logaddexp(0, z).sum(axis=1)).tolist()
 
 
-def test_words_that_cannot_be_looked_for() -> None:
+def test_words_that_cannot_be_searched() -> None:
     with pytest.raises(InputError, match="'trian' is not among the") as caught:
         terms_of("rain, trian", CHECKPOINT)
-    assert "near are: " in str(caught.value.hint)
+    assert "similar: " in str(caught.value.hint)
     with pytest.raises(UsageError, match="no word"):
         terms_of(" , ", CHECKPOINT)
     with pytest.raises(InputError, match="multinomial"):

@@ -98,7 +98,7 @@ def test_rows_without_words_stay_in_their_place(
     assert words[8] == [keyword.word for keyword in top_keywords(load_checkpoint(), vectors[8:9])[0]]
 
 
-def test_where_the_vectors_come_from_goes_with_them(flip: Flip, here: Path, sentences: list[str]) -> None:
+def test_the_origin_of_the_vectors_is_kept(flip: Flip, here: Path, sentences: list[str]) -> None:
     (here / "a.txt").write_text("\n".join(sentences[:5]) + "\n")
     assert flip("embed", "a.txt").code == 0
     first = flip("store", "words", "a.npy", "-o", "w.parquet")
@@ -111,7 +111,7 @@ def test_where_the_vectors_come_from_goes_with_them(flip: Flip, here: Path, sent
     assert pq.read_table("w2.parquet")["words"].equals(table["words"])
 
 
-def test_what_cannot_be_written(fails: Fails, here: Path, vectors: np.ndarray, sentences: list[str]) -> None:
+def test_outputs_that_cannot_be_written(fails: Fails, here: Path, vectors: np.ndarray, sentences: list[str]) -> None:
     store(here / "s.parquet", vectors, sentences[:40])
     assert "is an input" in fails(2, "store", "words", "s.parquet", "-o", "s.parquet")
     assert ".parquet, .arrow" in fails(2, "store", "words", "s.parquet", "-o", "words.txt")
@@ -129,13 +129,13 @@ def test_columns_that_are_not_there_are_refused(
     store(here / "s.parquet", vectors, sentences[:40])
     (here / "a.txt").write_text("One sentence.\n")
     assert "text, which has no columns" in fails(3, "explain", "a.txt", "--column", "v")
-    assert "no ids" in fails(3, "store", "words", "s.parquet", "-o", "w.parquet", "--id-column", "day")
+    assert "not ids" in fails(3, "store", "words", "s.parquet", "-o", "w.parquet", "--id-column", "day")
 
 
 def test_only_a_named_column_of_texts_is_embedded(
     flip: Flip, fails: Fails, here: Path, vectors: np.ndarray, sentences: list[str]
 ) -> None:
-    """The vectors belong to other sentences than the texts, so that each shows which of them was explained."""
+    """Store the vectors of other sentences than the texts, so that the words tell which of them was explained."""
     store(here / "s.parquet", vectors, sentences[40:80])
     for command in (("explain", "s.parquet"), ("embed", "s.parquet", "-o", "u.npy")):
         error = fails(3, *command)

@@ -1,4 +1,4 @@
-"""What a person and what a program sees: results on stdout, everything else on stderr."""
+"""Print results on stdout and everything else on stderr, for a person or a program."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class _Process:
     """Signals that reached this process while a command ran."""
 
     stopped: int | None = None  # the signal that told it to end
-    unwritten: str | None = None  # why results could not be printed, of a command that went on
-    spoken_for: bool = False  # another process of the same command says why all of them end
-    results: TextIO | None = None  # standard output; whatever else prints while a command runs goes to stderr
+    unwritten: str | None = None  # why a command that went on could not print results
+    spoken_for: bool = False  # another process of the same command reports why all of them end
+    results: TextIO | None = None  # standard output; other prints during a command go to stderr
     spinner: Live | None = None
     screen = threading.RLock()  # held by who draws or ends a spinner, or prints beside it
 
@@ -48,8 +48,8 @@ class _Process:
 class Output:
     """Prints for one command: a table on a terminal, else JSON lines; notes and progress on stderr.
 
-    A command whose results are on stdout alone (`stream`) ends where that cannot be written, quietly where a reader
-    such as `head` has what it wanted. One that writes files goes on without it.
+    A command whose results are on stdout alone (`stream`) ends when that cannot be written, quietly if a reader such as
+    `head` has closed it. A command that writes files goes on without stdout.
     """
 
     def __init__(
@@ -60,17 +60,17 @@ class Output:
         self.quiet, self.verbose, self.stream = quiet, verbose, stream
 
     def record(self, fields: dict[str, Any]) -> None:
-        """One JSON line on stdout, at once."""
+        """Print one JSON line on stdout, at once."""
         import orjson
 
         try:
             line = orjson.dumps(fields).decode()
-        except TypeError:  # a name that is no text, as a file of another encoding may have
+        except TypeError:  # a name that is not text, as a file of another encoding may have
             line = orjson.dumps(_printable(fields)).decode()
         self._print(escape_json(line) if self._results.isatty() else line)
 
     def result(self, fields: dict[str, Any], *lines: str) -> None:
-        """A result: `lines` for a person (plain text), `fields` as JSON for a program."""
+        """Print a result: `lines` for a person (plain text), `fields` as JSON for a program."""
         if self.human:
             self._print("\n".join(map(visible, lines)))
         else:
@@ -81,7 +81,7 @@ class Output:
             _end_spinner()
             if self._results.isatty() or not hasattr(self._results, "buffer"):
                 self._results.write(text + "\n")
-            else:  # a file or a pipe is UTF-8, whatever the locale
+            else:  # a file or a pipe is UTF-8 in any locale
                 self._results.buffer.write(text.encode() + b"\n")
             self._results.flush()
         except OSError as error:
@@ -92,22 +92,22 @@ class Output:
                 _Process.unwritten = str(_unwritable(error))
 
     def show(self, renderable: RenderableType) -> None:
-        """A rich table or text on stdout; what a user or a server wrote must come in it as `shown`, never as markup."""
+        """Print a rich table or text on stdout; text of others must come in it as `shown`, never as markup."""
         _end_spinner()
         self._console(self._results).print(renderable)
 
     def note(self, message: str) -> None:
-        """Print something worth knowing on stderr; not with --quiet."""
+        """Print a note on stderr; not with --quiet."""
         self.status(f"note: {message}")
 
     def status(self, message: str) -> None:
-        """Print what has been done on stderr; not with --quiet."""
+        """Print a report of progress on stderr; not with --quiet."""
         if not self.quiet:
             _say(message)
 
     @contextmanager
     def progress(self, label: str) -> Iterator[Callable[[int, int | None], None]]:
-        """Yields update(done, total), total None where unknown: a bar on a stderr that is a terminal, else nothing."""
+        """Yield update(done, total), total None if unknown: a bar if stderr is a terminal, else nothing."""
         if self.quiet or not sys.stderr.isatty():
             yield lambda done, total: None
             return
@@ -120,7 +120,7 @@ class Output:
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
-        """A spinner that says what is being done, on a stderr that is a terminal, until the end or what is printed."""
+        """Show a spinner with a description if stderr is a terminal, until the end or the next print."""
         if self.quiet or not sys.stderr.isatty():
             yield
             return
@@ -150,14 +150,14 @@ class Output:
 
 
 def shown(value: object, style: str = "") -> Text:
-    """For `Output.show`: as it is, without markup, and without characters that a terminal would obey."""
+    """Return a value as text for `Output.show`: without markup or characters that a terminal would obey."""
     from rich.text import Text
 
     return Text(visible(str(value)), style)
 
 
 def _printable(value: Any) -> Any:
-    """Fields with what is no UTF-8 in their strings written out."""
+    """Return fields whose strings have escapes for characters that are not UTF-8."""
     if isinstance(value, dict):
         return {str(_printable(key)): _printable(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -166,18 +166,18 @@ def _printable(value: Any) -> Any:
 
 
 def fail(message: str, hint: str | None = None) -> None:
-    """An error for a person: what and where, and the next step."""
+    """Print an error for a person: the fault, its place, and the next step."""
     _say(f"error: {message}" + (f"\nhint:  {hint}" if hint else ""))
 
 
 def fail_to_print(reason: str) -> int:
-    """Says that results are lost; returns the exit code."""
-    fail(f"cannot write the output: {reason}", "check free space where standard output goes")
+    """Report that results are lost; return the exit code."""
+    fail(f"cannot write the output: {reason}", "check the free space of the disk that standard output is written to")
     return InputError.exit_code
 
 
 def _end_spinner() -> None:
-    """Leaves its line empty, and the cursor as it was."""
+    """End the spinner; leave its line empty, and the cursor as it was."""
     with _Process.screen:
         if _Process.spinner is not None:
             spinner, _Process.spinner = _Process.spinner, None
@@ -186,7 +186,7 @@ def _end_spinner() -> None:
 
 def _say(text: str) -> None:
     _end_spinner()
-    with suppress(OSError):  # a closed or full stderr has nobody to be told
+    with suppress(OSError):  # nobody reads a closed or full stderr
         print(visible_lines(text), file=sys.stderr, flush=True)
 
 
@@ -196,7 +196,7 @@ def _unwritable(error: OSError) -> OSError | OutputError:
 
 @contextmanager
 def interruptible(hint: Callable[[], str]) -> Iterator[None]:
-    """Says on Ctrl-C how to go on."""
+    """Give Ctrl-C a hint that tells how to go on."""
     try:
         yield
     except KeyboardInterrupt:
@@ -204,13 +204,13 @@ def interruptible(hint: Callable[[], str]) -> Iterator[None]:
 
 
 def forget_stdout(stream: TextIO | None = None) -> None:
-    """What is still in its buffer must not be written, and fail, once more at exit."""
+    """Discard the rest of a stream's buffer, which would be written, and fail, once more at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
 
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, where it is not ignored; both are remembered.
+    """End the block on SIGTERM as on Ctrl-C, unless it is ignored; remember both.
 
     An interrupt that arrives inside an import or in foreign code may come out of it as any other error. Terminal and
     torchrun both send one: the second within a second is the same.
@@ -237,12 +237,12 @@ def _stoppable() -> Iterator[None]:
 
 
 def leave_it_to_the_first() -> None:
-    """Where several processes work together, only the first reports an interruption."""
+    """Leave the report of an interruption to the first of several processes that work together."""
     _Process.spoken_for = True
 
 
 def guarded(command: Command) -> Command:
-    """Turns what a command raises into a message and an exit code."""
+    """Turn the errors of a command into a message and an exit code."""
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -251,7 +251,7 @@ def guarded(command: Command) -> Command:
         with _stoppable():
             _Process.results = sys.stdout
             try:
-                with redirect_stdout(sys.stderr):  # an encoder of one's own may print too
+                with redirect_stdout(sys.stderr):  # the user's own encoder may print too
                     command(*args, **kwargs)
             except (Exception, KeyboardInterrupt) as error:
                 code = _report(error, verbose)
@@ -267,7 +267,7 @@ def guarded(command: Command) -> Command:
 
 
 def _report(error: BaseException, verbose: bool) -> int:
-    """Says what a command raised, and returns the exit code."""
+    """Report the error of a command, and return the exit code."""
     if isinstance(error, typer.Exit):
         return error.exit_code
     if isinstance(error, KeyboardInterrupt) or _Process.stopped:
@@ -277,7 +277,7 @@ def _report(error: BaseException, verbose: bool) -> int:
             hint = hint or "nothing half-written is left; the same command starts again"
             fail(_STOPPING[signal.Signals(stopped)], hint)
         return 128 + stopped
-    if isinstance(error, BrokenPipeError):  # the reader, such as `head`, has what it wanted
+    if isinstance(error, BrokenPipeError):  # the reader, such as `head`, needs no more
         forget_stdout()
         return 0
     if isinstance(error, OutputError):
@@ -294,6 +294,6 @@ def _report(error: BaseException, verbose: bool) -> int:
     if isinstance(error, OSError) and error.filename:  # a name that is too long, a link that leads to itself
         fail(f"{str(error.filename)[:200]}: {(error.strerror or str(error)).lower()}", "is that the name of a file?")
         return InputError.exit_code
-    # The last resort: a fault of ours, said in one line.
+    # The last resort: a fault of ours, reported in one line.
     fail(f"unexpected {type(error).__name__}: {error}", None if verbose else "-v shows the traceback")
     return 1

@@ -1,16 +1,16 @@
-"""What a terminal may be sent: nothing that it would obey, and nothing that it cannot show."""
+"""Make text safe for a terminal: escape characters that it would obey or cannot show."""
 
 from __future__ import annotations
 
 import sys
 import unicodedata
 
-# Marks and overrides that change the order of what stands around them; joiners (200c, 200d) only change shapes.
+# Marks and overrides that change the order of the characters around them; joiners (200c, 200d) only change shapes.
 _ORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class _Visible(dict[int, str]):
-    """Character to what is shown in its place; learned by use."""
+    """Map from a character to its visible form; learned by use."""
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
@@ -29,7 +29,7 @@ _VISIBLE = _Visible()
 
 
 def visible(text: str) -> str:
-    """Text with its control characters, line ends and bidirectional overrides written out.
+    """Return text with its control characters, line ends and bidirectional overrides written out.
 
     >>> visible("a\\x1b[2Jb")
     'a\\\\x1b[2Jb'
@@ -38,12 +38,12 @@ def visible(text: str) -> str:
 
 
 def visible_lines(text: str) -> str:
-    """The same for a message of several lines."""
+    """Return a message of several lines with each line made visible."""
     return "\n".join(map(visible, text.split("\n")))
 
 
 def escape_json(line: str) -> str:
-    """JSON for a terminal: the same value, with what the terminal would obey escaped."""
+    """Return JSON for a terminal: the same value, with escapes for characters that a terminal would obey."""
     return "".join(c if visible(c) == c else "".join(f"\\u{unit:04x}" for unit in _utf16(c)) for c in line)
 
 
@@ -53,7 +53,7 @@ def _utf16(character: str) -> list[int]:
 
 
 def show_what_can_be_shown() -> None:
-    """Escapes what the encoding of a stream has not, such as a Chinese word where that is ASCII."""
+    """Escape characters that the encoding of a stream lacks, such as a Chinese word in ASCII."""
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")

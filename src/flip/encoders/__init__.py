@@ -1,4 +1,4 @@
-"""Encoders: text or speech in, vectors out. Each is a file of its own, imported only when it is named."""
+"""Turn text or speech into vectors. Each encoder is a file of its own, imported only when it is named."""
 
 from flip.encoders.base import DEFAULT_ENCODER, Encoder, EncoderOptions, encode
 from flip.encoders.catalog import load_encoder

@@ -1,4 +1,4 @@
-"""Anything that embeds sentences, as an `Encoder`."""
+"""Adapt any object that embeds sentences to an `Encoder`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flip.encoders.foreign import ForeignEncoder
 
 
 def adapted(encoder: Any, name: str | None = None) -> Encoder:
-    """The encoder itself, or a ForeignEncoder of it, called `name` or what it is called in Python."""
+    """Return the encoder itself, or a ForeignEncoder around it, called `name` or by its name in Python."""
     if isinstance(encoder, Encoder):
         return encoder
     kind = ForeignEncoder

@@ -1,4 +1,4 @@
-"""Shared by all API encoders: requests within the limits, retries, keys that are never shown."""
+"""Share the parts of all API encoders: requests within the limits, retries, keys that are never shown."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from flip.forks import made_in_each_process
 TIMEOUT = 60.0  # seconds, of one request
 _ATTEMPTS, _ATTEMPTS_BEFORE_AN_ANSWER = 8, 4  # a server that never answered well is more likely a wrong address
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds
-_LONGEST_ASKED = 120.0  # seconds that a server may ask us to wait; for longer nobody wants to sit and watch
+_LONGEST_ASKED = 120.0  # seconds that a server may ask us to wait; a person should not have to wait longer
 _SHOWN = 300  # characters of a server's words
 _NO_KEY = "none"
 _UNPAID = re.compile("insufficient_quota|billing|credit", re.IGNORECASE)
@@ -32,10 +32,10 @@ _BYTES_PER_TOKEN = 4  # of English; other scripts have more tokens
 
 
 class TryAgainError(Exception):
-    """A request failed in a way that may pass: rate limit, server error, timeout, broken answer.
+    """A request failed for a reason that may pass: rate limit, server error, timeout, broken answer.
 
-    after: seconds that the server asked to wait, where it did.
-    answered: whether the server spoke the API; where not, it is tried less often.
+    after: seconds that the server asked to wait, if it did.
+    answered: whether the server spoke the API; if not, it is tried less often.
     """
 
     def __init__(self, reason: str, after: float | None = None, *, answered: bool = True) -> None:
@@ -52,7 +52,7 @@ class RefusedError(Exception):
 
 
 def failure(status: int, body: str, after: float | None = None) -> TryAgainError | RefusedError:
-    """What an HTTP status and the body of the answer mean, in the server's own words.
+    """Return the error for an HTTP status and the body of the answer, in the server's own words.
 
     >>> str(failure(429, '{"error": {"code": "insufficient_quota", "message": "You have no credit."}}'))
     'HTTP 429: You have no credit.'
@@ -67,7 +67,7 @@ def failure(status: int, body: str, after: float | None = None) -> TryAgainError
 
 
 def said(body: str) -> str:
-    """The words for a person in the body of an error: of OpenAI's form, Google's, FastAPI's, or any text.
+    """Return the message for a person in the body of an error: OpenAI's form, Google's, FastAPI's, or any text.
 
     >>> said('{"detail": [{"loc": ["input"], "msg": "too long"}]}')
     'too long'
@@ -94,7 +94,7 @@ class _Waiting:
         self.stopped = threading.Event()
 
     def stop(self) -> None:
-        """End the waits that have begun; later ones are not concerned."""
+        """End the current waits; later ones are not affected."""
         self.stopped.set()
         self.stopped = threading.Event()
 
@@ -102,19 +102,19 @@ class _Waiting:
 class ApiEncoder(Encoder):
     """An encoder behind HTTP. Its subclasses send one request; this does the rest.
 
-    A request holds at most `most_texts` texts and about `most_tokens` tokens. What fails in a way that may pass is
-    tried again with growing random waits, or after as long as the server says. Where that is more than two minutes,
-    the call fails and says when to come back.
+    A request holds at most `most_texts` texts and about `most_tokens` tokens. A failure that may pass is tried again
+    with growing random waits, or after the wait that the server asks for. If that is more than two minutes, the call
+    fails and reports when to come back.
     """
 
     name: str
     most_texts: int
     most_tokens: int
-    keys: tuple[str, ...]  # environment variables, the first that is set counts
+    keys: tuple[str, ...]  # environment variables; the first that is set counts
     key_name: str  # in keys.toml
 
     def __init__(self, model: str, options: EncoderOptions, *, device: str = "auto", offline: bool = False) -> None:
-        """Asks nobody yet; `device` and precision are the server's affair.
+        """Send no request yet; `device` and precision are up to the server.
 
         Raises:
             UnavailableError: offline, unless the server is on this machine.
@@ -122,7 +122,7 @@ class ApiEncoder(Encoder):
         if offline and not _is_loopback(options.base_url):
             raise UnavailableError(f"{model} is behind an API, and --offline forbids the network")
         if options.concurrency < 1:
-            raise UsageError(f"--concurrency {options.concurrency}: at least 1")
+            raise UsageError(f"--concurrency must be at least 1, got {options.concurrency}")
         self.model, self.options = model, options
         self.revision = model
         self.device = "api"
@@ -138,45 +138,46 @@ class ApiEncoder(Encoder):
 
     @property
     def dimension(self) -> int:  # type: ignore[override]
-        """As asked for, or what the server gives: then one word is sent to see it."""
+        """Return the requested dimension, or the server's own, for which one word is sent."""
         with self._waiting.lock:
             if self._dimension is None:
                 self._dimension = len(self._send(["dimension"])[0])
         return self._dimension
 
     def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
-        """Embeds n sentences: (n, d).
+        """Return the embeddings of n sentences: (n, d).
 
         Raises:
-            UnavailableError: no key, refused, out of reach after several attempts, or to be asked much later.
+            UnavailableError: no key, refused, out of reach after several attempts, or available only much later.
             InputError: the server does not take one of the sentences.
         """
         texts = [(self.options.prompt or "") + text for text in read_texts(batch, self.name)]
         return np.concatenate([self._send(request) for request in self._requests(texts)])
 
     def stop(self) -> None:
-        """Ends the waiting of calls that are running: they fail at once instead of trying again."""
+        """End the waits of running calls: they fail at once instead of trying again."""
         self._waiting.stop()
 
     def plan(self, texts: Sequence[str]) -> tuple[int, int]:
-        """How many requests and about how many tokens these sentences take; asks nobody."""
+        """Return the number of requests and the approximate number of tokens for these sentences, without a request."""
         prompted = [(self.options.prompt or "") + text for text in texts]
         return sum(1 for _ in self._requests(prompted)), sum(map(_tokens, prompted))
 
     @abstractmethod
     def request(self, texts: list[str]) -> list[list[float]]:
-        """Sends one request.
+        """Send one request.
 
         Raises:
-            TryAgainError, RefusedError: as they say.
+            TryAgainError: the failure may pass.
+            RefusedError: the same request would fail again.
         """
 
     @property
     def key(self) -> str:
-        """The key from the environment or keys.toml; a server of the user's own may need none.
+        """Return the key from the environment or keys.toml; a server of the user's own may need none.
 
         Raises:
-            UnavailableError: there is none, or it cannot be one.
+            UnavailableError: there is none, or it cannot be a key.
         """
         if self.options.keyless:
             return _NO_KEY
@@ -187,7 +188,7 @@ class ApiEncoder(Encoder):
                 if not (key.isascii() and key.isprintable() and " " not in key):
                     raise UnavailableError(
                         f"encoder {self.name}: the key of {place} holds a space, a line break or another character "
-                        "that no key has", "copy it again",
+                        "that keys do not have", "copy it again",
                     )  # fmt: skip
                 return key
         if self.options.base_url:
@@ -209,7 +210,7 @@ class ApiEncoder(Encoder):
             yield request
 
     def _send(self, texts: list[str]) -> NDArray[np.float32]:
-        """Embeds the texts of one request, in halves where the server refuses all of them together."""
+        """Embed the texts of one request; if the server refuses them together, in halves."""
         try:
             return self._patiently(texts)
         except RefusedError as error:
@@ -221,7 +222,7 @@ class ApiEncoder(Encoder):
                 f"{reason} (asked for one text of {len(texts[0])} characters: {texts[0][:60]!r})",
                 "is it longer than the model reads?",
             )
-        # They are too many at a time, or one of them is at fault: the halves tell.
+        # They are too many at a time, or one of them is at fault: try the halves.
         middle = (len(texts) + 1) // 2
         vectors = np.concatenate([self._send(texts[:middle]), self._send(texts[middle:])])
         self.most_texts = min(self.most_texts, middle)
@@ -239,16 +240,16 @@ class ApiEncoder(Encoder):
                 if error.after is not None and error.after > _LONGEST_ASKED:
                     raise UnavailableError(
                         f"{self._shown(error)}; the server asks to come back in {error.after:.0f} seconds",
-                        "what came back is kept; give the same command again then",
+                        "the answers so far are kept; give the same command again then",
                     ) from None
                 if attempt >= attempts - 1 or stopped.wait(_wait(attempt, error.after)):
                     raise UnavailableError(
                         f"{self._shown(error)}, {attempt + 1} times in a row",
-                        "what came back is kept; give the same command again later",
+                        "the answers so far are kept; give the same command again later",
                     ) from None
             except (RefusedError, FlipError):
                 raise
-            except Exception as error:  # of whatever HTTP client the SDK found; its message may hold the key
+            except Exception as error:  # from any HTTP client that the SDK uses; its message may hold the key
                 raise UnavailableError(self._shown(f"{type(error).__name__}: {error}")) from None
         raise AssertionError
 
@@ -262,7 +263,7 @@ class ApiEncoder(Encoder):
         return np.array(vectors, np.float32)
 
     def _shown(self, error: Exception | str) -> str:
-        """A message as a person may see it: without the key, which is removed first, then on one line, then cut."""
+        """Return a message for a person: the key is removed first, then it is put on one line, then cut."""
         message, key = str(error), self.key
         if key != _NO_KEY:
             for form in (key, quote(key, safe="")):
@@ -272,12 +273,12 @@ class ApiEncoder(Encoder):
 
 
 def keys_file() -> Path:
-    """Where keys may be stored: `openai = "..."`, `gemini = "..."`."""
+    """Return the file that may store keys: `openai = "..."`, `gemini = "..."`."""
     return user_config("keys.toml")
 
 
 def missing_key(variables: Sequence[str], name: str) -> str | None:
-    """None where there is a key, else how to give one."""
+    """Return how to give a key, or None if there is one."""
     if any(os.environ.get(variable, "").strip() for variable in variables) or _stored_keys().get(name):
         return None
     return f"set {variables[0]}"
@@ -291,7 +292,7 @@ def _stored_keys() -> dict[str, str]:
         try:
             keys = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-            raise InputError(f"{path}: not valid TOML") from None  # whose message would quote the line
+            raise InputError(f"{path}: not valid TOML") from None  # the message of its cause would quote the line
     return {name: key for name, key in keys.items() if isinstance(key, str)}
 
 
@@ -300,14 +301,14 @@ def _tokens(text: str) -> int:
 
 
 def _wait(attempt: int, after: float | None) -> float:
-    """The server's wish, else exponential backoff; random, so that concurrent requests do not come back together."""
+    """Return the seconds that the server asks for, else exponential backoff, random to spread concurrent requests."""
     if after is not None:
         return after
     return float(random.uniform(0.5, 1) * min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt))
 
 
 def retry_after(headers: object) -> float | None:
-    """Seconds in a Retry-After header; a date counts as no wish."""
+    """Return the seconds in a Retry-After header; None for a date."""
     get = getattr(headers, "get", None)
     value = get("retry-after") if get else None
     try:

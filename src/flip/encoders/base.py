@@ -1,4 +1,4 @@
-"""What an encoder is, and the options that encoders take."""
+"""Define the encoder and its options."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from flip.errors import FlipError, InputError, UnavailableError, UsageError
 
-# At run time, because the settings are validated against these annotations.
+# Needed at run time, because the settings are validated against these annotations.
 from pathlib import Path  # isort: skip
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DEFAULT_ENCODER = "minilm"
-# Characters of a sentence, for an encoder that does not say how many it can use: 32,768 tokens of four. A tokenizer
-# takes 200 bytes and more for each, and is given no more than can be read.
+# Characters of a sentence, for an encoder without a limit of its own: 32,768 tokens of four. A tokenizer takes 200
+# bytes and more for each, so it gets no more than the encoder can read.
 LONGEST = 131_072
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 SonarBackend = Literal["auto", "official", "torch"]
@@ -29,22 +29,22 @@ IDENTIFYING = ("prompt", "dimensions", "task_type")
 
 @dataclass(frozen=True)
 class EncoderOptions:
-    """Options of encoders. Each encoder knows some of them, and the others are refused for it.
+    """Options of encoders. Each encoder takes some of them; the others are refused for it.
 
     language: of the input; SONAR needs it (`eng_Latn` for text, `eng` or `eng_Latn` for speech), whisper may guess it.
     precision: of the encoder's arithmetic; auto takes the fastest that keeps the vectors.
     weights: a folder or file with the weights, instead of cache and hub.
-    sonar_backend: official (sonar-space), torch (our port), or auto: official where it imports.
+    sonar_backend: official (sonar-space), torch (our port), or auto: official if it imports.
     asr: whisper model, a name or a folder, that transcribes audio for an encoder that reads only text.
     prompt: put before every sentence. With it, dimensions and task_type, vectors differ, so embedding files store them.
     dimensions: keep this many, for models trained to be cut.
     base_url: of an OpenAI-compatible endpoint, or of another host that speaks Gemini's API.
-    task_type: what Gemini's embeddings are for, such as SEMANTIC_SIMILARITY.
+    task_type: the purpose of Gemini's embeddings, such as SEMANTIC_SIMILARITY.
     concurrency: requests to an API at the same time.
     keyless: send no key, since not the user but a file chose the server.
     """
 
-    # Read by pydantic where this is a part of the settings: an unknown key in flip.toml is an error.
+    # Read by pydantic when this is a part of the settings: an unknown key in flip.toml is an error.
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     language: str | None = None
@@ -60,11 +60,11 @@ class EncoderOptions:
     keyless: bool = False
 
     def given(self) -> dict[str, Any]:
-        """The options that are not at their defaults."""
+        """Return the options that are not at their defaults."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
     def over(self, stored: Mapping[str, Any]) -> EncoderOptions:
-        """These options, and where they say nothing, those stored with a checkpoint or an embedding file."""
+        """Return these options, with unset ones from those stored with a checkpoint or an embedding file."""
         return replace(self, **{key: stored[key] for key in IDENTIFYING if key in stored and key not in self.given()})
 
 
@@ -73,12 +73,12 @@ class Encoder(ABC):
 
     name: as given to --encoder.
     dimension: d.
-    revision: which weights, stored beside every embedding file.
+    revision: of the weights, stored beside every embedding file.
     modalities: of "text", "speech".
-    device: where it runs, "cpu" or "cuda:0"; "api" is somebody else's.
+    device: "cpu" or "cuda:0"; "api" is a server.
     options: those it was made with.
-    longest: how many characters of a sentence it is given at most.
-    batch_size: inputs that it likes best at a time.
+    longest: the most characters of a sentence that it is given.
+    batch_size: the number of inputs that suits it best.
     concurrency: how many calls of `encode` may run side by side; None is one after the other.
     weights: the hash of the weights, or one for each part of them.
     """
@@ -96,26 +96,26 @@ class Encoder(ABC):
 
     @abstractmethod
     def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
-        """Embeds a batch of n inputs: float32 of shape (n, d), row i for input i, independent of its neighbours."""
+        """Return the embeddings of n inputs: float32 (n, d), row i for input i, independent of its neighbours."""
 
     def truncated(self, batch: Sequence[str | Path]) -> Sequence[bool]:
-        """Which inputs are longer than it reads."""
+        """Return which inputs are longer than it reads."""
         return [False] * len(batch)
 
     def weights_of(self, modalities: Collection[str]) -> str | dict[str, str] | None:
-        """Of `weights` those that inputs of these modalities need, found before any is loaded."""
+        """Return the part of `weights` that inputs of these modalities need, without loading it."""
         return self.weights
 
     def plan(self, texts: Sequence[str]) -> tuple[int, int] | None:
-        """Return how many requests and about how many tokens these texts cost; None if it is not an API."""
+        """Return the number of requests and the approximate number of tokens for these texts; None without an API."""
         return None
 
     def stop(self) -> None:  # noqa: B027 - most have nothing to end
-        """Ends calls of `encode` that wait to try again."""
+        """End calls of `encode` that wait to try again."""
 
 
 def in_language(encoder: Encoder, language: str | None) -> Encoder:
-    """The same encoder for inputs of another language; as it is where None is given."""
+    """Return the same encoder for inputs of another language; unchanged for None."""
     if language is None:
         return encoder
     other = copy(encoder)
@@ -124,18 +124,18 @@ def in_language(encoder: Encoder, language: str | None) -> Encoder:
 
 
 def language_of(encoder: Encoder) -> str | None:
-    """The language of its inputs, where it was told."""
+    """Return the language of its inputs, if it was told."""
     return getattr(getattr(encoder, "options", None), "language", None)
 
 
 def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[NDArray[np.float32], list[bool]]:
-    """Embeds a batch, each sentence cut to the characters that the encoder is given at most.
+    """Embed a batch, each sentence cut to the most characters that the encoder is given.
 
     Returns:
         The vectors (n, d), and which inputs are longer than it reads.
 
     Raises:
-        InputError: it gave no numbers of that shape.
+        InputError: it did not give numbers of that shape.
         UnavailableError: it failed.
     """
     given = [item[: encoder.longest] if isinstance(item, str) else item for item in batch]
@@ -148,21 +148,21 @@ def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[NDArray[np.fl
 
 
 def answer(embed: Callable[[list[Any]], Any], batch: list[Any], name: str) -> Any:
-    """What an encoder gives for a batch. It may be anybody's code: whatever it raises is said in one line."""
+    """Return the encoder's answer for a batch. Its code may come from anybody: any error becomes one line."""
     try:
         return embed(batch)
     except FlipError:
         raise
     except (Exception, SystemExit) as error:
-        said = f"encoder {name} failed on a batch of {len(batch)}: {type(error).__name__}: {error}"
-        raise UnavailableError(said, "-v shows where") from error
+        message = f"encoder {name} failed on a batch of {len(batch)}: {type(error).__name__}: {error}"
+        raise UnavailableError(message, "-v shows the traceback") from error
 
 
 def as_matrix(found: Any, name: str) -> NDArray[np.float32]:
-    """What an encoder gave, an array or a tensor of any library or a list of them, as float32 of numpy.
+    """Return an encoder's answer, an array or a tensor of any library or a list of them, as float32 of numpy.
 
     Raises:
-        InputError: it is no numbers.
+        InputError: it is not numbers.
     """
     import numpy as np
 
@@ -172,22 +172,22 @@ def as_matrix(found: Any, name: str) -> NDArray[np.float32]:
             raise TypeError(f"values of type {array.dtype} are not plain numbers")
         return array.astype(np.float32, copy=False)
     except (TypeError, ValueError) as error:
-        raise InputError(f"encoder {name} gave no matrix of numbers for a batch: {error}") from error
+        raise InputError(f"encoder {name} gave values that are not a matrix of numbers: {error}") from error
 
 
 def _of_numpy(found: Any) -> Any:
-    """The same, where numpy can read it; of a torch tensor, maybe on a GPU, its values."""
+    """Return the same if numpy can read it; for a torch tensor, maybe on a GPU, its values."""
     if not hasattr(found, "detach"):
         return found
     found = found.detach().cpu()
-    return (found.float() if found.dtype.is_floating_point else found).numpy()  # numpy knows no bfloat16
+    return (found.float() if found.dtype.is_floating_point else found).numpy()  # numpy has no bfloat16
 
 
 def read_texts(batch: Sequence[str | Path], encoder: str) -> list[str]:
-    """The sentences of a batch for an encoder of text.
+    """Return the sentences of a batch for an encoder of text.
 
     Raises:
-        InputError: an item is an audio file, or no string; or the batch is one string, whose letters would be taken
+        InputError: an item is an audio file, or not a string; or the batch is one string, whose letters would be taken
             for sentences.
     """
     require_batch(batch)
@@ -199,7 +199,7 @@ def read_texts(batch: Sequence[str | Path], encoder: str) -> list[str]:
 
 
 def require_batch(batch: Sequence[str | Path]) -> None:
-    """Raises an InputError for one string or path in the place of a list."""
+    """Raise an InputError for one string or path in the place of a list."""
     if isinstance(batch, str | Path):
         raise InputError(f"{str(batch)[:40]!r} is one input, not a list of them", f"encode([{str(batch)[:20]!r}])")
 
@@ -209,8 +209,8 @@ def kind_of(item: object) -> str:
 
 
 def require_known_options(name: str, options: EncoderOptions, known: Iterable[str]) -> None:
-    """Raises a UsageError where an option was given that the encoder `name` does not have."""
-    unknown = sorted(options.given().keys() - set(known) - {"asr", "language"})  # those are of the input
+    """Raise a UsageError if an option was given that the encoder `name` does not have."""
+    unknown = sorted(options.given().keys() - set(known) - {"asr", "language"})  # those describe the input
     if unknown:
         flag = "--" + unknown[0].replace("_", "-")
         has = ", ".join("--" + option.replace("_", "-") for option in known) or "none"

@@ -1,4 +1,4 @@
-"""The encoders by name: where each is made, and what a user has to know before choosing one."""
+"""List the encoders by name: the module of each, and the facts a user needs to choose one."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Entry:
     """One encoder, or a family of them (`prefix:MODEL`).
 
     module, factory: `factory(model, options, device=..., offline=...)` makes it; the module is imported only then.
-        The module's `missing(model)` says what to install or set where it would not run, else None.
-    model: given to the factory where the name has no `:MODEL`.
+        The module's `missing(model)` returns the packages or keys that it lacks, or None if it can run.
+    model: given to the factory if the name has no `:MODEL`.
     modalities, dimension, licence: for the table; dimension None is the model's own.
-    options: fields of EncoderOptions that it knows.
+    options: fields of EncoderOptions that it takes.
     remote: sends the sentences to a server, which may cost money.
     """
 
@@ -41,7 +41,7 @@ class Entry:
     remote: bool = False
 
     def missing(self) -> str | None:
-        """What has to be installed or set before it runs; None where it would run now."""
+        """Return the packages or keys to install or set before it runs; None if it can run now."""
         return cast("str | None", importlib.import_module(self.module).missing(self.model))
 
 
@@ -75,13 +75,13 @@ CATALOG = (
 def load_encoder(
     name: str, options: EncoderOptions | None = None, *, device: str = "auto", offline: bool = False
 ) -> Encoder:
-    """Loads an encoder by name, or calls `module:factory` of the user's own.
+    """Load an encoder by name, or call `module:factory` of the user's own.
 
     Args:
-        name: a name of the catalog, `st:` or `openai:` and a model, or `module:factory` where `factory()` returns an
+        name: a name of the catalog, `st:` or `openai:` and a model, or `module:factory` if `factory()` returns an
             Encoder.
         options: of the encoder; one of the user's own has none.
-        device: auto, cpu, cuda, cuda:1 or mps; what the encoder took is in its `device`.
+        device: auto, cpu, cuda, cuda:1 or mps; the encoder's `device` tells the one in use.
         offline: never ask the network.
 
     Raises:
@@ -91,7 +91,7 @@ def load_encoder(
     options = options or EncoderOptions()
     entry, model = find_entry(name)
     require_known_options(name, options, entry.options if entry else ())
-    if entry is None or "language" not in entry.options:  # those that have it know which
+    if entry is None or "language" not in entry.options:  # the others check it themselves
         require_language(options.language)
     if entry is None:
         return _load_callable(name)
@@ -102,7 +102,7 @@ def load_encoder(
 
 
 def runs_code(name: str) -> bool:
-    """Whether an encoder of this name is code of somebody's own, `module:factory` or `FILE.py:factory`.
+    """Return whether an encoder of this name is the user's own code, `module:factory` or `FILE.py:factory`.
 
     Raises:
         UsageError: see `find_entry`.
@@ -111,11 +111,11 @@ def runs_code(name: str) -> bool:
 
 
 def require_harmless(name: str, where: str) -> str:
-    """The name of an encoder that a file brought, where loading it runs no code of the file's and asks no server.
+    """Return the name of an encoder that a file brought, if loading it runs no code of the file's and asks no server.
 
     Args:
         name: as stored.
-        where: which file names it, for the message.
+        where: the file that names it, for the message.
 
     Raises:
         UsageError: it would, so that the caller has to name it; or no such encoder.
@@ -131,7 +131,7 @@ def require_harmless(name: str, where: str) -> str:
 
 
 def find_entry(name: str) -> tuple[Entry | None, str]:
-    """The catalog's entry for a name and the model in it; None for `module:factory`.
+    """Return the catalog's entry for a name and the model in it; None for `module:factory`.
 
     Raises:
         UsageError: no such encoder, with the nearest name.
@@ -156,7 +156,7 @@ _EXAMPLES = {"st": "st:intfloat/multilingual-e5-small", "openai": "openai:text-e
 
 
 def table() -> list[dict[str, Any]]:
-    """One row for each encoder: name, modalities, dimension, licence of the weights, and what is missing to run it."""
+    """Return one row for each encoder: name, modalities, dimension, licence of the weights, and missing packages."""
     return [
         {
             "encoder": entry.name,
@@ -179,7 +179,7 @@ def _load_callable(name: str) -> Encoder:
         raise UnavailableError(f"encoder {name!r}: no such file", "FILE.py:NAME, or module:NAME")
     try:
         module = _import(module_name)
-    except (Exception, SystemExit) as error:  # the user's code: whatever it raises is said in one line
+    except (Exception, SystemExit) as error:  # the user's code: any error becomes one line
         raise UnavailableError(
             f"encoder {name!r}: cannot import {module_name}: {type(error).__name__}: {error}",
             None if is_file else "is its folder on PYTHONPATH?",
@@ -195,13 +195,13 @@ def _load_callable(name: str) -> Encoder:
         encoder = factory if _takes_sentences(factory) else factory()
     except FlipError:
         raise
-    except (Exception, SystemExit) as error:  # the user's code: whatever it raises is said in one line
+    except (Exception, SystemExit) as error:  # the user's code: any error becomes one line
         raise UnavailableError(f"encoder {name!r}: {type(error).__name__}: {error}") from error
     return adapted(encoder, name)
 
 
 def _takes_sentences(factory: Any) -> bool:
-    """Whether it is to be called with sentences: a function that needs an argument, or an object that embeds."""
+    """Return whether to call it with sentences: a function that needs an argument, or an object that embeds."""
     if inspect.isclass(factory):
         return False
     if hasattr(factory, "encode") or not callable(factory):
@@ -211,7 +211,7 @@ def _takes_sentences(factory: Any) -> bool:
 
 
 def _import(name: str) -> ModuleType:
-    """A module by its name, or by the path of its file."""
+    """Return a module by its name, or by the path of its file."""
     if not name.endswith(".py"):
         return importlib.import_module(name)
     path = Path(name).resolve()

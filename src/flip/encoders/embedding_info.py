@@ -1,4 +1,4 @@
-"""What OUT.json says of OUT.npy: which encoder made it of what, and which inputs have a row."""
+"""Describe OUT.npy in OUT.json: the encoder, its input, and the inputs that have a row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flip.inputs.embedding_files import embeddings_json, read_description
 
 @dataclass(frozen=True)
 class FailedInput:
-    """An input that has no row: its number, from 0, the recording, if it is one, and why."""
+    """An input that has no row: its number, from 0, the recording, if it is one, and the error."""
 
     input: int
     audio: str | None
@@ -23,15 +23,15 @@ class FailedInput:
 
 @dataclass(frozen=True)
 class EmbeddingInfo:
-    """The description of an embedding file. None, or empty, is what is not known: all of it, where there is none.
+    """The description of an embedding file. None, or empty, means unknown; without a description, all of it is.
 
-    encoder: what made the file, with its dimension.  dtype: of the file.  inputs: how many sentences and recordings it
-    was made of.  input: their hash.  language, asr: theirs and the whisper model, where they were given.  rows: as many
-    as inputs did not fail.  truncated: how many inputs were longer than the encoder reads.  blank: input lines dropped
-    before.  device: where the encoder ran.  failed: inputs that have no row.  warnings: of recordings that could be
-    decoded only in part.  weights: their hash, also where `encoder` leaves it out, as it is the revision.  via: name
-    and revision of what transcribed recordings.  dropping: the numbers of rows on their way out, see `flip.data.pairs`;
-    `rows` counts what stays.  stored: the file as it was read; what is another program's is written again.
+    encoder: the maker of the file, with its dimension.  dtype: of the file.  inputs: the number of sentences and
+    recordings.  input: their hash.  language, asr: their language and the whisper model, if given.  rows: the number of
+    inputs that did not fail.  truncated: how many inputs were longer than the encoder reads.  blank: input lines
+    dropped before.  device: of the encoder.  failed: inputs that have no row.  warnings: of recordings that could be
+    decoded only in part.  weights: their hash, even if `encoder` leaves it out, as it is the revision.  via: name and
+    revision of the transcriber of recordings.  dropping: the numbers of rows to be removed, see `flip.data.pairs`;
+    `rows` counts the others.  stored: the file as it was read; fields of other programs are kept.
     """
 
     encoder: EncoderIdentity = field(default_factory=EncoderIdentity)
@@ -53,19 +53,19 @@ class EmbeddingInfo:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """That of OUT.npy."""
+        """Return the description of OUT.npy."""
         return cls.from_dict(read_description(path))
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        """What `to_dict` wrote. A field of another type is another program's, and not known."""
+        """Return the description that `to_dict` wrote. A field of another type is another program's, and so unknown."""
         known = {key: stored[key] for key, kind in _KINDS.items() if _is(stored.get(key), kind)}
         known |= {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
         known["failed"] = tuple(FailedInput(**one) for one in known.get("failed", ()))
         return cls(EncoderIdentity.from_dict({**stored, "name": stored.get("encoder")}), stored=stored, **known)
 
     def to_dict(self) -> dict[str, Any]:
-        """What is known, as JSON, and what was stored."""
+        """Return the known fields, as JSON, and the stored ones."""
         encoder, others = self.encoder.to_dict(), asdict(self)
         named = {"encoder": encoder.pop("name"), **encoder}
         left = {key: value for key, value in others.pop("stored").items() if key != "dropping"}
@@ -73,18 +73,18 @@ class EmbeddingInfo:
         return left | {key: value for key, value in known.items() if value not in (None, ())}
 
     def write(self, path: Path) -> None:
-        """Writes the description of OUT.npy."""
+        """Write the description of OUT.npy."""
         write_json(embeddings_json(path), self.to_dict())
 
     @property
     def is_whole(self) -> bool:
-        """Whether it tells of each input whether it has a row."""
+        """Return whether it tells for each input whether it has a row."""
         total, failed = self.inputs or 0, {one.input for one in self.failed}
         adds_up = max(failed, default=-1) < total and self.rows == total - len(failed)
         return adds_up and "dropping" not in self.stored
 
     def is_made_as(self, wanted: EmbeddingInfo) -> bool:
-        """Whether a file is up to date: all that is known before it is made is the same, and nothing is missing."""
+        """Return whether a file is up to date: all facts known before it is made agree, and nothing is missing."""
         same = wanted.to_dict().items() <= self.to_dict().items()
         return same and self.is_whole and self.truncated is not None
 
@@ -97,7 +97,7 @@ _KINDS: dict[str, Any] = {
 
 
 def _is(value: Any, kind: Any) -> bool:
-    """Whether a value of JSON is of a type, a list of those, or an object of such fields; a number is a count."""
+    """Return whether a JSON value has a type, or is a list of it, or an object of such fields; a number is a count."""
     if isinstance(kind, list):
         return isinstance(value, list) and all(_is(one, kind[0]) for one in value)
     if isinstance(kind, dict):

@@ -1,4 +1,4 @@
-"""Encoders from other code: a function of sentences, or an object with a method `encode`."""
+"""Wrap encoders from other code: a function of sentences, or an object with a method `encode`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 
 _UNSTEADY = 0.1  # of the largest entry; half precision differs by less between batches
-
-
 _OF_AN_ENCODER = (
     "name", "dimension", "revision", "modalities", "device", "options", "longest", "batch_size", "concurrency",
     "weights", "truncated", "weights_of", "stop",
@@ -25,14 +23,14 @@ _OF_AN_ENCODER = (
 
 
 class ForeignEncoder(Encoder):
-    """An encoder of what is no `Encoder`: a function of sentences, or an object with a method `encode`."""
+    """An encoder around a function of sentences, or around an object with a method `encode`."""
 
     def __init__(self, encoder: Any, name: str) -> None:
-        """Takes over what else of an `Encoder` the object has; without a dimension, one word is embedded to see it.
+        """Copy the attributes of an `Encoder` that the object has; without a dimension, embed one word to find it.
 
         Raises:
             UsageError: neither can be called.
-            InputError, UnavailableError: as `encode` below, of that word.
+            InputError, UnavailableError: as `encode` below, for that word.
         """
         self.given = encoder
         self._encode = encoder.encode if hasattr(encoder, "encode") else encoder
@@ -53,7 +51,7 @@ class ForeignEncoder(Encoder):
             self.dimension = shape[1]
 
     def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
-        """What the function or the method gives; `flip.encoders.base.encode` checks it.
+        """Return the answer of the function or the method; `flip.encoders.base.encode` checks it.
 
         Raises:
             InputError: the first of several inputs gets another vector when it is alone, as with dropout.

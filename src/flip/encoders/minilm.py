@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2 on onnxruntime: the default encoder. No torch, so it starts in under half a second."""
+"""Run all-MiniLM-L6-v2 on onnxruntime: the default encoder. No torch, so it starts in under half a second."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _GROUP = 16
 
 
 def missing(model: str) -> str | None:
-    """None where its weights are on this machine, else what installs them."""
+    """Return the command that installs its weights, or None if they are on this machine."""
     return None if is_local(_MODEL) and is_local(_TOKENIZER) else _INSTALL
 
 
@@ -57,12 +57,12 @@ class MiniLM(Encoder):
 
     name: str = "minilm"
     dimension = 384
-    longest = 100 * _MAX_TOKENS  # characters; a word of more than 100 is one token
+    longest = 100 * _MAX_TOKENS  # characters; a word of more than 100 characters is one token
 
     def __init__(
         self, model: str = "", options: EncoderOptions | None = None, *, device: str = "auto", offline: bool = False
     ) -> None:
-        """Load tokenizer and model. There are no options, and onnxruntime's CPU build has one device.
+        """Load tokenizer and model. It takes no options, and onnxruntime's CPU build has one device.
 
         Raises:
             UnavailableError: the weights are not here, or onnxruntime cannot load them.
@@ -102,7 +102,7 @@ class MiniLM(Encoder):
         return ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None)
 
     def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
-        """Embeds n sentences: (n, 384), each of norm 1."""
+        """Return the embeddings of n sentences: (n, 384), each of norm 1."""
         encodings = self._tokenizer.encode_batch(read_texts(batch, self.name))
         vectors = np.empty((len(batch), self.dimension), np.float32)
         by_length = np.argsort([len(e.ids) for e in encodings], kind="stable")
@@ -116,7 +116,7 @@ class MiniLM(Encoder):
         return vectors
 
     def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
-        """Which sentences have more than 256 word pieces, of which only the first 256 are read."""
+        """Return which sentences have more than 256 word pieces; only the first 256 are read."""
         texts = read_texts(batch, self.name)
         cut = np.zeros(len(texts), bool)
         # A word piece has a character of its own; but a character that is not ASCII may be several pieces.

@@ -1,4 +1,4 @@
-"""Sentences and recordings to vectors: text, speech or a transcript of it, each failing alone."""
+"""Turn sentences and recordings into vectors: text, speech or a transcript of it, each failing alone."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Encoded:
-    """What became of one input.
+    """The result for one input.
 
-    vector: (d,); None of an empty text, and where there is an error.
-    error: why a recording could not be read, or that no speech is in it.
+    vector: (d,); None for an empty text, or if there is an error.
+    error: why a recording could not be read, or that it has no speech.
     truncated: whether the encoder read only the beginning.
     heard: the transcript of a recording, for an encoder that reads only text.
-    warnings: what of a recording could not be decoded, and why a transcript may be untrue.
+    warnings: parts of a recording that could not be decoded, and reasons to distrust a transcript.
     """
 
     vector: NDArray[np.float32] | None = None
@@ -44,13 +44,13 @@ def encode_inputs(
     transcribe: Callable[[Path], Transcript],
     working: Callable[[str], AbstractContextManager[Any]] = nullcontext,
 ) -> list[Encoded]:
-    """Embeds sentences and recordings.
+    """Embed sentences and recordings.
 
     Args:
         encoder: of text, or of text and speech.
         inputs: sentences, and paths of recordings.
-        transcribe: hears a recording, where the encoder reads only text.
-        working: entered while a recording is worked on, and told with what.
+        transcribe: hears a recording, if the encoder reads only text.
+        working: a context for work on a recording; receives a description of it.
 
     Raises:
         InputError: the encoder does not take one of the sentences.
@@ -81,16 +81,16 @@ def encode_inputs(
 def _encode_recordings(
     encoder: Encoder, recordings: dict[int, Path], found: list[Encoded], working: Callable[[str], Any]
 ) -> None:
-    """All at once; or one after the other, where one fails or something is said of one."""
+    """Embed all recordings at once; or one after the other, if one fails or has a note."""
     paths = list(recordings.values())
     if len(paths) > 1:
-        with working(f"embedding {len(paths)} recordings"), audio.noted() as said:
+        with working(f"embedding {len(paths)} recordings"), audio.noted() as notes:
             try:
                 vectors = encode(encoder, paths)[0]
-                said_nothing = not said
+                faultless = not notes
             except InputError:
-                said_nothing = False
-        if said_nothing:
+                faultless = False
+        if faultless:
             for i, vector in zip(recordings, vectors, strict=True):
                 found[i].vector = vector
             return

@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible endpoint, through the openai SDK: OpenAI, vLLM, Ollama, text-embeddings-inference."""
+"""Embed with any OpenAI-compatible endpoint, through the openai SDK: OpenAI, vLLM, Ollama and others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KEYS = ("OPENAI_API_KEY",)
 
 
 def missing(model: str) -> str | None:
-    """None where it would run now, else what to install or set."""
+    """Return the package to install or the key to set, or None if it can run now."""
     if find_spec("openai") is None:
         return _INSTALL
     key = missing_key(_KEYS, "openai")
@@ -24,7 +24,7 @@ def missing(model: str) -> str | None:
 
 
 class OpenAI(ApiEncoder):
-    """`/embeddings` of an endpoint. `--base-url` names another than OpenAI's own, which needs no key."""
+    """`/embeddings` of an endpoint. `--base-url` names another one than OpenAI's own; it needs no key."""
 
     name: str = "openai"
     keys = _KEYS
@@ -33,7 +33,7 @@ class OpenAI(ApiEncoder):
     most_tokens = 100_000  # of 300,000: they are only estimated here
 
     def request(self, texts: list[str]) -> list[list[float]]:
-        """See `ApiEncoder.request`."""
+        """Send one request; see `ApiEncoder.request`."""
         create = self._client.embeddings.with_raw_response.create
         import openai
 

@@ -1,4 +1,4 @@
-"""LaBSE and any other model of sentence-transformers, in bfloat16 where that pays and keeps the vectors."""
+"""Run LaBSE and any other model of sentence-transformers, in bfloat16 if that is faster and keeps the vectors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flip.encoders.base import Encoder, EncoderOptions, read_texts
 from flip.encoders.foreign import ForeignEncoder
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.forks import made_again
-from flip.hub.client import hub_cache
+from flip.hub.client import Source
 from flip.hub.weights import content_hash, names_on_hub
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _INSTALL = "pip install 'flip-interpret[st]'"
 _ELSE = "it needs the network once; or st:FOLDER with a copy"
 _LEAST_COSINE = 0.999
-# Of several lengths and scripts, so that a number format that loses something shows it.
+# Several lengths and scripts, so that the loss of a number format shows.
 _PROBES = (
     "Yes.",
     "The train to Boston was late because of heavy snow.",
@@ -39,10 +39,10 @@ _PROBES = (
 
 
 def missing(model: str) -> str | None:
-    """None where sentence-transformers is installed (and a model named in the catalog is here), else what to do."""
+    """Return the package or model to get; None if sentence-transformers and the catalog's model are here."""
     if find_spec("sentence_transformers") is None:
         return _INSTALL
-    here = not model or (hub_cache() / f"models--{model.replace('/', '--')}").is_dir()
+    here = not model or Source(model).storage.is_dir()
     return None if here else f"it needs the network once, to download {model}; or st:FOLDER"
 
 
@@ -52,7 +52,7 @@ class SentenceTransformers(Encoder):
     name: str = "st"
 
     def __init__(self, model: str, options: EncoderOptions, *, device: str = "auto", offline: bool = False) -> None:
-        """Loads a model.
+        """Load a model.
 
         Args:
             model: a folder, or a name on the hub; the cache is asked first. Code from the hub is never run.
@@ -71,7 +71,7 @@ class SentenceTransformers(Encoder):
         self._torch_device = torch_device(device)
         self.device = str(self._torch_device)
         self._source, self._offline = model, offline
-        self._dtype: torch.dtype | None = None  # that of the weights
+        self._dtype: torch.dtype | None = None  # of the weights
         commit, self.weights = _origin(self._model, model)
         self.revision = commit or self.weights or "unknown"
         whole = _dimension(self._model)
@@ -86,7 +86,7 @@ class SentenceTransformers(Encoder):
         return model if self._dtype is None else model.to(self._dtype)
 
     def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
-        """Embeds n sentences: (n, d); sorted by length inside, so that little is padded."""
+        """Return the embeddings of n sentences: (n, d); sorted by length inside, so that little is padded."""
         vectors = self._model.encode(
             read_texts(batch, self.name),
             prompt=self.options.prompt,
@@ -96,7 +96,7 @@ class SentenceTransformers(Encoder):
         return np.asarray(vectors, np.float32)
 
     def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
-        """Which sentences have more tokens than the model reads."""
+        """Return which sentences have more tokens than the model reads."""
         return _longer_than_read(self._model, read_texts(batch, self.name), self.options.prompt)
 
     def _choose_precision(self) -> None:
@@ -124,21 +124,21 @@ class SentenceTransformers(Encoder):
 
 
 class GivenModel(ForeignEncoder):
-    """A model of sentence-transformers that somebody has loaded; used as it is."""
+    """A model of sentence-transformers that the caller has loaded; used as it is."""
 
     def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
-        """Embeds n sentences: (n, d)."""
+        """Return the embeddings of n sentences: (n, d)."""
         vectors = self.given.encode(read_texts(batch, self.name), show_progress_bar=False, convert_to_numpy=True)
         return np.asarray(vectors, np.float32)
 
     def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
-        """Which sentences have more tokens than the model reads."""
+        """Return which sentences have more tokens than the model reads."""
         return _longer_than_read(self.given, read_texts(batch, self.name))
 
 
 def _longer_than_read(model: Any, texts: list[str], prompt: str | None = None) -> list[bool]:
     longest, tokenize = model.max_seq_length, model.tokenizer
-    # Static and word embeddings are means over all words: their tokenizers are of other kinds, and cut nothing.
+    # Static and word embeddings are means over all words: their tokenizers are different, and cut nothing.
     if longest is None or not texts or not callable(tokenize):
         return [False] * len(texts)
     if prompt is None:
@@ -148,7 +148,7 @@ def _longer_than_read(model: Any, texts: list[str], prompt: str | None = None) -
 
 
 def _load(model: str, device: str, dimensions: int | None, offline: bool) -> Any:
-    """The model in float32."""
+    """Return the model in float32."""
     import torch
     from sentence_transformers import SentenceTransformer
     from transformers.utils.logging import disable_progress_bar
@@ -172,7 +172,7 @@ def _load(model: str, device: str, dimensions: int | None, offline: bool) -> Any
             failure = error
             if local and not (offline or folder.is_dir()):
                 _ask_hub(model)
-        except Exception as error:  # whatever a damaged or foreign folder makes transformers raise
+        except Exception as error:  # transformers raises many kinds of errors for a damaged or foreign folder
             raise InputError(f"{model}: sentence-transformers cannot load it: {_line(error)}") from error
     else:
         if folder.is_dir():
@@ -183,7 +183,7 @@ def _load(model: str, device: str, dimensions: int | None, offline: bool) -> Any
 
 
 def _ask_hub(model: str) -> None:
-    """Raises an UnavailableError where the hub is out of reach, or has no such model."""
+    """Raise an UnavailableError if the hub is out of reach, or has no such model."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
@@ -194,17 +194,17 @@ def _ask_hub(model: str) -> None:
 
 
 def _origin(loaded: Any, model: str) -> tuple[str | None, str | None]:
-    """The commit on the hub, where it comes from there, and the hash of the weights, where they are found."""
+    """Return the commit on the hub, if the model is from there, and the hash of the weights, if they are found."""
     commit, folder = None, Path(model)
     if not folder.is_dir():
         commit = getattr(getattr(getattr(loaded[0], "auto_model", None), "config", None), "_commit_hash", None)
-        folder = hub_cache() / f"models--{model.replace('/', '--')}" / "snapshots" / str(commit)
+        folder = Source(model).storage / "snapshots" / str(commit)
     files = sorted([*folder.rglob("*.safetensors"), *folder.rglob("pytorch_model*.bin")])
     return commit, content_hash(files[0]) if files else None
 
 
 def _dimension(model: Any) -> int:
-    """The dimension before it is cut."""
+    """Return the dimension before it is cut."""
     cut, model.truncate_dim = model.truncate_dim, None
     # Renamed in sentence-transformers 6.
     get = getattr(model, "get_embedding_dimension", None) or model.get_sentence_embedding_dimension

@@ -1,4 +1,4 @@
-"""Speech for encoders that read only text: a whisper model transcribes it first, and the record says so."""
+"""Transcribe speech with a whisper model, for encoders that read only text; the record names it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from flip.inputs import audio
 ENGLISH, MULTILINGUAL = "tiny.en", "base"
 _SPEECH = "pip install 'flip-interpret[speech]'"
 _BLOCK = 120.0  # seconds decoded and transcribed at a time
-# How far a transcript can be compressed, where whisper's own decoding gives it up (Radford et al. 2022, section 4.5);
-# and the mean logarithm of its tokens' probabilities: with tiny.en, what is read clearly has -0.7 or more, and what it
-# makes of speech that is played backward or too fast -0.84 or less.
+# The compression ratio above which whisper's own decoding gives up a transcript (Radford et al. 2022, section 4.5);
+# and the mean logarithm of its tokens' probabilities: with tiny.en, clear speech has -0.7 or more, and speech that is
+# played backward or too fast -0.84 or less.
 _REPETITIVE, _IMPROBABLE = 2.4, -0.8
 _TINY_EN = WeightFolder(
     "Systran/faster-whisper-tiny.en",
@@ -37,10 +37,10 @@ _TINY_EN = WeightFolder(
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was heard.
+    """The words heard in a recording.
 
-    text: empty where there is no speech.
-    language: ISO 639-1, as whisper names it: as given, or guessed; None where an English model was told nothing.
+    text: empty without speech.
+    language: ISO 639-1, as whisper names it: as given, or guessed; None if an English model was given none.
     """
 
     text: str
@@ -53,12 +53,12 @@ class Transcriber:
     def __init__(
         self, asr: str | None = None, *, language: str | None = None, device: str = "auto", offline: bool = False
     ) -> None:
-        """Loads the model.
+        """Load the model.
 
         Args:
-            asr: tiny.en, base and so on, or a folder with a CTranslate2 model; by default tiny.en, or base where
-                the language is not English.
-            language: of the recordings, `deu_Latn`, `deu` or `de`; by default guessed for each, by a model of several.
+            asr: tiny.en, base and so on, or a folder with a CTranslate2 model; by default tiny.en, or base if the
+                language is not English.
+            language: of the recordings, `deu_Latn`, `deu` or `de`; by default a multilingual model guesses it for each.
             device: auto, cpu or cuda.
             offline: never ask the hub.
 
@@ -84,12 +84,12 @@ class Transcriber:
         return _load(self._folder, self._device)
 
     def transcribe(self, path: Path) -> Transcript:
-        """Transcribes a recording of any length, two minutes at a time; why it may be untrue is said to `audio.noted`.
+        """Transcribe a recording of any length, two minutes at a time; reasons to distrust it go to `audio.noted`.
 
         Raises:
             InputError: see `flip.inputs.audio.blocks`.
         """
-        said: list[str] = []
+        texts: list[str] = []
         language = self.language
         repetitive = improbable = False
         for block in audio.blocks(path, _BLOCK):
@@ -98,20 +98,20 @@ class Transcriber:
                 language=language,
                 temperature=0.0,
                 condition_on_previous_text=False,
-                vad_filter=True,  # whisper invents words where nobody speaks
+                vad_filter=True,  # whisper invents words in silence
             )
             if self._model.model.is_multilingual:
                 language = language or info.language
             for segment in segments:
-                said.append(segment.text.strip())
+                texts.append(segment.text.strip())
                 repetitive = repetitive or segment.compression_ratio > _REPETITIVE
                 improbable = improbable or segment.avg_logprob < _IMPROBABLE
         if repetitive:
-            audio.note(f"{path}: the transcript repeats itself, as whisper's do where it invents")
+            audio.note(f"{path}: the transcript repeats itself, as whisper does when it invents words")
         if improbable:
             others = "" if language else ", or another language, for which there is --language"
             audio.note(f"{path}: whisper itself finds the transcript improbable: noise, unclear speech{others}")
-        return Transcript(" ".join(text for text in said if text), language)
+        return Transcript(" ".join(text for text in texts if text), language)
 
 
 def _weights(asr: str, folder: Path | None) -> WeightFolder:
@@ -135,7 +135,7 @@ def _load(folder: Path, device: str) -> Any:
     try:
         return WhisperModel(
             str(folder),
-            device=kind if kind == "cuda" else "cpu",  # CTranslate2 knows no other
+            device=kind if kind == "cuda" else "cpu",  # CTranslate2 has no others
             device_index=int(index or 0),
             compute_type="float16" if kind == "cuda" else "float32",
             local_files_only=True,

@@ -1,4 +1,4 @@
-"""A text beside its embedding: which of its words the embedding kept, and which other words it says."""
+"""Compare a text with its embedding: the words of the text that it kept, and the other words that it carries."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ _FAINT = 3  # times less probable than a word that is kept, or so many times as 
 class TextWord:
     """A word of a text.
 
-    word: as the vocabulary writes it.  surface: as it stands in the text.  rank: of its score among all words, from 1.
-    probability and rank are None for a word that the vocabulary lacks; without a calibrated model, so is probability.
+    word: in the spelling of the vocabulary.  surface: in the spelling of the text.  rank: of its score among all words,
+    from 1.  probability and rank are None for a word that the vocabulary lacks; without a calibrated model, so is
+    probability.
     """
 
     word: str
@@ -39,7 +40,7 @@ class TextWord:
 class Token:
     """A part of a text.
 
-    state: of its words; None for what is between words.  probability: of its least likely word.
+    state: of its words; None between words.  probability: of its least likely word.
     """
 
     text: str
@@ -49,7 +50,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Annotation:
-    """What is shown of one explanation.
+    """The view of one explanation.
 
     tokens: the whole text; empty for a vector or a recording without a transcript.
     others: keywords that are not in the text, and are likely enough.  unlikely: those that are not. Both are sorted by
@@ -69,7 +70,7 @@ def annotate(
     words: Sequence[Word], text_words: Sequence[TextWord], pieces: Sequence[Piece], *, likely: float, least: float,
     topn: int,
 ) -> Annotation:  # fmt: skip
-    """Return what is shown of an explanation.
+    """Return the view of an explanation.
 
     A word of the text is `kept` if its probability is `likely` or more; `faint` if it is a third of that or more, or if
     the word is among the 3k with the highest scores, k being the number of distinct words of the text that the
@@ -80,7 +81,7 @@ def annotate(
         words: keywords, at least the `topn` best beside the words of the text.
         text_words: words of the text in order.
         pieces: the text in parts, which hold these words.
-        likely: probability from which on a word counts as said.
+        likely: least probability of a word that counts as present.
         least: probability of a word that is not in the text, below which it is unlikely.
         topn: words that are not in the text at most.
     """

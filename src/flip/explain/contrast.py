@@ -1,4 +1,4 @@
-"""Two embeddings side by side: what both say, what only one says, and how much of their cosine the words explain."""
+"""Compare two embeddings: the words of both, the words of one, and how much of the cosine the words explain."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from flip.model.checkpoint import Checkpoint
     from flip.model.linear import Array
 
-_ALIKE = 1.0  # log-odds: nearer than this, a word is said about as much by one as by the other
+_ALIKE = 1.0  # log-odds: nearer than this, both carry a word about equally
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class PairedWord:
 
     score, against_score: ranking scores z; z(u) - z(v) = A B (u - v) is free of the bias.
     probability, against_probability: of the word in either; None for multinomial checkpoints.
-    share: what the word adds to the cosine of u and v, see `Contrast`.
+    share: the word's part of the cosine of u and v, see `Contrast`.
     surface: how people write the word.
     """
 
@@ -41,7 +41,7 @@ class PairedWord:
     surface: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As in output records."""
+        """Return the fields of an output record."""
         fields = {name: getattr(self, name) for name in self.__slots__}
         return {
             name: round(value, 4) if isinstance(value, float) else value
@@ -54,8 +54,8 @@ class PairedWord:
 class Pair:
     """Two embeddings compared.
 
-    cosine: of u and v.  by_words: the sum of the shares of the words below; the rest is what they do not explain.
-    shared: words that both say, by their share.  only_input, only_against: words of one, by the difference.
+    cosine: of u and v.  by_words: the sum of the shares of the words below; they do not explain the rest.
+    shared: words of both, by their share.  only_input, only_against: words of one, by the difference.
     """
 
     cosine: float
@@ -65,7 +65,7 @@ class Pair:
     only_against: list[PairedWord]
 
     def without_probabilities(self) -> Pair:
-        """The same, for vectors of which nothing says that the probabilities hold."""
+        """Return the same pair for vectors of unknown origin, for which the probabilities may not hold."""
         shared, only_input, only_against = (
             [replace(word, probability=None, against_probability=None) for word in getattr(self, name)]
             for name in SIDES
@@ -73,7 +73,7 @@ class Pair:
         return Pair(self.cosine, self.by_words, shared, only_input, only_against)
 
     def to_dict(self) -> dict[str, Any]:
-        """As in output records."""
+        """Return the fields of an output record."""
         sides = {name: [word.to_dict() for word in getattr(self, name)] for name in SIDES}
         rest = self.cosine - self.by_words
         return {"cosine": round(self.cosine, 4), "by_words": round(self.by_words, 4), "rest": round(rest, 4)} | sides
@@ -87,7 +87,7 @@ class Contrast:
     """Compares pairs of embeddings with one checkpoint.
 
     A keyword is among the `topn` words that `top_keywords` ranks first, and not less probable than `min_probability`. A
-    keyword of one embedding is shared where the other says it too: as a keyword of its own, with a probability at or
+    keyword of one embedding is shared if the other carries it too: as a keyword of its own, with a probability at or
     above the checkpoint's threshold, or with nearly the same score.
 
     The shares follow from z - b = W u being linear, with W = A B. Let R = W (W'W)^+, so that u = R'(z - b): row w of R
@@ -102,7 +102,7 @@ class Contrast:
     min_probability: float = 0.0
 
     def __call__(self, u: Array, v: Array) -> Pair:
-        """Compares two embeddings, each of shape (d,).
+        """Compare two embeddings, each of shape (d,).
 
         Raises:
             InputError: one is not finite, or zero.
@@ -149,7 +149,7 @@ class Contrast:
         return {int(w) for w in best if p is None or p[side, w] >= self.min_probability}
 
     def _says(self, w: int, z: Array, p: Array | None, side: int) -> bool:
-        """Whether an embedding says a keyword of the other too."""
+        """Return whether an embedding carries a keyword of the other too."""
         return bool((p is not None and p[side, w] >= self.checkpoint.likely) or z[side, w] >= z[1 - side, w] - _ALIKE)
 
     def _shares(self, words: list[int], u: Array, v: Array) -> Array:
@@ -160,20 +160,20 @@ class Contrast:
         return np.asarray((cu * rv + cv * ru) / 2)
 
     def _rows(self, words: list[int]) -> Array:
-        """Rows of W, (len(words), d)."""
+        """Return rows of W, (len(words), d)."""
         model = self.checkpoint.model
         rows = model.output[words].astype(np.float64)
         return np.asarray(rows @ self._input) if self._input is not None else rows
 
     @cached_property
     def _input(self) -> Array | None:
-        """B, where the model is factorised."""
+        """Return B if the model is factorised, else None."""
         B: Array | None = getattr(self.checkpoint.model, "B", None)
         return None if B is None else B.astype(np.float64)
 
     @cached_property
     def _inverse(self) -> NDArray[np.float64]:
-        """(W'W)^+, (d, d)."""
+        """Return (W'W)^+, (d, d)."""
         output = self.checkpoint.model.output.astype(np.float32, copy=False)
         gram = (output.T @ output).astype(np.float64)
         if self._input is not None:

@@ -1,4 +1,4 @@
-"""A stream of records to a stream of results: in order, promptly, with memory that does not grow."""
+"""Turn a stream of records into a stream of results: in order, promptly, with memory that does not grow."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from flip.text.align import Reader
 if TYPE_CHECKING:
     from flip.encoders.base import Encoder
     from flip.encoders.multimodal import Encoded
-    from flip.encoders.transcriber import Transcriber, Transcript
+    from flip.encoders.transcriber import Transcriber
     from flip.model.checkpoint import Checkpoint
     from flip.model.linear import Array
 
-BATCH = 256  # records at a time at the most: scoring few of them reads the whole matrix as well
+BATCH = 256  # records at a time at the most; scoring a few of them reads the whole matrix too
 
 
 @dataclass(frozen=True)
 class _Embedded:
     """A batch of records.
 
-    inputs: of each, what is known of it.  vectors, errors: by position; a blank line has neither.
+    inputs: the known facts of each.  vectors, errors: by position; a blank line has neither.
     """
 
     inputs: list[Input]
@@ -77,8 +77,8 @@ class Explainer:
             load: gives the encoder, by default the checkpoint's own.
             load_transcriber: gives the transcriber for an encoder that reads only text, by default whisper tiny.en.
             topn, bias_weight, min_probability: see `flip.model.keywords.top_keywords`.
-            extra: further words, so that `topn` are left beside those of a text.
-            working: entered, maybe in another thread, while a recording is worked on, with a description of the work.
+            extra: further words, so that `topn` remain after the words of a text.
+            working: a context for work on a recording, maybe in another thread; receives a description of the work.
         """
         self.checkpoint = checkpoint
         self.topn, self.extra, self.min_probability = topn, extra, min_probability
@@ -192,7 +192,7 @@ class Explainer:
         if len(others) == 1:
             (other,) = others
             if isinstance(other, Record) and other.embedding is None and not (other.audio or other.text):
-                raise InputError("--against is blank", "give what to compare with")
+                raise InputError("--against is blank", "give a text to compare with")
             batches = ready_batches(left, batch_size)
         else:
             lefts = list(left)
@@ -236,11 +236,11 @@ class Explainer:
                     yield Failure(name, own, error.message, other)
 
     def _of_unknown_origin(self, record: Record | InputError) -> bool:
-        """Whether nothing says which encoder made the vector; for a model of unknown origin that is no obstacle."""
+        """Return whether the encoder of the vector is unknown; it does not matter for a model of unknown origin."""
         return isinstance(record, Record) and not record.origin_known and self.checkpoint.encoder is not None
 
     def _far(self, vectors: dict[int, Array]) -> list[bool]:
-        """Which vectors lie far outside those of the training."""
+        """Return which vectors lie far outside those of the training."""
         spread = self.checkpoint.embedding_stats
         if spread is None or not vectors:
             return [False] * len(vectors)
@@ -248,11 +248,11 @@ class Explainer:
 
     def _warnings(self, record: Record | InputError, far: bool, is_zero: bool) -> list[str]:
         """Return the warnings that belong to the vector of a record."""
-        found = ["the vector is zero, and says nothing: the words are those of any text"] if is_zero else []
+        found = ["the vector is zero: the words are those of any text"] if is_zero else []
         if self._of_unknown_origin(record):
             encoder = self.checkpoint.encoder
             found.append(
-                f"nothing says which encoder made this vector; the model knows {encoder} only, so there are no "
+                f"the encoder of this vector is unknown; the model knows {encoder} only, so there are no "
                 f"probabilities (--encoder {encoder} vouches for it)"
             )
         if far:
@@ -260,7 +260,7 @@ class Explainer:
         return found
 
     def _warned(self, given: Input, words: set[str] | None = None) -> Input:
-        """Return an input with the warning of its text, if there is one. words: those of the text, if at hand."""
+        """Return an input with the warning of its text, if there is one. words: the words of the text, if known."""
         text = given.words_of or ""
         if words is None:
             words = {word for piece in self.reader.pieces(text) for word in piece.words}
@@ -269,7 +269,7 @@ class Explainer:
 
     @cached_property
     def reader(self) -> Reader:
-        """Cuts texts into the words of the vocabulary."""
+        """Return a reader that cuts texts into the words of the vocabulary."""
         return Reader(self.checkpoint.vocabulary)
 
     @cached_property
@@ -278,7 +278,7 @@ class Explainer:
 
     @property
     def encoder(self) -> Encoder:
-        """Loaded at the first use."""
+        """Return the encoder, loaded at the first use."""
         if self._encoder is None:
             encoder = adapted(self._load())
             d = self.checkpoint.model.dimension
@@ -288,7 +288,7 @@ class Explainer:
 
     @property
     def transcriber(self) -> Transcriber:
-        """Loaded at the first recording that the encoder cannot read itself."""
+        """Return the transcriber, loaded at the first recording that the encoder cannot read itself."""
         if self._transcriber is None:
             self._transcriber = self._load_transcriber()
         return self._transcriber
@@ -299,7 +299,7 @@ class Explainer:
         return load_encoder(name, EncoderOptions().over(stored))
 
     def _require_fit(self, records: Sequence[Record | InputError]) -> None:
-        """Raises an InputError where the encoder of what has to be embedded is not that of the checkpoint."""
+        """Raise an InputError if inputs need an encoder that is not the checkpoint's."""
         given = [record for record in records if not isinstance(record, InputError) and record.embedding is None]
         modalities = {"text" if record.audio is None else "speech" for record in given if record.audio or record.text}
         if modalities - self._fitting:
@@ -323,7 +323,9 @@ class Explainer:
                 errors[i] = error.message
         inputs = [_input(record) for record in records]
         if to_encode:
-            encoded = encode_inputs(self.encoder, list(to_encode.values()), self._hear, self._working)
+            encoded = encode_inputs(
+                self.encoder, list(to_encode.values()), lambda path: self.transcriber.transcribe(path), self._working
+            )
             for i, one in zip(to_encode, encoded, strict=True):
                 if one.error is not None:
                     errors[i] = one.error
@@ -336,12 +338,9 @@ class Explainer:
         return _Embedded(inputs, vectors, errors)
 
     def _as_heard(self, given: Input, encoded: Encoded) -> Input:
-        said = encoded.heard
-        heard = None if said is None else Heard(self.transcriber.name, said.text, said.language)
+        speech = encoded.heard
+        heard = None if speech is None else Heard(self.transcriber.name, speech.text, speech.language)
         return replace(given, heard=heard, truncated=encoded.truncated, warnings=tuple(encoded.warnings))
-
-    def _hear(self, path: Path) -> Transcript:
-        return self.transcriber.transcribe(path)
 
     def _checked(self, embedding: Array, where: str) -> Array:
         d = self.checkpoint.model.dimension

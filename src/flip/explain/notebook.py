@@ -1,4 +1,4 @@
-"""Results as a notebook shows them."""
+"""Show results in a notebook."""
 
 from __future__ import annotations
 

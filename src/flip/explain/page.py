@@ -1,4 +1,4 @@
-"""The page of `flip explain --html`: texts marked word by word, in one file that asks nothing of the network."""
+"""Write the page of `flip explain --html`: texts marked word by word, in one file that needs no network."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from flip.model.checkpoint import Checkpoint
 
 _CHUNK = 500  # records parsed at a time by the page
-_DATA = "\x00"  # where they stand in the template
+_DATA = "\x00"  # their place in the template
 
 
 def write_page(
     path: Path, results: Iterable[Explanation | Failure], checkpoint: Checkpoint, *, least: float,
     on_record: Callable[[int], None] | None = None,
 ) -> int:  # fmt: skip
-    """Writes a page, atomically, a chunk of records at a time; texts are data in it, whatever they contain.
+    """Write a page, atomically, a chunk of records at a time; all content of texts is data in it.
 
     Args:
         path: of the page.
@@ -36,7 +36,7 @@ def write_page(
         on_record: called with the number of records written.
 
     Returns:
-        How many records there were.
+        The number of records.
 
     Raises:
         InputError: the page cannot be written.
@@ -58,7 +58,7 @@ def write_page(
 
 
 def _frame(checkpoint: Checkpoint) -> tuple[str, str]:
-    """What stands before the data, and after."""
+    """Return the parts of the page before the data, and after it."""
     from jinja2 import Environment, PackageLoader
 
     style, script = ((files("flip.explain") / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
@@ -66,7 +66,7 @@ def _frame(checkpoint: Checkpoint) -> tuple[str, str]:
         Environment(loader=PackageLoader("flip.explain", ""), autoescape=True)
         .get_template("page.html")
         .render(
-            # The page is made to be shown around, and must not name the folders of this machine.
+            # The page is made to be shared, and must not name the folders of this machine.
             title=f"What embeddings keep: {name.name if (name := Path(checkpoint.name)).is_absolute() else name}",
             style=style,
             policy=policy(style, script),
@@ -81,12 +81,12 @@ def _frame(checkpoint: Checkpoint) -> tuple[str, str]:
 
 
 def _data(name: str, value: Any) -> str:
-    """JSON in an element that is not run, and that nothing in it can close."""
+    """Return JSON in an element that is not run, and that nothing in it can close."""
     import orjson
 
     try:
         text = orjson.dumps(value).decode()
-    except TypeError:  # a file name that is no text
+    except TypeError:  # a file name that is not text
         text = json.dumps(value)
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
@@ -94,7 +94,7 @@ def _data(name: str, value: Any) -> str:
 
 
 def _row(result: Explanation | Failure, least: float) -> dict[str, Any]:
-    """Return a result as the page has it; `index` has the share of known words kept and the words lost, to sort by."""
+    """Return the page's data for a result; `index` has the share of known words kept and the words lost, to sort by."""
     given = result.input
     title = given.audio or ("" if given.row is None else f"row {given.row}")
     row: dict[str, Any] = {

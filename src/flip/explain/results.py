@@ -1,4 +1,4 @@
-"""The results of explaining records: frozen, and each with one `to_dict`, the record of `flip explain --json`."""
+"""Define the results of explaining records: frozen, each with one `to_dict`, the record of `flip explain --json`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Heard:
 
 @dataclass(frozen=True)
 class Input:
-    """An input of `flip explain`, and what is known of it once it is embedded.
+    """An input of `flip explain`, with the facts that embedding it adds.
 
     text: None for a vector without one and for a recording.  audio: path of a recording.  row: number from 0.
     heard: None if the encoder reads recordings.  truncated: whether it is longer than the encoder reads.
@@ -93,9 +93,9 @@ class Input:
 class Explanation:
     """The words of one embedding.
 
-    words: keywords, best first.  text_words: words of the text in order, None if there is no text.
+    words: keywords, best first.  text_words: words of the text in order, None without a text.
     unknown: words of the text that the vocabulary lacks.
-    pieces: the text as it is written, in parts.  likely: the probability from which on a word counts as said.
+    pieces: the text as it is written, in parts.  likely: least probability of a word that counts as present.
     topn: keywords that are shown beside the words of the text.
     """
 
@@ -122,7 +122,7 @@ class Explanation:
         return {"id": self.id} | self.input.head() | words | cut
 
     def annotate(self, least: float) -> Annotation:
-        """Return what is shown of it, see `flip.explain.annotate.annotate`."""
+        """Return the view of it, see `flip.explain.annotate.annotate`."""
         text = self.input.words_of or ""
         return annotate(
             self.words, self.text_words or (), self.pieces if self.text_words else (Piece(text),) if text else (),
@@ -152,17 +152,17 @@ class Comparison:
 
     @property
     def shared(self) -> tuple[PairedWord, ...]:
-        """Return the words that both say, by their share of the cosine."""
+        """Return the words of both, by their share of the cosine."""
         return self.side("shared")
 
     @property
     def only_input(self) -> tuple[PairedWord, ...]:
-        """Return the words that only the first says."""
+        """Return the words of the first only."""
         return self.side("only_input")
 
     @property
     def only_against(self) -> tuple[PairedWord, ...]:
-        """Return the words that only the second says."""
+        """Return the words of the second only."""
         return self.side("only_against")
 
     def side(self, name: str) -> tuple[PairedWord, ...]:
@@ -203,7 +203,7 @@ class Failure:
 
     @property
     def warnings(self) -> list[str]:
-        """Return the reasons to distrust what is known of it."""
+        """Return the reasons to distrust the rest of it."""
         return [*self.input.doubts, *(self.against.doubts if self.against else [])]
 
     def to_dict(self) -> Fields:

@@ -1,1 +1,1 @@
-"""Files of other people: what is on the hub, in the cache or in a wheel, and whether it is what it should be."""
+"""Get files of other people from the hub, the cache or a wheel, and check that they are the expected ones."""

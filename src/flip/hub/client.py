@@ -1,4 +1,4 @@
-"""The client of the Hugging Face hub: names of repositories, its cache, and its errors in our words."""
+"""Use the client of the Hugging Face hub: names of repositories, its cache, and its errors in our words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Source:
 
     @classmethod
     def parse(cls, name: str, dataset: bool = False) -> Source:
-        """Splits the name; a UsageError where it is not of that form."""
+        """Split the name; raise a UsageError if it has another form."""
         parts = name.rstrip("/").split("/")
         if len(parts) < 2 or any(part in ("", ".", "..") or "\\" in part for part in parts):
             raise UsageError(f"{name!r} is not a repository", "OWNER/NAME or OWNER/NAME/SUBFOLDER")
@@ -28,16 +28,16 @@ class Source:
 
     @property
     def kind(self) -> str:
-        """What the hub calls it."""
+        """Return the hub's name for its kind."""
         return "dataset" if self.dataset else "model"
 
     @property
     def storage(self) -> Path:
-        """Its folder in the cache."""
+        """Return its folder in the cache."""
         return hub_cache() / f"{self.kind}s--{self.repo.replace('/', '--')}"
 
     def cached(self, revision: str | None = None) -> Path | None:
-        """The folder in the cache that an earlier pull of this revision filled; asks nobody."""
+        """Return the folder in the cache that an earlier pull of this revision filled, without a request."""
         storage = self.storage
         ref = storage / "refs" / (revision or "main")
         commit = ref.read_text().strip() if ref.is_file() else revision
@@ -46,7 +46,7 @@ class Source:
 
 
 def described(source: Source, revision: str | None) -> Any:
-    """What the hub says of a repository: asked once, where the client tries half a minute to fetch a file.
+    """Return the hub's description of a repository with one request; to fetch a file is retried for half a minute.
 
     Raises:
         UnavailableError: no such repository or revision, no right to it, or no network.
@@ -56,12 +56,12 @@ def described(source: Source, revision: str | None) -> Any:
     try:
         ask = HfApi().dataset_info if source.dataset else HfApi().model_info
         return ask(source.repo, revision=revision, files_metadata=True)
-    except Exception as error:  # the client passes on what its HTTP library raises, and that differs by version
+    except Exception as error:  # the client passes on the errors of its HTTP library, which differ by version
         raise translated(error, source, revision) from error
 
 
 def fetch(source: Source, path: str, revision: str | None, output: Path | None) -> Path:
-    """Downloads one file, unless it is there, and says where it lies."""
+    """Download one file, unless it is there, and return its path."""
     from huggingface_hub import hf_hub_download
 
     try:
@@ -72,7 +72,7 @@ def fetch(source: Source, path: str, revision: str | None, output: Path | None) 
 
 
 def translated(error: Exception, source: Source, revision: str | None, path: str | None = None) -> FlipError:
-    """What the client raised, as an error that says what to do.  path: of the file that was asked for, if any."""
+    """Return the client's error as one of ours, with a hint.  path: of the requested file, if any."""
     from huggingface_hub import errors
 
     what = f"{source.repo}/{path}" if path else source.repo
@@ -88,7 +88,7 @@ def translated(error: Exception, source: Source, revision: str | None, path: str
             f"no {source.kind} {source.repo!r} on the hub",
             f"check the name; {other}; a private one needs HF_TOKEN",
         )
-    # Where the hub refuses, the client looks into the cache, and then says only that nothing is there.
+    # If the hub refuses, the client looks into the cache, and then reports only that nothing is there.
     response: Any = getattr(
         error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) else error, "response", None
     )
@@ -108,7 +108,7 @@ def translated(error: Exception, source: Source, revision: str | None, path: str
     if isinstance(error, (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)) or path is None:
         return UnavailableError(
             f"{what}: the hub is out of reach: {_one_line(error)}",
-            "check the network and HF_ENDPOINT; --offline takes what is in the cache",
+            "check the network and HF_ENDPOINT; --offline uses the cache",
         )
     return UnavailableError(
         f"{what}: download failed: {_one_line(error)}", "give the same command again; complete files are kept"
@@ -120,6 +120,6 @@ def _one_line(error: Exception) -> str:
 
 
 def hub_cache() -> Path:
-    """The folder of huggingface_hub's cache, found without importing it: most starts need nothing of it."""
+    """Return the folder of huggingface_hub's cache without importing it: most starts do not need the library."""
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
     return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()

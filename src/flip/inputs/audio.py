@@ -1,4 +1,4 @@
-"""Audio of any container to mono 16 kHz float32, in blocks, so that memory does not grow with its length."""
+"""Decode audio of any container to mono 16 kHz float32, in blocks, so that memory does not grow with its length."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ SHORTEST = SAMPLE_RATE // 40  # 25 ms: one frame of every speech encoder's featu
 _SEARCH = 5 * SAMPLE_RATE  # a block ends at the quietest place of its last seconds, so that no word is cut
 _WINDOW = SAMPLE_RATE // 10
 _RATES = 4_000, 384_000  # samples a second: no recording has others, and a header with millions costs gigabytes
-_MOST_CHANNELS = 64  # FFmpeg's filters know no more
-_CANCELLED = 0.01  # of the energy that the mean of unrelated channels has
-# Formats that say how long they are, and how many seconds may be missing; that of the last counts what AAC begins with.
+_MOST_CHANNELS = 64  # the limit of FFmpeg's filters
+_CANCELLED = 0.01  # share of the energy that the mean of unrelated channels has
+# Formats that store their length, and the seconds that may be missing; the last one covers AAC's leading samples.
 _EXACT = {"w64": 0.05, "flac": 0.05, "aiff": 0.05, "au": 0.05, "caf": 0.05, "mov": 0.25}
 _notes: ContextVar[list[str] | None] = ContextVar("notes", default=None)
 
 
 @contextmanager
 def noted() -> Iterator[list[str]]:
-    """Collects what decoding in this thread has to say: what of a file was lost, or that its channels cancel."""
+    """Collect the notes of decoding in this thread: lost parts of a file, or channels that cancel each other out."""
     found: list[str] = []
     token = _notes.set(found)
     try:
@@ -41,16 +41,16 @@ def noted() -> Iterator[list[str]]:
 
 
 def note(message: str) -> None:
-    """Adds to what `noted` collects."""
+    """Add a message to the list that `noted` collects."""
     if (found := _notes.get()) is not None:
         found.append(message)
 
 
 def blocks(path: Path, seconds: float) -> Iterator[NDArray[np.float32]]:
-    """Decodes a file to mono 16 kHz float32 in [-1, 1], block by block.
+    """Yield a file as mono 16 kHz float32 in [-1, 1], block by block.
 
-    Channels are mixed down, other rates resampled. Damaged parts are left out, and said to `noted`. A block is at most
-    `seconds` long and ends in a pause where there is one.
+    Channels are mixed down, other rates resampled. Damaged parts are left out and reported to `noted`. A block is at
+    most `seconds` long and ends in a pause if there is one.
 
     Args:
         path: a file of any usual container and codec, films too.
@@ -75,7 +75,7 @@ def blocks(path: Path, seconds: float) -> Iterator[NDArray[np.float32]]:
             waiting = waiting[end:]
     if total < SHORTEST:
         raise InputError(
-            f"{path}: {1000 * total / SAMPLE_RATE:.0f} ms of audio, 25 ms are the least", "is the file complete?"
+            f"{path}: {1000 * total / SAMPLE_RATE:.0f} ms of audio, at least 25 ms are needed", "is the file complete?"
         )
     if peak == 0:
         raise InputError(f"{path}: the audio is silent", "every sample is zero; was the right channel recorded?")
@@ -84,12 +84,12 @@ def blocks(path: Path, seconds: float) -> Iterator[NDArray[np.float32]]:
 
 
 def load(path: Path) -> NDArray[np.float32]:
-    """A whole file, mono 16 kHz float32 of shape (samples,); raises as `blocks` does."""
+    """Return a whole file as mono 16 kHz float32 of shape (samples,); raises as `blocks` does."""
     return np.concatenate(list(blocks(path, 3600)))
 
 
 def _pause(block: NDArray[np.float32]) -> int:
-    """Where to cut: the middle of the quietest tenth of a second in the last five seconds of a block."""
+    """Return the sample to cut at: the middle of the quietest tenth of a second in the last five seconds of a block."""
     start = max(len(block) // 2, len(block) - _SEARCH)
     windows = len(block[start:]) // _WINDOW
     if not windows:
@@ -99,7 +99,7 @@ def _pause(block: NDArray[np.float32]) -> int:
 
 
 def _decode(path: Path) -> Iterator[NDArray[np.float32]]:
-    """Mono samples at 16 kHz, as far as a file can be decoded; what could not is noted."""
+    """Yield mono samples at 16 kHz, as far as a file can be decoded; the rest is noted."""
     av = require_av()
     try:
         with opened_recording(path) as container:
@@ -111,19 +111,19 @@ def _decode(path: Path) -> Iterator[NDArray[np.float32]]:
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
-            f"{path}: not readable audio: {reason.lower()}", "the file is damaged or empty, or no recording"
+            f"{path}: not readable audio: {reason.lower()}", "the file is damaged, empty, or not a recording"
         ) from error
 
 
 class _Decoding:
-    """Decodes the first audio stream of a container, and counts what is lost."""
+    """Decodes the first audio stream of a container, and counts the losses."""
 
     def __init__(self, path: Path, container: Any) -> None:
         self.path, self.container, self.stream = path, container, container.streams.audio[0]
         self.resampler: Any = None
-        self.form: tuple[Any, ...] = ()  # of the frames that the resampler is for
+        self.form: tuple[Any, ...] = ()  # the form of frames that the resampler was made for
         self.samples = self.lost = self.lost_bytes = self.cancelled = 0
-        self.channel: int | None = None  # the one that stands for all where they cancel
+        self.channel: int | None = None  # the one that stands for all if they cancel
 
     def pieces(self) -> Iterator[NDArray[np.float32]]:
         if self.stream.codec_context is None:
@@ -137,7 +137,7 @@ class _Decoding:
         self._note_losses()
 
     def _frames(self) -> Iterator[Any]:
-        """Those that can be decoded; what made the others fail is raised where there is none."""
+        """Yield the frames that can be decoded; raise the fault of the others if there is none."""
         av = require_av()
         fault: Exception | None = None
         found = False
@@ -179,15 +179,15 @@ class _Decoding:
             yield self._mixed(piece)
 
     def _mixed(self, piece: Any) -> NDArray[np.float32]:
-        """The mean of the channels: FFmpeg's own downmix of floats is louder than full scale.
+        """Return the mean of the channels: FFmpeg's own downmix of floats is louder than full scale.
 
-        Where channels are in antiphase their mean is next to nothing, and one of them is taken.
+        If channels are in antiphase their mean is next to nothing, and one of them is taken.
         """
         channels = piece.to_ndarray().reshape(-1, piece.layout.nb_channels)
         self.samples += len(channels)
         mixed: NDArray[np.float32] = channels.mean(axis=1)
         energies = np.square(channels).sum(axis=0)
-        # Of channels that have nothing to do with each other, the mean has this energy.
+        # The mean of channels that have nothing to do with each other has this energy.
         if np.square(mixed).sum() < _CANCELLED * energies.sum() / channels.shape[1] ** 2:
             if self.channel is None or not energies[self.channel]:
                 self.channel = int(energies.argmax())
@@ -203,27 +203,27 @@ class _Decoding:
             )
 
     def _note_losses(self) -> None:
-        seconds, said = self.samples / SAMPLE_RATE, self._said()
+        seconds, declared = self.samples / SAMPLE_RATE, self._said()
         losses = []
         if self.lost:
             parts = "1 damaged part" if self.lost == 1 else f"{self.lost} damaged parts"
             losses.append(f"{parts} left out ({self.lost_bytes} bytes)")
-        if said:
-            losses.append(f"{seconds:.2f} s of {said:.2f} s are there")
+        if declared:
+            losses.append(f"{seconds:.2f} s of {declared:.2f} s are there")
         elif self.lost:
             losses.append(f"{seconds:.2f} s were decoded")
         if self.cancelled > SAMPLE_RATE // 10:
             losses.append(
-                f"its channels cancel each other out for {self.cancelled / SAMPLE_RATE:.1f} s, where channel "
+                f"its channels cancel each other out for {self.cancelled / SAMPLE_RATE:.1f} s; there channel "
                 f"{1 + (self.channel or 0)} was taken"
             )
         if losses:
             note(f"{self.path}: {'; '.join(losses)}")
 
     def _said(self) -> float | None:
-        """The length in seconds that the file gives itself, where there is less of it."""
+        """Return the length in seconds that the file declares if less of it was decoded, else None."""
         missing = min((_EXACT.get(name, math.inf) for name in self.container.format.name.split(",")), default=math.inf)
         if not self.stream.duration or math.isinf(missing):
             return None
-        said = float(self.stream.duration * self.stream.time_base)
-        return said if said - self.samples / SAMPLE_RATE > missing else None
+        declared = float(self.stream.duration * self.stream.time_base)
+        return declared if declared - self.samples / SAMPLE_RATE > missing else None

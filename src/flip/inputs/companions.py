@@ -1,4 +1,4 @@
-"""The files that belong to an input: flip finds them by themselves beside it, and reads them too."""
+"""Find the files that belong to an input; flip reads them too."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _MODEL = ("model.safetensors", "vocab.json", "vocab.options.json", "config.json"
 
 
 def files_read(name: str | Path) -> list[Path]:
-    """Return the files that flip reads for an input, as far as they are there.
+    """Return the files that flip reads for an input, as far as they exist.
 
     These are the input itself; for vectors, the texts, recordings, columns and description beside them; for a database,
     its log and journal; for a checkpoint folder, its files; for `FILE.py:factory`, the file.
 
     Args:
-        name: of the input; a sentence, `-`, and an address such as `hf://...` have no files.
+        name: the input; a sentence, `-`, and an address such as `hf://...` have no files.
     """
     text = str(name)
     if text == STDIN or "://" in text:
@@ -38,7 +38,7 @@ def files_read(name: str | Path) -> list[Path]:
 def _kind(path: Path) -> str:
     with suppress(InputError), opened(path) as source:
         return source.kind
-    return ""  # what cannot be read is reported by the reader
+    return ""  # the reader reports a file that cannot be read
 
 
 def _is_file(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Embedding files: `.npy` that are read row by row, aligned sentences, and a JSON that says where they come from."""
+"""Read embedding files: `.npy` row by row, their aligned sentences, and the JSON that describes their origin."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from flip.files import os_errors, read_json, replacing, reserve
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_ROWS = 65_536  # rows looked at or copied at a time
+_ROWS = 65_536  # rows checked or copied at a time
 
 
 def open_embeddings(path: Path, name: str | None = None) -> NDArray[np.floating[Any]]:
-    """Opens a `.npy` file of shape (n, d); rows are read when they are asked for, in float16 or else in float32.
+    """Open a `.npy` file of shape (n, d); rows are read on demand, in float16 or else in float32.
 
-    They are not mapped: where a mapped file is cut short, reading it ends the process. Here it is an InputError.
+    The file is not mapped: reading a mapped file that is cut short ends the process. Here it is an InputError.
 
     Args:
         path: the file.
-        name: what messages call it, where that is not its path.
+        name: its name in messages, if not its path.
 
     Raises:
         InputError: missing, not a `.npy` file, truncated, or of another shape or type.
@@ -33,7 +33,7 @@ def open_embeddings(path: Path, name: str | None = None) -> NDArray[np.floating[
     if isinstance(array, np.lib.npyio.NpzFile):
         one = array.files[0] if len(array.files) == 1 else "NAME"
         raise InputError(
-            f"{name or path}: an archive of {', '.join(array.files) or 'nothing'}, and a .npy file is needed here",
+            f"{name or path}: an archive of {', '.join(array.files) or 'nothing'}; a .npy file is needed here",
             f'in Python: numpy.save("u.npy", numpy.load("{name or path}")["{one}"])',
         )
     if not isinstance(array, np.memmap) or array.ndim != 2 or array.dtype.kind != "f":
@@ -41,14 +41,14 @@ def open_embeddings(path: Path, name: str | None = None) -> NDArray[np.floating[
             f"{name or path}: expected floats of shape (rows, dimension), found {array.dtype} of shape {array.shape}",
             'in Python: numpy.save("u.npy", numpy.atleast_2d(u).astype("float32"))',
         )
-    if not array.flags.c_contiguous:  # column by column, as no program of this kind writes
+    if not array.flags.c_contiguous:  # column by column, which is rare
         return _as_read(np.array(array, order="C"))
     rows = FileRows(path, array.offset, (array.shape[0], array.shape[1]), array.dtype)
     return cast("NDArray[np.floating[Any]]", rows)
 
 
 def read_similarities(path: Path) -> NDArray[np.floating[Any]]:
-    """Reads a `.npy` file of shape (n,), or (n, 1).
+    """Read a `.npy` file of shape (n,), or (n, 1).
 
     Raises:
         InputError: missing, not a `.npy` file, or of another shape or type.
@@ -60,23 +60,23 @@ def read_similarities(path: Path) -> NDArray[np.floating[Any]]:
 
 
 def _mapped(path: Path, name: str | None = None) -> Any:
-    """What a `.npy` file says that it holds, checked against its size; nothing of it is read."""
+    """Return the array that a `.npy` file declares, checked against the file's size; no row is read."""
     with os_errors(path, "read"):
         try:
             return np.load(path, mmap_mode="r", allow_pickle=False)
         except OSError:
             raise
-        except Exception as error:  # a damaged header raises whatever numpy happened to do with it
+        except Exception as error:  # numpy raises many kinds of errors for a damaged header
             raise InputError(
                 f"{name or path}: not a readable .npy file: {error}", "re-create it with `flip embed`"
             ) from error
 
 
 def create_embeddings(path: Path, dtype: np.dtype[Any], shape: tuple[int, int]) -> None:
-    """Makes a `.npy` file of zeros to be written through a map, and takes the disk for all of it.
+    """Create a `.npy` file of zeros to be written through a map, and reserve the disk for all of it.
 
     Raises:
-        InputError: there is no room, see `flip.files.reserve`.
+        InputError: the disk is too full, see `flip.files.reserve`.
     """
     with path.open("wb") as file:
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
@@ -108,7 +108,7 @@ class FileRows:
             start, stop, _ = key.indices(len(self))
             return self._read(start, max(0, stop - start))
         rows = np.arange(len(self))[key]
-        ends = np.append(np.flatnonzero(np.diff(rows) != 1) + 1, len(rows))  # of runs of rows that follow each other
+        ends = np.append(np.flatnonzero(np.diff(rows) != 1) + 1, len(rows))  # ends of runs of consecutive rows
         found = np.empty((len(rows), self.shape[1]), self.dtype)
         first = 0
         for end in ends if len(rows) else ():
@@ -123,7 +123,7 @@ class FileRows:
         return _as_read(self.stored(first, count))
 
     def stored(self, first: int, count: int) -> NDArray[Any]:
-        """Return rows in the type that the file has."""
+        """Return rows in the type of the file."""
         rows = np.empty((count, self.shape[1]), self._stored)
         waiting = rows.data.cast("B") if rows.size else memoryview(b"")
         with self._seeking, os_errors(self._path, "read"):
@@ -141,14 +141,14 @@ def _type_read(stored: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _as_read(rows: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    with np.errstate(over="ignore"):  # what is too large becomes infinity, and is counted as such
+    with np.errstate(over="ignore"):  # too large a number becomes infinity, and is counted as such
         return rows.astype(_type_read(rows.dtype), copy=False)
 
 
 def select_rows(parts: list[tuple[NDArray[np.floating[Any]], NDArray[np.int64] | None]]) -> NDArray[np.floating[Any]]:
-    """Rows of one or several matrices, one after the other; None is all rows.
+    """Return rows of one or several matrices, one after the other; None is all rows.
 
-    What is not the whole of one matrix is read when it is asked for, so that mapped files need not fit into memory.
+    A selection is read on demand, so that mapped files need not fit into memory.
     """
     if len(parts) == 1 and parts[0][1] is None:
         return parts[0][0]
@@ -156,7 +156,7 @@ def select_rows(parts: list[tuple[NDArray[np.floating[Any]], NDArray[np.int64] |
 
 
 class _SelectedRows:
-    """As much of an array as reading row by row takes: its shape, its type, and `[rows]`."""
+    """Array-like view of rows of several matrices that reads them on demand."""
 
     def __init__(self, parts: list[tuple[NDArray[np.floating[Any]], NDArray[np.int64] | None]]) -> None:
         self._matrices = [matrix for matrix, _ in parts]
@@ -182,7 +182,7 @@ class _SelectedRows:
 
 
 def copy_rows(source: Path, rows: NDArray[np.int64], output: Path) -> None:
-    """Writes some rows of an embedding file to `output`, atomically; it may be the same file."""
+    """Write some rows of an embedding file to `output`, atomically; it may be the same file."""
     matrix = open_embeddings(source)
     with replacing(output) as temporary:
         create_embeddings(temporary, matrix.dtype, (len(rows), matrix.shape[1]))
@@ -193,35 +193,35 @@ def copy_rows(source: Path, rows: NDArray[np.int64], output: Path) -> None:
 
 
 def embeddings_json(path: Path) -> Path:
-    """`OUT.npy` -> `OUT.json`."""
+    """Return `OUT.json` for `OUT.npy`."""
     return path.with_suffix(".json")
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """What OUT.json says of OUT.npy, see `flip.encoders.embedding_info`; empty where there is none."""
+    """Return the description of OUT.npy in OUT.json, see `flip.encoders.embedding_info`; empty if there is none."""
     try:
         return described(read_json(embeddings_json(path)))
-    except InputError:  # what is no JSON is not ours: rows.json may hold the rows' own data
+    except InputError:  # not written by flip: rows.json may hold the rows' own data
         return {}
 
 
 def described(about: Any) -> dict[str, Any]:
-    """What was found where embeddings are described; empty where it names no encoder, and is something else."""
+    """Return a description of embeddings; empty if it names no encoder, and so is something else."""
     return about if isinstance(about, dict) and isinstance(about.get("encoder"), str) and about["encoder"] else {}
 
 
 def sentences_path(path: Path) -> Path:
-    """`OUT.npy` -> `OUT.sentences.txt`."""
+    """Return `OUT.sentences.txt` for `OUT.npy`."""
     return path.with_suffix(".sentences.txt")
 
 
 def audio_path(path: Path) -> Path:
-    """`OUT.npy` -> `OUT.audio.txt`, the recordings of the rows."""
+    """Return `OUT.audio.txt` for `OUT.npy`, the recordings of the rows."""
     return path.with_suffix(".audio.txt")
 
 
 def finite_rows(embeddings: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-    """(n,) which rows have neither NaN nor infinity."""
+    """Return which rows have neither NaN nor infinity, of shape (n,)."""
     finite = np.ones(len(embeddings), bool)
     for start in range(0, len(embeddings), _ROWS):
         finite[start : start + _ROWS] = np.isfinite(embeddings[start : start + _ROWS]).all(axis=1)
@@ -229,11 +229,11 @@ def finite_rows(embeddings: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
 
 
 def require_finite(embeddings: NDArray[np.floating[Any]], where: str) -> None:
-    """Raises an InputError that names the first row with NaN or infinity and counts the others."""
+    """Raise an InputError that names the first row with NaN or infinity and counts the others."""
     bad = np.flatnonzero(~finite_rows(embeddings))
     if len(bad):
         raise InputError(
             f"{where}, row {bad[0]}: NaN or infinity ({len(bad)} such rows, counted from 0)",
-            "re-embed these sentences, or remove the rows and their lines of text; where the manifest has sim_scores, "
+            "re-embed these sentences, or remove the rows and their lines of text; if the manifest has sim_scores, "
             "--sim-threshold 0 leaves them out",
         )

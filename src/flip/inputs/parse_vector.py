@@ -1,4 +1,4 @@
-"""Vectors as people write them down: lists of JSON, text such as "[0.1, 0.2]", and bytes."""
+"""Parse vectors as people write them down: lists of JSON, text such as "[0.1, 0.2]", and bytes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LEAST, _MOST = 16, 1 << 16  # numbers: fewer may be anything, more are a picture
-_SIZES = (1e-20, 1e6)  # of most numbers in embeddings, of float16 read as float32 too
-_SHARE = 0.75  # which are most of them
+_SIZES = (1e-20, 1e6)  # the range of most numbers in embeddings, even if float16 is read as float32
+_SHARE = 0.75  # of the numbers must be in that range
 
 
 def numbers_of(value: Any) -> NDArray[np.float32] | None:
-    """The vector (d,) of a list, or of its text as JSON or numpy writes it; None where it is none."""
+    """Return the vector (d,) of a list, or of its text as JSON or numpy writes it; None if it is not a vector."""
     if isinstance(value, str) and (text := value.strip()).startswith("[") and text.endswith("]"):
         value = text[1:-1].replace(",", " ").split()
     try:
-        with np.errstate(over="ignore"):  # what is too large becomes infinity, and is counted as such
+        with np.errstate(over="ignore"):  # too large a number becomes infinity, and is counted as such
             vector = np.array(value if isinstance(value, list) else [], dtype=np.float32)
     except (TypeError, ValueError, OverflowError):
         return None
@@ -27,9 +27,9 @@ def numbers_of(value: Any) -> NDArray[np.float32] | None:
 
 
 def width_of(value: Any) -> int | None:
-    """The dimension of what looks like a vector; None where it does not. Bytes are counted as float32.
+    """Return the dimension of a value that looks like a vector, else None. Bytes are counted as float32.
 
-    Bytes that are something else, a hash or a picture, have exponents of all sizes where they are read as floats.
+    Other bytes, a hash or a picture, have exponents of all sizes if they are read as floats.
     """
     if isinstance(value, bytes):
         if not 4 * _LEAST <= len(value) <= 4 * _MOST:

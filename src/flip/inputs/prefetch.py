@@ -1,4 +1,4 @@
-"""Reading ahead in a thread: so that a slow producer is not held back, and two stages work at the same time."""
+"""Read ahead in a thread, so that a slow producer is not held back and two stages work at the same time."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class _End:
-    """Closes a stream. error: what the iterable raised, to be raised again on the other side."""
+    """Closes a stream. error: the error that the iterable raised, to be raised again on the other side."""
 
     error: BaseException | None = None
 
 
 def ready_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of up to `size` items: whatever is there, without waiting for more.
+    """Yield lists of up to `size` items: all that are ready, without waiting for more.
 
-    At most two batches are read ahead. What `items` raises is raised here, after the items before it.
+    At most two batches are read ahead. An error of `items` is raised here, after the items before it.
     """
     with _Thread(items, 2 * size) as waiting:
         while True:
@@ -41,7 +41,7 @@ def ready_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def one_ahead(items: Iterable[T]) -> Iterator[T]:
-    """The same items; while one is used here, the next is made in a thread."""
+    """Yield the same items; while one is used here, the next is made in a thread."""
     with _Thread(items, 1) as waiting:
         while not isinstance(item := waiting.get(), _End):
             yield item
@@ -50,7 +50,7 @@ def one_ahead(items: Iterable[T]) -> Iterator[T]:
 
 
 class _Thread(Generic[T]):
-    """Fills a queue of bounded length from an iterable; stops when the context is left."""
+    """Fills a queue of bounded length from an iterable, until the context is left."""
 
     def __init__(self, items: Iterable[T], length: int) -> None:
         self._items, self._left = items, threading.Event()

@@ -1,4 +1,4 @@
-"""The record that every reader of inputs yields."""
+"""Define the record that every reader of inputs yields."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Record:
     """One input: a text, a recording or an embedding; a blank line is the empty text.
 
     where: file and line or row, for messages.
-    text: the sentence, or what is said in the recording, where that is known.
+    text: the sentence, or the transcript of the recording, if it is known.
     row: the row number from 0, when the record is a row of a `.npy` file.
     embedding: vector of shape (d,), not checked for NaN yet; it stands for the text or the recording beside it.
-    origin_known: whether something says which encoder made the embedding.
+    origin_known: whether the encoder that made the embedding is known.
     """
 
     where: str
@@ -33,14 +33,14 @@ class Record:
 
     @property
     def content(self) -> dict[str, Any]:
-        """What is repeated in output records: the text, the audio path, or the row, with its text where it is known."""
+        """Return the part that output records repeat: the text, the audio path, or the row with its text if known."""
         if self.audio is not None and self.row is None:
             return {"audio": str(self.audio)}
         return ({} if self.row is None else {"row": self.row}) | ({} if self.text is None else {"text": self.text})
 
 
 def require_as_many(rows: int, sentences: int, where: str) -> None:
-    """Raises an InputError where these differ; `where` names what the sentences come from."""
+    """Raise an InputError if rows and sentences differ in number; `where` names the source of the sentences."""
     if rows != sentences:
         raise InputError(
             f"{where} has {'more' if sentences > rows else 'fewer'} sentences than the {rows} rows of embeddings",

@@ -1,4 +1,4 @@
-"""Recordings as files, and only as files: regular ones, and pipes that were kept. No playlist, address or device."""
+"""Open recordings as files only: regular ones, and pipes that were kept. No playlist, address or device."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import IO, Any
 from flip.errors import InputError, UnavailableError
 from flip.files import os_errors
 
-# Demuxers of files that hold their sound themselves. All others, such as HLS, concat or image2, open what a file names.
+# Demuxers of files that hold their sound themselves. Others, such as HLS, concat or image2, open the files they name.
 DEMUXERS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,mpc,mpc8,ogg,tta,voc,w64,wav,wv"
 )
-_KEPT: dict[Path, IO[bytes]] = {}  # deleted by the system when the process ends, however that is
+_KEPT: dict[Path, IO[bytes]] = {}  # deleted by the system whenever the process ends
 
 
 def keep(name: Path, stream: IO[bytes]) -> Path:
-    """Keeps the sound of a pipe in a nameless file until the process ends; decoding `name` then reads that.
+    """Keep the sound of a pipe in a nameless file until the process ends; decoding `name` then reads that file.
 
     Raises:
         InputError: the disk is full.
@@ -34,7 +34,7 @@ def keep(name: Path, stream: IO[bytes]) -> Path:
 
 
 def kept_digest(path: Path) -> str | None:
-    """SHA-256 of the sound of a pipe, which its name does not tell; None for a file."""
+    """Return the SHA-256 of the sound of a pipe, whose name does not identify it; None for a file."""
     if path not in _KEPT:
         return None
     _KEPT[path].seek(0)
@@ -42,7 +42,7 @@ def kept_digest(path: Path) -> str | None:
 
 
 def require_av() -> Any:
-    """PyAV.
+    """Return PyAV.
 
     Raises:
         UnavailableError: it is not installed.
@@ -58,13 +58,13 @@ def require_av() -> Any:
 
 @contextmanager
 def opened_recording(path: Path) -> Iterator[Any]:
-    """A PyAV container of a file.
+    """Yield a PyAV container of a file.
 
-    FFmpeg sees the bytes of one open file and not its name, so that it cannot open another, and it looks for nothing
-    but formats that hold their own sound.
+    FFmpeg sees the bytes of one open file and not its name, so that it cannot open another. It tries only formats that
+    hold their own sound.
 
     Raises:
-        InputError: missing, no regular file, or a format that is not opened.
+        InputError: missing, not a regular file, or a format that is not opened.
         UnavailableError: PyAV is not installed.
         av.FFmpegError: not a recording.
     """
@@ -74,7 +74,7 @@ def opened_recording(path: Path) -> Iterator[Any]:
         try:
             # Tags may be in any encoding, and are not needed.
             container = av.open(_Bytes(file), options=options, metadata_errors="ignore")
-        except av.ArgumentError as error:  # what it says of a format that is not among these
+        except av.ArgumentError as error:  # raised for a format outside the list
             raise InputError(
                 f"{path}: not readable audio: a playlist, or another format that is not opened",
                 "name the recordings themselves, or convert it to .wav or .flac",
@@ -84,11 +84,14 @@ def opened_recording(path: Path) -> Iterator[Any]:
 
 
 def wave_note(path: Path) -> str | None:
-    """What FFmpeg does not say of a WAV: that it is cut short, or that another one follows and is not read."""
+    """Return a note on a fault of a WAV that FFmpeg does not report, or None.
+
+    The file is cut short, or another recording follows in it and is not read.
+    """
     with _opened(path) as file:
         head = file.read(12)
         size = int.from_bytes(head[4:8], "little")
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE" or size in (0, 0xFFFFFFFF):  # the latter two are of streams
+        if head[:4] != b"RIFF" or head[8:] != b"WAVE" or size in (0, 0xFFFFFFFF):  # sizes that streams have
             return None
         there = file.seek(0, 2) - 8
         file.seek(8 + size + size % 2)
@@ -106,13 +109,13 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     if not path.exists():
         raise InputError(f"{path}: no such file", "check the path, relative to the working directory")
     if not path.is_file():
-        raise InputError(f"{path}: not readable audio: no regular file", "folders and devices are not opened")
+        raise InputError(f"{path}: not readable audio: not a regular file", "folders and devices are not opened")
     with path.open("rb") as file:
         yield file
 
 
 class _Bytes:
-    """As much of a file as FFmpeg needs, without the name that it would take for an address."""
+    """File-like view without the name, which FFmpeg would take for an address."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.read, self.seek, self.tell = file.read, file.seek, file.tell

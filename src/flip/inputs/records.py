@@ -1,7 +1,7 @@
-"""Input records: text lines, JSON, tables, rows of `.npy` files, recordings, from files, folders or standard input.
+"""Read records: text lines, JSON, tables, rows of `.npy` files, recordings; from files, folders or standard input.
 
-A record that cannot be read is an InputError that names file and line. Readers for training raise it; `explain`
-asks for it to be yielded in the record's place, so that its stream can go on.
+A record that cannot be read is an InputError that names file and line. Readers for training raise it. For `explain`
+it is yielded in the record's place, so that its stream can go on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from flip.inputs.stores.columns import ColumnChoice
 
 _SHOWN = 5  # names of files that are passed over
-_MOVED = 0.05  # the share of sentences that may stand elsewhere, as "Yes." may; or that may be others
+_MOVED = 0.05  # the share of sentences that may be moved, as "Yes." may, or replaced
 
 
 def read_records(
@@ -32,18 +32,18 @@ def read_records(
     on_note: Callable[[str], None] | None = None,
     asked: ColumnChoice | None = None,
 ) -> Iterator[Record]:
-    """Yields the records of a file, a pipe, a folder, or of standard input for `-`.
+    """Yield the records of a file, a pipe, a folder, or of standard input for `-`.
 
-    What it is, `sniffing` says: text (one sentence a line), JSON lines or a JSON array (objects with "text", "audio" or
-    "embedding"), a TSV or CSV with such columns, `.npy` (embeddings, one a row), a store (Parquet and
-    others, see `stores.store.open_store`), or a recording. A folder gives its recordings, sorted by path.
+    `sniffing` detects the kind: text (one sentence a line), JSON lines or a JSON array (objects with "text", "audio" or
+    "embedding"), a TSV or CSV with such columns, `.npy` (embeddings, one a row), a store (Parquet and others, see
+    `stores.store.open_store`), or a recording. A folder gives its recordings, sorted by path.
 
     Args:
-        source: which.
-        clips: folder of the recordings that a table names in its column `path`: they are the records then, with what is
-            said in them.
-        on_note: told of files in a folder that are passed over, of columns of a store that were guessed, and of what
-            looks as if it should be used and is not.
+        source: the file, pipe, folder, or `-`.
+        clips: folder of the recordings that a table names in its column `path`: they are the records then, with their
+            transcripts.
+        on_note: receives notes on files in a folder that are passed over, on guessed columns of a store, and on
+            columns or fields that look usable and are not used.
         asked: which columns, or fields of JSON, have the vectors, ids and texts; None is the texts alone.
 
     Raises:
@@ -61,7 +61,7 @@ def scan_records(
     on_note: Callable[[str], None] | None = None,
     asked: ColumnChoice | None = None,
 ) -> Iterator[Record | InputError]:
-    """Like `read_records`, but a bad record is yielded as the error that it is, and reading goes on."""
+    """Yield records as `read_records` does, but a bad record is yielded as its error, and reading goes on."""
     if source != STDIN and Path(source).is_dir():
         yield from _recordings(Path(source), on_note)
         return
@@ -69,7 +69,7 @@ def scan_records(
         raise InputError(f"{clips}: no such folder", "--clips names the folder of the recordings")
     with opened(source) as found:
         if asked is not None and asked.named and found.kind in ("audio", "npy"):
-            raise InputError(f"{found.name}: {found.kind}, which has no columns", "leave the options of a store out")
+            raise InputError(f"{found.name}: {found.kind}, which has no columns", "leave out the options for stores")
         if found.kind == "audio":
             yield Record(where=found.name, audio=_recording(found, source))
         elif found.kind == "npy":
@@ -81,14 +81,14 @@ def scan_records(
 
 
 def scan_lines(source: str | Path) -> Iterator[Record | InputError]:
-    """Every line of a text as a sentence, whatever it looks like; a bad one is yielded as the error that it is.
+    """Yield every line of a text as a sentence, however it looks; a bad one is yielded as its error.
 
     Raises:
-        InputError: no text.
+        InputError: not a text.
     """
     with opened(source) as found:
         if found.kind != "text":
-            raise InputError(f"{found.name}: {found.kind}, no text", "leave --text out")
+            raise InputError(f"{found.name}: {found.kind}, not text", "leave --text out")
         for number, line in enumerate(found.file, start=1):
             where = f"{found.name}, line {number}"
             try:
@@ -98,7 +98,7 @@ def scan_lines(source: str | Path) -> Iterator[Record | InputError]:
 
 
 def with_texts(rows: Iterable[Record | InputError], texts: Iterable[str], where: str) -> Iterator[Record | InputError]:
-    """The rows of a `.npy` file with the sentence of each; `where` names what the sentences come from.
+    """Yield the rows of a `.npy` file with the sentence of each; `where` names the source of the sentences.
 
     Raises:
         InputError: there are more rows or more sentences; at the end, when the others have been given.
@@ -113,7 +113,7 @@ def with_texts(rows: Iterable[Record | InputError], texts: Iterable[str], where:
 
 
 def read_taught(path: Path | None) -> list[str]:
-    """The words of --teach, one a line; none where no file is named.
+    """Return the words of --teach, one a line; none if no file is named.
 
     Raises:
         InputError: the file holds none.
@@ -127,7 +127,7 @@ def read_taught(path: Path | None) -> list[str]:
 def read_texts(
     sources: Iterable[str | Path], on_note: Callable[[str], None] | None = None, column: str | None = None
 ) -> Iterator[str]:
-    """Yields the text of every record of the sources, blank lines as empty strings; `on_note` as in `read_records`.
+    """Yield the text of every record of the sources, blank lines as empty strings; `on_note` as in `read_records`.
 
     column: of the texts; None is found by name.
 
@@ -151,7 +151,7 @@ def read_texts(
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """Yields the lines of a text whose line i belongs to row i: as they are, whatever they look like.
+    """Yield the lines of a text whose line i belongs to row i, unchanged.
 
     Only a name that ends in `.jsonl` makes records of them.
 
@@ -166,9 +166,9 @@ def read_lines(path: Path) -> Iterator[str]:
 
 
 def require_in_order(path: Path, sentences: Iterable[str]) -> None:
-    """Raises an InputError where the sentences of an embedding file are given in another order than its rows are.
+    """Raise an InputError if the sentences of an embedding file are in another order than its rows.
 
-    Other sentences are taken at the user's word: the text may be a translation.
+    Other sentences are trusted: the text may be a translation.
 
     Args:
         path: OUT.npy, beside which OUT.sentences.txt may lie.
@@ -183,13 +183,13 @@ def require_in_order(path: Path, sentences: Iterable[str]) -> None:
     strange = sum(sentence not in known for sentence in given)
     if len(moved) > _MOVED * len(own) and strange <= _MOVED * len(own):
         raise InputError(
-            f"row {moved[0]} of {path} is of {own[moved[0]]!r}, not of {given[moved[0]]!r} ({len(moved)} such rows)",
-            f"{sentences_path(path)} has its sentences in their order; where another one is meant, move that file away",
+            f"row {moved[0]} of {path} is for {own[moved[0]]!r}, not for {given[moved[0]]!r} ({len(moved)} such rows)",
+            f"{sentences_path(path)} has its sentences in order; if you mean another order, move that file away",
         )
 
 
 def read_sentences(path: Path) -> list[str]:
-    """Lines of a text file, line i for row i, blank ones kept."""
+    """Return the lines of a text file, line i for row i, blank ones kept."""
     return list(read_lines(path))
 
 
@@ -213,12 +213,12 @@ def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(512)
-    except OSError:  # it is named among those passed over
+    except OSError:  # it is reported among the files passed over
         return b""
 
 
 def _recording(found: Source, source: str | Path) -> Path:
-    """The file itself; a pipe or a compressed file is kept, under the name that it was given by."""
+    """Return the file itself; a pipe or a compressed file is kept under its given name."""
     if found.path is not None:
         return found.path
     from flip.inputs.recordings import keep
@@ -233,7 +233,7 @@ def _rows(found: Source) -> Iterator[Record]:
 
 
 def _stored(found: Source, asked: ColumnChoice | None, on_note: Callable[[str], None] | None) -> Iterator[Record]:
-    """Yield the texts of a store with their ids; its vectors are left alone.
+    """Yield the texts of a store with their ids; its vectors are not read.
 
     Raises:
         InputError: `asked` names no column of the texts, or the store has none.
@@ -253,7 +253,7 @@ def _stored(found: Source, asked: ColumnChoice | None, on_note: Callable[[str], 
         if texts is None:
             raise InputError(
                 f"{found.name}: no column of text",
-                f"it has: {', '.join(store.schema.names)}; rename that of the text to text",
+                f"it has: {', '.join(store.schema.names)}; rename the column of the text to text",
             )
         for part in store.parts([column for column in (ids, texts) if column is not None]):
             names = part.column(ids) if ids else [None] * len(part.vectors)

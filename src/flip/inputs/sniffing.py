@@ -1,4 +1,4 @@
-"""What an input is: by its first bytes, and where these do not tell, by its name. The one place that decides it."""
+"""Detect the kind of an input by its first bytes, else by its name. No other file decides it."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ STORE_SUFFIXES = frozenset(
     {".parquet", ".arrow", ".arrows", ".feather", ".npz", ".db", ".sqlite", ".sqlite3", ".duckdb", ".faiss"}
 )
 PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz", ".zst"})
-# What ends like this is a file, whether it is there or not; the last ones are refused with a hint.
+# A name with such an ending is a file, whether it exists or not; the last ones are refused with a hint.
 FILE_SUFFIXES = (
     JSONL_SUFFIXES | TABLE_SUFFIXES | AUDIO_SUFFIXES | PACKED_SUFFIXES | STORE_SUFFIXES
     | {".txt", ".npy", ".json", ".pdf", ".zip", ".docx", ".xlsx"}
 )  # fmt: skip
 MARKS = "\t,;|"  # between the cells of a table
-# In any case, the first that is there; of JSON and of tables alike.
+# For JSON and tables alike: upper or lower case, and the first that exists counts.
 TEXT_COLUMNS = ("text", "sentence")
 VECTOR_COLUMNS = ("embedding", "vector")
 
-ENOUGH = 16  # bytes that tell all of the formats below but MPEG's transport stream
+ENOUGH = 16  # bytes that identify all of the formats below but MPEG's transport stream
 
 _PACKED: dict[Packing, bytes] = {
     "gzip": rb"\x1f\x8b\x08",
@@ -66,7 +66,7 @@ _AS_NPY = 'save its matrix in Python: numpy.save("u.npy", numpy.asarray(matrix, 
 _OFFICE = "save it as plain text, a table as CSV, or: pandoc -t plain --wrap=none {file} | flip ..."
 _REFUSED: tuple[tuple[bytes, str, str], ...] = (
     (rb"%PDF-", "a PDF", "take its text out first: pdftotext {file} - | flip ..."),
-    # What is in a ZIP archive, the name of its first file tells.
+    # The name of its first file tells the content of a ZIP archive.
     (rb"PK\x03\x04.{26}[^/]*/data\.pkl", "a file of PyTorch", _AS_NPY),
     (rb"PK\x03\x04.{26}(\[Content_Types\]|_rels|docProps|word|xl|ppt|mimetype)", "a document", _OFFICE),
     (rb"PK\x03\x04", "a ZIP archive", "unpack it first: unzip {file}"),
@@ -85,35 +85,35 @@ _REFUSED: tuple[tuple[bytes, str, str], ...] = (
 
 
 def unpacked_name(name: str) -> str:
-    """A name without the `.gz` or the like of a compressed file."""
+    """Return a name without the `.gz` or the like of a compressed file."""
     return name[: -len(suffix)] if (suffix := Path(name).suffix).lower() in PACKED_SUFFIXES else name
 
 
 def ending(name: str) -> str:
-    """The ending of a name in lower case, that of a compressed file without `.gz` and the like."""
+    """Return the ending of a name in lower case, without `.gz` and the like."""
     return Path(unpacked_name(name)).suffix.lower()
 
 
 def packing(head: bytes) -> Packing | None:
-    """How bytes are compressed; None where they are not."""
+    """Return the compression of bytes that begin with `head`, or None."""
     return next((kind for kind, magic in _PACKED.items() if re.match(magic, head)), None)
 
 
 def is_audio(head: bytes) -> bool:
-    """Whether bytes begin like a recording, or like a film that may have sound."""
+    """Return whether bytes begin like a recording, or like a film that may have sound."""
     transport = head[:1] == head[188:189] == b"\x47" and b"\0" in head[:188]
     return transport or _AUDIO.match(head) is not None
 
 
 def kind_of(head: bytes, name: str) -> Kind:
-    """What uncompressed bytes are.
+    """Return the kind of uncompressed bytes.
 
     Args:
-        head: the first of them, at least `ENOUGH` where there are as many, or a whole line.
-        name: of the file, as it was given; "stdin" of standard input.
+        head: the first of them, at least `ENOUGH` if there are as many, or a whole line.
+        name: of the file, as it was given; "stdin" for standard input.
 
     Raises:
-        InputError: something that flip does not read, with the command that makes it readable.
+        InputError: a format that flip does not read, with the command that makes it readable.
     """
     if head.startswith(b"\x93NUMPY"):
         return "npy"
@@ -139,12 +139,12 @@ def kind_of(head: bytes, name: str) -> Kind:
 
 
 def text_kind(line: bytes, name: str, column: str | None = None) -> TextKind:
-    """How a text is to be read, by its first line that is not blank, or as much of it as there is.
+    """Return how to read a text, judged by its first line that is not blank, or by the beginning of that line.
 
-    A line that has the name of a column that is asked for is the header of a table.
+    A line that has the name of a requested column is the header of a table.
 
-    Lines that start like a JSON object are JSON lines, even where the first is bad; a line that opens an object and
-    does not close it belongs to JSON over several lines.
+    Lines that start like a JSON object are JSON lines, even if the first is bad. A line that opens an object and does
+    not close it belongs to JSON over several lines.
     """
     line, suffix = line.strip(), ending(name)
     # "{laughs} Hello" is a sentence, "{{ name }}" and "{% if %}" are templates.
@@ -160,7 +160,7 @@ def text_kind(line: bytes, name: str, column: str | None = None) -> TextKind:
 
 
 def is_input_file(name: str) -> bool:
-    """Whether a command-line argument means a file or a folder: it is there, or it looks like a path.
+    """Return whether a command-line argument means a file or a folder: it exists, or it looks like a path.
 
     A path has no white space and a slash or the ending of a file that flip reads; one that starts with `/`, `./`, `../`
     or `~/` may have white space before such an ending. All else is a sentence.
@@ -177,11 +177,11 @@ def is_input_file(name: str) -> bool:
 
 
 def recoding_hint(name: str, line: bytes) -> str:
-    """The command that makes UTF-8 of a file, for a line that is not."""
-    # Windows text of western Europe has its quotation marks at 0x80 to 0x9f, where Latin-1 has nothing.
+    """Return the command that converts a file to UTF-8, given a line that is not UTF-8."""
+    # Windows text of western Europe has its quotation marks at 0x80 to 0x9f, which Latin-1 leaves empty.
     encoding = "ENCODING" if set(line) & {0x81, 0x8D, 0x8F, 0x90, 0x9D} else "CP1252"
-    of_what = "find its encoding with `file -i`" if encoding == "ENCODING" else "text of Windows in western Europe"
-    return f"{of_what}: {_iconv(encoding, name)}"
+    origin = "find its encoding with `file -i`" if encoding == "ENCODING" else "text of Windows in western Europe"
+    return f"{origin}: {_iconv(encoding, name)}"
 
 
 def _iconv(encoding: str, name: str) -> str:
@@ -192,20 +192,20 @@ def _iconv(encoding: str, name: str) -> str:
 
 
 def _with_nul(head: bytes, name: str) -> InputError:
-    """What to say of NUL bytes: text of UTF-16 has them at every other place."""
+    """Return the error for NUL bytes: text of UTF-16 has them at every other place."""
     odd, even = head[1::2].count(0), head[::2].count(0)
     if max(odd, even) > len(head) // 5 and min(odd, even) <= len(head) // 50:
         encoding = "UTF-16LE" if odd > even else "UTF-16BE"
         return InputError(
             f"{name}: NUL bytes, as {encoding} without a byte order mark has them", _iconv(encoding, name)
         )
-    return InputError(f"{name}: NUL bytes: binary data, no text", _READS)
+    return InputError(f"{name}: NUL bytes: binary data, not text", _READS)
 
 
 def _is_header(line: bytes) -> bool:
-    """Whether a line is the header of a table with a column that is read, and no sentence: all of its cells are names.
+    """Return whether a line is the header of a table with a column that flip reads: all of its cells are names.
 
-    Only tabs may have anything between them.
+    Between tabs, other text is allowed too.
     """
     for mark in MARKS.encode():
         cells = [one.strip(b'"').lower() for one in line.split(bytes([mark]))]
@@ -216,13 +216,13 @@ def _is_header(line: bytes) -> bool:
 
 
 def _names(line: bytes, column: str) -> bool:
-    """Whether one of the cells of a line is the name of a column."""
+    """Return whether one of the cells of a line is the name of a column."""
     cells = re.split(rf"[{MARKS}]".encode(), line)
     return column.lower().encode() in (cell.strip(b'" ').lower() for cell in cells)
 
 
 def _is_open(line: bytes) -> bool:
-    """Whether a line of JSON goes on: it ends where a value must follow, and closes fewer brackets than it opens."""
+    """Return whether a line of JSON goes on: it ends before a value, and closes fewer brackets than it opens."""
     bare = re.sub(rb'"(?:[^"\\]|\\.)*"', b"", line)
     opened = sum(bare.count(mark) for mark in (b"{", b"["))
     closed = sum(bare.count(mark) for mark in (b"}", b"]"))
@@ -230,7 +230,7 @@ def _is_open(line: bytes) -> bool:
 
 
 def _opens_array(line: bytes) -> bool:
-    """Whether `[` is JSON: of objects, strings, lists or numbers, or alone in its line; not "[laughs] Hello"."""
+    """Return whether `[` opens JSON: objects, strings, lists, numbers, or alone in its line; not "[laughs] Hello"."""
     if re.match(rb'\[\s*(\{|$|\[\s*[-\d"]|"(?:[^"\\]|\\.)*"\s*[,\]]|\]$)', line):
         return True
     return re.fullmatch(rb"\[\s*-?\d[\d.eE+-]*(\s*,\s*-?\d[\d.eE+-]*)+\s*[,\]]?", line) is not None

@@ -1,6 +1,6 @@
-"""Inputs opened: files, standard input, pipes; decompressed, in UTF-8, and with what they are.
+"""Open inputs: files, standard input and pipes; decompressed, in UTF-8, with their kind.
 
-A stream is read as it comes: what tells its kind is looked at as soon as it is there, and given on.
+A stream is read as it comes: its first bytes decide its kind as soon as they arrive, and are passed on.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _UNPACKING = {"gzip": "gzip -dc", "bzip2": "bzip2 -dc", "xz": "xz -dc", "zstd": 
 class Source:
     """An input that is open.
 
-    name: for messages.  kind: what it is.  file: its bytes from the first on, decompressed; text is UTF-8 without a
-    byte order mark, and its lines end with line feeds.  path: where the same bytes lie on the disk, if they do.
-    folder: what relative names in it start from.
+    name: for messages.  kind: its format.  file: its bytes from the first on, decompressed; text is UTF-8 without a
+    byte order mark, and its lines end with line feeds.  path: the same bytes on the disk, if there are any.
+    folder: the start of relative names in it.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Source:
 
     @contextmanager
     def on_disk(self) -> Iterator[Path]:
-        """A file with these bytes, for formats that are not read from the first to the last: a copy of a pipe."""
+        """Yield a file with these bytes, for formats that are not read from start to end; a pipe is copied."""
         if self.path is not None:
             yield self.path
             return
@@ -60,7 +60,7 @@ class Source:
 
 
 class ChunkStream(io.RawIOBase):
-    """A stream of byte strings; a read gives what one of them has, and does not wait for more."""
+    """Stream of byte strings; a read returns bytes of one of them, and does not wait for more."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks, self._left = chunks, memoryview(b"")
@@ -82,16 +82,16 @@ class ChunkStream(io.RawIOBase):
 
 @contextmanager
 def opened(source: str | Path) -> Iterator[Source]:
-    """Opens an input and finds out what it is.
+    """Open an input and detect its kind.
 
     Args:
         source: a file, a pipe such as `<(command)`, or `-` for standard input.
 
     Raises:
-        InputError: missing, unreadable, a device, or something that flip does not read.
+        InputError: missing, unreadable, a device, or a format that flip does not read.
     """
     name, path = ("stdin", None) if str(source) == STDIN else (str(source), Path(source))
-    with _os_errors(path):
+    with os_errors(path or Path("stdin"), "read"):
         raw = _standard_input() if path is None else _open(path)
         with raw:
             folder = path.parent if path is not None and path.is_file() else Path()
@@ -112,12 +112,12 @@ def opened(source: str | Path) -> Iterator[Source]:
 
 
 def is_stream(name: str) -> bool:
-    """Whether an argument is read only once and names no place to write beside: standard input, a pipe, a device."""
+    """Return whether an argument can be read only once, with no folder to write beside: stdin, a pipe, a device."""
     return name == STDIN or files.is_stream(Path(name))
 
 
 def holds_embeddings(name: str) -> bool:
-    """Whether an argument is a file on the disk that is a `.npy`, by its content or by its name."""
+    """Return whether an argument is a file on the disk that is a `.npy`, by its content or by its name."""
     path = Path(name)
     if name == STDIN or not path.is_file():
         return False
@@ -127,7 +127,7 @@ def holds_embeddings(name: str) -> bool:
 
 
 def is_store(name: str) -> bool:
-    """Whether an argument is a store of vectors that is on the disk, or one of the hub.
+    """Return whether an argument is a store of vectors on the disk, or one of the hub.
 
     Raises:
         InputError: a file that cannot be read, or of a kind that flip does not read.
@@ -141,13 +141,13 @@ def is_store(name: str) -> bool:
 
 
 def require_one_stdin(names: Iterable[str | Path]) -> None:
-    """Raises a UsageError where standard input is named twice: the second would find nothing."""
+    """Raise a UsageError if standard input is named twice: the second reader would find nothing."""
     if sum(str(name) in _STDIN_NAMES for name in names) > 1:
         raise UsageError("standard input can be read only once", "give the other input as a file")
 
 
 def decoded(line: bytes, where: str, name: str) -> str:
-    """A line of text.
+    """Return a line of text.
 
     Args:
         line: of `Source.file`.
@@ -169,21 +169,21 @@ def decoded(line: bytes, where: str, name: str) -> str:
 
 
 def lines_of(path: str | Path) -> Iterator[tuple[str, str]]:
-    """(where, line) of a text of any of the encodings and compressions, for formats that are no records.
+    """Yield (where, line) of a text in any of the encodings and compressions, for formats without records.
 
     Raises:
-        InputError: no text, or a line is not UTF-8.
+        InputError: not a text, or a line is not UTF-8.
     """
     with opened(path) as source:
         if source.kind != "text":
-            raise InputError(f"{path}: {source.kind}, no text", "a text file is needed here")
+            raise InputError(f"{path}: {source.kind}, not text", "a text file is needed here")
         for number, line in enumerate(source.file, start=1):
             where = f"{source.name}, line {number}"
             yield where, decoded(line, where, source.name)
 
 
 def _standard_input() -> IO[bytes]:
-    """Standard input on a file object of its own: a thread inside sys.stdin's buffer would abort the interpreter."""
+    """Return standard input as a file object of its own: a thread in sys.stdin's buffer would abort the interpreter."""
     try:
         return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
     except (OSError, AttributeError, ValueError):
@@ -194,15 +194,9 @@ def _standard_input() -> IO[bytes]:
 def _open(path: Path) -> IO[bytes]:
     mode = path.stat().st_mode
     usual = stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or str(path) in _STDIN_NAMES | {os.devnull}
-    if not usual and not stat.S_ISDIR(mode):  # to open a folder says what is wrong
+    if not usual and not stat.S_ISDIR(mode):  # opening a folder raises a clear error
         raise InputError(f"{path}: neither a file nor a pipe", "devices and sockets are not opened")
     return path.open("rb", buffering=0)
-
-
-@contextmanager
-def _os_errors(path: Path | None) -> Iterator[None]:
-    with os_errors(Path("stdin") if path is None else path, "read"):
-        yield
 
 
 def _chunks(read: Callable[[int], bytes]) -> Iterator[bytes]:
@@ -211,7 +205,7 @@ def _chunks(read: Callable[[int], bytes]) -> Iterator[bytes]:
 
 
 def _peek(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """The first bytes, as many as tell what it is, and all of the stream."""
+    """Return the first bytes, enough to detect the kind, and the whole stream."""
     head = b""
     while len(head) < ENOUGH and b"\n" not in head and (chunk := next(chunks, None)) is not None:
         head += chunk
@@ -252,7 +246,7 @@ def _decompressor(packed: Packing, raw: ChunkStream, name: str) -> Any:
 
 
 def _with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Lines that end with carriage returns, alone or before a line feed, ended with line feeds."""
+    """Yield lines that end with line feeds; carriage returns, alone or before a line feed, are replaced."""
     cut = False  # between the two
     for chunk in filter(None, chunks):
         whole = chunk[1:] if cut and chunk.startswith(b"\n") else chunk
@@ -261,7 +255,7 @@ def _with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _in_utf8(encoding: str, chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """UTF-8 of text in the encoding that its byte order mark names."""
+    """Yield text in UTF-8, from the encoding that its byte order mark names."""
     import codecs
 
     if encoding == "utf-8-sig":
@@ -275,5 +269,5 @@ def _in_utf8(encoding: str, chunks: Iterator[bytes], name: str) -> Iterator[byte
         yield decoder.decode(b"", final=True).encode()
     except UnicodeError as error:
         raise InputError(
-            f"{name}: begins as {encoding.upper()} and is not valid {encoding.upper()}", "write it again as UTF-8"
+            f"{name}: begins as {encoding.upper()} but is not valid {encoding.upper()}", "write it again as UTF-8"
         ) from error

@@ -1,4 +1,4 @@
-"""Tables with a header: TSV as Common Voice has it, and CSV."""
+"""Read tables with a header: TSV as Common Voice writes it, and CSV."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from flip.inputs.sources import decoded
 _TAB_HINT = "is it a TSV?"
 _CELL_HINT = "a cell that holds the separator needs quotation marks"
 _SHOWN = 12  # names of columns
-_LONGEST_CELL = 1 << 24  # characters: a whole document, and not all that an open quotation mark swallows
+_LONGEST_CELL = 1 << 24  # characters: enough for a document, and a limit on the text after an open quotation mark
 
 
 class EmptyTableError(InputError):
-    """A table is a header and nothing else."""
+    """The error for a table that is a header and nothing else."""
 
 
 def table_rows(
@@ -29,22 +29,22 @@ def table_rows(
     mark: str | None = None,
     hint: str = "",
 ) -> Iterator[tuple[str, dict[str, str] | InputError]]:
-    """(where, row) of a table, each row column -> cell.
+    """Yield (where, row) of a table, each row column -> cell.
 
-    Tabs are read without quoting, as Common Voice writes them; what else separates cells with it, so that a cell may
-    hold several lines. Blank lines are no rows.
+    Tabs are read without quoting, as Common Voice writes them. Other separators are read with it, so that a cell may
+    hold several lines. Blank lines are not rows.
 
     Args:
         lines: from the header on.
-        name: of the file, for messages and for what separates its cells.
-        columns: of which there must be one, in any case.
-        needed: columns that there must be besides.
+        name: of the file, for messages; its ending may decide the separator.
+        columns: the header must have one of them, in upper or lower case.
+        needed: columns that the header must have besides.
         first: number of the header's line.
-        mark: what separates the cells, where that is known.
-        hint: what to do where none of the columns is there.
+        mark: the separator of the cells, if it is known.
+        hint: the next step if none of the columns is there.
 
     Raises:
-        InputError: no such header, or no row below it. A bad row is yielded as the error that it is.
+        InputError: no such header, or no row below it. A bad row is yielded as its error.
     """
     iterator = iter(lines)
     where = f"{name}, line {first}"
@@ -61,7 +61,7 @@ def table_rows(
         (line.decode("utf-8", "surrogateescape") for line in iterator),
         delimiter=mark,
         quoting=csv.QUOTE_NONE if mark == "\t" else csv.QUOTE_MINIMAL,
-        strict=True,  # else what follows a quotation mark that is never closed is one cell
+        strict=True,  # else the text after a quotation mark that is never closed is one cell
     )
     rows = 0
     while True:
@@ -86,17 +86,17 @@ def table_rows(
         except InputError as error:
             yield where, error
     if not rows:
-        raise EmptyTableError(f"{name}: a header, and no row below it", "is the file complete?")
+        raise EmptyTableError(f"{name}: a header without a row below it", "is the file complete?")
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names of columns for a message, as many as can be looked over."""
+    """Return names of columns for a message, a dozen at most."""
     names = list(names)
     return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def _unquoted(error: csv.Error, where: str, last: int) -> InputError:
-    """What is wrong with a row whose quotation marks do not fit, and where what they swallowed ends."""
+    """Return the error for a row whose quotation marks do not match; it names the last line that was read."""
     never = "end of data" in str(error)
     what = "a quotation mark opens a cell here and is never closed" if never else str(error)
     until = "" if where.endswith(f" {last}") else f" (read until line {last})"
@@ -110,13 +110,13 @@ def _unquoted(error: csv.Error, where: str, last: int) -> InputError:
 def _header(
     line: str, name: str, where: str, columns: Sequence[str], mark: str | None, hint: str
 ) -> tuple[str, list[str]]:
-    """What separates the cells, and the names of the columns."""
+    """Return the separator of the cells and the names of the columns."""
     marks = mark or ("\t" if ending(name) == ".tsv" else MARKS)
     wanted = {column.lower() for column in columns}
     try:
         headers = {one: [cell.strip() for cell in next(csv.reader([line], delimiter=one))] for one in marks}
     except csv.Error as error:
-        raise InputError(f"{where}: no header of a table: {error}", "is it a table?") from error
+        raise InputError(f"{where}: not the header of a table: {error}", "is it a table?") from error
     for one, header in headers.items():
         if wanted & {cell.lower() for cell in header}:
             return one, header

@@ -1,4 +1,4 @@
-"""Records of a text: its lines, JSON, the rows of a table. Keys and columns are found by one rule."""
+"""Read records of a text: its lines, JSON, the rows of a table. One rule finds keys and columns."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from flip.inputs.stores.columns import ColumnChoice
 
 _JSONL_HINT = 'each record is an object such as {"id": "a1", "text": "hello"}'
-_LINE = 1 << 16  # of a first line, as much as tells what it is
+_LINE = 1 << 16  # bytes of a first line, enough to detect its kind
 _DEEPEST = 1000  # lists and objects inside of each other
 _MARKS = re.compile(rb'["\[\]{}]|\\(?:.|$)', re.DOTALL)
-_EXCEL = re.compile(rb'"?sep=(.)"?\r?\n')  # says what separates the cells of the lines below it
+_EXCEL = re.compile(rb'"?sep=(.)"?\r?\n')  # declares the separator of the cells below it
 
 
 def scan_text(
     found: Source, clips: Path | None, asked: ColumnChoice | None, on_note: Callable[[str], None] | None
 ) -> Iterator[Record | InputError]:
-    """The records of a source that is text; see `records.scan_records`."""
+    """Yield the records of a source that is text; see `records.scan_records`."""
     number = 1
     while (line := found.file.readline(_LINE)) and not line.strip():
         yield Record(where=f"{found.name}, line {number}", text="")
@@ -48,12 +48,12 @@ def scan_text(
     kind: TextKind = "table" if mark else text_kind(line, found.name, asked.texts if asked else None)
     rule = _Rule(kind, found, clips, asked, on_note)
     if clips is not None and kind != "table":
-        raise InputError(f"{found.name}: no table with the columns path and sentence", "--clips belongs to such a TSV")
+        raise InputError(f"{found.name}: not a table with the columns path and sentence", "--clips needs such a TSV")
     if asked is not None and asked.named:
         if kind == "text":
-            raise InputError(f"{found.name}: text, which has no columns", "leave the options of a store out")
+            raise InputError(f"{found.name}: text, which has no columns", "leave out the options for stores")
         if asked.table is not None or asked.scale is not None:
-            raise InputError(f"{found.name}: {kind}: --table and --scale are of stores", "leave them out")
+            raise InputError(f"{found.name}: {kind}: --table and --scale apply to stores only", "leave them out")
     if kind == "json":
         yield from _json(found, line, rule)
         return
@@ -66,8 +66,8 @@ def scan_text(
             yield row if isinstance(row, InputError) else rule.tried(row, where)
         return
     if kind == "text" and on_note and looks_like_markup(line):
-        on_note(f"{found.name}, line {number}: looks like HTML or XML, and each line is read as a sentence")
-    below = False  # a line that is no JSON
+        on_note(f"{found.name}, line {number}: looks like HTML or XML; each line is read as a sentence")
+    below = False  # whether JSON follows a line that is not JSON
     for at, line in enumerate(lines, start=number):
         where = f"{found.name}, line {at}"
         try:
@@ -82,10 +82,10 @@ def scan_text(
 
 @dataclass
 class _Rule:
-    """Which field of a record is what.
+    """Assigns the fields of a record to text, audio, id and vector.
 
-    The names are found in any case: those that are asked for, or `text` and `sentence`, `embedding` and `vector`,
-    `id`, `audio`; with `clips` it is `sentence` and `path`, as in Common Voice.
+    Names are found in upper or lower case: the requested ones, or `text` and `sentence`, `embedding` and `vector`,
+    `id`, `audio`; with `clips` they are `sentence` and `path`, as in Common Voice.
     """
 
     kind: TextKind
@@ -98,44 +98,44 @@ class _Rule:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """Names of the field of the text, the first best."""
+        """Return names of the field of the text, the best first."""
         if self.clips is not None:
             return ("sentence",)
         return TEXT_COLUMNS if self.asked is None or self.asked.texts is None else (self.asked.texts,)
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """Columns that a table must have."""
+        """Return the columns that a table must have."""
         named = () if self.asked is None else (self.asked.texts, self.asked.vectors, self.asked.ids)
         return ("path", "sentence") if self.clips else tuple(name for name in named if name is not None)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns of which a table must have one."""
+        """Return columns, one of which a table must have."""
         if self.asked is None or self.asked.texts is not None:
             return self.texts
         return (*self.texts, *VECTOR_COLUMNS) if self.asked.vectors is None else (*self.texts, self.asked.vectors)
 
     @property
     def hint(self) -> str:
-        """What to do where none is there."""
+        """Return the next step if none of the columns is there."""
         if self.asked is not None and self.asked.texts is not None:
             return "--text-column names one of these"
         named = ", or name it: --text-column NAME, --column NAME of vectors" if self.asked is not None else ""
-        return "rename that of the sentences to text" + named
+        return "rename the one with the sentences to text" + named
 
     def tried(self, fields: Any, where: str) -> Record | InputError:
-        """The record, or what is wrong with it."""
+        """Return the record, or its error."""
         try:
             return self.record(fields, where)
         except InputError as error:
             return error
 
     def record(self, fields: Any, where: str) -> Record:
-        """The record of an object of JSON, or of a row: names -> values.
+        """Return the record of an object of JSON, or of a row: names -> values.
 
         Raises:
-            InputError: no object, or without what is needed.
+            InputError: not an object, or a needed field is missing.
         """
         if not isinstance(fields, dict):
             raise InputError(f"{where}: not a JSON object", _JSONL_HINT)
@@ -147,8 +147,8 @@ class _Rule:
         record_id = _value(fields, names, (self.asked and self.asked.ids) or "id")
         if not isinstance(record_id, str | int | None):
             raise InputError(f'{where}: "id" is neither a string nor an integer', _JSONL_HINT)
-        said = (fields[names[name.lower()]] for name in self.texts if name.lower() in names)
-        text = next((value.strip() for value in said if isinstance(value, str)), None)
+        values = (fields[names[name.lower()]] for name in self.texts if name.lower() in names)
+        text = next((value.strip() for value in values if isinstance(value, str)), None)
         audio = self._audio(fields, names)
         embedding = None
         if self.asked is not None or (text is None and audio is None):
@@ -184,7 +184,7 @@ class _Rule:
         return None
 
     def _look(self, fields: dict[str, Any], names: dict[str, str]) -> None:
-        """Guesses by the first record which other field has the vectors; says so, and what is not used."""
+        """Guess from the first record which other field has the vectors; note the guess, and unused fields."""
         if self._looked:
             return
         self._looked = True
@@ -205,7 +205,7 @@ class _Rule:
             self._guessed = (fitting[0],)
             self._say(f"vectors from {fitting[0]!r} ({self.asked.dimension} numbers)")
         elif others := [name for name in fitting if name != used]:
-            self._say(f"{', '.join(map(repr, others))}: like vectors, and not used; --column NAME chooses")
+            self._say(f"{', '.join(map(repr, others))}: not used, though it looks like vectors; --column NAME chooses")
 
     def _say(self, message: str) -> None:
         if self.on_note:
@@ -213,17 +213,17 @@ class _Rule:
 
 
 def _value(fields: dict[str, Any], names: dict[str, str], name: str) -> Any:
-    """What stands under a name, in any case; None where nothing does."""
+    """Return the value under a name, in upper or lower case; None if there is none."""
     return fields[names[name.lower()]] if name.lower() in names else None
 
 
 def _is_whole(vector: np.ndarray | None) -> bool:
-    """Whether all numbers are whole: the ids of tokens, a mask."""
+    """Return whether all numbers are whole: the ids of tokens, a mask."""
     return vector is not None and bool((vector == vector.round()).all())
 
 
 def _json(found: Source, start: bytes, rule: _Rule) -> Iterator[Record | InputError]:
-    """The elements of an array, or objects of several lines each, one after the other, without reading them all."""
+    """Yield the elements of an array, or objects of several lines each, without reading them all at once."""
     import ijson
 
     array = start.lstrip().startswith(b"[")
@@ -238,7 +238,7 @@ def _json(found: Source, start: bytes, rule: _Rule) -> Iterator[Record | InputEr
             element = next(elements)
         except StopIteration:
             return
-        except (ijson.JSONError, UnicodeDecodeError) as error:  # where the next record begins is not known
+        except (ijson.JSONError, UnicodeDecodeError) as error:  # the start of the next record is not known
             yield InputError(f"{where}: not valid JSON: {str(error).splitlines()[0]}", _JSONL_HINT)
             return
         if array and isinstance(element, str):
@@ -248,9 +248,9 @@ def _json(found: Source, start: bytes, rule: _Rule) -> Iterator[Record | InputEr
 
 
 def _shallow(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
-    """Yield chunks of JSON; raise an InputError if it is nested deeper than any that somebody wrote.
+    """Yield chunks of JSON; raise an InputError if it is nested deeper than `_DEEPEST`.
 
-    ijson keeps a path for each level, of all the levels above it.
+    ijson keeps a path for each level, with all the levels above it.
     """
     depth, quoted, escaped = 0, False, False
     for chunk in chunks:

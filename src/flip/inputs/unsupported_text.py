@@ -1,4 +1,4 @@
-"""Texts that hold no sentences a line: markup, subtitles, annotated words, numbers; known by their first lines."""
+"""Detect texts without a sentence a line by their first lines: markup, subtitles, annotated words, numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shlex
 from flip.errors import InputError
 
 _PANDOC = "take its text out first: pandoc -t plain --wrap=none {file} | flip ..."
-_SUBTITLES = "take what is said out first: sed -E '/-->/d; /^[0-9]*\\r?$/d; /^WEBVTT/d' {file} | flip ..."
+_SUBTITLES = "take the spoken lines out first: sed -E '/-->/d; /^[0-9]*\\r?$/d; /^WEBVTT/d' {file} | flip ..."
 _FORMATS: tuple[tuple[bytes, str, str], ...] = (
     (rb"(?i)<!doctype html|<html[\s>]", "HTML", _PANDOC),
     (rb"<\?xml\s", "XML", "take its sentences out first, one a line"),
@@ -24,38 +24,38 @@ _MARKUP = re.compile(
     rb"<(!--|(?i:a|body|br|div|em|h[1-6]|head|i?frame|img|li|p|script|span|strong|t[dr]|table|ul|doc)\b)"
 )
 _NUMBER = rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan|-?inf"
-# As numpy.savetxt writes rows; with a word before them, as files of word vectors have them.
+# Rows as numpy.savetxt writes them; with a word before them, as in files of word vectors.
 _NUMBERS = re.compile(rb"(\S+[\s,;])?((" + _NUMBER + rb")[\s,;]+){7,}(" + _NUMBER + rb")")
 
 
 def require_sentences(line: bytes, after: bytes, name: str) -> None:
-    """Raises an InputError where a text is surely something else.
+    """Raise an InputError if a text surely holds no sentences.
 
     Args:
         line: the first that is not blank.
-        after: the next one where the first is a number, or a row of them, else empty.
+        after: the next one if the first is a number, or a row of them, else empty.
         name: of the file.
     """
     for pattern, what, hint in _FORMATS:
         if any(re.match(pattern, one.strip()) for one in (line, after)):
-            raise InputError(f"{name}: {what}, no sentences", hint.replace("{file}", _file(name)))
+            raise InputError(f"{name}: {what}, not sentences", hint.replace("{file}", _file(name)))
     if is_numbers(line) and (is_numbers(after) or not after.strip()):
         mark = next((shown for mark, shown in ((b",", ","), (b";", ";"), (b"\t", r"\t")) if mark in line), None)
         separator = f', delimiter="{mark}"' if mark else ""
         raise InputError(
-            f"{name}: numbers, no sentences",
+            f"{name}: numbers, not sentences",
             f'as vectors, in Python: numpy.save("u.npy", numpy.loadtxt("{name}"{separator}).astype("float32"))',
         )
 
 
 def is_numbers(line: bytes) -> bool:
-    """Whether a line is a row of numbers, as no sentence is but a list: that ends with a full stop."""
+    """Return whether a line is a row of numbers; one that ends with a full stop is a sentence."""
     bare = line.strip()
     return b"." in bare and not bare.endswith(b".") and _NUMBERS.fullmatch(bare) is not None
 
 
 def looks_like_markup(line: bytes) -> bool:
-    """Whether a first line may be markup, though a sentence can begin with a tag too."""
+    """Return whether a first line may be markup, though a sentence can begin with a tag too."""
     return _MARKUP.match(line.strip()) is not None
 
 

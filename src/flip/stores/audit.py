@@ -2,7 +2,7 @@
 
 A term that is read here can be read by anybody who has the vectors, with one matrix product. A term that is not read
 here is not proved safe: both readers are linear. Other attacks, above all trained inversion models, may read more, and
-context gives away more than single terms.
+context reveals more than single terms.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating[Any]]
 
 FALSE_ALARMS = 0.01
-FEWEST = 10  # rows with a term, and rows without, that a figure needs
+FEWEST = 10  # rows with a term, and rows without, needed for a figure
 _MOST = 500  # terms
 _QUERIES = 200
 _NEAREST = 10
@@ -39,7 +39,7 @@ _RIDGE = 1e-2  # of the mean variance, added to each
 
 @dataclass(frozen=True, slots=True)
 class RecallEstimate:
-    """recall at 1% false alarms, with its 95% interval (Wilson's), and precision at the term's rate in the store."""
+    """Recall at 1% false alarms, with its 95% interval (Wilson's), and precision at the term's rate in the store."""
 
     recall: float
     low: float
@@ -49,7 +49,7 @@ class RecallEstimate:
 
 @dataclass(frozen=True)
 class TermRecall:
-    """A term. rows: that have it.  model: by the checkpoint, None where it lacks the word.  probe: see `Audit`.
+    """A term. rows: with it.  model: by the checkpoint, None if it lacks the word.  probe: see `Audit`.
 
     Both are None if fewer than 10 rows have the term, or fewer than 10 lack it.
     """
@@ -61,7 +61,7 @@ class TermRecall:
 
     @property
     def strongest(self) -> RecallEstimate | None:
-        """The better of the two readers."""
+        """Return the better of the two readers."""
         return max((one for one in (self.model, self.probe) if one), key=lambda one: one.recall, default=None)
 
 
@@ -69,8 +69,8 @@ class TermRecall:
 class CompressionAudit:
     """The audit of one form of the vectors.
 
-    bytes: of a vector.  itself: of vectors as stored that are queries, the share that finds its own kept form among the
-    ten nearest.  neighbours: the share of their ten nearest others that is the same as among vectors as stored.
+    bytes: of a vector.  itself: the share of queries (vectors as stored) that find their own kept form among the ten
+    nearest.  neighbours: the share of their ten nearest others that is the same as among vectors as stored.
     """
 
     form: str
@@ -108,7 +108,7 @@ class AuditResult:
 
     @property
     def too_few(self) -> list[str]:
-        """Return the terms that too few rows have, or have not."""
+        """Return the terms that too few rows have, or too few lack."""
         return [one.term for one in self.forms[0].terms if one.strongest is None]
 
     def above(self, limit: float) -> list[TermRecall]:
@@ -130,7 +130,7 @@ def audit_store(
         checkpoint: the model whose words are one reader.
         terms: words, phrases and numbers.
         seed: of the noise and of the sample of queries.
-        progress: called with the name of a pass; gives what is called with the rows done and their number.
+        progress: called with the name of a pass; returns a callback for the rows done and their number.
 
     Raises:
         InputError: it has no vectors or no texts, or too few rows.
@@ -197,7 +197,7 @@ class Audit:
         self._keys = [tuple(_tokens(term)) for term in self.terms]
         self._lengths = sorted({len(key) for key in self._keys})
         if not self.terms or not all(self._keys):
-            raise UsageError("no term to look for", "one word, name or number a line")
+            raise UsageError("no terms", "give one word, name or number a line")
         if len(self.terms) > _MOST:
             raise UsageError(f"{len(self.terms)} terms; an audit takes at most {_MOST}", "split the list")
         d, t = self.checkpoint.model.dimension, len(self.terms)
@@ -311,7 +311,7 @@ class Audit:
         return np.asarray(rows >> np.uint64(63), np.int64)
 
     def _has(self, texts: Sequence[str]) -> NDArray[np.bool_]:
-        """Return (n, T), whether a text has a term, as whole words and in any case."""
+        """Return (n, T), whether a text has a term, as whole words in upper or lower case."""
         index: dict[tuple[str, ...], list[int]] = {}
         for t, key in enumerate(self._keys):
             index.setdefault(key, []).append(t)
@@ -377,7 +377,7 @@ class _Queries:
         self._near[f], self._names[f] = (np.take_along_axis(one, best, axis=1) for one in (both, names))
 
     def result(self, f: int) -> tuple[float, float]:
-        """Return the share of queries that find themselves among ten, and of their ten neighbours that stay."""
+        """Return the share of queries that find themselves among ten, and the share of their neighbours that stay."""
         same = (self._names[f][:, :, None] == self._names[0][:, None, :]).any(axis=2)
         return float((self._better[f] < _NEAREST).mean()), float(same.mean())
 

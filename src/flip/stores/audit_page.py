@@ -1,4 +1,4 @@
-"""The page of an audit: a table of all forms and terms, in one file that needs no network."""
+"""Write the page of an audit: a table of all forms and terms, in one file that needs no network."""
 
 from __future__ import annotations
 

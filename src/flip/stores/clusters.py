@@ -1,4 +1,4 @@
-"""Groups where there is no column of them: K-means on a sample of the rows (scikit-learn's MiniBatchKMeans)."""
+"""Find groups without a column of them: K-means on a sample of the rows (scikit-learn's MiniBatchKMeans)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flip.errors import InputError, UnavailableError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SAMPLE = 50_000  # rows that the centres are found on
+SAMPLE = 50_000  # rows to find the centres on
 
 
 @dataclass(frozen=True)
@@ -23,16 +23,16 @@ class Clusters:
     _model: Any
 
     def of(self, vectors: NDArray[np.floating[Any]]) -> list[int]:
-        """The nearest centre of each vector, from 0."""
+        """Return the nearest centre of each vector, from 0."""
         return list(map(int, self._model.predict(np.ascontiguousarray(vectors, np.float32)))) if len(vectors) else []
 
 
 def find_clusters(batches: Iterable[NDArray[np.floating[Any]]], k: int, seed: int = 0) -> Clusters:
-    """Finds K centres on a random sample of at most 50,000 rows, so that the order of the rows does not matter.
+    """Find K centres on a random sample of at most 50,000 rows, so that the order of the rows does not matter.
 
     Args:
         batches: of finite vectors (n, d).
-        k: how many.
+        k: the number of centres.
         seed: of the sample and of the first centres.
 
     Raises:
@@ -46,7 +46,7 @@ def find_clusters(batches: Iterable[NDArray[np.floating[Any]]], k: int, seed: in
     rng = np.random.default_rng(seed)
     kept: NDArray[np.floating[Any]] | None = None
     keys = np.empty(0)
-    for batch in batches:  # those with the largest random keys are a sample of all
+    for batch in batches:  # rows with the largest random keys are a sample of all
         both = batch if kept is None else np.concatenate([kept, batch])
         keys = np.concatenate([keys, rng.random(len(batch))])
         if len(keys) > SAMPLE:

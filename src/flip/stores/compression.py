@@ -1,4 +1,4 @@
-"""Compressions that save space or hide the content of vectors: int8, signs, fewer dimensions, noise."""
+"""Compress vectors to save space or hide their content: int8, signs, fewer dimensions, noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which words rose and which fell between two stores of vectors: from means and covariances, with intervals."""
+"""Find the words that rose or fell between two stores of vectors, from means and covariances, with intervals."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.floating[Any]]
 
-FEWEST = 5  # rows of a store that words are named for
+FEWEST = 5  # rows of a store needed to name words
 
 
 class Moments:
-    """Of the rows of a store: how many, their mean (d,) and covariance (d, d), and the mean probability of every word.
+    """The number of rows of a store, their mean (d,) and covariance (d, d), and the mean probability of every word.
 
     Vectors are added in parts; none is kept.
     """
@@ -36,7 +36,7 @@ class Moments:
         self._sum, self._gram, self._said = np.zeros(d), np.zeros((d, d)), np.zeros(words)
 
     def add(self, vectors: Floats) -> None:
-        """Vectors (n, d), finite."""
+        """Add vectors (n, d), finite."""
         u = np.asarray(vectors, np.float64)
         self.n += len(u)
         self._sum += u.sum(axis=0)
@@ -56,16 +56,16 @@ class Moments:
 
     @property
     def mean(self) -> Floats:
-        """(d,)."""
+        """Return the mean, (d,)."""
         return np.asarray(self._sum / self.n)
 
     @property
     def said(self) -> Floats | None:
-        """(|V|,) the mean probability of every word; None for multinomial models."""
+        """Return the mean probability of every word, (|V|,); None for multinomial models."""
         return np.asarray(self._said / self.n) if self._checkpoint.calibrated else None
 
     def variances(self) -> Floats:
-        """(|V|,) of the z of every word: w'Sw, with S the covariance and w the word's row of A B."""
+        """Return the variance of each word's z, (|V|,): w'Sw, with S the covariance and w the word's row of A B."""
         S = (self._gram - self.n * np.outer(self.mean, self.mean)) / (self.n - 1)
         model = self._checkpoint.model
         B: Floats | None = getattr(model, "B", None)
@@ -76,7 +76,7 @@ class Moments:
 
 @dataclass(frozen=True, slots=True)
 class DriftWord:
-    """A word of which the mean z changed.
+    """A word whose mean z changed.
 
     difference: the new mean less the old, in log-odds; low, high: its interval, which holds for all words together at
     95%.  share_old, share_new: its mean probability; None for multinomial models.
@@ -93,8 +93,9 @@ class DriftWord:
 
 @dataclass(frozen=True)
 class Drift:
-    """rose, fell: the words that changed for certain, those first whose change weighs most.  changed: how many did.
+    """The words that changed between two stores.
 
+    rose, fell: the words that changed for certain, the weightiest change first.  changed: how many did.
     moved: the distance of the two means.
     """
 
@@ -107,19 +108,19 @@ class Drift:
 
 
 def drift(old: Moments, new: Moments, checkpoint: Checkpoint, topn: int = 10) -> Drift:
-    """Compares two stores of the same encoder.
+    """Compare two stores of the same encoder.
 
     The difference of the means of z is linear in the vectors, so that it needs no text and its variance is known from
-    their covariance. Words count whose interval does not reach 0: Welch's, at 95% for all words of the vocabulary
-    together, so that a resample of a store shows none. Of these those come first that have the largest change of their
-    mean probability, weighed by its logarithm as in `GroupWords`; for multinomial models, the largest difference in
-    standard errors. Function words are left out.
+    their covariance. A word counts if its interval does not reach 0: Welch's, at 95% for all words of the vocabulary
+    together, so that a resample of a store shows none. The first are those with the largest change of their mean
+    probability, weighed by its logarithm as in `GroupWords`; for multinomial models, those with the largest difference
+    in standard errors. Function words are left out.
 
     Raises:
         InputError: a store has fewer than 5 rows.
     """
     if min(old.n, new.n) < FEWEST:
-        raise InputError(f"{min(old.n, new.n)} rows on one side; {FEWEST} are the least", "compare larger stores")
+        raise InputError(f"{min(old.n, new.n)} rows on one side; at least {FEWEST} are needed", "compare larger stores")
     model = checkpoint.model
     z_old, z_new = model.scores(np.stack([old.mean, new.mean]).astype(np.float32), 0.0).astype(np.float64)
     difference = z_new - z_old

@@ -1,4 +1,4 @@
-"""The words that set each group of vectors apart from the rest, from the means of z alone, with intervals."""
+"""Find the words that set each group of vectors apart from the rest, from the means of z alone, with intervals."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating[Any]]
 
 MOST = 1000  # groups
-FEWEST = 5  # rows of a group that words are named for
-_CANDIDATES = 5  # times topn: words whose intervals are measured
+FEWEST = 5  # rows of a group needed to name words
+_CANDIDATES = 5  # times topn: the number of words whose intervals are measured
 
 
 @dataclass(frozen=True, slots=True)
 class GroupWord:
-    """A word that a group says more than the rest does.
+    """A word that is more probable in a group than in the rest.
 
     difference: mean z in the group less that in the rest, in log-odds; the bias cancels out.  low, high: its interval,
     which holds for all words and groups together at 95%.  share, share_rest: the mean probability of the word in the
@@ -46,7 +46,7 @@ class GroupWord:
 
 @dataclass(frozen=True)
 class Group:
-    """A group.  central: what `measure` was told of the rows nearest to its mean, the nearest first.
+    """A group.  central: the descriptions that `measure` got of the rows nearest to its mean, the nearest first.
 
     position: its mean in the two directions of most variance.
     """
@@ -62,11 +62,11 @@ class Group:
 class GroupWords:
     """Reads the vectors twice: `count` all of them, `choose`, then `measure` all of them, then `result`.
 
-    A word's rank in group g is p log(p / q), with p its mean probability in g and q that in the rest. It is the part of
-    the word in the divergence of the group's words from those of the rest, and what c-TF-IDF (Grootendorst 2022) is for
-    counted words: a word that is frequent everywhere has p = q and gains nothing, one that is next to never said has p
-    near 0. Only words are named whose mean z is higher in the group, by an interval that does not reach 0: Welch's, at
-    95% for all words and groups together, so that rows picked at random have no words of their own.
+    A word's rank in group g is p log(p / q), with p its mean probability in g and q that in the rest. It is the part
+    of the word in the divergence of the group's words from those of the rest, and the counterpart of c-TF-IDF
+    (Grootendorst 2022) for counted words: a word that is frequent everywhere has p = q and gains nothing, a very rare
+    one has p near 0. A word is named only if its mean z is higher in the group, by an interval that does not reach 0:
+    Welch's, at 95% for all words and groups together, so that rows picked at random have no words of their own.
     """
 
     checkpoint: Checkpoint
@@ -83,7 +83,7 @@ class GroupWords:
         self._gram: Floats = np.zeros((d, d))
 
     def count(self, vectors: Floats, labels: list[Any]) -> None:
-        """First reading: vectors (n, d), finite, and the label of each; rows whose label is None are left out."""
+        """Count finite vectors (n, d) and the label of each in the first pass; rows labelled None are left out."""
         rows, groups = self._indexed(labels)
         u = np.asarray(vectors, np.float32)[rows]
         if not len(u):
@@ -98,13 +98,13 @@ class GroupWords:
         self._gram += u.T.astype(np.float64) @ u
 
     def choose(self) -> None:
-        """Between the readings: the words of each group that may be named.
+        """Choose the words of each group that may be named, between the passes.
 
         Raises:
             InputError: there are not two groups.
         """
         if len(self.labels) < 2:
-            raise InputError(f"{len(self.labels)} group: words part one from others", "group by another column")
+            raise InputError(f"{len(self.labels)} group; at least two are needed", "group by another column")
         n, total = self._n[:, None], self._n.sum()
         self._means = self._sums / n
         p = self._said / n
@@ -127,7 +127,7 @@ class GroupWords:
         self._seen = 0
 
     def measure(self, vectors: Floats, labels: list[Any], describe: Callable[[int], Any] = int) -> None:
-        """Second reading, of the same rows; `describe` is asked for what to keep of a central one, by its place."""
+        """Measure the same rows in the second pass; `describe` returns the description of a central row."""
         rows, groups = self._indexed(labels)
         u = np.asarray(vectors, np.float32)[rows]
         if not len(u):
@@ -149,12 +149,12 @@ class GroupWords:
         self._seen += len(u)
 
     def result(self) -> list[Group]:
-        """The groups, the largest first."""
+        """Return the groups, the largest first."""
         n, total = self._n[:, None], self._n.sum()
         sums, squares = self._z
         rest_n = total - n
         mean, rest_mean = sums / n, (sums.sum(axis=0) - sums) / rest_n
-        # Of single rows; one row has no variance, and is named no words.
+        # The variance of single rows; a group of one row has none, and gets no words.
         variance = (squares - n * mean**2) / np.maximum(n - 1, 1)
         rest_variance = (squares.sum(axis=0) - squares - rest_n * rest_mean**2) / np.maximum(rest_n - 1, 1)
         difference = np.take_along_axis(mean - rest_mean, self._places, axis=1)
@@ -170,7 +170,7 @@ class GroupWords:
             for i in np.argsort(-self._ranks[g], kind="stable"):
                 if np.isfinite(self._ranks[g, i]) and self._n[g] >= FEWEST and difference[g, i] > half[g, i]:
                     words.append(self._word(g, i, difference[g, i], half[g, i]))
-            central = [what for *_, what in sorted(self._central[g], key=lambda one: one[:2], reverse=True)]
+            central = [row for *_, row in sorted(self._central[g], key=lambda one: one[:2], reverse=True)]
             x, y = positions[g]
             groups.append(Group(self.labels[g], int(self._n[g]), words[: self.topn], central, (float(x), float(y))))
         return groups
@@ -184,14 +184,14 @@ class GroupWords:
         return GroupWord(word, vocabulary.surface(word), gain, float(difference), low, high, *shares)
 
     def _positions(self) -> Floats:
-        """(G, 2) the means of the groups in the plane of the two largest principal components of all rows."""
+        """Return the means of the groups in the plane of the two largest principal components of all rows, (G, 2)."""
         total = self._n.sum()
         mean = self._sums.sum(axis=0) / total
         _, directions = np.linalg.eigh(self._gram / total - np.outer(mean, mean))
         return np.asarray((self._means - mean) @ directions[:, :-3:-1])
 
     def _indexed(self, labels: list[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Places of the rows that have a label, and the numbers of their groups."""
+        """Return the places of the rows that have a label, and the numbers of their groups."""
         rows = np.array([i for i, label in enumerate(labels) if label is not None], np.int64)
         for i in rows:
             if labels[i] not in self._index:
@@ -202,7 +202,7 @@ class GroupWords:
         return rows, np.array([self._index[labels[i]] for i in rows], np.int64)
 
     def _probabilities(self, u: Floats) -> Floats:
-        """(n, |V|) of all words; of a multinomial model those of one word, which add up to 1."""
+        """Return the probabilities of all words, (n, |V|); for a multinomial model they add up to 1."""
         z = self.checkpoint.model.scores(u)
         if self.checkpoint.calibrated:
             return sigmoid(z)
@@ -211,7 +211,7 @@ class GroupWords:
 
 
 def _runs(groups: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """An order in which rows of a group follow each other, where each group starts in it, and which groups they are."""
+    """Return an order that keeps each group's rows together, the start of each group in it, and the groups."""
     order = np.argsort(groups, kind="stable")
     present, starts = np.unique(groups[order], return_index=True)
     return order, starts, present

@@ -1,4 +1,4 @@
-"""How sure a difference of means is, where thousands of words are looked at and the largest are shown."""
+"""Compute intervals of differences of means, for thousands of words of which the largest are shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating[Any]]
 
 CONFIDENCE = 0.95
-_FEWEST = 3.0  # degrees of freedom: with fewer nothing is said
+_FEWEST = 3.0  # degrees of freedom: with fewer, no word is certain
 
 
 def critical(comparisons: int, freedom: Floats) -> Floats:
@@ -23,7 +23,7 @@ def critical(comparisons: int, freedom: Floats) -> Floats:
     degrees of freedom.
 
     Args:
-        comparisons: m, how many intervals there are.
+        comparisons: m, the number of intervals.
         freedom: degrees of freedom, any shape.
     """
     from scipy.special import stdtrit
@@ -33,11 +33,11 @@ def critical(comparisons: int, freedom: Floats) -> Floats:
 
 
 def welch(variance: Floats, n: Floats | int, other_variance: Floats, other_n: Floats | int) -> tuple[Floats, Floats]:
-    """Standard error of a difference of two means whose variances differ, and its degrees of freedom (Welch 1947).
+    """Return the standard error of a difference of means of unequal variances, and its degrees of freedom (Welch 1947).
 
     Args:
         variance, other_variance: of single rows, unbiased.
-        n, other_n: how many rows, 2 at least.
+        n, other_n: numbers of rows, 2 at least.
     """
     a, b = variance / n, other_variance / other_n
     squares = a**2 / (np.asarray(n) - 1) + b**2 / (np.asarray(other_n) - 1)

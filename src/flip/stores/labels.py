@@ -1,4 +1,4 @@
-"""The groups of the rows of a store, by a column or by clustering, and their labels as tables."""
+"""Group the rows of a store, by a column or by clustering, and write their labels as tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from flip.stores.reader import StoreReader
 
 Label: TypeAlias = str | int | float | bool | None
-# From a part and which of its rows can be explained to the label of each row; None if it has none.
+# Maps a part, and which of its rows can be explained, to the label of each row; None if it has none.
 Labelling: TypeAlias = "Callable[[Part, NDArray[np.bool_]], list[Label]]"
 Progress: TypeAlias = Callable[[int, int | None], None]
 
@@ -80,7 +80,7 @@ def group_words(
         labelling: see above.
         column: the one that it reads, if any.
         topn: words of a group at most.
-        on_rows: called with the name of a pass for what is called with the rows done and their number.
+        on_rows: called with the name of a pass; returns a callback for the rows done and their number.
     """
     words = GroupWords(reader.checkpoint, topn)
     read = [column] if column is not None else []
@@ -111,7 +111,7 @@ def axes_of(reader: StoreReader) -> tuple[str, ...]:
 def write_labels(
     path: Path, reader: StoreReader, groups: Sequence[Group], places: Mapping[Label, tuple[float, float]]
 ) -> None:
-    """Write x, y and text of each group, as the label layer of an atlas takes them.
+    """Write x, y and text of each group, as label layers of atlases need them.
 
     x and y are the means of the store's projection, or else the group's mean in its two principal components.
     """

@@ -1,4 +1,4 @@
-"""A store read for a model: its vectors part by part, and counts of the rows that have no words."""
+"""Read a store for a model: its vectors part by part, and counts of the rows that have no words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flip.inputs.stores.store import Part, Store
     from flip.model.checkpoint import Checkpoint
 
-ROWS = 512  # scored at a time: with a large vocabulary their scores are what takes the memory
+ROWS = 512  # scored at a time: with a large vocabulary their scores take most of the memory
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Counts:
 class StoreReader:
     """A store and the model that reads it.
 
-    vouched: whether something tells that the vectors are of the model's encoder, so that probabilities hold.
+    vouched: whether the vectors are known to be from the model's encoder, so that probabilities hold.
     """
 
     store: Store
@@ -61,14 +61,14 @@ class StoreReader:
 
     @property
     def has_probabilities(self) -> bool:
-        """Whether a probability of a word in a row means something."""
+        """Return whether the probability of a word in a row is meaningful."""
         return self.vouched and self.checkpoint.calibrated
 
     def parts(self, columns: Sequence[str] | None, *, again: bool = False) -> Iterator[tuple[Part, NDArray[np.bool_]]]:
         """Read the store; yield its parts, and which of their rows can be explained.
 
         Args:
-            columns: those that `Part.table` has; None is all.
+            columns: the columns of `Part.table`; None is all.
             again: a further pass, whose rows are not counted.
         """
         counts = Counts() if again else self.counts
@@ -76,7 +76,7 @@ class StoreReader:
             yield part, counts.usable(part, self.checkpoint)
 
     def known_columns(self) -> list[str]:
-        """Return the columns that name a row: its id and its text, as far as there are such."""
+        """Return the columns that name a row: its id and its text, if they exist."""
         chosen = self.store.chosen
         return [name for name in (chosen.ids, chosen.texts) if name is not None]
 

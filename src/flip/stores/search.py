@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What is looked for: a word of the vocabulary, or a phrase that stands for all of its words.  words: indices."""
+    """A search term: a word of the vocabulary, or a phrase that stands for all of its words.  words: indices."""
 
     text: str
     words: tuple[int, ...]
 
 
 def terms_of(listed: str, checkpoint: Checkpoint) -> list[Term]:
-    """The terms of a list that commas separate.
+    """Return the terms of a list that commas separate.
 
     Raises:
         UsageError: there is none.
@@ -52,26 +52,26 @@ def terms_of(listed: str, checkpoint: Checkpoint) -> list[Term]:
                 near = difflib.get_close_matches(word, vocabulary.words, n=3)
                 raise InputError(
                     f"{word!r} is not among the {len(vocabulary)} words of {checkpoint.name or 'the model'}",
-                    f"near are: {', '.join(near)}" if near else "it can only look for words that it knows",
+                    f"similar: {', '.join(near)}" if near else "only words of its vocabulary can be searched",
                 )
         found.append(Term(term, tuple(vocabulary.index[word] for word in words)))
     if not found:
-        raise UsageError("no word to look for", 'flip store search STORE "train, delay"')
+        raise UsageError("no word to search", 'flip store search STORE "train, delay"')
     return found
 
 
 def require_probabilities(checkpoint: Checkpoint) -> None:
-    """Raises an InputError where the scores of a model are not those of independent words."""
+    """Raise an InputError if the scores of a model do not belong to independent words."""
     if not checkpoint.calibrated:
         raise InputError(
-            f"{checkpoint.name or 'the model'} is multinomial, and has no probability of a word in a row",
+            f"{checkpoint.name or 'the model'} is multinomial, so it has no probability of a word in a row",
             "train with --objective bernoulli",
         )
 
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """A row. row: from 0.  probability: of all, or any, of the terms.  terms: of each.  kept: what was told of it."""
+    """A row. row: from 0.  probability: of all, or any, of the terms.  terms: of each.  kept: the result of `keep`."""
 
     row: int
     probability: float
@@ -94,12 +94,12 @@ class Search:
     _best: list[tuple[float, SearchHit]] = field(default_factory=list)
 
     def add(self, vectors: Floats, first: int, keep: Callable[[int], Any], usable: NDArray[np.bool_]) -> None:
-        """Looks at vectors (n, d), of which `usable` (n,) are finite; `keep` is asked of those that are among the best.
+        """Add vectors (n, d), of which `usable` (n,) are finite; `keep` is called for those that are among the best.
 
         Args:
             vectors, usable: the rows.
             first: number of the first of them.
-            keep: from a row's place to what `SearchHit.kept` is to be.
+            keep: returns `SearchHit.kept` for a row's place.
         """
         rows = np.flatnonzero(usable)
         if not len(rows):
@@ -115,7 +115,7 @@ class Search:
         self._best = sorted([*self._best, *fresh], key=lambda one: (-one[0], one[1].row))[: self.most]
 
     def log_odds(self, vectors: Floats) -> Floats:
-        """(n, terms) log-odds of each term, for finite vectors (n, d)."""
+        """Return the log-odds of each term, (n, terms), for finite vectors (n, d)."""
         model, h = self.checkpoint.model, self.checkpoint.model.project(vectors)
         by_term = []
         for term in self.terms:
@@ -124,7 +124,7 @@ class Search:
         return np.stack(by_term, axis=1)
 
     def result(self) -> list[SearchHit]:
-        """The best rows, the most probable first."""
+        """Return the best rows, the most probable first."""
         return [found for _, found in self._best]
 
     @staticmethod
@@ -133,7 +133,7 @@ class Search:
 
 
 def _odds_of_all(z: Floats) -> Floats:
-    """(n,) log-odds of the product of sigmoid(z), z (n, k): log p - log(1 - p), without 1 - p where that is 0."""
+    """Return the log-odds of the product of sigmoid(z), (n,) for z (n, k), without 1 - p, which may round to 0."""
     log_p = -np.logaddexp(0, -z).sum(axis=1)
     return np.asarray(log_p - np.log(-np.expm1(np.minimum(log_p, -1e-300))))
 
@@ -165,7 +165,7 @@ def search(
 
 
 def write_hits(path: Path, reader: StoreReader, hits: Sequence[SearchHit]) -> None:
-    """Write the rows that were found with all their columns, and their probability if it means something.
+    """Write the rows that were found with all their columns, and their probability if it is meaningful.
 
     Raises:
         InputError: the store has such a column already.

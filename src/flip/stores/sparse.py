@@ -1,4 +1,4 @@
-"""Sparse vectors of words, one for each row of a store, as learned-sparse retrieval has them."""
+"""Make sparse vectors of words, one for each row of a store, as in learned-sparse retrieval."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating[Any]]
 
 
-SPARSE_WORDS = 64  # of a row: more add little to the retrieval that examples/retrieval measures
+SPARSE_WORDS = 64  # a row: more add little to the retrieval that examples/retrieval measures
 
 
 @dataclass
 class SparseWords:
-    """Sparse vectors of words, as learned-sparse retrieval has them: for each row, indices of words and their weights.
+    """Makes sparse vectors of words, as in learned-sparse retrieval: for each row, indices of words and their weights.
 
     The weight of a word is log(p / q), with p its probability in the row and q that at the mean of the training's
-    vectors (or by the bias alone, where that mean is not stored); the 64 largest positive ones are kept, and function
-    words never. The dot product of two such vectors ranks rows for a query that is embedded and made sparse the same
-    way; examples/retrieval has how well.
+    vectors (or by the bias alone, if that mean is not stored). The 64 largest positive ones are kept, without function
+    words. The dot product of two such vectors ranks rows for a query that is embedded and made sparse the same way;
+    examples/retrieval measures how well.
     """
 
     checkpoint: Checkpoint
@@ -47,7 +47,7 @@ class SparseWords:
         self._log_base = _log_sigmoid(base)
 
     def of(self, vectors: Floats) -> tuple[NDArray[np.int64], Floats]:
-        """Indices and weights, both (n, most), the heaviest first, of finite vectors (n, d); a weight of 0 is none."""
+        """Return indices and weights of finite vectors (n, d), both (n, most), the heaviest first; 0 means no word."""
         weights = _log_sigmoid(self.checkpoint.model.scores(vectors)) - self._log_base
         weights[:, self.checkpoint.function_words] = -BEHIND_ALL
         best = top_k(weights, self.most)
@@ -61,8 +61,8 @@ def _log_sigmoid(z: Floats) -> NDArray[np.float32]:
 def write_sparse(reader: StoreReader, path: Path, on_rows: Callable[[int, int | None], None]) -> None:
     """Write the id, or the number, of every row and its words as indices and weights.
 
-    A row without a vector has nulls. The words themselves stand in the schema's metadata, and in JSON lines, which have
-    no metadata, in each row.
+    A row without a vector has nulls. The words themselves are in the schema's metadata; in JSON lines, which have no
+    metadata, they are in each row.
 
     Args:
         reader: the store and its model.

@@ -1,4 +1,4 @@
-"""The words of every row of a store, as columns beside its own."""
+"""Add the words of every row of a store as columns."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ WORDS, PROBABILITIES, SCORES = "words", "word_probabilities", "word_scores"
 class WordColumns:
     """Adds the words of each row to a store.
 
-    words: a list of words, best first; null where there is no vector, or one with NaN.  word_probabilities: of each,
-    with `probabilities` and a Bernoulli model; else word_scores.  topn, bias_weight and min_probability are those of
+    words: a list of words, best first; null for a row without a vector, or with NaN.  word_probabilities: of each, with
+    `probabilities` and a Bernoulli model; else word_scores.  topn, bias_weight and min_probability are those of
     `top_keywords`.
     """
 
@@ -39,7 +39,7 @@ class WordColumns:
         return PROBABILITIES if self.probabilities and self.checkpoint.calibrated else SCORES
 
     def schema(self, store: Store) -> Any:
-        """Of the store with the columns added.
+        """Return the schema of the store with the columns added.
 
         Raises:
             InputError: it has such a column already.

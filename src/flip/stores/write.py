@@ -1,4 +1,4 @@
-"""Rows of a store written: Parquet, Arrow or JSON lines, by the ending of the name; whole or not at all."""
+"""Write rows of a store: Parquet, Arrow or JSON lines, by the ending of the name; whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ ENDINGS = (".parquet", ".arrow", ".feather", ".jsonl")
 
 
 def require_writable(path: Path) -> None:
-    """Raises a UsageError where the ending names no format that is written."""
+    """Raise a UsageError if the ending does not name a format that is written."""
     if path.suffix.lower() not in ENDINGS:
-        raise UsageError(f"{path}: what format is that?", f"one of {', '.join(ENDINGS)}")
+        raise UsageError(f"{path}: unknown format", f"end the name with one of {', '.join(ENDINGS)}")
 
 
 @contextmanager
 def writing(path: Path, schema: Any) -> Iterator[Any]:
-    """Yields what writes `pyarrow.RecordBatch`es of a schema; the file is there when the block has ended well.
+    """Yield a writer of `pyarrow.RecordBatch`es of a schema; the file exists once the block has ended well.
 
-    Types are kept, but in JSON lines, where bytes are base64, and dates are text.
+    Types are kept, except in JSON lines, where bytes are base64, and dates are text.
     """
     require_writable(path)
     pa = arrow()
@@ -37,7 +37,7 @@ def writing(path: Path, schema: Any) -> Iterator[Any]:
         if ending == ".parquet":
             import pyarrow.parquet as pq
 
-            # Of vectors, dictionaries and zstd save little and take long.
+            # For vectors, dictionaries and zstd save little and take long.
             plain = [field.name for field in schema if not can_be_vectors(field.type)]
             with pq.ParquetWriter(temporary, schema, use_dictionary=plain or False, compression="snappy") as writer:
                 groups = _Grouped(writer, schema)
@@ -90,7 +90,7 @@ class _Lines:
 
 
 def _is_plain(column: Any) -> bool:
-    """Whether a column is vectors of one length without nulls, which need not become Python's numbers."""
+    """Return whether a column is vectors of one length without nulls, which can stay numpy numbers."""
     return bool(arrow().types.is_fixed_size_list(column.type)) and can_be_vectors(column.type) and not column.null_count
 
 

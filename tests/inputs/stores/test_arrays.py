@@ -1,4 +1,4 @@
-"""Archives of numpy: sizes are those of the file before anything is allocated, and what is damaged is an error."""
+"""Archives of numpy: sizes come from the file before anything is allocated, and damage is an error."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def archive(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEF
     return path
 
 
-def test_members_are_found_by_the_name_that_they_have(tmp_path: Path) -> None:
+def test_members_are_found_by_their_own_names(tmp_path: Path) -> None:
     texts = np.array(TEXTS)
     archive(tmp_path / "a.npz", {"embedding": member(U), "text.npy": member(texts), "none": member(np.array([""] * N))})
     with open_store(tmp_path / "a.npz") as store:
@@ -89,7 +89,7 @@ def test_a_damaged_header_is_an_error(text: str, message: str, tmp_path: Path) -
 @pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
 def test_compressions_that_numpy_does_not_write_are_refused(method: int, tmp_path: Path) -> None:
     archive(tmp_path / "a.npz", {"embedding.npy": member(U)}, method)
-    with pytest.raises(InputError, match="compressed as numpy does not"), open_store(tmp_path / "a.npz"):
+    with pytest.raises(InputError, match="a compression that numpy does not use"), open_store(tmp_path / "a.npz"):
         pass
 
 

@@ -1,4 +1,4 @@
-"""Files and streams of Arrow: what a small one unpacks to is bounded, and types that few know are written out."""
+"""Files and streams of Arrow: the unpacked size is bounded, and types that few programs know are written out."""
 
 from __future__ import annotations
 

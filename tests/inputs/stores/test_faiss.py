@@ -1,4 +1,4 @@
-"""Flat indexes are read from their bytes; what is cut, damaged or another index is an error."""
+"""Flat indexes are read from their bytes; a cut, damaged or other index is an error."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_an_index_that_is_cut_anywhere_is_an_error(mapped: bool, tmp_path: Path)
 
 @pytest.mark.parametrize("rows", [-1, 2**62, 2**63 - 1, N - 1, N + 1])
 @pytest.mark.parametrize("length", [None, 0, 2**62])
-def test_sizes_that_are_not_those_of_the_file_are_errors(rows: int, length: int | None, tmp_path: Path) -> None:
+def test_sizes_that_differ_from_the_file_are_errors(rows: int, length: int | None, tmp_path: Path) -> None:
     faiss.write_index(index(), str(tmp_path / "a.faiss"))
     content = bytearray((tmp_path / "a.faiss").read_bytes())
     content[8:16] = struct.pack("<q", rows)

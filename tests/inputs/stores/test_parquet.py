@@ -1,4 +1,4 @@
-"""Parquet: what a small file unpacks to is bounded, and what Python has no value for is named or kept."""
+"""Parquet: the unpacked size is bounded, and values that Python cannot hold are named or kept."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def texts_of(store: Store, column: str = "text") -> list[object]:
     ],
     ids=["after 9999", "date after 9999", "unknown zone"],
 )
-def test_what_python_cannot_hold_is_kept_or_named(column: pa.Array, said: str, tmp_path: Path) -> None:
+def test_values_that_python_cannot_hold_are_kept_or_named(column: pa.Array, said: str, tmp_path: Path) -> None:
     pq.write_table(with_column("at", column), tmp_path / "a.parquet")
     with open_store(tmp_path / "a.parquet") as store:
         with writing(tmp_path / "b.parquet", store.schema) as writer:

@@ -48,7 +48,7 @@ def names(folder: Path) -> list[str]:
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """Nobody may write in a folder, or to its files: not even root, who is somebody else for a while."""
+    """Forbid writing in a folder and to its files, even to root, who is another user meanwhile."""
     for one in (folder, *folder.iterdir()):
         one.chmod(0o555)
     root = os.geteuid() == 0
@@ -76,7 +76,7 @@ def read_only(folder: Path) -> Iterator[None]:
     ],
     ids=["endless", "broken", "of the table", "another module"],
 )
-def test_what_is_not_a_table_is_left_alone(view: str, path: Path) -> None:
+def test_views_and_triggers_are_left_alone(view: str, path: Path) -> None:
     run(path, view)
     with open_store(path) as store:
         np.testing.assert_array_equal(whole(store)[0], U[:ROWS])

@@ -239,7 +239,7 @@ def test_floats_of_any_width(kind: Any, tmp_path: Path) -> None:
         np.testing.assert_allclose(whole(store)[0], U, rtol=1e-3, atol=1e-3)
 
 
-def test_int8_takes_its_scale_from_where_it_is(tmp_path: Path) -> None:
+def test_the_scale_of_int8_is_found_or_given(tmp_path: Path) -> None:
     by_row = np.abs(U).max(axis=1, keepdims=True) / 127
     q = np.round(U / by_row).astype(np.int8)
     path = tmp_path / "a.parquet"
@@ -256,7 +256,7 @@ def test_int8_takes_its_scale_from_where_it_is(tmp_path: Path) -> None:
     pq.write_table(pa.table({"v": vectors(q)}), path)
     with open_store(path, ColumnChoice(scale=0.5)) as store:
         np.testing.assert_allclose(whole(store)[0], q * 0.5)
-    with pytest.raises(InputError, match="integers and nothing says their scale") as caught, open_store(path):
+    with pytest.raises(InputError, match="integers without a scale") as caught, open_store(path):
         pass
     assert "--scale" in str(caught.value.hint)
 
@@ -293,7 +293,7 @@ def test_a_vector_of_another_length_is_named_by_its_row(tmp_path: Path) -> None:
         whole(store)
 
 
-def test_what_is_not_clear_is_asked_for(tmp_path: Path) -> None:
+def test_an_unclear_choice_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"a": vectors(), "b": vectors(U[:, :8].copy()), "name": TEXTS}), path)
     with pytest.raises(UsageError, match="2 columns can be the vectors: a, b"), open_store(path):
@@ -305,11 +305,11 @@ def test_what_is_not_clear_is_asked_for(tmp_path: Path) -> None:
         pass
     assert "it has: a, b, name" in str(caught.value.hint)
     with (
-        pytest.raises(InputError, match="column 'name' is string, no vectors"),
+        pytest.raises(InputError, match="column 'name' is string, not vectors"),
         open_store(path, ColumnChoice(vectors="name")),
     ):
         pass
-    with pytest.raises(InputError, match="no text"), open_store(path, ColumnChoice(vectors="a", texts="b")):
+    with pytest.raises(InputError, match="not text"), open_store(path, ColumnChoice(vectors="a", texts="b")):
         pass
 
 
@@ -323,13 +323,13 @@ def test_tables_that_can_be_meant_are_listed(tmp_path: Path) -> None:
         assert store.rows == 1
 
 
-def test_lines_beside_must_be_as_many(tmp_path: Path) -> None:
+def test_lines_beside_must_be_as_many_as_the_rows(tmp_path: Path) -> None:
     np.save(tmp_path / "u.npy", U)
     (tmp_path / "u.jsonl").write_text('{"id": 1}\n')
     with pytest.raises(InputError, match="fewer sentences than the 300 rows"), open_store(tmp_path / "u.npy"):
         pass
     (tmp_path / "u.sentences.txt").write_text("\n".join(TEXTS) + "\n")
-    with open_store(tmp_path / "u.npy") as store:  # a line of the input was blank, and is no row
+    with open_store(tmp_path / "u.npy") as store:  # a line of the input was blank, and is not a row
         assert [text for part in store.parts(["text"]) for text in part.column("text")] == TEXTS
         assert store.note and "u.sentences.txt" in store.note
 
@@ -345,9 +345,9 @@ def test_a_file_that_is_cut_short_is_an_error(name: str, kept: float, tmp_path: 
         open_store(tmp_path / name, ColumnChoice(dimension=D)) as store,
     ):
         u, _ = whole(store)
-        assert len(u) == N, "rows are gone, and nothing says so"
+        assert len(u) == N, "rows are lost without an error"
         np.testing.assert_array_equal(u, U)
-        raise InputError(f"{name}: what was cut off was not needed")
+        raise InputError(f"{name}: the missing part was not needed")
     assert "\n" not in caught.value.message
 
 
@@ -382,9 +382,9 @@ def test_an_archive_that_is_damaged_inside_is_an_error(tmp_path: Path) -> None:
         whole(store)
 
 
-def test_text_is_no_store(tmp_path: Path) -> None:
+def test_text_is_not_a_store(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Hello there.\n")
-    with pytest.raises(InputError, match="text, no store of vectors"), open_store(tmp_path / "a.txt"):
+    with pytest.raises(InputError, match="text, not a store of vectors"), open_store(tmp_path / "a.txt"):
         pass
 
 
@@ -408,13 +408,13 @@ def test_vectors_as_bytes_and_as_text_are_known_by_their_content(form: Any, tmp_
             np.testing.assert_allclose(u[1:], U[1:], atol=1e-7)
 
 
-def test_a_text_that_is_no_vector_is_named_by_its_row(tmp_path: Path) -> None:
+def test_a_text_that_is_not_a_vector_is_named_by_its_row(tmp_path: Path) -> None:
     rows = [text_of(row) for row in U]
     for row, bad, message in (
-        (83, "[0.1, ... 0.2]", "row 83: no list of"),
+        (83, "[0.1, ... 0.2]", "row 83: not a list of"),
         (83, "[1, 2]", "row 83: a vector of 2 dim"),
-        (3, "", "row 3: no list of"),
-        (2, "failed", "row 2: no list of"),
+        (3, "", "row 3: not a list of"),
+        (2, "failed", "row 2: not a list of"),
     ):
         rows[row] = bad
         pq.write_table(pa.table({"emb": rows}), tmp_path / "a.parquet")
@@ -431,13 +431,13 @@ def test_bytes_of_another_type_are_named(kind: str, tmp_path: Path) -> None:
     assert str(caught.value.hint).startswith(f"{kind}? keep them as float32")
 
 
-def test_a_column_whose_name_promises_vectors_and_has_none_is_said(tmp_path: Path) -> None:
+def test_a_column_named_like_vectors_but_without_any_is_noted(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": TEXTS, "Embedding": ["AACAPw=="] * N}), tmp_path / "a.parquet")
     with open_store(tmp_path / "a.parquet") as store:
         assert store.note and "'Embedding' (string) is not read" in store.note
 
 
-def test_what_looks_like_vectors_of_another_width_leaves_the_texts_alone(tmp_path: Path) -> None:
+def test_values_like_vectors_of_another_width_leave_the_texts_alone(tmp_path: Path) -> None:
     ids = [str(list(range(20)))] * N
     sound = [np.linspace(-1, 1, 400, dtype=np.float32).tobytes()] * N
     pq.write_table(pa.table({"text": TEXTS, "tokens": ids, "audio": sound}), tmp_path / "a.parquet")

@@ -1,4 +1,4 @@
-"""SONAR (Duquenne et al. 2023): 202 languages of text and 57 of speech in one space of 1024 dimensions."""
+"""Run SONAR (Duquenne et al. 2023): 202 languages of text and 57 of speech in one space of 1024 dimensions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _POSITIONS = 514
 
 
 class Backend(Protocol):
-    """What runs the encoders: each part, `text` or `speech eng`, is loaded at its first use.
+    """The code that runs the encoders: each part, `text` or `speech eng`, is loaded at its first use.
 
     weights: hash or name of the weights of each part that was found so far.
     """
@@ -32,24 +32,24 @@ class Backend(Protocol):
     weights: dict[str, str]
 
     def find(self, part: str) -> None:
-        """Finds the weights of a part, and puts them into `weights`; loads nothing."""
+        """Find the weights of a part, and put them into `weights`; load nothing."""
         ...
 
     def text(self, sentences: Sequence[str], language: str) -> NDArray[np.float32]:
-        """(n, 1024) of n sentences."""
+        """Return the embeddings of n sentences: (n, 1024)."""
         ...
 
     def tokens(self, sentences: Sequence[str], language: str) -> list[int]:
-        """How many tokens each sentence has."""
+        """Return the number of tokens of each sentence."""
         ...
 
     def speech(self, waves: Sequence[NDArray[np.float32]], language: str) -> NDArray[np.float32]:
-        """(n, 1024) of n recordings at 16 kHz, of 25 ms to 80 s."""
+        """Return the embeddings of n recordings at 16 kHz, of 25 ms to 80 s: (n, 1024)."""
         ...
 
 
 def missing(model: str) -> str | None:
-    """None where it would run now, else what to install or get."""
+    """Return the packages or weights to get, or None if it can run now."""
     from flip.encoders.sonar import port
     from flip.hub.weights import is_local
 
@@ -60,7 +60,7 @@ def missing(model: str) -> str | None:
 
 
 def load(model: str, options: EncoderOptions, *, device: str, offline: bool) -> Sonar:
-    """SONAR on the backend that was asked for; see `EncoderOptions.sonar_backend`."""
+    """Return SONAR on the requested backend; see `EncoderOptions.sonar_backend`."""
     return Sonar(_backend(options, device, offline), options)
 
 
@@ -87,24 +87,24 @@ class Sonar(Encoder):
     """
 
     name: str = "sonar"
-    # Text and speech lie in one space; which files they come from is in `weights`.
+    # Text and speech share one space; `weights` tells the files they come from.
     revision = "basic"
     dimension = 1024
     modalities = frozenset({"text", "speech"})
 
     def __init__(self, backend: Backend, options: EncoderOptions) -> None:
-        """`options.language` is that of all inputs, English by default."""
+        """Take a backend; `options.language` applies to all inputs, English by default."""
         self.options = options
         self._backend = backend
         self.device = backend.device
 
     @property
     def weights(self) -> dict[str, str]:  # type: ignore[override]
-        """Hash or name of the weights of each part, `text` or `speech eng`, that was used so far."""
+        """Return the hash or name of the weights of each part, `text` or `speech eng`, that was used so far."""
         return self._backend.weights
 
     def weights_of(self, modalities: Collection[str]) -> dict[str, str]:
-        """Those of the parts that read inputs of these modalities, found without loading them.
+        """Return the weights of the parts that read inputs of these modalities, without loading them.
 
         Raises:
             UsageError: no encoder for the language.
@@ -118,7 +118,7 @@ class Sonar(Encoder):
         return {part: self.weights[part] for part in parts}
 
     def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
-        """Embeds n sentences and recordings: (n, 1024), not normalised.
+        """Return the embeddings of n sentences and recordings: (n, 1024), not normalised.
 
         Raises:
             UsageError: no encoder for the language.
@@ -135,7 +135,7 @@ class Sonar(Encoder):
         return np.stack([vectors[i] for i in range(len(batch))])
 
     def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
-        """Which sentences have more than 514 tokens, of which only the first 514 are read."""
+        """Return which sentences have more than 514 tokens; only the first 514 are read."""
         sentences = [item for item in batch if isinstance(item, str)]
         counts = iter(self._backend.tokens(sentences, self._text_language()) if sentences else [])
         return [isinstance(item, str) and next(counts) > _POSITIONS for item in batch]

@@ -1,4 +1,4 @@
-"""SONAR's weights from any of the files they are published as, with fairseq2's names. Never anything but tensors."""
+"""Read SONAR's weights from any of their published files, with fairseq2's names. Only tensors are loaded."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _LAYER = r"layers.\1."
-# Names in the ports on the hub (those of transformers' M2M100Encoder, alone or within a model that shares its embedding
-# with others), and in the first release's encoder of text.
+# Names in the ports on the hub (as in transformers' M2M100Encoder, alone or within a model that shares its embedding),
+# and in the first release's encoder of text.
 _WITHIN_A_MODEL = re.compile(r"^(model\.)?(encoder\.(?=embed_tokens\.|layers\.|layer_norm\.))?")
 _SHARED, _EMBED = "shared.weight", "embed_tokens.weight"
 _TRANSFORMERS = (
@@ -30,7 +30,7 @@ _BLOCK, _POOL = r"^encoder\.w2v_model\.encoder\.layers\.(\d+)\.", r"^decoder\.la
 _FAIRSEQ = (
     (r"^encoder\.w2v_model\.layer_norm\.", "encoder_frontend.post_extract_layer_norm."),
     (r"^encoder\.w2v_model\.post_extract_proj\.", "encoder_frontend.model_dim_proj."),
-    # After the conformer there is a norm that its pre-training left there.
+    # The norm after the conformer is left over from pre-training.
     (r"^encoder\.w2v_model\.encoder\.layer_norm\.", "layer_norm."),
     (_BLOCK + r"conv_module\.layer_norm\.", rf"encoder.{_LAYER}conv_layer_norm."),
     (_BLOCK + r"conv_module\.", rf"encoder.{_LAYER}conv."),
@@ -59,7 +59,7 @@ _HINT = "take sonar_text_encoder.pt, model.safetensors of the port on the hub, o
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """Reads a checkpoint with tensors by fairseq2's names.
+    """Read a checkpoint with tensors by fairseq2's names.
 
     Args:
         path: `.safetensors`, or `.pt` of the official release, new or old.
@@ -94,11 +94,11 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        # The first release's encoder of text holds its embedding as a module, which is nothing but its tensor.
+        # The first release's encoder of text holds its embedding as a module, which has only its tensor.
         with torch.serialization.safe_globals([torch.nn.Embedding]):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
-        raise InputError(f"{path}: holds more than tensors, which is not loaded", _HINT) from error
+        raise InputError(f"{path}: holds more than tensors, so it is not loaded", _HINT) from error
     except (SafetensorError, RuntimeError, EOFError, OSError) as error:
         raise InputError(f"{path}: not a readable checkpoint: {error}", "download it again") from error
     tensors: dict[str, Any] = {}
@@ -112,7 +112,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _encoder_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The encoder of a model that has, or may have, more, by its own names."""
+    """Return the encoder of a model that has, or may have, more parts, by its own names."""
     own = {_WITHIN_A_MODEL.sub("", key): value for key, value in tensors.items() if not _OTHERS.match(key)}
     if (shared := own.pop(_SHARED, None)) is not None:
         own.setdefault(_EMBED, shared)

@@ -1,4 +1,4 @@
-"""Log mel filter banks as Kaldi computes them, standardised over time: the input of SONAR's speech encoders."""
+"""Compute log mel filter banks as Kaldi does, standardised over time: the input of SONAR's speech encoders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SCALE = 2.0**15  # Kaldi's samples are 16-bit integers
 
 
 def fbank(wave: Tensor) -> Tensor:
-    """Filter banks of one recording.
+    """Return the filter banks of one recording.
 
     Args:
         wave: (samples,) float32 in [-1, 1] at 16 kHz, at least 400 of them.
@@ -40,7 +40,7 @@ def _povey_window() -> Tensor:
 
 @cache
 def _mel_filters() -> Tensor:
-    """(257, 80): triangles that are equally wide in mels, from 20 Hz to the Nyquist frequency."""
+    """Return triangles that are equally wide in mels, from 20 Hz to the Nyquist frequency: (257, 80)."""
 
     def mel(hertz: Tensor) -> Tensor:
         return 1127 * torch.log1p(hertz / 700)

@@ -1,4 +1,4 @@
-"""The languages of SONAR, by the codes that its vocabulary and its checkpoints use."""
+"""List the languages of SONAR, by the codes that its vocabulary and its checkpoints use."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ SPEECH = tuple(
     """.split()  # noqa: SIM905
 )
 
-# The first release of these encoders is the one that the official cards still name, and is under the MIT licence.
+# The official cards still name the first release of these encoders, which is under the MIT licence.
 _FIRST = frozenset(
     "arb cat cym dan deu est fin fra ind ita kor nld pes por ron spa swh tgl tur uzn".split()  # noqa: SIM905
 )
 
 
 def speech_files(language: str) -> list[str]:
-    """Where the weights of a language's encoder lie in `facebook/SONAR`, the best first.
+    """Return the files in `facebook/SONAR` with the weights of a language's encoder, the best first.
 
     The files that the official cards name lie at its root; the folder beside them has copies of some of these, and of
     some that newer ones have replaced.
@@ -54,5 +54,5 @@ def speech_files(language: str) -> list[str]:
 
 
 def speech_licence(language: str) -> str:
-    """That of the weights of a language's encoder."""
+    """Return the licence of the weights of a language's encoder."""
     return "MIT" if language in _FIRST else "CC-BY-NC-4.0"

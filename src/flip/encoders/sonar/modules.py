@@ -1,4 +1,4 @@
-"""SONAR's text and speech encoders in plain torch (Duquenne et al. 2023), for any torch on any platform.
+"""Define SONAR's text and speech encoders in plain torch (Duquenne et al. 2023), for any torch on any platform.
 
 Parameters are named as in fairseq2, so that the official checkpoints load directly. Sizes are read off the weights.
 """
@@ -34,10 +34,10 @@ class TextEncoder(nn.Module):
         _fill(self, weights)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """ids (n, s), lengths (n,) -> (n, d) float32; what lies beyond a sentence's length is not looked at."""
+        """Map ids (n, s) and lengths (n,) to (n, d) float32; tokens beyond a sentence's length are ignored."""
         d = self.layer_norm.normalized_shape[0]
         x = self.encoder_frontend.embed(ids)
-        # Positions are added in float32, whatever the precision of the weights.
+        # Positions are added in float32, for any precision of the weights.
         positions = sinusoids(ids.shape[1], d, first=_OFFSET).to(x.device)
         x = (x.float() * math.sqrt(d) + positions).to(x.dtype)
         inside = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
@@ -69,7 +69,7 @@ class SpeechEncoder(nn.Module):
         _fill(self, weights)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """features (n, frames, 80) with an even number of frames, lengths (n,) in frames -> (n, d) float32."""
+        """Map features (n, frames, 80), an even number of frames, and lengths (n,) in frames to (n, d) float32."""
         n, frames, bins = features.shape
         dtype = self.layer_norm.weight.dtype
         x = features.reshape(n, frames // 2, 2 * bins).to(dtype)
@@ -124,7 +124,7 @@ class Attention(nn.Module):
         self.output_proj = nn.Linear(d, d)
 
     def split(self, x: Tensor) -> Tensor:
-        """(n, s, d) -> (n, heads, s, d / heads)."""
+        """Reshape (n, s, d) to (n, heads, s, d / heads)."""
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
     def forward(self, x: Tensor, source: Tensor, mask: Tensor | None) -> Tensor:
@@ -220,7 +220,7 @@ class PoolerLayer(nn.Module):
 
 
 def sinusoids(n: int, d: int, first: int) -> Tensor:
-    """(n, d): fairseq's positions from `first` on, the sines of all frequencies, then the cosines."""
+    """Return fairseq's positions from `first` on, the sines of all frequencies, then the cosines: (n, d)."""
     half = d // 2
     frequencies = torch.exp(torch.arange(half) * (-math.log(10_000) / (half - 1)))
     angles = torch.outer(torch.arange(first, first + n, dtype=torch.float32), frequencies)
@@ -228,14 +228,14 @@ def sinusoids(n: int, d: int, first: int) -> Tensor:
 
 
 def relative_sinusoids(s: int, d: int) -> Tensor:
-    """(2 s - 1, d): Transformer-XL's positions for the distances s - 1 to 1 - s, sines and cosines alternating."""
+    """Return Transformer-XL's positions for distances s - 1 to 1 - s, sines and cosines alternating: (2 s - 1, d)."""
     frequencies = torch.exp(torch.arange(0, d, 2) * (-math.log(10_000) / d))
     angles = torch.outer(torch.arange(s - 1, -s, -1, dtype=torch.float32), frequencies)
     return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
 
 
 def count_layers(weights: Mapping[str, Tensor], prefix: str) -> int:
-    """How many layers there are under `prefix`."""
+    """Return the number of layers under `prefix`."""
     pattern = re.compile(re.escape(prefix) + r"\.layers\.(\d+)\.")
     return 1 + max(int(match[1]) for key in weights if (match := pattern.match(key)))
 

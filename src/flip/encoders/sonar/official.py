@@ -1,4 +1,4 @@
-"""SONAR through sonar-space's own pipelines, where they import."""
+"""Run SONAR through sonar-space's own pipelines, if they import."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SENTENCES, _RECORDINGS = 32, 4
 
 @cache
 def unavailable() -> str | None:
-    """Why sonar-space cannot be used, or None. That it is installed says little: another torch, and it fails."""
+    """Return why sonar-space cannot be used, or None. It may be installed and still fail with another torch."""
     if find_spec("sonar") is None or find_spec("fairseq2") is None:
         return "sonar-space or fairseq2 is not installed"
     _preload_libsndfile()
@@ -48,7 +48,7 @@ class Official:
         load_text: Callable[[], Any] | None = None,
         load_speech: Callable[[str], Any] | None = None,
     ) -> None:
-        """`load_text()` and `load_speech(language)` give pipelines, by default those of the published encoders."""
+        """Take functions that give the pipelines of text and of a language's speech, by default the published ones."""
         import torch
 
         self._device = torch_device(device)
@@ -60,24 +60,24 @@ class Official:
         self._load_text, self._load_speech = load_text or self._published_text, load_speech or self._published_speech
 
     def find(self, part: str) -> None:
-        """See `Backend.find`: sonar-space finds its weights itself, only their name is known."""
+        """Name the weights of a part; see `Backend.find`. sonar-space finds them itself, only their name is known."""
         modality, _, language = part.partition(" ")
         self.weights[part] = f"sonar-space {_TEXT if modality == 'text' else _SPEECH + language}"
 
     def text(self, sentences: Sequence[str], language: str) -> NDArray[np.float32]:
-        """See `Backend.text`."""
+        """Return embeddings; see `Backend.text`."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of truncated sentences, which we count
             vectors = self._text.predict(list(sentences), source_lang=language, batch_size=_SENTENCES)
         return np.asarray(vectors.float().cpu())
 
     def tokens(self, sentences: Sequence[str], language: str) -> list[int]:
-        """See `Backend.tokens`."""
+        """Return numbers of tokens; see `Backend.tokens`."""
         encode = self._text.tokenizer.create_encoder(lang=language)
         return [len(encode(sentence)) for sentence in sentences]
 
     def speech(self, waves: Sequence[NDArray[np.float32]], language: str) -> NDArray[np.float32]:
-        """See `Backend.speech`; recordings are sorted by length, so that little is padded."""
+        """Return embeddings; see `Backend.speech`. Recordings are sorted by length, so that little is padded."""
         import torch
 
         if language not in self._speech:
@@ -95,7 +95,7 @@ class Official:
 
     @made_again
     def _speech(self) -> dict[str, Any]:
-        """By language."""
+        """Return the pipelines by language."""
         return {}
 
     def _published_text(self) -> Any:
@@ -116,7 +116,7 @@ class Official:
 
 
 class _failures:
-    """Turns whatever fairseq2 raises while it loads weights into an UnavailableError."""
+    """Turns any error of fairseq2 while it loads weights into an UnavailableError."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -132,7 +132,7 @@ class _failures:
 
 
 def _preload_libsndfile() -> None:
-    """fairseq2 wants the system's libsndfile; the one inside the soundfile wheel serves as well."""
+    """Load libsndfile from the soundfile wheel, in case the system lacks the one that fairseq2 needs."""
     spec = find_spec("_soundfile_data")
     for folder in (spec.submodule_search_locations if spec else None) or ():
         for path in Path(folder).glob("libsndfile*.so"):

@@ -1,4 +1,4 @@
-"""SONAR on plain torch: weights from a folder, the cache or the hub, batches of similar length."""
+"""Run SONAR on plain torch: weights from a folder, the cache or the hub, batches of similar length."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ Module = TypeVar("Module", bound=torch.nn.Module)
 
 _BY_HAND = "it needs the network once (3 GB, {licence}); or name a folder that holds it: --weights FOLDER"
 _TEXT_LICENCE = "CC-BY-NC-4.0"
-# The first has a tokenizer, in both forms; the other one weights alone.
+# The first has weights and a tokenizer, in both forms; the second weights alone.
 _TEXT_REPOS = ("cointegrated/SONAR_200_text_encoder", "cointegrated/SONAR_200_text_encoder_hf")
 _SPEECH_REPO = "facebook/SONAR"
 _HEADS = 16
-# Units of work in a batch: tokens of text, and squared steps of speech, whose attention grows with the square.
+# Units of work in a batch: tokens of text; squared steps of speech, whose attention grows with the square.
 _TOKENS = {"cpu": 4_096, "cuda": 65_536, "mps": 16_384}
 _STEPS = {"cpu": 4e6, "cuda": 64e6, "mps": 16e6}
 
 
 def text_files() -> list[list[WeightFile]]:
-    """What the encoder of text needs: weights and a tokenizer, each from any of the places that have it."""
+    """Return the files that the encoder of text needs: weights and a tokenizer, each from several repositories."""
     weights = [(repo, "model.safetensors") for repo in _TEXT_REPOS] + [(_TEXT_REPOS[0], "pytorch_model.bin")]
     tokenizers = [
         (repo, name) for name in best_first("sentencepiece.bpe.model", "tokenizer.json") for repo in _TEXT_REPOS
@@ -58,14 +58,14 @@ class Port:
         languages: Sequence[str] = TEXT,
         heads: int = _HEADS,
     ) -> None:
-        """Loads nothing yet.
+        """Load nothing yet.
 
         Args:
             device: see `flip.device.torch_device`.
             precision: of weights and arithmetic; auto is bfloat16 on a GPU that has it, float32 elsewhere.
-            folder: where the weights are, instead of cache and hub.
+            folder: of the weights, instead of cache and hub.
             offline: never ask the hub.
-            languages, heads: of the text encoder, where it is not the published one.
+            languages, heads: of the text encoder, if it is not the published one.
         """
         self._device = torch_device(device)
         self.device = str(self._device)
@@ -77,11 +77,11 @@ class Port:
         self._tokenizer: Path | None = None  # found with the weights of the text encoder
 
     def find(self, part: str) -> None:
-        """See `Backend.find`."""
+        """Find the weights of a part; see `Backend.find`."""
         self._file(part)
 
     def text(self, sentences: Sequence[str], language: str) -> NDArray[np.float32]:
-        """See `Backend.text`; sentences are sorted by length, so that little is padded."""
+        """Return embeddings; see `Backend.text`. Sentences are sorted by length, so that little is padded."""
         tokenizer, encoder = self._text_encoder
         rows = [ids[: encoder.longest] for ids in tokenizer(sentences, language)]
         vectors: NDArray[np.float32] | None = None
@@ -99,12 +99,12 @@ class Port:
         return vectors
 
     def tokens(self, sentences: Sequence[str], language: str) -> list[int]:
-        """See `Backend.tokens`."""
+        """Return numbers of tokens; see `Backend.tokens`."""
         tokenizer, _ = self._text_encoder
         return [len(ids) for ids in tokenizer(sentences, language)]
 
     def speech(self, waves: Sequence[NDArray[np.float32]], language: str) -> NDArray[np.float32]:
-        """See `Backend.speech`."""
+        """Return embeddings; see `Backend.speech`."""
         encoder = self._speech_encoder(language)
         features = [fbank(torch.from_numpy(wave)) for wave in waves]
         vectors: NDArray[np.float32] | None = None
@@ -131,7 +131,7 @@ class Port:
 
     @made_again
     def _speech(self) -> dict[str, SpeechEncoder]:
-        """By language."""
+        """Return the encoders by language."""
         return {}
 
     def _speech_encoder(self, language: str) -> SpeechEncoder:
@@ -141,7 +141,7 @@ class Port:
         return self._speech[language]
 
     def _file(self, part: str) -> Resolved:
-        """The weights of a part, found and hashed once."""
+        """Return the weights of a part, found and hashed once."""
         if part not in self._files:
             modality, _, language = part.partition(" ")
             found = self._text_file() if modality == "text" else self._speech_file(language)
@@ -180,7 +180,7 @@ def _dtype(device: torch.device, precision: str) -> torch.dtype:
 
 
 def _groups(lengths: Sequence[int], budget: float, power: int) -> Iterator[list[int]]:
-    """Indices sorted by length, in groups whose padded size, n times the longest to `power`, is within the budget."""
+    """Yield indices sorted by length, in groups whose padded size, n times the longest to `power`, fits the budget."""
     group: list[int] = []
     for i in sorted(range(len(lengths)), key=lengths.__getitem__):
         if group and (len(group) + 1) * lengths[i] ** power > budget:
@@ -197,4 +197,4 @@ def _first(folder: Path, *patterns: str) -> Path:
     for pattern in patterns:
         for path in sorted(folder.rglob(pattern)):
             return path
-    raise UnavailableError(f"{folder}: no {' or '.join(patterns)}", "it is what --weights must hold")
+    raise UnavailableError(f"{folder}: no {' or '.join(patterns)}", "the folder of --weights must hold it")

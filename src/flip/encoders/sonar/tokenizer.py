@@ -1,4 +1,4 @@
-"""SONAR's tokens: a sentencepiece vocabulary shifted by one, with a token for each language behind it."""
+"""Tokenize for SONAR: a sentencepiece vocabulary shifted by one, with a token for each language behind it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _UNKNOWN_THERE = 3  # in tokenizer.json: BOS, PAD, EOS, UNK; all others have the
 
 
 def best_first(model: str, fast: str) -> tuple[str, str]:
-    """The names of a sentencepiece model and of a `tokenizer.json`: without sentencepiece the latter is better."""
+    """Return the names of a sentencepiece model and of a `tokenizer.json`, the latter first without sentencepiece."""
     return (model, fast) if find_spec("sentencepiece") else (fast, model)
 
 
 def load_tokenizer(path: Path, languages: Sequence[str] = TEXT) -> SonarTokenizer | FastTokenizer:
-    """Loads a sentencepiece model, or the `tokenizer.json` that was made of one.
+    """Load a sentencepiece model, or the `tokenizer.json` that was made from one.
 
     Raises:
         UnavailableError: a sentencepiece model, and sentencepiece is not installed.
@@ -30,10 +30,10 @@ def load_tokenizer(path: Path, languages: Sequence[str] = TEXT) -> SonarTokenize
 
 
 class SonarTokenizer:
-    """Sentences to ids: language, pieces, end."""
+    """Turns sentences into ids: language, pieces, end."""
 
     def __init__(self, path: Path, languages: Sequence[str] = TEXT) -> None:
-        """Loads a sentencepiece model; see `load_tokenizer`."""
+        """Load a sentencepiece model; see `load_tokenizer`."""
         try:
             import sentencepiece
         except ImportError as error:
@@ -46,7 +46,7 @@ class SonarTokenizer:
         self._languages = {language: first + i for i, language in enumerate(languages)}
 
     def __call__(self, sentences: Sequence[str], language: str) -> list[list[int]]:
-        """Ids of each sentence, however long."""
+        """Return the ids of each sentence, however long."""
         pieces = self._pieces.encode(list(sentences))
         return [[self._languages[language], *(piece + 1 for piece in ids), _END] for ids in pieces]
 
@@ -55,7 +55,7 @@ class FastTokenizer:
     """The same ids from a `tokenizer.json`, which needs no sentencepiece."""
 
     def __init__(self, path: Path, languages: Sequence[str] = TEXT) -> None:
-        """See `load_tokenizer`."""
+        """Load a `tokenizer.json`; see `load_tokenizer`."""
         from tokenizers import Tokenizer
 
         try:
@@ -64,7 +64,7 @@ class FastTokenizer:
             raise InputError(f"{path}: not a tokenizer.json: {error}", "download it again") from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._tokenizer.encode_special_tokens = True  # "</s>" in a sentence is what its letters are
+        self._tokenizer.encode_special_tokens = True  # "</s>" in a sentence is read as its letters
         self._languages: dict[str, Any] = {language: self._tokenizer.token_to_id(language) for language in languages}
         if missing := [language for language, token in self._languages.items() if token is None]:
             raise InputError(
@@ -73,7 +73,7 @@ class FastTokenizer:
             )
 
     def __call__(self, sentences: Sequence[str], language: str) -> list[list[int]]:
-        """Ids of each sentence, however long."""
+        """Return the ids of each sentence, however long."""
         collapsed = [" ".join(sentence.split()) for sentence in sentences]  # as a sentencepiece model does
         encoded = self._tokenizer.encode_batch(collapsed, add_special_tokens=False)
         pieces = ([_UNKNOWN if token == _UNKNOWN_THERE else token for token in one.ids] for one in encoded)

@@ -1,1 +1,1 @@
-"""Stores of vectors: what any of the formats has, read as one table."""
+"""Read stores of vectors, in any of the formats, as one table."""

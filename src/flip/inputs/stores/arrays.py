@@ -1,4 +1,4 @@
-"""Arrays of numpy as stores, `.npy` and `.npz`; and the lines beside that have a row's text and columns."""
+"""Read arrays of numpy as stores, `.npy` and `.npz`, and the lines beside them with each row's text and columns."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from flip.inputs.stores.table import VALUE_BYTES, VECTORS, Table, arrow_type, as
 if TYPE_CHECKING:
     from flip.inputs.sources import Source
 
-_HEADER = 1 << 14  # bytes of an array that have its header, of which numpy reads 10,000
+_HEADER = 1 << 14  # bytes that hold the header of an array; numpy reads 10,000 of them
 
 
 def npy(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
-    """Return the rows of a matrix."""
+    """Return the rows of a matrix as a table."""
     return rows_table(open_embeddings(path, name))
 
 
 @dataclass(frozen=True)
 class _Member:
-    """An array in an archive. start: where its bytes begin, after the header."""
+    """An array in an archive. start: the offset of its bytes, after the header."""
 
     info: zipfile.ZipInfo
     start: int
@@ -50,7 +50,7 @@ class _Member:
 
 
 def npz(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
-    """Return arrays of as many rows as the matrix has; read from the archive in parts."""
+    """Return the arrays that have as many rows as the matrix, read from the archive in parts."""
     pa = arrow()
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
@@ -100,22 +100,22 @@ def npz(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> _Member:
-    """Return an array by its header, whose size must be that of the member."""
+    """Return an array as its header describes it; its size must be the member's."""
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise _unreadable(name, f"{info.filename} is compressed as numpy does not")
+        raise _unreadable(name, f"{info.filename} has a compression that numpy does not use")
     try:
         with archive.open(info) as file:
             head = BytesIO(file.read(_HEADER))
         version = np.lib.format.read_magic(head)
         reading = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, column_by_column, kind = reading(head)
-    except Exception as error:  # a damaged header raises whatever numpy happened to do with it
+    except Exception as error:  # numpy raises many kinds of errors for a damaged header
         raise _unreadable(name, f"{info.filename}: {error}") from error
     member = _Member(info, head.tell(), shape, column_by_column, kind)
     expected = member.start + math.prod(shape) * kind.itemsize
     if min(shape, default=0) < 0 or (expected != info.file_size and not kind.hasobject):
         raise _unreadable(
-            name, f"{info.filename} has {info.file_size:,} bytes, and {kind} of shape {shape} takes {expected:,}"
+            name, f"{info.filename} has {info.file_size:,} bytes, but {kind} of shape {shape} takes {expected:,}"
         )
     return member
 
@@ -126,7 +126,7 @@ def _unreadable(name: str, reason: object) -> InputError:
 
 def _rows(file: IO[bytes], member: _Member, count: int, name: str) -> Any:
     kind = member.kind
-    if not kind.itemsize:  # texts, all of them empty
+    if not kind.itemsize:  # all texts are empty
         return [""] * count
     rows = np.frombuffer(_read(file, count * member.row_bytes, name), kind).reshape(count, *member.shape[1:])
     if kind.kind == "S":
@@ -145,10 +145,10 @@ def _read(file: IO[bytes], count: int, name: str) -> bytes:
 
 
 def with_lines(table: Table, found: Source, named: Path | None) -> Table:
-    """The table with the columns of the lines beside it: NAME.jsonl, or a text, of which line i belongs to row i.
+    """Return the table with the columns of the lines beside it: NAME.jsonl, or a text; line i belongs to row i.
 
     Raises:
-        InputError: the lines that are named, or all that are there, are not as many as the rows.
+        InputError: the lines that are named, or all that exist, differ in number from the rows.
     """
     pa = arrow()
     possible = [named] if named is not None else []
@@ -184,12 +184,12 @@ def with_lines(table: Table, found: Source, named: Path | None) -> Table:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The columns of each line: the fields of an object of JSON, or the line as `text`."""
+    """Yield the columns of each line: the fields of an object of JSON, or the line as `text`."""
     import orjson
 
     with opened(path) as source:
         if source.kind != "text":
-            raise InputError(f"{path}: {source.kind}, no text", "a line for each row is needed here")
+            raise InputError(f"{path}: {source.kind}, not text", "a line for each row is needed here")
         as_json = ending(path.name) in JSONL_SUFFIXES
         for number, line in enumerate(source.file, start=1):
             where = f"{path}, line {number}"

@@ -1,4 +1,4 @@
-"""Files and streams of Arrow as stores."""
+"""Read files and streams of Arrow as stores."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from flip.inputs.stores.columns import ColumnChoice, arrow
 from flip.inputs.stores.table import Table, require_bounded
 
-_MAGIC = b"ARROW1\0\0"  # before the messages of a file, which those of a stream are too
-# Fields by number: of a message, of a batch of a dictionary, of a batch.
+_MAGIC = b"ARROW1\0\0"  # precedes the messages of a file; a stream has the messages alone
+# Numbers of fields: in a message, in a batch of a dictionary, in a batch (two).
 _HEADER, _DICTIONARY, _BUFFERS, _COMPRESSION = 2, 1, 2, 3
 
 
@@ -48,9 +48,9 @@ def arrow_file(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> 
 
 
 def _unpacked_sizes(path: Path, start: int) -> Iterator[tuple[int, int]]:
-    """Yield for each batch the bytes that its buffers unpack to, and those that they take; dictionaries included.
+    """Yield for each batch its bytes unpacked and as stored; dictionaries included.
 
-    A packed buffer begins with its size. Where the buffers are, is in the batch's metadata, a table of FlatBuffers.
+    A packed buffer begins with its size. The batch's metadata, a table of FlatBuffers, tells the place of each buffer.
     """
     pa = arrow()
     with pa.OSFile(str(path)) as file:
@@ -71,13 +71,13 @@ def _unpacked_sizes(path: Path, start: int) -> Iterator[tuple[int, int]]:
 
 
 def _size(body: Any, offset: int, length: int) -> int:
-    """Return what a buffer unpacks to; -1 before its bytes says that they are not packed."""
+    """Return the unpacked size of a buffer; -1 before its bytes marks one that is not packed."""
     return max(0, int.from_bytes(body[offset : offset + 8].to_pybytes(), "little", signed=True)) if length else 0
 
 
 @dataclass(frozen=True)
 class _Flat:
-    """A place in FlatBuffers, whose offsets count from where they stand."""
+    """A place in FlatBuffers, whose offsets are relative to their own place."""
 
     content: bytes
     at: int
@@ -115,5 +115,5 @@ def _plain(column: Any) -> Any:
 
 
 def _is_runs(kind: Any) -> bool:
-    """Whether equal values that follow each other are stored once, which few programs know."""
+    """Return whether equal values in a row are stored once, which few programs can read."""
     return bool(arrow().types.is_run_end_encoded(kind))

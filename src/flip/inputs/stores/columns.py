@@ -1,4 +1,4 @@
-"""Which columns of a store are the vectors, the ids and the texts: as they are named, or the only ones that can be."""
+"""Choose the columns of a store for vectors, ids and texts: the named ones, or the only possible ones."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _TEXTS = (*TEXT_COLUMNS, "content", "document", "chunk", "body", "title", "name"
 
 @dataclass(frozen=True)
 class ColumnChoice:
-    """What a user says of a store; None where it is to be guessed.
+    """The user's choices for a store; None is to be guessed.
 
-    vectors, ids, texts: columns.  table: of a database, or a collection of `llm`.  scale: what int8 values are
-    multiplied with.  dimension: that the vectors must have.
+    vectors, ids, texts: columns.  table: of a database, or a collection of `llm`.  scale: the factor of int8 values.
+    dimension: that the vectors must have.
     """
 
     vectors: str | None = None
@@ -37,13 +37,13 @@ class ColumnChoice:
 
     @property
     def named(self) -> bool:
-        """Whether anything is said of columns, which only a store has."""
+        """Return whether anything was chosen that only a store has."""
         return any(value is not None for value in (self.vectors, self.ids, self.texts, self.table, self.scale))
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The columns that are used; None where there is none.  guessed: what was chosen without being named."""
+    """The columns in use; None if there is none.  guessed: the choices that the user did not name."""
 
     vectors: str | None
     ids: str | None
@@ -52,7 +52,7 @@ class Chosen:
 
 
 def arrow() -> Any:
-    """pyarrow, with its `compute`.
+    """Return pyarrow, with its `compute`.
 
     Raises:
         UnavailableError: it is not installed.
@@ -66,16 +66,16 @@ def arrow() -> Any:
 
 
 def choose(asked: ColumnChoice, schema: Any, dimensions: dict[str, int | None], name: str) -> Chosen:
-    """Chooses the columns.
+    """Choose the columns.
 
     Args:
-        asked: what is named.
+        asked: the named ones.
         schema: of the store, a `pyarrow.Schema`.
-        dimensions: of the columns that can hold vectors; None where the first rows do not tell.
+        dimensions: of the columns that can hold vectors; None if the first rows do not tell.
         name: of the store, for messages.
 
     Raises:
-        InputError: a column that was named is not there, or not what it should be.
+        InputError: a named column does not exist, or has another type.
         UsageError: several can be the vectors, and none is named.
     """
     pa = arrow()
@@ -84,17 +84,17 @@ def choose(asked: ColumnChoice, schema: Any, dimensions: dict[str, int | None], 
             raise InputError(f"{name}: no column {column!r} (--{flag})", f"it has: {', '.join(schema.names)}")
     if asked.vectors is not None and asked.vectors not in dimensions:
         raise InputError(
-            f"{name}: column {asked.vectors!r} is {schema.field(asked.vectors).type}, no vectors",
+            f"{name}: column {asked.vectors!r} is {schema.field(asked.vectors).type}, not vectors",
             f"columns that can be: {', '.join(dimensions) or 'none'}",
         )
     guessed = []
     vectors = asked.vectors
     if vectors is None and dimensions:
-        # What is known as vectors by its content alone has to fit: it may be the ids of tokens, or sound.
+        # A column that only its content marks as vectors has to fit: it may be the ids of tokens, or sound.
         sure = [key for key in dimensions if can_be_vectors(schema.field(key).type)]
         fitting = [key for key, d in dimensions.items() if asked.dimension == d] or sure
-        said = _named([f.name for f in schema if is_text(f.type) and f.name not in dimensions], _TEXTS)
-        fitting = fitting or (list(dimensions) if asked.dimension is None or said is None else [])
+        text = _named([f.name for f in schema if is_text(f.type) and f.name not in dimensions], _TEXTS)
+        fitting = fitting or (list(dimensions) if asked.dimension is None or text is None else [])
         if len(fitting) > 1:
             raise UsageError(
                 f"{name}: {len(fitting)} columns can be the vectors: {', '.join(fitting)}", "choose one with --column"
@@ -110,14 +110,14 @@ def choose(asked: ColumnChoice, schema: Any, dimensions: dict[str, int | None], 
     if texts is None and (texts := _named([key for key in strings if key != ids], _TEXTS)):
         guessed.append(f"texts from {texts!r}")
     if ids is not None and ids not in whole:
-        raise InputError(f"{name}: column {ids!r} is {schema.field(ids).type}, no ids", "ids are integers or text")
+        raise InputError(f"{name}: column {ids!r} is {schema.field(ids).type}, not ids", "ids are integers or text")
     if texts is not None and texts not in strings:
-        raise InputError(f"{name}: column {texts!r} is {schema.field(texts).type}, no text", "see --text-column")
+        raise InputError(f"{name}: column {texts!r} is {schema.field(texts).type}, not text", "see --text-column")
     return Chosen(vectors, ids, texts, tuple(guessed))
 
 
 def can_be_vectors(kind: Any) -> bool:
-    """Whether values of a type of arrow can be vectors: lists of numbers."""
+    """Return whether values of a type of arrow can be vectors: lists of numbers."""
     pa = arrow()
     if isinstance(kind, pa.BaseExtensionType):
         return (
@@ -128,19 +128,19 @@ def can_be_vectors(kind: Any) -> bool:
 
 
 def may_be_vectors(kind: Any) -> bool:
-    """Whether values of a type of arrow are vectors or something else: bytes and text."""
+    """Return whether values of a type of arrow, bytes and text, are vectors or something else."""
     return is_blob(kind) or is_text(kind)
 
 
 def width_by_content(column: Any) -> int | None:
-    """The dimension that most values of an array of `may_be_vectors` look like; None where they are no vectors."""
+    """Return the dimension that most values of an array of `may_be_vectors` seem to have, else None."""
     widths = Counter(width_of(value) for value in column.drop_null().to_pylist() if value)
     width, count = max(widths.items(), key=lambda item: item[1], default=(None, 0))
     return width if 2 * count > widths.total() else None
 
 
 def width(column: Any) -> int | None:
-    """The dimension of the vectors of an array, by its type or its first vector; None where all are null."""
+    """Return the dimension of the vectors of an array, by its type or its first vector; None if all are null."""
     pa = arrow()
     column = _storage(column)
     if pa.types.is_fixed_size_list(column.type):
@@ -159,9 +159,9 @@ def width(column: Any) -> int | None:
 def matrix(
     column: Any, dimension: int, scale: NDArray[np.floating[Any]] | float | None, name: str, first: int
 ) -> NDArray[np.float32]:
-    """A column as vectors (n, d) in float32; a row of NaN where it is null.
+    """Return a column as vectors (n, d) in float32; a row is NaN if it is null.
 
-    Lists of float16, float32, float64, or int8 times a scale; blobs of float32, little-endian; text.
+    It may have lists of float16, float32, float64, or int8 times a scale; blobs of float32, little-endian; or text.
 
     Args:
         column: a `pyarrow.Array`.
@@ -171,7 +171,7 @@ def matrix(
         first: the number of the first row, from 0.
 
     Raises:
-        InputError: a vector of another length, or a text that is none.
+        InputError: a vector of another length, or a text that is not a vector.
     """
     pa = arrow()
     column = _storage(column)
@@ -191,12 +191,12 @@ def matrix(
     if blob:
         values = np.frombuffer(b"".join(present.to_pylist()), "<f4")
     else:
-        # A list may have null values, which are NaN then.
+        # Null values in a list become NaN.
         values = present.flatten().to_numpy(zero_copy_only=False)
     rows = values.reshape(len(present), dimension)
     with np.errstate(
         over="ignore", invalid="ignore"
-    ):  # what is too large for float32 becomes infinity, and is counted as such
+    ):  # a number too large for float32 becomes infinity, and is counted as such
         if scale is not None:
             by_row = isinstance(scale, np.ndarray) and len(scale) == len(column)
             rows = rows.astype(np.float32) * (scale[there] if by_row else scale)  # type: ignore[index]
@@ -211,7 +211,7 @@ def _of_texts(column: Any, dimension: int, name: str, first: int) -> NDArray[np.
     for i, text in enumerate(column.to_pylist()):
         vector = numbers_of(text)
         if text is not None and (vector is None or len(vector) != dimension):
-            what = "no list of numbers" if vector is None else f"a vector of {len(vector)} dimensions"
+            what = "not a list of numbers" if vector is None else f"a vector of {len(vector)} dimensions"
             raise InputError(f"{name}, row {first + i}: {what}; {dimension} are expected", "all vectors must be alike")
         if vector is not None:
             found[i] = vector
@@ -219,19 +219,19 @@ def _of_texts(column: Any, dimension: int, name: str, first: int) -> NDArray[np.
 
 
 def is_integer_vectors(kind: Any) -> bool:
-    """Whether the values of a type of vectors are integers, which need a scale."""
+    """Return whether the values of a type of vectors are integers, which need a scale."""
     pa = arrow()
     value = getattr(kind, "value_type", None)
     return value is not None and bool(pa.types.is_integer(value))
 
 
 def python_value(table: Any, name: str, row: int) -> Any:
-    """Return one value of a `pyarrow.RecordBatch`; errors as of `python_values`."""
+    """Return one value of a `pyarrow.RecordBatch`; raises as `python_values` does."""
     return python_values(table.column(name).slice(row, 1), name)[0]
 
 
 def python_values(column: Any, name: str) -> list[Any]:
-    """Return the values of an array of arrow as Python has them.
+    """Return the values of an array of arrow as Python objects.
 
     Raises:
         InputError: Python has no such value: a date after 9999, a time zone that it does not know.
@@ -250,19 +250,19 @@ def _storage(column: Any) -> Any:
 
 
 def is_blob(kind: Any) -> bool:
-    """Whether values of a type of arrow are bytes."""
+    """Return whether values of a type of arrow are bytes."""
     pa = arrow()
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
 def is_text(kind: Any) -> bool:
-    """Whether values of a type of arrow are text."""
+    """Return whether values of a type of arrow are text."""
     pa = arrow()
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def is_number(kind: Any) -> bool:
-    """Whether values of a type of arrow are numbers."""
+    """Return whether values of a type of arrow are numbers."""
     pa = arrow()
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
@@ -272,7 +272,7 @@ def _can_be_dimension(pa: Any, kind: Any) -> bool:
 
 
 def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:
-    """The column with the first of these names, in any case."""
+    """Return the column with the first of these names, in upper or lower case."""
     lower = {column.lower(): column for column in reversed(columns)}
     return next((lower[name] for name in names if name in lower), None)
 

@@ -1,4 +1,4 @@
-"""Rules for any database: which table is read, and how much one of its views may take."""
+"""Apply the rules for any database: the table to read, and the limits of a view."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import replace
 from flip.errors import InputError, UsageError
 from flip.inputs.stores.table import Table, vector_columns
 
-# A view is a program of whoever made the file.
+# A view is a program by the author of the file.
 VIEW_ROWS = 10_000_000
 VIEW_SECONDS = 30.0  # without a row
 
 
 def named_relation(name: str, wanted: str, tables: Sequence[str], views: Sequence[str]) -> str:
-    """Return the table or view that is asked for.
+    """Return the requested table or view.
 
     Raises:
         InputError: the database has neither.
@@ -57,5 +57,5 @@ def _materialize(view: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """Return a name as SQL has it."""
+    """Return a name quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'

@@ -1,4 +1,4 @@
-"""DuckDB as a store.
+"""Read DuckDB as a store.
 
 A file is data: it reads no other file, loads no extension, and a view runs only if it is named.
 """

@@ -1,4 +1,4 @@
-"""Flat indexes of FAISS as stores, read from their bytes: a damaged one ends the process of the library itself."""
+"""Read flat indexes of FAISS from their bytes: the library itself would end the process on a damaged one."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from flip.inputs.embedding_files import FileRows
 from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.table import Table, rows_table
 
-_FLAT = frozenset({b"IxFI", b"IxF2", b"IxFl"})  # of inner products, of L2, of any other metric
+_FLAT = frozenset({b"IxFI", b"IxF2", b"IxFl"})  # inner products, L2, any other metric
 _MAPS = frozenset({b"IxMp", b"IxM2"})  # an index, and the ids of its rows after it
 _OTHERS = {
     b"IHNf": "IndexHNSWFlat", b"IHN2": "IndexHNSW2Level", b"IHNp": "IndexHNSWPQ", b"IHNs": "IndexHNSWSQ",
     b"IwFl": "IndexIVFFlat", b"IwPQ": "IndexIVFPQ", b"IwSq": "IndexIVFScalarQuantizer", b"IxPq": "IndexPQ",
     b"IxSQ": "IndexScalarQuantizer", b"IxPT": "IndexPreTransform", b"IxRF": "IndexRefine", b"IBxF": "IndexBinaryFlat",
 }  # fmt: skip
-_HEADER = struct.Struct("<iqqqBi")  # dimension, rows, two that are unused, whether it is trained, its metric
+_HEADER = struct.Struct("<iqqqBi")  # dimension, rows, two unused numbers, whether it is trained, its metric
 _AGAIN = "write it again: faiss.write_index"
-_LEAST_WITH_ARGUMENT = 2  # a metric from which on its argument, a float32, follows
+_LEAST_WITH_ARGUMENT = 2  # from this metric on, its argument follows, a float32
 
 
 def faiss(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
     """Return the vectors of a flat index, with its ids if it maps them.
 
     Raises:
-        InputError: another index, or one whose size is not what its header promises.
+        InputError: another index, or one whose size differs from its header.
     """
     size = path.stat().st_size
     file = stack.enter_context(path.open("rb"))
@@ -54,7 +54,7 @@ def faiss(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table
 
 
 class _Ids:
-    """Ids of rows, read when they are asked for."""
+    """Ids of rows, read on demand."""
 
     def __init__(self, rows: FileRows) -> None:
         self._rows = rows
@@ -74,12 +74,12 @@ def _header(file: IO[bytes], name: str) -> tuple[int, int]:
 
 
 def _vector(file: IO[bytes], count: int, itemsize: int, size: int, name: str) -> int:
-    """Return where so many numbers begin, which the file must have."""
+    """Return the offset of `count` numbers, which the file must have."""
     (length,) = _unpacked(file, struct.Struct("<Q"), name)
     start = file.tell()
     if length != count or start + count * itemsize > size:
         raise InputError(
-            f"{name}: not a readable index of FAISS: its header promises {count:,} numbers, and it has {length:,} in "
+            f"{name}: not a readable index of FAISS: its header promises {count:,} numbers, but it has {length:,} in "
             f"{size:,} bytes",
             _AGAIN,
         )
@@ -87,7 +87,7 @@ def _vector(file: IO[bytes], count: int, itemsize: int, size: int, name: str) ->
 
 
 def _kind(file: IO[bytes], name: str) -> bytes:
-    """Read the four letters that tell which index follows."""
+    """Read the four letters that name the kind of the index."""
     (kind,) = _unpacked(file, struct.Struct("4s"), name)
     return bytes(kind)
 

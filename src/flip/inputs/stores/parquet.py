@@ -1,4 +1,4 @@
-"""Parquet as a store, read by pages, in parts of bounded bytes."""
+"""Read Parquet as a store, page by page, in parts of bounded bytes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def parquet(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Tab
 def _dictionaries(metadata: Any) -> set[str]:
     """Return the columns that have a dictionary.
 
-    In one, a single long text stands for any number of rows: they are kept as dictionaries, and written out by bytes.
+    There a single long text stands for any number of rows: they are kept as dictionaries, and written out by bytes.
     """
     groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
     columns = (group.column(i) for group in groups for i in range(group.num_columns))
@@ -49,10 +49,10 @@ def _dictionaries(metadata: Any) -> set[str]:
 
 
 def _row_bytes(group: Any, columns: Sequence[str], name: str) -> int:
-    """Return how many bytes a row of a group takes on the average.
+    """Return the average bytes of a row of a group.
 
     Raises:
-        InputError: a column unpacks to more than a file of this size has.
+        InputError: a column unpacks to more than a file of this size can hold.
     """
     total = 0
     for i in range(group.num_columns):
@@ -75,9 +75,7 @@ def _written_out(batch: Any, schema: Any, columns: Sequence[str], name: str) -> 
             column.validate(full=True)
             lengths = pa.compute.binary_length(column.dictionary).fill_null(0)
             if len(lengths) and pa.compute.max(lengths).as_py() > VALUE_BYTES:
-                raise InputError(
-                    f"{name}: a value of more than {VALUE_BYTES >> 20} MB", "that is the most that is read"
-                )
+                raise InputError(f"{name}: a value of more than {VALUE_BYTES >> 20} MB", "that is the limit")
             weights += lengths.take(column.indices).fill_null(0).to_numpy(zero_copy_only=False)
     kinds = pa.schema([schema.field(column) for column in columns])
     for start, stop in _bounded(weights):

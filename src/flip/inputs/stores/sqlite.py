@@ -1,4 +1,4 @@
-"""SQLite as a store: tables of `llm embed` and of sqlite-vec, and any that has float32 blobs.
+"""Read SQLite as a store: tables of `llm embed` and of sqlite-vec, and any that has float32 blobs.
 
 A file is data: views run only if they are named, triggers and virtual tables of other modules never. All passes read
 one snapshot, and nothing is left beside the file.
@@ -26,18 +26,18 @@ from flip.inputs.stores.table import BATCH_BYTES, VALUE_BYTES, Table, arrow_type
 
 _VEC0 = re.compile(r"CREATE VIRTUAL TABLE\b.*?\bUSING\s+vec0\b", re.IGNORECASE | re.DOTALL)
 _VEC_COLUMN = re.compile(r"[(,]\s*\"?(\w+)\"?\s+(float|int8|bit)\s*\[", re.IGNORECASE)
-_SHADOW = re.compile(  # of fts3 to fts5, rtree and vec0: tables that they keep their rows in
+_SHADOW = re.compile(  # tables in which fts3 to fts5, rtree and vec0 keep their rows
     r"data|idx|content|docsize|config|segments|segdir|stat|node|rowid|parent"
     r"|chunks|rowids|info|auxiliary|vector_chunks\d+|metadata(chunks|text)\d+"
 )
-_NUMBERS = {"int8": "i1", "float": "<f4"}  # of sqlite-vec, whose bits are no vectors, and of llm
+_NUMBERS = {"int8": "i1", "float": "<f4"}  # of sqlite-vec (its bits are not vectors) and of llm
 _TYPES = {"null": type(None), "integer": int, "real": float, "text": str, "blob": bytes}
 _LLM = (
     'SELECT e.id, c.name AS collection, e.embedding, e.content, e.metadata, e.updated FROM "embeddings" e '
     'JOIN "collections" c ON c.id = e.collection_id'
 )
 _WAL = b"\x02\x02"  # at byte 18: versions of the format to write and to read
-_STEPS = 100_000  # of SQLite's machine between two looks at the clock
+_STEPS = 100_000  # steps of SQLite's machine between two checks of the clock
 # SQLite's own numbers: of results, of actions that an authorizer is asked for, of a limit.
 _OK, _DENY = 0, 1
 _READ, _SELECT, _PRAGMA, _FUNCTION, _RECURSIVE = 20, 21, 19, 31, 33
@@ -76,7 +76,7 @@ def sqlite(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Tabl
 
 @dataclass
 class _File:
-    """A connection that holds one snapshot, and reports what went wrong as an InputError."""
+    """A connection that holds one snapshot, and reports errors as InputErrors."""
 
     database: Any  # of sqlite3 or apsw, which have the same methods here
     name: str
@@ -92,7 +92,7 @@ class _File:
             self.database.execute("BEGIN")
 
     def allow_reading_only(self, *, views: bool) -> None:
-        """Refuse everything but to read tables; and views, if one was named."""
+        """Refuse everything but reading tables, and views if one was named."""
 
         def allow(action: int, first: str | None, second: str | None, schema: str | None, source: str | None) -> int:
             if action == _READ:
@@ -144,27 +144,27 @@ class _File:
 
 
 def _explained(error: Exception, code: int, name: str) -> InputError:
-    """Return what a code of SQLite means for a reader."""
+    """Return the error for a code of SQLite, with a hint."""
     if code & 0xFF == _BUSY:
         return InputError(f"{name}: locked by another process that writes to it", "try again when that is done")
     if code == _HOT_JOURNAL:
         return InputError(
-            f"{name}: a process was killed while it wrote, and {Path(name).name}-journal has what must be undone",
+            f"{name}: a process was killed while it wrote, and {Path(name).name}-journal has changes to undo",
             f"open it once to write: sqlite3 {name} 'PRAGMA quick_check'",
         )
     if code & 0xFF in (_CANNOT_OPEN, _READ_ONLY):
         return InputError(f"{name}: SQLite cannot open it here: {error}", "copy it, with any -wal beside it")
     if code & 0xFF == _TOO_BIG:
-        return InputError(f"{name}: a value of more than {VALUE_BYTES >> 20} MB", "that is the most that is read")
-    return InputError(f"{name}: {error}", "the file is damaged or not complete, or a view needs what is not there")
+        return InputError(f"{name}: a value of more than {VALUE_BYTES >> 20} MB", "that is the limit")
+    return InputError(f"{name}: {error}", "the file is damaged or not complete, or a view needs a missing table")
 
 
 def _source(path: Path, name: str, stack: ExitStack) -> tuple[str, Callable[[], None]]:
-    """Return the URI by which a database is read, and a check that it is still the same.
+    """Return the URI to read a database by, and a check that it is still the same.
 
-    SQLite makes `-wal` and `-shm` beside a database in WAL mode even to read it. Where there is no `-wal`, nobody has
-    it open, and all is in the file: it is read as one that does not change, which is checked. A `-wal` that a killed
-    process left, or that was copied along, is read in a copy.
+    SQLite makes `-wal` and `-shm` beside a database in WAL mode even to read it. Without a `-wal`, nobody has it open,
+    and all is in the file: it is read as one that does not change, which is checked. A `-wal` that a killed process
+    left, or that was copied along, is read in a copy.
     """
     path = path.resolve()  # SQLite looks beside the file, not beside a link to it
     wal, shared = (path.with_name(path.name + ending) for ending in ("-wal", "-shm"))
@@ -195,7 +195,7 @@ def _state(path: Path) -> tuple[int, ...]:
 def _connected(uri: str, name: str) -> Iterator[Any]:
     import sqlite3
 
-    # In the thread of a reader ahead, one after the other.
+    # A prefetching thread may use it, one thread at a time.
     database = sqlite3.connect(uri, _WAIT / 1000, uri=True, isolation_level=None, check_same_thread=False)
     database.setlimit(_LIMIT_LENGTH, VALUE_BYTES)
     try:
@@ -205,7 +205,7 @@ def _connected(uri: str, name: str) -> Iterator[Any]:
 
 
 def _with_vectors(uri: str, name: str, stack: ExitStack) -> Any:
-    """Return the database with sqlite-vec in it; by apsw, as Python's own sqlite3 is often built without extensions."""
+    """Return the database with sqlite-vec loaded; by apsw, as Python's sqlite3 is often built without extensions."""
     try:
         import apsw
         import sqlite_vec
@@ -222,7 +222,7 @@ def _with_vectors(uri: str, name: str, stack: ExitStack) -> Any:
 
 
 def _llm(file: _File, asked: ColumnChoice) -> Table:
-    """Return what `llm embed` and `llm embed-multi` keep: collections, each of one model."""
+    """Return the collections that `llm embed` and `llm embed-multi` keep, each of one model."""
     models = dict(file.rows('SELECT name, model FROM "collections"'))
     if asked.table is not None and asked.table not in models:
         raise InputError(f"{file.name}: no collection {asked.table!r}", f"it has: {', '.join(models) or 'none'}")
@@ -241,7 +241,7 @@ def _llm(file: _File, asked: ColumnChoice) -> Table:
 
 
 def _table(file: _File, table: str, virtual: str | None) -> Table:
-    """Return a table; `virtual` is the statement that made it, if it is one of sqlite-vec."""
+    """Return a table; `virtual` is the statement that made it, if sqlite-vec made it."""
     columns = [row[1] for row in file.rows(f"PRAGMA table_info({quoted(table)})")]
     query = f"SELECT {', '.join(map(quoted, columns))} FROM {quoted(table)}"
     kinds = {column: kind.lower() for column, kind in _VEC_COLUMN.findall(virtual or "")}
@@ -249,7 +249,7 @@ def _table(file: _File, table: str, virtual: str | None) -> Table:
 
 
 def _result(file: _File, columns: Sequence[str], query: str, vectors: dict[str, str]) -> Table:
-    """Return the rows of a query; its types are those that the values of a column have, or that sqlite-vec declares."""
+    """Return the rows of a query; column types come from the values, or from the declaration of sqlite-vec."""
     pa = arrow()
     some = f"(SELECT 1 FROM ({query}) LIMIT {databases.VIEW_ROWS + 1})" if file.view is not None else f"({query})"
     ((rows,),) = file.rows(f"SELECT count(*) FROM {some}")
@@ -288,6 +288,6 @@ def _contents(file: _File, column: str, query: str) -> tuple[set[type], int]:
 
 
 def _value(value: Any, kind: Any) -> Any:
-    if value is not None and arrow().types.is_fixed_size_list(kind):  # of sqlite-vec, which come as bytes
+    if value is not None and arrow().types.is_fixed_size_list(kind):  # sqlite-vec gives bytes
         return np.frombuffer(value, kind.value_type.to_pandas_dtype())
     return as_type(value, kind)

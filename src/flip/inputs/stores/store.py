@@ -1,4 +1,4 @@
-"""Stores: vectors with ids, texts and other columns, of any of the formats, read in parts of some thousand rows."""
+"""Open stores: vectors with ids, texts and other columns, in any of the formats, read some thousand rows at a time."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ _NEEDS_DATA = "the file is damaged or not complete: get it again"
 
 @dataclass(frozen=True)
 class Part:
-    """Some rows that follow each other.
+    """Consecutive rows of a store.
 
-    first: the number of the first, from 0.  vectors: (n, d) float32; rows of NaN where there is none.  table: a
-    `pyarrow.RecordBatch` of the other columns that were asked for.  missing: (n,) where there is no vector.
+    first: the number of the first, from 0.  vectors: (n, d) float32; NaN for a row without a vector.  table: a
+    `pyarrow.RecordBatch` of the other requested columns.  missing: (n,) true for rows without a vector.
     """
 
     first: int
@@ -60,7 +60,7 @@ class Part:
     table: Any
 
     def column(self, name: str) -> list[Any]:
-        """The values of a column, as Python has them."""
+        """Return the values of a column as Python objects."""
         return python_values(self.table.column(name), name)
 
 
@@ -68,9 +68,9 @@ class Part:
 class Store:
     """A store that is open.
 
-    name: for messages.  kind: its format.  schema: of all columns, a `pyarrow.Schema`.  rows: None where they are not
-    known before the end.  dimension: None where there are no vectors.  about: what `EmbeddingInfo`
-    reads: the `.json` beside a `.npy`, or the metadata that `extended` adds; empty where nothing says it.
+    name: for messages.  kind: its format.  rows: None if the number is not known before the end.  dimension: None
+    without vectors.  about: the description for `EmbeddingInfo`: the `.json` beside a `.npy`, or the metadata that
+    `extended` adds; empty if there is none.
     """
 
     name: str
@@ -84,17 +84,17 @@ class Store:
 
     @property
     def schema(self) -> Any:
-        """Of all columns, a `pyarrow.Schema`."""
+        """Return the schema of all columns, a `pyarrow.Schema`."""
         return self._table.schema
 
     @property
     def note(self) -> str | None:
-        """What was guessed, for a person; None where nothing was."""
-        said = [*self.chosen.guessed, *([self._table.beside] if self._table.beside else [])]
-        return f"{self.name}: {', '.join(said)}" if said else None
+        """Return a note for a person on the guesses, or None."""
+        notes = [*self.chosen.guessed, *([self._table.beside] if self._table.beside else [])]
+        return f"{self.name}: {', '.join(notes)}" if notes else None
 
     def extended(self, *fields: Any) -> Any:
-        """The schema with columns added (`pyarrow.Field`s), and with what is known of the encoder.
+        """Return the schema with columns added (`pyarrow.Field`s), and with the description of the encoder.
 
         Raises:
             InputError: it has such a column already.
@@ -106,7 +106,7 @@ class Store:
         return arrow().schema([*self.schema, *fields], metadata=metadata or None)
 
     def parts(self, columns: Sequence[str] | None = None, rows: int = ROWS) -> Iterator[Part]:
-        """Reads it from the first row on, as often as it is called.
+        """Yield the rows from the first on; each call starts again.
 
         Args:
             columns: those of `Part.table`; None is all.
@@ -120,7 +120,7 @@ class Store:
         read = list(dict.fromkeys([*kept, *(name for name in needed if name is not None)]))
         first = 0
         for batch in self._table.read(read, rows):
-            # What a table holds is one batch here; a batch may be larger than what was asked for.
+            # A batch may have more rows than requested.
             for start in range(0, batch.num_rows, rows):
                 piece = batch.slice(start, rows)
                 yield self._part(piece, piece.select(kept), first)
@@ -140,24 +140,24 @@ class Store:
 
 @contextmanager
 def open_store(source: str | Path, asked: ColumnChoice | None = None, *, beside: Path | None = None) -> Iterator[Store]:
-    """Opens a store, of the kind that its content says.
+    """Open a store; its content decides its kind.
 
     Args:
         source: Parquet, Arrow (a file, a stream, Feather), `.npy`, `.npz`, SQLite (of `llm embed`, of sqlite-vec, or
             with float32 blobs), DuckDB, or a flat index of FAISS; a file or a pipe.
-        asked: which columns, and what dimension.
+        asked: the columns, and the dimension.
         beside: for a `.npy` and an index, the file whose line i has the text, or the columns as JSON, of row i; by
-            default NAME.jsonl or NAME.sentences.txt, where there is one.
+            default NAME.jsonl or NAME.sentences.txt, if there is one.
 
     Raises:
-        InputError: not a store, damaged, or without what was asked for.
+        InputError: not a store, damaged, or without the requested columns.
         UsageError: several columns or tables can be meant.
         UnavailableError: the library of the format is not installed.
     """
     with opened(source) as found:
         if found.kind in ("text", "audio"):
             raise InputError(
-                f"{found.name}: {found.kind}, no store of vectors",
+                f"{found.name}: {found.kind}, not a store of vectors",
                 "Parquet, Arrow, .npy, .npz, SQLite, DuckDB and FAISS are; `flip embed` makes a .npy of text",
             )
         with store_of(found, asked or ColumnChoice(), beside) as store:
@@ -168,7 +168,7 @@ def open_store(source: str | Path, asked: ColumnChoice | None = None, *, beside:
 def store_of(
     found: Source, asked: ColumnChoice, beside: Path | None = None, *, texts_only: bool = False
 ) -> Iterator[Store]:
-    """The store that a source is; see `open_store`. With `texts_only` its vectors are left alone."""
+    """Yield the store of a source; see `open_store`. With `texts_only` its vectors are not read."""
     with found.on_disk() as path, open_table(path, found, asked, beside) as table:
         dimensions = {} if texts_only else vector_columns(table, asked.vectors)
         chosen = choose(asked, table.schema, dimensions, found.name)
@@ -197,12 +197,12 @@ def _about(found: Source, table: Table) -> dict[str, Any]:
 
 
 def _require_width(asked: ColumnChoice, chosen: Chosen, schema: Any, dimension: int, name: str) -> None:
-    """Raises an InputError where bytes are vectors of half or twice the dimension: of another type, as it seems."""
+    """Raise an InputError if bytes are vectors of half or twice the dimension: they seem to have another type."""
     size = 4 * dimension
     for kind in ("float64", "float16"):
         if is_blob(schema.field(chosen.vectors).type) and asked.dimension == size / np.dtype(kind).itemsize:
             raise InputError(
-                f"{name}: column {chosen.vectors!r} has {size} bytes a row: {dimension} dimensions as float32, and "
+                f"{name}: column {chosen.vectors!r} has {size} bytes a row: {dimension} dimensions as float32; "
                 f"{asked.dimension} are expected",
                 f'{kind}? keep them as float32: numpy.frombuffer(blob, "{kind}").astype("float32").tobytes()',
             )
@@ -211,7 +211,7 @@ def _require_width(asked: ColumnChoice, chosen: Chosen, schema: Any, dimension: 
 def _scale(
     schema: Any, vectors: str | None, dimension: int | None, asked: ColumnChoice, name: str
 ) -> float | str | NDArray[np.floating[Any]] | None:
-    """What integers are multiplied with: a number, one for each dimension (1, d), or the column that has it."""
+    """Return the factor of integers: a number, one for each dimension (1, d), or the column that has it."""
     import orjson
 
     if vectors is None or not is_integer_vectors(schema.field(vectors).type):
@@ -233,13 +233,13 @@ def _scale(
                 raise InputError(f"{name}: column {column!r} is {kind}; a scale is a number", "or name it: --scale S")
             return column
     raise InputError(
-        f"{name}: column {vectors!r} has integers and nothing says their scale",
+        f"{name}: column {vectors!r} has integers without a scale",
         f"--scale S (1/127 for unit vectors by sentence-transformers), or a column {vectors}_scale",
     )
 
 
 Opener: TypeAlias = Callable[[Path, str, ColumnChoice, ExitStack], Table]
-# Opens a file of each kind: (path, name for messages, what the user tells, what is closed at the end) -> its rows.
+# The function that opens a file of each kind: (path, name for messages, choices, stack to close at the end) -> rows.
 FORMATS: dict[str, Opener] = {
     "parquet": parquet, "arrow": arrow_file, "sqlite": sqlite, "duckdb": duckdb,
     "npz": arrays.npz, "npy": arrays.npy, "faiss": faiss,
@@ -248,7 +248,7 @@ FORMATS: dict[str, Opener] = {
 
 @contextmanager
 def open_table(path: Path, found: Source, asked: ColumnChoice, beside: Path | None) -> Iterator[Table]:
-    """The table of a file of a kind; see `open_store`."""
+    """Yield the table of a file; see `open_store`."""
     with ExitStack() as stack:
         with damaged(found.name):
             if found.kind in ("npy", "faiss"):
@@ -261,7 +261,7 @@ def open_table(path: Path, found: Source, asked: ColumnChoice, beside: Path | No
 
 def _require_usual(schema: Any, name: str) -> None:
     """Raise an InputError if columns cannot be told apart, or promise vectors that no model has."""
-    counts = Counter(schema.names)  # which may not be UTF-8
+    counts = Counter(schema.names)  # a name may not be UTF-8
     twice = [column for column, count in counts.items() if count > 1]
     if twice:
         raise InputError(f"{name}: {counts[twice[0]]} columns are called {twice[0]!r}", "rename all but one of them")
@@ -275,7 +275,7 @@ def _require_usual(schema: Any, name: str) -> None:
 
 @contextmanager
 def damaged(name: str) -> Iterator[None]:
-    """Turns what a library raises at a damaged file into an InputError."""
+    """Turn the errors of a library on a damaged file into an InputError."""
     with os_errors(Path(name), "read"):
         try:
             yield
@@ -300,5 +300,5 @@ def _guarded(table: Table, columns: Sequence[str], rows: int, name: str) -> Iter
         with damaged(name):
             if (batch := next(batches, None)) is None:
                 return
-            batch.validate(full=True)  # Arrow takes offsets as they are: a wrong one would end the process
+            batch.validate(full=True)  # Arrow trusts offsets: a wrong one would end the process
         yield batch

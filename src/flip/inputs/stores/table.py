@@ -1,4 +1,4 @@
-"""Table: columns that any of the formats gives, and how values of Python and numpy become batches of Arrow."""
+"""Define Table, the columns of any format, and make Arrow batches of values of Python and numpy."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from flip.errors import InputError
 from flip.inputs.stores.columns import arrow, can_be_vectors, may_be_vectors, width, width_by_content
 
 VECTORS = "embedding"  # the column of the rows of an array or an index, which has no name
-# What a file unpacks to is bounded: a small one can stand for gigabytes.
+# Unpacked bytes are bounded: a small file can stand for gigabytes.
 BATCH_BYTES = 1 << 24  # of rows that are read at a time
 VALUE_BYTES = 1 << 26  # of one value
-_UNPACKED, _RATIO = 1 << 28, 100  # bytes at once, and times what they take in the file: more than both is refused
+_UNPACKED, _RATIO = 1 << 28, 100  # unpacked bytes, and their ratio to the stored ones: above both is refused
 _PEEK = 64  # rows that tell the dimension
 
 
@@ -23,8 +23,8 @@ _PEEK = 64  # rows that tell the dimension
 class Table:
     """Columns that can be read more than once.
 
-    schema: a `pyarrow.Schema`.  rows: None where they are not known.  read: (columns, rows) -> `pyarrow.RecordBatch`es
-    of these columns, of about as many rows each.  beside: said of what was found beside the file.
+    schema: a `pyarrow.Schema`.  rows: None if unknown.  read: (columns, rows) -> `pyarrow.RecordBatch`es of these
+    columns, with about as many rows each.  beside: a note on columns from a file beside it.
     """
 
     schema: Any
@@ -34,9 +34,9 @@ class Table:
 
 
 def vector_columns(table: Table, named: str | None = None) -> dict[str, int | None]:
-    """The columns that can be the vectors, with their dimension; None where all of it is null.
+    """Return the columns that can be the vectors, with their dimension; None if a column is all null.
 
-    Text and bytes can be where all of the first rows look like vectors; the column that is named, in any case.
+    Text and bytes count if all of the first rows look like vectors; the named column always counts.
     """
     fields = {one.name: one.type for one in table.schema}
     sure = [name for name, kind in fields.items() if can_be_vectors(kind) or (may_be_vectors(kind) and name == named)]
@@ -56,13 +56,13 @@ def vector_columns(table: Table, named: str | None = None) -> dict[str, int | No
 def _by_content(table: Table, name: str) -> int | None:
     try:
         head = next(iter(table.read([name], _PEEK)), None)
-    except Exception:  # it is said where the column is needed
+    except Exception:  # reported when the column is needed
         return None
     return None if head is None else width_by_content(head.column(name)[:_PEEK])
 
 
 def slices(rows: int, size: int, row_bytes: int = 0) -> Iterator[tuple[int, int]]:
-    """Return (start, stop) of the parts of so many rows, or fewer if their bytes are many."""
+    """Return (start, stop) of parts of `size` rows, or of fewer if their bytes are many."""
     size = rows_within(size, row_bytes)
     return ((start, min(start + size, rows)) for start in range(0, rows, size))
 
@@ -71,8 +71,8 @@ def rows_table(rows: Any, ids: Any = None) -> Table:
     """Return vectors as a table, with ids if there are any.
 
     Args:
-        rows: has a `shape` (n, d), a `dtype`, and gives rows by `[start:stop]`.
-        ids: gives those of the same rows, int64.
+        rows: has a `shape` (n, d) and a `dtype`, and gives rows by `[start:stop]`.
+        ids: gives the ids of the same rows, int64.
     """
     pa = arrow()
     n, d = rows.shape
@@ -88,12 +88,12 @@ def rows_table(rows: Any, ids: Any = None) -> Table:
 
 
 def rows_within(size: int, row_bytes: int) -> int:
-    """Return how many rows are read at a time: `size`, or as many as `BATCH_BYTES` hold."""
+    """Return the number of rows to read at a time: `size`, or as many as `BATCH_BYTES` hold."""
     return max(1, min(size, BATCH_BYTES // max(1, row_bytes)))
 
 
 def require_bounded(what: str, unpacked: int, stored: int) -> None:
-    """Raise an InputError if compressed bytes stand for many more than those of honest data do."""
+    """Raise an InputError if compressed bytes stand for many more bytes than honest data do."""
     if unpacked > _UNPACKED and unpacked > _RATIO * stored:
         raise InputError(
             f"{what} unpacks from {stored >> 10:,} kB to {unpacked >> 20:,} MB; more than {_UNPACKED >> 20} MB may be "
@@ -103,7 +103,7 @@ def require_bounded(what: str, unpacked: int, stored: int) -> None:
 
 
 def as_batch(schema: Any, columns: Sequence[str], values: dict[str, Any]) -> Any:
-    """A `pyarrow.RecordBatch` of some columns of a schema; a matrix (n, d) is vectors, a list is what it holds."""
+    """Return a `pyarrow.RecordBatch` of some columns of a schema; a matrix (n, d) is taken as n vectors."""
     pa = arrow()
     arrays = []
     for column in columns:
@@ -117,7 +117,7 @@ def as_batch(schema: Any, columns: Sequence[str], values: dict[str, Any]) -> Any
 
 
 def arrow_type(kinds: set[type]) -> Any:
-    """The type of a column whose values are of these Python types; text where they are of several that do not mix."""
+    """Return the type of a column whose values have these Python types; text if several do not mix."""
     pa = arrow()
     kinds = kinds - {type(None)}
     for allowed, kind in (
@@ -129,7 +129,7 @@ def arrow_type(kinds: set[type]) -> Any:
 
 
 def as_type(value: Any, kind: Any) -> Any:
-    """A value for a column of a type of `arrow_type`."""
+    """Return a value for a column of a type of `arrow_type`."""
     import orjson
 
     if value is None or isinstance(value, str) or not arrow().types.is_string(kind):
