@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flip.cli.app import group, main
-from flip.cli.config import Config, commands_of
+from flip.cli.config import Config, commands_of, settings_of
 from flip.errors import InputError
 from flip.training.recipes import PAPER, TrainConfig
 from tests.conftest import Flip
@@ -173,12 +173,24 @@ def test_a_seed_that_not_everything_random_takes_is_refused(seed: int, flip: Fli
         ("train", "rank = true"), ("vocab", "min_df = true"), ("vocab", "ngram = [true, 2]"),
         ("vocab", "max_df = 7.5"), ("train", "lr = 0"), ("train", "warm_up = 1"), ("train", "alpha = nan"),
         ("explain", "bias_weight = inf"), ("explain", "min_probability = 2"),
+        ("explain", "min_probability = [0.5]"), ("explain", "against = ['A cat.']"), ("train", "rank = [8]"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_an_error_of_its_source(command: str, line: str, fails: Fails, here: Path) -> None:
     (here / "flip.toml").write_text(f"[{command}]\n{line}\n")
     needed = {"explain": ("A dog.",), "train": ("a.txt", "-o", "run"), "vocab": ("a.txt",)}[command]
     assert f"error: flip.toml, setting {command}.{line.split()[0]}: " in fails(3, command, *needed)
+
+
+@pytest.mark.parametrize("value", ["[[1]]", "[{ a = 1 }]"])
+def test_a_list_in_a_list_is_refused_by_every_setting(value: str, here: Path) -> None:
+    for setting, targets in settings_of(group):
+        if targets:
+            *table, name = setting
+            text = f"[{'.'.join(table)}]\n" if table else ""
+            (here / "flip.toml").write_text(f"{text}{name} = {value}\n")
+            with pytest.raises(InputError, match=rf"^flip.toml, setting {'.'.join(setting)}: a list, not "):
+                Config.load(group).defaults(group)
 
 
 def test_a_wrong_encoder_option_is_an_error_of_its_source(fails: Fails, here: Path) -> None:

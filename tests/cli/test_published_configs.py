@@ -201,6 +201,13 @@ def test_what_cannot_be_kept_is_named(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_list_for_one_value_is_refused(here: Path, fails: Callable[..., str]) -> None:
+    tree = copy.deepcopy(TRAIN)
+    tree["model"]["rank"] = []
+    (here / "x.yaml").write_text(yaml.safe_dump(tree))
+    assert "error: x.yaml, rank: a list, not one value" in fails(3, "train", "--config", "x.yaml")
+
+
 def test_an_alpha_that_is_no_number_is_said(tmp_path: Path) -> None:
     tree = copy.deepcopy(TRAIN)
     tree["data"]["train"]["target_text"] = "speech_en"

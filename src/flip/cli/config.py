@@ -19,6 +19,7 @@ from flip.errors import InputError
 from flip.files import is_stream
 
 if TYPE_CHECKING:
+    from typer._click import Command
     from typer.core import TyperCommand, TyperGroup
 
 CONFIG_FILE = "flip.toml"
@@ -82,12 +83,15 @@ class Config:
         """Return the default map of a group of commands.
 
         Raises:
-            InputError: a setting that no command has, with the nearest that one has.
+            InputError: a setting that no command has, with the nearest that one has; or a list for one value.
         """
         known = dict(settings_of(group))
+        commands = dict(commands_of(group))
         for setting in (*self.variables, *self.file):
             if setting not in known:
                 raise InputError(f"{self.origin(setting)}: there is no such setting", _nearest(setting, known))
+            for *path, name in known[setting]:
+                require_fitting(commands[tuple(path)], name, self.value(setting), self.origin(setting))
         tree: Tree = {}
         for setting, targets in known.items():
             if (value := self.value(setting)) is not None:
@@ -216,8 +220,24 @@ def _leaves(tree: Tree, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
             yield (*path, str(key)), as_text(value)
 
 
+def require_fitting(command: Command, name: str, value: Any, origin: str) -> None:
+    """Check that a list is only given to an option that takes several values: Typer would make it one text.
+
+    Raises:
+        InputError: a list for one value, or a list or a table inside of a list.
+    """
+    several = any(one.name == name and (one.nargs != 1 or getattr(one, "multiple", False)) for one in command.params)
+    if isinstance(value, dict) or (
+        isinstance(value, list) and (not several or any(isinstance(item, (list, dict)) for item in value))
+    ):
+        found = "a table" if isinstance(value, dict) else "a list"
+        raise InputError(f"{origin}: {found}, not {'a list of values' if several else 'one value'}", "give one value")
+
+
 def as_text(value: Any) -> Any:
     """Return a value as the command line would spell it, so that `true` is a switch and never the number 1."""
+    if isinstance(value, dict):
+        return value
     if isinstance(value, list):
         return [as_text(item) for item in value]
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flip.cli.call import PUBLISHED, Published
-from flip.cli.config import as_text
+from flip.cli.config import as_text, require_fitting
 from flip.cli.options import INPUT
 from flip.cli.output import fail
 from flip.errors import FlipError
@@ -32,10 +32,12 @@ def _defaults(read: str) -> Callable[[typer.Context, Path | None], Path | None]:
 
         try:
             config: PublishedConfig = getattr(published_configs, read)(path)
+            values = {name: as_text(value) for name, value in (config.shared | config.own).items()}
+            for name, value in values.items():
+                require_fitting(ctx.command, name, value, f"{path}, {name}")
         except FlipError as error:
             fail(error.message, error.hint)
             raise typer.Exit(error.exit_code) from error
-        values = {name: as_text(value) for name, value in (config.shared | config.own).items()}
         ctx.meta[PUBLISHED] = Published(path, frozenset(values), config.ignored)
         ctx.default_map = {**(ctx.default_map or {}), **values}
         return path
