@@ -12,9 +12,11 @@ _WHISPERS_OWN = {"jv": "jw", "nb": "no", "fil": "tl"}
 
 def require_language(language: str | None) -> None:
     """Raise a UsageError if this is not the code of any language."""
-    import langcodes
+    if not language:
+        return
+    import langcodes  # takes as long to load as a sentence to embed
 
-    if language and not langcodes.tag_is_valid(language):
+    if not langcodes.tag_is_valid(language):
         raise UsageError(f"--language: unknown language {language!r}", "for example eng_Latn, deu or de")
 
 
