@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, cast
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from typer.core import TyperGroup
 
 from flip import __version__
-from flip.cli import compare, embed, eval, explain, pull, stores, train, vocab
 from flip.cli.call import load_config
 from flip.cli.help import PanelCommand, brief
 from flip.cli.output import fail_to_print, forget_stdout
 from flip.cli.renamed import CommandGroup
 from flip.cli.terminal import show_what_can_be_shown
+
+if TYPE_CHECKING:
+    from typer._click import Command
 
 app = typer.Typer(
     name="flip",
@@ -48,20 +52,50 @@ def root(
     """Show which words a sentence embedding carries."""
 
 
-# In the order of the help, which has one line for each.
-for _name, _command, _class, _epilog, _line in (
-    ("explain", explain.explain, PanelCommand, explain.EPILOG, "Show the words that an embedding carries."),
-    ("train", train.train, brief(*train.BASIC), train.EPILOG, "Learn a model from sentences."),
-    ("eval", eval.evaluate, PanelCommand, eval.EPILOG, "Measure how much of its sentences a model recovers."),
-    ("compare", compare.compare, PanelCommand, compare.EPILOG, "Compare encoders or models side by side."),
-    ("embed", embed.embed, PanelCommand, embed.EPILOG, "Turn sentences and recordings into embeddings."),
-    ("vocab", vocab.vocab, PanelCommand, vocab.EPILOG, "Choose the words that a model is to know."),
-    ("pull", pull.pull, PanelCommand, pull.EPILOG, "Download a checkpoint or data."),
-):
-    app.command(_name, cls=_class, epilog=_epilog, short_help=_line)(_command)
-app.add_typer(stores.app, name="store")
+# In the order of the help, which has one line for each: module, its function or Typer app, the line.
+_COMMANDS = {
+    "explain": ("flip.cli.explain", "explain", "Show the words that an embedding carries."),
+    "train": ("flip.cli.train", "train", "Learn a model from sentences."),
+    "eval": ("flip.cli.eval", "evaluate", "Measure how much of its sentences a model recovers."),
+    "compare": ("flip.cli.compare", "compare", "Compare encoders or models side by side."),
+    "embed": ("flip.cli.embed", "embed", "Turn sentences and recordings into embeddings."),
+    "vocab": ("flip.cli.vocab", "vocab", "Choose the words that a model is to know."),
+    "pull": ("flip.cli.pull", "pull", "Download a checkpoint or data."),
+    "store": ("flip.cli.stores", "app", ""),
+}
+
+
+class _Commands(Mapping[str, "Command"]):
+    """The commands by name, each loaded when it is needed: all of them take a tenth of what `flip explain` does."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Command] = {}
+
+    def __getitem__(self, name: str) -> Command:
+        if name not in self._loaded:
+            module, attribute, line = _COMMANDS[name]
+            found = import_module(module)
+            commands = getattr(found, attribute)
+            if not isinstance(commands, typer.Typer):
+                function, commands = commands, typer.Typer(add_completion=False, rich_markup_mode=None)
+                kind = brief(*found.BASIC) if hasattr(found, "BASIC") else PanelCommand
+                commands.command(name, cls=kind, epilog=found.EPILOG, short_help=line)(function)
+            self._loaded[name] = typer.main.get_command(commands)
+            self._loaded[name].name = name
+        return self._loaded[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in _COMMANDS
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_COMMANDS)
+
+    def __len__(self) -> int:
+        return len(_COMMANDS)
+
 
 group = cast(TyperGroup, typer.main.get_command(app))
+group.commands = _Commands()  # type: ignore[assignment]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -8,6 +8,7 @@ from flip.cli.help import PanelCommand
 from flip.cli.stores import audit, drift, groups, search, sparse, words
 
 app = typer.Typer(
+    add_completion=False,
     help="Analyse a store of vectors: its words, groups and drift.",
     epilog="""\b
 Examples:
