@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import numpy as np
 import orjson
 import pytest
 
+from flip.data.companions import files_read
 from flip.files import written_by_flip
-from flip.inputs.companions import files_read
-from tests.conftest import Flip
+from tests.conftest import ROOT, Flip
 
 Fails = Callable[..., str]
 
@@ -55,6 +56,69 @@ def test_named_inputs_are_never_written_over(output: str, fails: Fails, store: P
     assert Path(output).read_bytes() == before
 
 
+@pytest.fixture
+def corpus(here: Path, quickstart: Path) -> Path:
+    """A dataset with its manifest, as `flip embed --dataset` writes it."""
+    shutil.copytree(quickstart, here / "d")
+    return here / "d"
+
+
+@pytest.mark.parametrize(
+    ("command", "output"),
+    [
+        (("vocab", "--data", "d/datasets.yaml", "--force", "-o"), "train.sentences.txt"),
+        (("eval", "--data", "d/datasets.yaml", "--details"), "test.sentences.txt"),
+        (("eval", "--data", "d/datasets.yaml", "--details"), "dev.npy"),
+        (("eval", "--data", "d/datasets.yaml", "--report"), "test.json"),
+        (("eval", "--model", "run/model.safetensors", "--data", "d/datasets.yaml", "--plot"), "plot.svg"),
+        (("compare", "--model", "run", "--splice", "--data", "d/datasets.yaml", "--report"), "datasets.yaml"),
+    ],
+)
+def test_files_of_a_manifest_are_never_written_over(
+    command: tuple[str, ...], output: str, fails: Fails, corpus: Path, run_folder: Path
+) -> None:
+    Path("run").symlink_to(run_folder)
+    (corpus / "plot.svg").symlink_to(run_folder / "config.json")
+    before = (corpus / output).read_bytes()
+    assert f"d/{output} would overwrite it" in fails(2, *command, f"d/{output}")
+    assert (corpus / output).read_bytes() == before
+
+
+def test_recordings_of_a_folder_are_never_written_over(fails: Fails, here: Path) -> None:
+    (here / "clips").mkdir()
+    recording = shutil.copy(ROOT / "examples" / "audio.wav", here / "clips")
+    before = Path(recording).read_bytes()
+    assert "is an input" in fails(2, "explain", "clips", "--html", "clips/audio.wav")
+    assert Path(recording).read_bytes() == before
+
+
+def test_an_output_beside_inputs_may_be_written_again(flip: Flip, corpus: Path) -> None:
+    for _ in range(2):
+        assert flip("eval", "--data", "d/datasets.yaml", "--details", "d/test.jsonl").code == 0
+
+
+def test_settings_are_never_written_over(fails: Fails, here: Path) -> None:
+    (here / "flip.toml").write_text("seed = 1\n")
+    assert "flip.toml is an input" in fails(2, "explain", "A dog.", "--html", "flip.toml")
+
+
+def test_the_data_of_a_run_are_known(run_folder: Path) -> None:
+    config = orjson.loads((run_folder / "config.json").read_bytes())
+    manifest = run_folder / config["data"]["manifest"]
+    assert {manifest.resolve(), manifest.with_name("test.npy").resolve()} <= {
+        p.resolve() for p in files_read(run_folder)
+    }
+
+
+def test_words_to_teach_are_never_written_over(fails: Fails, here: Path, sentences: list[str]) -> None:
+    (here / "a.txt").write_text("\n".join(sentences[:30]) + "\n")
+    (here / "d").mkdir()
+    (here / "d" / "train.sentences.txt").write_text("Brooklyn\n")
+    call = ("embed", "a.txt", "--dataset", "d", "--augment", 1, "--teach", "d/train.sentences.txt", "--force")
+    assert "is an input" in fails(2, *call)
+    assert (here / "d" / "train.sentences.txt").read_text() == "Brooklyn\n"
+
+
 def test_the_files_that_are_read_are_known(store: Path, run_folder: Path) -> None:
     assert {path.name for path in files_read("u.npy")} == {"u.npy", "u.jsonl"}
     assert {path.name for path in files_read(run_folder)} >= {"model.safetensors", "vocab.json", "config.json"}
@@ -90,6 +154,7 @@ def cloned(here: Path, store: Path) -> Path:
         ('[vocab]\noutput = "{}"', ("vocab", "u.jsonl")),
         ('[embed]\noutput = "{}"', ("embed", "u.jsonl")),
         ('[train]\noutput = "{}"', ("train", "u.jsonl")),
+        ('[compare]\nruns = "{}"', ("compare", "u.jsonl", "--encoder", "minilm")),
     ],
 )
 def test_a_flip_toml_writes_nothing_outside_its_folder(
@@ -103,6 +168,15 @@ def test_a_flip_toml_writes_nothing_outside_its_folder(
         assert "outside its folder" in fails(2, *command)
     assert [path.name for path in (cloned.parent / "victim").iterdir()] == ["notes.txt"]
     assert (cloned.parent / "victim" / "notes.txt").read_text() == "mine\n"
+
+
+def test_a_flip_toml_pulls_into_no_folder_that_has_files(
+    fails: Fails, cloned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(cloned)
+    Path("flip.toml").write_text('[pull]\nrepo = "minilm-en"\noutput = "."\n')
+    assert "a folder that has files" in fails(2, "pull", "minilm-en")
+    assert not Path("model.safetensors").exists()
 
 
 def test_a_flip_toml_replaces_only_what_flip_wrote(

@@ -157,7 +157,7 @@ def test_own_vectors_and_their_sentences_need_no_manifest(
     np.save("x.npy", u)
     done = flip("train", "s.txt", "--embeddings", "x.npy", "-o", "run", "--epochs", 2, "--rank", 16)
     assert done.code == 0, done.err
-    assert "2 rows left out" in done.err and "nothing says which encoder" in done.err
+    assert "2 rows left out" in done.err and "is unknown; the model takes vectors only" in done.err
     test = Path("run/data/test.sentences.txt").read_text().splitlines()
     np.testing.assert_array_equal(np.load("run/data/test.npy"), u[[chosen.index(line) for line in test]])
     about = load_checkpoint("run").config

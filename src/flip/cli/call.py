@@ -16,15 +16,11 @@ from flip.encoders.base import EncoderOptions
 from flip.errors import FlipError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from typer._click import Context
     from typer.core import TyperGroup
 
 # Options that name files to write; every other one that names a file names one to read.
 OUTPUTS = frozenset({"output", "html", "report", "plot", "details", "results", "labels", "runs", "dataset"})
-
-
 PUBLISHED = "flip.published"  # in the context: the configuration of --config
 
 
@@ -63,12 +59,7 @@ class Call:
         published = self.ctx.meta.get(PUBLISHED)
         if _source(self.ctx, name) != "DEFAULT_MAP" or (published and name in published.names):
             return False
-        return any(self.config.of_file(setting) for setting in self._settings(name))
-
-    def _settings(self, name: str) -> Iterable[tuple[str, ...]]:
-        """Return the settings that may decide an option, the nearest first; only the one that does counts."""
-        ways = [(*self.command, name), ("encoder_options", name), (name,)]
-        return [way for way in ways if self.config.value(way) is not None][:1]
+        return self.config.of_file(setting_of(self.ctx, name))
 
     @property
     def trusts(self) -> bool:
@@ -153,6 +144,13 @@ def command_path(ctx: Context) -> tuple[str, ...]:
     return tuple(names)
 
 
+def setting_of(ctx: Context, name: str) -> tuple[str, ...]:
+    """Return the setting that decides an option of a command: the nearest that has a value, else its own."""
+    config = ctx.find_root().obj
+    ways = [(*command_path(ctx), name), ("encoder_options", name), (name,)]
+    return next((way for way in ways if config.value(way) is not None), ways[0])
+
+
 def wrong_setting(ctx: Context, error: typer.BadParameter) -> None:
     """End the command with an error of flip.toml or the environment if one of them set the parameter of this error."""
     name = error.param.name if error.param is not None else None
@@ -163,8 +161,7 @@ def wrong_setting(ctx: Context, error: typer.BadParameter) -> None:
     if published and name in published.names:
         origin = f"{published.path}, {name}"
     else:
-        ways = [(*command_path(ctx), name), ("encoder_options", name), (name,)]
-        origin = config.origin(next((way for way in ways if config.value(way) is not None), ways[0]))
+        origin = config.origin(setting_of(ctx, name))
     fail(f"{origin}: {error.message}", f"`flip {' '.join(command_path(ctx))} --help` lists the values")
     raise typer.Exit(3)
 

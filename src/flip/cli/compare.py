@@ -13,6 +13,7 @@ from flip.cli.encoders import trained_encoders
 from flip.cli.models import trained_models
 from flip.cli.options import CORPUS, DATA, INPUT, MODEL, OUTPUT, SPLIT
 from flip.cli.output import guarded
+from flip.cli.outputs import require_outputs
 from flip.cli.train_data import Corpus
 from flip.errors import UsageError
 
@@ -108,7 +109,8 @@ def compare(
     if sentences:
         call.refuse(MODEL, "is for trained models, and --encoder trains its own", "leave SENTENCES out")
         call.refuse(DATA, "requires --model", "SENTENCES are split: see --split")
-        request.check(call, [*sentences, vocab, *(encoder or [])])
+        request.check(call, [*sentences, vocab, *(encoder or []), *runs.glob("*")])
+        require_outputs(call, {"runs": runs}, [])
         if not encoder:
             raise UsageError("SENTENCES need --encoder", "flip compare sents.txt --encoder minilm --encoder labse")
         batch = call.params_of("embed")["batch_size"]
@@ -122,7 +124,7 @@ def compare(
                 "nothing to compare",
                 "flip compare sents.txt --encoder A --encoder B, or --model A --model B --data datasets.yaml",
             )
-        cases = trained_models([*model], data, dataset, text, sim_threshold, lengths, call, splice=splice)
+        cases = trained_models(list(model), data, dataset, text, sim_threshold, lengths, call, splice=splice)
         if len(cases) < 2:
             raise UsageError("one model, and nothing to compare it with", "name another --model, or add --splice")
     measuring.measure(cases, request, call, compared=True)

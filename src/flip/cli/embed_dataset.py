@@ -119,7 +119,7 @@ def embed_dataset(request: Request, folder: Path, encoder: str, options: Encoder
             parts,
             folder,
             model,
-            sources=request.inputs,
+            sources=[*request.inputs, *([own["teach"]] if own["teach"] else [])],
             pair=request.pair,
             transcriber=lambda: loading.load_transcriber(call),
             batch_size=request.batch_size,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from flip.cli.call import Call
+from flip.cli.call import PUBLISHED, Call
+from flip.cli.config import CONFIG_FILE
 from flip.errors import UsageError
 from flip.files import is_stream, require_apart, written_by_flip
 
@@ -19,16 +20,20 @@ def require_outputs(call: Call, outputs: Mapping[str, Path | None], inputs: Iter
     Args:
         call: of the command.
         outputs: its options that name files to write, and the files; None if there is none.
-        inputs: all that it reads, see `flip.inputs.companions.files_read`.
+        inputs: all that it reads, see `flip.data.companions.files_read`; flip.toml and --config are added.
 
     Raises:
         UsageError: an output is an input, or another output; or flip.toml names it, and it lies outside the folder of
             flip.toml, is a device, or would replace a file that flip did not write.
     """
-    from flip.inputs.companions import files_read
-
-    read = [path for name in inputs if name is not None for path in files_read(name)]
     written = {name: path for name, path in outputs.items() if path is not None}
+    if not written:
+        return
+    from flip.data.companions import files_read
+
+    published = call.ctx.meta.get(PUBLISHED)
+    named = [*inputs, CONFIG_FILE, published.path if published else None]
+    read = [path for name in named if name is not None for path in files_read(name)]
     for name, path in written.items():
         require_apart(path, read)
         for other, same in written.items():
@@ -44,6 +49,8 @@ def _require_harmless(call: Call, name: str, path: Path) -> None:
         why = "a device or a pipe"
     elif not path.resolve().is_relative_to(Path.cwd().resolve()):
         why = "outside its folder"
+    elif call.command == ("pull",) and path.is_dir() and any(path.iterdir()):
+        why = "a folder that has files"
     elif call.command not in _CAREFUL and path.is_file() and not written_by_flip(path):
         why = "a file that flip did not write"
     if why:

@@ -124,7 +124,7 @@ class Corpus:
         if left_out:
             call.out.note(f"{left_out} rows left out, which are blank or hold NaN")
         if not datasets.encoder.is_known:
-            call.out.note(f"nothing says which encoder made {vectors}; the model takes vectors only")
+            call.out.note(f"the encoder of {vectors} is unknown; the model takes vectors only")
         return datasets
 
 

@@ -70,10 +70,6 @@ class PublishedConfig:
     own: dict[str, Any]
     ignored: tuple[str, ...]
 
-    def under(self, flags: Mapping[str, Any]) -> dict[str, Any]:
-        """Return our settings, overridden by the given flags."""
-        return self.own | {key: value for key, value in flags.items() if value is not None and value != []}
-
 
 def read_train_config(path: Path) -> PublishedConfig:
     """Read `train_lolm.yaml`: the paper's recipe, with its values.

@@ -80,7 +80,7 @@ def _is_known(store: Store, checkpoint: Checkpoint, call: Call, encoder: str | N
     known = loading.vouched(encoder, checkpoint) or made_by.is_known or checkpoint.encoder is None
     if not known:
         call.out.note(
-            f"nothing says which encoder made the vectors of {store.name}; {checkpoint.encoder} is taken on "
+            f"the encoder of the vectors of {store.name} is unknown; {checkpoint.encoder} is taken on "
             f"trust, without probabilities (--encoder {checkpoint.encoder} vouches for it)"
         )
     return known
