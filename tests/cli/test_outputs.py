@@ -84,6 +84,20 @@ def test_files_of_a_manifest_are_never_written_over(
     assert (corpus / output).read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "options", [("a.txt", "--embeddings", "run/data/train.npy"), ("a.txt", "--teach", "run/data/train.sentences.txt")]
+)
+def test_inputs_in_the_folder_of_the_run_are_never_written_over(
+    options: tuple[str, ...], fails: Fails, corpus: Path, sentences: list[str]
+) -> None:
+    (corpus.parent / "run").mkdir()
+    shutil.copytree(corpus, "run/data")
+    Path("a.txt").write_text("\n".join(sentences) + "\n")
+    before = Path(options[-1]).read_bytes()
+    assert "is an input" in fails(2, "train", *options, "-o", "run", "--force")
+    assert Path(options[-1]).read_bytes() == before
+
+
 def test_recordings_of_a_folder_are_never_written_over(fails: Fails, here: Path) -> None:
     (here / "clips").mkdir()
     recording = shutil.copy(ROOT / "examples" / "audio.wav", here / "clips")

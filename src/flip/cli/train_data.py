@@ -97,8 +97,10 @@ class Corpus:
         call: Call,
     ) -> TrainingDatasets:
         """Embed the parts into a folder, with a bar."""
+        from flip.embedding.corpus import require_elsewhere
         from flip.training.datasets import of_corpus
 
+        require_elsewhere([self.teach] if self.teach else [], folder, parts)
         with progress_of_parts(parts, False, call.out) as on_rows:
             return of_corpus(
                 parts, folder, encoder, choose_words, sources=self.inputs, split=self.split,

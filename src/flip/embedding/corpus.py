@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,24 @@ if TYPE_CHECKING:
 
 SPEECH = "speech"  # id of the embeddings of recordings
 _WRITTEN = (".npy", ".json", ".sentences.txt", ".audio.txt")
+
+
+def require_elsewhere(sources: Iterable[str | Path], folder: Path, parts: Iterable[str]) -> None:
+    """Check that no input is a file that a dataset writes.
+
+    Args:
+        sources: all inputs.
+        folder: of the dataset.
+        parts: their names, such as train, dev and test.
+
+    Raises:
+        UsageError: one is.
+    """
+    names = set(parts)
+    for source in map(Path, sources):
+        made = source.name.split(".")[0] in names and source.name.endswith(_WRITTEN)
+        if made and source.resolve().parent == folder.resolve():
+            raise UsageError(f"{source} is an input, and its parts would overwrite it", "name another folder")
 
 
 def prepare_corpus(
@@ -65,10 +83,7 @@ def prepare_corpus(
         UsageError: a source would be overwritten.
         InputError: a file of that name exists and was made from other inputs; or see `flip.embedding.job.embed`.
     """
-    for source in map(Path, sources):
-        made = source.name.split(".")[0] in parts and source.name.endswith(_WRITTEN)
-        if made and source.resolve().parent == folder.resolve():
-            raise UsageError(f"{source} is an input, and its parts would overwrite it", "name another folder")
+    require_elsewhere(sources, folder, parts)
     with held(folder / MANIFEST, folder):
         return _prepare(parts, folder, encoder, pair, transcriber, batch_size, languages or {}, dtype, force, on_rows)
 

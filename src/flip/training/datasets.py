@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flip.data.manifest import MANIFEST, load_dataset, load_manifest, require_same_dimension
 from flip.data.precomputed import split_vectors
-from flip.embedding.corpus import prepare_corpus
+from flip.embedding.corpus import prepare_corpus, require_elsewhere
 from flip.encoders.identity import UNKNOWN, EncoderIdentity, common_encoder, describe
 from flip.errors import InputError
 from flip.inputs.embedding_files import require_finite
@@ -98,6 +98,7 @@ def of_vectors(
     Returns:
         The datasets, and the number of rows that were left out.
     """
+    require_elsewhere((*sources, vectors), folder, ("train", "dev", "test"))
     datasets, left_out = split_vectors(vectors, sentences, folder, split, seed)
     train = datasets["train"].embeddings[0]
     about = _known(common_encoder([one.encoder for one in train.sources], str(vectors)), train.open().shape[1])
