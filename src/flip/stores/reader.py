@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flip.errors import InputError
 from flip.inputs.prefetch import one_ahead
 from flip.inputs.stores.columns import python_value
 
@@ -24,13 +25,14 @@ ROWS = 512  # scored at a time: with a large vocabulary their scores take most o
 class Counts:
     """Counts of the rows that were read.
 
-    missing: without a vector.  bad: with NaN or infinity.  far: see `EmbeddingStats.far`.
+    missing: without a vector.  bad: with NaN or infinity.  far, off_norm: see `EmbeddingStats`.
     """
 
     rows: int = 0
     missing: int = 0
     bad: int = 0
     far: int = 0
+    off_norm: int = 0
     first_bad: int | None = None
 
     def usable(self, part: Part, checkpoint: Checkpoint) -> NDArray[np.bool_]:
@@ -43,7 +45,9 @@ class Counts:
         if self.first_bad is None and bad.any():
             self.first_bad = part.first + int(np.flatnonzero(bad)[0])
         if checkpoint.embedding_stats is not None and finite.any():
-            self.far += int(checkpoint.embedding_stats.far(part.vectors[finite]).sum())
+            u = part.vectors[finite]
+            self.far += int(checkpoint.embedding_stats.far(u).sum())
+            self.off_norm += int(checkpoint.embedding_stats.off_norm(u).sum())
         return finite
 
 
@@ -52,11 +56,13 @@ class StoreReader:
     """A store and the model that reads it.
 
     vouched: whether the vectors are known to be from the model's encoder, so that probabilities hold.
+    normalize: bring vectors to the length of those of the training.
     """
 
     store: Store
     checkpoint: Checkpoint
     vouched: bool = True
+    normalize: bool = False
     counts: Counts = field(default_factory=Counts)
 
     @property
@@ -72,8 +78,18 @@ class StoreReader:
             again: a further pass, whose rows are not counted.
         """
         counts = Counts() if again else self.counts
-        for part in one_ahead(self.store.parts(columns, ROWS)):
+        for part in one_ahead(self._normalized(self.store.parts(columns, ROWS))):
             yield part, counts.usable(part, self.checkpoint)
+
+    def _normalized(self, parts: Iterator[Part]) -> Iterator[Part]:
+        spread = self.checkpoint.embedding_stats
+        if not self.normalize:
+            yield from parts
+        elif spread is None:
+            raise InputError(f"{self.checkpoint.name} does not know its training's vectors", "leave --normalize out")
+        else:
+            for part in parts:
+                yield replace(part, vectors=spread.normalized(part.vectors))
 
     def known_columns(self) -> list[str]:
         """Return the columns that name a row: its id and its text, if they exist."""
