@@ -18,11 +18,10 @@ from flip.inputs.embedding_files import open_embeddings, read_similarities, sele
 from flip.inputs.records import read_sentences
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from flip.arrays import Floats, Ints
     from flip.data.manifest_schema import Entry, Named
 
-    Rows = NDArray[np.int64]
+    Rows = Ints
 
 _UNKNOWN = "und"  # ISO 639-3, undetermined
 
@@ -40,7 +39,7 @@ class EmbeddingFile:
     rows: Rows | None = field(default=None, compare=False)  # rows of the file to use; None is all
     following: EmbeddingFile | None = None  # of the next dataset, if several are joined
 
-    def open(self) -> NDArray[np.floating[Any]]:
+    def open(self) -> Floats:
         """Memory-map the rows, shape (n, d).
 
         Raises:
@@ -242,7 +241,7 @@ def load_dataset(
     return _joined(name, parts)
 
 
-def require_same_dimension(files: Sequence[tuple[Path, NDArray[np.floating[Any]]]]) -> None:
+def require_same_dimension(files: Sequence[tuple[Path, Floats]]) -> None:
     """Raise an InputError if embeddings that are used together differ in dimension from the first."""
     for path, matrix in files[1:]:
         if matrix.shape[1] != files[0][1].shape[1]:

@@ -14,8 +14,7 @@ from flip.errors import FlipError, InputError, UnavailableError, UsageError
 from pathlib import Path  # isort: skip
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from flip.arrays import Floats32
 
 DEFAULT_ENCODER = "minilm"
 # Characters of a sentence, for an encoder without a limit of its own: 32,768 tokens of four. A tokenizer takes 200
@@ -95,7 +94,7 @@ class Encoder(ABC):
     weights: str | dict[str, str] | None = None
 
     @abstractmethod
-    def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
+    def encode(self, batch: Sequence[str | Path]) -> Floats32:
         """Return the embeddings of n inputs: float32 (n, d), row i for input i, independent of its neighbours."""
 
     def truncated(self, batch: Sequence[str | Path]) -> Sequence[bool]:
@@ -128,7 +127,7 @@ def language_of(encoder: Encoder) -> str | None:
     return getattr(getattr(encoder, "options", None), "language", None)
 
 
-def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[NDArray[np.float32], list[bool]]:
+def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[Floats32, list[bool]]:
     """Embed a batch, each sentence cut to the most characters that the encoder is given.
 
     Returns:
@@ -158,7 +157,7 @@ def answer(embed: Callable[[list[Any]], Any], batch: list[Any], name: str) -> An
         raise UnavailableError(message, "-v shows the traceback") from error
 
 
-def as_matrix(found: Any, name: str) -> NDArray[np.float32]:
+def as_matrix(found: Any, name: str) -> Floats32:
     """Return an encoder's answer, an array or a tensor of any library or a list of them, as float32 of numpy.
 
     Raises:

@@ -11,8 +11,7 @@ from flip.errors import InputError, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
+    from flip.arrays import Floats32
 
 
 _UNSTEADY = 0.1  # of the largest entry; half precision differs by less between batches
@@ -50,13 +49,13 @@ class ForeignEncoder(Encoder):
                 raise InputError(f"encoder {self.name} gave shape {shape} for one input, expected (1, d)")
             self.dimension = shape[1]
 
-    def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
+    def encode(self, batch: Sequence[str | Path]) -> Floats32:
         """Return the answer of the function or the method; `flip.encoders.base.encode` checks it.
 
         Raises:
             InputError: the first of several inputs gets another vector when it is alone, as with dropout.
         """
-        found: NDArray[np.float32] = self._encode(list(batch))
+        found: Floats32 = self._encode(list(batch))
         if len(batch) > 1 and not self._steady:
             together, alone = (as_matrix(u, self.name)[:1] for u in (found, self._encode([batch[0]])))
             same = together.shape == alone.shape

@@ -10,8 +10,7 @@ from flip.encoders.base import IDENTIFYING, Encoder, encode
 from flip.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from flip.arrays import Floats
 
 _SAME_VECTOR = 0.03  # of its length: weights of 8 bits give 0.012 in another batch; changed code gives more
 UNKNOWN = "unknown"  # the name of the encoder of a checkpoint whose embeddings did not name it
@@ -84,7 +83,7 @@ def describe(encoder: Encoder, modalities: Collection[str] = ()) -> EncoderIdent
     return replace(EncoderIdentity.of(encoder, modalities), dimension=encoder.dimension)
 
 
-def still_gives(encoder: Encoder, texts: Sequence[str], before: NDArray[np.floating[Any]]) -> bool:
+def still_gives(encoder: Encoder, texts: Sequence[str], before: Floats) -> bool:
     """Return whether an encoder gives the same vectors as before. One that names its revision, or costs, is not asked.
 
     The user's own code seldom names one, and may have been changed.

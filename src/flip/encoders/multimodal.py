@@ -13,9 +13,7 @@ from flip.errors import InputError
 from flip.inputs import audio
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from flip.arrays import Floats32
     from flip.encoders.base import Encoder
     from flip.encoders.transcriber import Transcript
 
@@ -31,7 +29,7 @@ class Encoded:
     warnings: parts of a recording that could not be decoded, and reasons to distrust a transcript.
     """
 
-    vector: NDArray[np.float32] | None = None
+    vector: Floats32 | None = None
     error: str | None = None
     truncated: bool = False
     heard: Transcript | None = None

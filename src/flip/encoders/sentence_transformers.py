@@ -19,7 +19,8 @@ from flip.hub.weights import content_hash, names_on_hub
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
+
+    from flip.arrays import Floats32
 
 _INSTALL = "pip install 'flip-interpret[st]'"
 _ELSE = "it needs the network once; or st:FOLDER with a copy"
@@ -85,7 +86,7 @@ class SentenceTransformers(Encoder):
         model = _load(self._source, self.device, self.options.dimensions, self._offline)
         return model if self._dtype is None else model.to(self._dtype)
 
-    def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
+    def encode(self, batch: Sequence[str | Path]) -> Floats32:
         """Return the embeddings of n sentences: (n, d); sorted by length inside, so that little is padded."""
         vectors = self._model.encode(
             read_texts(batch, self.name),
@@ -126,7 +127,7 @@ class SentenceTransformers(Encoder):
 class GivenModel(ForeignEncoder):
     """A model of sentence-transformers that the caller has loaded; used as it is."""
 
-    def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
+    def encode(self, batch: Sequence[str | Path]) -> Floats32:
         """Return the embeddings of n sentences: (n, d)."""
         vectors = self.given.encode(read_texts(batch, self.name), show_progress_bar=False, convert_to_numpy=True)
         return np.asarray(vectors, np.float32)

@@ -13,8 +13,7 @@ from flip.evaluation.metrics import hits, within
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
+    from flip.arrays import Bools, Floats64, Ints
     from flip.evaluation.word_ranking import Ranking
     from flip.text.bow import Bags
     from flip.text.vocabulary import Vocabulary
@@ -37,12 +36,12 @@ class Recovered:
         """Return the side of its ranking that stands for it: with b, if there is one."""
         return next(side for side in SIDES if side in self.ranking)
 
-    def hit(self, side: str) -> NDArray[np.bool_]:
+    def hit(self, side: str) -> Bools:
         """Return (n, K), the hit set of accuracy: reference words in the top k, k the number of reference words."""
         return within(hits(self.ranking[side].words, self.words, len(self.vocabulary)), self.words)
 
 
-def jaccard(first: Recovered, second: Recovered, side: str) -> NDArray[np.float64]:
+def jaccard(first: Recovered, second: Recovered, side: str) -> Floats64:
     """Return the Jaccard index |H1 & H2| / |H1 | H2| of the hit sets (Kesiraju et al. 2026, tables 2 and 3).
 
     Words are compared as words, so the vocabularies may differ. A sentence of which neither recovers a word
@@ -103,7 +102,7 @@ def compare_recovered(first: Recovered, second: Recovered) -> Agreement:
     )
 
 
-def _keys(recovered: Recovered, side: str, to_shared: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+def _keys(recovered: Recovered, side: str, to_shared: Ints, size: int) -> Ints:
     """Return one number for each hit, made of sentence and word."""
     rows, columns = np.nonzero(recovered.hit(side))
     return np.asarray(rows * size + to_shared[recovered.ranking[side].words[rows, columns]])

@@ -15,8 +15,7 @@ from flip.text.references import ReferenceReader
 from flip.text.stopwords import ENGLISH
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from flip.arrays import Ints
     from flip.evaluation.word_ranking import Ranking
     from flip.text.tokenize import TokenSource
     from flip.text.vocabulary import Vocabulary
@@ -27,7 +26,7 @@ class ContentWords:
     """The distinct content words of n sentences. words: those that the vocabulary has.  tokens: (n,) all of them."""
 
     words: Bags
-    tokens: NDArray[np.int64]
+    tokens: Ints
 
 
 def content_words(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource = "vocabulary") -> ContentWords:

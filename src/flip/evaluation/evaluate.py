@@ -24,15 +24,14 @@ from flip.text.references import ReferenceReader
 from flip.text.tokenize import published_tokens
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from flip.arrays import Floats
     from flip.data.manifest import Dataset
     from flip.evaluation.measurements import Figures
     from flip.evaluation.registry import Metric
     from flip.model.checkpoint import Checkpoint
 
 _SHOWN = "shown"  # the ranking of `flip explain`, made in the same pass
-Ranker = Callable[[str, "NDArray[np.floating[Any]]", int], dict[str, Ranking]]
+Ranker = Callable[[str, "Floats", int], dict[str, Ranking]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class EvaluationData:
     """
 
     name: str
-    embeddings: Mapping[str, NDArray[np.floating[Any]]]
+    embeddings: Mapping[str, Floats]
     texts: Mapping[int, str]
     left_out: Mapping[str, int] = field(default_factory=dict)
 

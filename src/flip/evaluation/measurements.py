@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from flip.arrays import Bools, Floats, Ints, Numbers
 
-    Floats = NDArray[np.floating[Any]]
-    Numbers = NDArray[np.floating[Any] | np.integer[Any]]
 
 SIDES = ("bias", "no_bias", "")  # with b, without, and no side at all; the first that a figure has stands for it
 T = TypeVar("T")
@@ -104,7 +102,7 @@ class SentenceValues(ABC):
         """How many sentences count."""
         return int(np.count_nonzero(self.counts))
 
-    def together(self, groups: NDArray[np.int64]) -> Self:
+    def together(self, groups: Ints) -> Self:
         """Return the same sums over groups of sentences. groups: (n,), from 0."""
         n = int(groups.max(initial=-1)) + 1
         parts, counts = np.zeros((n, self.parts.shape[1])), np.zeros(n)
@@ -138,7 +136,7 @@ class Means(SentenceValues):
         return cls(np.where(counted, found / np.maximum(sizes, 1), 0.0)[:, None], counted.astype(np.float64))
 
     @classmethod
-    def at(cls, counted: NDArray[np.bool_], values: Numbers, about: Mapping[str, float] | None = None) -> Means:
+    def at(cls, counted: Bools, values: Numbers, about: Mapping[str, float] | None = None) -> Means:
         """Return values (m,) of the m sentences that `counted` (n,) marks."""
         parts = np.zeros((len(counted), 1))
         parts[counted, 0] = values

@@ -14,8 +14,7 @@ from flip.text.bow import Bags, bags_of_indices
 from flip.text.references import ReferenceReader
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from flip.arrays import Bools, Floats, Floats32, Floats64, Ints
     from flip.evaluation.measurements import Measurement
     from flip.model.linear import Model
     from flip.text.tokenize import TokenSource
@@ -34,7 +33,7 @@ class References:
     """
 
     words: Bags
-    tokens: NDArray[np.int64]
+    tokens: Ints
 
     def __len__(self) -> int:
         return len(self.words)
@@ -48,18 +47,18 @@ def references(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource
     return References(words, np.array([len(found) for found in distinct], np.int64))
 
 
-def hits(top: NDArray[np.int64], words: Bags, vocabulary_size: int) -> NDArray[np.bool_]:
+def hits(top: Ints, words: Bags, vocabulary_size: int) -> Bools:
     """Return (n, k), whether the j-th word of row i is a reference word of sentence i; an index below 0 never is."""
     return _located(top, words, vocabulary_size)[0]
 
 
-def hit_counts(top: NDArray[np.int64], words: Bags, vocabulary_size: int) -> NDArray[np.float32]:
+def hit_counts(top: Ints, words: Bags, vocabulary_size: int) -> Floats32:
     """Return (n, k), how often the j-th word of row i is among the reference words of sentence i."""
     hit, entry = _located(top, words, vocabulary_size)
     return np.where(hit, words.counts[entry], np.float32(0)) if len(words.words) else np.zeros(hit.shape, np.float32)
 
 
-def _located(top: NDArray[np.int64], words: Bags, vocabulary_size: int) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def _located(top: Ints, words: Bags, vocabulary_size: int) -> tuple[Bools, Ints]:
     """Return `hits`, and the position of each in `words`."""
     wanted = words.rows * vocabulary_size + words.words
     if not len(wanted):
@@ -69,12 +68,12 @@ def _located(top: NDArray[np.int64], words: Bags, vocabulary_size: int) -> tuple
     return np.asarray((wanted[nearest] == ranked) & (top >= 0)), nearest
 
 
-def within(hit: NDArray[np.bool_], words: Bags) -> NDArray[np.bool_]:
+def within(hit: Bools, words: Bags) -> Bools:
     """Return `hit` within the top k of each sentence, k the number of its reference words, and False beyond."""
     return np.asarray(hit & (np.arange(hit.shape[1]) < words.sizes[:, None]))
 
 
-def accuracy(hit: NDArray[np.bool_], words: Bags) -> NDArray[np.float64]:
+def accuracy(hit: Bools, words: Bags) -> Floats64:
     """Return the share of the k distinct in-vocabulary reference tokens of a sentence among its top k words.
 
     Kesiraju et al. 2026, section 4.2. k differs from sentence to sentence; sentences with k = 0 are left out.
@@ -97,14 +96,12 @@ class PrecisionRecall:
     words once that are the same to the references.
     """
 
-    precision: NDArray[np.float64]
-    recall: NDArray[np.float64]
-    f1: NDArray[np.float64]
+    precision: Floats64
+    recall: Floats64
+    f1: Floats64
 
 
-def precision_recall(
-    hit: NDArray[np.bool_], tokens: NDArray[np.int64], topn: int, repeated: NDArray[np.bool_] | None = None
-) -> PrecisionRecall:
+def precision_recall(hit: Bools, tokens: Ints, topn: int, repeated: Bools | None = None) -> PrecisionRecall:
     """Return the figures of each sentence with a reference token.
 
     Args:
@@ -119,9 +116,7 @@ def precision_recall(
     return PrecisionRecall(h / N, h / m, 2 * h / (N + m))
 
 
-def precision_recall_curve(
-    hit: NDArray[np.bool_], tokens: NDArray[np.int64], depth: int = DEPTH, repeated: NDArray[np.bool_] | None = None
-) -> Curve:
+def precision_recall_curve(hit: Bools, tokens: Ints, depth: int = DEPTH, repeated: Bools | None = None) -> Curve:
     """Return precision, recall and F1 at N = 1..depth."""
     depths = range(1, depth + 1)
     points = [precision_recall(hit, tokens, n, repeated) for n in depths]
@@ -131,7 +126,7 @@ def precision_recall_curve(
     )
 
 
-def average_precision(hit: NDArray[np.bool_], tokens: NDArray[np.int64], depth: int = DEPTH) -> NDArray[np.float64]:
+def average_precision(hit: Bools, tokens: Ints, depth: int = DEPTH) -> Floats64:
     """Return the mean, over the reference tokens, of the precision at the rank of each; 0 for those below rank 50.
 
     AP = sum over hits at rank j <= depth of (hits up to j) / j, divided by min(m, depth), m as in `PrecisionRecall`:
@@ -201,7 +196,7 @@ def depth_for(refs: References, topn: int) -> int:
 
 def evaluate(
     model: Model,
-    embeddings: NDArray[np.floating[Any]],
+    embeddings: Floats,
     refs: References,
     *,
     metrics: Sequence[str] = METRICS,

@@ -17,13 +17,10 @@ from flip.text.bow import bags_of_indices
 from flip.text.references import ReferenceReader
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from flip.arrays import Floats
     from flip.evaluation.evaluate import Measured
     from flip.text.vocabulary import Vocabulary
 
-    Floats = NDArray[np.floating[Any]]
-    Numbers = NDArray[np.floating[Any] | np.integer[Any]]
 
 RESAMPLES = 2000
 SHARED = "shared_accuracy"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,14 +13,12 @@ from flip.evaluation.word_ranking import score_blocks
 from flip.model.ranking import sigmoid
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from flip.arrays import Floats
     from flip.evaluation.metrics import References
     from flip.evaluation.word_ranking import Ranking
     from flip.model.linear import Model
     from flip.text.bow import Bags
 
-    Floats = NDArray[np.floating[Any]]
 
 _BINS = 15
 _RESAMPLES = 200

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from flip.arrays import Floats
     from flip.evaluation.comparison import Comparison
     from flip.evaluation.content import ContentWords
     from flip.evaluation.entities import Entities, EntityRow
@@ -90,7 +88,7 @@ class Subject:
     sought: Sought
     ranking: Mapping[str, Ranking]
     shown: Ranking
-    embeddings: NDArray[np.floating[Any]]
+    embeddings: Floats
     comparisons: Sequence[Comparison] = ()
 
     @property

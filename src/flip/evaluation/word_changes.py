@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from flip.arrays import Bools, Ints
     from flip.evaluation.comparison import Recovered
 
 NUMBERS = "numbers"  # all words with a digit, taken together
@@ -69,7 +68,7 @@ def word_changes(first: Recovered, second: Recovered) -> list[WordChange]:
     return sorted(_discovered(tested), key=lambda one: (-one.change, -one.n, one.word))
 
 
-def _found(recovered: Recovered, ids: dict[str, int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _found(recovered: Recovered, ids: dict[str, int]) -> tuple[Ints, Bools]:
     """Return each reference word, ordered by sentence and word, and whether it is found."""
     size = len(ids)
     shared = np.array([ids[word] for word in recovered.vocabulary.words], np.int64)

@@ -14,8 +14,7 @@ from flip.evaluation.metrics import hits, within
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
+    from flip.arrays import Bools, Ints
     from flip.evaluation.word_ranking import Ranking
     from flip.text.bow import Bags
 
@@ -52,14 +51,14 @@ class Bands:
         }
 
 
-def found_words(ranked: Ranking, words: Bags, vocabulary_size: int) -> NDArray[np.bool_]:
+def found_words(ranked: Ranking, words: Bags, vocabulary_size: int) -> Bools:
     """Return (nnz,), whether each reference word is among the top k of its sentence, as accuracy counts."""
     rows, columns = np.nonzero(within(hits(ranked.words, words, vocabulary_size), words))
     hit = rows * vocabulary_size + ranked.words[rows, columns]
     return np.asarray(np.isin(words.rows * vocabulary_size + words.words, hit))
 
 
-def times_found(ranked: Ranking, words: Bags, vocabulary_size: int) -> NDArray[np.int64]:
+def times_found(ranked: Ranking, words: Bags, vocabulary_size: int) -> Ints:
     """Return (|V|,), the number of sentences in which each word is found."""
     return np.bincount(words.words[found_words(ranked, words, vocabulary_size)], minlength=vocabulary_size)
 

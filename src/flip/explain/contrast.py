@@ -14,10 +14,8 @@ from flip.model.ranking import BEHIND_ALL, sigmoid, top_k
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from numpy.typing import NDArray
-
+    from flip.arrays import Floats, Floats64
     from flip.model.checkpoint import Checkpoint
-    from flip.model.linear import Array
 
 _ALIKE = 1.0  # log-odds: nearer than this, both carry a word about equally
 
@@ -101,7 +99,7 @@ class Contrast:
     bias_weight: float | None = None
     min_probability: float = 0.0
 
-    def __call__(self, u: Array, v: Array) -> Pair:
+    def __call__(self, u: Floats, v: Floats) -> Pair:
         """Compare two embeddings, each of shape (d,).
 
         Raises:
@@ -141,38 +139,38 @@ class Contrast:
             only_against=words(others.difference(shared), lambda w: z[1, w] - z[0, w]),
         )
 
-    def _keywords(self, z: Array, p: Array | None, side: int) -> set[int]:
+    def _keywords(self, z: Floats, p: Floats | None, side: int) -> set[int]:
         ranked = z[side : side + 1].copy()
         if self.bias_weight is None:
             ranked[:, self.checkpoint.function_words] -= BEHIND_ALL
         best = top_k(ranked, self.topn)[0]
         return {int(w) for w in best if p is None or p[side, w] >= self.min_probability}
 
-    def _says(self, w: int, z: Array, p: Array | None, side: int) -> bool:
+    def _says(self, w: int, z: Floats, p: Floats | None, side: int) -> bool:
         """Return whether an embedding carries a keyword of the other too."""
         return bool((p is not None and p[side, w] >= self.checkpoint.likely) or z[side, w] >= z[1 - side, w] - _ALIKE)
 
-    def _shares(self, words: list[int], u: Array, v: Array) -> Array:
+    def _shares(self, words: list[int], u: Floats, v: Floats) -> Floats:
         if not words:
             return np.empty(0)
         rows = self._rows(words) @ self._inverse
         (cu, cv), (ru, rv) = (np.linalg.lstsq(rows.T, one, rcond=None)[0] for one in (u, v)), (rows @ u, rows @ v)
         return np.asarray((cu * rv + cv * ru) / 2)
 
-    def _rows(self, words: list[int]) -> Array:
+    def _rows(self, words: list[int]) -> Floats:
         """Return rows of W, (len(words), d)."""
         model = self.checkpoint.model
         rows = model.output[words].astype(np.float64)
         return np.asarray(rows @ self._input) if self._input is not None else rows
 
     @cached_property
-    def _input(self) -> Array | None:
+    def _input(self) -> Floats | None:
         """Return B if the model is factorised, else None."""
-        B: Array | None = getattr(self.checkpoint.model, "B", None)
+        B: Floats | None = getattr(self.checkpoint.model, "B", None)
         return None if B is None else B.astype(np.float64)
 
     @cached_property
-    def _inverse(self) -> NDArray[np.float64]:
+    def _inverse(self) -> Floats64:
         """Return (W'W)^+, (d, d)."""
         output = self.checkpoint.model.output.astype(np.float32, copy=False)
         gram = (output.T @ output).astype(np.float64)

@@ -28,11 +28,11 @@ from flip.model.keywords import Scores
 from flip.text.align import Reader
 
 if TYPE_CHECKING:
+    from flip.arrays import Floats
     from flip.encoders.base import Encoder
     from flip.encoders.multimodal import Encoded
     from flip.encoders.transcriber import Transcriber
     from flip.model.checkpoint import Checkpoint
-    from flip.model.linear import Array
 
 BATCH = 256  # records at a time at the most; scoring a few of them reads the whole matrix too
 
@@ -45,7 +45,7 @@ class _Embedded:
     """
 
     inputs: list[Input]
-    vectors: dict[int, Array]
+    vectors: dict[int, Floats]
     errors: dict[int, str]
 
 
@@ -239,7 +239,7 @@ class Explainer:
         """Return whether the encoder of the vector is unknown; it does not matter for a model of unknown origin."""
         return isinstance(record, Record) and not record.origin_known and self.checkpoint.encoder is not None
 
-    def _far(self, vectors: dict[int, Array]) -> list[bool]:
+    def _far(self, vectors: dict[int, Floats]) -> list[bool]:
         """Return which vectors lie far outside those of the training."""
         spread = self.checkpoint.embedding_stats
         if spread is None or not vectors:
@@ -308,7 +308,7 @@ class Explainer:
 
     def _embed(self, records: Sequence[Record | InputError]) -> _Embedded:
         self._require_fit(records)
-        vectors: dict[int, Array] = {}
+        vectors: dict[int, Floats] = {}
         errors: dict[int, str] = {}
         to_encode: dict[int, str | Path] = {}
         for i, record in enumerate(records):
@@ -342,7 +342,7 @@ class Explainer:
         heard = None if speech is None else Heard(self.transcriber.name, speech.text, speech.language)
         return replace(given, heard=heard, truncated=encoded.truncated, warnings=tuple(encoded.warnings))
 
-    def _checked(self, embedding: Array, where: str) -> Array:
+    def _checked(self, embedding: Floats, where: str) -> Floats:
         d = self.checkpoint.model.dimension
         if len(embedding) != d:
             raise InputError(f"{where}: {len(embedding)} dimensions; the checkpoint expects {d}")

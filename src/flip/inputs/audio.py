@@ -15,7 +15,7 @@ from flip.errors import InputError
 from flip.inputs.recordings import opened_recording, require_av, wave_note
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from flip.arrays import Floats32
 
 SAMPLE_RATE = 16_000
 SHORTEST = SAMPLE_RATE // 40  # 25 ms: one frame of every speech encoder's features
@@ -46,7 +46,7 @@ def note(message: str) -> None:
         found.append(message)
 
 
-def blocks(path: Path, seconds: float) -> Iterator[NDArray[np.float32]]:
+def blocks(path: Path, seconds: float) -> Iterator[Floats32]:
     """Yield a file as mono 16 kHz float32 in [-1, 1], block by block.
 
     Channels are mixed down, other rates resampled. Damaged parts are left out and reported to `noted`. A block is at
@@ -83,12 +83,12 @@ def blocks(path: Path, seconds: float) -> Iterator[NDArray[np.float32]]:
         yield waiting
 
 
-def load(path: Path) -> NDArray[np.float32]:
+def load(path: Path) -> Floats32:
     """Return a whole file as mono 16 kHz float32 of shape (samples,); raises as `blocks` does."""
     return np.concatenate(list(blocks(path, 3600)))
 
 
-def _pause(block: NDArray[np.float32]) -> int:
+def _pause(block: Floats32) -> int:
     """Return the sample to cut at: the middle of the quietest tenth of a second in the last five seconds of a block."""
     start = max(len(block) // 2, len(block) - _SEARCH)
     windows = len(block[start:]) // _WINDOW
@@ -98,7 +98,7 @@ def _pause(block: NDArray[np.float32]) -> int:
     return start + int(energy.argmin()) * _WINDOW + _WINDOW // 2
 
 
-def _decode(path: Path) -> Iterator[NDArray[np.float32]]:
+def _decode(path: Path) -> Iterator[Floats32]:
     """Yield mono samples at 16 kHz, as far as a file can be decoded; the rest is noted."""
     av = require_av()
     try:
@@ -125,7 +125,7 @@ class _Decoding:
         self.samples = self.lost = self.lost_bytes = self.cancelled = 0
         self.channel: int | None = None  # the one that stands for all if they cancel
 
-    def pieces(self) -> Iterator[NDArray[np.float32]]:
+    def pieces(self) -> Iterator[Floats32]:
         if self.stream.codec_context is None:
             raise InputError(f"{self.path}: sound in a coding that FFmpeg cannot decode", "convert it to .wav or .flac")
         if rate := self.stream.codec_context.sample_rate:  # 0: not known before the first frame
@@ -157,7 +157,7 @@ class _Decoding:
         if fault and not found:
             raise fault
 
-    def _resampled(self, frame: Any) -> Iterator[NDArray[np.float32]]:
+    def _resampled(self, frame: Any) -> Iterator[Floats32]:
         form = frame.format.name, frame.layout.name, frame.layout.nb_channels, frame.sample_rate
         if form != self.form:  # files that were joined may change within
             self._require_rate(frame.sample_rate)
@@ -174,18 +174,18 @@ class _Decoding:
         for piece in self.resampler.resample(frame):
             yield self._mixed(piece)
 
-    def _flushed(self) -> Iterator[NDArray[np.float32]]:
+    def _flushed(self) -> Iterator[Floats32]:
         for piece in self.resampler.resample(None):
             yield self._mixed(piece)
 
-    def _mixed(self, piece: Any) -> NDArray[np.float32]:
+    def _mixed(self, piece: Any) -> Floats32:
         """Return the mean of the channels: FFmpeg's own downmix of floats is louder than full scale.
 
         If channels are in antiphase their mean is next to nothing, and one of them is taken.
         """
         channels = piece.to_ndarray().reshape(-1, piece.layout.nb_channels)
         self.samples += len(channels)
-        mixed: NDArray[np.float32] = channels.mean(axis=1)
+        mixed: Floats32 = channels.mean(axis=1)
         energies = np.square(channels).sum(axis=0)
         # The mean of channels that have nothing to do with each other has this energy.
         if np.square(mixed).sum() < _CANCELLED * energies.sum() / channels.shape[1] ** 2:

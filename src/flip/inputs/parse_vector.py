@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from flip.arrays import Floats, Floats32
 
 _LEAST, _MOST = 16, 1 << 16  # numbers: fewer may be anything, more are a picture
 _SIZES = (1e-20, 1e6)  # the range of most numbers in embeddings, even if float16 is read as float32
 _SHARE = 0.75  # of the numbers must be in that range
 
 
-def numbers_of(value: Any) -> NDArray[np.float32] | None:
+def numbers_of(value: Any) -> Floats32 | None:
     """Return the vector (d,) of a list, or of its text as JSON or numpy writes it; None if it is not a vector."""
     if isinstance(value, str) and (text := value.strip()).startswith("[") and text.endswith("]"):
         value = text[1:-1].replace(",", " ").split()
@@ -40,6 +40,6 @@ def width_of(value: Any) -> int | None:
     return len(vector) if vector is not None and len(vector) >= _LEAST else None
 
 
-def _are_usual(numbers: NDArray[np.floating[Any]]) -> bool:
+def _are_usual(numbers: Floats) -> bool:
     size = np.abs(numbers[numbers != 0])
     return bool(size.size) and float(np.mean((size > _SIZES[0]) & (size < _SIZES[1]))) >= _SHARE

@@ -26,14 +26,12 @@ from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from flip.model.ranking import BEHIND_ALL, top_k
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from flip.arrays import Floats32, Ints
     from flip.encoders.base import Encoder
     from flip.explain.results import Result
     from flip.lens.results import EvalResult
     from flip.text.vocabulary import Vocabulary
 
-    Floats = NDArray[np.floating[Any]]
 
 _ROWS = 1024  # embedded, or scored, at a time
 
@@ -98,19 +96,19 @@ class Lens:
         found = [_without_error(result) for result in results]
         return found if several else found[0]
 
-    def scores(self, X: Any) -> NDArray[np.float32]:
+    def scores(self, X: Any) -> Floats32:
         """Return (n, |V|) scores A(Bu) + b of embeddings (n, d), or (|V|,) of one, (d,); see `blocks` for many."""
         u = self._embeddings(X)
         z = self.checkpoint.model.scores(np.atleast_2d(u))
         return z if u.ndim == 2 else z[0]
 
-    def blocks(self, X: Any) -> Iterator[NDArray[np.float32]]:
+    def blocks(self, X: Any) -> Iterator[Floats32]:
         """Yield the scores of many rows, 1,024 at a time, so that memory stays that of a block."""
         u = np.atleast_2d(self._embeddings(X))
         for start in range(0, len(u), _ROWS):
             yield self.checkpoint.model.scores(u[start : start + _ROWS])
 
-    def top(self, X: Any, k: int = 10) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def top(self, X: Any, k: int = 10) -> tuple[Ints, Floats32]:
         """Return columns and scores of the k best words of embeddings (n, d), both (n, k); function words come last."""
         k = _require_count(k, "k")
         columns, scores = [], []
@@ -181,7 +179,7 @@ class Lens:
         rows = np.atleast_2d(u)
         return [Record(f"row {i}", embedding=row, row=i) for i, row in enumerate(rows)], u.ndim == 2
 
-    def _embeddings(self, X: Any) -> NDArray[np.float32]:
+    def _embeddings(self, X: Any) -> Floats32:
         return require_matrix(X, self.checkpoint.model.dimension)
 
 
@@ -256,7 +254,7 @@ def fit(
     return Lens(checkpoint, used)
 
 
-def require_matrix(X: Any, dimension: int | None = None) -> NDArray[np.float32]:
+def require_matrix(X: Any, dimension: int | None = None) -> Floats32:
     """Return embeddings (n, d) or (d,) of any library as float32.
 
     Raises:
@@ -312,7 +310,7 @@ def _require_count(value: Any, name: str) -> int:
     return int(value)
 
 
-def _require_as_many(u: NDArray[np.float32], texts: Sequence[str]) -> None:
+def _require_as_many(u: Floats32, texts: Sequence[str]) -> None:
     if u.ndim != 2 or len(u) != len(texts):
         raise InputError(f"embeddings of shape {u.shape} for {len(texts)} sentences", "row i belongs to sentence i")
 

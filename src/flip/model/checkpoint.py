@@ -31,7 +31,7 @@ from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import Vocabulary, read_surfaces
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from flip.arrays import Ints
 
 
 _FEW = 20  # dev sentences: below that, the calibration error on others was 0.01 to 0.5
@@ -94,7 +94,7 @@ class Checkpoint:
         return self.config.bias_weight
 
     @cached_property
-    def function_words(self) -> NDArray[np.int64]:
+    def function_words(self) -> Ints:
         """Indices of the function words of its language, which are ranked last; none if no language is stored."""
         return function_words(self.vocabulary, self.config.function_words)
 

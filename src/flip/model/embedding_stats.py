@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from flip.arrays import Bools, Floats
 
-    from flip.model.linear import Array
 
 _ROWS = 20_000
 _FAR = 2.0  # times the farthest training embedding
@@ -25,23 +24,23 @@ class EmbeddingStats:
     detects another normalisation or scale, and most other encoders, but not always a rotation of the vectors.
     """
 
-    mean: Array
-    scale: Array
+    mean: Floats
+    scale: Floats
     farthest: float
 
     @classmethod
-    def of(cls, views: Sequence[NDArray[np.floating[Any]]], rows: int) -> EmbeddingStats:
+    def of(cls, views: Sequence[Floats], rows: int) -> EmbeddingStats:
         """Measure the first `rows` rows of each embedding matrix (n, d), fewer than 40,000 of each, evenly spaced."""
         step = max(1, rows // _ROWS)
         u = np.concatenate([np.asarray(view[:rows:step], np.float64) for view in views])
         spread = cls(u.mean(axis=0), np.maximum(u.std(axis=0), 1e-6), 0.0)
         return cls(spread.mean, spread.scale, float(spread.distances(u).max()))
 
-    def distances(self, u: Array) -> Array:
+    def distances(self, u: Floats) -> Floats:
         """Return the distances (n,) of embeddings (n, d)."""
         return np.asarray(np.sqrt(np.square((u - self.mean) / self.scale).mean(axis=1)))
 
-    def far(self, u: Array) -> NDArray[np.bool_]:
+    def far(self, u: Floats) -> Bools:
         """Return flags (n,) of the embeddings (n, d) that lie more than twice as far out as any of the training."""
         return np.asarray(self.distances(u) > _FAR * self.farthest)
 

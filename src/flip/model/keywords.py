@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,8 +11,7 @@ from flip.errors import InputError
 from flip.model.ranking import BEHIND_ALL, sigmoid, top_k
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from flip.arrays import Floats, Ints
     from flip.model.checkpoint import Checkpoint
     from flip.text.vocabulary import Vocabulary
 
@@ -42,7 +41,7 @@ class Word:
 
 def top_keywords(
     checkpoint: Checkpoint,
-    embeddings: NDArray[np.floating[Any]],
+    embeddings: Floats,
     *,
     topn: int = 10,
     bias_weight: float | None = None,
@@ -70,9 +69,7 @@ def top_keywords(
 class Scores:
     """Ranking scores of all words for n embeddings, computed once; arguments as for `top_keywords`."""
 
-    def __init__(
-        self, checkpoint: Checkpoint, embeddings: NDArray[np.floating[Any]], bias_weight: float | None = None
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, embeddings: Floats, bias_weight: float | None = None) -> None:
         if not np.isfinite(embeddings).all():
             raise InputError("an embedding holds NaN or infinity", "leave such rows out")
         self._checkpoint = checkpoint
@@ -81,7 +78,7 @@ class Scores:
         self._missing = np.float32(1 - weight)  # of b, to full scores
         self._last = checkpoint.function_words if bias_weight is None else checkpoint.function_words[:0]
 
-    def best(self, topn: int) -> tuple[NDArray[np.int64], NDArray[np.floating[Any]], NDArray[np.floating[Any]] | None]:
+    def best(self, topn: int) -> tuple[Ints, Floats, Floats | None]:
         """Return the words of each embedding, best first: indices, scores and probabilities, all (n, topn).
 
         Probabilities are None for multinomial checkpoints.
@@ -116,7 +113,7 @@ class Scores:
             return [(None, rank) for rank in ranks]
         return list(zip(self._probabilities(indices, scores).tolist(), ranks, strict=True))
 
-    def _probabilities(self, words: NDArray[np.int64], scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    def _probabilities(self, words: Ints, scores: Floats) -> Floats:
         return sigmoid(scores + self._missing * self._checkpoint.model.b[words])
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from flip.arrays import Floats, Floats32, Ints
 
 BEHIND_ALL = 1e4  # above any difference between two scores
 _CHUNK = 64
 
 
-def top_k(z: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+def top_k(z: Floats32, k: int) -> Ints:
     """Return column indices of the k largest entries of each row of z (n, m), best first; ties by the lower index.
 
     Exact: the k best lie in the k chunks of columns with the largest maxima, so only those are searched.
@@ -34,6 +34,6 @@ def top_k(z: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     return np.take_along_axis(candidates, order, axis=1)
 
 
-def sigmoid(z: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+def sigmoid(z: Floats) -> Floats:
     """Return 1 / (1 + exp(-z)), without overflow for large -z."""
     return np.asarray(0.5 * (1 + np.tanh(0.5 * z)))

@@ -11,7 +11,7 @@ import numpy as np
 from flip.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from flip.arrays import Floats
 
 SAMPLE = 50_000  # rows to find the centres on
 
@@ -22,12 +22,12 @@ class Clusters:
 
     _model: Any
 
-    def of(self, vectors: NDArray[np.floating[Any]]) -> list[int]:
+    def of(self, vectors: Floats) -> list[int]:
         """Return the nearest centre of each vector, from 0."""
         return list(map(int, self._model.predict(np.ascontiguousarray(vectors, np.float32)))) if len(vectors) else []
 
 
-def find_clusters(batches: Iterable[NDArray[np.floating[Any]]], k: int, seed: int = 0) -> Clusters:
+def find_clusters(batches: Iterable[Floats], k: int, seed: int = 0) -> Clusters:
     """Find K centres on a random sample of at most 50,000 rows, so that the order of the rows does not matter.
 
     Args:
@@ -44,7 +44,7 @@ def find_clusters(batches: Iterable[NDArray[np.floating[Any]]], k: int, seed: in
     except ImportError as error:
         raise UnavailableError("--clusters needs scikit-learn", "pip install 'flip-interpret[stores]'") from error
     rng = np.random.default_rng(seed)
-    kept: NDArray[np.floating[Any]] | None = None
+    kept: Floats | None = None
     keys = np.empty(0)
     for batch in batches:  # rows with the largest random keys are a sample of all
         both = batch if kept is None else np.concatenate([kept, batch])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,12 +13,10 @@ from flip.model.ranking import sigmoid
 from flip.stores.intervals import critical, welch
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from flip.arrays import Floats
     from flip.model.checkpoint import Checkpoint
     from flip.stores.reader import StoreReader
 
-    Floats = NDArray[np.floating[Any]]
 
 FEWEST = 5  # rows of a store needed to name words
 

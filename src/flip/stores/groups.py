@@ -14,11 +14,9 @@ from flip.model.ranking import sigmoid, top_k
 from flip.stores.intervals import critical, welch
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from flip.arrays import Floats, Ints
     from flip.model.checkpoint import Checkpoint
 
-    Floats = NDArray[np.floating[Any]]
 
 MOST = 1000  # groups
 FEWEST = 5  # rows of a group needed to name words
@@ -190,7 +188,7 @@ class GroupWords:
         _, directions = np.linalg.eigh(self._gram / total - np.outer(mean, mean))
         return np.asarray((self._means - mean) @ directions[:, :-3:-1])
 
-    def _indexed(self, labels: list[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _indexed(self, labels: list[Any]) -> tuple[Ints, Ints]:
         """Return the places of the rows that have a label, and the numbers of their groups."""
         rows = np.array([i for i, label in enumerate(labels) if label is not None], np.int64)
         for i in rows:
@@ -210,7 +208,7 @@ class GroupWords:
         return np.asarray(e / e.sum(axis=1, keepdims=True))
 
 
-def _runs(groups: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _runs(groups: Ints) -> tuple[Ints, Ints, Ints]:
     """Return an order that keeps each group's rows together, the start of each group in it, and the groups."""
     order = np.argsort(groups, kind="stable")
     present, starts = np.unique(groups[order], return_index=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from flip.arrays import Floats
 
-    Floats = NDArray[np.floating[Any]]
 
 CONFIDENCE = 0.95
 _FEWEST = 3.0  # degrees of freedom: with fewer, no word is certain

@@ -12,15 +12,13 @@ from flip.stores.groups import Group, GroupWords
 from flip.stores.write import writing
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from flip.arrays import Bools
     from flip.inputs.stores.store import Part
     from flip.stores.reader import StoreReader
 
 Label: TypeAlias = str | int | float | bool | None
 # Maps a part, and which of its rows can be explained, to the label of each row; None if it has none.
-Labelling: TypeAlias = "Callable[[Part, NDArray[np.bool_]], list[Label]]"
+Labelling: TypeAlias = "Callable[[Part, Bools], list[Label]]"
 Progress: TypeAlias = Callable[[int, int | None], None]
 
 CLUSTER, CLUSTER_WORDS = "cluster", "cluster_words"
@@ -63,7 +61,7 @@ def by_cluster(reader: StoreReader, k: int, seed: int, on_rows: Progress) -> Lab
 
     clusters = find_clusters(batches(), k, seed)
 
-    def labels(part: Part, usable: NDArray[np.bool_]) -> list[Label]:
+    def labels(part: Part, usable: Bools) -> list[Label]:
         found = iter(clusters.of(part.vectors[usable]))
         return [next(found) if one else None for one in usable]
 
@@ -162,5 +160,5 @@ def _label(value: Any) -> Label:
     return value if isinstance(value, str | int | float) else str(value)
 
 
-def _only(labels: list[Label], usable: NDArray[np.bool_]) -> list[Label]:
+def _only(labels: list[Label], usable: Bools) -> list[Label]:
     return [label if one else None for label, one in zip(labels, usable, strict=True)]

@@ -12,8 +12,7 @@ from flip.inputs.prefetch import one_ahead
 from flip.inputs.stores.columns import python_value
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from flip.arrays import Bools
     from flip.inputs.stores.store import Part, Store
     from flip.model.checkpoint import Checkpoint
 
@@ -33,7 +32,7 @@ class Counts:
     far: int = 0
     first_bad: int | None = None
 
-    def usable(self, part: Part, checkpoint: Checkpoint) -> NDArray[np.bool_]:
+    def usable(self, part: Part, checkpoint: Checkpoint) -> Bools:
         """Return (n,) which rows of a part have a vector that can be explained; count the others."""
         finite = np.asarray(np.isfinite(part.vectors).all(axis=1))
         bad = ~finite & ~part.missing
@@ -64,7 +63,7 @@ class StoreReader:
         """Return whether the probability of a word in a row is meaningful."""
         return self.vouched and self.checkpoint.calibrated
 
-    def parts(self, columns: Sequence[str] | None, *, again: bool = False) -> Iterator[tuple[Part, NDArray[np.bool_]]]:
+    def parts(self, columns: Sequence[str] | None, *, again: bool = False) -> Iterator[tuple[Part, Bools]]:
         """Read the store; yield its parts, and which of their rows can be explained.
 
         Args:

@@ -17,13 +17,10 @@ from flip.model.ranking import sigmoid
 from flip.stores.write import writing
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from flip.arrays import Bools, Floats
     from flip.inputs.stores.store import Part
     from flip.model.checkpoint import Checkpoint
     from flip.stores.reader import StoreReader
-
-    Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +90,7 @@ class Search:
     most: int = 10
     _best: list[tuple[float, SearchHit]] = field(default_factory=list)
 
-    def add(self, vectors: Floats, first: int, keep: Callable[[int], Any], usable: NDArray[np.bool_]) -> None:
+    def add(self, vectors: Floats, first: int, keep: Callable[[int], Any], usable: Bools) -> None:
         """Add vectors (n, d), of which `usable` (n,) are finite; `keep` is called for those that are among the best.
 
         Args:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,12 +16,9 @@ from flip.stores.search import require_probabilities
 from flip.stores.write import writing
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from flip.arrays import Floats, Floats32, Ints
     from flip.model.checkpoint import Checkpoint
     from flip.stores.reader import StoreReader
-
-    Floats = NDArray[np.floating[Any]]
 
 
 SPARSE_WORDS = 64  # a row: more add little to the retrieval that examples/retrieval measures
@@ -46,7 +43,7 @@ class SparseWords:
         base = model.b if spread is None else model.scores(spread.mean.astype(np.float32)[None])[0]
         self._log_base = _log_sigmoid(base)
 
-    def of(self, vectors: Floats) -> tuple[NDArray[np.int64], Floats]:
+    def of(self, vectors: Floats) -> tuple[Ints, Floats]:
         """Return indices and weights of finite vectors (n, d), both (n, most), the heaviest first; 0 means no word."""
         weights = _log_sigmoid(self.checkpoint.model.scores(vectors)) - self._log_base
         weights[:, self.checkpoint.function_words] = -BEHIND_ALL
@@ -54,7 +51,7 @@ class SparseWords:
         return best, np.maximum(np.take_along_axis(weights, best, axis=1), 0)
 
 
-def _log_sigmoid(z: Floats) -> NDArray[np.float32]:
+def _log_sigmoid(z: Floats) -> Floats32:
     return np.asarray(-np.logaddexp(0, -z), np.float32)
 
 

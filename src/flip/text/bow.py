@@ -12,6 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from flip.arrays import Floats32, Ints
     from flip.text.vocabulary import Vocabulary
 
 
@@ -22,24 +23,24 @@ class Bags:
     indptr: (n + 1,) int64.  words: (nnz,) int32.  counts: (nnz,) float32, how often each occurs.
     """
 
-    indptr: NDArray[np.int64]
+    indptr: Ints
     words: NDArray[np.int32]
-    counts: NDArray[np.float32]
+    counts: Floats32
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
 
     @property
-    def sizes(self) -> NDArray[np.int64]:
+    def sizes(self) -> Ints:
         """Number of distinct words of each bag, (n,)."""
         return np.diff(self.indptr)
 
     @property
-    def rows(self) -> NDArray[np.int64]:
+    def rows(self) -> Ints:
         """The bag of each entry, (nnz,)."""
         return np.repeat(np.arange(len(self)), self.sizes)
 
-    def document_frequency(self, vocabulary_size: int) -> NDArray[np.int64]:
+    def document_frequency(self, vocabulary_size: int) -> Ints:
         """Return the number of bags that contain each word, (|V|,)."""
         return np.bincount(self.words, minlength=vocabulary_size)
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from flip.arrays import Ints
     from flip.text.vocabulary import Vocabulary
 
 Language = Literal["english"]  # languages with a list
@@ -42,6 +41,6 @@ ENGLISH = frozenset(
 )
 
 
-def function_words(vocabulary: Vocabulary, language: str | None) -> NDArray[np.int64]:
+def function_words(vocabulary: Vocabulary, language: str | None) -> Ints:
     """Return the indices of a language's function words in a vocabulary, ascending; none without a list."""
     return np.array(sorted(vocabulary.lookup(ENGLISH if language == "english" else ())), np.int64)

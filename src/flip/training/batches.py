@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,13 +16,12 @@ from flip.training.distributed import ALONE, Group
 from flip.training.objectives import Targets
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor
 
+    from flip.arrays import Floats, Ints
     from flip.text.bow import Bags
     from flip.training.whitening import Whitening
 
-    View = NDArray[np.floating[Any]]
 
 # One block at a time is read and shuffled. Its chunks of contiguous rows come from all over the data: this mixes data
 # that lie one after the other, such as sentences and the sentences made of them.
@@ -61,7 +60,7 @@ class Batches:
 
     def __init__(
         self,
-        views: Sequence[tuple[View, float]],
+        views: Sequence[tuple[Floats, float]],
         bags: Bags,
         whitening: Whitening,
         *,
@@ -118,7 +117,7 @@ class Batches:
                 entries = int(self._sizes[rows[own]].sum())
                 yield Batch(views, self._targets(on_device[own], entries), n)
 
-    def _shuffled(self, order: np.random.Generator) -> NDArray[np.int64]:
+    def _shuffled(self, order: np.random.Generator) -> Ints:
         """Return all rows in the order of reading."""
         rows = np.arange(self._rows)
         if not self.shuffle:
@@ -136,7 +135,7 @@ class Batches:
         entry = torch.arange(entries, device=self.device) + (self._indptr[rows] - ends + sizes)[row]
         return Targets.of(self._words[entry], row, self._values[entry], len(rows))
 
-    def _read_ahead(self, blocks: list[NDArray[np.int64]]) -> Iterator[list[Tensor]]:
+    def _read_ahead(self, blocks: list[Ints]) -> Iterator[list[Tensor]]:
         """Yield the views of each block, on the device; a thread reads the next, unless all rows are resident."""
         if self._resident is not None:
             yield from [self._resident] * len(blocks)
@@ -149,7 +148,7 @@ class Batches:
                     reading = reader.submit(self._read, following)
                 yield [u.to(self.device, non_blocking=True) for u in block]
 
-    def _read(self, rows: NDArray[np.int64]) -> list[Tensor]:
+    def _read(self, rows: Ints) -> list[Tensor]:
         """Copy the rows from the files into memory that a GPU can read by itself."""
         runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
         slices = [slice(int(run[0]), int(run[-1]) + 1) for run in runs]

@@ -16,9 +16,7 @@ from flip.errors import InputError
 from flip.inputs.embedding_files import require_finite
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from flip.arrays import Floats
     from flip.data.corpora import Part
     from flip.data.manifest import Dataset
     from flip.encoders.base import Encoder
@@ -190,7 +188,7 @@ def _known(encoder: EncoderIdentity, dimension: int) -> EncoderIdentity:
     return replace(encoder, name=encoder.name or UNKNOWN, dimension=dimension)
 
 
-def views_of(data: Dataset) -> tuple[NDArray[np.floating[Any]], ...]:
+def views_of(data: Dataset) -> tuple[Floats, ...]:
     """Return the embeddings of a dataset, checked.
 
     Raises:

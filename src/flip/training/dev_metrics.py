@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,18 +12,15 @@ from flip.evaluation.word_ranking import top_words
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from flip.arrays import Bools, Floats
     from flip.model.linear import Model
     from flip.text.bow import Bags
-
-    View = NDArray[np.floating[Any]]
 
 
 _DEEPEST = 100  # words in the published check
 
 
-def dev_accuracy(model: Model, views: Sequence[View], words: Bags, device: str = "cpu") -> float:
+def dev_accuracy(model: Model, views: Sequence[Floats], words: Bags, device: str = "cpu") -> float:
     """Return the mean accuracy with b (Kesiraju et al. 2026, section 4.2) over sentences and views, as a share.
 
     Args:
@@ -35,7 +32,7 @@ def dev_accuracy(model: Model, views: Sequence[View], words: Bags, device: str =
     return float(np.mean([accuracy(_hits(model, u, words, 1, 1.0, device), words).mean() for u in views]))
 
 
-def dev_recall(model: Model, views: Sequence[View], words: Bags, device: str = "cpu") -> float:
+def dev_recall(model: Model, views: Sequence[Floats], words: Bags, device: str = "cpu") -> float:
     """Return the mean recall at the top 2k words of each sentence of k words, at most 100, without b.
 
     The published training chooses by it, and rounds it to four digits: a smaller gain does not count. Arguments as for
@@ -44,7 +41,7 @@ def dev_recall(model: Model, views: Sequence[View], words: Bags, device: str = "
     k = words.sizes
     counted = np.flatnonzero(k)
 
-    def of_view(u: View) -> float:
+    def of_view(u: Floats) -> float:
         hit = _hits(model, u, words, 2, 0.0, device)
         reach = np.minimum(2 * k[counted], min(_DEEPEST, hit.shape[1]))
         return round(float((np.cumsum(hit, axis=1)[counted, reach - 1] / k[counted]).mean()), 4)
@@ -52,7 +49,7 @@ def dev_recall(model: Model, views: Sequence[View], words: Bags, device: str = "
     return round(sum(of_view(u) for u in views) / len(views), 4)
 
 
-def _hits(model: Model, u: View, words: Bags, times: int, bias_weight: float, device: str) -> NDArray[np.bool_]:
+def _hits(model: Model, u: Floats, words: Bags, times: int, bias_weight: float, device: str) -> Bools:
     """Return the hits among the first `times` k words, for the largest k of a sentence."""
     top = top_words(model, u, times * int(words.sizes.max()), bias_weight=bias_weight, device=device)
     return hits(top, words, model.vocabulary_size)

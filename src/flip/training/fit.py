@@ -25,14 +25,13 @@ from flip.training.trainer import Trainer
 from flip.training.training_data import DevData, TrainingData
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from flip.arrays import Floats
     from flip.text.vocabulary import Vocabulary
     from flip.training.progress import Epoch
 
 
 def fit_checkpoint(
-    X: NDArray[np.floating[Any]],
+    X: Floats,
     sentences: Sequence[str],
     *,
     vocabulary: Vocabulary | None = None,

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor
 
+    from flip.arrays import Floats32
     from flip.text.bow import Bags
     from flip.training.recipes import TrainConfig
 
@@ -55,6 +55,6 @@ def initial_parameters(config: TrainConfig, bags: Bags, size: int, d: int) -> tu
     return A, b, None if full else B
 
 
-def orthonormal(rows: int, columns: int, seed: int) -> NDArray[np.float32]:
+def orthonormal(rows: int, columns: int, seed: int) -> Floats32:
     """Return a random matrix (rows, columns) with orthonormal columns; rows >= columns."""
     return np.linalg.qr(np.random.default_rng(seed).normal(size=(rows, columns)))[0].astype(np.float32)

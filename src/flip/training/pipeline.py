@@ -33,8 +33,8 @@ from flip.training.training_data import DevData, TrainingData
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
 
+    from flip.arrays import Floats
     from flip.data.manifest import Dataset
     from flip.encoders.identity import EncoderIdentity
     from flip.model.checkpoint import SavedType
@@ -170,7 +170,7 @@ def measured(
     dev: DevData,
     refs: References,
     bags: Bags,
-    tested: tuple[NDArray[np.floating[Any]], References] | None,
+    tested: tuple[Floats, References] | None,
     config: TrainConfig,
     device: str,
 ) -> dict[str, Any]:

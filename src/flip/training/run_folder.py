@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from flip.errors import InputError, UsageError
 from flip.files import os_errors, read_json, remove, replacing, write_json
 from flip.locks import held, lock_of
@@ -19,8 +17,7 @@ from flip.model.locate import CONFIG_FILE, MODEL_FILE, VOCAB_FILE
 from flip.model.tensors import saving
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from flip.arrays import Floats
     from flip.model.checkpoint import SavedType
     from flip.model.config import CheckpointConfig
     from flip.text.bow import Bags
@@ -159,7 +156,7 @@ def _bags_digest(bags: Bags) -> str:
     return _digest(bags.indptr.data, bags.words.data, bags.counts.data)
 
 
-def _views_digest(views: Sequence[NDArray[np.floating[Any]]]) -> str:
+def _views_digest(views: Sequence[Floats]) -> str:
     rows = [view[:: max(1, len(view) // _SAMPLED_ROWS)] for view in views]
     return _digest(*(part for sample in rows for part in (repr(sample.shape).encode(), sample.tobytes())))
 

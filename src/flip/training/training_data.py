@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,8 +11,7 @@ from flip.errors import InputError
 from flip.evaluation.metrics import References
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from flip.arrays import Floats, Ints
     from flip.text.bow import Bags
 
 
@@ -28,7 +27,7 @@ class TrainingData:
     parts: number of sentences of each dataset, if there are several.
     """
 
-    views: tuple[NDArray[np.floating[Any]], ...]
+    views: tuple[Floats, ...]
     bags: Bags
     whole: int | None = None
     parts: tuple[int, ...] | None = None
@@ -54,9 +53,9 @@ class DevData:
     function_words: indices of words that are shown behind all others, and are not calibrated.
     """
 
-    views: tuple[NDArray[np.floating[Any]], ...]
+    views: tuple[Floats, ...]
     references: References
-    function_words: NDArray[np.int64] | None = None
+    function_words: Ints | None = None
 
     def __post_init__(self) -> None:
         _require_rows(self.views, len(self.references))
@@ -68,6 +67,6 @@ class DevData:
             )
 
 
-def _require_rows(views: tuple[NDArray[np.floating[Any]], ...], n: int) -> None:
+def _require_rows(views: tuple[Floats, ...], n: int) -> None:
     if any(len(u) != n for u in views):
         raise InputError(f"{[len(u) for u in views]} embeddings for {n} sentences")

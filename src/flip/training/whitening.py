@@ -7,16 +7,14 @@ ordinary one of the raw embedding: A B' C (u - m) + b' = A (B'C) u + (b' - A B'C
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-    from flip.model.linear import Array
+    from flip.arrays import Floats
     from flip.training.recipes import Inputs
 
 _ROWS = 16_384
@@ -27,26 +25,26 @@ _MOST_SHRINKAGE = 0.5
 class Whitening:
     """u' = C (u - m).  m: (d,), C: (d, d), symmetric."""
 
-    m: Array
-    C: Array
+    m: Floats
+    C: Floats
 
-    def apply(self, u: Array) -> Array:
+    def apply(self, u: Floats) -> Floats:
         """Return conditioned embeddings (n, d) for raw ones (n, d)."""
         return (u - self.m) @ self.C
 
-    def fold(self, output: Array, B: Array, b: Array) -> tuple[Array, Array]:
+    def fold(self, output: Floats, B: Floats, b: Floats) -> tuple[Floats, Floats]:
         """Turn B (r, d) and b (|V|,) of a model trained on u' into B and b of the same model on u; `output` is A."""
         folded = B @ self.C
         return folded, b - output @ (folded @ self.m)
 
-    def fold_full(self, W: Array, b: Array) -> tuple[Array, Array]:
+    def fold_full(self, W: Floats, b: Floats) -> tuple[Floats, Floats]:
         """Do the same for a full-rank W, (|V|, d)."""
         folded = W @ self.C
         return folded, b - folded @ self.m
 
 
 def fit_whitening(
-    views: Sequence[NDArray[np.floating[Any]]],
+    views: Sequence[Floats],
     inputs: Inputs = "whitened",
     floor: float = 1e-4,
     rows: int | None = None,

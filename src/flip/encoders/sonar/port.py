@@ -20,7 +20,7 @@ from flip.forks import made_again
 from flip.hub.weights import Resolved, WeightFile, hashed, resolve_all
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from flip.arrays import Floats32
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
@@ -80,11 +80,11 @@ class Port:
         """Find the weights of a part; see `Backend.find`."""
         self._file(part)
 
-    def text(self, sentences: Sequence[str], language: str) -> NDArray[np.float32]:
+    def text(self, sentences: Sequence[str], language: str) -> Floats32:
         """Return embeddings; see `Backend.text`. Sentences are sorted by length, so that little is padded."""
         tokenizer, encoder = self._text_encoder
         rows = [ids[: encoder.longest] for ids in tokenizer(sentences, language)]
-        vectors: NDArray[np.float32] | None = None
+        vectors: Floats32 | None = None
         for group in _groups([len(ids) for ids in rows], _TOKENS[self._device.type], power=1):
             lengths = torch.tensor([len(rows[i]) for i in group])
             ids = torch.zeros(len(group), int(lengths.max()), dtype=torch.long)
@@ -103,11 +103,11 @@ class Port:
         tokenizer, _ = self._text_encoder
         return [len(ids) for ids in tokenizer(sentences, language)]
 
-    def speech(self, waves: Sequence[NDArray[np.float32]], language: str) -> NDArray[np.float32]:
+    def speech(self, waves: Sequence[Floats32], language: str) -> Floats32:
         """Return embeddings; see `Backend.speech`."""
         encoder = self._speech_encoder(language)
         features = [fbank(torch.from_numpy(wave)) for wave in waves]
-        vectors: NDArray[np.float32] | None = None
+        vectors: Floats32 | None = None
         for group in _groups([len(f) // 2 for f in features], _STEPS[self._device.type], power=2):
             lengths = torch.tensor([len(features[i]) for i in group])
             longest = int(lengths.max()) + int(lengths.max()) % 2

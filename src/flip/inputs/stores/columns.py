@@ -14,7 +14,7 @@ from flip.inputs.parse_vector import numbers_of, width_of
 from flip.inputs.sniffing import TEXT_COLUMNS
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from flip.arrays import Floats, Floats32
 
 _IDS = ("id", "_id", "ids", "doc_id", "docid", "uuid", "key", "item_id", "rowid", "faiss_id")
 _TEXTS = (*TEXT_COLUMNS, "content", "document", "chunk", "body", "title", "name")
@@ -156,9 +156,7 @@ def width(column: Any) -> int | None:
     return None if vector is None else len(vector)
 
 
-def matrix(
-    column: Any, dimension: int, scale: NDArray[np.floating[Any]] | float | None, name: str, first: int
-) -> NDArray[np.float32]:
+def matrix(column: Any, dimension: int, scale: Floats | float | None, name: str, first: int) -> Floats32:
     """Return a column as vectors (n, d) in float32; a row is NaN if it is null.
 
     It may have lists of float16, float32, float64, or int8 times a scale; blobs of float32, little-endian; or text.
@@ -206,7 +204,7 @@ def matrix(
     return found
 
 
-def _of_texts(column: Any, dimension: int, name: str, first: int) -> NDArray[np.float32]:
+def _of_texts(column: Any, dimension: int, name: str, first: int) -> Floats32:
     found = np.full((len(column), dimension), np.nan, np.float32)
     for i, text in enumerate(column.to_pylist()):
         vector = numbers_of(text)

@@ -37,7 +37,7 @@ from flip.inputs.stores.sqlite import sqlite
 from flip.inputs.stores.table import Table, vector_columns
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from flip.arrays import Bools, Floats, Floats32
 
 ROWS = 4096  # read at a time
 _ABOUT = b"flip.encoder"
@@ -55,8 +55,8 @@ class Part:
     """
 
     first: int
-    vectors: NDArray[np.float32]
-    missing: NDArray[np.bool_]
+    vectors: Floats32
+    missing: Bools
     table: Any
 
     def column(self, name: str) -> list[Any]:
@@ -80,7 +80,7 @@ class Store:
     dimension: int | None
     about: dict[str, Any]
     _table: Table
-    _scale: float | str | NDArray[np.floating[Any]] | None
+    _scale: float | str | Floats | None
 
     @property
     def schema(self) -> Any:
@@ -210,7 +210,7 @@ def _require_width(asked: ColumnChoice, chosen: Chosen, schema: Any, dimension: 
 
 def _scale(
     schema: Any, vectors: str | None, dimension: int | None, asked: ColumnChoice, name: str
-) -> float | str | NDArray[np.floating[Any]] | None:
+) -> float | str | Floats | None:
     """Return the factor of integers: a number, one for each dimension (1, d), or the column that has it."""
     import orjson
 
