@@ -10,7 +10,7 @@ import numpy as np
 
 from flip.errors import InputError, UnavailableError
 from flip.lens import Lens, load, require_matrix
-from flip.stores.groups import GroupWords
+from flip.stores.groups import GroupWords, Label
 
 try:
     from bertopic.representation import BaseRepresentation
@@ -75,7 +75,7 @@ class LensRepresentation(BaseRepresentation):  # type: ignore[misc]
         rows = np.asarray(documents.get("ID", documents.index), np.int64)
         if rows.max() >= len(u):
             raise InputError(f"document {rows.max()} has no embedding: there are {len(u)}", "those of all are needed")
-        labels: list[Any] = [_OTHERS] * len(u)  # of a part of the documents, such as a year, the rest are others
+        labels: list[Label] = [_OTHERS] * len(u)  # of a part of the documents, such as a year, the rest are others
         for row, topic in zip(rows, documents["Topic"], strict=True):
             labels[row] = int(topic)
         named = _words_of(lens, u, labels, self.top_n_words) if len(set(labels)) > 1 else {}
@@ -87,7 +87,7 @@ class LensRepresentation(BaseRepresentation):  # type: ignore[misc]
         return {topic: best + [_NO_WORD] * (self.top_n_words - len(best)) for topic, best in found.items()}
 
 
-def _words_of(lens: Lens, u: Any, labels: list[Any], topn: int) -> dict[Any, list[tuple[str, float]]]:
+def _words_of(lens: Lens, u: Any, labels: list[Label], topn: int) -> dict[Any, list[tuple[str, float]]]:
     """Return the words that tell the rows of u (n, d) of each label from all others."""
     words = GroupWords(lens.checkpoint, topn)
     blocks = [slice(start, start + _ROWS) for start in range(0, len(u), _ROWS)]

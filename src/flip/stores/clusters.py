@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from flip.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
-    from flip.arrays import Floats
+    from flip.arrays import Floats, Floats32, Ints
 
 SAMPLE = 50_000  # rows to find the centres on
+
+
+class _Model(Protocol):
+    """A model of scikit-learn that has been fitted."""
+
+    def predict(self, vectors: Floats32) -> Ints: ...
 
 
 @dataclass(frozen=True)
 class Clusters:
     """K centres."""
 
-    _model: Any
+    _model: _Model
 
     def of(self, vectors: Floats) -> list[int]:
         """Return the nearest centre of each vector, from 0."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from flip.model.checkpoint import Checkpoint
 
 
+Label: TypeAlias = str | int | float | bool | None  # of a group, as JSON can hold it; None is of no group
 MOST = 1000  # groups
 FEWEST = 5  # rows of a group needed to name words
 _CANDIDATES = 5  # times topn: the number of words whose intervals are measured
@@ -49,10 +50,10 @@ class Group:
     position: its mean in the two directions of most variance.
     """
 
-    label: Any
+    label: Label
     rows: int
     words: list[GroupWord]
-    central: list[Any]
+    central: list[Mapping[str, object]]
     position: tuple[float, float]
 
 
@@ -70,8 +71,8 @@ class GroupWords:
     checkpoint: Checkpoint
     topn: int = 10
     central: int = 3
-    labels: list[Any] = field(default_factory=list)
-    _index: dict[Any, int] = field(default_factory=dict)
+    labels: list[Label] = field(default_factory=list)
+    _index: dict[Label, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         d, words = self.checkpoint.model.dimension, self.checkpoint.model.vocabulary_size
@@ -80,7 +81,7 @@ class GroupWords:
         self._said: Floats = np.zeros((0, words))
         self._gram: Floats = np.zeros((d, d))
 
-    def count(self, vectors: Floats, labels: list[Any]) -> None:
+    def count(self, vectors: Floats, labels: Sequence[Label]) -> None:
         """Count finite vectors (n, d) and the label of each in the first pass; rows labelled None are left out."""
         rows, groups = self._indexed(labels)
         u = np.asarray(vectors, np.float32)[rows]
@@ -120,11 +121,16 @@ class GroupWords:
         self._words, places = np.unique(self._chosen, return_inverse=True)
         self._places = places.reshape(self._chosen.shape)
         self._z = np.zeros((2, len(self.labels), len(self._words)))  # sums and squares
-        self._central: list[list[tuple[float, int, Any]]] = [[] for _ in self.labels]
+        self._central: list[list[tuple[float, int, Mapping[str, object]]]] = [[] for _ in self.labels]
         self._worst = np.full(len(self.labels), np.inf)
         self._seen = 0
 
-    def measure(self, vectors: Floats, labels: list[Any], describe: Callable[[int], Any] = int) -> None:
+    def measure(
+        self,
+        vectors: Floats,
+        labels: Sequence[Label],
+        describe: Callable[[int], Mapping[str, object]] = lambda i: {"row": i},
+    ) -> None:
         """Measure the same rows in the second pass; `describe` returns the description of a central row."""
         rows, groups = self._indexed(labels)
         u = np.asarray(vectors, np.float32)[rows]
@@ -188,7 +194,7 @@ class GroupWords:
         _, directions = np.linalg.eigh(self._gram / total - np.outer(mean, mean))
         return np.asarray((self._means - mean) @ directions[:, :-3:-1])
 
-    def _indexed(self, labels: list[Any]) -> tuple[Ints, Ints]:
+    def _indexed(self, labels: Sequence[Label]) -> tuple[Ints, Ints]:
         """Return the places of the rows that have a label, and the numbers of their groups."""
         rows = np.array([i for i, label in enumerate(labels) if label is not None], np.int64)
         for i in rows:

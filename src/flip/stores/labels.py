@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from flip.errors import InputError
 from flip.inputs.stores.columns import arrow
-from flip.stores.groups import Group, GroupWords
+from flip.stores.groups import Group, GroupWords, Label
 from flip.stores.write import writing
 
 if TYPE_CHECKING:
-    from flip.arrays import Bools
+    from pyarrow import Schema
+
+    from flip.arrays import Bools, Floats32
     from flip.inputs.stores.store import Part
     from flip.stores.reader import StoreReader
 
-Label: TypeAlias = str | int | float | bool | None
+
 # Maps a part, and which of its rows can be explained, to the label of each row; None if it has none.
 Labelling: TypeAlias = "Callable[[Part, Bools], list[Label]]"
 Progress: TypeAlias = Callable[[int, int | None], None]
@@ -54,7 +56,7 @@ def by_cluster(reader: StoreReader, k: int, seed: int, on_rows: Progress) -> Lab
     """Find K groups, see `flip.stores.clusters.find_clusters`; return a labelling of the rows by their numbers."""
     from flip.stores.clusters import find_clusters
 
-    def batches() -> Iterator[Any]:
+    def batches() -> Iterator[Floats32]:
         for part, usable in reader.parts([], again=True):
             yield part.vectors[usable]
             on_rows(part.first + len(part.vectors), reader.store.rows)
@@ -131,7 +133,7 @@ def write_labels(
         writer.write_batch(pa.RecordBatch.from_pylist(rows, schema))
 
 
-def cluster_schema(reader: StoreReader) -> Any:
+def cluster_schema(reader: StoreReader) -> Schema:
     """Return the schema of the store with the columns of `write_clusters`.
 
     Raises:
@@ -153,7 +155,7 @@ def write_clusters(path: Path, reader: StoreReader, labelling: Labelling, groups
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
 
 
-def _label(value: Any) -> Label:
+def _label(value: object) -> Label:
     """Return a value as JSON can hold it; NaN, which is not the same as itself, is not a label."""
     if value is None or value != value:
         return None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -79,10 +79,8 @@ class StoreReader:
         chosen = self.store.chosen
         return [name for name in (chosen.ids, chosen.texts) if name is not None]
 
-    def description(self, part: Part, i: int) -> dict[str, Any]:
+    def description(self, part: Part, i: int) -> Mapping[str, object]:
         """Return the number, id and text of row i of a part, without those that it lacks."""
-        fields: dict[str, Any] = {"row": part.first + i}
-        for key, name in (("id", self.store.chosen.ids), ("text", self.store.chosen.texts)):
-            if name is not None and (value := python_value(part.table, name, i)) is not None:
-                fields[key] = value
-        return fields
+        columns = {"id": self.store.chosen.ids, "text": self.store.chosen.texts}
+        values = {key: python_value(part.table, name, i) for key, name in columns.items() if name is not None}
+        return {"row": part.first + i} | {key: value for key, value in values.items() if value is not None}

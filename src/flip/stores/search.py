@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from flip.model.ranking import sigmoid
 from flip.stores.write import writing
 
 if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+
     from flip.arrays import Bools, Floats
     from flip.inputs.stores.store import Part
     from flip.model.checkpoint import Checkpoint
@@ -73,7 +75,7 @@ class SearchHit:
     row: int
     probability: float
     terms: tuple[float, ...]
-    kept: Any
+    kept: RecordBatch
 
 
 @dataclass
@@ -90,7 +92,7 @@ class Search:
     most: int = 10
     _best: list[tuple[float, SearchHit]] = field(default_factory=list)
 
-    def add(self, vectors: Floats, first: int, keep: Callable[[int], Any], usable: Bools) -> None:
+    def add(self, vectors: Floats, first: int, keep: Callable[[int], RecordBatch], usable: Bools) -> None:
         """Add vectors (n, d), of which `usable` (n,) are finite; `keep` is called for those that are among the best.
 
         Args:
@@ -125,7 +127,7 @@ class Search:
         return [found for _, found in self._best]
 
     @staticmethod
-    def _found(row: int, odds: float, z: Floats, kept: Any) -> SearchHit:
+    def _found(row: int, odds: float, z: Floats, kept: RecordBatch) -> SearchHit:
         return SearchHit(row, float(sigmoid(np.asarray(odds))), tuple(map(float, sigmoid(z))), kept)
 
 
@@ -176,5 +178,5 @@ def write_hits(path: Path, reader: StoreReader, hits: Sequence[SearchHit]) -> No
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
 
 
-def _row(part: Part, i: int) -> Any:
+def _row(part: Part, i: int) -> RecordBatch:
     return part.table.slice(i, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from flip.inputs.stores.columns import arrow
 from flip.model.keywords import Scores
 
 if TYPE_CHECKING:
+    from pyarrow import Array, RecordBatch, Schema
+
+    from flip.arrays import Bools, Floats, Floats32
     from flip.inputs.stores.store import Store
     from flip.model.checkpoint import Checkpoint
     from flip.stores.reader import StoreReader
@@ -38,7 +41,7 @@ class WordColumns:
     def _numbers(self) -> str:
         return PROBABILITIES if self.probabilities and self.checkpoint.calibrated else SCORES
 
-    def schema(self, store: Store) -> Any:
+    def schema(self, store: Store) -> Schema:
         """Return the schema of the store with the columns added.
 
         Raises:
@@ -47,7 +50,7 @@ class WordColumns:
         pa = arrow()
         return store.extended(pa.field(WORDS, pa.list_(pa.string())), pa.field(self._numbers, pa.list_(pa.float32())))
 
-    def batches(self, reader: StoreReader) -> Iterator[tuple[Any, Any]]:
+    def batches(self, reader: StoreReader) -> Iterator[tuple[RecordBatch, Floats32]]:
         """Yield (`pyarrow.RecordBatch` of `schema`, its vectors (n, d)) of the whole store."""
         schema = self.schema(reader.store)
         words = arrow().array(self.checkpoint.vocabulary.words, arrow().string())
@@ -56,10 +59,10 @@ class WordColumns:
             arrays = [*part.table.columns, *columns]
             yield arrow().RecordBatch.from_arrays(arrays, schema=schema), part.vectors
 
-    def _columns(self, vectors: Any, usable: Any, words: Any) -> list[Any]:
+    def _columns(self, vectors: Floats32, usable: Bools, words: Array) -> list[Array]:
         pa = arrow()
         kept, found = np.zeros(len(vectors), np.int32), np.empty(0, np.int64)
-        numbers: Any = np.empty(0, np.float32)
+        numbers: Floats = np.empty(0, np.float32)
         if usable.any():
             best, scores, probabilities = Scores(self.checkpoint, vectors[usable], self.bias_weight).best(self.topn)
             shown = np.ones(best.shape, bool) if probabilities is None else probabilities >= self.min_probability

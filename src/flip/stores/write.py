@@ -6,13 +6,19 @@ import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from flip.errors import UsageError
 from flip.files import MARK, replacing
 from flip.inputs.stores.columns import arrow, can_be_vectors, python_values
+
+if TYPE_CHECKING:
+    from pyarrow import Array, RecordBatch, Schema
+    from pyarrow.parquet import ParquetWriter
+
+    from flip.arrays import Numbers
 
 ENDINGS = (".parquet", ".arrow", ".feather", ".jsonl")
 
@@ -23,8 +29,14 @@ def require_writable(path: Path) -> None:
         raise UsageError(f"{path}: unknown format", f"end the name with one of {', '.join(ENDINGS)}")
 
 
+class BatchWriter(Protocol):
+    """Writes rows."""
+
+    def write_batch(self, batch: RecordBatch) -> None: ...
+
+
 @contextmanager
-def writing(path: Path, schema: Any) -> Iterator[Any]:
+def writing(path: Path, schema: Schema) -> Iterator[BatchWriter]:
     """Yield a writer of `pyarrow.RecordBatch`es of a schema; the file exists once the block has ended well.
 
     Types are kept, except in JSON lines, where bytes are base64, and dates are text.
@@ -56,11 +68,11 @@ class _Grouped:
 
     _ROWS, _BYTES = 16_384, 1 << 27
 
-    def __init__(self, writer: Any, schema: Any) -> None:
+    def __init__(self, writer: ParquetWriter, schema: Schema) -> None:
         self._writer, self._schema = writer, schema
-        self._waiting: list[Any] = []
+        self._waiting: list[RecordBatch] = []
 
-    def write_batch(self, batch: Any) -> None:
+    def write_batch(self, batch: RecordBatch) -> None:
         self._waiting.append(batch)
         rows, size = (sum(counts) for counts in zip(*((b.num_rows, b.nbytes) for b in self._waiting), strict=True))
         if rows >= self._ROWS or size >= self._BYTES:
@@ -73,10 +85,10 @@ class _Grouped:
 
 
 class _Lines:
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
-    def write_batch(self, batch: Any) -> None:
+    def write_batch(self, batch: RecordBatch) -> None:
         import orjson
 
         vectors = {name: batch.column(name) for name in batch.schema.names if _is_plain(batch.column(name))}
@@ -89,15 +101,15 @@ class _Lines:
             self._file.write(orjson.dumps(fields, option=option, default=_as_text))
 
 
-def _is_plain(column: Any) -> bool:
+def _is_plain(column: Array) -> bool:
     """Return whether a column is vectors of one length without nulls, which can stay numpy numbers."""
     return bool(arrow().types.is_fixed_size_list(column.type)) and can_be_vectors(column.type) and not column.null_count
 
 
-def _matrix(column: Any) -> Any:
+def _matrix(column: Array) -> Numbers:
     values = column.flatten().to_numpy(zero_copy_only=False)
     return np.ascontiguousarray(values.reshape(len(column), column.type.list_size))
 
 
-def _as_text(value: Any) -> Any:
+def _as_text(value: object) -> str:
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from flip.errors import InputError
 from flip.inputs.embedding_files import FileRows
 from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.table import Table, rows_table
+
+if TYPE_CHECKING:
+    from flip.arrays import Ints
 
 _FLAT = frozenset({b"IxFI", b"IxF2", b"IxFl"})  # inner products, L2, any other metric
 _MAPS = frozenset({b"IxMp", b"IxM2"})  # an index, and the ids of its rows after it
@@ -59,7 +62,7 @@ class _Ids:
     def __init__(self, rows: FileRows) -> None:
         self._rows = rows
 
-    def __getitem__(self, key: slice) -> Any:
+    def __getitem__(self, key: slice) -> Ints:
         return self._rows.stored(key.start, key.stop - key.start)[:, 0]
 
 
@@ -92,7 +95,7 @@ def _kind(file: IO[bytes], name: str) -> bytes:
     return bytes(kind)
 
 
-def _unpacked(file: IO[bytes], form: struct.Struct, name: str) -> tuple[Any, ...]:
+def _unpacked(file: IO[bytes], form: struct.Struct, name: str) -> tuple[int, ...]:
     data = file.read(form.size)
     if len(data) != form.size:
         raise InputError(f"{name}: not a readable index of FAISS: it ends in its header", _AGAIN)
