@@ -18,6 +18,7 @@ from flip.errors import UsageError
 if TYPE_CHECKING:
     from flip.cli.call import Call
     from flip.encoders.base import Encoder
+    from flip.files import Fields
     from flip.text.vocabulary import Vocabulary
     from flip.training.experiments import Experiment
 
@@ -127,7 +128,7 @@ def _case(
 
     dataset = load_dataset(folder / DATA / MANIFEST, "test")
     data = EvaluationData.of(dataset, min_tokens=lengths[0], max_tokens=lengths[1])
-    about = {"": {"encoder": name, "run": str(folder)}}
+    about: dict[str, Fields] = {"": {"encoder": name, "run": str(folder)}}
     checkpoint = replace(load_checkpoint(folder), name=name)
     return Case(checkpoint, replace(data, name=title), about, experiment.cost(folder, encoder))
 

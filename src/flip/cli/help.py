@@ -82,7 +82,7 @@ def _record(param: TyperOption | TyperArgument, ctx: Context) -> tuple[str, str]
         param.show_default = words
 
 
-def _switch(param: TyperOption | TyperArgument, value: Any) -> str:
+def _switch(param: TyperOption | TyperArgument, value: object) -> str:
     """Return a value as --help names it: for a switch, the name of the option without its dashes."""
     if param.secondary_opts and value in ("true", "false"):
         return (param.opts if value == "true" else param.secondary_opts)[0].removeprefix("--")

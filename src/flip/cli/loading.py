@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flip.errors import UsageError
 
@@ -70,7 +70,7 @@ def vouched(given: str | None, checkpoint: Checkpoint) -> bool:
 
 
 def load_encoder(
-    name: str, call: Call, stored: Mapping[str, Any] | None = None, options: EncoderOptions | None = None
+    name: str, call: Call, stored: Mapping[str, object] | None = None, options: EncoderOptions | None = None
 ) -> Encoder:
     """Load an encoder; note it if the encoder cannot use the device that the call names.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,8 +19,10 @@ from flip.text.tokenize import TokenSource
 
 if TYPE_CHECKING:
     from flip.evaluation.entities import EntityRow
+    from flip.evaluation.eval_result import EvalRecord
     from flip.evaluation.evaluate import EvaluationData, Measured, Ranker
     from flip.evaluation.results import Record
+    from flip.files import Fields
     from flip.model.checkpoint import Checkpoint
 
 METRICS = "accuracy,content,pr"
@@ -59,8 +61,8 @@ class Case:
 
     checkpoint: Checkpoint
     data: EvaluationData
-    about: dict[str, dict[str, Any]] = field(default_factory=dict)
-    cost: dict[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Fields] = field(default_factory=dict)
+    cost: Fields = field(default_factory=dict)
     splice: Ranker | None = None
 
 
@@ -155,7 +157,7 @@ def measure(cases: Sequence[Case], request: Request, call: Call, *, compared: bo
             _draw(out, record, request.topn)
     for side in sides:
         if out.human and compared:
-            draw_comparison([one.result.to_dict() for one in side.measured], side.to_dict(), request.topn, out)
+            draw_comparison([one.result.to_dict() for one in side.measured], side, request.topn, out)
         elif not out.human and len(side.measured) > 1:
             out.record(side.to_dict())
     _explain_gaps(results, out)
@@ -171,7 +173,7 @@ def measure(cases: Sequence[Case], request: Request, call: Call, *, compared: bo
         out.status(f"wrote {request.report}")
     if request.results:
         costs = [_cost(case) for case, of_case in zip(cases, by_case, strict=True) for _ in of_case]
-        for path in write_results(request.results, [one | cost for one, cost in zip(results, costs, strict=True)]):
+        for path in write_results(request.results, [{**one, **cost} for one, cost in zip(results, costs, strict=True)]):
             out.status(f"wrote {path}")
     if request.baseline and request.fail_below is not None:
         _require_no_fall(request.read_baseline(), results, request.fail_below, out)
@@ -232,16 +234,16 @@ def _chosen(
     return list(dict.fromkeys([*chosen, *added]))
 
 
-def _about(case: Case, embedding: str) -> dict[str, Any]:
+def _about(case: Case, embedding: str) -> Fields:
     """Return the fields of a record beside its figures: which encoder and words."""
     checkpoint = case.checkpoint
-    about: dict[str, Any] = {"encoder": checkpoint.encoder, "revision": checkpoint.trained_on.revision}
+    about: Fields = {"encoder": checkpoint.encoder, "revision": checkpoint.trained_on.revision}
     about |= {"dimension": checkpoint.model.dimension, "words": len(checkpoint.vocabulary)}
     about |= {"vocabulary": f"sha256:{checkpoint.vocabulary.options['words']}"}
     return about | case.about.get("", {}) | case.about.get(embedding, {})
 
 
-def _cost(case: Case) -> dict[str, Any]:
+def _cost(case: Case) -> Fields:
     """Return the further fields of a result file: what was kept with an encoder's run, else those of this process."""
     from flip import __version__
     from flip.evaluation.results import peak_memory, threads
@@ -264,7 +266,7 @@ def _require_no_fall(baseline: Sequence[Record], results: Sequence[Record], most
         raise typer.Exit(WORSE)
 
 
-def _explain_gaps(results: Sequence[dict[str, Any]], out: Output) -> None:
+def _explain_gaps(results: Sequence[EvalRecord], out: Output) -> None:
     for name, why in dict.fromkeys(gap for one in results for gap in one.get("not_computed", {}).items()):
         out.note(f"{name} not computed: {why}")
     rows = results[0].get("entity_rows", {})
@@ -283,11 +285,11 @@ def _write_details(path: Path, measured: list[Measured], topn: int, out: Output)
     with replacing(path) as temporary, temporary.open("wb") as file:
         for one in measured:
             for record in sentence_details(one, topn):
-                file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+                file.write(orjson.dumps(record.to_dict(), option=orjson.OPT_APPEND_NEWLINE))
     out.status(f"wrote {path}")
 
 
-def _draw(out: Output, result: dict[str, Any], topn: int) -> None:
+def _draw(out: Output, result: EvalRecord, topn: int) -> None:
     from rich.table import Table
 
     from flip.evaluation.report import COLUMNS, IN_PERCENT, comparison_rows, summary_rows

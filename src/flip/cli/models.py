@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flip.cli import loading
 from flip.cli.measuring import Case
 from flip.errors import UsageError
 
 if TYPE_CHECKING:
+    from flip.arrays import Floats
     from flip.cli.call import Call
     from flip.data.manifest import Dataset
+    from flip.files import Fields
     from flip.model.config import CheckpointConfig
 
 
@@ -108,7 +110,8 @@ def _splice(case: Case, manifest: Path, text: str | None, sim_threshold: float |
     require_encoder_of(encoder, checkpoint.trained_on, {"text"})
     with call.out.progress("embedding concepts") as on_rows:
         concepts = embed_concepts(encoder, checkpoint.vocabulary.words, on_rows)
-    rankers, about = {}, {}
+    rankers = {}
+    about: dict[str, Fields] = {}
     for embedding in case.data.embeddings:
         with call.out.progress(f"choosing the penalty for {embedding}") as on_penalty:
             tuned = tune_splice(
@@ -132,7 +135,7 @@ def _splice(case: Case, manifest: Path, text: str | None, sim_threshold: float |
     )
 
 
-def _view(data: Dataset, embedding: str) -> Any:
+def _view(data: Dataset, embedding: str) -> Floats:
     """Return the embedding of that id, or the first; its rows must be finite."""
     from flip.inputs.embedding_files import require_finite
 

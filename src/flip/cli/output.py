@@ -10,9 +10,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import typer
 
@@ -59,7 +59,7 @@ class Output:
         self.human = not as_json and self._results.isatty()
         self.quiet, self.verbose, self.stream = quiet, verbose, stream
 
-    def record(self, fields: dict[str, Any]) -> None:
+    def record(self, fields: Mapping[str, object]) -> None:
         """Print one JSON line on stdout, at once."""
         import orjson
 
@@ -69,7 +69,7 @@ class Output:
             line = orjson.dumps(_printable(fields)).decode()
         self._print(escape_json(line) if self._results.isatty() else line)
 
-    def result(self, fields: dict[str, Any], *lines: str) -> None:
+    def result(self, fields: Mapping[str, object], *lines: str) -> None:
         """Print a result: `lines` for a person (plain text), `fields` as JSON for a program."""
         if self.human:
             self._print("\n".join(map(visible, lines)))
@@ -156,7 +156,7 @@ def shown(value: object, style: str = "") -> Text:
     return Text(visible(str(value)), style)
 
 
-def _printable(value: Any) -> Any:
+def _printable(value: object) -> object:
     """Return fields whose strings have escapes for characters that are not UTF-8."""
     if isinstance(value, dict):
         return {str(_printable(key)): _printable(item) for key, item in value.items()}
@@ -245,7 +245,7 @@ def guarded(command: Command) -> Command:
     """Turn the errors of a command into a message and an exit code."""
 
     @functools.wraps(command)
-    def run(*args: Any, **kwargs: Any) -> None:
+    def run(*args: object, **kwargs: object) -> None:
         verbose = bool(kwargs.get("verbose"))
         code = 0
         with _stoppable():

@@ -54,7 +54,7 @@ _FLIP = TrainConfig()
 def _recipes(name: str, flip: str = "") -> str:
     """Return the default of an ingredient in both recipes, as --help shows it."""
 
-    def text(value: Any) -> str:
+    def text(value: object) -> str:
         if isinstance(value, bool):
             return name if value else f"no-{name}"
         return f"{value:g}" if isinstance(value, float) else str(value)

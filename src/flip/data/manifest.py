@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -282,7 +282,7 @@ def write_manifest(path: Path, datasets: dict[str, Dataset], *, header: str = ""
         named = {"id": item.id, "file": os.path.relpath(item.file, path.parent)}
         return named | modality | {"language": item.language or _UNKNOWN}
 
-    def described(data: Dataset) -> dict[str, Any]:
+    def described(data: Dataset) -> Mapping[str, object]:
         similarities = [
             {"file": os.path.relpath(one.file, path.parent), "pair": list(one.pair)} for one in data.similarities
         ]

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from flip.errors import InputError
 from flip.files import read_yaml
@@ -38,7 +38,7 @@ _TRAIN = {
     "training.patience": "patience",
 }
 # Keys whose usual value agrees with the recipe; any other value is not supported, and reported as ignored.
-_RECIPE: dict[str, Any] = {
+_RECIPE: Mapping[str, object] = {
     "compute.copy_to_tmp": False,
     "compute.tmp_dir": None,
     "data.train.normalize": None,
@@ -62,12 +62,15 @@ _VOCAB = {
 }
 
 
+Tree: TypeAlias = dict[str, Any]  # of YAML, or of settings
+
+
 @dataclass(frozen=True)
 class PublishedConfig:
     """Our settings, of all commands (shared) and of one (own).  ignored: paths of the keys without effect here."""
 
-    shared: dict[str, Any]
-    own: dict[str, Any]
+    shared: Tree
+    own: Tree
     ignored: tuple[str, ...]
 
 
@@ -83,8 +86,8 @@ def read_train_config(path: Path) -> PublishedConfig:
             raise InputError(f"{path}: no section {section!r}", "expected a train_lolm.yaml of the published code")
     flat = dict(_flatten(tree))
     given = dict(flat)
-    own: dict[str, Any] = {"recipe": "paper"}
-    shared: dict[str, Any] = {}
+    own: Tree = {"recipe": "paper"}
+    shared: Tree = {}
 
     def take(key: str) -> Any:
         return flat.pop(key, None)
@@ -131,7 +134,7 @@ def read_vocab_config(path: Path) -> PublishedConfig:
             f"{path}: no token_pattern and no ngram_range", "expected a vocab_en.yaml of the published code"
         )
     tokenizer = _tokenizer(path, tree)
-    own: dict[str, Any] = {setting: tree.pop(key) for key, setting in _VOCAB.items() if tree.get(key) is not None}
+    own: Tree = {setting: tree.pop(key) for key, setting in _VOCAB.items() if tree.get(key) is not None}
     own |= {"tokenizer": tokenizer.name, "strip_accents": tokenizer.strip_accents, "lowercase": tokenizer.lowercase}
     if isinstance(own.get("dataset"), list):
         own["dataset"] = _names(own["dataset"])
@@ -168,7 +171,7 @@ def load_vocabulary(path: Path) -> Vocabulary:
     return Vocabulary.load(found[0], _tokenizer(path, _mapping(path)))
 
 
-def _weigh_first(path: Path, own: dict[str, Any]) -> None:
+def _weigh_first(path: Path, own: Tree) -> None:
     """Convert alpha: the published one weights the target text's own embedding, ours the first of the pair."""
     pair, target = own.get("embedding_pair"), own.get("text")
     if not isinstance(pair, list) or len(pair) != 2 or target not in pair:
@@ -180,7 +183,7 @@ def _weigh_first(path: Path, own: dict[str, Any]) -> None:
             raise InputError(f"{path}: model.alpha is {own['alpha']!r}", "a number from 0 to 1") from error
 
 
-def _tokenizer(path: Path, tree: dict[str, Any]) -> Tokenizer:
+def _tokenizer(path: Path, tree: Tree) -> Tokenizer:
     pattern = tree.get("token_pattern", "latin")
     if not isinstance(pattern, str) or pattern not in _TOKENIZERS:
         raise InputError(f"{path}: token_pattern is {pattern!r}", f"one of {', '.join(_TOKENIZERS)}")
@@ -193,14 +196,14 @@ def _tokenizer(path: Path, tree: dict[str, Any]) -> Tokenizer:
     return Tokenizer.from_dict(options, str(path))
 
 
-def _mapping(path: Path) -> dict[str, Any]:
+def _mapping(path: Path) -> Tree:
     tree = read_yaml(path)
     if not isinstance(tree, dict):
         raise InputError(f"{path}: not a configuration", "expected a train_lolm.yaml or vocab_en.yaml")
     return tree
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flatten(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from _flatten(value, f"{prefix}{key}.")

@@ -174,7 +174,7 @@ class Job:
         rows = open_embeddings(self.target)
         items = list(self.spool.items(0, _LOOKED_AT))
         spoken = any("audio" in item for item in items)
-        return spoken or still_gives(self.encoder, [item["text"] for item in items], rows[: len(items)])
+        return spoken or still_gives(self.encoder, [item["text"] or "" for item in items], rows[: len(items)])
 
     def run(
         self,

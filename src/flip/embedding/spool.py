@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import orjson
 
@@ -18,6 +18,14 @@ from flip.inputs.recordings import kept_digest
 if TYPE_CHECKING:
     from flip.embedding.shards import Shard
     from flip.inputs.record import Record
+
+
+class Item(TypedDict):
+    """An input as it is stored.  sha256: of the ends of a recording."""
+
+    text: str | None
+    audio: NotRequired[str]
+    sha256: NotRequired[str]
 
 
 _ENDS = 1 << 16  # bytes of a recording's start and end in its digest
@@ -53,7 +61,9 @@ class Spool:
                 if not record.text and record.audio is None:
                     blank += 1
                     continue
-                item = {"text": record.text} | ({"audio": str(record.audio)} if record.audio else {})
+                item: Item = {"text": record.text}
+                if record.audio:
+                    item["audio"] = str(record.audio)
                 if record.audio and (digest := kept_digest(record.audio) or _digest(record.audio)):
                     item["sha256"] = digest
                 try:
@@ -73,7 +83,7 @@ class Spool:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return cls(path, total, blank, digest, frozenset(modalities))
 
-    def items(self, start: int = 0, stop: int | None = None) -> Iterator[dict[str, Any]]:
+    def items(self, start: int = 0, stop: int | None = None) -> Iterator[Item]:
         """Yield the inputs from one index to another, each {"text", "audio"?}."""
         with self.path.open("rb") as file:
             yield from map(orjson.loads, islice(file, start, stop))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from flip.encoders.base import Encoder
 from flip.encoders.foreign import ForeignEncoder
 
 
-def adapted(encoder: Any, name: str | None = None) -> Encoder:
+def adapted(encoder: object, name: str | None = None) -> Encoder:
     """Return the encoder itself, or a ForeignEncoder around it, called `name` or by its name in Python."""
     if isinstance(encoder, Encoder):
         return encoder

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from flip.errors import FlipError, InputError, UnavailableError, UsageError
 
@@ -58,13 +58,16 @@ class EncoderOptions:
     concurrency: int = 4
     keyless: bool = False
 
-    def given(self) -> dict[str, Any]:
+    def given(self) -> Mapping[str, Any]:
         """Return the options that are not at their defaults."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
     def over(self, stored: Mapping[str, Any]) -> EncoderOptions:
         """Return these options, with unset ones from those stored with a checkpoint or an embedding file."""
         return replace(self, **{key: stored[key] for key in IDENTIFYING if key in stored and key not in self.given()})
+
+
+T = TypeVar("T")
 
 
 class Encoder(ABC):
@@ -146,7 +149,7 @@ def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[Floats32, lis
     return vectors, [one or item != kept for one, item, kept in zip(cut, batch, given, strict=True)]
 
 
-def answer(embed: Callable[[list[Any]], Any], batch: list[Any], name: str) -> Any:
+def answer(embed: Callable[[list[T]], object], batch: list[T], name: str) -> object:
     """Return the encoder's answer for a batch. Its code may come from anybody: any error becomes one line."""
     try:
         return embed(batch)
@@ -157,7 +160,7 @@ def answer(embed: Callable[[list[Any]], Any], batch: list[Any], name: str) -> An
         raise UnavailableError(message, "-v shows the traceback") from error
 
 
-def as_matrix(found: Any, name: str) -> Floats32:
+def as_matrix(found: object, name: str) -> Floats32:
     """Return an encoder's answer, an array or a tensor of any library or a list of them, as float32 of numpy.
 
     Raises:
@@ -197,7 +200,7 @@ def read_texts(batch: Sequence[str | Path], encoder: str) -> list[str]:
     return [str(item) for item in batch]
 
 
-def require_batch(batch: Sequence[str | Path]) -> None:
+def require_batch(batch: object) -> None:
     """Raise an InputError for one string or path in the place of a list."""
     if isinstance(batch, str | Path):
         raise InputError(f"{str(batch)[:40]!r} is one input, not a list of them", f"encode([{str(batch)[:20]!r}])")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from types import UnionType
+from typing import Any, Self, TypeAlias
 
 from flip.encoders.identity import EncoderIdentity
-from flip.files import write_json
+from flip.files import Fields, write_json
 from flip.inputs.embedding_files import embeddings_json, read_description
 
 
@@ -47,9 +48,9 @@ class EmbeddingInfo:
     failed: tuple[FailedInput, ...] = ()
     warnings: tuple[str, ...] = ()
     weights: str | Mapping[str, str] | None = None
-    via: Mapping[str, Any] | None = None
+    via: Mapping[str, object] | None = None
     dropping: tuple[int, ...] = ()
-    stored: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    stored: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -64,9 +65,9 @@ class EmbeddingInfo:
         known["failed"] = tuple(FailedInput(**one) for one in known.get("failed", ()))
         return cls(EncoderIdentity.from_dict({**stored, "name": stored.get("encoder")}), stored=stored, **known)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """Return the known fields, as JSON, and the stored ones."""
-        encoder, others = self.encoder.to_dict(), asdict(self)
+        encoder, others = {**self.encoder.to_dict()}, asdict(self)
         named = {"encoder": encoder.pop("name"), **encoder}
         left = {key: value for key, value in others.pop("stored").items() if key != "dropping"}
         known = named | others | named  # first as in the file, and over those of the same names
@@ -89,14 +90,16 @@ class EmbeddingInfo:
         return same and self.is_whole and self.truncated is not None
 
 
-_KINDS: dict[str, Any] = {
+# A type; a list of one; or an object of fields of such types.
+_Kind: TypeAlias = "type | UnionType | list[_Kind] | dict[str, _Kind]"
+_KINDS: Mapping[str, _Kind] = {
     "dtype": str, "inputs": int, "input": str, "language": str, "asr": str, "rows": int, "truncated": int, "blank": int,
     "device": str, "failed": [{"input": int, "audio": str | None, "error": str}], "warnings": [str], "weights": str,
     "via": dict, "dropping": [int],
 }  # fmt: skip
 
 
-def _is(value: Any, kind: Any) -> bool:
+def _is(value: Any, kind: _Kind) -> bool:
     """Return whether a JSON value has a type, or is a list of it, or an object of such fields; a number is a count."""
     if isinstance(kind, list):
         return isinstance(value, list) and all(_is(one, kind[0]) for one in value)

@@ -24,21 +24,21 @@ _OF_AN_ENCODER = (
 class ForeignEncoder(Encoder):
     """An encoder around a function of sentences, or around an object with a method `encode`."""
 
-    def __init__(self, encoder: Any, name: str) -> None:
+    def __init__(self, encoder: object, name: str) -> None:
         """Copy the attributes of an `Encoder` that the object has; without a dimension, embed one word to find it.
 
         Raises:
             UsageError: neither can be called.
             InputError, UnavailableError: as `encode` below, for that word.
         """
-        self.given = encoder
-        self._encode = encoder.encode if hasattr(encoder, "encode") else encoder
-        if not callable(self._encode):
+        self.given: Any = encoder
+        embed = getattr(encoder, "encode", encoder)
+        if not callable(embed):
             raise UsageError(
                 f"encoder {name!r}: not an Encoder, but {kind_of(encoder)}",
                 "give a function of a list of sentences, or an object with encode(batch)",
             )
-        self.name, self._steady = name, False
+        self._encode, self.name, self._steady = embed, name, False
         for attribute in _OF_AN_ENCODER:
             if (found := getattr(encoder, attribute, None)) is not None:
                 setattr(self, attribute, found)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flip.encoders.base import IDENTIFYING, Encoder, encode
 from flip.errors import InputError
 
 if TYPE_CHECKING:
     from flip.arrays import Floats
+    from flip.files import Fields
 
 _SAME_VECTOR = 0.03  # of its length: weights of 8 bits give 0.012 in another batch; changed code gives more
 UNKNOWN = "unknown"  # the name of the encoder of a checkpoint whose embeddings did not name it
@@ -36,7 +37,7 @@ class EncoderIdentity:
     revision: str | None = None
     dimension: int | None = None
     weights: str | Mapping[str, str] | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def is_known(self) -> bool:
@@ -56,7 +57,7 @@ class EncoderIdentity:
         return cls(encoder.name, encoder.revision, None, dict(told) if isinstance(told, dict) else told, given)
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> EncoderIdentity:
+    def from_dict(cls, fields: Mapping[str, object]) -> EncoderIdentity:
         """Return the identity that `to_dict` wrote; a field of another type is another program's, and so unknown."""
         name, revision, dimension = (fields.get(key) for key in ("name", "revision", "dimension"))
         weights, options = fields.get("weights"), fields.get("options")
@@ -69,9 +70,9 @@ class EncoderIdentity:
             options if isinstance(options, dict) else {},
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """Return the fields as in config.json."""
-        fields: dict[str, Any] = {"name": self.name, "revision": self.revision}
+        fields: Fields = {"name": self.name, "revision": self.revision}
         for key in ("dimension", "weights", "options"):
             if value := getattr(self, key):
                 fields[key] = dict(value) if isinstance(value, Mapping) else value

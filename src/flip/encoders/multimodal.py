@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flip.encoders.base import encode
 from flip.errors import InputError
@@ -40,7 +40,7 @@ def encode_inputs(
     encoder: Encoder,
     inputs: Sequence[str | Path],
     transcribe: Callable[[Path], Transcript],
-    working: Callable[[str], AbstractContextManager[Any]] = nullcontext,
+    working: Callable[[str], AbstractContextManager[object]] = nullcontext,
 ) -> list[Encoded]:
     """Embed sentences and recordings.
 
@@ -77,7 +77,10 @@ def encode_inputs(
 
 
 def _encode_recordings(
-    encoder: Encoder, recordings: dict[int, Path], found: list[Encoded], working: Callable[[str], Any]
+    encoder: Encoder,
+    recordings: dict[int, Path],
+    found: list[Encoded],
+    working: Callable[[str], AbstractContextManager[object]],
 ) -> None:
     """Embed all recordings at once; or one after the other, if one fails or has a note."""
     paths = list(recordings.values())

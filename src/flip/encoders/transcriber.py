@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from flip.encoders.languages import iso1
 from flip.errors import UnavailableError, UsageError
 from flip.forks import made_in_each_process
 from flip.hub.weights import WeightFolder, resolve_folder
 from flip.inputs import audio
+
+if TYPE_CHECKING:
+    from faster_whisper import WhisperModel
 
 ENGLISH, MULTILINGUAL = "tiny.en", "base"
 _SPEECH = "pip install 'flip-interpret[speech]'"
@@ -80,7 +83,7 @@ class Transcriber:
         _ = self._model  # so that errors come now, not at the first recording
 
     @made_in_each_process
-    def _model(self) -> Any:
+    def _model(self) -> WhisperModel:
         return _load(self._folder, self._device)
 
     def transcribe(self, path: Path) -> Transcript:
@@ -125,7 +128,7 @@ def _weights(asr: str, folder: Path | None) -> WeightFolder:
     return WeightFolder(_MODELS.get(asr, asr), ("model.bin", "config.json", "tokenizer.json", "vocabulary.*"), install)
 
 
-def _load(folder: Path, device: str) -> Any:
+def _load(folder: Path, device: str) -> WhisperModel:
     import ctranslate2
     from faster_whisper import WhisperModel
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class Agreement:
     difference: Mapping[str, Means]
     jaccard: Mapping[str, Means]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Mapping[str, object]:
         """Return the estimates of each, by side."""
         return {name: as_record(sides) for name, sides in vars(self).items()}
 
@@ -82,7 +82,7 @@ class Comparison:
     embedding: str
     agreement: Agreement
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Mapping[str, object]:
         """Return the entry of `comparisons` in the JSON of `flip eval`."""
         about = {"model": self.model, "rank": self.rank, "embedding": self.embedding}
         return {**about, **self.agreement.to_dict()}

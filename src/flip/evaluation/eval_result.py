@@ -2,16 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from flip.evaluation.measurements import as_record
 from flip.evaluation.registry import FIGURES
 
 if TYPE_CHECKING:
-    from flip.evaluation.measurements import Figures, Interval
+    from flip.evaluation.measurements import Figures, Interval, IntervalRecord
+    from flip.files import Fields
     from flip.text.tokenize import TokenSource
+
+
+class AgreementRecord(TypedDict):
+    """One of `comparisons`: estimates by side."""
+
+    model: str
+    rank: int | str
+    embedding: str
+    accuracy: Mapping[str, Mapping[str, float]]
+    difference: Mapping[str, Mapping[str, float]]
+    jaccard: Mapping[str, Mapping[str, float]]
+
+
+class EvalRecord(TypedDict, total=False):
+    """The JSON of `flip eval`. The fields of a figure differ from metric to metric."""
+
+    dataset: str
+    embedding: str
+    model: str
+    method: Literal["flip", "splice"]
+    rank: int | str
+    recipe: str
+    n: int
+    sentences: str
+    topn: int
+    tokens: TokenSource
+    skipped: int
+    device: str
+    metrics: Mapping[str, Mapping[str, Any]]
+    most_frequent_words: Mapping[str, Mapping[str, Any]]
+    comparisons: Sequence[AgreementRecord]
+    entity_rows: Mapping[str, int]
+    not_computed: Mapping[str, str]
+    intervals: Mapping[str, IntervalRecord]
+    encoder: str | None
+    revision: str | None
+    dimension: int
+    words: int
 
 
 @dataclass(frozen=True)
@@ -42,15 +81,15 @@ class EvalResult:
     device: str
     metrics: Figures
     most_frequent_words: Figures
-    further: Mapping[str, Any] = field(default_factory=dict)
+    further: Mapping[str, object] = field(default_factory=dict)
     not_computed: Mapping[str, str] = field(default_factory=dict)
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, object] = field(default_factory=dict)
     intervals: Mapping[str, Interval] | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> EvalRecord:
         """Return the record that `flip eval --json` prints."""
         nested = ("metrics", "most_frequent_words", "further", "not_computed", "about", "intervals")
-        record: dict[str, Any] = {name: value for name, value in vars(self).items() if name not in nested}
+        record: Fields = {name: value for name, value in vars(self).items() if name not in nested}
         printed = {name: sides for name, sides in self.metrics.items() if name not in FIGURES or FIGURES[name].printed}
         record["metrics"] = {name: as_record(sides) for name, sides in printed.items()}
         record["most_frequent_words"] = {name: as_record(sides) for name, sides in self.most_frequent_words.items()}
@@ -60,4 +99,4 @@ class EvalResult:
         record |= self.about
         if self.intervals is not None:
             record["intervals"] = {name: interval.to_dict() for name, interval in self.intervals.items()}
-        return record
+        return cast(EvalRecord, record)

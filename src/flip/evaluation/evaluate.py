@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from flip.data.manifest import Dataset
     from flip.evaluation.measurements import Figures
     from flip.evaluation.registry import Metric
+    from flip.files import Fields
     from flip.model.checkpoint import Checkpoint
 
 _SHOWN = "shown"  # the ranking of `flip explain`, made in the same pass
@@ -214,8 +215,49 @@ def _most_frequent(chosen: Sequence[Metric], subject: Subject) -> Figures:
     return {key: sides for key, sides in found.items() if key not in FIGURES or not FIGURES[key].of_sentences}
 
 
-def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, Any]]:
-    """Yield one record a sentence: its reference words, and by side the keywords with scores, the hits and the misses.
+class KeywordDetails(TypedDict, total=False):
+    """A keyword in a record of `--details`. hit: whether it is a reference word. Its probability only if calibrated."""
+
+    word: str
+    score: float
+    probability: float
+    hit: bool
+
+
+class SideDetails(TypedDict):
+    """The words of one side in a record of `--details`."""
+
+    accuracy: float | None
+    keywords: list[KeywordDetails]
+    hits: list[str]
+    misses: list[str]
+
+
+@dataclass(frozen=True)
+class SentenceDetails:
+    """A sentence and the words found in it. unknown: how many of its words the vocabulary lacks.  sides: by name."""
+
+    result: EvalResult
+    text: str
+    reference: list[str]
+    unknown: int
+    sides: Mapping[str, SideDetails]
+
+    def to_dict(self) -> Fields:
+        """Return the record of `flip eval --details`."""
+        return {
+            "dataset": self.result.dataset,
+            "embedding": self.result.embedding,
+            "model": self.result.model,
+            "text": self.text,
+            "reference": self.reference,
+            "out_of_vocabulary": self.unknown,
+            **self.sides,
+        }
+
+
+def sentence_details(measured: Measured, topn: int = 10) -> Iterator[SentenceDetails]:
+    """Yield each sentence with its reference words, and by side the keywords with scores, the hits and the misses.
 
     Hits and misses are those of accuracy: reference words that are, or are not, among the top k.
     """
@@ -224,12 +266,7 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, A
     b = measured.checkpoint.model.b
     for i, text in enumerate(measured.texts):
         reference = bags.words[bags.indptr[i] : bags.indptr[i + 1]].tolist()
-        record: dict[str, Any] = {
-            **{key: getattr(measured.result, key) for key in ("dataset", "embedding", "model")},
-            "text": text,
-            "reference": [words[w] for w in reference],
-            "out_of_vocabulary": int(measured.refs.tokens[i]) - len(reference),
-        }
+        sides: dict[str, SideDetails] = {}
         for side, ranked in measured.ranking.items():
             full_bias = ranked.scores[i] + np.float32(1 - BIAS_WEIGHTS[side]) * b[ranked.words[i]]
             probabilities = sigmoid(full_bias).tolist()
@@ -237,18 +274,22 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, A
             counted = measured.counted[side].words[i].tolist()
             top = set(counted[: len(reference)])
             found = [words[w] for w in reference if w in top]
-            keywords = []
+            keywords: list[KeywordDetails] = []
             for j, w in enumerate(shown[:topn]):
                 score = round(float(ranked.scores[i, j]), 4)
-                probability = {"probability": round(probabilities[j], 4)} if calibrated else {}
-                keywords.append({"word": words[w], "score": score} | probability | {"hit": counted[j] in reference})
-            record[side] = {
+                keyword: KeywordDetails = {"word": words[w], "score": score}
+                if calibrated:
+                    keyword["probability"] = round(probabilities[j], 4)
+                keyword["hit"] = counted[j] in reference
+                keywords.append(keyword)
+            sides[side] = {
                 "accuracy": len(found) / len(reference) if reference else None,
                 "keywords": keywords,
                 "hits": found,
                 "misses": [words[w] for w in reference if w not in top],
             }
-        yield record
+        unknown = int(measured.refs.tokens[i]) - len(reference)
+        yield SentenceDetails(measured.result, text, [words[w] for w in reference], unknown, sides)
 
 
 def _sentences_of(data: EvaluationData) -> str:

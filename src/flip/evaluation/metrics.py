@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from flip.text.references import ReferenceReader
 if TYPE_CHECKING:
     from flip.arrays import Bools, Floats, Floats32, Floats64, Ints
     from flip.evaluation.measurements import Measurement
+    from flip.files import Fields
     from flip.model.linear import Model
     from flip.text.tokenize import TokenSource
     from flip.text.vocabulary import Vocabulary
@@ -202,7 +203,7 @@ def evaluate(
     metrics: Sequence[str] = METRICS,
     topn: int = 10,
     device: str = "cpu",
-) -> dict[str, Any]:
+) -> Fields:
     """Rank the words of finite embeddings (n, d), with b (eq. 5) and without, and measure them.
 
     Returns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from flip.text.references import ReferenceReader
 if TYPE_CHECKING:
     from flip.arrays import Floats
     from flip.evaluation.evaluate import Measured
+    from flip.evaluation.measurements import IntervalRecord
     from flip.text.vocabulary import Vocabulary
 
 
@@ -32,12 +33,12 @@ _LISTED = 20  # words of a difference, on either side
 _BLOCK = 1 << 23  # counts of resamples held at a time
 
 
-def as_percent(interval: Mapping[str, float | None] | None, decimals: int = 1) -> str:
+def as_percent(interval: IntervalRecord | None, decimals: int = 1) -> str:
     """Return a figure and half of its 95% interval, from a record: `50.1 ± 1.4`; `-` if there is none.
 
     NaN is null in JSON. A figure of few sentences stands alone, as it has no interval.
     """
-    value, low, high = (None if interval is None else interval[key] for key in ("value", "low", "high"))
+    value, low, high = (None,) * 3 if interval is None else (interval["value"], interval["low"], interval["high"])
     if value is None or value != value:
         return "-"
     if low is None or high is None or low != low:
@@ -54,11 +55,19 @@ class Difference:
     figures: Mapping[str, Interval]
     words: Sequence[WordChange]
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def gained(self) -> list[WordChange]:
+        """The words that it finds more often, the largest gain first."""
+        return [word for word in self.words if word.change > 0]
+
+    @property
+    def lost(self) -> list[WordChange]:
+        """The words that it finds less often, the largest loss first."""
+        return [word for word in reversed(self.words) if word.change < 0]
+
+    def to_dict(self) -> Mapping[str, object]:
         """Return the entry of `differences`: the 20 words with the largest gain, and the 20 with the largest loss."""
-        more = [word for word in self.words if word.change > 0]
-        fewer = [word for word in reversed(self.words) if word.change < 0]
-        lists = {"found_more_often": more, "found_less_often": fewer}
+        lists = {"found_more_often": self.gained, "found_less_often": self.lost}
         return {
             "model": self.model,
             "embedding": self.embedding,
@@ -90,7 +99,7 @@ class SideBySide:
         """The intervals of each model's figures, by name."""
         return [one.result.intervals or {} for one in self.measured]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Mapping[str, object]:
         """Return the record of the differences to the first model that `flip eval --json` prints."""
         first = self.measured[0].result
         return {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from flip.evaluation.measurements import Figures
@@ -52,7 +52,7 @@ class Metric:
     name: str
     figures: Mapping[str, Figure]
     measure: Callable[[Subject], Figures] = lambda subject: {}
-    beside: Callable[[Subject], dict[str, Any]] = lambda subject: {}
+    beside: Callable[[Subject], Mapping[str, object]] = lambda subject: {}
     lacks: Callable[[Setting], str | None] = field(default=lambda setting: None)
     of_ranking: bool = False
     needs_shown: bool = False
@@ -111,7 +111,7 @@ def _entities(subject: Subject) -> Figures:
     return found | {"names": {"": names_shown(subject.shown, entities, subject.size, topn)}}
 
 
-def _entity_rows(subject: Subject) -> dict[str, Any]:
+def _entity_rows(subject: Subject) -> Mapping[str, object]:
     entities = subject.sought.entities
     return {"entity_rows": {"rows": entities.rows, "unmatched": entities.unmatched, "nameless": entities.nameless}}
 

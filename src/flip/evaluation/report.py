@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flip.evaluation.measurements import main_side
 from flip.evaluation.paired import HEADINGS, as_percent
@@ -17,16 +17,15 @@ from flip.files import replacing
 from flip.html import policy
 
 if TYPE_CHECKING:
+    from flip.evaluation.eval_result import EvalRecord
     from flip.evaluation.evaluate import Measured
-
-Result = dict[str, Any]
 
 _BAND = "{recall:.1%} ± {se:.1%} of {n}"
 IN_PERCENT = "Percent ± standard error; losses and perplexity as they are."
 COLUMNS = ("metric", "with b", "without b", "most frequent words")
 
 
-def summary_rows(result: Result, topn: int) -> list[tuple[str, ...]]:
+def summary_rows(result: EvalRecord, topn: int) -> list[tuple[str, ...]]:
     """Return rows of COLUMNS as text, fractions in percent with standard error; curves are left to the plots.
 
     The last column is the figure of the words of the highest b, the same for every sentence.
@@ -50,7 +49,7 @@ def summary_rows(result: Result, topn: int) -> list[tuple[str, ...]]:
     return rows
 
 
-def comparison_rows(result: Result) -> list[tuple[str, str, str, str]]:
+def comparison_rows(result: EvalRecord) -> list[tuple[str, str, str, str]]:
     """Return (compared with, accuracy, difference, Jaccard index) with b if there is one, in percent."""
     rows = []
     for one in result.get("comparisons", []):
@@ -61,7 +60,7 @@ def comparison_rows(result: Result) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def _estimate(estimate: dict[str, float] | None, decimals: int | None = None, signed: bool = False) -> str:
+def _estimate(estimate: Mapping[str, float] | None, decimals: int | None = None, signed: bool = False) -> str:
     """Return an estimate as text: in percent, or as it is with so many decimals."""
     if not estimate or not estimate["n"]:
         return "-"
@@ -70,7 +69,7 @@ def _estimate(estimate: dict[str, float] | None, decimals: int | None = None, si
     return f"{factor * estimate['mean']:{sign}.{decimals}f} ± {factor * estimate['se']:.{decimals}f}"
 
 
-def models_table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
+def models_table(results: Sequence[EvalRecord]) -> tuple[list[str], list[list[str]]]:
     """Return heading and rows of the figures of several models with their 95% intervals."""
     named = [name for name in HEADINGS if any(name in one["intervals"] for one in results)]
     rows = []
@@ -79,7 +78,7 @@ def models_table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]
     return ["model", *(HEADINGS[name] for name in named)], rows
 
 
-def bands_table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
+def bands_table(results: Sequence[EvalRecord]) -> tuple[list[str], list[list[str]]]:
     """Return heading and rows of the recall by word frequency, a column for each model, with b if there is one."""
     measured = [one["metrics"].get("recall_by_frequency", {}) for one in results]
     bands = [main_side(sides) or {} for sides in measured]

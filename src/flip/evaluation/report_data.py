@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flip.evaluation.evaluate import sentence_details
 from flip.evaluation.word_ranking import BIAS_WEIGHTS
@@ -12,10 +12,12 @@ from flip.evaluation.word_recall import times_found
 from flip.text.align import Reader
 
 if TYPE_CHECKING:
-    from flip.evaluation.evaluate import Measured
+    from flip.evaluation.evaluate import Measured, SideDetails
+    from flip.files import Fields
+    from flip.text.tokenize import Tokenizer
 
 
-def page_data(measured: Sequence[Measured], topn: int) -> dict[str, Any]:
+def page_data(measured: Sequence[Measured], topn: int) -> Fields:
     """Return the words that several models find in their sentences; equal sentences stand together.
 
     Returns:
@@ -29,15 +31,15 @@ def page_data(measured: Sequence[Measured], topn: int) -> dict[str, Any]:
     return {"sides": sides, "sentences": _sentences(measured, sides, topn), "words": _words(measured, sides)}
 
 
-def _sentences(measured: Sequence[Measured], sides: Sequence[str], topn: int) -> list[Any]:
-    found: dict[tuple[str, int], list[Any]] = {}
+def _sentences(measured: Sequence[Measured], sides: Sequence[str], topn: int) -> list[object]:
+    found: dict[tuple[str, int], list[object]] = {}
     for i, one in enumerate(measured):
         seen: Counter[str] = Counter()
         for record in sentence_details(one, topn):
-            key = record["text"], seen[record["text"]]
-            seen[record["text"]] += 1
+            key = record.text, seen[record.text]
+            seen[record.text] += 1
             row = found.setdefault(key, [None] * len(measured))
-            row[i] = [_ranked(record[side]) if side in record else None for side in sides]
+            row[i] = [_ranked(record.sides[side]) if side in record.sides else None for side in sides]
     unknown = _Unknown(measured)
     return [
         [unknown.parts(text, [i for i, one in enumerate(row) if one is not None]), row]
@@ -45,7 +47,7 @@ def _sentences(measured: Sequence[Measured], sides: Sequence[str], topn: int) ->
     ]
 
 
-def _ranked(side: dict[str, Any]) -> list[Any]:
+def _ranked(side: SideDetails) -> list[object]:
     shown = [[one["word"], one["score"], one.get("probability"), int(one["hit"])] for one in side["keywords"]]
     missed = [word for word in side["misses"] if word not in {word for word, *_ in shown}]
     return [None if side["accuracy"] is None else round(side["accuracy"], 4), shown, missed]
@@ -55,21 +57,21 @@ class _Unknown:
     """Marks the words of a text that models do not know; models of one vocabulary are looked at once."""
 
     def __init__(self, measured: Sequence[Measured]) -> None:
-        models: dict[Any, list[int]] = {}
+        models: dict[tuple[tuple[str, ...], Tokenizer], list[int]] = {}
         for i, one in enumerate(measured):
             vocabulary = one.checkpoint.vocabulary
             models.setdefault((vocabulary.words, vocabulary.tokenizer), []).append(i)
         alike = [(measured[of[0]].checkpoint.vocabulary, of) for of in models.values()]
         self._readers = [(Reader(vocabulary), frozenset(vocabulary.words), of) for vocabulary, of in alike]
 
-    def parts(self, text: str, models: Sequence[int]) -> list[Any]:
+    def parts(self, text: str, models: Sequence[int]) -> list[object]:
         """Return the text in parts; if models cut a word differently, the first to begin counts."""
         marks: dict[tuple[int, int], list[int]] = {}
         for reader, known, of in self._readers:
             if asked := [i for i in of if i in models]:
                 for mark in _unknown(reader, known, text):
                     marks.setdefault(mark, []).extend(asked)
-        parts: list[Any] = []
+        parts: list[object] = []
         end = 0
         for start, stop in sorted(marks):
             if start >= end:
@@ -88,8 +90,8 @@ def _unknown(reader: Reader, known: frozenset[str], text: str) -> Iterator[tuple
         start = stop
 
 
-def _words(measured: Sequence[Measured], sides: Sequence[str]) -> list[Any]:
-    found: dict[str, list[Any]] = {}
+def _words(measured: Sequence[Measured], sides: Sequence[str]) -> list[object]:
+    found: dict[str, list[object]] = {}
     for i, one in enumerate(measured):
         words, bags = one.checkpoint.vocabulary.words, one.refs.words
         occurring = bags.document_frequency(len(words))

@@ -12,7 +12,7 @@ from flip.errors import InputError, UsageError
 from flip.evaluation.registry import FIGURES
 from flip.files import os_errors, safe_name, without_mark, write_json
 
-Record = Mapping[str, Any]  # the JSON object of `flip eval`
+Record = Mapping[str, object]  # the JSON object of `flip eval`
 _SIDES = {"": "", "bias": " with b", "no_bias": " without b"}
 _MEASURED_BY = ("n", "sentences", "topn", "tokens")  # fields of a record
 
@@ -149,10 +149,15 @@ def _require_measured_alike(before: Record, now: Record) -> None:
         raise InputError(f"{name_of(now)}: {said}", "measure both alike")
 
 
+def _metrics(record: Record) -> Mapping[str, object]:
+    found = record["metrics"]
+    return found if isinstance(found, dict) else {}
+
+
 def _shares(record: Record) -> dict[tuple[str, str], float | None]:
     """Return the figures that are shares, by name and side; None if no sentence counted."""
     found: dict[tuple[str, str], float | None] = {}
-    for name, value in record["metrics"].items():
+    for name, value in _metrics(record).items():
         if name not in FIGURES or FIGURES[name].decimals is not None or not isinstance(value, dict):
             continue
         for side, said in _SIDES.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from flip.arrays import Floats, Floats64
+    from flip.files import Fields
     from flip.model.checkpoint import Checkpoint
 
 _ALIKE = 1.0  # log-odds: nearer than this, both carry a word about equally
@@ -38,7 +39,7 @@ class PairedWord:
     share: float
     surface: str
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """Return the fields of an output record."""
         fields = {name: getattr(self, name) for name in self.__slots__}
         return {
@@ -70,11 +71,11 @@ class Pair:
         )
         return Pair(self.cosine, self.by_words, shared, only_input, only_against)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """Return the fields of an output record."""
         sides = {name: [word.to_dict() for word in getattr(self, name)] for name in SIDES}
         rest = self.cosine - self.by_words
-        return {"cosine": round(self.cosine, 4), "by_words": round(self.by_words, 4), "rest": round(rest, 4)} | sides
+        return {"cosine": round(self.cosine, 4), "by_words": round(self.by_words, 4), "rest": round(rest, 4), **sides}
 
 
 SIDES = ("shared", "only_input", "only_against")

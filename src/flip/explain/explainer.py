@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -68,7 +68,7 @@ class Explainer:
         extra: int = 0,
         bias_weight: float | None = None,
         min_probability: float = 0.0,
-        working: Callable[[str], AbstractContextManager[Any]] = nullcontext,
+        working: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         """Keep the options; nothing is loaded yet.
 

@@ -80,7 +80,7 @@ def _frame(checkpoint: Checkpoint) -> tuple[str, str]:
     return before, after
 
 
-def _data(name: str, value: Any) -> str:
+def _data(name: str, value: object) -> str:
     """Return JSON in an element that is not run, and that nothing in it can close."""
     import orjson
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from flip.explain.annotate import TextWord, annotate
 from flip.explain.contrast import SIDES
@@ -14,10 +14,10 @@ from flip.text.align import Piece
 if TYPE_CHECKING:
     from flip.explain.annotate import Annotation
     from flip.explain.contrast import Pair, PairedWord
+    from flip.files import Fields
     from flip.model.keywords import Word
 
 CUT = "truncated: longer than the encoder reads"
-Fields: TypeAlias = dict[str, Any]  # of a JSON record
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from flip.errors import InputError
 from flip.inputs.recordings import opened_recording, require_av, wave_note
 
 if TYPE_CHECKING:
+    from av import AudioFrame
+    from av.audio.resampler import AudioResampler
+    from av.container import InputContainer
+
     from flip.arrays import Floats32
 
 SAMPLE_RATE = 16_000
@@ -118,10 +122,10 @@ def _decode(path: Path) -> Iterator[Floats32]:
 class _Decoding:
     """Decodes the first audio stream of a container, and counts the losses."""
 
-    def __init__(self, path: Path, container: Any) -> None:
+    def __init__(self, path: Path, container: InputContainer) -> None:
         self.path, self.container, self.stream = path, container, container.streams.audio[0]
-        self.resampler: Any = None
-        self.form: tuple[Any, ...] = ()  # the form of frames that the resampler was made for
+        self.resampler: AudioResampler | None = None
+        self.form: tuple[object, ...] = ()  # the form of frames that the resampler was made for
         self.samples = self.lost = self.lost_bytes = self.cancelled = 0
         self.channel: int | None = None  # the one that stands for all if they cancel
 
@@ -132,11 +136,10 @@ class _Decoding:
             self._require_rate(rate)
         for frame in self._frames():
             yield from self._resampled(frame)
-        if self.resampler is not None:
-            yield from self._flushed()
+        yield from self._flushed()
         self._note_losses()
 
-    def _frames(self) -> Iterator[Any]:
+    def _frames(self) -> Iterator[AudioFrame]:
         """Yield the frames that can be decoded; raise the fault of the others if there is none."""
         av = require_av()
         fault: Exception | None = None
@@ -157,7 +160,7 @@ class _Decoding:
         if fault and not found:
             raise fault
 
-    def _resampled(self, frame: Any) -> Iterator[Floats32]:
+    def _resampled(self, frame: AudioFrame) -> Iterator[Floats32]:
         form = frame.format.name, frame.layout.name, frame.layout.nb_channels, frame.sample_rate
         if form != self.form:  # files that were joined may change within
             self._require_rate(frame.sample_rate)
@@ -166,19 +169,17 @@ class _Decoding:
                     f"{self.path}: {channels} channels; {_MOST_CHANNELS} are the most",
                     "take the channel that has the speech",
                 )
-            if self.resampler is not None:
-                yield from self._flushed()
+            yield from self._flushed()
             # Packed samples: PyAV reads beyond the planes of planar frames with eight channels or more.
             self.form, self.resampler = form, require_av().AudioResampler(format="flt", rate=SAMPLE_RATE)
             self.channel = None
-        for piece in self.resampler.resample(frame):
+        yield from self._flushed(frame)
+
+    def _flushed(self, frame: AudioFrame | None = None) -> Iterator[Floats32]:
+        for piece in self.resampler.resample(frame) if self.resampler is not None else ():
             yield self._mixed(piece)
 
-    def _flushed(self) -> Iterator[Floats32]:
-        for piece in self.resampler.resample(None):
-            yield self._mixed(piece)
-
-    def _mixed(self, piece: Any) -> Floats32:
+    def _mixed(self, piece: AudioFrame) -> Floats32:
         """Return the mean of the channels: FFmpeg's own downmix of floats is louder than full scale.
 
         If channels are in antiphase their mean is next to nothing, and one of them is taken.
@@ -223,7 +224,7 @@ class _Decoding:
     def _said(self) -> float | None:
         """Return the length in seconds that the file declares if less of it was decoded, else None."""
         missing = min((_EXACT.get(name, math.inf) for name in self.container.format.name.split(",")), default=math.inf)
-        if not self.stream.duration or math.isinf(missing):
+        if not self.stream.duration or not self.stream.time_base or math.isinf(missing):
             return None
         declared = float(self.stream.duration * self.stream.time_base)
         return declared if declared - self.samples / SAMPLE_RATE > missing else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +13,7 @@ from flip.errors import InputError
 from flip.files import os_errors, read_json, replacing, reserve
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
     from flip.arrays import Bools, Floats, Ints
 
@@ -102,7 +103,7 @@ class FileRows:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, key: Any) -> Floats:
+    def __getitem__(self, key: int | slice) -> Floats:
         if isinstance(key, int | np.integer):
             row: Floats = self._read(range(len(self))[key], 1)[0]
             return row
@@ -118,7 +119,7 @@ class FileRows:
             first = end
         return found
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Floats:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Floats:
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def _read(self, first: int, count: int) -> Floats:
@@ -172,14 +173,14 @@ class _SelectedRows:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, key: Any) -> Floats:
+    def __getitem__(self, key: int | slice) -> Floats:
         rows, part = np.atleast_1d(self._rows[key]), np.atleast_1d(self._part[key])
         found = np.empty((len(rows), self.shape[1]), self.dtype)
         for i in np.unique(part):
             found[part == i] = self._matrices[i][rows[part == i]]
         return found if np.ndim(self._rows[key]) else found[0]
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Floats:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Floats:
         return self[:].astype(dtype or self.dtype, copy=False)
 
 
@@ -199,7 +200,7 @@ def embeddings_json(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def read_description(path: Path) -> dict[str, Any]:
+def read_description(path: Path) -> Mapping[str, object]:
     """Return the description of OUT.npy in OUT.json, see `flip.encoders.embedding_info`; empty if there is none."""
     try:
         return described(read_json(embeddings_json(path)))
@@ -207,7 +208,7 @@ def read_description(path: Path) -> dict[str, Any]:
         return {}
 
 
-def described(about: Any) -> dict[str, Any]:
+def described(about: object) -> Mapping[str, object]:
     """Return a description of embeddings; empty if it names no encoder, and so is something else."""
     return about if isinstance(about, dict) and isinstance(about.get("encoder"), str) and about["encoder"] else {}
 

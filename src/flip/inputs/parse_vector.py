@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +14,7 @@ _SIZES = (1e-20, 1e6)  # the range of most numbers in embeddings, even if float1
 _SHARE = 0.75  # of the numbers must be in that range
 
 
-def numbers_of(value: Any) -> Floats32 | None:
+def numbers_of(value: object) -> Floats32 | None:
     """Return the vector (d,) of a list, or of its text as JSON or numpy writes it; None if it is not a vector."""
     if isinstance(value, str) and (text := value.strip()).startswith("[") and text.endswith("]"):
         value = text[1:-1].replace(",", " ").split()
@@ -26,7 +26,7 @@ def numbers_of(value: Any) -> Floats32 | None:
     return vector if vector.ndim == 1 and vector.size else None
 
 
-def width_of(value: Any) -> int | None:
+def width_of(value: object) -> int | None:
     """Return the dimension of a value that looks like a vector, else None. Bytes are counted as float32.
 
     Other bytes, a hash or a picture, have exponents of all sizes if they are read as floats.

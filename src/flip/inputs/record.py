@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flip.errors import InputError
 
@@ -32,7 +33,7 @@ class Record:
     origin_known: bool = True
 
     @property
-    def content(self) -> dict[str, Any]:
+    def content(self) -> Mapping[str, object]:
         """Return the part that output records repeat: the text, the audio path, or the row with its text if known."""
         if self.audio is not None and self.row is None:
             return {"audio": str(self.audio)}

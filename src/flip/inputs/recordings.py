@@ -8,10 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from types import ModuleType
+from typing import IO, TYPE_CHECKING
 
 from flip.errors import InputError, UnavailableError
 from flip.files import os_errors
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
 
 # Demuxers of files that hold their sound themselves. Others, such as HLS, concat or image2, open the files they name.
 DEMUXERS = (
@@ -41,7 +45,7 @@ def kept_digest(path: Path) -> str | None:
     return hashlib.file_digest(_KEPT[path], "sha256").hexdigest()  # type: ignore[arg-type]
 
 
-def require_av() -> Any:
+def require_av() -> ModuleType:
     """Return PyAV.
 
     Raises:
@@ -57,7 +61,7 @@ def require_av() -> Any:
 
 
 @contextmanager
-def opened_recording(path: Path) -> Iterator[Any]:
+def opened_recording(path: Path) -> Iterator[InputContainer]:
     """Yield a PyAV container of a file.
 
     FFmpeg sees the bytes of one open file and not its name, so that it cannot open another. It tries only formats that

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from flip import files
 from flip.errors import InputError, UsageError
@@ -225,7 +225,13 @@ def _unpacked(packed: Packing, chunks: Iterator[bytes], name: str) -> Iterator[b
         ) from error
 
 
-def _decompressor(packed: Packing, raw: ChunkStream, name: str) -> Any:
+class Decompressor(Protocol):
+    """A file that unpacks its bytes as they are read."""
+
+    def read1(self, size: int = -1, /) -> bytes: ...
+
+
+def _decompressor(packed: Packing, raw: ChunkStream, name: str) -> Decompressor:
     if packed == "gzip":
         import gzip
 

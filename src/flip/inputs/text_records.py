@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flip.errors import InputError
 from flip.inputs.parse_vector import numbers_of, width_of
@@ -124,14 +124,14 @@ class _Rule:
         named = ", or name it: --text-column NAME, --column NAME of vectors" if self.asked is not None else ""
         return "rename the one with the sentences to text" + named
 
-    def tried(self, fields: Any, where: str) -> Record | InputError:
+    def tried(self, fields: object, where: str) -> Record | InputError:
         """Return the record, or its error."""
         try:
             return self.record(fields, where)
         except InputError as error:
             return error
 
-    def record(self, fields: Any, where: str) -> Record:
+    def record(self, fields: object, where: str) -> Record:
         """Return the record of an object of JSON, or of a row: names -> values.
 
         Raises:
@@ -160,14 +160,14 @@ class _Rule:
             )
         return Record(where, None if record_id == "" else record_id, text, audio, embedding=embedding)
 
-    def _audio(self, fields: dict[str, Any], names: dict[str, str]) -> Path | None:
+    def _audio(self, fields: Mapping[str, object], names: dict[str, str]) -> Path | None:
         if self.clips is not None:
             return self.clips / str(fields[names["path"]])
         value = _value(fields, names, "audio")
         return self.found.folder / value if self.kind != "table" and isinstance(value, str) else None
 
     def _embedding(
-        self, fields: dict[str, Any], names: dict[str, str], where: str, beside_text: bool
+        self, fields: Mapping[str, object], names: dict[str, str], where: str, beside_text: bool
     ) -> np.ndarray | None:
         named = self.asked.vectors if self.asked is not None else None
         for name in (*VECTOR_COLUMNS, *self._guessed) if named is None else (named,):
@@ -183,7 +183,7 @@ class _Rule:
                 raise InputError(f'{where}: "{name}" is not a list of numbers', "a vector is written [0.1, -0.2, ...]")
         return None
 
-    def _look(self, fields: dict[str, Any], names: dict[str, str]) -> None:
+    def _look(self, fields: Mapping[str, object], names: dict[str, str]) -> None:
         """Guess from the first record which other field has the vectors; note the guess, and unused fields."""
         if self._looked:
             return
@@ -212,7 +212,7 @@ class _Rule:
             self.on_note(f"{self.found.name}: {message}")
 
 
-def _value(fields: dict[str, Any], names: dict[str, str], name: str) -> Any:
+def _value(fields: Mapping[str, object], names: dict[str, str], name: str) -> object:
     """Return the value under a name, in upper or lower case; None if there is none."""
     return fields[names[name.lower()]] if name.lower() in names else None
 
@@ -276,7 +276,7 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _parsed(line: str, where: str) -> Any:
+def _parsed(line: str, where: str) -> object:
     import orjson
 
     try:

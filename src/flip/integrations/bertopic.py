@@ -37,7 +37,7 @@ class LensRepresentation(BaseRepresentation):  # type: ignore[misc]
     word has no words.
     """
 
-    def __init__(self, embeddings: Any, lens: Lens | None = None, top_n_words: int = 10) -> None:
+    def __init__(self, embeddings: object, lens: Lens | None = None, top_n_words: int = 10) -> None:
         """Take the embeddings that BERTopic is given, as it does not pass them on.
 
         Args:
@@ -53,7 +53,7 @@ class LensRepresentation(BaseRepresentation):  # type: ignore[misc]
         self,
         topic_model: BERTopic,
         documents: pandas.DataFrame,
-        c_tf_idf: Any,
+        c_tf_idf: object,
         topics: Mapping[str, list[tuple[str, float]]],
     ) -> dict[int, list[tuple[str, float]]]:
         """Return words and weights for each topic, as BERTopic asks for them.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from flip.text.vocabulary import Vocabulary, read_surfaces
 
 if TYPE_CHECKING:
     from flip.arrays import Ints
+    from flip.files import Fields
 
 
 _FEW = 20  # dev sentences: below that, the calibration error on others was 0.01 to 0.5
@@ -170,7 +171,7 @@ def find_checkpoint(name: str | Path | None = None) -> Path:
     return locate(name, offline=True).folder
 
 
-def _stored(path: Path) -> dict[str, Any]:
+def _stored(path: Path) -> Fields:
     stored = read_json(path)
     if not isinstance(stored, dict):
         raise InputError(f"{path}: not a JSON object")
@@ -222,7 +223,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, dtype: SavedType = "fl
     model = checkpoint.model
     tensors = {"E": model.W} if isinstance(model, LogLinear) else {"E1": model.A, "E2": model.B}
     tensors["b"] = model.b[:, None]
-    cast: dict[str, Any] = {}
+    cast: dict[str, np.ndarray] = {}
     if dtype == "int8":
         output = next(iter(tensors))
         cast[output], cast[output + SCALE] = quantized(tensors.pop(output))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from types import UnionType
 from typing import Any
 
 from flip.encoders.identity import EncoderIdentity
+from flip.files import Fields
 from flip.model.embedding_stats import EmbeddingStats
 
 
@@ -36,14 +38,14 @@ class CheckpointConfig:
     objective: str = "multinomial"
     recipe: str | None = None
     words_sha256: str | None = None
-    tokenizer: Mapping[str, Any] = field(default_factory=dict)
+    tokenizer: Mapping[str, object] = field(default_factory=dict)
     function_words: str | None = None
-    training: Mapping[str, Any] = field(default_factory=dict)
-    data: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, object] = field(default_factory=dict)
+    data: Mapping[str, object] = field(default_factory=dict)
     bias_weight: float = 0.0
     metrics: Mapping[str, Any] = field(default_factory=dict)
     threshold: float | None = None
-    others: Mapping[str, Any] = field(default_factory=dict)
+    others: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def least_known(self) -> float:
@@ -58,7 +60,7 @@ class CheckpointConfig:
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any], dimension: int) -> CheckpointConfig:
         """Read the fields of `to_dict` for a model of this dimension; those of another type are another program's."""
-        kinds: dict[str, Any] = {
+        kinds: dict[str, type | UnionType] = {
             "dimension": int, "rank": int | str, "objective": str, "recipe": str, "words_sha256": str,
             "tokenizer": dict,
             "function_words": str, "training": dict, "data": dict, "bias_weight": int | float, "metrics": dict,
@@ -76,9 +78,9 @@ class CheckpointConfig:
             **ours,
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """Return the known fields, as JSON."""
-        found: dict[str, Any] = {}
+        found: Fields = {}
         for one in fields(self):
             value = getattr(self, one.name)
             if isinstance(value, EncoderIdentity):

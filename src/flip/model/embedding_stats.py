@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ class EmbeddingStats:
         """Return flags (n,) of the embeddings (n, d) that lie more than twice as far out as any of the training."""
         return np.asarray(self.distances(u) > _FAR * self.farthest)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Mapping[str, object]:
         """Return the fields of config.json, rounded."""
         short = [[float(f"{x:.5g}") for x in values] for values in (self.mean, self.scale)]
         return {"mean": short[0], "scale": short[1], "farthest": float(f"{self.farthest:.5g}")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,7 +126,7 @@ def saving(path: Path, size: int) -> Iterator[Path]:
             remove(folder)
 
 
-def _header(path: Path) -> tuple[int, dict[str, Any]]:
+def _header(path: Path) -> tuple[int, Mapping[str, Any]]:
     """Return the offset of the data, and the description of each tensor."""
     import orjson
 
@@ -135,7 +135,7 @@ def _header(path: Path) -> tuple[int, dict[str, Any]]:
         return 8 + size, orjson.loads(file.read(size))
 
 
-def _read(path: Path, start: int, name: str, entry: dict[str, Any]) -> Floats32:
+def _read(path: Path, start: int, name: str, entry: Mapping[str, Any]) -> Floats32:
     # numpy has no bfloat16: it is the upper half of a float32.
     stored = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "BF16": "<u2", "I8": "<i1"}.get(entry["dtype"])
     if stored is None:

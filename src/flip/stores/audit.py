@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from flip.stores.compression import COMPRESSIONS, Compression
 
 if TYPE_CHECKING:
     from flip.arrays import Bools, Floats, Ints
+    from flip.files import Fields
     from flip.inputs.stores.store import Store
     from flip.model.checkpoint import Checkpoint
 
@@ -77,7 +78,7 @@ class CompressionAudit:
     neighbours: float
     terms: list[TermRecall]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """Return the fields of an output record, with shares from 0 to 1."""
 
         def recall(one: RecallEstimate | None) -> dict[str, float] | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from flip.model.checkpoint import Checkpoint
 
 
+Description: TypeAlias = Mapping[str, object]  # of a row: its number, id and text
 Label: TypeAlias = str | int | float | bool | None  # of a group, as JSON can hold it; None is of no group
 MOST = 1000  # groups
 FEWEST = 5  # rows of a group needed to name words
@@ -53,7 +54,7 @@ class Group:
     label: Label
     rows: int
     words: list[GroupWord]
-    central: list[Mapping[str, object]]
+    central: list[Description]
     position: tuple[float, float]
 
 
@@ -121,7 +122,7 @@ class GroupWords:
         self._words, places = np.unique(self._chosen, return_inverse=True)
         self._places = places.reshape(self._chosen.shape)
         self._z = np.zeros((2, len(self.labels), len(self._words)))  # sums and squares
-        self._central: list[list[tuple[float, int, Mapping[str, object]]]] = [[] for _ in self.labels]
+        self._central: list[list[tuple[float, int, Description]]] = [[] for _ in self.labels]
         self._worst = np.full(len(self.labels), np.inf)
         self._seen = 0
 
@@ -129,7 +130,7 @@ class GroupWords:
         self,
         vectors: Floats,
         labels: Sequence[Label],
-        describe: Callable[[int], Mapping[str, object]] = lambda i: {"row": i},
+        describe: Callable[[int], Description] = lambda i: {"row": i},
     ) -> None:
         """Measure the same rows in the second pass; `describe` returns the description of a central row."""
         rows, groups = self._indexed(labels)

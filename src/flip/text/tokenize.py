@@ -189,12 +189,12 @@ class Tokenizer:
         """Return the unigrams of many texts in one pass, several times faster than one call each."""
         return self.words("\n".join(texts))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Mapping[str, object]:
         """Return the options as stored in JSON; `lowercase` only if it is False, as older files lack it."""
         return {key: value for key, value in asdict(self).items() if key != "lowercase" or not value}
 
     @classmethod
-    def from_dict(cls, options: Mapping[str, Any], source: str) -> Tokenizer:
+    def from_dict(cls, options: object, source: str) -> Tokenizer:
         """Read the options that `to_dict` returns; `source` names the file in the error."""
         found: Mapping[str, Any] = options if isinstance(options, Mapping) else {"name": options}
         name, accents, normalize = (
@@ -219,6 +219,6 @@ class Tokenizer:
         return cls(name, accents, (ngram[0], ngram[1]), normalize is not False, lowercase is not False)
 
 
-def is_ngram(bounds: Sequence[Any]) -> bool:
+def is_ngram(bounds: Sequence[int]) -> bool:
     """Return whether these are a smallest and a largest n."""
     return len(bounds) == 2 and all(type(n) is int for n in bounds) and 1 <= bounds[0] <= bounds[1] <= LONGEST_NGRAM

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from flip.errors import InputError, UsageError
 from flip.files import is_stream, read_json, write_json
@@ -82,9 +81,9 @@ class Vocabulary:
         return hashlib.sha256("\n".join(self.words).encode("utf-8", "surrogatepass")).hexdigest()
 
     @cached_property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> Mapping[str, object]:
         """Content of the options file."""
-        tokenizer = self.tokenizer.to_dict() | {"ngram": list(self.tokenizer.ngram)}
+        tokenizer = {**self.tokenizer.to_dict(), "ngram": list(self.tokenizer.ngram)}
         return {"tokenizer": tokenizer, "words": self.digest, "surfaces": dict(sorted(self.surfaces.items()))}
 
     def save(self, path: Path) -> None:
@@ -140,7 +139,7 @@ class Vocabulary:
         return found
 
 
-def read_surfaces(stored: Any, source: str) -> dict[str, str]:
+def read_surfaces(stored: object, source: str) -> dict[str, str]:
     """Check stored surfaces, and return them; None is none. `source` names the file in the error.
 
     Raises:

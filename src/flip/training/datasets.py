@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flip.data.manifest import MANIFEST, load_dataset, load_manifest, require_same_dimension
 from flip.data.precomputed import split_vectors
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flip.data.corpora import Part
     from flip.data.manifest import Dataset
     from flip.encoders.base import Encoder
+    from flip.files import Fields
     from flip.text.vocabulary import Vocabulary
 
 AUGMENTED = "augmented"  # the part with sentences that are made of others
@@ -40,7 +41,7 @@ class TrainingDatasets:
     test: Dataset | None
     vocabulary: Vocabulary
     encoder: EncoderIdentity
-    description: dict[str, Any]
+    description: Fields
     text: str | None = None
 
     @property
@@ -113,7 +114,7 @@ def _of_parts(
     split: str,
 ) -> TrainingDatasets:
     sentences = datasets["train"].sentences()
-    description: dict[str, Any] = {
+    description: Fields = {
         "manifest": f"{folder.name}/{MANIFEST}",
         "test": "test",
         "corpus": [Path(name).name for name in sources],
@@ -175,7 +176,7 @@ def of_manifest(
     files = [file for data in (learn, check, tested) if data for file in data.embeddings]
     found = common_encoder((source.encoder for file in files for source in file.sources), str(manifest))
     about = _known(found, learn.embeddings[0].open().shape[1])
-    description = {
+    description: Fields = {
         "manifest": _manifest_name(manifest, run),
         "train": learned,
         "dev": dev,

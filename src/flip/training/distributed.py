@@ -21,6 +21,7 @@ from flip.errors import FlipError, UsageError
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+    from torch.distributed import ProcessGroup
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ class Group:
 
     rank: int = 0
     size: int = 1
-    waiting: Any = None
+    waiting: ProcessGroup | None = None
 
     @property
     def is_first(self) -> bool:

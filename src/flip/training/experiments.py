@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from flip.data.corpora import Part
     from flip.encoders.base import Encoder
+    from flip.files import Fields
     from flip.text.vocabulary import Vocabulary
     from flip.training.datasets import TrainingDatasets
     from flip.training.progress import Epoch
@@ -126,22 +127,22 @@ class Experiment:
         about = {"seconds": seconds, "threads": threads(), "peak_memory": peak_memory(), _MADE_OF: made_of}
         write_json(folder / COST, about)
 
-    def cost(self, folder: Path, encoder: Encoder) -> dict[str, Any]:
+    def cost(self, folder: Path, encoder: Encoder) -> Fields:
         """Return seconds, threads and peak memory of a run; empty if they were not kept."""
         with suppress(InputError):
-            about: dict[str, Any] = read_json(folder / COST)
+            about: Fields = read_json(folder / COST)
             if about.pop(_MADE_OF, None) == self.made_of(encoder):
                 return about
         return {}
 
 
-def _encoded_by(encoder: Encoder) -> dict[str, Any]:
+def _encoded_by(encoder: Encoder) -> Fields:
     """Return the identity and language of an encoder, as far as it reports them."""
     language = language_of(encoder)
     return EncoderIdentity.of(encoder).to_dict() | ({"language": language} if language else {})
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _config(folder: Path) -> Mapping[str, Any]:
     """Return config.json of a run; empty if it is missing or not readable, so that the run is made again."""
     with suppress(InputError):
         config = read_json(folder / CONFIG_FILE)
@@ -149,7 +150,7 @@ def _config(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def _digest(value: Any) -> str:
+def _digest(value: object) -> str:
     import orjson
 
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -39,7 +39,7 @@ def fit_checkpoint(
     split: str = "0.9,0.05,0.05",
     seed: int = 0,
     device: str = "auto",
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, object] | None = None,
     encoder: EncoderIdentity | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Checkpoint:

@@ -63,7 +63,7 @@ class Trained:
     seconds: float
     device: str
     part: str
-    accuracy: dict[str, Any]
+    accuracy: Mapping[str, Any]
 
 
 def train(
@@ -147,7 +147,7 @@ def _references(material: TrainingDatasets, data: Dataset) -> References:
 
 
 def described(
-    trainer: Trainer, vocabulary: Vocabulary, language: str | None, encoder: EncoderIdentity, data: Mapping[str, Any]
+    trainer: Trainer, vocabulary: Vocabulary, language: str | None, encoder: EncoderIdentity, data: Mapping[str, object]
 ) -> CheckpointConfig:
     """Return config.json before the measurements."""
     config, views = trainer.config, trainer.train.views
@@ -173,7 +173,7 @@ def measured(
     tested: tuple[Floats, References] | None,
     config: TrainConfig,
     device: str,
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """Return the measured fields of config.json: the weight of b, the threshold, and accuracies."""
     u = dev.views[0]
     parts = {"dev": (u, refs)} | ({"test": tested} if tested else {})
@@ -190,7 +190,7 @@ def measured(
     return found
 
 
-def _of_frequent(train: Bags, refs: References, model: Model) -> dict[str, Any]:
+def _of_frequent(train: Bags, refs: References, model: Model) -> Mapping[str, Any]:
     """Return the accuracy of the most frequent training words: a baseline that needs no embedding."""
     size = model.vocabulary_size
     best = np.argsort(-train.document_frequency(size), kind="stable")[: refs.words.sizes.max(initial=1)]

@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 from flip.errors import UsageError
+from flip.files import Fields
 
 Recipe = Literal["flip", "paper"]
 Objective = Literal["bernoulli", "multinomial"]
@@ -135,7 +136,7 @@ class TrainConfig:
         calibrate = self.objective == "bernoulli" if self.calibrate is None else self.calibrate
         return replace(self, targets=targets, batch_size=batch, epochs=epochs, calibrate=calibrate)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """Return the ingredients as in config.json."""
         return asdict(self) | {"rank": "full" if self.rank is None else self.rank}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flip.errors import InputError, UsageError
 from flip.files import os_errors, read_json, remove, replacing, write_json
@@ -105,7 +105,7 @@ def train_run(
         "dev embeddings": _views_digest(trainer.dev.views),
         "vocabulary": _digest("\n".join(vocabulary.words).encode()),
     }
-    log: list[dict[str, Any]] = []
+    log: list[Mapping[str, object]] = []
     if resume:
         _require_same(read_json(folder / STARTED), started, folder)
         if (folder / STATE).is_file():
@@ -128,7 +128,7 @@ def train_run(
         if epoch.best or trainer.best_score == -math.inf:  # before the first check each is the best that is known
             save_checkpoint(folder, Checkpoint(trainer.best, vocabulary, config, str(folder)), dtype)
         # The state is written last: --resume repeats a pass that the state lacks, but could not recover a lost file.
-        log.append(epoch.to_dict() | where)
+        log.append({**epoch.to_dict(), **where})
         with replacing(folder / LOG) as temporary:
             temporary.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in log))
         tensors, progress = trainer.state()
@@ -168,10 +168,11 @@ def _digest(*parts: bytes | memoryview) -> str:
     return digest.hexdigest()
 
 
-def _require_same(before: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
-    def flat(options: dict[str, Any]) -> dict[str, Any]:
-        training: dict[str, Any] = options.get("training", {})
-        return training | {key: value for key, value in options.items() if key != "training"}
+def _require_same(before: Mapping[str, object], now: Mapping[str, object], folder: Path) -> None:
+    def flat(options: Mapping[str, object]) -> Mapping[str, object]:
+        training = options.get("training")
+        others = {key: value for key, value in options.items() if key != "training"}
+        return {**training, **others} if isinstance(training, dict) else others
 
     old, new = flat(before), flat(now)
     changed = [f"{key} {old.get(key)} -> {value}" for key, value in new.items() if old.get(key) != value]

@@ -74,7 +74,7 @@ def audit(
         if call.out.human:
             draw(form, call.out)
         else:
-            call.out.record({"store": found.store, "rows": found.rows} | form.to_dict())
+            call.out.record({"store": found.store, "rows": found.rows, **form.to_dict()})
     call.out.note(CAVEAT)
     if report is not None:
         write_page(report, found.store, found.rows, found.forms, CAVEAT)

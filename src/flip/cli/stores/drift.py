@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -75,7 +76,7 @@ def _print(found: Drift, names: tuple[str, str], shares: bool, call: Call) -> No
             out.show(shown(f"  no word {side} for certain", "dim"))
 
 
-def _fields(word: DriftWord, shares: bool) -> dict[str, Any]:
+def _fields(word: DriftWord, shares: bool) -> Mapping[str, object]:
     """Return the change in log-odds; and, with `shares`, the mean probabilities."""
     fields: dict[str, Any] = {"word": word.word}
     fields |= {name: round(getattr(word, name), 3) for name in ("difference", "low", "high")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -150,7 +151,7 @@ def _print(group: Group, reader: StoreReader, call: Call, name: str) -> None:
         call.out.show(shown(f"  · {text}", "dim"))
 
 
-def _fields(word: GroupWord, shares: bool) -> dict[str, Any]:
+def _fields(word: GroupWord, shares: bool) -> Mapping[str, object]:
     """Return difference, low and high in log-odds; and, with `shares`, mean probabilities in the group and the rest."""
     fields: dict[str, Any] = {"word": word.word}
     fields |= {name: round(getattr(word, name), 3) for name in ("difference", "low", "high")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flip.errors import InputError
 
@@ -84,7 +84,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Tensor]:
     import pickle
 
     import torch
@@ -101,7 +101,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: holds more than tensors, so it is not loaded", _HINT) from error
     except (SafetensorError, RuntimeError, EOFError, OSError) as error:
         raise InputError(f"{path}: not a readable checkpoint: {error}", "download it again") from error
-    tensors: dict[str, Any] = {}
+    tensors: dict[str, Tensor] = {}
     for key in ("model", "state_dict"):
         if isinstance(content, dict):
             if isinstance(embed := content.get("embed_tokens"), torch.nn.Embedding):

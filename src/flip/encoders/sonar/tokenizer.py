@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from flip.encoders.sonar.languages import TEXT
 from flip.errors import InputError, UnavailableError
@@ -65,8 +64,9 @@ class FastTokenizer:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._tokenizer.encode_special_tokens = True  # "</s>" in a sentence is read as its letters
-        self._languages: dict[str, Any] = {language: self._tokenizer.token_to_id(language) for language in languages}
-        if missing := [language for language, token in self._languages.items() if token is None]:
+        found = {language: self._tokenizer.token_to_id(language) for language in languages}
+        self._languages = {language: token for language, token in found.items() if token is not None}
+        if missing := [language for language in languages if language not in self._languages]:
             raise InputError(
                 f"{path}: no token for {len(missing)} languages of SONAR, such as {missing[0]}",
                 "take the tokenizer.json of cointegrated/SONAR_200_text_encoder",
