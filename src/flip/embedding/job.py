@@ -21,8 +21,8 @@ from flip.embedding.journal import Batch, Journal
 from flip.embedding.shards import Shard
 from flip.embedding.spool import Spool
 from flip.embedding.work import Work
-from flip.encoders.adapters import adapted
 from flip.encoders.embedding_info import EmbeddingInfo
+from flip.encoders.foreign import adapted
 from flip.encoders.identity import describe, still_gives
 from flip.errors import FlipError, InputError, UsageError
 from flip.files import is_stream, os_errors

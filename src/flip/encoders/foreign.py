@@ -1,15 +1,18 @@
-"""Wrap encoders from other code: a function of sentences, or an object with a method `encode`."""
+"""Wrap encoders from other code: a function, an object with a method `encode`, a model of sentence-transformers."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from flip.encoders.base import Encoder, answer, as_matrix, kind_of
+from flip.encoders.base import Encoder, answer, as_matrix, kind_of, read_texts
 from flip.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sentence_transformers import SentenceTransformer
 
     from flip.arrays import Floats32
 
@@ -66,3 +69,39 @@ class ForeignEncoder(Encoder):
                 )
             self._steady = True
         return found
+
+
+class GivenModel(ForeignEncoder):
+    """A model of sentence-transformers that the caller has loaded; used as it is."""
+
+    def encode(self, batch: Sequence[str | Path]) -> Floats32:
+        """Return the embeddings of n sentences: (n, d)."""
+        vectors = self.given.encode(read_texts(batch, self.name), show_progress_bar=False, convert_to_numpy=True)
+        return as_matrix(vectors, self.name)
+
+    def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
+        """Return which sentences have more tokens than the model reads."""
+        return longer_than_read(self.given, read_texts(batch, self.name))
+
+
+def longer_than_read(model: SentenceTransformer, texts: list[str], prompt: str | None = None) -> list[bool]:
+    """Return which texts have more tokens than the model reads."""
+    longest, tokenize = model.max_seq_length, model.tokenizer
+    # Static and word embeddings are means over all words: their tokenizers are different, and cut nothing.
+    if longest is None or not texts or not callable(tokenize):
+        return [False] * len(texts)
+    if prompt is None:
+        prompt = model.prompts.get(model.default_prompt_name or "") or ""
+    ids = tokenize([prompt + text for text in texts], truncation=False, verbose=False)["input_ids"]
+    return [len(row) > longest for row in ids]
+
+
+def adapted(encoder: object, name: str | None = None) -> Encoder:
+    """Return the encoder itself, or a ForeignEncoder around it, called `name` or by its name in Python."""
+    if isinstance(encoder, Encoder):
+        return encoder
+    kind: type[ForeignEncoder] = ForeignEncoder
+    loaded = sys.modules.get("sentence_transformers")
+    if loaded is not None and isinstance(encoder, loaded.SentenceTransformer):
+        kind = GivenModel
+    return kind(encoder, name or str(getattr(encoder, "__name__", type(encoder).__name__)))

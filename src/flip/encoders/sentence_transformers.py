@@ -11,7 +11,7 @@ import numpy as np
 
 from flip.device import matmul_dtype, torch_device
 from flip.encoders.base import Encoder, EncoderOptions, read_texts
-from flip.encoders.foreign import ForeignEncoder
+from flip.encoders.foreign import longer_than_read
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.forks import made_again
 from flip.hub.client import Source
@@ -99,7 +99,7 @@ class SentenceTransformers(Encoder):
 
     def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
         """Return which sentences have more tokens than the model reads."""
-        return _longer_than_read(self._model, read_texts(batch, self.name), self.options.prompt)
+        return longer_than_read(self._model, read_texts(batch, self.name), self.options.prompt)
 
     def _choose_precision(self) -> None:
         import torch
@@ -123,30 +123,6 @@ class SentenceTransformers(Encoder):
             self._dtype = dtype
         else:
             del self._model
-
-
-class GivenModel(ForeignEncoder):
-    """A model of sentence-transformers that the caller has loaded; used as it is."""
-
-    def encode(self, batch: Sequence[str | Path]) -> Floats32:
-        """Return the embeddings of n sentences: (n, d)."""
-        vectors = self.given.encode(read_texts(batch, self.name), show_progress_bar=False, convert_to_numpy=True)
-        return np.asarray(vectors, np.float32)
-
-    def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
-        """Return which sentences have more tokens than the model reads."""
-        return _longer_than_read(self.given, read_texts(batch, self.name))
-
-
-def _longer_than_read(model: SentenceTransformer, texts: list[str], prompt: str | None = None) -> list[bool]:
-    longest, tokenize = model.max_seq_length, model.tokenizer
-    # Static and word embeddings are means over all words: their tokenizers are different, and cut nothing.
-    if longest is None or not texts or not callable(tokenize):
-        return [False] * len(texts)
-    if prompt is None:
-        prompt = model.prompts.get(model.default_prompt_name or "") or ""
-    ids = tokenize([prompt + text for text in texts], truncation=False, verbose=False)["input_ids"]
-    return [len(row) > longest for row in ids]
 
 
 def _load(model: str, device: str, dimensions: int | None, offline: bool) -> SentenceTransformer:

@@ -13,8 +13,8 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.adapters import adapted
 from flip.encoders.catalog import require_harmless
+from flip.encoders.foreign import adapted
 from flip.encoders.identity import require_dimension, require_encoder_of
 from flip.encoders.multimodal import encode_inputs
 from flip.errors import InputError, UsageError

@@ -13,8 +13,8 @@ from warnings import warn
 import numpy as np
 
 from flip.encoders import load_encoder
-from flip.encoders.adapters import adapted
 from flip.encoders.base import as_matrix, encode, require_batch
+from flip.encoders.foreign import adapted
 from flip.encoders.identity import describe
 from flip.errors import InputError, UsageError
 from flip.explain.explainer import Explainer
