@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flip.data.pairs import finish_dropping, keep_common_rows
-from flip.data.precomputed import split_vectors
+from flip.data.precomputed import finish_dropping, keep_common_rows, split_vectors
 from flip.embedding.job import embed
-from flip.embedding.shards import Shard
+from flip.embedding.spool import Shard
 from flip.encoders.embedding_info import EmbeddingInfo, FailedInput
 from flip.encoders.identity import EncoderIdentity
 from flip.errors import InputError

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from flip.evaluation.metrics import ranking_metrics, references
 from flip.evaluation.word_ranking import Ranking, without_repetitions
 from flip.text.bow import bags_of_words
-from flip.text.references import ReferenceReader
+from flip.text.references import ReferenceReader, span_words
 from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import Vocabulary
 
@@ -67,3 +67,30 @@ def test_metrics_of_a_vocabulary_with_capitals_are_the_published_ones(rows: list
     for name, values in (("accuracy", accuracies), ("precision", precisions), ("recall", recalls), ("f1", f1s)):
         assert np.isclose(found[name]["bias"].to_dict()["mean"], np.mean(values)), name
     assert np.isclose(found["curve"]["bias"].to_dict()["precision"][topn - 1], np.mean(precisions))
+
+
+CONCEPTS = Vocabulary(("city", "new", "new york", "york", "york city"), Tokenizer(ngram=(1, 2)))
+
+
+def spans(text: str, vocabulary: Vocabulary = CONCEPTS) -> list[str]:
+    return [vocabulary.words[w] for w in span_words([text], vocabulary).words]
+
+
+def test_the_longest_span_wins_from_the_left() -> None:
+    assert spans("New York City") == ["city", "new york"]
+    assert spans("York City, new city") == ["city", "new", "york city"]
+
+
+def test_unknown_tokens_are_passed_over_and_break_spans() -> None:
+    assert spans("new old york") == ["new", "york"]
+    assert spans("nothing here") == []
+
+
+def test_spans_are_distinct() -> None:
+    assert spans("new york new york") == ["new york"]
+
+
+@given(st.lists(st.sampled_from(["city", "new", "york", "zzz"])))
+def test_with_single_words_spans_are_the_reference_words(tokens: list[str]) -> None:
+    vocabulary = Vocabulary(("city", "new", "york"))
+    assert set(spans(" ".join(tokens), vocabulary)) == set(tokens) - {"zzz"}

@@ -8,9 +8,8 @@ from flip.evaluation.probabilities import calibration
 from flip.evaluation.word_ranking import rank
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
-from flip.model.keywords import top_keywords
+from flip.model.keywords import sigmoid, top_keywords
 from flip.model.linear import FactorizedLogLinear, LogLinear
-from flip.model.ranking import sigmoid
 from flip.text.bow import bags_of_indices
 from flip.text.vocabulary import Vocabulary
 from flip.training.calibration import calibrate, choose_bias_weight, language_of

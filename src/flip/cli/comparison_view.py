@@ -10,8 +10,8 @@ from flip.cli.output import Output, shown
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from flip.evaluation.eval_result import EvalRecord
     from flip.evaluation.paired import SideBySide
+    from flip.evaluation.results import EvalRecord
 
 _NAMED = 6  # words that a model finds more often than another, on a terminal
 

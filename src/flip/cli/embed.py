@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from flip.cli import loading, options
-from flip.cli.call import Call, begin
+from flip.cli.call import Call, begin, require_outputs
 from flip.cli.embed_dataset import Request, embed_dataset, plan_requests
 from flip.cli.options import CORPUS, DEVICE, INPUT, OUTPUT, SPLIT
 from flip.cli.output import Output, fail, guarded, interruptible, shown
-from flip.cli.outputs import require_outputs
 from flip.encoders.base import DEFAULT_ENCODER, SonarBackend
 from flip.errors import UsageError
 
@@ -276,7 +275,7 @@ def _embed(job: _Job, model: Encoder, request: Request, call: Call) -> Embedded:
     import numpy as np
 
     from flip.embedding.job import embed as write
-    from flip.embedding.shards import Shard
+    from flip.embedding.spool import Shard
     from flip.encoders.base import in_language
 
     model = in_language(model, job.language)
@@ -325,7 +324,7 @@ def _report(done: Embedded, model: Encoder, out: Output) -> None:
 
 
 def _compare(paths: list[Path], out: Output) -> None:
-    from flip.data.pairs import keep_common_rows, write_similarities
+    from flip.data.precomputed import keep_common_rows, write_similarities
 
     first, second = paths
     if dropped := keep_common_rows(paths):

@@ -165,7 +165,7 @@ def _report(datasets: dict[str, Dataset], encoder: str, out: Output) -> int:
 def _require_one_dataset(request: Request, folder: Path, call: Call) -> None:
     """Require one process, one place for the output, and a folder that has no dataset yet."""
     from flip.data.manifest import MANIFEST
-    from flip.embedding.shards import Shard
+    from flip.embedding.spool import Shard
 
     own = call.ctx.params
     if Shard.parse(request.shard):

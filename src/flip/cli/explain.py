@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flip.cli import loading, options
-from flip.cli.call import Call, begin
+from flip.cli.call import Call, begin, require_outputs
 from flip.cli.output import Output, fail, guarded
-from flip.cli.outputs import require_outputs
 
 if TYPE_CHECKING:
     from flip.errors import InputError

@@ -11,8 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from flip.cli.output import shown
-from flip.cli.terminal import visible
+from flip.cli.output import shown, visible
 from flip.explain.results import Comparison, Failure
 
 if TYPE_CHECKING:

@@ -145,7 +145,7 @@ def _brought_base_url(call: Call) -> bool:
 
 def _require_trust(name: str, options: EncoderOptions, call: Call) -> None:
     """Raise a UsageError if flip.toml alone names code to run or a server to send to, and nobody trusts it."""
-    from flip.cli.trust import config_file
+    from flip.cli.call import config_file
     from flip.encoders.catalog import runs_code
 
     risky = {}

@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flip.cli.call import Call
+from flip.cli.call import Call, require_outputs
 from flip.cli.comparison_view import draw_comparison
 from flip.cli.options import DATA, INPUT, OUTPUT, WORSE
 from flip.cli.output import Output, fail, shown
-from flip.cli.outputs import require_outputs
 from flip.evaluation.registry import CHOICES
 from flip.text.tokenize import TokenSource
 
 if TYPE_CHECKING:
     from flip.evaluation.entities import EntityRow
-    from flip.evaluation.eval_result import EvalRecord
     from flip.evaluation.evaluate import EvaluationData, Measured, Ranker
-    from flip.evaluation.results import Record
+    from flip.evaluation.results import EvalRecord, Record
     from flip.files import Fields
     from flip.model.checkpoint import Checkpoint
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flip.cli import options
-from flip.cli.call import begin
+from flip.cli.call import begin, require_outputs
 from flip.cli.options import INPUT, OUTPUT
 from flip.cli.output import Output, guarded, shown
-from flip.cli.outputs import require_outputs
 
 if TYPE_CHECKING:
     from flip.hub.client import Source
@@ -73,7 +72,7 @@ def pull(
     model writes that as float32, for other programs.
     """
     from flip.data.manifest import MANIFEST
-    from flip.data.published_files import complete_manifest
+    from flip.data.published import complete_manifest
     from flip.errors import UsageError
     from flip.hub import pull as hub
     from flip.hub.client import Source

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from flip.cli import loading, options
-from flip.cli.call import Call, begin
+from flip.cli.call import Call, begin, require_outputs
 from flip.cli.help import HelpAll
-from flip.cli.options import CORPUS, DATA, MODEL, OUTPUT, SPLIT, TRAINING
+from flip.cli.options import CORPUS, DATA, MODEL, OUTPUT, SPLIT, TRAINING, TrainPublished
 from flip.cli.output import guarded, interruptible, leave_it_to_the_first
-from flip.cli.outputs import require_outputs
-from flip.cli.published import TrainPublished
 from flip.cli.train_data import Corpus, note_blank_lines
 from flip.encoders.base import DEFAULT_ENCODER
 from flip.training.recipes import (
@@ -342,7 +340,7 @@ def _of_corpus(
 
 
 def _of_manifest(data: Path, output: Path, call: Call) -> TrainingDatasets:
-    from flip.data.published_configs import load_vocabulary
+    from flip.data.published import load_vocabulary
     from flip.errors import UsageError
     from flip.training.datasets import of_manifest
 

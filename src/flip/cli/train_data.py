@@ -65,7 +65,7 @@ class Corpus:
 
         `tokenizer` overrides the one of the user.
         """
-        from flip.data.published_configs import load_vocabulary
+        from flip.data.published import load_vocabulary
         from flip.inputs.records import read_taught, read_texts
         from flip.text.tokenize import Tokenizer
         from flip.text.vocabulary import build_vocabulary

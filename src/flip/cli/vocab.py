@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flip.cli import options
-from flip.cli.call import Call, begin
-from flip.cli.options import CONCEPTS, DATA, OUTPUT, WORDS
+from flip.cli.call import Call, begin, require_outputs
+from flip.cli.options import CONCEPTS, DATA, OUTPUT, WORDS, VocabPublished
 from flip.cli.output import guarded
-from flip.cli.outputs import require_outputs
-from flip.cli.published import VocabPublished
 from flip.text.tokenize import LONGEST_NGRAM, Accents, TokenizerName, is_ngram
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-from flip.data.augmentation import augment
-from flip.data.splitting import split_rows
+from flip.data.splitting import augment, split_rows
 from flip.errors import InputError, UsageError
 from flip.inputs.records import read_records, read_texts
 from flip.inputs.sniffing import unpacked_name
@@ -102,7 +101,7 @@ def read_plain(
 
 
 def augmented(part: Part, times: int, seed: int, teach: Sequence[str] = ()) -> Part:
-    """Return further sentences, made of those of a part with one text, see `flip.data.augmentation`.
+    """Return further sentences, made of those of a part with one text, see `flip.data.splitting`.
 
     Raises:
         UsageError: the part has recordings, or several texts, whose crops would not be translations of each other.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.data.manifest import MANIFEST, Dataset, EmbeddingFile, SimilarityFile, TextFile, load_manifest, write_manifest
-from flip.data.pairs import keep_common_rows, write_similarities
+from flip.data.precomputed import keep_common_rows, write_similarities
 from flip.embedding.job import embed
 from flip.encoders.base import in_language, language_of
 from flip.errors import UsageError

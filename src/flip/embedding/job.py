@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import orjson
 
-from flip.data.pairs import finish_dropping
+from flip.data.precomputed import finish_dropping
 from flip.embedding.journal import Batch, Journal
-from flip.embedding.shards import Shard
-from flip.embedding.spool import Spool
+from flip.embedding.spool import Shard, Spool
 from flip.embedding.work import Work
 from flip.encoders.embedding_info import EmbeddingInfo
 from flip.encoders.foreign import adapted

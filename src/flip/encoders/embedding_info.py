@@ -31,8 +31,9 @@ class EmbeddingInfo:
     inputs that did not fail.  truncated: how many inputs were longer than the encoder reads.  blank: input lines
     dropped before.  device: of the encoder.  failed: inputs that have no row.  warnings: of recordings that could be
     decoded only in part.  weights: their hash, even if `encoder` leaves it out, as it is the revision.  via: name and
-    revision of the transcriber of recordings.  dropping: the numbers of rows to be removed, see `flip.data.pairs`;
-    `rows` counts the others.  stored: the file as it was read; fields of other programs are kept.
+    revision of the transcriber of recordings.  dropping: the numbers of rows to be removed, see
+    `flip.data.precomputed`; `rows` counts the others.  stored: the file as it was read; fields of other programs are
+    kept.
     """
 
     encoder: EncoderIdentity = field(default_factory=EncoderIdentity)

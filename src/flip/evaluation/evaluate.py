@@ -13,13 +13,13 @@ import numpy as np
 
 from flip.errors import InputError
 from flip.evaluation.comparison import Comparison, Recovered, compare_recovered
-from flip.evaluation.eval_result import EvalResult
 from flip.evaluation.metrics import References, depth_for
 from flip.evaluation.registry import FIGURES, computable
+from flip.evaluation.results import EvalResult
 from flip.evaluation.subject import EvaluationOptions, Setting, Sought, Subject
 from flip.evaluation.word_ranking import BIAS_WEIGHTS, Ranking, rank, without_repetitions
 from flip.inputs.embedding_files import finite_rows
-from flip.model.ranking import sigmoid
+from flip.model.keywords import sigmoid
 from flip.text.references import ReferenceReader
 from flip.text.tokenize import published_tokens
 

@@ -1,4 +1,4 @@
-"""Metrics: how much of a sentence the ranked words recover."""
+"""Metrics: how much of a sentence the ranked words recover, and the share of content words among them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from flip.evaluation.measurements import Curve, Means, as_record
 from flip.evaluation.word_ranking import REPEATED, Ranking, rank
 from flip.text.bow import Bags, bags_of_indices
 from flip.text.references import ReferenceReader
+from flip.text.stopwords import ENGLISH
 
 if TYPE_CHECKING:
     from flip.arrays import Bools, Floats, Floats32, Floats64, Ints
     from flip.evaluation.measurements import Measurement
+    from flip.evaluation.word_ranking import Ranking
     from flip.files import Fields
     from flip.model.linear import Model
     from flip.text.tokenize import TokenSource
     from flip.text.vocabulary import Vocabulary
-
 
 METRICS = ("accuracy", "pr")
 DEPTH = 50  # of the curves and of average precision
@@ -213,3 +214,39 @@ def evaluate(
     size = model.vocabulary_size
     found = ranking_metrics(ranking, refs, size, metrics=metrics, topn=topn) | word_shares(ranking, refs, size)
     return {name: as_record(sides) for name, sides in found.items()}
+
+
+@dataclass(frozen=True)
+class ContentWords:
+    """The distinct content words of n sentences. words: those that the vocabulary has.  tokens: (n,) all of them."""
+
+    words: Bags
+    tokens: Ints
+
+
+def content_words(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource = "vocabulary") -> ContentWords:
+    """Return the words of each text other than function words (`flip.text.stopwords`); in other languages all words.
+
+    Args:
+        texts: n sentences.
+        vocabulary, tokens: as for `flip.evaluation.metrics.references`.
+    """
+    reader = ReferenceReader.of(vocabulary, tokens)
+    distinct = [{token for token in reader.words(text) if token.lower() not in ENGLISH} for text in texts]
+    words = bags_of_indices(reader.lookup(sorted(found)) for found in distinct)
+    return ContentWords(words, np.array([len(found) for found in distinct], np.int64))
+
+
+def content_recall(shown: Ranking, content: ContentWords, vocabulary_size: int, topn: int) -> dict[str, Means]:
+    """Return `content_recall` and `content_recall_known`: the share of the content words among the `topn` best.
+
+    The first counts all content words of a sentence, the second those that the vocabulary has. A sentence without such
+    words does not count.
+
+    Args:
+        shown: as deep as `topn`, ranked as `flip explain` does.
+        content: of the same sentences.
+    """
+    found = hits(shown.words[:, :topn], content.words, vocabulary_size).sum(axis=1)
+    shares = {"content_recall": content.tokens, "content_recall_known": content.words.sizes}
+    return {name: Means.of(found, count) for name, count in shares.items()}

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flip.evaluation.comparison import Recovered
+from flip.evaluation.comparison import FEWEST, Recovered, WordChange, word_changes
 from flip.evaluation.measurements import Interval, SentenceValues, main_side
 from flip.evaluation.registry import ACCURACY, FIGURES
-from flip.evaluation.word_changes import FEWEST, WordChange, word_changes
 from flip.evaluation.word_ranking import rank, without_repetitions
 from flip.text.bow import bags_of_indices
 from flip.text.references import ReferenceReader

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from flip.evaluation.eval_result import EvalRecord
+    from flip.evaluation.results import EvalRecord
 
 _FORMATS = (".svg", ".png", ".pdf")
 # Legible on white and on black.

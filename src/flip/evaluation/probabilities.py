@@ -10,7 +10,7 @@ import numpy as np
 from flip.evaluation.measurements import Constant, Estimate, Means, Ratio, SentenceValues
 from flip.evaluation.metrics import DEPTH, hits
 from flip.evaluation.word_ranking import score_blocks
-from flip.model.ranking import sigmoid
+from flip.model.keywords import sigmoid
 
 if TYPE_CHECKING:
     from flip.arrays import Floats

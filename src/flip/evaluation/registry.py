@@ -88,7 +88,7 @@ def _frequency(subject: Subject) -> Figures:
 
 
 def _content(subject: Subject) -> Figures:
-    from flip.evaluation.content import content_recall
+    from flip.evaluation.metrics import content_recall
 
     found = content_recall(subject.shown, subject.sought.content, subject.size, subject.options.topn)
     return {name: {"": means} for name, means in found.items()}

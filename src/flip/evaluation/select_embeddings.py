@@ -1,12 +1,15 @@
-"""Select the embeddings of a dataset that each model is measured on."""
+"""Select the embeddings of a dataset that a model is measured on, and find the sentences that it was trained on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flip.data.manifest import load_manifest
 from flip.encoders.identity import made_by, require_dimension, require_same_encoder
-from flip.errors import InputError
+from flip.errors import FlipError, InputError
+from flip.model.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from flip.data.manifest import Dataset, EmbeddingFile
@@ -72,3 +75,28 @@ def _nothing(dataset: Dataset, checkpoint: Checkpoint) -> InputError:
         return reasons[0]
     listed = "; ".join(error.message for error in reasons) or "it has none"
     return InputError(f"no embedding of dataset {dataset.name!r} fits {checkpoint.name}: {listed}")
+
+
+def train_overlap(texts: Iterable[str], checkpoint: Checkpoint) -> set[str]:
+    """Return the sentences that a model was trained on, whatever their capitals and white space.
+
+    The result is empty if its config.json names no data, as that of a bundled model, or the data are gone.
+    """
+    path, data = Path(checkpoint.name), checkpoint.config.data
+    manifest, parts = (path if path.is_dir() else path.parent) / str(data.get("manifest")), data.get("train") or "train"
+    asked: dict[str, list[str]] = {}
+    for text in texts:
+        asked.setdefault(_key(text), []).append(text)
+    found: set[str] = set()
+    try:
+        datasets = load_manifest(manifest) if "manifest" in data and manifest.is_file() else {}
+        for part in str(parts).split(","):
+            for file in datasets[part].texts if part in datasets else ():
+                found.update(key for line in file.read() if (key := _key(line)) in asked)
+    except FlipError:
+        return set()
+    return {text for key in found for text in asked[key]}
+
+
+def _key(text: str) -> str:
+    return " ".join(text.casefold().split())

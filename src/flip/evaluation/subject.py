@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flip.arrays import Floats
     from flip.evaluation.comparison import Comparison
-    from flip.evaluation.content import ContentWords
     from flip.evaluation.entities import Entities, EntityRow
-    from flip.evaluation.metrics import References
+    from flip.evaluation.metrics import ContentWords, References
     from flip.evaluation.word_ranking import Ranking
     from flip.model.checkpoint import Checkpoint
     from flip.text.bow import Bags
@@ -55,14 +54,14 @@ class Sought:
     @cached_property
     def content(self) -> ContentWords:
         """Their content words."""
-        from flip.evaluation.content import content_words
+        from flip.evaluation.metrics import content_words
 
         return content_words(self.texts.values(), self.vocabulary, self.options.tokens)
 
     @cached_property
     def spans(self) -> Bags:
-        """Their words and pairs of words, see `flip.text.spans.span_words`."""
-        from flip.text.spans import span_words
+        """Their words and pairs of words, see `flip.text.references.span_words`."""
+        from flip.text.references import span_words
 
         return span_words(list(self.texts.values()), self.vocabulary, self.options.tokens)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flip.model.ranking import BEHIND_ALL
+from flip.model.keywords import BEHIND_ALL
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flip.errors import InputError
-from flip.model.ranking import BEHIND_ALL, sigmoid, top_k
+from flip.model.keywords import BEHIND_ALL, sigmoid, top_k
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -221,7 +221,7 @@ def _recording(found: Source, source: str | Path) -> Path:
     """Return the file itself; a pipe or a compressed file is kept under its given name."""
     if found.path is not None:
         return found.path
-    from flip.inputs.recordings import keep
+    from flip.inputs.audio import keep
 
     return keep(Path(source), found.file)
 

@@ -23,7 +23,7 @@ from flip.files import os_errors
 from flip.forks import made_again
 from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from flip.model.ranking import BEHIND_ALL, top_k
+from flip.model.keywords import BEHIND_ALL, top_k
 
 if TYPE_CHECKING:
     from flip.arrays import Floats32, Ints
@@ -225,7 +225,7 @@ def fit(
     from dataclasses import fields
 
     from flip.text.vocabulary import Vocabulary
-    from flip.training.fit import fit_checkpoint
+    from flip.training.pipeline import fit_checkpoint
     from flip.training.recipes import TrainConfig
 
     if unknown := options.keys() - {field.name for field in fields(TrainConfig)} | options.keys() & {"recipe"}:

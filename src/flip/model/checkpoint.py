@@ -13,8 +13,7 @@ import numpy as np
 from flip.encoders.identity import EncoderIdentity
 from flip.errors import InputError, UsageError
 from flip.files import read_json, write_json
-from flip.model.config import CheckpointConfig
-from flip.model.embedding_stats import EmbeddingStats
+from flip.model.config import CheckpointConfig, EmbeddingStats
 from flip.model.linear import FactorizedLogLinear, LogLinear, Model
 from flip.model.locate import (
     CONFIG_FILE,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flip.errors import InputError
-from flip.model.ranking import sigmoid
-from flip.stores.intervals import critical, welch
+from flip.model.keywords import sigmoid
+from flip.stores.groups import critical, welch
 
 if TYPE_CHECKING:
     from flip.arrays import Floats

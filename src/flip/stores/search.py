@@ -13,7 +13,7 @@ import numpy as np
 
 from flip.errors import InputError, UsageError
 from flip.inputs.stores.columns import arrow
-from flip.model.ranking import sigmoid
+from flip.model.keywords import sigmoid
 from flip.stores.write import writing
 
 if TYPE_CHECKING:

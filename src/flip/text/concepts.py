@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from flip.errors import InputError
-from flip.text.surface_forms import SurfaceCounter
+from flip.text.tokenize import SurfaceCounter
 from flip.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:

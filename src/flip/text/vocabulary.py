@@ -14,8 +14,7 @@ from flip.errors import InputError, UsageError
 from flip.files import is_stream, read_json, write_json
 from flip.locks import held
 from flip.text.scripts import scripts, unsegmented
-from flip.text.surface_forms import SurfaceCounter
-from flip.text.tokenize import LONGEST_NGRAM, Tokenizer, normalize
+from flip.text.tokenize import LONGEST_NGRAM, SurfaceCounter, Tokenizer, normalize
 
 LONGEST_LINE = 10_000  # characters of a line of --words or --teach
 MOST_TAUGHT = 100_000  # words of --teach
@@ -26,7 +25,7 @@ _CHUNK = 4096  # sentences counted at a time; memory stays that of the counters
 class Vocabulary:
     """Words in index order, with the tokenizer that finds them in text, and their written forms.
 
-    surfaces: word -> its most frequent form in text, if that differs, see `flip.text.surface_forms`.
+    surfaces: word -> its most frequent form in text, if that differs, see `flip.text.tokenize`.
 
     Saved as two files: `vocab.json` maps word to index, as published; `vocab.options.json` beside it holds the
     tokenizer's options, the surfaces, and the hash of their words. In a checkpoint folder config.json holds these.

@@ -8,7 +8,7 @@ import numpy as np
 
 from flip.evaluation.metrics import References, hits
 from flip.evaluation.word_ranking import rank, top_words
-from flip.model.ranking import sigmoid
+from flip.model.keywords import sigmoid
 from flip.text.bow import bags_of_indices
 from flip.text.stopwords import ENGLISH, Language
 

@@ -1,35 +1,39 @@
-"""Train on prepared datasets, and write a folder with a measured model; the core of `flip train`."""
+"""Train on prepared datasets, and write a folder with a measured model; or train on a matrix, without a file."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from flip.device import flush_denormals
+from flip.data.splitting import split_rows
+from flip.device import flush_denormals, torch_device
+from flip.encoders.identity import EncoderIdentity
+from flip.errors import InputError
 from flip.evaluation.measurements import Estimate
 from flip.evaluation.metrics import DEPTH, References, accuracy, evaluate, hits, references
 from flip.evaluation.probabilities import threshold_f1
 from flip.evaluation.word_ranking import rank
 from flip.model.card import write_card
 from flip.model.checkpoint import Checkpoint, load_model, save_checkpoint
-from flip.model.config import CheckpointConfig
-from flip.model.embedding_stats import EmbeddingStats
+from flip.model.config import CheckpointConfig, EmbeddingStats
 from flip.model.locate import MODEL_FILE
 from flip.text.stopwords import function_words
+from flip.text.tokenize import Tokenizer
+from flip.text.vocabulary import build_vocabulary
 from flip.training.calibration import choose_bias_weight, language_of
 from flip.training.datasets import views_of
 from flip.training.distributed import ALONE
+from flip.training.recipes import choose
 from flip.training.run_folder import kept_epoch, open_run, precision_of, train_run
-from flip.training.targets import dev_references, training_bags
 from flip.training.trainer import Trainer
-from flip.training.training_data import DevData, TrainingData
+from flip.training.training_data import DevData, TrainingData, dev_references, training_bags
 
 if TYPE_CHECKING:
     import torch
@@ -196,3 +200,54 @@ def _of_frequent(train: Bags, refs: References, model: Model) -> Mapping[str, An
     best = np.argsort(-train.document_frequency(size), kind="stable")[: refs.words.sizes.max(initial=1)]
     hit = hits(np.broadcast_to(best, (len(refs), len(best))), refs.words, size)
     return Estimate.of(accuracy(hit, refs.words)).to_dict()
+
+
+def fit_checkpoint(
+    X: Floats,
+    sentences: Sequence[str],
+    *,
+    vocabulary: Vocabulary | None = None,
+    rank: int | Literal["full"] | None = None,
+    split: str = "0.9,0.05,0.05",
+    seed: int = 0,
+    device: str = "auto",
+    options: Mapping[str, object] | None = None,
+    encoder: EncoderIdentity | None = None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> Checkpoint:
+    """Split, train with the recipe `flip`, calibrate and measure, as `flip train` does.
+
+    Args:
+        X: (n, d) embeddings, finite.
+        sentences: n of them.
+        vocabulary: words to learn; by default built from the training part.
+        rank: of the factors, "full" for LiP; by default 512, or d if that is less.
+        split: fractions or counts, see `split_sizes`; equal sentences stay on one side.
+        seed: of the split and the training.
+        device: auto, cpu, cuda or mps.
+        options: other ingredients of `TrainConfig`, such as epochs or lr.
+        encoder: its identity, if known, see `flip.encoders.identity.describe`.
+        on_epoch: called after each pass.
+
+    Raises:
+        InputError: too few sentences to split, or no dev sentence has a word of the vocabulary.
+    """
+    config = choose("flip", rank, {**(options or {}), "seed": seed}, X.shape[1])
+    rows = split_rows([(sentence,) for sentence in sentences], split, seed)
+    texts = {part: [sentences[i] for i in chosen] for part, chosen in rows.items()}
+    parts = {part: np.ascontiguousarray(X[chosen], np.float32) for part, chosen in rows.items()}
+    if not texts["train"]:
+        raise InputError("no sentence to train on", "give more sentences")
+    words = vocabulary or build_vocabulary(texts["train"], Tokenizer())
+    bags = training_bags(texts["train"], words, config.recipe)
+    language = language_of(words, bags)
+    dev = DevData((parts["dev"],), dev_references(texts["dev"], words, config.recipe), function_words(words, language))
+    on = torch_device(device)
+    trainer = Trainer(TrainingData((parts["train"],), bags), dev, len(words), config, on)
+    for epoch in trainer.fit():
+        on_epoch(epoch)
+    tested = parts["test"], references(texts["test"], words)
+    data = {"split": split, "train_sentences": trainer.n, "dev_sentences": len(texts["dev"])}
+    description = described(trainer, words, language, encoder or EncoderIdentity(), data)
+    found = measured(trainer.best, dev, references(texts["dev"], words), bags, tested, config, str(on))
+    return Checkpoint(trainer.best, words, replace(description, **found), "fitted")

@@ -22,13 +22,12 @@ from flip.errors import FlipError, InputError
 from flip.model.linear import FactorizedLogLinear, LogLinear, Model
 from flip.training.batches import Batch, Batches, batch_edges, published_edges
 from flip.training.calibration import calibrate
-from flip.training.dev_metrics import dev_accuracy, dev_recall
 from flip.training.distributed import ALONE, Group
 from flip.training.initialization import initial_parameters, orthonormal
 from flip.training.objectives import OBJECTIVES, Gradients
 from flip.training.progress import Epoch, Progress
 from flip.training.recipes import Precision, TrainConfig
-from flip.training.training_data import DevData, TrainingData
+from flip.training.training_data import DevData, TrainingData, dev_accuracy, dev_recall
 from flip.training.whitening import Whitening, fit_whitening
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Data of a Trainer, to learn from and to check on: embeddings with the words of their sentences."""
+"""Data of a Trainer, to learn from and to check on: embeddings, counts of words, and the metrics of the checks."""
 
 from __future__ import annotations
 
@@ -8,14 +8,73 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flip.errors import InputError
-from flip.evaluation.metrics import References
+from flip.evaluation.metrics import References, accuracy, hits, references
+from flip.evaluation.word_ranking import top_words
+from flip.text.bow import Bags, bags_of_words
 
 if TYPE_CHECKING:
-    from flip.arrays import Floats, Ints
-    from flip.text.bow import Bags
+    from collections.abc import Iterable, Sequence
 
+    from flip.arrays import Bools, Floats, Ints
+    from flip.model.linear import Model
+    from flip.text.bow import Bags
+    from flip.text.vocabulary import Vocabulary
+    from flip.training.recipes import Recipe
+
+_DEEPEST = 100  # words in the published check
 
 _SEEN = 1000  # rows
+
+
+def training_bags(texts: Iterable[str], vocabulary: Vocabulary, recipe: Recipe) -> Bags:
+    """Return bags of the words that a recipe learns; the published one keeps punctuation, see `Tokenizer.unstripped`.
+
+    Its vocabulary still comes from stripped text: from "don't" it learns "don", if that is a word.
+    """
+    return bags_of_words(texts, vocabulary, vocabulary.tokenizer.unstripped if recipe == "paper" else None)
+
+
+def dev_references(texts: Iterable[str], vocabulary: Vocabulary, recipe: Recipe) -> References:
+    """Return the reference words in the checks of a recipe: the words that it learns."""
+    if recipe != "paper":
+        return references(texts, vocabulary)
+    bags = training_bags(texts, vocabulary, recipe)
+    return References(bags, bags.sizes)
+
+
+def dev_accuracy(model: Model, views: Sequence[Floats], words: Bags, device: str = "cpu") -> float:
+    """Return the mean accuracy with b (Kesiraju et al. 2026, section 4.2) over sentences and views, as a share.
+
+    Args:
+        model: of the raw embedding.
+        views: one or two embedding matrices (n, d) of the same n sentences.
+        words: of the sentences; at least one has a word.
+        device: computes the scores.
+    """
+    return float(np.mean([accuracy(_hits(model, u, words, 1, 1.0, device), words).mean() for u in views]))
+
+
+def dev_recall(model: Model, views: Sequence[Floats], words: Bags, device: str = "cpu") -> float:
+    """Return the mean recall at the top 2k words of each sentence of k words, at most 100, without b.
+
+    The published training chooses by it, and rounds it to four digits: a smaller gain does not count. Arguments as for
+    `dev_accuracy`.
+    """
+    k = words.sizes
+    counted = np.flatnonzero(k)
+
+    def of_view(u: Floats) -> float:
+        hit = _hits(model, u, words, 2, 0.0, device)
+        reach = np.minimum(2 * k[counted], min(_DEEPEST, hit.shape[1]))
+        return round(float((np.cumsum(hit, axis=1)[counted, reach - 1] / k[counted]).mean()), 4)
+
+    return round(sum(of_view(u) for u in views) / len(views), 4)
+
+
+def _hits(model: Model, u: Floats, words: Bags, times: int, bias_weight: float, device: str) -> Bools:
+    """Return the hits among the first `times` k words, for the largest k of a sentence."""
+    top = top_words(model, u, times * int(words.sizes.max()), bias_weight=bias_weight, device=device)
+    return hits(top, words, model.vocabulary_size)
 
 
 @dataclass(frozen=True)
@@ -23,7 +82,7 @@ class TrainingData:
     """Sentences to learn from: one or two embedding matrices (n, d), and their bags of words.
 
     whole: number of whole sentences, which come first. The whitening uses only these, because the sentences that
-        `flip.data.augmentation` makes of them vary in another way. None is all.
+        `flip.data.splitting` makes of them vary in another way. None is all.
     parts: number of sentences of each dataset, if there are several.
     """
 

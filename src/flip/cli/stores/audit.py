@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flip.cli import loading, options
-from flip.cli.call import Call, begin
+from flip.cli.call import Call, begin, require_outputs
 from flip.cli.options import WORSE
 from flip.cli.output import Output, fail, guarded, shown
-from flip.cli.outputs import require_outputs
 from flip.cli.stores.opened import fetched
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flip.cli import loading, options
-from flip.cli.call import Call, begin
+from flip.cli.call import Call, begin, require_outputs
 from flip.cli.output import guarded, shown
-from flip.cli.outputs import require_outputs
 from flip.cli.stores.opened import opened_store
 
 if TYPE_CHECKING:

@@ -60,7 +60,7 @@ def fetched(name: str, call: Call) -> str:
     """Return the path of a store; one of a dataset on the hub is downloaded."""
     if not name.startswith("hf://"):
         return name
-    from flip.hub.dataset_file import dataset_file
+    from flip.hub.client import dataset_file
 
     call.out.note(f"{name} is taken from the hub")
     return str(dataset_file(name, offline=call.runtime.offline))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import typer
 
 from flip.cli import loading, options
-from flip.cli.call import begin
+from flip.cli.call import begin, require_outputs
 from flip.cli.output import guarded
-from flip.cli.outputs import require_outputs
 from flip.cli.stores.opened import opened_store
 
 EPILOG = """\b
@@ -36,7 +35,7 @@ def sparse(
 ) -> None:
     """Write each row as indices and weights of words, for the sparse index of a vector store."""
     from flip.inputs.stores.columns import ColumnChoice
-    from flip.stores.sparse import write_sparse
+    from flip.stores.words import write_sparse
     from flip.stores.write import require_writable
 
     call = begin(ctx)

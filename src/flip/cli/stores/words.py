@@ -5,9 +5,8 @@ from __future__ import annotations
 import typer
 
 from flip.cli import loading, options
-from flip.cli.call import begin
+from flip.cli.call import begin, require_outputs
 from flip.cli.output import guarded
-from flip.cli.outputs import require_outputs
 from flip.cli.stores.opened import opened_store
 
 EPILOG = """\b

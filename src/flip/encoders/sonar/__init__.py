@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from flip.encoders.base import Encoder, EncoderOptions, require_batch
-from flip.encoders.languages import known
-from flip.encoders.sonar.languages import SPEECH, TEXT
+from flip.encoders.languages import SPEECH, TEXT, known
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.inputs import audio
 

@@ -10,11 +10,9 @@ import numpy as np
 import torch
 
 from flip.device import torch_device
-from flip.encoders.sonar.checkpoints import load_weights
-from flip.encoders.sonar.fbank import fbank
-from flip.encoders.sonar.languages import TEXT, speech_files, speech_licence
-from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder
-from flip.encoders.sonar.tokenizer import FastTokenizer, SonarTokenizer, best_first, load_tokenizer
+from flip.encoders.languages import TEXT, speech_files, speech_licence
+from flip.encoders.sonar.checkpoints import FastTokenizer, SonarTokenizer, best_first, load_tokenizer, load_weights
+from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder, fbank
 from flip.errors import UnavailableError
 from flip.forks import made_again
 from flip.hub.weights import Resolved, WeightFile, hashed, resolve_all

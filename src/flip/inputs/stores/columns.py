@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError, UnavailableError, UsageError
-from flip.inputs.parse_vector import numbers_of, width_of
+from flip.inputs.record import numbers_of, width_of
 from flip.inputs.sniffing import TEXT_COLUMNS
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 
 from flip.cli.app import main
 from flip.errors import UnavailableError, UsageError
-from flip.hub.dataset_file import dataset_file
+from flip.hub.client import dataset_file
 from hub_server import Hub
 from tests.hub.test_pull import hub  # noqa: F401
 
@@ -59,6 +59,6 @@ def test_no_network_is_known_at_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) 
         pytest.fail("the client was left to try again and again")
 
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr("flip.hub.dataset_file.fetch", fetched)
+    monkeypatch.setattr("flip.hub.client.fetch", fetched)
     with pytest.raises(UnavailableError, match="the hub is out of reach"):
         dataset_file(ADDRESS)

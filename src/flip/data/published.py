@@ -1,16 +1,20 @@
-"""Read the configuration files of the published code: `train_lolm.yaml`, `vocab_en.yaml` and `vocab_config.yaml`.
+"""Read what the published code wrote: its configuration files, and its data, which have no manifest.
 
 Each key maps to a setting of ours, or agrees with `--recipe paper`, or is reported as ignored.
+
+`train_text_embs.npy`, `train_speech_embs.npy`, `train_sim_scores.npy` and `train_transcript.txt` are a dataset.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
+from flip.data.manifest import MANIFEST, Dataset, EmbeddingFile, SimilarityFile, TextFile, write_manifest
 from flip.errors import InputError
 from flip.files import read_yaml
 from flip.text.tokenize import Tokenizer
@@ -63,6 +67,9 @@ _VOCAB = {
 
 
 Tree: TypeAlias = dict[str, Any]  # of YAML, or of settings
+
+_HEADER = "# Made by `flip pull` of the names of the files, and made again by the next one; not so without this line.\n"
+_TEXT, _SPEECH = "text", "speech"
 
 
 @dataclass(frozen=True)
@@ -213,3 +220,63 @@ def _flatten(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str
 
 def _names(datasets: Any) -> str | None:
     return ",".join(map(str, datasets)) if isinstance(datasets, list) else datasets
+
+
+def describe_published(folder: Path, language: str | None = None) -> dict[str, Dataset]:
+    """Return the datasets of a folder by name: `train`, or `FOLDER_train` if several of its folders have one.
+
+    Args:
+        folder: with the files, at any depth.
+        language: of files in no folder that is named by a language; None is unknown.
+    """
+    parts: dict[str, list[Path]] = defaultdict(list)
+    for text in sorted(folder.rglob("*_transcript.txt")):
+        parts[text.name.removesuffix("_transcript.txt")].append(text.parent)
+    found = {}
+    for part, places in parts.items():
+        for place in places:
+            name = part if len(places) == 1 else "_".join([*place.relative_to(folder).parts, part])
+            if dataset := _dataset(name, place, part, _named(place.relative_to(folder)) or language):
+                found[name] = dataset
+    return found
+
+
+def complete_manifest(folder: Path, pulled: Sequence[str], language: str | None = None) -> dict[str, Dataset]:
+    """Write `datasets.yaml` into a folder of such files, unless one came with them or the user has written one.
+
+    Args:
+        folder, language: as for `describe_published`.
+        pulled: names of the downloaded files.
+
+    Returns:
+        The datasets that it names; none if nothing was written.
+    """
+    path = folder / MANIFEST
+    if any(PurePosixPath(name).name == MANIFEST for name in pulled):
+        return {}
+    if path.exists() and not path.read_text(encoding="utf-8").startswith(_HEADER):
+        return {}
+    datasets = describe_published(folder, language)
+    if datasets:
+        write_manifest(path, datasets, header=_HEADER)
+    return datasets
+
+
+def _dataset(name: str, place: Path, part: str, language: str | None) -> Dataset | None:
+    """Return a dataset, or None if no embeddings lie beside the transcript."""
+    ending = f"_{language}" if language else ""
+    embeddings = tuple(
+        EmbeddingFile(f"{kind}{ending}", path, kind, language)
+        for kind in (_TEXT, _SPEECH)
+        if (path := place / f"{part}_{kind}_embs.npy").is_file()
+    )
+    scores = place / f"{part}_sim_scores.npy"
+    pair = tuple(file.id for file in embeddings)
+    similar = (SimilarityFile(scores, pair),) if len(pair) == 2 and scores.is_file() else ()
+    text = TextFile(f"{_TEXT}{ending}", place / f"{part}_transcript.txt", language)
+    return Dataset(name, embeddings, (text,), similar) if embeddings else None
+
+
+def _named(place: Path) -> str | None:
+    """Return the language that names one of the folders, two letters, or None."""
+    return next((name for name in place.parts if len(name) == 2 and name.isalpha()), None)
