@@ -8,11 +8,13 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flip import __version__
 from flip.cli import loading
 from flip.cli.measuring import Case
 from flip.cli.output import interruptible
 from flip.cli.train import ingredients
 from flip.cli.train_data import Corpus, note_blank_lines
+from flip.device import torch_device
 from flip.errors import UsageError
 
 if TYPE_CHECKING:
@@ -103,7 +105,6 @@ def _own_manifest(folder: Path, config: CheckpointConfig) -> Path:
 def _splice(case: Case, manifest: Path, text: str | None, sim_threshold: float | None, call: Call) -> Case:
     """Build the dictionary and tune the penalty on dev, for each embedding; report what was chosen."""
     from flip.data.manifest import load_dataset
-    from flip.device import torch_device
     from flip.encoders.identity import require_encoder_of
     from flip.evaluation.splice import embed_concepts, tune_splice
 
@@ -167,8 +168,6 @@ def trained_encoders(
     Raises:
         UsageError: an encoder is named twice.
     """
-    from flip import __version__
-    from flip.device import torch_device
     from flip.inputs.sources import require_one_stdin
     from flip.training.experiments import Experiment
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,8 +15,10 @@ from flip.cli.call import Call, begin, require_outputs
 from flip.cli.embed_dataset import Request, embed_dataset, plan_requests
 from flip.cli.options import CORPUS, DEVICE, INPUT, OUTPUT, SPLIT
 from flip.cli.output import Output, fail, guarded, interruptible, shown
-from flip.encoders.base import DEFAULT_ENCODER, SonarBackend
-from flip.errors import UsageError
+from flip.encoders.base import DEFAULT_ENCODER, SonarBackend, in_language
+from flip.encoders.catalog import table as rows
+from flip.encoders.languages import require_language
+from flip.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from flip.embedding.job import Embedded
@@ -153,8 +156,6 @@ def embed(
     Writes OUT.npy, OUT.sentences.txt (the lines that were embedded; blank ones are dropped) and OUT.json, and
     OUT.audio.txt for recordings. An interrupted run goes on where it stopped when the same command is given again.
     """
-    from flip.encoders.languages import require_language
-
     call = begin(ctx)
     if list_encoders:
         _print_encoders(call.out)
@@ -258,9 +259,6 @@ def _beside(path: Path) -> Path:
 
 def _paired(request: Request, side: int, call: Call) -> Iterator[Record]:
     """Yield one side of two aligned inputs, blank if either side is, so that both keep the same lines."""
-    from itertools import zip_longest
-
-    from flip.errors import InputError
     from flip.inputs.record import Record
 
     for pair in zip_longest(*(request.read(call, [name]) for name in request.inputs)):
@@ -276,7 +274,6 @@ def _embed(job: _Job, model: Encoder, request: Request, call: Call) -> Embedded:
 
     from flip.embedding.job import embed as write
     from flip.embedding.spool import Shard
-    from flip.encoders.base import in_language
 
     model = in_language(model, job.language)
     with interruptible(_how_to_go_on), call.out.progress(f"embedding {job.output.name}") as on_rows:
@@ -336,8 +333,6 @@ def _compare(paths: list[Path], out: Output) -> None:
 
 
 def _print_encoders(out: Output) -> None:
-    from flip.encoders.catalog import table as rows
-
     if not out.human:
         for row in rows():
             out.record(row)

@@ -6,20 +6,17 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from flip.cli.output import shown, visible
-from flip.explain.results import Comparison, Failure
+from flip.explain.results import Comparison, Explanation, Failure, Input, Result
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-
     from flip.explain.annotate import Annotation, State, Token
     from flip.explain.contrast import PairedWord
-    from flip.explain.results import Explanation, Input, Result
     from flip.model.checkpoint import Checkpoint
     from flip.model.keywords import Word
 

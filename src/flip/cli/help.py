@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer._click import Context, HelpFormatter
+from typer.core import TyperArgument, TyperCommand, TyperOption
 
+from flip.cli.call import wrong_setting
 from flip.cli.options import HELP, OUTPUT, PANELS
-
-if TYPE_CHECKING:
-    from typer._click import Context, HelpFormatter
-    from typer.core import TyperArgument, TyperOption
 
 _EVERY = "flip.help_all"  # in the context: every option is shown
 # Typer writes a default that is described in words in brackets inside of its own.
@@ -27,8 +25,6 @@ class PanelCommand(TyperCommand):
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Parse the command line; a setting of another source that is wrong is an error of that source."""
-        from flip.cli.call import wrong_setting
-
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:

@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flip import __version__
 from flip.cli.call import Call, require_outputs
 from flip.cli.comparison_view import draw_comparison
 from flip.cli.options import DATA, INPUT, OUTPUT, WORSE
 from flip.cli.output import Output, fail, shown
-from flip.evaluation.registry import CHOICES
+from flip.device import torch_device
+from flip.errors import UsageError
+from flip.evaluation.registry import CHOICES, DRAWN, named, of_several_models
+from flip.files import Fields, replacing
 from flip.text.tokenize import TokenSource
 
 if TYPE_CHECKING:
     from flip.evaluation.entities import EntityRow
     from flip.evaluation.evaluate import EvaluationData, Measured, Ranker
     from flip.evaluation.results import EvalRecord, Record
-    from flip.files import Fields
     from flip.model.checkpoint import Checkpoint
 
 METRICS = "accuracy,content,pr"
@@ -94,9 +97,7 @@ class Request:
             UsageError: an output is an input or cannot be drawn, an unknown metric, or one half of the gate.
             UnavailableError: matplotlib is not installed.
         """
-        from flip.errors import UsageError
         from flip.evaluation.plots import require_drawable, require_matplotlib
-        from flip.evaluation.registry import named
 
         outputs = {"details": self.details, "plot": self.plot, "report": self.report, "results": self.results}
         require_outputs(call, outputs, [*inputs, self.entities, self.baseline])
@@ -181,7 +182,6 @@ def _measured(
     cases: Sequence[Case], entities: list[EntityRow] | None, request: Request, call: Call, compared: bool
 ) -> list[list[Measured]]:
     """Return what each model makes of its embeddings. The first is measured last: it is compared with the others."""
-    from flip.device import torch_device
     from flip.evaluation.entities import names_by_rule
     from flip.evaluation.evaluate import evaluate_dataset
     from flip.evaluation.subject import EvaluationOptions
@@ -213,7 +213,6 @@ def _chosen(
     request: Request, case: Case, agreement: bool, compared: bool, entities: list[EntityRow] | None
 ) -> list[str]:
     """Return the metrics of a case: those that the user lists, and those that outputs and comparisons need."""
-    from flip.evaluation.registry import DRAWN, of_several_models
     from flip.evaluation.subject import EvaluationOptions, Setting
 
     chosen = request.names
@@ -243,7 +242,6 @@ def _about(case: Case, embedding: str) -> Fields:
 
 def _cost(case: Case) -> Fields:
     """Return the further fields of a result file: what was kept with an encoder's run, else those of this process."""
-    from flip import __version__
     from flip.evaluation.results import peak_memory, threads
 
     return {"threads": threads(), "peak_memory": peak_memory()} | case.cost | {"version": __version__}
@@ -278,7 +276,6 @@ def _write_details(path: Path, measured: list[Measured], topn: int, out: Output)
     import orjson
 
     from flip.evaluation.evaluate import sentence_details
-    from flip.files import replacing
 
     with replacing(path) as temporary, temporary.open("wb") as file:
         for one in measured:

@@ -12,6 +12,7 @@ from flip.cli import options
 from flip.cli.call import begin, require_outputs
 from flip.cli.options import INPUT, OUTPUT
 from flip.cli.output import Output, guarded, shown
+from flip.errors import UsageError
 
 if TYPE_CHECKING:
     from flip.hub.client import Source
@@ -73,7 +74,6 @@ def pull(
     """
     from flip.data.manifest import MANIFEST
     from flip.data.published import complete_manifest
-    from flip.errors import UsageError
     from flip.hub import pull as hub
     from flip.hub.client import Source
     from flip.model.locate import is_bundled
@@ -110,7 +110,6 @@ def pull(
 
 def _export(name: str, folder: Path | None, out: Output) -> None:
     """Write the bundled model as the published programs read it: float32, in three files."""
-    from flip.errors import UsageError
     from flip.model.checkpoint import load_checkpoint, save_checkpoint
 
     if folder is None:

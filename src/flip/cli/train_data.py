@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flip.cli.embed_dataset import progress_of_parts
+from flip.errors import UsageError
 
 if TYPE_CHECKING:
     from flip.cli.call import Call
@@ -48,7 +49,6 @@ class Corpus:
     def read(self, crops: int, call: Call) -> dict[str, Part]:
         """Return the split corpus, with `augmented` made of its training sentences if there are crops."""
         from flip.data.corpora import augmented, read_plain
-        from flip.errors import UsageError
         from flip.inputs.records import read_taught
         from flip.training.datasets import AUGMENTED
 
@@ -109,7 +109,6 @@ class Corpus:
 
     def with_vectors(self, vectors: Path, folder: Path, call: Call) -> TrainingDatasets:
         """Return the datasets of sentences whose embeddings are given, row i of sentence i."""
-        from flip.errors import UsageError
         from flip.inputs.records import read_records
         from flip.training.datasets import of_vectors
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flip.data.manifest_schema import parsed
+from flip.data.manifest_schema import Entry, Named, parsed
 from flip.encoders.embedding_info import EmbeddingInfo
 from flip.errors import InputError
 from flip.files import read_yaml, replacing
@@ -19,7 +19,6 @@ from flip.inputs.records import read_sentences
 
 if TYPE_CHECKING:
     from flip.arrays import Floats, Ints
-    from flip.data.manifest_schema import Entry, Named
 
     Rows = Ints
 

@@ -12,7 +12,7 @@ import numpy as np
 from flip.data.manifest import MANIFEST, Dataset, EmbeddingFile, SimilarityFile, TextFile, load_manifest, write_manifest
 from flip.data.precomputed import keep_common_rows, write_similarities
 from flip.embedding.job import embed
-from flip.encoders.base import in_language, language_of
+from flip.encoders.base import Encoder, in_language, language_of
 from flip.errors import UsageError
 from flip.inputs.embedding_files import sentences_path
 from flip.inputs.record import Record
@@ -20,7 +20,6 @@ from flip.locks import held
 
 if TYPE_CHECKING:
     from flip.data.corpora import Part
-    from flip.encoders.base import Encoder
     from flip.encoders.transcriber import Transcriber
 
 SPEECH = "speech"  # id of the embeddings of recordings

@@ -6,15 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
+from flip.arrays import Floats32
 from flip.errors import FlipError, InputError, UnavailableError, UsageError
 
 # Needed at run time, because the settings are validated against these annotations.
 from pathlib import Path  # isort: skip
-
-if TYPE_CHECKING:
-    from flip.arrays import Floats32
 
 DEFAULT_ENCODER = "minilm"
 # Characters of a sentence, for an encoder without a limit of its own: 32,768 tokens of four. A tokenizer takes 200

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flip.encoders.base import encode
+from flip.encoders.base import Encoder, encode
 from flip.errors import InputError
 from flip.inputs import audio
 
 if TYPE_CHECKING:
     from flip.arrays import Floats32
-    from flip.encoders.base import Encoder
     from flip.encoders.transcriber import Transcript
 
 

@@ -13,8 +13,6 @@ from flip.evaluation.measurements import SIDES, Means, as_record
 from flip.evaluation.metrics import hits, within
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from flip.arrays import Bools, Floats64, Ints
     from flip.evaluation.word_ranking import Ranking
     from flip.text.bow import Bags

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,21 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flip.errors import InputError
-from flip.evaluation.measurements import Curve, Means
+from flip.evaluation.measurements import Curve, Means, Measurement
 from flip.evaluation.metrics import hit_counts, hits
-from flip.evaluation.word_ranking import REPEATED
+from flip.evaluation.word_ranking import REPEATED, Ranking
 from flip.inputs.sources import lines_of
 from flip.text.bow import Bags, bags_of_indices
 from flip.text.references import ReferenceReader
-from flip.text.tokenize import normalize
+from flip.text.tokenize import TokenSource, normalize
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from flip.arrays import Bools, Floats64, Ints
-    from flip.evaluation.measurements import Measurement
-    from flip.evaluation.word_ranking import Ranking
-    from flip.text.tokenize import TokenSource
     from flip.text.vocabulary import Vocabulary
 
 _HINT = 'each line is an object such as {"text": "Ada met Bob.", "entity_names": ["Ada", "Bob"]}'

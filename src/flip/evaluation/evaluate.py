@@ -14,7 +14,7 @@ import numpy as np
 from flip.errors import InputError
 from flip.evaluation.comparison import Comparison, Recovered, compare_recovered
 from flip.evaluation.metrics import References, depth_for
-from flip.evaluation.registry import FIGURES, computable
+from flip.evaluation.registry import FIGURES, Metric, computable
 from flip.evaluation.results import EvalResult
 from flip.evaluation.subject import EvaluationOptions, Setting, Sought, Subject
 from flip.evaluation.word_ranking import BIAS_WEIGHTS, Ranking, rank, without_repetitions
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from flip.arrays import Floats
     from flip.data.manifest import Dataset
     from flip.evaluation.measurements import Figures
-    from flip.evaluation.registry import Metric
     from flip.files import Fields
     from flip.model.checkpoint import Checkpoint
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flip.evaluation.measurements import Curve, Means, as_record
+from flip.evaluation.measurements import Curve, Means, Measurement, as_record
 from flip.evaluation.word_ranking import REPEATED, Ranking, rank
 from flip.text.bow import Bags, bags_of_indices
 from flip.text.references import ReferenceReader
@@ -16,8 +16,6 @@ from flip.text.stopwords import ENGLISH
 
 if TYPE_CHECKING:
     from flip.arrays import Bools, Floats, Floats32, Floats64, Ints
-    from flip.evaluation.measurements import Measurement
-    from flip.evaluation.word_ranking import Ranking
     from flip.files import Fields
     from flip.model.linear import Model
     from flip.text.tokenize import TokenSource

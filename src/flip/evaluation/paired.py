@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flip.evaluation.comparison import FEWEST, Recovered, WordChange, word_changes
-from flip.evaluation.measurements import Interval, SentenceValues, main_side
+from flip.evaluation.measurements import Interval, IntervalRecord, SentenceValues, main_side
 from flip.evaluation.registry import ACCURACY, FIGURES
 from flip.evaluation.word_ranking import rank, without_repetitions
 from flip.text.bow import bags_of_indices
@@ -18,7 +18,6 @@ from flip.text.references import ReferenceReader
 if TYPE_CHECKING:
     from flip.arrays import Floats
     from flip.evaluation.evaluate import Measured
-    from flip.evaluation.measurements import IntervalRecord
     from flip.text.vocabulary import Vocabulary
 
 

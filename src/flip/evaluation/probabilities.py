@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flip.evaluation.measurements import Constant, Estimate, Means, Ratio, SentenceValues
-from flip.evaluation.metrics import DEPTH, hits
-from flip.evaluation.word_ranking import score_blocks
+from flip.evaluation.metrics import DEPTH, References, hits
+from flip.evaluation.word_ranking import Ranking, score_blocks
 from flip.model.keywords import sigmoid
 
 if TYPE_CHECKING:
     from flip.arrays import Floats
-    from flip.evaluation.metrics import References
-    from flip.evaluation.word_ranking import Ranking
     from flip.model.linear import Model
     from flip.text.bow import Bags
 

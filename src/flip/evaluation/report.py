@@ -6,24 +6,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from flip.evaluation.evaluate import sentence_details
+from flip.evaluation.evaluate import Measured, SideDetails, sentence_details
 from flip.evaluation.measurements import main_side
 from flip.evaluation.paired import HEADINGS, as_percent
 from flip.evaluation.plots import heading, inline_svgs, names_of
 from flip.evaluation.registry import FIGURES
+from flip.evaluation.results import EvalRecord
 from flip.evaluation.word_ranking import BIAS_WEIGHTS
 from flip.evaluation.word_recall import bands_as_text, times_found
-from flip.files import replacing
+from flip.files import Fields, replacing
 from flip.html import policy
 from flip.text.align import Reader
-
-if TYPE_CHECKING:
-    from flip.evaluation.evaluate import Measured, SideDetails
-    from flip.evaluation.results import EvalRecord
-    from flip.files import Fields
-    from flip.text.tokenize import Tokenizer
+from flip.text.tokenize import Tokenizer
 
 _BAND = "{recall:.1%} ± {se:.1%} of {n}"
 IN_PERCENT = "Percent ± standard error; losses and perplexity as they are."

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from flip.errors import InputError, UsageError
-from flip.evaluation.measurements import as_record
+from flip.evaluation.measurements import Figures, Interval, IntervalRecord, as_record
 from flip.evaluation.registry import FIGURES
-from flip.files import os_errors, safe_name, without_mark, write_json
+from flip.files import Fields, os_errors, safe_name, without_mark, write_json
 
 if TYPE_CHECKING:
-    from flip.evaluation.measurements import Figures, Interval, IntervalRecord
-    from flip.files import Fields
     from flip.text.tokenize import TokenSource
 
 Record = Mapping[str, object]  # the JSON object of `flip eval`

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from flip.data.manifest import load_manifest
+from flip.data.manifest import Dataset, EmbeddingFile, load_manifest
 from flip.encoders.identity import made_by, require_dimension, require_same_encoder
 from flip.errors import FlipError, InputError
 from flip.model.checkpoint import Checkpoint
-
-if TYPE_CHECKING:
-    from flip.data.manifest import Dataset, EmbeddingFile
-    from flip.model.checkpoint import Checkpoint
 
 
 def select_embeddings(dataset: Dataset, checkpoints: Sequence[Checkpoint]) -> list[list[EmbeddingFile]]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flip.encoders.base import encode
+from flip.encoders.base import Encoder, encode
 from flip.evaluation.metrics import accuracy, hits
 from flip.evaluation.word_ranking import Ranking
 from flip.text.references import span_words
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import torch
 
     from flip.arrays import Floats
-    from flip.encoders.base import Encoder
     from flip.text.bow import Bags
     from flip.text.tokenize import TokenSource
     from flip.text.vocabulary import Vocabulary

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flip.arrays import Bools, Ints
 from flip.evaluation.measurements import Ratio
 from flip.evaluation.metrics import hits, within
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from flip.arrays import Bools, Ints
-    from flip.evaluation.word_ranking import Ranking
-    from flip.text.bow import Bags
+from flip.evaluation.word_ranking import Ranking
+from flip.text.bow import Bags
 
 BANDS = (1, 2, 5, 10, 25, 100, 500)  # sentences that a word is in, at least
 

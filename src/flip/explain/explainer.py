@@ -16,7 +16,7 @@ from flip.encoders import EncoderOptions, load_encoder
 from flip.encoders.catalog import require_harmless
 from flip.encoders.foreign import adapted
 from flip.encoders.identity import require_dimension, require_encoder_of
-from flip.encoders.multimodal import encode_inputs
+from flip.encoders.multimodal import Encoded, encode_inputs
 from flip.errors import InputError, UsageError
 from flip.explain.annotate import TextWord
 from flip.explain.contrast import Contrast
@@ -30,7 +30,6 @@ from flip.text.align import Reader
 if TYPE_CHECKING:
     from flip.arrays import Floats
     from flip.encoders.base import Encoder
-    from flip.encoders.multimodal import Encoded
     from flip.encoders.transcriber import Transcriber
     from flip.model.checkpoint import Checkpoint
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flip.explain.annotate import STATES, Token
-from flip.explain.results import Failure
+from flip.explain.results import Explanation, Failure
 from flip.files import replacing
 from flip.html import policy
 
 if TYPE_CHECKING:
-    from flip.explain.results import Explanation
     from flip.model.checkpoint import Checkpoint
 
 _CHUNK = 500  # records parsed at a time by the page

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, TypeAlias
 
-from flip.explain.annotate import TextWord, annotate
-from flip.explain.contrast import SIDES
+from flip.explain.annotate import Annotation, State, TextWord, annotate
+from flip.explain.contrast import SIDES, Pair, PairedWord
 from flip.text.align import Piece
 
 if TYPE_CHECKING:
-    from flip.explain.annotate import Annotation, State
-    from flip.explain.contrast import Pair, PairedWord
     from flip.files import Fields
     from flip.model.keywords import Word
 

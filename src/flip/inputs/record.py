@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flip.arrays import Floats, Floats32
 from flip.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from flip.arrays import Floats, Floats32
 
 _LEAST, _MOST = 16, 1 << 16  # numbers: fewer may be anything, more are a picture
 _SIZES = (1e-20, 1e6)  # the range of most numbers in embeddings, even if float16 is read as float32

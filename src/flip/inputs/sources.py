@@ -5,7 +5,10 @@ A stream is read as it comes: its first bytes decide its kind as soon as they ar
 
 from __future__ import annotations
 
+import bz2
+import codecs
 import io
+import lzma
 import os
 import shutil
 import stat
@@ -237,12 +240,8 @@ def _decompressor(packed: Packing, raw: ChunkStream, name: str) -> Decompressor:
 
         return gzip.GzipFile(fileobj=cast("IO[bytes]", raw))
     if packed == "bzip2":
-        import bz2
-
         return bz2.BZ2File(cast("IO[bytes]", raw))
     if packed == "xz":
-        import lzma
-
         return lzma.LZMAFile(cast("IO[bytes]", raw))
     if sys.version_info >= (3, 14):
         from compression import zstd
@@ -262,8 +261,6 @@ def _with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 def _in_utf8(encoding: str, chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
     """Yield text in UTF-8, from the encoding that its byte order mark names."""
-    import codecs
-
     if encoding == "utf-8-sig":
         first = next(chunks)
         yield from chain([first.removeprefix(codecs.BOM_UTF8)], chunks)

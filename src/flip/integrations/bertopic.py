@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas
+from bertopic import BERTopic
 
 from flip.errors import InputError, UnavailableError
 from flip.lens import Lens, load, require_matrix
@@ -16,10 +18,6 @@ try:
     from bertopic.representation import BaseRepresentation
 except ImportError as error:
     raise UnavailableError("BERTopic is not installed", "pip install 'flip-interpret[bertopic]'") from error
-
-if TYPE_CHECKING:
-    import pandas
-    from bertopic import BERTopic
 
 _LOG = logging.getLogger(__name__)
 _ROWS = 1024

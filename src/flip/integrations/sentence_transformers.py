@@ -6,10 +6,12 @@ import csv
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
+from sentence_transformers import SentenceTransformer
 
+from flip.arrays import Floats32
 from flip.data.splitting import split_rows
 from flip.encoders.base import encode
 from flip.encoders.foreign import adapted
@@ -22,11 +24,6 @@ try:
     from sentence_transformers.sentence_transformer.evaluation import BaseEvaluator
 except ImportError as error:
     raise UnavailableError("sentence-transformers is not installed", "pip install 'flip-interpret[st]'") from error
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
-    from flip.arrays import Floats32
 
 _LOG = logging.getLogger(__name__)
 _BATCH = 1024

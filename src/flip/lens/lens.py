@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from html import escape
 from numbers import Integral
 from pathlib import Path
@@ -13,24 +14,22 @@ from warnings import warn
 import numpy as np
 
 from flip.encoders import load_encoder
-from flip.encoders.base import as_matrix, encode, require_batch
+from flip.encoders.base import Encoder, as_matrix, encode, require_batch
 from flip.encoders.foreign import adapted
 from flip.encoders.identity import describe
 from flip.errors import InputError, UsageError
 from flip.explain.explainer import Explainer
-from flip.explain.results import Comparison, Explanation, Failure
+from flip.explain.results import Comparison, Explanation, Failure, Result
 from flip.files import os_errors
 from flip.forks import made_again
 from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from flip.model.keywords import BEHIND_ALL, top_k
+from flip.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from flip.arrays import Floats32, Ints
-    from flip.encoders.base import Encoder
-    from flip.explain.results import Result
     from flip.lens.results import EvalResult
-    from flip.text.vocabulary import Vocabulary
 
 
 _ROWS = 1024  # embedded, or scored, at a time
@@ -222,9 +221,6 @@ def fit(
         UsageError: an unknown ingredient, or a value out of its range.
         InputError: the numbers of embeddings and sentences differ, NaN, masked entries, or too few to split.
     """
-    from dataclasses import fields
-
-    from flip.text.vocabulary import Vocabulary
     from flip.training.pipeline import fit_checkpoint
     from flip.training.recipes import TrainConfig
 

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
+from flip.arrays import Ints
 from flip.encoders.identity import EncoderIdentity
 from flip.errors import InputError, UsageError
-from flip.files import read_json, write_json
+from flip.files import Fields, read_json, write_json
 from flip.model.config import CheckpointConfig, EmbeddingStats
 from flip.model.linear import FactorizedLogLinear, LogLinear, Model
 from flip.model.locate import (
@@ -28,11 +29,6 @@ from flip.model.tensors import SCALE, narrowed, quantized, read_pickled, read_sa
 from flip.text.stopwords import function_words
 from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import Vocabulary, read_surfaces
-
-if TYPE_CHECKING:
-    from flip.arrays import Ints
-    from flip.files import Fields
-
 
 _FEW = 20  # dev sentences: below that, the calibration error on others was 0.01 to 0.5
 

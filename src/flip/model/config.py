@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import UnionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from flip.arrays import Bools, Floats
 from flip.encoders.identity import EncoderIdentity
 from flip.files import Fields
-
-if TYPE_CHECKING:
-    from flip.arrays import Bools, Floats
 
 _ROWS = 20_000
 _FAR = 2.0  # times the farthest training embedding

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from flip.arrays import Floats
+from flip.arrays import Floats
 
 
 @dataclass(frozen=True)

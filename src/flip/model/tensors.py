@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,8 +61,6 @@ def read_pickled(path: Path) -> dict[str, Floats32]:
     Raises:
         InputError: the file is missing or damaged, or holds more than tensors.
     """
-    import pickle
-
     import torch
 
     with os_errors(path, "read"):

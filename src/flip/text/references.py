@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flip.text.bow import Bags, bags_of_indices
-from flip.text.tokenize import published_tokens
+from flip.text.tokenize import TokenSource, published_tokens
 
 if TYPE_CHECKING:
-    from flip.text.tokenize import TokenSource
     from flip.text.vocabulary import Vocabulary
 
 

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from flip.training.distributed import ALONE, Group
 from flip.training.objectives import Targets
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from flip.arrays import Floats, Ints
     from flip.text.bow import Bags
     from flip.training.whitening import Whitening

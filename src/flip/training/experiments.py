@@ -9,29 +9,25 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from flip.data.corpora import TEXT
-from flip.encoders.base import language_of
+import orjson
+import torch
+
+from flip.data.corpora import TEXT, Part
+from flip.encoders.base import Encoder, language_of
 from flip.encoders.identity import EncoderIdentity, still_gives
 from flip.errors import InputError
 from flip.evaluation.results import peak_memory, threads
-from flip.files import read_json, safe_name, write_json
+from flip.files import Fields, read_json, safe_name, write_json
 from flip.inputs.embedding_files import open_embeddings
 from flip.model.locate import CONFIG_FILE
+from flip.text.vocabulary import Vocabulary
+from flip.training.datasets import TrainingDatasets
 from flip.training.pipeline import train
+from flip.training.progress import Epoch
+from flip.training.recipes import TrainConfig
 from flip.training.run_folder import DATA, STATE
-
-if TYPE_CHECKING:
-    import torch
-
-    from flip.data.corpora import Part
-    from flip.encoders.base import Encoder
-    from flip.files import Fields
-    from flip.text.vocabulary import Vocabulary
-    from flip.training.datasets import TrainingDatasets
-    from flip.training.progress import Epoch
-    from flip.training.recipes import TrainConfig
 
 COST = "cost.json"
 _MADE_OF = "made_of"  # in `data` of config.json: a digest of all that determines the run
@@ -151,6 +147,4 @@ def _config(folder: Path) -> Mapping[str, Any]:
 
 
 def _digest(value: object) -> str:
-    import orjson
-
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -8,10 +8,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import torch
 
+from flip.arrays import Floats
+from flip.data.manifest import Dataset
 from flip.data.splitting import split_rows
 from flip.device import flush_denormals, torch_device
 from flip.encoders.identity import EncoderIdentity
@@ -21,34 +24,22 @@ from flip.evaluation.metrics import DEPTH, References, accuracy, evaluate, hits,
 from flip.evaluation.probabilities import threshold_f1
 from flip.evaluation.word_ranking import rank
 from flip.model.card import write_card
-from flip.model.checkpoint import Checkpoint, load_model, save_checkpoint
+from flip.model.checkpoint import Checkpoint, SavedType, load_model, save_checkpoint
 from flip.model.config import CheckpointConfig, EmbeddingStats
+from flip.model.linear import Model
 from flip.model.locate import MODEL_FILE
+from flip.text.bow import Bags
 from flip.text.stopwords import function_words
 from flip.text.tokenize import Tokenizer
-from flip.text.vocabulary import build_vocabulary
+from flip.text.vocabulary import Vocabulary, build_vocabulary
 from flip.training.calibration import choose_bias_weight, language_of
-from flip.training.datasets import views_of
-from flip.training.distributed import ALONE
-from flip.training.recipes import choose
+from flip.training.datasets import TrainingDatasets, views_of
+from flip.training.distributed import ALONE, Group
+from flip.training.progress import Epoch
+from flip.training.recipes import TrainConfig, choose
 from flip.training.run_folder import kept_epoch, open_run, precision_of, train_run
 from flip.training.trainer import Trainer
 from flip.training.training_data import DevData, TrainingData, dev_references, training_bags
-
-if TYPE_CHECKING:
-    import torch
-
-    from flip.arrays import Floats
-    from flip.data.manifest import Dataset
-    from flip.encoders.identity import EncoderIdentity
-    from flip.model.checkpoint import SavedType
-    from flip.model.linear import Model
-    from flip.text.bow import Bags
-    from flip.text.vocabulary import Vocabulary
-    from flip.training.datasets import TrainingDatasets
-    from flip.training.distributed import Group
-    from flip.training.progress import Epoch
-    from flip.training.recipes import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 from flip.errors import InputError, UsageError
 from flip.files import os_errors, read_json, remove, replacing, write_json
 from flip.locks import held, lock_of
-from flip.model.checkpoint import Checkpoint, load_model, save_checkpoint
+from flip.model.checkpoint import Checkpoint, SavedType, load_model, save_checkpoint
 from flip.model.locate import CONFIG_FILE, MODEL_FILE, VOCAB_FILE
 from flip.model.tensors import saving
 
 if TYPE_CHECKING:
     from flip.arrays import Floats
-    from flip.model.checkpoint import SavedType
     from flip.model.config import CheckpointConfig
     from flip.text.bow import Bags
     from flip.text.vocabulary import Vocabulary

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from flip.arrays import Bools, Floats, Ints
     from flip.model.linear import Model
-    from flip.text.bow import Bags
     from flip.text.vocabulary import Vocabulary
     from flip.training.recipes import Recipe
 

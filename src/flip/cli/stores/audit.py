@@ -12,6 +12,7 @@ from flip.cli.call import Call, begin, require_outputs
 from flip.cli.options import WORSE
 from flip.cli.output import Output, fail, guarded, shown
 from flip.cli.stores.opened import fetched
+from flip.errors import InputError
 
 if TYPE_CHECKING:
     from flip.inputs.stores.columns import ColumnChoice
@@ -106,8 +107,6 @@ def _audit(
 
 def _require_below(found: AuditResult, limit: float) -> None:
     """End with the gate's exit code if a term is read with a recall above the limit for certain."""
-    from flip.errors import InputError
-
     if len(found.too_few) == len(found.forms[0].terms):
         raise InputError(
             "no term could be measured: too few rows have one, or have it not", "--limit has nothing to compare"

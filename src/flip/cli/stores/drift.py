@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -58,8 +59,6 @@ def drift(
 
 
 def _print(found: Drift, names: tuple[str, str], shares: bool, call: Call) -> None:
-    from dataclasses import asdict
-
     out = call.out
     if not out.human:
         words = {side: [_fields(word, shares) for word in getattr(found, side)] for side in ("rose", "fell")}

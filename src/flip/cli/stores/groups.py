@@ -13,6 +13,7 @@ from flip.cli import loading, options
 from flip.cli.call import Call, begin, require_outputs
 from flip.cli.output import guarded, shown
 from flip.cli.stores.opened import opened_store
+from flip.errors import UsageError
 
 if TYPE_CHECKING:
     from flip.stores.groups import Group, GroupWord
@@ -66,7 +67,6 @@ def groups(
     verbose: options.Verbose = False,
 ) -> None:  # fmt: skip
     """Show the words that set each group of rows apart from the rest."""
-    from flip.errors import UsageError
     from flip.inputs.stores.columns import ColumnChoice
     from flip.stores.write import require_writable
 

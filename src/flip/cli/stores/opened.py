@@ -12,6 +12,7 @@ import typer
 
 from flip.cli import loading
 from flip.cli.output import fail
+from flip.errors import InputError
 
 if TYPE_CHECKING:
     from flip.cli.call import Call
@@ -70,7 +71,6 @@ def _is_known(store: Store, checkpoint: Checkpoint, call: Call, encoder: str | N
     """Return whether something tells that the vectors are of the checkpoint's encoder; note it if nothing does."""
     from flip.encoders.embedding_info import EmbeddingInfo
     from flip.encoders.identity import require_dimension, require_same_encoder
-    from flip.errors import InputError
 
     if store.dimension is None:
         raise InputError(f"{store.name}: no column of vectors", f"it has: {', '.join(store.schema.names)}")

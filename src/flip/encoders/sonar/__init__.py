@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from flip.arrays import Floats32
 from flip.encoders.base import Encoder, EncoderOptions, require_batch
 from flip.encoders.languages import SPEECH, TEXT, known
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.inputs import audio
-
-if TYPE_CHECKING:
-    from flip.arrays import Floats32
 
 _LONGEST = 80.0  # seconds; the relative positions of the speech encoders end at 82
 _POSITIONS = 514

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -90,8 +91,6 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    import pickle
-
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -8,16 +8,14 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from flip.arrays import Floats32
 from flip.device import torch_device
 from flip.errors import UnavailableError
 from flip.forks import made_again
-
-if TYPE_CHECKING:
-    from flip.arrays import Floats32
 
 _TEXT, _SPEECH = "text_sonar_basic_encoder", "sonar_speech_encoder_"
 _SENTENCES, _RECORDINGS = 32, 4

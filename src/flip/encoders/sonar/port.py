@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 
+from flip.arrays import Floats32
 from flip.device import torch_device
 from flip.encoders.languages import TEXT, speech_files, speech_licence
 from flip.encoders.sonar.checkpoints import FastTokenizer, SonarTokenizer, best_first, load_tokenizer, load_weights
@@ -16,9 +17,6 @@ from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder, fbank
 from flip.errors import UnavailableError
 from flip.forks import made_again
 from flip.hub.weights import Resolved, WeightFile, hashed, resolve_all
-
-if TYPE_CHECKING:
-    from flip.arrays import Floats32
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 

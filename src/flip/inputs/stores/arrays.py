@@ -19,15 +19,13 @@ from flip.errors import InputError
 from flip.inputs.embedding_files import open_embeddings, sentences_path
 from flip.inputs.record import require_as_many
 from flip.inputs.sniffing import JSONL_SUFFIXES, ending
-from flip.inputs.sources import decoded, opened
+from flip.inputs.sources import Source, decoded, opened
 from flip.inputs.stores.columns import ColumnChoice, arrow
 from flip.inputs.stores.table import VALUE_BYTES, VECTORS, Table, arrow_type, as_batch, as_type, rows_table, slices
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pyarrow import RecordBatch
-
-    from flip.inputs.sources import Source
 
 _HEADER = 1 << 14  # bytes that hold the header of an array; numpy reads 10,000 of them
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import struct
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import numpy as np
 
+from flip.arrays import Ints
 from flip.errors import InputError
 from flip.inputs.embedding_files import FileRows
 from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.table import Table, rows_table
-
-if TYPE_CHECKING:
-    from flip.arrays import Ints
 
 _FLAT = frozenset({b"IxFI", b"IxF2", b"IxFl"})  # inner products, L2, any other metric
 _MAPS = frozenset({b"IxMp", b"IxM2"})  # an index, and the ids of its rows after it
