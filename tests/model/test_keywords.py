@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flip.explain.contrast import Contrast
+from flip.model.calibration import sigmoid
 from flip.model.checkpoint import Checkpoint, load_checkpoint
 from flip.model.config import CheckpointConfig
-from flip.model.keywords import sigmoid, top_k, top_keywords
+from flip.model.keywords import top_k, top_keywords
 from flip.model.linear import LogLinear
 from flip.text.vocabulary import Vocabulary
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flip.errors import InputError
+from flip.model.calibration import sigmoid
 
 if TYPE_CHECKING:
     from flip.arrays import Floats, Floats32, Ints
@@ -39,14 +40,9 @@ def top_k(z: Floats32, k: int) -> Ints:
     return np.take_along_axis(candidates, order, axis=1)
 
 
-def sigmoid(z: Floats) -> Floats:
-    """Return 1 / (1 + exp(-z)), without overflow for large -z."""
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * z)))
-
-
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word, its ranking score z (bias weighted), and the probability that it is in the sentence (full bias).
+    """A word, its ranking score z (bias weighted), and the probability that it is in the sentence.
 
     surface: how people write the word.  in_text: whether the text has it; None without a text.
     probability is None for multinomial checkpoints, whose words are not independent.
@@ -101,9 +97,8 @@ class Scores:
         if not np.isfinite(embeddings).all():
             raise InputError("an embedding holds NaN or infinity", "leave such rows out")
         self._checkpoint = checkpoint
-        weight = checkpoint.bias_weight if bias_weight is None else bias_weight
-        self._z = checkpoint.model.scores(embeddings, weight)
-        self._missing = np.float32(1 - weight)  # of b, to full scores
+        self._weight = checkpoint.bias_weight if bias_weight is None else bias_weight
+        self._z = checkpoint.model.scores(embeddings, self._weight)
         self._last = checkpoint.function_words if bias_weight is None else checkpoint.function_words[:0]
 
     def best(self, topn: int) -> tuple[Ints, Floats, Floats | None]:
@@ -142,7 +137,7 @@ class Scores:
         return list(zip(self._probabilities(indices, scores).tolist(), ranks, strict=True))
 
     def _probabilities(self, words: Ints, scores: Floats) -> Floats:
-        return sigmoid(scores + self._missing * self._checkpoint.model.b[words])
+        return sigmoid(self._checkpoint.log_odds_of(words, scores, self._weight))
 
 
 def _keyword(vocabulary: Vocabulary, index: int, score: float, probability: float | None) -> Word:

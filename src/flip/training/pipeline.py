@@ -32,7 +32,7 @@ from flip.text.bow import Bags
 from flip.text.stopwords import function_words
 from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import Vocabulary, build_vocabulary
-from flip.training.calibration import choose_bias_weight, language_of
+from flip.training.calibration import calibrate, choose_bias_weight, language_of
 from flip.training.datasets import TrainingDatasets, views_of
 from flip.training.distributed import ALONE, Group
 from flip.training.progress import Epoch
@@ -124,16 +124,17 @@ def train(
         if not group.is_first:
             return None
         # Measure the saved model: it may be float16, and the result must not depend on --resume.
-        best = load_model(folder / MODEL_FILE)
-        found = measured(best, dev, _references(material, material.dev), bags, tested, config, str(device))
-        description = replace(description, **found)
-        checkpoint = Checkpoint(best, vocabulary, description, str(folder))
+        checkpoint = Checkpoint(load_model(folder / MODEL_FILE), vocabulary, description, str(folder))
+        refs = _references(material, material.dev)
+        checkpoint = fitted(checkpoint, trainer.dev_views, refs, bags, str(device))
+        parts = {"dev": (dev.views[0], refs)} | ({"test": tested} if tested else {})
+        checkpoint = measured(checkpoint, parts, bags, str(device))
         save_checkpoint(folder, checkpoint, dtype)
         write_card(folder, checkpoint)
         part = "test" if tested else "dev"
         return Trained(
             checkpoint, trainer.config, trainer.epoch, kept_epoch(folder), trainer.epoch < (trainer.config.epochs or 0),
-            seconds, str(device), part, description.metrics[part]["accuracy"],
+            seconds, str(device), part, checkpoint.config.metrics[part]["accuracy"],
         )  # fmt: skip
 
 
@@ -160,29 +161,43 @@ def described(
     )
 
 
-def measured(
-    model: Model,
-    dev: DevData,
-    refs: References,
-    bags: Bags,
-    tested: tuple[Floats, References] | None,
-    config: TrainConfig,
-    device: str,
-) -> Mapping[str, Any]:
-    """Return the measured fields of config.json: the weight of b, the threshold, and accuracies."""
-    u = dev.views[0]
-    parts = {"dev": (u, refs)} | ({"test": tested} if tested else {})
-    found: dict[str, Any] = {
-        "bias_weight": choose_bias_weight(model, u, refs, bags, dev.function_words, device),
-        "metrics": {
-            part: evaluate(model, view, wanted, device=device) | {"frequent_words": _of_frequent(bags, wanted, model)}
-            for part, (view, wanted) in parts.items()
-        },
-    }
+def fitted(
+    checkpoint: Checkpoint, views: Sequence[Floats], dev: References, train: Bags, device: str = "cpu"
+) -> Checkpoint:
+    """Return the checkpoint with the weight of b, the calibration and the threshold that fit dev best.
+
+    None of them changes the model.
+
+    Args:
+        checkpoint: as it was trained; its config names the objective, and whether to calibrate.
+        views: embeddings (n, d) of dev, of one kind or several.
+        dev: references of the same sentences.
+        train: bags of the training sentences.
+        device: computes the scores.
+    """
+    model, last, config = checkpoint.model, checkpoint.function_words, checkpoint.config
+    weight = choose_bias_weight(model, views[0], dev, train, last, device)
+    config = replace(config, bias_weight=weight)
     if config.objective == "bernoulli":
-        ranked = rank(model, u, DEPTH, bias_weights={"bias": 1.0}, device=device)["bias"]
-        found["threshold"] = threshold_f1(ranked, refs, model.vocabulary_size).about["threshold"]
-    return found
+        if config.training["calibrate"]:
+            config = replace(config, calibration=calibrate(model, views, dev, weight, last, device))
+        log_odds = replace(checkpoint, config=config).log_odds
+        ranked = rank(log_odds, views[0], DEPTH, bias_weights={"probability": 1.0}, device=device)["probability"]
+        threshold = threshold_f1(ranked, dev, model.vocabulary_size).about["threshold"]
+        config = replace(config, threshold=threshold)
+    return replace(checkpoint, config=config)
+
+
+def measured(
+    checkpoint: Checkpoint, parts: Mapping[str, tuple[Floats, References]], train: Bags, device: str
+) -> Checkpoint:
+    """Return the checkpoint with its accuracies on each part: embeddings (n, d), and references."""
+    model = checkpoint.model
+    metrics = {
+        part: evaluate(model, u, refs, device=device) | {"frequent_words": _of_frequent(train, refs, model)}
+        for part, (u, refs) in parts.items()
+    }
+    return replace(checkpoint, config=replace(checkpoint.config, metrics=metrics))
 
 
 def _of_frequent(train: Bags, refs: References, model: Model) -> Mapping[str, Any]:
@@ -240,5 +255,7 @@ def fit_checkpoint(
     tested = parts["test"], references(texts["test"], words)
     data = {"split": split, "train_sentences": trainer.n, "dev_sentences": len(texts["dev"])}
     description = described(trainer, words, language, encoder or EncoderIdentity(), data)
-    found = measured(trainer.best, dev, references(texts["dev"], words), bags, tested, config, str(on))
-    return Checkpoint(trainer.best, words, replace(description, **found), "fitted")
+    checked = parts["dev"], references(texts["dev"], words)
+    checkpoint = Checkpoint(trainer.best, words, description, "fitted")
+    checkpoint = fitted(checkpoint, trainer.dev_views, checked[1], bags, str(on))
+    return measured(checkpoint, {"dev": checked, "test": tested}, bags, str(on))
