@@ -5,16 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
-from typer._click import Command, Context
 from typer.core import TyperGroup
 
 from flip import __version__
 from flip.cli.call import load_config
 from flip.cli.help import PanelCommand, brief
 from flip.cli.output import fail, fail_to_print, forget_stdout, show_what_can_be_shown
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context
 
 _NOW = {
     ("explain", "--output"): "flip store words STORE -o OUT",

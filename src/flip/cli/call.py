@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from typer._click import Context
 from typer.core import TyperGroup
 
 from flip.cli.config import CONFIG_FILE, Config, encoder_options_of
@@ -19,6 +18,9 @@ from flip.device import Runtime
 from flip.encoders.base import EncoderOptions
 from flip.errors import FlipError, InputError, UsageError
 from flip.files import is_stream, os_errors, require_apart, user_config, written_by_flip
+
+if TYPE_CHECKING:
+    from typer._click import Context
 
 # Options that name files to write; every other one that names a file names one to read.
 OUTPUTS = frozenset({"output", "html", "report", "plot", "details", "results", "labels", "runs", "dataset"})

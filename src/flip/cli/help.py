@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from typer._click import Context, HelpFormatter
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from flip.cli.call import wrong_setting
 from flip.cli.options import HELP, OUTPUT, PANELS
+
+if TYPE_CHECKING:
+    from typer._click import Context, HelpFormatter
 
 _EVERY = "flip.help_all"  # in the context: every option is shown
 # Typer writes a default that is described in words in brackets inside of its own.

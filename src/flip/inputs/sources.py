@@ -5,10 +5,8 @@ A stream is read as it comes: its first bytes decide its kind as soon as they ar
 
 from __future__ import annotations
 
-import bz2
 import codecs
 import io
-import lzma
 import os
 import shutil
 import stat
@@ -240,8 +238,12 @@ def _decompressor(packed: Packing, raw: ChunkStream, name: str) -> Decompressor:
 
         return gzip.GzipFile(fileobj=cast("IO[bytes]", raw))
     if packed == "bzip2":
+        import bz2
+
         return bz2.BZ2File(cast("IO[bytes]", raw))
     if packed == "xz":
+        import lzma
+
         return lzma.LZMAFile(cast("IO[bytes]", raw))
     if sys.version_info >= (3, 14):
         from compression import zstd

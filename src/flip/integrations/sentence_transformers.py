@@ -6,10 +6,9 @@ import csv
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
-from sentence_transformers import SentenceTransformer
 
 from flip.arrays import Floats32
 from flip.data.splitting import split_rows
@@ -19,6 +18,9 @@ from flip.errors import UnavailableError, UsageError
 from flip.lens import fit, require_texts
 from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import Vocabulary, build_vocabulary
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 try:
     from sentence_transformers.sentence_transformer.evaluation import BaseEvaluator
