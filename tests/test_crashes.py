@@ -19,7 +19,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from flip.data.published import load_vocabulary
-from flip.encoders.embedding_info import EmbeddingInfo
+from flip.encoders.identity import EmbeddingInfo
 from flip.errors import InputError
 from flip.inputs.embedding_files import open_embeddings, sentences_path
 from hub_server import hub_server

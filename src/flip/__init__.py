@@ -31,7 +31,7 @@ _HOMES = {
     "UnavailableError": "errors",
     "UsageError": "errors",
     "Vocabulary": "text.vocabulary",
-    "augment": "data.splitting",
+    "augment": "data.corpora",
     "bags_of_words": "text.bow",
     "build_vocabulary": "text.vocabulary",
     "evaluate": "evaluation.metrics",
@@ -80,8 +80,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from flip.data.corpora import augment
     from flip.data.manifest import Dataset, load_dataset
-    from flip.data.splitting import augment
     from flip.encoders import Encoder, load_encoder
     from flip.errors import FlipError, InputError, UnavailableError, UsageError
     from flip.evaluation.metrics import References, evaluate, references

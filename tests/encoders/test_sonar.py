@@ -17,8 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from flip.embedding.job import embed
 from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.embedding_info import EmbeddingInfo
-from flip.encoders.identity import common_encoder, describe
+from flip.encoders.identity import EmbeddingInfo, common_encoder, describe
 from flip.encoders.sonar import Sonar, official
 from flip.encoders.sonar.checkpoints import SonarTokenizer, load_weights
 from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder, fbank

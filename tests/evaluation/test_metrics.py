@@ -26,7 +26,7 @@ from flip.evaluation.metrics import (
 from flip.evaluation.word_ranking import Ranking, rank, top_words
 from flip.model.linear import FactorizedLogLinear, LogLinear
 from flip.text.bow import bags_of_indices
-from flip.text.stopwords import ENGLISH
+from flip.text.languages import ENGLISH
 from flip.text.tokenize import Tokenizer, normalize
 from flip.text.vocabulary import Vocabulary
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from flip import __version__
 from flip.cli import loading
+from flip.cli.corpus import Corpus, note_blank_lines
 from flip.cli.measuring import Case
 from flip.cli.output import interruptible
 from flip.cli.train import ingredients
-from flip.cli.train_data import Corpus, note_blank_lines
 from flip.device import torch_device
 from flip.errors import UsageError
 

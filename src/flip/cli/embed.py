@@ -12,7 +12,7 @@ import typer
 
 from flip.cli import loading, options
 from flip.cli.call import Call, begin, require_outputs
-from flip.cli.embed_dataset import Request, embed_dataset, plan_requests
+from flip.cli.corpus import Request, embed_dataset, plan_requests
 from flip.cli.options import CORPUS, DEVICE, INPUT, OUTPUT, SPLIT
 from flip.cli.output import Output, fail, guarded, interruptible, shown
 from flip.encoders.base import DEFAULT_ENCODER, SonarBackend, in_language
@@ -273,7 +273,7 @@ def _embed(job: _Job, model: Encoder, request: Request, call: Call) -> Embedded:
     import numpy as np
 
     from flip.embedding.job import embed as write
-    from flip.embedding.spool import Shard
+    from flip.embedding.journal import Shard
 
     model = in_language(model, job.language)
     with interruptible(_how_to_go_on), call.out.progress(f"embedding {job.output.name}") as on_rows:

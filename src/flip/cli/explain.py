@@ -105,7 +105,7 @@ def explain(
 
     One record a line in, one a line out, in order. With the bundled model nothing is downloaded.
     """
-    from flip.cli.stores.opened import fetched
+    from flip.cli.loading import fetched
     from flip.explain.explainer import Explainer
     from flip.inputs.sniffing import STDIN
     from flip.inputs.sources import require_one_stdin

@@ -15,8 +15,7 @@ from flip.cli.output import shown, visible
 from flip.explain.results import Comparison, Explanation, Failure, Input, Result
 
 if TYPE_CHECKING:
-    from flip.explain.annotate import Annotation, State, Token
-    from flip.explain.contrast import PairedWord
+    from flip.explain.contrast import Annotation, PairedWord, State, Token
     from flip.model.checkpoint import Checkpoint
     from flip.model.keywords import Word
 
@@ -32,7 +31,7 @@ _SIDES = {"shared": "both say", "only_input": "only the first", "only_against": 
 class View:
     """Draws results.
 
-    checkpoint: the model.  least: see `flip.explain.annotate.annotate`.  scores: show those too.
+    checkpoint: the model.  least: see `flip.explain.contrast.annotate`.  scores: show those too.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, least: float, scores: bool) -> None:

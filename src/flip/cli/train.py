@@ -12,10 +12,10 @@ import typer
 
 from flip.cli import loading, options
 from flip.cli.call import Call, begin, require_outputs
+from flip.cli.corpus import Corpus, note_blank_lines
 from flip.cli.help import HelpAll
 from flip.cli.options import CORPUS, DATA, MODEL, OUTPUT, SPLIT, TRAINING, TrainPublished
 from flip.cli.output import guarded, interruptible, leave_it_to_the_first
-from flip.cli.train_data import Corpus, note_blank_lines
 from flip.encoders.base import DEFAULT_ENCODER
 from flip.errors import UsageError
 from flip.training.recipes import (

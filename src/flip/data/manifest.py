@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flip.data.manifest_schema import Entry, Named, parsed
-from flip.encoders.embedding_info import EmbeddingInfo
+from flip.encoders.identity import EmbeddingInfo
 from flip.errors import InputError
 from flip.files import read_yaml, replacing
 from flip.inputs.embedding_files import open_embeddings, read_similarities, select_rows

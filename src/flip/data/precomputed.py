@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from flip.data.corpora import split_rows
 from flip.data.manifest import MANIFEST, Dataset, EmbeddingFile, TextFile, write_manifest
-from flip.data.splitting import split_rows
-from flip.encoders.embedding_info import EmbeddingInfo
+from flip.encoders.identity import EmbeddingInfo
 from flip.errors import InputError
 from flip.files import os_errors, replacing
 from flip.inputs.embedding_files import (

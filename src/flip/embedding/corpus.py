@@ -20,7 +20,7 @@ from flip.locks import held
 
 if TYPE_CHECKING:
     from flip.data.corpora import Part
-    from flip.encoders.transcriber import Transcriber
+    from flip.encoders.multimodal import Transcriber
 
 SPEECH = "speech"  # id of the embeddings of recordings
 _WRITTEN = (".npy", ".json", ".sentences.txt", ".audio.txt")

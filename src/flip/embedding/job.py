@@ -17,12 +17,10 @@ import numpy as np
 import orjson
 
 from flip.data.precomputed import finish_dropping
-from flip.embedding.journal import Batch, Journal
-from flip.embedding.spool import Shard, Spool
+from flip.embedding.journal import Batch, Journal, Shard, Spool
 from flip.embedding.work import Work
-from flip.encoders.embedding_info import EmbeddingInfo
-from flip.encoders.foreign import adapted
-from flip.encoders.identity import describe, still_gives
+from flip.encoders.base import adapted
+from flip.encoders.identity import EmbeddingInfo, describe, still_gives
 from flip.errors import FlipError, InputError, UsageError
 from flip.files import is_stream, os_errors
 from flip.inputs.embedding_files import embeddings_json, open_embeddings, sentences_path
@@ -31,7 +29,7 @@ from flip.locks import held
 
 if TYPE_CHECKING:
     from flip.encoders.base import Encoder
-    from flip.encoders.transcriber import Transcriber
+    from flip.encoders.multimodal import Transcriber
     from flip.inputs.record import Record
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flip.embedding.journal import Batch, Journal
-from flip.encoders.embedding_info import EmbeddingInfo, FailedInput
+from flip.encoders.identity import EmbeddingInfo, FailedInput
 from flip.encoders.multimodal import encode_inputs
 from flip.errors import InputError
 from flip.files import replacing
@@ -22,9 +22,9 @@ from flip.inputs.embedding_files import audio_path, sentences_path
 from flip.model.tensors import narrowed
 
 if TYPE_CHECKING:
-    from flip.embedding.spool import Item, Spool
+    from flip.embedding.journal import Item, Spool
     from flip.encoders.base import Encoder
-    from flip.encoders.transcriber import Transcriber, Transcript
+    from flip.encoders.multimodal import Transcriber, Transcript
 
 
 class Work:

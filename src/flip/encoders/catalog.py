@@ -13,8 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import cast
 
-from flip.encoders.base import Encoder, EncoderOptions, require_known_options
-from flip.encoders.foreign import adapted
+from flip.encoders.base import Encoder, EncoderOptions, adapted, require_known_options
 from flip.encoders.languages import require_language
 from flip.errors import FlipError, UnavailableError, UsageError
 

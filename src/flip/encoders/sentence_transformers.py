@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flip.device import matmul_dtype, torch_device
-from flip.encoders.base import Encoder, EncoderOptions, read_texts
-from flip.encoders.foreign import longer_than_read
+from flip.encoders.base import Encoder, EncoderOptions, longer_than_read, read_texts
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.forks import made_again
 from flip.hub.client import Source

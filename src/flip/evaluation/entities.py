@@ -16,8 +16,7 @@ from flip.evaluation.measurements import Curve, Means, Measurement
 from flip.evaluation.metrics import hit_counts, hits
 from flip.evaluation.word_ranking import REPEATED, Ranking
 from flip.inputs.sources import lines_of
-from flip.text.bow import Bags, bags_of_indices
-from flip.text.references import ReferenceReader
+from flip.text.bow import Bags, ReferenceReader, bags_of_indices
 from flip.text.tokenize import TokenSource, normalize
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from flip.evaluation.subject import EvaluationOptions, Setting, Sought, Subject
 from flip.evaluation.word_ranking import BIAS_WEIGHTS, Ranking, rank, without_repetitions
 from flip.inputs.embedding_files import finite_rows
 from flip.model.calibration import sigmoid
-from flip.text.references import ReferenceReader
+from flip.text.bow import ReferenceReader
 from flip.text.tokenize import published_tokens
 
 if TYPE_CHECKING:

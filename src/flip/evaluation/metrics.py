@@ -10,9 +10,8 @@ import numpy as np
 
 from flip.evaluation.measurements import Curve, Means, Measurement, as_record
 from flip.evaluation.word_ranking import REPEATED, Ranking, rank
-from flip.text.bow import Bags, bags_of_indices
-from flip.text.references import ReferenceReader
-from flip.text.stopwords import ENGLISH
+from flip.text.bow import Bags, ReferenceReader, bags_of_indices
+from flip.text.languages import ENGLISH
 
 if TYPE_CHECKING:
     from flip.arrays import Bools, Floats, Floats32, Floats64, Ints
@@ -40,7 +39,7 @@ class References:
 
 
 def references(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource = "vocabulary") -> References:
-    """Return the reference tokens of each text; `tokens` as for `flip.text.references.ReferenceReader`."""
+    """Return the reference tokens of each text; `tokens` as for `flip.text.bow.ReferenceReader`."""
     reader = ReferenceReader.of(vocabulary, tokens)
     distinct = [set(reader.tokens(text)) for text in texts]
     words = bags_of_indices(reader.lookup(found) for found in distinct)
@@ -223,7 +222,7 @@ class ContentWords:
 
 
 def content_words(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource = "vocabulary") -> ContentWords:
-    """Return the words of each text other than function words (`flip.text.stopwords`); in other languages all words.
+    """Return the words of each text other than function words (`flip.text.languages`); in other languages all words.
 
     Args:
         texts: n sentences.

@@ -12,8 +12,7 @@ from flip.evaluation.comparison import FEWEST, Recovered, WordChange, word_chang
 from flip.evaluation.measurements import Interval, IntervalRecord, SentenceValues, main_side
 from flip.evaluation.registry import ACCURACY, FIGURES
 from flip.evaluation.word_ranking import rank, without_repetitions
-from flip.text.bow import bags_of_indices
-from flip.text.references import ReferenceReader
+from flip.text.bow import ReferenceReader, bags_of_indices
 
 if TYPE_CHECKING:
     from flip.arrays import Floats

@@ -129,7 +129,7 @@ def _calibration(subject: Subject) -> Figures:
     from flip.evaluation.metrics import DEPTH
     from flip.evaluation.probabilities import calibration, threshold_f1
     from flip.evaluation.word_ranking import Ranking, rank, without_repetitions
-    from flip.text.references import ReferenceReader
+    from flip.text.bow import ReferenceReader
 
     refs, options, checkpoint = subject.sought.references, subject.options, subject.checkpoint
     shown = Ranking(subject.shown.words[:, : options.topn], subject.shown.scores[:, : options.topn])

@@ -21,7 +21,7 @@ import numpy as np
 from flip.encoders.base import Encoder, encode
 from flip.evaluation.metrics import accuracy, hits
 from flip.evaluation.word_ranking import Ranking
-from flip.text.references import span_words
+from flip.text.bow import span_words
 
 if TYPE_CHECKING:
     import torch

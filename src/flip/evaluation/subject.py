@@ -60,8 +60,8 @@ class Sought:
 
     @cached_property
     def spans(self) -> Bags:
-        """Their words and pairs of words, see `flip.text.references.span_words`."""
-        from flip.text.references import span_words
+        """Their words and pairs of words, see `flip.text.bow.span_words`."""
+        from flip.text.bow import span_words
 
         return span_words(list(self.texts.values()), self.vocabulary, self.options.tokens)
 

@@ -37,7 +37,7 @@ class Ranking:
 def without_repetitions(ranking: Ranking, same: Sequence[int] | None) -> Ranking:
     """Return the ranking in words that the references tell apart.
 
-    same: of a `flip.text.references.ReferenceReader`.
+    same: of a `flip.text.bow.ReferenceReader`.
     """
     if same is None:
         return ranking

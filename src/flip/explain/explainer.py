@@ -13,13 +13,12 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from flip.encoders import EncoderOptions, load_encoder
+from flip.encoders.base import adapted
 from flip.encoders.catalog import require_harmless
-from flip.encoders.foreign import adapted
 from flip.encoders.identity import require_dimension, require_encoder_of
 from flip.encoders.multimodal import Encoded, encode_inputs
 from flip.errors import InputError, UsageError
-from flip.explain.annotate import TextWord
-from flip.explain.contrast import Contrast
+from flip.explain.contrast import Contrast, TextWord
 from flip.explain.results import Comparison, Explanation, Failure, Heard, Input
 from flip.explain.text_warnings import text_warning
 from flip.inputs.prefetch import one_ahead, ready_batches
@@ -30,7 +29,7 @@ from flip.text.align import Reader
 if TYPE_CHECKING:
     from flip.arrays import Floats
     from flip.encoders.base import Encoder
-    from flip.encoders.transcriber import Transcriber
+    from flip.encoders.multimodal import Transcriber
     from flip.model.checkpoint import Checkpoint
 
 BATCH = 256  # records at a time at the most; scoring a few of them reads the whole matrix too
@@ -351,7 +350,7 @@ class Explainer:
 
 
 def _default_transcriber() -> Transcriber:
-    from flip.encoders.transcriber import Transcriber
+    from flip.encoders.multimodal import Transcriber
 
     return Transcriber()
 

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flip.explain.annotate import STATES, Token
+from flip.explain.contrast import STATES, Token
 from flip.explain.results import Explanation, Failure
 from flip.files import replacing
 from flip.html import policy
@@ -31,7 +31,7 @@ def write_page(
         path: of the page.
         results: of `Explainer.stream`.
         checkpoint: the model that explained them.
-        least: see `flip.explain.annotate.annotate`.
+        least: see `flip.explain.contrast.annotate`.
         on_record: called with the number of records written.
 
     Returns:

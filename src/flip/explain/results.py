@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, TypeAlias
 
-from flip.explain.annotate import Annotation, State, TextWord, annotate
-from flip.explain.contrast import SIDES, Pair, PairedWord
+from flip.explain.contrast import SIDES, Annotation, Pair, PairedWord, State, TextWord, annotate
 from flip.text.align import Piece
 
 if TYPE_CHECKING:
@@ -154,7 +153,7 @@ class Explanation:
         return {"id": self.id} | self.input.head() | words | cut
 
     def annotate(self, least: float) -> Annotation:
-        """Return the view of it, see `flip.explain.annotate.annotate`."""
+        """Return the view of it, see `flip.explain.contrast.annotate`."""
         text = self.input.words_of or ""
         return annotate(
             self.words, self.text_words or (), self.pieces if self.text_words else (Piece(text),) if text else (),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flip.text.scripts import unknown_script
+from flip.text.languages import unknown_script
 
 if TYPE_CHECKING:
     from flip.model.checkpoint import Checkpoint

@@ -201,7 +201,7 @@ def embeddings_json(path: Path) -> Path:
 
 
 def read_description(path: Path) -> Mapping[str, object]:
-    """Return the description of OUT.npy in OUT.json, see `flip.encoders.embedding_info`; empty if there is none."""
+    """Return the description of OUT.npy in OUT.json, see `flip.encoders.identity`; empty if there is none."""
     try:
         return described(read_json(embeddings_json(path)))
     except InputError:  # not written by flip: rows.json may hold the rows' own data

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from flip.arrays import Floats32
-from flip.data.splitting import split_rows
-from flip.encoders.base import encode
-from flip.encoders.foreign import adapted
+from flip.data.corpora import split_rows
+from flip.encoders.base import adapted, encode
 from flip.errors import UnavailableError, UsageError
 from flip.lens import fit, require_texts
 from flip.text.tokenize import Tokenizer

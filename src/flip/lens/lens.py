@@ -14,8 +14,7 @@ from warnings import warn
 import numpy as np
 
 from flip.encoders import load_encoder
-from flip.encoders.base import Encoder, as_matrix, encode, require_batch
-from flip.encoders.foreign import adapted
+from flip.encoders.base import Encoder, adapted, as_matrix, encode, require_batch
 from flip.encoders.identity import describe
 from flip.errors import InputError, UsageError
 from flip.explain.explainer import Explainer

@@ -27,9 +27,8 @@ from flip.model.locate import (
     locate,
 )
 from flip.model.tensors import SCALE, narrowed, quantized, read_pickled, read_safetensors, saving
-from flip.text.stopwords import function_words
 from flip.text.tokenize import Tokenizer
-from flip.text.vocabulary import Vocabulary, read_surfaces
+from flip.text.vocabulary import Vocabulary, function_words, read_surfaces
 
 _FEW = 20  # dev sentences: below that, the calibration error on others was 0.01 to 0.5
 

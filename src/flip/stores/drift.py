@@ -15,7 +15,7 @@ from flip.stores.groups import critical, welch
 if TYPE_CHECKING:
     from flip.arrays import Floats
     from flip.model.checkpoint import Checkpoint
-    from flip.stores.reader import StoreReader
+    from flip.stores.rows import StoreReader
 
 
 FEWEST = 5  # rows of a store needed to name words

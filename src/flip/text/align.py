@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import chain, groupby
 from typing import TYPE_CHECKING
 
-from flip.text.references import spans
+from flip.text.bow import spans
 
 if TYPE_CHECKING:
     from flip.text.vocabulary import Vocabulary

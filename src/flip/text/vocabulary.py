@@ -10,10 +10,13 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
+from flip.arrays import Ints
 from flip.errors import InputError, UsageError
 from flip.files import is_stream, read_json, write_json
 from flip.locks import held
-from flip.text.scripts import scripts, unsegmented
+from flip.text.languages import ENGLISH, scripts, unsegmented
 from flip.text.tokenize import LONGEST_NGRAM, SurfaceCounter, Tokenizer, normalize
 
 LONGEST_LINE = 10_000  # characters of a line of --words or --teach
@@ -55,7 +58,7 @@ class Vocabulary:
 
     @cached_property
     def scripts(self) -> frozenset[str]:
-        """The writing systems of its words, see `flip.text.scripts`."""
+        """The writing systems of its words, see `flip.text.languages`."""
         return frozenset(scripts("".join({*"".join(self.words)})))
 
     @property
@@ -151,6 +154,11 @@ def read_surfaces(stored: object, source: str) -> dict[str, str]:
             f'{source}: "surfaces" is not an object of word -> form', "remove it; the words themselves are shown"
         )
     return stored
+
+
+def function_words(vocabulary: Vocabulary, language: str | None) -> Ints:
+    """Return the indices of a language's function words in a vocabulary, ascending; none without a list."""
+    return np.array(sorted(vocabulary.lookup(ENGLISH if language == "english" else ())), np.int64)
 
 
 def options_path(vocab: Path) -> Path:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flip.embedding.spool import torchrun_number
+from flip.embedding.journal import torchrun_number
 from flip.errors import FlipError, UsageError
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from flip.arrays import Floats
+from flip.data.corpora import split_rows
 from flip.data.manifest import Dataset
-from flip.data.splitting import split_rows
 from flip.device import flush_denormals, torch_device
 from flip.encoders.identity import EncoderIdentity
 from flip.errors import InputError
@@ -29,9 +29,8 @@ from flip.model.config import CheckpointConfig, EmbeddingStats
 from flip.model.linear import Model
 from flip.model.locate import MODEL_FILE
 from flip.text.bow import Bags
-from flip.text.stopwords import function_words
 from flip.text.tokenize import Tokenizer
-from flip.text.vocabulary import Vocabulary, build_vocabulary
+from flip.text.vocabulary import Vocabulary, build_vocabulary, function_words
 from flip.training.calibration import calibrate, choose_bias_weight, language_of
 from flip.training.datasets import TrainingDatasets, views_of
 from flip.training.distributed import ALONE, Group

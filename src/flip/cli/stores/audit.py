@@ -9,9 +9,9 @@ import typer
 
 from flip.cli import loading, options
 from flip.cli.call import Call, begin, require_outputs
+from flip.cli.loading import fetched
 from flip.cli.options import WORSE
 from flip.cli.output import Output, fail, guarded, shown
-from flip.cli.stores.opened import fetched
 from flip.errors import InputError
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ def audit(
 def _audit(
     name: str, columns: ColumnChoice, texts: Path | None, checkpoint: Checkpoint, terms: list[str], call: Call
 ) -> AuditResult:
-    from flip.encoders.embedding_info import EmbeddingInfo
-    from flip.encoders.identity import require_dimension, require_same_encoder
+    from flip.encoders.identity import EmbeddingInfo, require_dimension, require_same_encoder
     from flip.inputs.stores.store import open_store
     from flip.stores.audit import audit_store
 

@@ -10,8 +10,8 @@ import typer
 
 from flip.cli import loading, options
 from flip.cli.call import Call, begin
+from flip.cli.loading import opened_store
 from flip.cli.output import guarded, shown
-from flip.cli.stores.opened import opened_store
 
 if TYPE_CHECKING:
     from flip.stores.drift import Drift, DriftWord, Moments

@@ -11,14 +11,14 @@ import typer
 
 from flip.cli import loading, options
 from flip.cli.call import Call, begin, require_outputs
+from flip.cli.loading import opened_store
 from flip.cli.output import guarded, shown
-from flip.cli.stores.opened import opened_store
 from flip.errors import UsageError
 
 if TYPE_CHECKING:
     from flip.stores.groups import Group, GroupWord
     from flip.stores.labels import Progress
-    from flip.stores.reader import StoreReader
+    from flip.stores.rows import StoreReader
 
 EPILOG = """\b
 Examples:
@@ -68,7 +68,7 @@ def groups(
 ) -> None:  # fmt: skip
     """Show the words that set each group of rows apart from the rest."""
     from flip.inputs.stores.columns import ColumnChoice
-    from flip.stores.write import require_writable
+    from flip.stores.rows import require_writable
 
     call = begin(ctx)
     by, clusters = (

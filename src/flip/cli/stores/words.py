@@ -6,8 +6,8 @@ import typer
 
 from flip.cli import loading, options
 from flip.cli.call import begin, require_outputs
+from flip.cli.loading import opened_store
 from flip.cli.output import guarded
-from flip.cli.stores.opened import opened_store
 
 EPILOG = """\b
 Examples:
@@ -40,8 +40,8 @@ def words(
 ) -> None:
     """Write a store with the words of every row beside its own columns."""
     from flip.inputs.stores.columns import ColumnChoice
+    from flip.stores.rows import require_writable, writing
     from flip.stores.words import WordColumns
-    from flip.stores.write import require_writable, writing
 
     call = begin(ctx)
     require_outputs(call, {"output": output}, [store, sentences, model])

@@ -10,9 +10,8 @@ import pytest
 
 from flip.data.precomputed import finish_dropping, keep_common_rows, split_vectors
 from flip.embedding.job import embed
-from flip.embedding.spool import Shard
-from flip.encoders.embedding_info import EmbeddingInfo, FailedInput
-from flip.encoders.identity import EncoderIdentity
+from flip.embedding.journal import Shard
+from flip.encoders.identity import EmbeddingInfo, EncoderIdentity, FailedInput
 from flip.errors import InputError
 from flip.files import read_json, write_json
 from flip.inputs.embedding_files import sentences_path

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from flip import Explainer, load_checkpoint
-from flip.text.scripts import script, unknown_script
+from flip.text.languages import script, unknown_script
 
 
 @pytest.mark.parametrize(

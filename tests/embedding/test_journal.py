@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flip.embedding.job import embed
-from flip.embedding.spool import Shard
+from flip.embedding.journal import Shard
 from flip.errors import InputError, UsageError
 from flip.inputs.record import Record
 from tests.embedding.test_job import Counting, records, vectors

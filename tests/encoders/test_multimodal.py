@@ -14,7 +14,7 @@ import pytest
 
 from flip.cli.app import main
 from flip.encoders.languages import iso1, known
-from flip.encoders.transcriber import Transcriber
+from flip.encoders.multimodal import Transcriber
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.inputs import audio
 from flip.text.tokenize import normalize
@@ -188,7 +188,7 @@ def test_missing_weights_are_named(checkpoint: str, capsys: pytest.CaptureFixtur
 
 
 def test_without_faster_whisper(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flip.encoders.transcriber.find_spec", lambda name: None)
+    monkeypatch.setattr("flip.encoders.multimodal.find_spec", lambda name: None)
     with pytest.raises(UnavailableError, match="needs faster-whisper") as caught:
         Transcriber()
     assert caught.value.hint == "pip install 'flip-interpret[speech]'"

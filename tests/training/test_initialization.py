@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from flip.model.linear import FactorizedLogLinear, LogLinear
-from flip.training.whitening import fit_whitening
+from flip.training.initialization import fit_whitening
 
 
 def skewed(n: int = 5000, d: int = 12) -> np.ndarray:

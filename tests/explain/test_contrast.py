@@ -8,7 +8,7 @@ import pytest
 
 from flip import load_checkpoint
 from flip.encoders import Encoder
-from flip.explain.annotate import TextWord
+from flip.explain.contrast import TextWord
 from flip.explain.explainer import Explainer
 from flip.explain.results import Explanation, Input
 from flip.inputs.record import Record
