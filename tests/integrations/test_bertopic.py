@@ -135,11 +135,9 @@ def online(named_by: Any) -> BERTopic:
     )
 
 
-@pytest.mark.parametrize("copies", [1, 2])
-def test_batches_are_named_by_their_own_embeddings(documents: list[str], embeddings: np.ndarray, copies: int) -> None:
+def test_batches_are_named_by_their_own_embeddings(documents: list[str], embeddings: np.ndarray) -> None:
     """Each batch is of other kinds than the one before, in the order of KINDS."""
-    texts, u = documents * copies, np.concatenate([embeddings] * copies)
-    model = online(representation(u, documents=texts))
+    model = online(representation(embeddings, documents=documents))
     half, named = len(documents) // 2, []
     for start in range(0, len(documents), half):
         batch = slice(start, start + half)
@@ -152,9 +150,15 @@ def test_batches_are_named_by_their_own_embeddings(documents: list[str], embeddi
     assert any(named)
 
 
+def test_equal_documents_take_turns() -> None:
+    from flip.integrations.bertopic import _found
+
+    assert _found(["a", "b", "a"], ["a", "x", "a", "b"], 4) == [0, 3, 2]
+
+
 def test_batches_without_their_documents_are_refused(documents: list[str], embeddings: np.ndarray) -> None:
     half = len(documents) // 2
-    with pytest.raises(InputError, match=f"{2 * half} embeddings for {half} documents"):
+    with pytest.raises(InputError, match=f"{len(documents)} embeddings for {half} documents"):
         online(representation(embeddings)).partial_fit(documents[:half], embeddings[:half].astype("float64"))
     model = online(representation(embeddings[:half]))  # of the first batch
     model.partial_fit(documents[:half], embeddings[:half].astype("float64"))

@@ -1,8 +1,8 @@
 """What differs from language to language: function words, and writing systems.
 
-The list of function words is our own. It holds the closed classes: articles, pronouns, prepositions, conjunctions, auxiliaries, question
-words, quantifiers and the most general adverbs, in the form that `normalize` gives them (`dont`, `its`).
-Numbers are content. Other languages have no list: the most frequent words of the training data replace it, see
+The list of function words is our own. It holds the closed classes: articles, pronouns, prepositions, conjunctions,
+auxiliaries, question words, quantifiers and the most general adverbs, in the form that `normalize` gives them (`dont`,
+`its`). Numbers are content. Other languages have no list: the most frequent words of the training data replace it, see
 `flip.training.calibration`.
 """
 
