@@ -15,6 +15,7 @@ import typer
 
 from flip.cli import loading, options
 from flip.cli.call import Call, begin, require_outputs
+from flip.cli.loading import fetched
 from flip.cli.output import Output, fail, guarded
 from flip.errors import InputError, UsageError
 
@@ -105,7 +106,6 @@ def explain(
 
     One record a line in, one a line out, in order. With the bundled model nothing is downloaded.
     """
-    from flip.cli.loading import fetched
     from flip.explain.explainer import Explainer
     from flip.inputs.sniffing import STDIN
     from flip.inputs.sources import require_one_stdin

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import orjson
@@ -19,19 +19,15 @@ import orjson
 from flip.data.precomputed import finish_dropping
 from flip.embedding.journal import Batch, Journal, Shard, Spool
 from flip.embedding.work import Work
-from flip.encoders.base import adapted
+from flip.encoders.base import Encoder, adapted
 from flip.encoders.identity import EmbeddingInfo, describe, still_gives
+from flip.encoders.multimodal import Transcriber
 from flip.errors import FlipError, InputError, UsageError
 from flip.files import is_stream, os_errors
 from flip.inputs.embedding_files import embeddings_json, open_embeddings, sentences_path
+from flip.inputs.record import Record
 from flip.inputs.records import read_sentences
 from flip.locks import held
-
-if TYPE_CHECKING:
-    from flip.encoders.base import Encoder
-    from flip.encoders.multimodal import Transcriber
-    from flip.inputs.record import Record
-
 
 _LOOKED_AT = 16  # rows
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import orjson
@@ -27,9 +27,7 @@ from flip.errors import InputError, UsageError
 from flip.files import replacing
 from flip.inputs.audio import kept_digest
 from flip.inputs.embedding_files import copy_rows, create_embeddings, open_embeddings
-
-if TYPE_CHECKING:
-    from flip.inputs.record import Record
+from flip.inputs.record import Record
 
 
 @dataclass(frozen=True)

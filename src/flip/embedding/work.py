@@ -9,22 +9,17 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flip.embedding.journal import Batch, Journal
+from flip.embedding.journal import Batch, Item, Journal, Spool
+from flip.encoders.base import Encoder
 from flip.encoders.identity import EmbeddingInfo, FailedInput
-from flip.encoders.multimodal import encode_inputs
+from flip.encoders.multimodal import Transcriber, Transcript, encode_inputs
 from flip.errors import InputError
 from flip.files import replacing
 from flip.inputs.embedding_files import audio_path, sentences_path
 from flip.model.tensors import narrowed
-
-if TYPE_CHECKING:
-    from flip.embedding.journal import Item, Spool
-    from flip.encoders.base import Encoder
-    from flip.encoders.multimodal import Transcriber, Transcript
 
 
 class Work:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from flip.arrays import Floats32
 from flip.errors import FlipError, InputError, UnavailableError, UsageError
 
-from pathlib import Path  # isort: skip
-import sys
-from typing import TYPE_CHECKING
-
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sentence_transformers import SentenceTransformer
-
-    from flip.arrays import Floats32
 
 # Needed at run time, because the settings are validated against these annotations.
 

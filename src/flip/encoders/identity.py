@@ -6,16 +6,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
+import numpy as np
+
+from flip.arrays import Floats
 from flip.encoders.base import IDENTIFYING, Encoder, encode
 from flip.errors import InputError
 from flip.files import Fields, write_json
 from flip.inputs.embedding_files import embeddings_json, read_description
-
-if TYPE_CHECKING:
-    from flip.arrays import Floats
-    from flip.files import Fields
 
 _SAME_VECTOR = 0.03  # of its length: weights of 8 bits give 0.012 in another batch; changed code gives more
 UNKNOWN = "unknown"  # the name of the encoder of a checkpoint whose embeddings did not name it
@@ -98,8 +97,6 @@ def still_gives(encoder: Encoder, texts: Sequence[str], before: Floats) -> bool:
         texts: n sentences.
         before: (n, d), the earlier vectors of an encoder of this name.
     """
-    import numpy as np
-
     named = encoder.revision != Encoder.revision or _weights(EncoderIdentity.of(encoder))
     if named or encoder.device == "api" or not texts:
         return True

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flip.arrays import Bools, Floats64, Ints
 from flip.evaluation.measurements import SIDES, Means, as_record
 from flip.evaluation.metrics import hits, within
-
-if TYPE_CHECKING:
-    from flip.arrays import Bools, Floats64, Ints
-    from flip.evaluation.word_ranking import Ranking
-    from flip.text.bow import Bags
-    from flip.text.vocabulary import Vocabulary
+from flip.evaluation.word_ranking import Ranking
+from flip.text.bow import Bags
+from flip.text.vocabulary import Vocabulary
 
 NUMBERS = "numbers"  # all words with a digit, taken together
 _RATE = 0.05  # of false discoveries

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flip.arrays import Bools, Floats64, Ints
 from flip.errors import InputError
 from flip.evaluation.measurements import Curve, Means, Measurement
 from flip.evaluation.metrics import hit_counts, hits
@@ -18,10 +18,7 @@ from flip.evaluation.word_ranking import REPEATED, Ranking
 from flip.inputs.sources import lines_of
 from flip.text.bow import Bags, ReferenceReader, bags_of_indices
 from flip.text.tokenize import TokenSource, normalize
-
-if TYPE_CHECKING:
-    from flip.arrays import Bools, Floats64, Ints
-    from flip.text.vocabulary import Vocabulary
+from flip.text.vocabulary import Vocabulary
 
 _HINT = 'each line is an object such as {"text": "Ada met Bob.", "entity_names": ["Ada", "Bob"]}'
 _NAME = re.compile(r"(?<=[a-z,;] )(?:(?:Mr|Mrs|Ms|Dr|Sir|Lady|Lord)\.? )?(?!I\b)([A-Z]\w+(?: [A-Z]\w+)*)")

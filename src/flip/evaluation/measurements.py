@@ -5,14 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, Self, TypedDict, TypeVar
+from typing import Protocol, Self, TypedDict, TypeVar
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from flip.arrays import Bools, Floats, Ints, Numbers
-    from flip.files import Fields
-
+from flip.arrays import Bools, Floats, Ints, Numbers
+from flip.files import Fields
 
 SIDES = ("bias", "no_bias", "")  # with b, without, and no side at all; the first that a figure has stands for it
 T = TypeVar("T")

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flip.arrays import Bools, Floats, Floats32, Floats64, Ints
 from flip.evaluation.measurements import Curve, Means, Measurement, as_record
 from flip.evaluation.word_ranking import REPEATED, Ranking, rank
+from flip.files import Fields
+from flip.model.linear import Model
 from flip.text.bow import Bags, ReferenceReader, bags_of_indices
 from flip.text.languages import ENGLISH
-
-if TYPE_CHECKING:
-    from flip.arrays import Bools, Floats, Floats32, Floats64, Ints
-    from flip.files import Fields
-    from flip.model.linear import Model
-    from flip.text.tokenize import TokenSource
-    from flip.text.vocabulary import Vocabulary
+from flip.text.tokenize import TokenSource
+from flip.text.vocabulary import Vocabulary
 
 METRICS = ("accuracy", "pr")
 DEPTH = 50  # of the curves and of average precision

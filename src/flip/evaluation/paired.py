@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flip.arrays import Floats
 from flip.evaluation.comparison import FEWEST, Recovered, WordChange, word_changes
+from flip.evaluation.evaluate import Measured
 from flip.evaluation.measurements import Interval, IntervalRecord, SentenceValues, main_side
 from flip.evaluation.registry import ACCURACY, FIGURES
 from flip.evaluation.word_ranking import rank, without_repetitions
 from flip.text.bow import ReferenceReader, bags_of_indices
-
-if TYPE_CHECKING:
-    from flip.arrays import Floats
-    from flip.evaluation.evaluate import Measured
-    from flip.text.vocabulary import Vocabulary
-
+from flip.text.vocabulary import Vocabulary
 
 RESAMPLES = 2000
 SHARED = "shared_accuracy"

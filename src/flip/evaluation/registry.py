@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from flip.errors import UsageError
+
 if TYPE_CHECKING:
     from flip.evaluation.measurements import Figures
     from flip.evaluation.subject import Setting, Subject
@@ -253,8 +255,6 @@ def named(asked: Sequence[str]) -> Sequence[str]:
     Raises:
         UsageError: there is none, or one is unknown.
     """
-    from flip.errors import UsageError
-
     known = [metric.name for metric in METRICS]
     wanted = known if "all" in asked else asked
     choices = f"one or more of {CHOICES}, or all"
@@ -277,8 +277,6 @@ def computable(setting: Setting) -> tuple[list[Metric], dict[str, str]]:
     Raises:
         UsageError: one that was named is unknown, or cannot be computed; under `all` it is left out.
     """
-    from flip.errors import UsageError
-
     known = {metric.name: metric for metric in METRICS}
     asked = setting.options.metrics
     wanted = named(asked)

@@ -6,15 +6,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast
 
 from flip.errors import InputError, UsageError
 from flip.evaluation.measurements import Figures, Interval, IntervalRecord, as_record
 from flip.evaluation.registry import FIGURES
 from flip.files import Fields, os_errors, safe_name, without_mark, write_json
-
-if TYPE_CHECKING:
-    from flip.text.tokenize import TokenSource
+from flip.text.tokenize import TokenSource
 
 Record = Mapping[str, object]  # the JSON object of `flip eval`
 _SIDES = {"": "", "bias": " with b", "no_bias": " without b"}

@@ -21,13 +21,12 @@ import numpy as np
 from flip.encoders.base import Encoder, encode
 from flip.evaluation.metrics import accuracy, hits
 from flip.evaluation.word_ranking import Ranking
-from flip.text.bow import span_words
+from flip.text.bow import Bags, span_words
 
 if TYPE_CHECKING:
     import torch
 
     from flip.arrays import Floats
-    from flip.text.bow import Bags
     from flip.text.tokenize import TokenSource
     from flip.text.vocabulary import Vocabulary
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
+from flip.arrays import Floats, Floats64
 from flip.errors import InputError
+from flip.files import Fields
 from flip.model.calibration import sigmoid
-from flip.model.keywords import BEHIND_ALL, top_k
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from flip.arrays import Floats, Floats64
-    from flip.files import Fields
-    from flip.model.checkpoint import Checkpoint
-    from flip.model.keywords import Word
-    from flip.text.align import Piece
+from flip.model.checkpoint import Checkpoint
+from flip.model.keywords import BEHIND_ALL, Word, top_k
+from flip.text.align import Piece
 
 State = Literal["kept", "faint", "lost", "unknown"]
 STATES: tuple[State, ...] = ("kept", "faint", "lost", "unknown")

@@ -7,30 +7,25 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from flip.arrays import Floats
 from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.base import adapted
+from flip.encoders.base import Encoder, adapted
 from flip.encoders.catalog import require_harmless
 from flip.encoders.identity import require_dimension, require_encoder_of
-from flip.encoders.multimodal import Encoded, encode_inputs
+from flip.encoders.multimodal import Encoded, Transcriber, encode_inputs
 from flip.errors import InputError, UsageError
 from flip.explain.contrast import Contrast, TextWord
 from flip.explain.results import Comparison, Explanation, Failure, Heard, Input
 from flip.explain.text_warnings import text_warning
 from flip.inputs.prefetch import one_ahead, ready_batches
 from flip.inputs.record import Record
+from flip.model.checkpoint import Checkpoint
 from flip.model.keywords import Scores
 from flip.text.align import Reader
-
-if TYPE_CHECKING:
-    from flip.arrays import Floats
-    from flip.encoders.base import Encoder
-    from flip.encoders.multimodal import Transcriber
-    from flip.model.checkpoint import Checkpoint
 
 BATCH = 256  # records at a time at the most; scoring a few of them reads the whole matrix too
 
@@ -350,8 +345,6 @@ class Explainer:
 
 
 def _default_transcriber() -> Transcriber:
-    from flip.encoders.multimodal import Transcriber
-
     return Transcriber()
 
 

@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterable
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flip.explain.contrast import STATES, Token
 from flip.explain.results import Explanation, Failure
 from flip.files import replacing
 from flip.html import policy
-
-if TYPE_CHECKING:
-    from flip.model.checkpoint import Checkpoint
+from flip.model.checkpoint import Checkpoint
 
 _CHUNK = 500  # records parsed at a time by the page
 _DATA = "\x00"  # their place in the template

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from flip.explain.contrast import SIDES, Annotation, Pair, PairedWord, State, TextWord, annotate
+from flip.files import Fields
+from flip.model.keywords import Word
 from flip.text.align import Piece
-
-if TYPE_CHECKING:
-    from flip.files import Fields
-    from flip.model.keywords import Word
 
 _STYLES: dict[State, str] = {
     "kept": "font-weight:600",

@@ -8,18 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from flip.errors import InputError
 from flip.inputs.record import Record, numbers_of, width_of
 from flip.inputs.sniffing import TEXT_COLUMNS, VECTOR_COLUMNS, TextKind, text_kind
 from flip.inputs.sources import ChunkStream, Source, decoded
+from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.tables import listed, table_rows
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from flip.inputs.stores.columns import ColumnChoice
 
 _PANDOC = "take its text out first: pandoc -t plain --wrap=none {file} | flip ..."
 _SUBTITLES = "take the spoken lines out first: sed -E '/-->/d; /^[0-9]*\\r?$/d; /^WEBVTT/d' {file} | flip ..."

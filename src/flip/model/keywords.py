@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flip.arrays import Floats, Floats32, Ints
 from flip.errors import InputError
 from flip.model.calibration import sigmoid
-
-if TYPE_CHECKING:
-    from flip.arrays import Floats, Floats32, Ints
-    from flip.model.checkpoint import Checkpoint
-    from flip.text.vocabulary import Vocabulary
+from flip.model.checkpoint import Checkpoint
+from flip.text.vocabulary import Vocabulary
 
 BEHIND_ALL = 1e4  # above any difference between two scores
 _CHUNK = 64

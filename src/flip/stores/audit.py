@@ -12,20 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flip.arrays import Bools, Floats, Ints
 from flip.errors import InputError, UsageError
+from flip.files import Fields
 from flip.inputs.prefetch import one_ahead
+from flip.inputs.stores.store import Store
+from flip.model.checkpoint import Checkpoint
 from flip.stores.compression import COMPRESSIONS, Compression
-
-if TYPE_CHECKING:
-    from flip.arrays import Bools, Floats, Ints
-    from flip.files import Fields
-    from flip.inputs.stores.store import Store
-    from flip.model.checkpoint import Checkpoint
-
 
 FALSE_ALARMS = 0.01
 FEWEST = 10  # rows with a term, and rows without, needed for a figure

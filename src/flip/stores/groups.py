@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
+from flip.arrays import Floats, Ints
 from flip.errors import InputError
 from flip.model.calibration import sigmoid
+from flip.model.checkpoint import Checkpoint
 from flip.model.keywords import top_k
-
-if TYPE_CHECKING:
-    from flip.arrays import Floats, Ints
-    from flip.model.checkpoint import Checkpoint
 
 CONFIDENCE = 0.95
 _FEWEST = 3.0  # degrees of freedom: with fewer, no word is certain

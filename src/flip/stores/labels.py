@@ -12,14 +12,13 @@ import numpy as np
 from flip.errors import InputError, UnavailableError
 from flip.inputs.stores.columns import arrow
 from flip.stores.groups import Group, GroupWords, Label
-from flip.stores.rows import writing
+from flip.stores.rows import StoreReader, writing
 
 if TYPE_CHECKING:
     from pyarrow import Schema
 
     from flip.arrays import Bools, Floats, Floats32, Ints
     from flip.inputs.stores.store import Part
-    from flip.stores.rows import StoreReader
 
 SAMPLE = 50_000  # rows to find the centres on
 

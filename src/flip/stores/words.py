@@ -16,7 +16,7 @@ from flip.errors import InputError, UsageError
 from flip.inputs.stores.columns import arrow
 from flip.model.calibration import sigmoid
 from flip.model.keywords import BEHIND_ALL, Scores, top_k
-from flip.stores.rows import writing
+from flip.stores.rows import StoreReader, writing
 
 if TYPE_CHECKING:
     from pyarrow import Array, RecordBatch, Schema
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from flip.arrays import Bools, Floats, Floats32, Ints
     from flip.inputs.stores.store import Part, Store
     from flip.model.checkpoint import Checkpoint
-    from flip.stores.rows import StoreReader
 
 WORDS, PROBABILITIES, SCORES = "words", "word_probabilities", "word_scores"
 

@@ -6,21 +6,18 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from flip.arrays import Floats
+from flip.data.corpora import Part
 from flip.data.manifest import MANIFEST, Dataset, load_dataset, load_manifest, require_same_dimension
 from flip.data.precomputed import split_vectors
 from flip.embedding.corpus import prepare_corpus, require_elsewhere
+from flip.encoders.base import Encoder
 from flip.encoders.identity import UNKNOWN, EncoderIdentity, common_encoder, describe
 from flip.errors import InputError
+from flip.files import Fields
 from flip.inputs.embedding_files import require_finite
-
-if TYPE_CHECKING:
-    from flip.arrays import Floats
-    from flip.data.corpora import Part
-    from flip.encoders.base import Encoder
-    from flip.files import Fields
-    from flip.text.vocabulary import Vocabulary
+from flip.text.vocabulary import Vocabulary
 
 AUGMENTED = "augmented"  # the part with sentences that are made of others
 

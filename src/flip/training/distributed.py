@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from flip.device import torch_device
 from flip.embedding.journal import torchrun_number
 from flip.errors import FlipError, UsageError
 
@@ -106,8 +107,6 @@ def own_device(name: str) -> torch.device:
         UsageError: no such device, or one GPU for several processes.
         UnavailableError: this machine lacks the device, or has fewer GPUs than processes.
     """
-    from flip.device import torch_device
-
     device = torch_device(name)
     if device.type != "cuda" or torchrun_number("LOCAL_WORLD_SIZE", 1) == 1:
         return device

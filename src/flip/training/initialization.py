@@ -6,19 +6,16 @@ ordinary one of the raw embedding: A B' C (u - m) + b' = A (B'C) u + (b' - A B'C
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from flip.arrays import Floats, Floats32
-    from flip.text.bow import Bags
-    from flip.training.recipes import Inputs, TrainConfig
+from flip.arrays import Floats, Floats32
+from flip.text.bow import Bags
+from flip.training.recipes import Inputs, TrainConfig
 
 _ROWS = 16_384
 _MOST_SHRINKAGE = 0.5

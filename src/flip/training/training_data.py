@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from flip.arrays import Bools, Floats, Ints
 from flip.errors import InputError
 from flip.evaluation.metrics import References, accuracy, hits, references
 from flip.evaluation.word_ranking import rank, top_words
+from flip.model.linear import Model
 from flip.text.bow import Bags, bags_of_words
+from flip.text.vocabulary import Vocabulary
 from flip.training.distributed import ALONE, Group
+from flip.training.initialization import Whitening
 from flip.training.objectives import Targets
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from flip.arrays import Bools, Floats, Ints
-    from flip.model.linear import Model
-    from flip.text.bow import Bags
-    from flip.text.vocabulary import Vocabulary
-    from flip.training.initialization import Whitening
-    from flip.training.recipes import Recipe
+from flip.training.recipes import Recipe
 
 _DEEPEST = 100  # words in the published check
 _SCALES = np.arange(10, 31) / 20  # of b: 0.5 to 1.5

@@ -13,6 +13,7 @@ from flip.arrays import Floats32
 from flip.encoders.base import Encoder, EncoderOptions, require_batch
 from flip.encoders.languages import SPEECH, TEXT, known
 from flip.errors import InputError, UnavailableError, UsageError
+from flip.hub.weights import is_local
 from flip.inputs import audio
 
 _LONGEST = 80.0  # seconds; the relative positions of the speech encoders end at 82
@@ -48,7 +49,6 @@ class Backend(Protocol):
 def missing(model: str) -> str | None:
     """Return the packages or weights to get, or None if it can run now."""
     from flip.encoders.sonar import port
-    from flip.hub.weights import is_local
 
     if find_spec("sonar") and find_spec("fairseq2"):
         return None
