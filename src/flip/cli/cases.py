@@ -54,7 +54,7 @@ def trained_models(
     """
     from flip.data.manifest import load_dataset
     from flip.evaluation.evaluate import EvaluationData
-    from flip.evaluation.select_embeddings import select_embeddings, train_overlap
+    from flip.evaluation.subject import select_embeddings, train_overlap
     from flip.model.checkpoint import find_checkpoint
 
     out = call.out

@@ -19,8 +19,7 @@ from flip.encoders.identity import require_dimension, require_encoder_of
 from flip.encoders.multimodal import Encoded, Transcriber, encode_inputs
 from flip.errors import InputError, UsageError
 from flip.explain.contrast import Contrast, TextWord
-from flip.explain.results import Comparison, Explanation, Failure, Heard, Input
-from flip.explain.text_warnings import text_warning
+from flip.explain.results import Comparison, Explanation, Failure, Heard, Input, text_warning
 from flip.inputs.prefetch import one_ahead, ready_batches
 from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint

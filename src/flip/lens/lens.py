@@ -8,29 +8,28 @@ from dataclasses import fields
 from html import escape
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 from warnings import warn
 
 import numpy as np
 
-from flip.arrays import Floats32, Ints
 from flip.encoders import load_encoder
 from flip.encoders.base import Encoder, adapted, as_matrix, encode, require_batch
 from flip.encoders.identity import describe
 from flip.errors import InputError, UsageError
-from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
-from flip.evaluation.subject import EvaluationOptions
 from flip.explain.explainer import Explainer
 from flip.explain.results import Comparison, Explanation, Failure, Result
 from flip.files import os_errors
 from flip.forks import made_again
 from flip.inputs.record import Record
-from flip.lens.results import EvalResult
-from flip.model.card import write_card
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from flip.model.keywords import BEHIND_ALL, top_k
 from flip.text.vocabulary import Vocabulary
-from flip.training.recipes import TrainConfig
+
+if TYPE_CHECKING:
+    from flip.arrays import Floats32, Ints
+    from flip.lens.results import EvalResult
+
 
 _ROWS = 1024  # embedded, or scored, at a time
 
@@ -122,6 +121,10 @@ class Lens:
         self, X: object, sentences: Sequence[str], metrics: Sequence[str] = ("accuracy", "content")
     ) -> EvalResult:
         """How much of the sentences of embeddings (n, d) is recovered; `metrics` are those of `flip eval`."""
+        from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
+        from flip.evaluation.subject import EvaluationOptions
+        from flip.lens.results import EvalResult
+
         u, texts = np.atleast_2d(self._embeddings(X)), require_texts(sentences)
         _require_as_many(u, texts)
         if not isinstance(metrics, list | tuple):
@@ -132,6 +135,8 @@ class Lens:
 
     def save(self, folder: str | Path) -> None:
         """Write a checkpoint folder for `flip explain --model` and `flip.load`."""
+        from flip.model.card import write_card
+
         with os_errors(Path(folder), "write"):
             Path(folder).mkdir(parents=True, exist_ok=True)
         checkpoint = Checkpoint(self.checkpoint.model, self.checkpoint.vocabulary, self.checkpoint.config, str(folder))
@@ -216,6 +221,7 @@ def fit(
         InputError: the numbers of embeddings and sentences differ, NaN, masked entries, or too few to split.
     """
     from flip.training.pipeline import fit_checkpoint
+    from flip.training.recipes import TrainConfig
 
     if unknown := options.keys() - {field.name for field in fields(TrainConfig)} | options.keys() & {"recipe"}:
         raise UsageError(f"no ingredient of training is called {min(unknown)!r}", "see flip.TrainConfig")

@@ -17,15 +17,7 @@ from flip.files import Fields, read_json, write_json
 from flip.model.calibration import Calibration
 from flip.model.config import CheckpointConfig, EmbeddingStats
 from flip.model.linear import FactorizedLogLinear, LogLinear, Model
-from flip.model.locate import (
-    CONFIG_FILE,
-    DEFAULT_MODEL,
-    MODEL_FILE,
-    VOCAB_FILE,
-    CheckpointFiles,
-    infer_encoder,
-    locate,
-)
+from flip.model.locate import CONFIG_FILE, DEFAULT_MODEL, MODEL_FILE, VOCAB_FILE, CheckpointFiles, infer_encoder, locate
 from flip.model.tensors import SCALE, narrowed, quantized, read_pickled, read_safetensors, saving
 from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import Vocabulary, function_words, read_surfaces

@@ -9,7 +9,7 @@ import pytest
 from flip.data.manifest import Dataset, EmbeddingFile
 from flip.encoders.identity import EncoderIdentity
 from flip.errors import InputError
-from flip.evaluation.select_embeddings import select_embeddings
+from flip.evaluation.subject import select_embeddings
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
 from flip.model.linear import LogLinear
