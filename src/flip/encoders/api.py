@@ -14,8 +14,8 @@ from urllib.parse import quote, urlsplit
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
+from flip.arrays import Floats32
 from flip.encoders.base import Encoder, EncoderOptions, read_texts
 from flip.errors import FlipError, InputError, UnavailableError, UsageError
 from flip.files import os_errors, user_config
@@ -144,7 +144,7 @@ class ApiEncoder(Encoder):
                 self._dimension = len(self._send(["dimension"])[0])
         return self._dimension
 
-    def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
+    def encode(self, batch: Sequence[str | Path]) -> Floats32:
         """Return the embeddings of n sentences: (n, d).
 
         Raises:
@@ -209,7 +209,7 @@ class ApiEncoder(Encoder):
         if request:
             yield request
 
-    def _send(self, texts: list[str]) -> NDArray[np.float32]:
+    def _send(self, texts: list[str]) -> Floats32:
         """Embed the texts of one request; if the server refuses them together, in halves."""
         try:
             return self._patiently(texts)
@@ -228,7 +228,7 @@ class ApiEncoder(Encoder):
         self.most_texts = min(self.most_texts, middle)
         return vectors
 
-    def _patiently(self, texts: list[str]) -> NDArray[np.float32]:
+    def _patiently(self, texts: list[str]) -> Floats32:
         stopped = self._waiting.stopped
         for attempt in range(_ATTEMPTS):
             try:
@@ -253,7 +253,7 @@ class ApiEncoder(Encoder):
                 raise UnavailableError(self._shown(f"{type(error).__name__}: {error}")) from None
         raise AssertionError
 
-    def _checked(self, vectors: list[list[float]], expected: int) -> NDArray[np.float32]:
+    def _checked(self, vectors: list[list[float]], expected: int) -> Floats32:
         if len(vectors) != expected:
             raise TryAgainError(f"gave {len(vectors)} embeddings for {expected} sentences", answered=False)
         if len({len(vector) for vector in vectors}) != 1:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import typer
 
 from flip.cli import loading, options
-from flip.cli.call import begin
+from flip.cli.call import begin, require_outputs
+from flip.cli.loading import opened_store
 from flip.cli.output import guarded
-from flip.cli.outputs import require_outputs
-from flip.cli.stores.opened import opened_store
 
 EPILOG = """\b
 Examples:
@@ -37,8 +36,8 @@ def sparse(
 ) -> None:
     """Write each row as indices and weights of words, for the sparse index of a vector store."""
     from flip.inputs.stores.columns import ColumnChoice
-    from flip.stores.sparse import write_sparse
-    from flip.stores.write import require_writable
+    from flip.stores.rows import require_writable
+    from flip.stores.words import write_sparse
 
     call = begin(ctx)
     require_outputs(call, {"output": output}, [store, model])

@@ -5,10 +5,9 @@ from __future__ import annotations
 import typer
 
 from flip.cli import loading, options
-from flip.cli.call import begin
+from flip.cli.call import begin, require_outputs
+from flip.cli.loading import opened_store
 from flip.cli.output import guarded
-from flip.cli.outputs import require_outputs
-from flip.cli.stores.opened import opened_store
 
 EPILOG = """\b
 Examples:
@@ -42,8 +41,8 @@ def words(
 ) -> None:
     """Write a store with the words of every row beside its own columns."""
     from flip.inputs.stores.columns import ColumnChoice
+    from flip.stores.rows import require_writable, writing
     from flip.stores.words import WordColumns
-    from flip.stores.write import require_writable, writing
 
     call = begin(ctx)
     require_outputs(call, {"output": output}, [store, sentences, model])

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flip.errors import InputError, UnavailableError, UsageError
-from flip.inputs.parse_vector import numbers_of, width_of
+from flip.inputs.record import numbers_of, width_of
 from flip.inputs.sniffing import TEXT_COLUMNS
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from pyarrow import Array, DataType, RecordBatch, Schema
+
+    from flip.arrays import Floats, Floats32
 
 _IDS = ("id", "_id", "ids", "doc_id", "docid", "uuid", "key", "item_id", "rowid", "faiss_id")
 _TEXTS = (*TEXT_COLUMNS, "content", "document", "chunk", "body", "title", "name")
@@ -51,7 +54,7 @@ class Chosen:
     guessed: tuple[str, ...] = ()
 
 
-def arrow() -> Any:
+def arrow() -> ModuleType:
     """Return pyarrow, with its `compute`.
 
     Raises:
@@ -62,10 +65,11 @@ def arrow() -> Any:
         import pyarrow.compute
     except ImportError as error:
         raise UnavailableError("stored vectors need pyarrow", "pip install 'flip-interpret[arrow]'") from error
-    return pyarrow
+    module: ModuleType = pyarrow
+    return module
 
 
-def choose(asked: ColumnChoice, schema: Any, dimensions: dict[str, int | None], name: str) -> Chosen:
+def choose(asked: ColumnChoice, schema: Schema, dimensions: dict[str, int | None], name: str) -> Chosen:
     """Choose the columns.
 
     Args:
@@ -116,7 +120,7 @@ def choose(asked: ColumnChoice, schema: Any, dimensions: dict[str, int | None], 
     return Chosen(vectors, ids, texts, tuple(guessed))
 
 
-def can_be_vectors(kind: Any) -> bool:
+def can_be_vectors(kind: DataType) -> bool:
     """Return whether values of a type of arrow can be vectors: lists of numbers."""
     pa = arrow()
     if isinstance(kind, pa.BaseExtensionType):
@@ -127,19 +131,19 @@ def can_be_vectors(kind: Any) -> bool:
     return any(is_list(kind) for is_list in lists) and _can_be_dimension(pa, kind.value_type)
 
 
-def may_be_vectors(kind: Any) -> bool:
+def may_be_vectors(kind: DataType) -> bool:
     """Return whether values of a type of arrow, bytes and text, are vectors or something else."""
     return is_blob(kind) or is_text(kind)
 
 
-def width_by_content(column: Any) -> int | None:
+def width_by_content(column: Array) -> int | None:
     """Return the dimension that most values of an array of `may_be_vectors` seem to have, else None."""
     widths = Counter(width_of(value) for value in column.drop_null().to_pylist() if value)
     width, count = max(widths.items(), key=lambda item: item[1], default=(None, 0))
     return width if 2 * count > widths.total() else None
 
 
-def width(column: Any) -> int | None:
+def width(column: Array) -> int | None:
     """Return the dimension of the vectors of an array, by its type or its first vector; None if all are null."""
     pa = arrow()
     column = _storage(column)
@@ -156,9 +160,7 @@ def width(column: Any) -> int | None:
     return None if vector is None else len(vector)
 
 
-def matrix(
-    column: Any, dimension: int, scale: NDArray[np.floating[Any]] | float | None, name: str, first: int
-) -> NDArray[np.float32]:
+def matrix(column: Array, dimension: int, scale: Floats | float | None, name: str, first: int) -> Floats32:
     """Return a column as vectors (n, d) in float32; a row is NaN if it is null.
 
     It may have lists of float16, float32, float64, or int8 times a scale; blobs of float32, little-endian; or text.
@@ -206,7 +208,7 @@ def matrix(
     return found
 
 
-def _of_texts(column: Any, dimension: int, name: str, first: int) -> NDArray[np.float32]:
+def _of_texts(column: Array, dimension: int, name: str, first: int) -> Floats32:
     found = np.full((len(column), dimension), np.nan, np.float32)
     for i, text in enumerate(column.to_pylist()):
         vector = numbers_of(text)
@@ -218,19 +220,19 @@ def _of_texts(column: Any, dimension: int, name: str, first: int) -> NDArray[np.
     return found
 
 
-def is_integer_vectors(kind: Any) -> bool:
+def is_integer_vectors(kind: DataType) -> bool:
     """Return whether the values of a type of vectors are integers, which need a scale."""
     pa = arrow()
     value = getattr(kind, "value_type", None)
     return value is not None and bool(pa.types.is_integer(value))
 
 
-def python_value(table: Any, name: str, row: int) -> Any:
+def python_value(table: RecordBatch, name: str, row: int) -> object:
     """Return one value of a `pyarrow.RecordBatch`; raises as `python_values` does."""
     return python_values(table.column(name).slice(row, 1), name)[0]
 
 
-def python_values(column: Any, name: str) -> list[Any]:
+def python_values(column: Array, name: str) -> list[Any]:
     """Return the values of an array of arrow as Python objects.
 
     Raises:
@@ -245,29 +247,29 @@ def python_values(column: Any, name: str) -> list[Any]:
         ) from error
 
 
-def _storage(column: Any) -> Any:
+def _storage(column: Array) -> Array:
     return column.storage if isinstance(column.type, arrow().BaseExtensionType) else column
 
 
-def is_blob(kind: Any) -> bool:
+def is_blob(kind: DataType) -> bool:
     """Return whether values of a type of arrow are bytes."""
     pa = arrow()
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
-def is_text(kind: Any) -> bool:
+def is_text(kind: DataType) -> bool:
     """Return whether values of a type of arrow are text."""
     pa = arrow()
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def is_number(kind: Any) -> bool:
+def is_number(kind: DataType) -> bool:
     """Return whether values of a type of arrow are numbers."""
     pa = arrow()
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
 
-def _can_be_dimension(pa: Any, kind: Any) -> bool:
+def _can_be_dimension(pa: ModuleType, kind: DataType) -> bool:
     return bool(pa.types.is_floating(kind) or pa.types.is_int8(kind))
 
 
@@ -277,6 +279,6 @@ def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:
     return next((lower[name] for name in names if name in lower), None)
 
 
-def _described(kind: Any, dimension: int | None) -> str:
+def _described(kind: DataType, dimension: int | None) -> str:
     value = getattr(kind, "value_type", "numbers as text" if is_text(kind) else "float32 as bytes")
     return f"{value}, {'?' if dimension is None else dimension} dimensions"
