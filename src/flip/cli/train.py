@@ -12,7 +12,6 @@ import typer
 
 from flip.cli import loading, options
 from flip.cli.call import Call, begin, require_outputs
-from flip.cli.corpus import Corpus, note_blank_lines
 from flip.cli.help import HelpAll
 from flip.cli.options import CORPUS, DATA, MODEL, OUTPUT, SPLIT, TRAINING, TrainPublished
 from flip.cli.output import guarded, interruptible, leave_it_to_the_first
@@ -34,6 +33,7 @@ from flip.training.recipes import (
 )
 
 if TYPE_CHECKING:
+    from flip.cli.corpus import Corpus
     from flip.training.datasets import TrainingDatasets
     from flip.training.pipeline import Trained
 
@@ -264,6 +264,7 @@ def train(
 
     With a CORPUS it does everything: a seeded split, the vocabulary, embeddings, training, and the test accuracy.
     """
+    from flip.cli.corpus import Corpus
     from flip.training.distributed import process_number
 
     call = begin(ctx)
@@ -330,6 +331,7 @@ def _embed_batch(call: Call) -> int | None:
 def _of_corpus(
     corpus: Corpus, output: Path, embeddings: Path | None, encoder_name: str, recipe: Recipe, call: Call
 ) -> TrainingDatasets:
+    from flip.cli.corpus import note_blank_lines
     from flip.training.run_folder import DATA as FOLDER
 
     if embeddings is not None:
