@@ -178,6 +178,8 @@ def opened_store(
     call: Call,
     encoder: str | None = None,
     texts: Path | None = None,
+    *,
+    normalize: bool = False,
 ) -> Iterator[StoreReader]:
     """Open a store for a model; report rows without words at the end.
 
@@ -188,6 +190,7 @@ def opened_store(
         call: of the command.
         encoder: the one that vouches for vectors of unknown origin.
         texts: file with the texts of the rows of a `.npy`.
+        normalize: bring vectors to the length of those of the training.
 
     Raises:
         InputError: not a store, without vectors, or with those of another encoder or dimension.
@@ -200,7 +203,7 @@ def opened_store(
     with open_store(fetched(name, call), columns, beside=texts) as store:
         if store.note:
             call.out.note(store.note)
-        reader = StoreReader(store, checkpoint, _is_known(store, checkpoint, call, encoder))
+        reader = StoreReader(store, checkpoint, _is_known(store, checkpoint, call, encoder), normalize)
         yield reader
         _report(reader, call)
 
@@ -242,6 +245,11 @@ def _report(reader: StoreReader, call: Call) -> None:
         call.out.note(
             f"{counts.far} of {counts.rows} vectors lie far outside those of the training: another encoder, "
             "scale or normalisation?"
+        )
+    if counts.off_norm > counts.far:
+        call.out.note(
+            f"{counts.off_norm} of {counts.rows} vectors are longer or shorter than those of the training, which "
+            "changes every probability: averages? (--normalize)"
         )
     if counts.bad:
         fail(

@@ -191,6 +191,13 @@ Scale = Annotated[
         callback=finite, help="Factor of int8 values.", show_default="stored beside the vectors", rich_help_panel=STORE
     ),
 ]
+Normalize = Annotated[
+    bool,
+    typer.Option(
+        "--normalize", rich_help_panel=STORE,
+        help="Bring vectors, such as averages, to the length of those of the training.",
+    ),
+]  # fmt: skip
 Sentences = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="The texts of the rows of a .npy, one a line.", rich_help_panel=STORE),

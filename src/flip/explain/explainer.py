@@ -238,7 +238,14 @@ class Explainer:
             return [False] * len(vectors)
         return list(spread.far(np.stack(list(vectors.values()))).tolist())
 
-    def _warnings(self, record: Record | InputError, far: bool, is_zero: bool) -> list[str]:
+    def _off_norm(self, vectors: dict[int, Floats]) -> list[bool]:
+        """Return which vectors are longer or shorter than those of the training."""
+        spread = self.checkpoint.embedding_stats
+        if spread is None or not vectors:
+            return [False] * len(vectors)
+        return list(spread.off_norm(np.stack(list(vectors.values()))).tolist())
+
+    def _warnings(self, record: Record | InputError, far: bool, off_norm: bool, is_zero: bool) -> list[str]:
         """Return the warnings that belong to the vector of a record."""
         found = ["the vector is zero: the words are those of any text"] if is_zero else []
         if self._of_unknown_origin(record):
@@ -249,6 +256,11 @@ class Explainer:
             )
         if far:
             found.append("the vector lies far outside those of the training: another encoder, scale or normalisation?")
+        elif off_norm and self.checkpoint.embedding_stats is not None:
+            found.append(
+                f"the vector is not of length {self.checkpoint.embedding_stats.norm:.3g}, as those of the training "
+                "are, which changes every probability: an average? (flip store words STORE --normalize -o OUT)"
+            )
         return found
 
     def _warned(self, given: Input, words: set[str] | None = None) -> Input:
@@ -324,8 +336,8 @@ class Explainer:
                 if one.vector is not None:
                     vectors[i] = one.vector
                 inputs[i] = self._as_heard(inputs[i], one)
-        for i, far in zip(vectors, self._far(vectors), strict=True):
-            warnings = self._warnings(records[i], far, not vectors[i].any())
+        for i, far, off_norm in zip(vectors, self._far(vectors), self._off_norm(vectors), strict=True):
+            warnings = self._warnings(records[i], far, off_norm, not vectors[i].any())
             inputs[i] = replace(inputs[i], warnings=(*inputs[i].warnings, *warnings))
         return _Embedded(inputs, vectors, errors)
 

@@ -197,7 +197,8 @@ class GroupWords:
             np.take_along_axis(np.maximum(variance, 0), self._places, axis=1), np.maximum(n, 2),
             np.take_along_axis(np.maximum(rest_variance, 0), self._places, axis=1), np.maximum(rest_n, 2),
         )  # fmt: skip
-        half = critical(self.checkpoint.model.vocabulary_size * len(self.labels), freedom) * error
+        with np.errstate(invalid="ignore"):  # two groups of one row each have no error; they get no words
+            half = critical(self.checkpoint.model.vocabulary_size * len(self.labels), freedom) * error
         positions = self._positions()
         groups = []
         for g in np.argsort(-self._n, kind="stable"):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from flip.errors import UsageError
+from flip.errors import InputError, UsageError
 from flip.files import MARK, replacing
 from flip.inputs.prefetch import one_ahead
 from flip.inputs.stores.columns import arrow, can_be_vectors, python_value, python_values
@@ -33,13 +33,14 @@ ENDINGS = (".parquet", ".arrow", ".feather", ".jsonl")
 class Counts:
     """Counts of the rows that were read.
 
-    missing: without a vector.  bad: with NaN or infinity.  far: see `EmbeddingStats.far`.
+    missing: without a vector.  bad: with NaN or infinity.  far, off_norm: see `EmbeddingStats`.
     """
 
     rows: int = 0
     missing: int = 0
     bad: int = 0
     far: int = 0
+    off_norm: int = 0
     first_bad: int | None = None
 
     def usable(self, part: Part, checkpoint: Checkpoint) -> Bools:
@@ -52,7 +53,9 @@ class Counts:
         if self.first_bad is None and bad.any():
             self.first_bad = part.first + int(np.flatnonzero(bad)[0])
         if checkpoint.embedding_stats is not None and finite.any():
-            self.far += int(checkpoint.embedding_stats.far(part.vectors[finite]).sum())
+            u = part.vectors[finite]
+            self.far += int(checkpoint.embedding_stats.far(u).sum())
+            self.off_norm += int(checkpoint.embedding_stats.off_norm(u).sum())
         return finite
 
 
@@ -61,11 +64,13 @@ class StoreReader:
     """A store and the model that reads it.
 
     vouched: whether the vectors are known to be from the model's encoder, so that probabilities hold.
+    normalize: bring vectors to the length of those of the training.
     """
 
     store: Store
     checkpoint: Checkpoint
     vouched: bool = True
+    normalize: bool = False
     counts: Counts = field(default_factory=Counts)
 
     @property
@@ -81,8 +86,18 @@ class StoreReader:
             again: a further pass, whose rows are not counted.
         """
         counts = Counts() if again else self.counts
-        for part in one_ahead(self.store.parts(columns, ROWS)):
+        for part in one_ahead(self._normalized(self.store.parts(columns, ROWS))):
             yield part, counts.usable(part, self.checkpoint)
+
+    def _normalized(self, parts: Iterator[Part]) -> Iterator[Part]:
+        spread = self.checkpoint.embedding_stats
+        if not self.normalize:
+            yield from parts
+        elif spread is None:
+            raise InputError(f"{self.checkpoint.name} does not know its training's vectors", "leave --normalize out")
+        else:
+            for part in parts:
+                yield replace(part, vectors=spread.normalized(part.vectors))
 
     def known_columns(self) -> list[str]:
         """Return the columns that name a row: its id and its text, if they exist."""

@@ -33,6 +33,7 @@ def drift(
     column: options.Column = None,
     table: options.Table = None,
     scale: options.Scale = None,
+    normalize: options.Normalize = False,
     encoder: options.OfModel = None,
     offline: options.Offline = False,
     as_json: options.Json = False,
@@ -50,7 +51,7 @@ def drift(
     sides: list[tuple[str, bool, Moments]] = []
     for name in (old, new):
         with (
-            opened_store(name, columns, checkpoint, call, encoder) as reader,
+            opened_store(name, columns, checkpoint, call, encoder, normalize=normalize) as reader,
             call.out.progress(f"reading {reader.store.name}") as on_rows,
         ):
             sides.append((reader.store.name, reader.vouched, Moments.of(reader, on_rows)))

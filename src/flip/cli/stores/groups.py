@@ -57,6 +57,7 @@ def groups(
     id_column: options.IdColumn = None,
     table: options.Table = None,
     scale: options.Scale = None,
+    normalize: options.Normalize = False,
     sentences: options.Sentences = None,
     encoder: options.OfModel = None,
     offline: options.Offline = False,
@@ -85,7 +86,7 @@ def groups(
             require_writable(path)
     checkpoint = loading.load_checkpoint(model, call)
     columns = ColumnChoice(column, id_column, text_column, table, scale)
-    with opened_store(store, columns, checkpoint, call, encoder, sentences) as reader:
+    with opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
         found = _group(reader, call, by, clusters, topn, labels, output if clusters else None)
         for group in found:
             _print(group, reader, call, by or "cluster")

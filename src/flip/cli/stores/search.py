@@ -47,6 +47,7 @@ def search(
     id_column: options.IdColumn = None,
     table: options.Table = None,
     scale: options.Scale = None,
+    normalize: options.Normalize = False,
     sentences: options.Sentences = None,
     encoder: options.OfModel = None,
     offline: options.Offline = False,
@@ -68,7 +69,7 @@ def search(
     checkpoint = loading.load_checkpoint(model, call)
     terms = terms_of(words, checkpoint)
     columns = ColumnChoice(column, id_column, text_column, table, scale)
-    with opened_store(store, columns, checkpoint, call, encoder, sentences) as reader:
+    with opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
         with call.out.progress("searching") as on_rows:
             hits = search_rows(
                 reader, terms, which="any" if any_word else "all", most=rows,

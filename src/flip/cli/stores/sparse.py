@@ -26,6 +26,7 @@ def sparse(
     id_column: options.IdColumn = None,
     table: options.Table = None,
     scale: options.Scale = None,
+    normalize: options.Normalize = False,
     encoder: options.OfModel = None,
     offline: options.Offline = False,
     trust: options.Trust = False,
@@ -43,7 +44,7 @@ def sparse(
     require_writable(output)
     checkpoint = loading.load_checkpoint(model, call)
     columns = ColumnChoice(column, id_column, None, table, scale)
-    with opened_store(store, columns, checkpoint, call, encoder) as reader:
+    with opened_store(store, columns, checkpoint, call, encoder, normalize=normalize) as reader:
         with call.out.progress("writing") as on_rows:
             write_sparse(reader, output, on_rows)
         rows = reader.counts.rows

@@ -30,6 +30,7 @@ def words(
     id_column: options.IdColumn = None,
     table: options.Table = None,
     scale: options.Scale = None,
+    normalize: options.Normalize = False,
     sentences: options.Sentences = None,
     encoder: options.OfModel = None,
     offline: options.Offline = False,
@@ -48,7 +49,7 @@ def words(
     require_writable(output)
     checkpoint = loading.load_checkpoint(model, call)
     columns = ColumnChoice(column, id_column, text_column, table, scale)
-    with opened_store(store, columns, checkpoint, call, encoder, sentences) as reader:
+    with opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
         least = checkpoint.likely if min_probability == "auto" else float(min_probability or 0)
         added = WordColumns(checkpoint, topn, bias_weight, least if reader.vouched else 0.0, reader.vouched)
         with call.out.progress("explaining") as on_rows, writing(output, added.schema(reader.store)) as writer:
