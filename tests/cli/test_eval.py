@@ -56,7 +56,7 @@ def narrow(here: Path, two_views: Path, run_folder: Path, quickstart: Path) -> P
     half = len(whole.vocabulary) // 2
     model = FactorizedLogLinear(whole.model.A[:half], whole.model.B[:, :80], whole.model.b[:half])
     vocabulary = replace(whole.vocabulary, words=whole.vocabulary.words[:half])
-    config = replace(whole.config, encoder=EncoderIdentity("own.py:narrow", "3"))
+    config = replace(whole.config, encoder=EncoderIdentity("own.py:narrow", "3"), metrics={})
     save_checkpoint(here / "narrow", Checkpoint(model, vocabulary, config))
     np.save(here / "narrow.npy", np.load(quickstart / "test.npy")[:, :80])
     (here / "narrow.json").write_bytes(orjson.dumps({"encoder": "own.py:narrow", "revision": "3", "rows": 212}))
