@@ -45,9 +45,26 @@ def shortened(output: str) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def masked(text: str) -> str:
-    """Text without its digits, which may differ a little between machines."""
-    return re.sub(r"\d+(\.\d+)?", "0", text)
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_SECONDS = re.compile(r"\d+(?:\.\d+)?(?= s\b)")
+_SHARE, _UNITS = 0.03, 2  # of a number, or of its last digit: processors round differently
+
+
+def differences(printed: str, there: str) -> list[str]:
+    """Where a text differs from the one in a README: in more than numbers, or in a number by more than the tolerance.
+
+    A number may differ by 3%, or by two in its last digit. Seconds may differ by anything.
+    """
+    printed, there = _SECONDS.sub("0", printed), _SECONDS.sub("0", there)
+    if _NUMBER.sub("0", printed).split() != _NUMBER.sub("0", there).split():
+        return [printed]
+    numbers = zip(_NUMBER.findall(there), _NUMBER.findall(printed), strict=True)
+    return [f"{other}, not {one}" for one, other in numbers if not _alike(one, other)]
+
+
+def _alike(one: str, other: str) -> bool:
+    unit = 10.0 ** -len(one.partition(".")[2])
+    return abs(float(one) - float(other)) <= max(_SHARE * float(one), (_UNITS + 1e-6) * unit if "." in one else 0)
 
 
 def renew(path: Path, folder: Path) -> None:

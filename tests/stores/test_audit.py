@@ -191,6 +191,7 @@ def test_on_the_command_line(flip: Flip, fails: Fails, here: Path, minilm: Encod
     assert "may still be read by a stronger" in result.err
     page = Path("page.html").read_text(encoding="utf-8")
     assert "Zanzibar" in page and "may still be read" in page
+    assert page.count("too few rows") == len(COMPRESSIONS)
     assert not any(external in page for external in ("http:", "https:", "src=", "@import"))
     (style,) = re.findall("<style>(.*?)</style>", page, re.DOTALL)
     assert f'Content-Security-Policy" content="{policy(style)}"' in page
