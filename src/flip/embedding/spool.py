@@ -27,7 +27,7 @@ _ENDS = 1 << 16  # bytes of a recording's start and end in its digest
 class Spool:
     """Stored inputs.
 
-    total: number of inputs.  blank: number of blank ones, which were dropped.  sha256: of the file.
+    total: number of inputs.  blank: number of blank ones, which were dropped.  sha256: see `digest_of`.
     modalities: "text" and "speech", if there are such inputs; a shard has those of the whole.
     """
 
@@ -54,6 +54,7 @@ class Spool:
                     blank += 1
                     continue
                 item = {"text": record.text} | ({"audio": str(record.audio)} if record.audio else {})
+                item["where"] = record.where
                 if record.audio and (digest := kept_digest(record.audio) or _digest(record.audio)):
                     item["sha256"] = digest
                 try:
@@ -70,17 +71,25 @@ class Spool:
                 part.writelines(islice(file, start, stop))
             total = stop - start
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = digest_of(map(orjson.loads, file))
         return cls(path, total, blank, digest, frozenset(modalities))
 
     def items(self, start: int = 0, stop: int | None = None) -> Iterator[dict[str, Any]]:
-        """Yield the inputs from one index to another, each {"text", "audio"?}."""
+        """Yield the inputs from one index to another, each {"text", "where", "audio"?, "sha256"?}."""
         with self.path.open("rb") as file:
             yield from map(orjson.loads, islice(file, start, stop))
 
     def remove(self) -> None:
         """Delete the file."""
         self.path.unlink(missing_ok=True)
+
+
+def digest_of(items: Iterable[dict[str, Any]]) -> str:
+    """Return the hexadecimal SHA-256 of inputs; the file and line that they come from do not count."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(orjson.dumps({key: value for key, value in item.items() if key != "where"}) + b"\n")
+    return digest.hexdigest()
 
 
 def _digest(recording: Path) -> str | None:

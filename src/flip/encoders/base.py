@@ -68,6 +68,14 @@ class EncoderOptions:
         return replace(self, **{key: stored[key] for key in IDENTIFYING if key in stored and key not in self.given()})
 
 
+class TextError(InputError):
+    """An encoder cannot embed one input of a batch. place: its index there."""
+
+    def __init__(self, message: str, hint: str | None, place: int) -> None:
+        super().__init__(message, hint)
+        self.place = place
+
+
 class Encoder(ABC):
     """Turns sentences (or audio files) into vectors. A subclass has a name, a dimension and `encode`.
 
@@ -135,6 +143,7 @@ def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[NDArray[np.fl
         The vectors (n, d), and which inputs are longer than it reads.
 
     Raises:
+        TextError: it cannot embed one of them.
         InputError: it did not give numbers of that shape.
         UnavailableError: it failed.
     """

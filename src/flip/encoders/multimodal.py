@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flip.encoders.base import encode
+from flip.encoders.base import TextError, encode
 from flip.errors import InputError
 from flip.inputs import audio
 
@@ -53,7 +53,7 @@ def encode_inputs(
         working: a context for work on a recording; receives a description of it.
 
     Raises:
-        InputError: the encoder does not take one of the sentences.
+        TextError: the encoder does not take one of the sentences.
     """
     found = [Encoded() for _ in inputs]
     texts: dict[int, str] = {}
@@ -73,7 +73,11 @@ def encode_inputs(
     if recordings:
         _encode_recordings(encoder, recordings, found, working)
     if texts := {i: text for i, text in texts.items() if text}:
-        for i, vector, cut in zip(texts, *encode(encoder, list(texts.values())), strict=True):
+        try:
+            vectors, truncated = encode(encoder, list(texts.values()))
+        except TextError as error:
+            raise TextError(error.message, error.hint, list(texts)[error.place]) from error
+        for i, vector, cut in zip(texts, vectors, truncated, strict=True):
             found[i].vector, found[i].truncated = vector, cut
     return found
 
