@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 from flip.errors import InputError
-from flip.files import os_errors, user_config
+from flip.files import os_errors, readable, user_config
 
 
 def config_file() -> Path:
@@ -21,7 +22,7 @@ def trusted_folders() -> list[Path]:
         InputError: config.toml is not TOML, or its `[trust] folders` is not a list of paths.
     """
     path = config_file()
-    if not path.is_file():
+    if not readable(path):
         return []
     with os_errors(path, "read"):
         try:
@@ -31,4 +32,8 @@ def trusted_folders() -> list[Path]:
     folders = tree.get("trust", {}).get("folders", []) if isinstance(tree.get("trust", {}), dict) else None
     if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
         raise InputError(f"{path}: [trust] folders is not a list of paths", '[trust]\nfolders = ["~/my-project"]')
-    return [Path(folder).expanduser().resolve() for folder in folders]
+    found = []
+    for folder in folders:
+        with suppress(RuntimeError):  # ~ of a user without a home
+            found.append(Path(folder).expanduser().resolve())
+    return found

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from flip.encoders.base import Encoder, EncoderOptions, TextError, read_texts
 from flip.errors import FlipError, InputError, UnavailableError, UsageError
-from flip.files import os_errors, user_config
+from flip.files import os_errors, readable, user_config
 from flip.forks import made_in_each_process
 
 TIMEOUT = 60.0  # seconds, of one request
@@ -321,7 +321,7 @@ def missing_key(variables: Sequence[str], name: str) -> str | None:
 
 def _stored_keys() -> dict[str, str]:
     path = keys_file()
-    if not path.is_file():
+    if not readable(path):
         return {}
     with os_errors(path, "read"):
         try:

@@ -13,6 +13,7 @@ from flip.device import matmul_dtype, torch_device
 from flip.encoders.base import Encoder, EncoderOptions, read_texts
 from flip.encoders.foreign import ForeignEncoder
 from flip.errors import InputError, UnavailableError, UsageError
+from flip.files import readable
 from flip.forks import made_again
 from flip.hub.client import Source
 from flip.hub.weights import content_hash, names_on_hub
@@ -42,7 +43,7 @@ def missing(model: str) -> str | None:
     """Return the package or model to get; None if sentence-transformers and the catalog's model are here."""
     if find_spec("sentence_transformers") is None:
         return _INSTALL
-    here = not model or Source(model).storage.is_dir()
+    here = not model or readable(Source(model).storage)
     return None if here else f"it needs the network once, to download {model}; or st:FOLDER"
 
 
