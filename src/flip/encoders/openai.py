@@ -94,9 +94,12 @@ class OpenAI(ApiEncoder):
 
     @made_in_each_process
     def _client(self) -> Any:
-        if find_spec("openai") is None:
-            raise UnavailableError("this encoder needs the openai package, which is not installed", _INSTALL)
-        import openai
+        try:
+            import openai
+        except ImportError as error:
+            raise UnavailableError(
+                f"this encoder needs the package openai, which cannot be imported: {error}", _INSTALL
+            ) from error
 
         # Retries are ours, the same for every API.
         return openai.OpenAI(api_key=self.key, base_url=self.options.base_url, timeout=TIMEOUT, max_retries=0)

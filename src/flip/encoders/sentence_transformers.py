@@ -66,8 +66,12 @@ class SentenceTransformers(Encoder):
             UsageError: more dimensions than the model has.
             InputError: the model cannot be loaded.
         """
-        if find_spec("sentence_transformers") is None:
-            raise UnavailableError("this encoder needs sentence-transformers, which is not installed", _INSTALL)
+        try:
+            import sentence_transformers  # noqa: F401
+        except ImportError as error:
+            raise UnavailableError(
+                f"this encoder needs sentence-transformers, which cannot be imported: {error}", _INSTALL
+            ) from error
         self.options = options
         self._torch_device = torch_device(device)
         self.device = str(self._torch_device)

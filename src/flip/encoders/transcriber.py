@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +65,12 @@ class Transcriber:
             UsageError: no such model, or an English one for another language.
             UnavailableError: faster-whisper or the weights are not here.
         """
-        if find_spec("faster_whisper") is None:
-            raise UnavailableError("speech with a text encoder needs faster-whisper, which is not installed", _SPEECH)
+        try:
+            import faster_whisper  # noqa: F401
+        except ImportError as error:
+            raise UnavailableError(
+                f"speech with a text encoder needs faster-whisper, which cannot be imported: {error}", _SPEECH
+            ) from error
         self.language = None if language is None else iso1(language)
         asr = asr or (ENGLISH if self.language in (None, "en") else MULTILINGUAL)
         if asr.endswith(".en") and self.language not in (None, "en"):

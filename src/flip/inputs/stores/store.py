@@ -249,6 +249,7 @@ FORMATS: dict[str, Opener] = {
 @contextmanager
 def open_table(path: Path, found: Source, asked: ColumnChoice, beside: Path | None) -> Iterator[Table]:
     """Yield the table of a file; see `open_store`."""
+    arrow()  # every format is read into its columns
     with ExitStack() as stack:
         with damaged(found.name):
             if found.kind in ("npy", "faiss"):
