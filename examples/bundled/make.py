@@ -21,10 +21,8 @@ from flip import Vocabulary, load_encoder
 from flip.embedding.job import embed
 from flip.encoders.identity import describe
 from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
-from flip.evaluation.metrics import DEPTH, references
-from flip.evaluation.probabilities import threshold_f1
+from flip.evaluation.metrics import references
 from flip.evaluation.subject import EvaluationOptions
-from flip.evaluation.word_ranking import rank
 from flip.inputs.embedding_files import open_embeddings
 from flip.inputs.record import Record
 from flip.inputs.records import read_lines
@@ -36,7 +34,7 @@ from flip.text.bow import bags_of_words
 from flip.text.stopwords import function_words
 from flip.text.surface_forms import SurfaceCounter
 from flip.text.tokenize import Tokenizer, normalize, unicode_words
-from flip.training.calibration import choose_bias_weight
+from flip.training.pipeline import fitted
 from flip.training.recipes import TrainConfig
 from flip.training.trainer import Trainer
 from flip.training.training_data import DevData, TrainingData
@@ -146,15 +144,9 @@ def main() -> None:
     )
     save_checkpoint(args.output, Checkpoint(trainer.best, vocabulary, about), "int8")
     model = load_checkpoint(args.output).model  # what is saved is what is measured
-    ranked = rank(model, dev_u, DEPTH, bias_weights={"bias": 1.0})["bias"]
-    about = replace(
-        about,
-        bias_weight=choose_bias_weight(model, dev_u, dev, bags, last),
-        threshold=threshold_f1(ranked, dev, len(vocabulary)).about["threshold"],
-    )
-    checkpoint = Checkpoint(model, vocabulary, about, args.output.name)
+    checkpoint = fitted(Checkpoint(model, vocabulary, about, args.output.name), [dev_u], dev, bags)
     metrics = {name: measured(checkpoint, name, views[name, "test"], parts[name]["test"]) for name in tried}
-    checkpoint = replace(checkpoint, config=replace(about, metrics=metrics))
+    checkpoint = replace(checkpoint, config=replace(checkpoint.config, metrics=metrics))
     save_checkpoint(args.output, checkpoint, "int8")
     write_card(args.output, checkpoint)
     for name, found in metrics.items():

@@ -79,6 +79,31 @@ def test_one_command_from_a_corpus_to_a_model(flip: Flip, here: Path, sentences:
 
 
 @pytest.mark.slow
+def test_calibration_changes_probabilities_and_no_rank(flip: Flip, here: Path, sentences: list[str]) -> None:
+    (here / "sents.txt").write_text("\n".join(sentences[:1500]))
+    common = ("train", "sents.txt", "--epochs", 4, "--augment", 0, "--split", "rest,200,100")
+    plain = flip(*common, "-o", "plain", "--no-calibrate").records[0]
+    fitted = flip(*common, "-o", "fitted", "--calibrate").records[0]
+    assert plain["accuracy"] == fitted["accuracy"]
+    assert plain["kept_epoch"] == fitted["kept_epoch"]
+    for name in ("model.safetensors", "vocab.json"):
+        assert (here / "plain" / name).read_bytes() == (here / "fitted" / name).read_bytes()
+    assert load_checkpoint("plain").config.calibration is None
+    for options in ((), ("--bias-weight", 1), ("--bias-weight", 0)):
+        before, after = (
+            flip("explain", "--model", run, *options, *sentences[1500:1520]).records for run in ("plain", "fitted")
+        )
+        for one, other in zip(before, after, strict=True):
+            assert [(word["word"], word["score"]) for word in one["keywords"]] == [
+                (word["word"], word["score"]) for word in other["keywords"]
+            ]
+            assert one["keywords"][0]["probability"] != other["keywords"][0]["probability"]
+    figures = [flip("eval", "--model", run, "--metrics", "all").records[0]["metrics"] for run in ("plain", "fitted")]
+    same = figures[0].keys() - {"log_loss", "calibration_error", "threshold_f1"}
+    assert {name: figures[0][name] for name in same} == {name: figures[1][name] for name in same}
+
+
+@pytest.mark.slow
 def test_a_corpus_with_a_published_vocabulary(flip: Flip, here: Path, sentences: list[str]) -> None:
     (here / "sents.txt").write_text("\n".join(sentences[:300]))
     (here / "vocab_3.json").write_text('{"the": 0, "was": 1, "children": 2}')

@@ -229,7 +229,8 @@ def test_dates_and_complex_numbers_are_not_embeddings(lens: flip.Lens, dtype: st
         ({"alpha": 1.5}, "alpha must be "),
         ({"warm_up": 1.0}, "warm_up must be a finite number of at least 0 and below 1, got 1.0"),
         *(({name: value}, f"{name} must be one of ") for name in ("objective", "inputs", "targets", "init", "schedule",
-          "reduction", "precision", "dev_metric", "shuffle", "calibrate", "early_stopping") for value in ("x", 3, 1)),
+          "reduction", "precision", "dev_metric", "shuffle", "scale_bias", "calibrate", "early_stopping")
+          for value in ("x", 3, 1)),
         ({"recipe": "paper"}, "no ingredient of training is called 'recipe'"),
         ({"device": 3}, "unknown device 3"),
     ],

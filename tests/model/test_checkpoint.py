@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch
 
 from flip.errors import InputError, UnavailableError
+from flip.model.calibration import Bias, Calibration
 from flip.model.checkpoint import Checkpoint, load_checkpoint, load_model, save_checkpoint
 from flip.model.config import CheckpointConfig
 from flip.model.linear import FactorizedLogLinear, LogLinear
@@ -404,6 +405,43 @@ def test_a_field_of_another_program_is_kept_whatever_its_name() -> None:
     assert (config.training, config.metrics, config.rank) == ({}, {}, None)
     assert config.to_dict() == stored | {"bias_weight": 0.0}
     assert replace(config, training={"lr": 1}).to_dict()["training"] == {"lr": 1}
+
+
+def test_the_calibration_is_stored_beside_the_model(tmp_path: Path) -> None:
+    model = LogLinear(np.eye(3, dtype=np.float32), np.array([-1.0, 0.0, 2.0], np.float32))
+    fitted = Calibration(2.0, Bias(0.5, -1.0), Bias(1.5, 0.25))
+    config = CheckpointConfig(objective="bernoulli", function_words="english", calibration=fitted)
+    save_checkpoint(tmp_path, Checkpoint(model, Vocabulary(("boston", "the", "train")), config))
+    loaded = load_checkpoint(tmp_path)
+    assert loaded.config.calibration == fitted
+    assert loaded.model.b.tolist() == [-1.0, 0.0, 2.0]
+    assert loaded.log_odds.b.tolist() == [-1.5, 0.25, 0.0]  # "the" is a function word
+    u = np.ones((1, 3), np.float32)
+    assert loaded.log_odds.scores(u).tolist() == [[0.5, 2.25, 2.0]]
+    words = np.array([[2, 0]])
+    assert loaded.log_odds_of(words, loaded.model.scores(u, 0.3)[:, words[0]], 0.3)[0] == pytest.approx([2.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "platt", [1.0], {"scale": 1.0}, {"scale": 1.0, "content": [1, 0], "function": [1, 0]},
+        {"scale": -1.0, "content": {"slope": 1, "offset": 0}, "function": {"slope": 1, "offset": 0}},
+        {"scale": 1.0, "content": {"slope": 1, "offset": None}, "function": {"slope": 1, "offset": 0}},
+    ],
+)  # fmt: skip
+def test_a_calibration_of_another_program_is_kept_and_not_used(stored: object) -> None:
+    config = CheckpointConfig.from_dict({"calibration": stored}, 4)
+    assert config.calibration is None
+    assert config.to_dict()["calibration"] == stored
+
+
+def test_a_run_that_has_not_ended_is_not_calibrated_yet() -> None:
+    model, words = LogLinear(np.eye(1, dtype=np.float32), np.zeros(1, np.float32)), Vocabulary(("a",))
+    training, data = {"calibrate": True}, {"dev_sentences": 500}
+    begun, ended = (CheckpointConfig(training=training, data=data, metrics=found) for found in ({}, {"test": {}}))
+    assert "--resume" in (Checkpoint(model, words, begun).unsure or "")
+    assert Checkpoint(model, words, ended).unsure is None
 
 
 @pytest.mark.parametrize("depth", [1_100, 100_000])

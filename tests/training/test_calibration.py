@@ -4,18 +4,19 @@ import numpy as np
 import pytest
 
 from flip.evaluation.metrics import References
-from flip.evaluation.probabilities import calibration
-from flip.evaluation.word_ranking import rank
+from flip.evaluation.probabilities import calibration as measured
+from flip.evaluation.word_ranking import Ranking, rank
+from flip.model.calibration import Calibration, sigmoid
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
 from flip.model.keywords import top_keywords
 from flip.model.linear import FactorizedLogLinear, LogLinear
-from flip.model.ranking import sigmoid
 from flip.text.bow import bags_of_indices
 from flip.text.vocabulary import Vocabulary
 from flip.training.calibration import calibrate, choose_bias_weight, language_of
 
 N, SIZE, D = 600, 40, 8
+VOCABULARY = Vocabulary(tuple(sorted(f"w{i:02}" for i in range(SIZE))))
 
 
 def true_model(seed: int = 0) -> tuple[LogLinear, np.ndarray, References]:
@@ -30,9 +31,15 @@ def true_model(seed: int = 0) -> tuple[LogLinear, np.ndarray, References]:
     return model, u, References(bags, bags.sizes)
 
 
-def error(model: LogLinear | FactorizedLogLinear, u: np.ndarray, refs: References) -> float:
-    shown = rank(model, u, 10, bias_weights={"bias": 1.0})["bias"]
-    return float(calibration(shown, refs, SIZE)["calibration_error"].estimate().mean)
+def error(model: LogLinear, calibration: Calibration, u: np.ndarray, refs: References) -> float:
+    checkpoint = Checkpoint(
+        model, VOCABULARY, CheckpointConfig(objective="bernoulli", bias_weight=0.3, calibration=calibration)
+    )
+    shown = rank(model, u, 10, bias_weights={"shown": 0.3})["shown"]
+    shown = Ranking(shown.words, checkpoint.log_odds_of(shown.words, shown.scores, 0.3))
+    (first,) = top_keywords(checkpoint, u[:1])
+    assert [word.probability for word in first] == pytest.approx(sigmoid(shown.scores[0]).tolist(), abs=1e-6)
+    return float(measured(shown, refs, SIZE)["calibration_error"].estimate().mean)
 
 
 def test_a_model_that_is_too_sure_is_brought_back() -> None:
@@ -41,31 +48,52 @@ def test_a_model_that_is_too_sure_is_brought_back() -> None:
     half = N // 2
     dev = References(bags_of_indices(words(refs, range(half))), refs.tokens[:half])
     test = References(bags_of_indices(words(refs, range(half, N))), refs.tokens[half:])
-    calibrated = calibrate(too_sure, [u[:half]], dev)
-    assert error(too_sure, u[half:], test) > 0.1
-    assert error(calibrated, u[half:], test) < 0.05
-    assert np.abs(calibrated.scores(u) - model.scores(u)).mean() < 0.25 * np.abs(model.scores(u)).mean()
+    fitted = calibrate(too_sure, [u[:half]], dev, 0.3)
+    assert error(too_sure, Calibration(), u[half:], test) > 0.1
+    assert error(too_sure, fitted, u[half:], test) < 0.05
+    assert (fitted.scale, fitted.content.slope) == pytest.approx((1 / 3, 1 / 2), rel=0.3)
+    assert fitted.function == fitted.content
+    brought_back = Checkpoint(too_sure, VOCABULARY, CheckpointConfig(calibration=fitted)).log_odds.scores(u)
+    assert np.abs(brought_back - model.scores(u)).mean() < 0.25 * np.abs(model.scores(u)).mean()
 
 
-def test_a_factorised_model_keeps_its_rank_and_the_zeros_of_a() -> None:
+def test_both_views_count() -> None:
     model, u, refs = true_model()
-    A = model.W.copy()
-    A[::3] = 0
-    factorised = FactorizedLogLinear(A, 3 * np.eye(D, dtype=np.float32), model.b)
-    calibrated = calibrate(factorised, [u], refs)
-    assert isinstance(calibrated, FactorizedLogLinear)
-    assert calibrated.B.dtype == np.float32
-    assert (calibrated.A == factorised.A).all()
-    assert not np.allclose(calibrated.B, factorised.B)
+    fitted, twice = (calibrate(model, views, refs, 0.3) for views in ([u, 0.1 * u], [u, u]))
+    assert error(model, fitted, 0.1 * u, refs) < error(model, twice, 0.1 * u, refs)
 
 
-def test_scores_that_point_the_wrong_way_keep_their_order_and_hardly_change_a_probability() -> None:
+def test_function_words_have_a_bias_of_their_own() -> None:
+    """They are more frequent in dev than the model thinks; content words are right as they are."""
+    model, u, refs = true_model()
+    function_words = np.arange(20)
+    quiet = LogLinear(model.W, np.concatenate([model.b[:20] - 2, model.b[20:]]))
+    fitted = calibrate(quiet, [u], refs, 0.3, function_words)
+    assert fitted.content.offset == pytest.approx(0, abs=0.5)
+    assert fitted.bias(quiet.b, function_words)[:20] == pytest.approx(model.b[:20], abs=0.6)
+    assert calibrate(model, [u], refs, 0.3, function_words).content == fitted.content
+
+
+def test_a_factorised_model_keeps_its_factors() -> None:
+    model, u, refs = true_model()
+    factorised = FactorizedLogLinear(model.W.copy(), 3 * np.eye(D, dtype=np.float32), model.b)
+    fitted = calibrate(factorised, [u], refs)
+    config = CheckpointConfig(objective="bernoulli", calibration=fitted)
+    log_odds = Checkpoint(factorised, VOCABULARY, config).log_odds
+    assert isinstance(log_odds, FactorizedLogLinear)
+    assert log_odds.A is factorised.A
+    every = np.tile(np.arange(SIZE), (N, 1))
+    odds = Checkpoint(factorised, VOCABULARY, config).log_odds_of(every, factorised.scores(u, 0.3), 0.3)
+    assert np.allclose(log_odds.scores(u), odds, atol=1e-4)
+
+
+@pytest.mark.parametrize("n", [20, N])
+def test_scores_that_point_the_wrong_way_keep_their_order_and_hardly_change_a_probability(n: int) -> None:
     model, u, refs = true_model()
     wrong = LogLinear(-model.W, model.b)
-    calibrated = calibrate(wrong, [u], refs)
-    ranked, before = (rank(one, u, SIZE, bias_weights={"bias": 1.0})["bias"] for one in (calibrated, wrong))
-    assert (ranked.words == before.words).all()
-    assert sigmoid(ranked.scores.astype(np.float64)).std() < 0.05
+    fitted = calibrate(wrong, [u[:n]], References(bags_of_indices(words(refs, range(n))), refs.tokens[:n]))
+    assert fitted.scale > 0
+    assert fitted.scale * wrong.scores(u, 0.0).std() < 0.1
 
 
 @pytest.mark.parametrize("n", [2, 5, 20])
@@ -75,27 +103,24 @@ def test_a_model_that_learned_its_sentences_by_heart_is_not_believed(n: int) -> 
     rng = np.random.default_rng(1)
     by_heart = LogLinear(model.W + rng.normal(scale=20, size=model.W.shape).astype(np.float32), model.b + 3)
     few = References(bags_of_indices(words(refs, range(n))), refs.tokens[:n])
-    calibrated = calibrate(by_heart, [u[:n]], few)
-    assert error(by_heart, u, refs) > 0.3
-    assert error(calibrated, u, refs) < 0.5 * error(by_heart, u, refs)
-    ranked, before = (rank(one, u, 10, bias_weights={"bias": 1.0})["bias"] for one in (calibrated, by_heart))
-    assert (ranked.words == before.words).mean() > 0.99  # but for ties in the last digit
+    fitted = calibrate(by_heart, [u[:n]], few)
+    assert error(by_heart, Calibration(), u, refs) > 0.3
+    assert error(by_heart, fitted, u, refs) < 0.5 * error(by_heart, Calibration(), u, refs)
 
 
 @pytest.mark.parametrize("n", [1, 3])
-def test_a_tiny_dev_set_moves_the_model_little(n: int) -> None:
+def test_a_tiny_dev_set_moves_the_probabilities_little(n: int) -> None:
     model, u, refs = true_model()
-    few = References(bags_of_indices(words(refs, range(n))), refs.tokens[:n])
-    calibrated = calibrate(model, [u[:n]], few)
-    assert np.isfinite(calibrated.W).all()
-    assert np.abs(calibrated.W).max() < 2 * np.abs(model.W).max()
+    fitted = calibrate(model, [u[:n]], References(bags_of_indices(words(refs, range(n))), refs.tokens[:n]))
+    assert 0.5 < fitted.scale < 2
+    assert fitted.content.slope == fitted.scale
 
 
 def test_fewer_words_than_are_shown() -> None:
     model = LogLinear(np.ones((2, 1), np.float32), np.zeros(2, np.float32))
     bags = bags_of_indices([[0], [1]])
-    calibrated = calibrate(model, [np.array([[1.0], [-1.0]], np.float32)], References(bags, bags.sizes))
-    assert calibrated.vocabulary_size == 2
+    fitted = calibrate(model, [np.array([[1.0], [-1.0]], np.float32)], References(bags, bags.sizes))
+    assert np.isfinite([fitted.scale, fitted.content.slope, fitted.content.offset]).all()
 
 
 def test_the_bias_weight_is_the_one_that_finds_the_content_words() -> None:

@@ -14,8 +14,6 @@ from safetensors import safe_open
 
 from flip.errors import FlipError, InputError, UsageError
 from flip.evaluation.metrics import References, evaluate
-from flip.evaluation.probabilities import calibration
-from flip.evaluation.word_ranking import rank
 from flip.files import replacing
 from flip.model import tensors
 from flip.model.checkpoint import load_model
@@ -25,6 +23,7 @@ from flip.text.bow import Bags, bags_of_indices
 from flip.text.vocabulary import Vocabulary
 from flip.training import run_folder as runs
 from flip.training import trainer as training
+from flip.training.dev_metrics import scale_of_bias
 from flip.training.recipes import PAPER, TrainConfig
 from flip.training.run_folder import train_run
 from flip.training.trainer import Trainer, soft_threshold_
@@ -177,18 +176,23 @@ def test_stops_when_dev_stops_gaining_and_keeps_the_best() -> None:
     assert len(epochs) == best.epoch + 2
 
 
-def test_the_kept_model_is_calibrated_on_dev_and_learns_on_uncalibrated() -> None:
-    raw, calibrated = (trainer(replace(CONFIG, calibrate=value)) for value in (False, None))
+def test_calibration_is_no_part_of_the_training() -> None:
+    raw, calibrated = (trainer(replace(CONFIG, calibrate=value)) for value in (False, True))
     losses = [finish(trained) for trained in (raw, calibrated)]
     assert losses[0] == losses[1]
-    (u,), references = raw.dev.views, raw.dev.references
+    (u,) = raw.dev.views
+    assert np.array_equal(raw.best.scores(u), calibrated.best.scores(u))
+    assert raw.best_score == calibrated.best_score
 
-    def error(model) -> float:
-        shown = rank(model, u, 10, bias_weights={"bias": 1.0})["bias"]
-        return calibration(shown, references, WORDS)["calibration_error"].estimate().mean
 
-    assert error(calibrated.best) < error(raw.best)
-    assert np.allclose(raw.model().scores(u), calibrated.model().scores(u))
+def test_b_is_scaled_at_each_check_and_learns_on_unscaled() -> None:
+    raw, scaled = (trainer(replace(CONFIG, scale_bias=value, init="xavier")) for value in (False, True))
+    assert finish(raw) == finish(scaled)
+    assert scaled.best_score >= raw.best_score
+    assert np.array_equal(raw.model().b, scaled.model().b)
+    model = scaled._folded()
+    factor = scale_of_bias(model, scaled.dev_views, scaled.dev.references.words)
+    assert np.allclose(scaled._checked_model().b, factor * model.b)
 
 
 def test_augmented_sentences_do_not_affect_the_whitening() -> None:

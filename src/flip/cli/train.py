@@ -224,10 +224,17 @@ def train(
         float | None, _ingredient("weight_decay", "Decoupled weight decay on A and B; paper: on b too.", min=0)
     ] = None,
     precision: Annotated[Precision | None, _ingredient("precision", "Number format of matrix products.")] = None,
+    scale_bias: Annotated[
+        bool | None,
+        _ingredient(
+            "scale_bias", "Scale b for the best accuracy on dev.", "--scale-bias/--no-scale-bias",
+            default="scale-bias; not in paper",
+        ),
+    ] = None,
     calibrate: Annotated[
         bool | None,
         _ingredient(
-            "calibrate", "Fit the probabilities to dev.", "--calibrate/--no-calibrate",
+            "calibrate", "Fit the probabilities to dev; no word changes its rank.", "--calibrate/--no-calibrate",
             default="calibrate for bernoulli; not in paper",
         ),
     ] = None,

@@ -19,7 +19,7 @@ from flip.evaluation.registry import FIGURES, computable
 from flip.evaluation.subject import EvaluationOptions, Setting, Sought, Subject
 from flip.evaluation.word_ranking import BIAS_WEIGHTS, Ranking, rank, without_repetitions
 from flip.inputs.embedding_files import finite_rows
-from flip.model.ranking import sigmoid
+from flip.model.calibration import sigmoid
 from flip.text.references import ReferenceReader
 from flip.text.tokenize import published_tokens
 
@@ -173,7 +173,7 @@ def evaluate_dataset(
     for name, view in data.embeddings.items():
         ranking = rankings[name]
         if name in shown:
-            best = without_repetitions(_with_full_bias(shown[name], checkpoint), same)
+            best = without_repetitions(_with_log_odds(shown[name], checkpoint), same)
         else:
             best = _last(ranking["no_bias"], checkpoint)
         subject = Subject(checkpoint, options, sought, ranking, best, view, comparisons.get(name, ()))
@@ -222,7 +222,6 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, A
     """
     words, bags = measured.checkpoint.vocabulary.words, measured.refs.words
     calibrated = measured.checkpoint.calibrated and measured.result.method == "flip"
-    b = measured.checkpoint.model.b
     for i, text in enumerate(measured.texts):
         reference = bags.words[bags.indptr[i] : bags.indptr[i + 1]].tolist()
         record: dict[str, Any] = {
@@ -232,8 +231,8 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, A
             "out_of_vocabulary": int(measured.refs.tokens[i]) - len(reference),
         }
         for side, ranked in measured.ranking.items():
-            full_bias = ranked.scores[i] + np.float32(1 - BIAS_WEIGHTS[side]) * b[ranked.words[i]]
-            probabilities = sigmoid(full_bias).tolist()
+            odds = measured.checkpoint.log_odds_of(ranked.words[i], ranked.scores[i], BIAS_WEIGHTS[side])
+            probabilities = sigmoid(odds).tolist()
             shown = [w for w in ranked.words[i].tolist() if w >= 0]
             counted = measured.counted[side].words[i].tolist()
             top = set(counted[: len(reference)])
@@ -279,10 +278,9 @@ def _model_ranker(checkpoint: Checkpoint, weights: Mapping[str, float], device: 
     )
 
 
-def _with_full_bias(shown: Ranking, checkpoint: Checkpoint) -> Ranking:
-    """Return the words that `flip explain` shows, in its order, with scores that have the full bias."""
-    missing = np.float32(1 - checkpoint.bias_weight)
-    return Ranking(shown.words, shown.scores + missing * checkpoint.model.b[shown.words])
+def _with_log_odds(shown: Ranking, checkpoint: Checkpoint) -> Ranking:
+    """Return the words that `flip explain` shows, in its order, with the log-odds of their probabilities."""
+    return Ranking(shown.words, checkpoint.log_odds_of(shown.words, shown.scores, checkpoint.bias_weight))
 
 
 def _compare(

@@ -10,7 +10,7 @@ import numpy as np
 from flip.evaluation.measurements import Constant, Estimate, Means, Ratio, SentenceValues
 from flip.evaluation.metrics import DEPTH, hits
 from flip.evaluation.word_ranking import score_blocks
-from flip.model.ranking import sigmoid
+from flip.model.calibration import sigmoid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,7 +88,7 @@ def calibration(shown: Ranking, refs: References, vocabulary_size: int) -> dict[
     the mean of |share of right words - mean p| over 15 equal bins of p, weighted by the words in each.
 
     Args:
-        shown: the words that `flip explain` would show, with scores that have the full bias.
+        shown: the words that `flip explain` would show, with the log-odds of their probabilities.
     """
     p = sigmoid(shown.scores.astype(np.float64))
     y = hits(shown.words, refs.words, vocabulary_size)
@@ -107,7 +107,7 @@ def threshold_f1(ranked: Ranking, refs: References, vocabulary_size: int, thresh
     """Return the F1 of the words with probability >= t, at most the top 50, against all distinct reference tokens.
 
     Args:
-        ranked: with the full bias.
+        ranked: by probability, with log-odds as scores.
         refs: of the same sentences.
         vocabulary_size: |V|.
         threshold: t, which training chooses on dev. None takes that of 0.01, 0.02, .. 0.99 which is best on these very

@@ -126,13 +126,19 @@ def _perplexity(subject: Subject) -> Figures:
 
 
 def _calibration(subject: Subject) -> Figures:
+    from flip.evaluation.metrics import DEPTH
     from flip.evaluation.probabilities import calibration, threshold_f1
-    from flip.evaluation.word_ranking import Ranking
+    from flip.evaluation.word_ranking import Ranking, rank, without_repetitions
+    from flip.text.references import ReferenceReader
 
-    refs, topn, threshold = subject.sought.references, subject.options.topn, subject.checkpoint.threshold
-    shown = Ranking(subject.shown.words[:, :topn], subject.shown.scores[:, :topn])
+    refs, options, checkpoint = subject.sought.references, subject.options, subject.checkpoint
+    shown = Ranking(subject.shown.words[:, : options.topn], subject.shown.scores[:, : options.topn])
     found = {**calibration(shown, refs, subject.size)}
-    found["threshold_f1"] = threshold_f1(subject.ranking["bias"], refs, subject.size, threshold)
+    ranked = rank(
+        checkpoint.log_odds, subject.embeddings, DEPTH, bias_weights={"probability": 1.0}, device=options.device
+    )["probability"]
+    ranked = without_repetitions(ranked, ReferenceReader.of(checkpoint.vocabulary, options.tokens).same)
+    found["threshold_f1"] = threshold_f1(ranked, refs, subject.size, checkpoint.threshold)
     return {name: {"": values} for name, values in found.items()}
 
 

@@ -81,7 +81,7 @@ class Subject:
     """One embedding of a dataset, ranked by one model.
 
     ranking: by side, in words that the references tell apart; as deep as the metrics need.
-    shown: the words of `flip explain` in its order, with scores that have the full bias.
+    shown: the words of `flip explain` in its order, with the log-odds of their probabilities.
     embeddings: (n, d).  comparisons: with other models and embeddings, see `flip.evaluation.comparison`.
     """
 

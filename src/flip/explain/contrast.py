@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError
-from flip.model.ranking import BEHIND_ALL, sigmoid, top_k
+from flip.model.calibration import sigmoid
+from flip.model.ranking import BEHIND_ALL, top_k
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -114,7 +115,8 @@ class Contrast:
         model = self.checkpoint.model
         weight = self.checkpoint.bias_weight if self.bias_weight is None else self.bias_weight
         z = model.scores(both.astype(np.float32), weight)
-        p = sigmoid(z + (1 - weight) * model.b) if self.checkpoint.calibrated else None
+        every = np.arange(model.vocabulary_size)
+        p = sigmoid(self.checkpoint.log_odds_of(every, z, weight)) if self.checkpoint.calibrated else None
         mine, others = (self._keywords(z, p, side) for side in (0, 1))
         listed = sorted(mine | others)
         shared = [

@@ -13,6 +13,7 @@ import numpy as np
 from flip.encoders.identity import EncoderIdentity
 from flip.errors import InputError, UsageError
 from flip.files import read_json, write_json
+from flip.model.calibration import Calibration
 from flip.model.config import CheckpointConfig
 from flip.model.embedding_stats import EmbeddingStats
 from flip.model.linear import FactorizedLogLinear, LogLinear, Model
@@ -32,6 +33,8 @@ from flip.text.vocabulary import Vocabulary, read_surfaces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from flip.model.linear import Array
 
 
 _FEW = 20  # dev sentences: below that, the calibration error on others was 0.01 to 0.5
@@ -77,14 +80,39 @@ class Checkpoint:
 
     @property
     def calibrated(self) -> bool:
-        """Whether sigmoid(z) is the probability of a word: for Bernoulli models."""
+        """Whether a word has a probability of its own: for Bernoulli models."""
         return self.config.objective == "bernoulli"
 
     @property
+    def calibration(self) -> Calibration:
+        """The map from scores to log-odds, of Bernoulli models."""
+        return self.config.calibration or Calibration()
+
+    @cached_property
+    def log_odds(self) -> Model:
+        """The model whose scores are the log-odds of the words; for multinomial models, the model itself."""
+        if self.config.calibration is None:
+            return self.model
+        return self.model.rescaled(self.calibration.scale, self._calibrated_bias)
+
+    def log_odds_of(self, words: NDArray[np.int64], scores: Array, bias_weight: float) -> Array:
+        """Return the log-odds of words by their index; `scores` are A(Bu) + bias_weight * b, of the same shape."""
+        unbiased = scores - np.float32(bias_weight) * self.model.b[words]
+        return np.asarray(np.float32(self.calibration.scale) * unbiased + self._calibrated_bias[words])
+
+    @cached_property
+    def _calibrated_bias(self) -> Array:
+        return self.calibration.bias(self.model.b, self.function_words)
+
+    @property
     def unsure(self) -> str | None:
-        """Warning that its probabilities were fitted to very few sentences, or None."""
+        """Warning that its probabilities were fitted to very few sentences, or not yet, or None."""
         sentences = self.config.data.get("dev_sentences")
-        if not self.config.training.get("calibrate") or not isinstance(sentences, int) or sentences >= _FEW:
+        if not self.config.training.get("calibrate"):
+            return None
+        if not self.config.metrics:
+            return "its training has not ended, so its probabilities are not calibrated yet; --resume continues it"
+        if not isinstance(sentences, int) or sentences >= _FEW:
             return None
         return f"the probabilities were fitted to {sentences} sentences of dev, and are no more than a guess"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from flip.encoders.identity import EncoderIdentity
+from flip.model.calibration import Calibration
 from flip.model.embedding_stats import EmbeddingStats
 
 
@@ -25,6 +26,7 @@ class CheckpointConfig:
     data: corpora, splits and counts.
     metrics: by part or source, see `flip.evaluation.metrics.evaluate`.
     bias_weight: of b in the ranking score; it ranks content words best on dev (paper, section 4.6).
+    calibration: from scores to probabilities, fitted to dev; None: the model is not calibrated, or its A, B and b are.
     threshold: least probability of the words with the best F1 on dev.
     others: fields of other programs, which are kept.
     """
@@ -42,6 +44,7 @@ class CheckpointConfig:
     data: Mapping[str, Any] = field(default_factory=dict)
     bias_weight: float = 0.0
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
     threshold: float | None = None
     others: Mapping[str, Any] = field(default_factory=dict)
 
@@ -68,10 +71,13 @@ class CheckpointConfig:
         encoder = stored.get("encoder")
         named = {"name": encoder} if isinstance(encoder, str) else encoder if isinstance(encoder, dict) else {}
         spread = EmbeddingStats.from_dict(stored.get("embeddings"), dimension)
-        known = ours.keys() | ({"encoder"} if named else set()) | ({"embeddings"} if spread else set())
+        calibration = Calibration.from_dict(stored.get("calibration"))
+        read = {"encoder": named, "embeddings": spread, "calibration": calibration}
+        known = ours.keys() | {key for key, value in read.items() if value}
         return cls(
             encoder=EncoderIdentity.from_dict(named),
             embeddings=spread,
+            calibration=calibration,
             others={key: value for key, value in stored.items() if key not in known},
             **ours,
         )
@@ -83,7 +89,7 @@ class CheckpointConfig:
             value = getattr(self, one.name)
             if isinstance(value, EncoderIdentity):
                 value = value.to_dict() if value.name else None
-            elif isinstance(value, EmbeddingStats):
+            elif isinstance(value, EmbeddingStats | Calibration):
                 value = value.to_dict()
             if one.name != "others" and value is not None and value != {}:
                 found[one.name] = value

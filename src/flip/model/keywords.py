@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError
-from flip.model.ranking import BEHIND_ALL, sigmoid, top_k
+from flip.model.calibration import sigmoid
+from flip.model.ranking import BEHIND_ALL, top_k
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word, its ranking score z (bias weighted), and the probability that it is in the sentence (full bias).
+    """A word, its ranking score z (bias weighted), and the probability that it is in the sentence.
 
     surface: how people write the word.  in_text: whether the text has it; None without a text.
     probability is None for multinomial checkpoints, whose words are not independent.
@@ -76,9 +77,8 @@ class Scores:
         if not np.isfinite(embeddings).all():
             raise InputError("an embedding holds NaN or infinity", "leave such rows out")
         self._checkpoint = checkpoint
-        weight = checkpoint.bias_weight if bias_weight is None else bias_weight
-        self._z = checkpoint.model.scores(embeddings, weight)
-        self._missing = np.float32(1 - weight)  # of b, to full scores
+        self._weight = checkpoint.bias_weight if bias_weight is None else bias_weight
+        self._z = checkpoint.model.scores(embeddings, self._weight)
         self._last = checkpoint.function_words if bias_weight is None else checkpoint.function_words[:0]
 
     def best(self, topn: int) -> tuple[NDArray[np.int64], NDArray[np.floating[Any]], NDArray[np.floating[Any]] | None]:
@@ -117,7 +117,7 @@ class Scores:
         return list(zip(self._probabilities(indices, scores).tolist(), ranks, strict=True))
 
     def _probabilities(self, words: NDArray[np.int64], scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-        return sigmoid(scores + self._missing * self._checkpoint.model.b[words])
+        return sigmoid(self._checkpoint.log_odds_of(words, scores, self._weight))
 
 
 def _keyword(vocabulary: Vocabulary, index: int, score: float, probability: float | None) -> Word:

@@ -1,8 +1,8 @@
-"""Find the best of many scores exactly, and turn scores into probabilities."""
+"""Find the best of many scores exactly."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,8 +32,3 @@ def top_k(z: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     scores = np.take_along_axis(z, candidates, axis=1)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(candidates, order, axis=1)
-
-
-def sigmoid(z: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Return 1 / (1 + exp(-z)), without overflow for large -z."""
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * z)))

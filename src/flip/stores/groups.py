@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError
-from flip.model.ranking import sigmoid, top_k
+from flip.model.calibration import sigmoid
+from flip.model.ranking import top_k
 from flip.stores.intervals import critical, welch
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class GroupWords:
         gain = p * (np.log(p + 1e-12) - np.log(q + 1e-12))
         gain[:, self.checkpoint.function_words] = -np.inf
         others = (self._sums.sum(axis=0) - self._sums) / (total - n)
-        model = self.checkpoint.model
+        model = self.checkpoint.log_odds
         for start in range(0, len(gain), 64):  # their z of all words, some groups at a time
             part = slice(start, start + 64)
             gain[part][model.scores(self._means[part], 0.0) <= model.scores(others[part], 0.0)] = -np.inf
@@ -132,7 +133,7 @@ class GroupWords:
         u = np.asarray(vectors, np.float32)[rows]
         if not len(u):
             return
-        model = self.checkpoint.model
+        model = self.checkpoint.log_odds
         z = (model.project(u) @ model.output[self._words].T).astype(np.float64)
         order, starts, present = _runs(groups)
         self._z[0][present] += np.add.reduceat(z[order], starts)
@@ -203,7 +204,7 @@ class GroupWords:
 
     def _probabilities(self, u: Floats) -> Floats:
         """Return the probabilities of all words, (n, |V|); for a multinomial model they add up to 1."""
-        z = self.checkpoint.model.scores(u)
+        z = self.checkpoint.log_odds.scores(u)
         if self.checkpoint.calibrated:
             return sigmoid(z)
         e = np.exp(z - z.max(axis=1, keepdims=True))

@@ -13,7 +13,7 @@ import numpy as np
 
 from flip.errors import InputError, UsageError
 from flip.inputs.stores.columns import arrow
-from flip.model.ranking import sigmoid
+from flip.model.calibration import sigmoid
 from flip.stores.write import writing
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Search:
 
     def log_odds(self, vectors: Floats) -> Floats:
         """Return the log-odds of each term, (n, terms), for finite vectors (n, d)."""
-        model, h = self.checkpoint.model, self.checkpoint.model.project(vectors)
+        model, h = self.checkpoint.log_odds, self.checkpoint.log_odds.project(vectors)
         by_term = []
         for term in self.terms:
             words = list(term.words)

@@ -42,13 +42,13 @@ class SparseWords:
 
     def __post_init__(self) -> None:
         require_probabilities(self.checkpoint)
-        spread, model = self.checkpoint.embedding_stats, self.checkpoint.model
+        spread, model = self.checkpoint.embedding_stats, self.checkpoint.log_odds
         base = model.b if spread is None else model.scores(spread.mean.astype(np.float32)[None])[0]
         self._log_base = _log_sigmoid(base)
 
     def of(self, vectors: Floats) -> tuple[NDArray[np.int64], Floats]:
         """Return indices and weights of finite vectors (n, d), both (n, most), the heaviest first; 0 means no word."""
-        weights = _log_sigmoid(self.checkpoint.model.scores(vectors)) - self._log_base
+        weights = _log_sigmoid(self.checkpoint.log_odds.scores(vectors)) - self._log_base
         weights[:, self.checkpoint.function_words] = -BEHIND_ALL
         best = top_k(weights, self.most)
         return best, np.maximum(np.take_along_axis(weights, best, axis=1), 0)

@@ -1,4 +1,4 @@
-"""Fit on dev, for the model: the scale of its probabilities, and the weight of b in ranking."""
+"""Fit on dev, beside the model: its probabilities, and the weight of b in ranking."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from flip.evaluation.metrics import References, hits
 from flip.evaluation.word_ranking import rank, top_words
-from flip.model.ranking import sigmoid
+from flip.model.calibration import Bias, Calibration, sigmoid
 from flip.text.bow import bags_of_indices
 from flip.text.stopwords import ENGLISH, Language
 
@@ -27,87 +27,93 @@ if TYPE_CHECKING:
 _WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _STOP_WORDS = 100
 _TOPN = 10  # words that are shown
-_POOL = 50  # candidates for them: other scores rank other words first
-_NEWTON_STEPS = 20  # a handful is enough; the ten best words change only in the first ones
+_FIELDS = ("words", "scores")
+_POOL = 50
+_NEWTON_STEPS = 20  # a handful is enough
 _SETTLED = 1e-6
-_LEAST_SLOPE = 0.01  # meaningless scores keep their order, and hardly change a probability
-FEW = 100  # dev sentences: `calibrate` fits fewer parameters below this number
+_LEAST_SCALE = 0.01  # meaningless scores keep their order, and hardly change a probability
+FEW = 100  # dev sentences: `calibrate` fits fewer coefficients below this number
 
 
 def calibrate(
     model: Model,
     views: Sequence[NDArray[np.floating[Any]]],
     references: References,
+    bias_weight: float = 0.0,
     function_words: NDArray[np.int64] | None = None,
     device: str = "cpu",
-) -> Model:
-    """Return a model with calibrated probabilities of its best words: z' = x A(Bu) + y b + c 1, as A, B and b.
+) -> Calibration:
+    """Return the map from scores to probabilities with the best Bernoulli likelihood on dev; it changes no ranking.
 
-    x, y and c maximise the Bernoulli likelihood of the ten words shown for each dev sentence. Platt (1999) does so for
-    one score. Here b has a slope of its own, because training on few occurrences ranks rare words too low. The fit uses
-    Newton's method, with a unit Gaussian prior around x = y = 1, c = 0.
-
-    The words shown change with x, y and c. If dev has few sentences or the three do not settle, then y = x > 0 (Platt's
-    method): the words stay as they are, and the fit uses the 50 best of each sentence.
+    Content words are fitted by the ten words that are shown for each sentence. Function words are fitted by those among
+    its 50 best words; they share the scale. With fewer than 100 sentences, b keeps the slope of the other scores (Platt
+    1999), and the 50 best content words of each are used. The fit is Newton's method, with a unit Gaussian prior around
+    the model as it was trained.
 
     Args:
         model: of the raw embedding, trained with the Bernoulli objective.
         views: embeddings (n, d) of dev, of one kind or several.
         references: of the same sentences.
+        bias_weight: weight of b in the ranking of the words that are shown.
         function_words: indices of words that are shown behind all others.
         device: computes the scores.
     """
-    last = None if function_words is None else {"bias": function_words}
-    pools = [rank(model, view, _POOL, bias_weights={"bias": 1.0}, last=last, device=device)["bias"] for view in views]
-    right = np.concatenate([hits(pool.words, references.words, model.vocabulary_size) for pool in pools])
-    scores = np.concatenate([pool.scores for pool in pools]).astype(np.float64)
-    b = model.b[np.concatenate([pool.words for pool in pools])].astype(np.float64)
-    behind = np.isin(np.concatenate([pool.words for pool in pools]), [] if function_words is None else function_words)
-    theta = None if len(right) < FEW else _of_shown(np.stack([scores - b, b, np.ones_like(b)], axis=2), right, behind)
-    if theta is None:
-        x, c = _platt(scores[~behind], right[~behind])
-        theta = np.array([x, x, c])
-    return model.rescaled(float(theta[0]), (theta[1] * model.b + theta[2]).astype(np.float32))
+    behind = np.zeros(0, np.int64) if function_words is None else function_words
+    weights = {"shown": bias_weight, "all": 1.0}
+    pools = [rank(model, u, _POOL, bias_weights=weights, last={"shown": behind}, device=device) for u in views]
+
+    def sample(name: str, depth: int, function: bool) -> tuple[Floats, Floats, Flags]:
+        """Return A(Bu) and b of the best content (or function) words, (n,), and whether they are right."""
+        words, scores = (np.concatenate([getattr(pool[name], of)[:, :depth] for pool in pools]) for of in _FIELDS)
+        right = np.concatenate([hits(pool[name].words[:, :depth], references.words, len(model.b)) for pool in pools])
+        chosen = np.isin(words, behind) == function
+        b = model.b[words[chosen]].astype(np.float64)
+        return scores[chosen].astype(np.float64) - weights[name] * b, b, right[chosen]
+
+    if len(references) < FEW:
+        z, b, right = sample("all", _POOL, function=False)
+        x, offset = _fit(_with_one(z + b), right, np.array([1.0, 0.0]))
+        x = max(x, _LEAST_SCALE)
+        return Calibration(x, Bias(x, offset), Bias(x, offset))
+    z, b, right = sample("shown", _TOPN, function=False)
+    x, slope, offset = _fit(_with_one(z, b), right, np.array([1.0, 1.0, 0.0]))
+    x, content = max(x, _LEAST_SCALE), Bias(slope, offset)
+    if not len(behind):
+        return Calibration(x, content, content)
+    z, b, right = sample("all", _POOL, function=True)
+    return Calibration(x, content, Bias(*_fit(_with_one(b), right, np.array([1.0, 0.0]), x * z)))
 
 
-def _of_shown(features: Floats, right: Flags, behind: Flags) -> Floats | None:
-    """Return x, y and c for features (n, 50, 3) of the best words; None if they do not settle, or x is not positive."""
-    theta = prior = np.array([1.0, 1.0, 0.0])
+def _with_one(*features: Floats) -> Floats:
+    return np.stack([*features, np.ones_like(features[0])], axis=1)
+
+
+def _fit(features: Floats, right: Flags, prior: Floats, base: Floats | float = 0.0) -> list[float]:
+    """Return theta (k,) of a logistic regression, base + features @ theta, with a unit Gaussian prior.
+
+    Args:
+        features: (n, k).
+        right: (n,).
+        prior: mean of theta, (k,).
+        base: the known part of the log-odds, (n,).
+    """
+    theta = prior
     for _ in range(_NEWTON_STEPS):
-        ranked = np.where(behind, -np.inf, features @ theta)
-        best = np.argpartition(-ranked, min(_TOPN, features.shape[1]) - 1, axis=1)[:, :_TOPN]
-        f = np.take_along_axis(features, best[:, :, None], axis=1).reshape(-1, 3)
-        step = _newton_step(f, np.take_along_axis(right, best, axis=1).ravel(), theta, prior)
-        theta = theta - step
-        if np.abs(step).max() <= _SETTLED:
-            return theta if theta[0] > 0 else None
-    return None
-
-
-def _platt(scores: Floats, right: Flags) -> Floats:
-    """Return x and c of the probabilities sigmoid(x z + c), for scores z (n,) and flags of the right ones."""
-    f = np.stack([scores, np.ones_like(scores)], axis=1)
-    theta = prior = np.array([1.0, 0.0])
-    for _ in range(_NEWTON_STEPS):
-        step = _newton_step(f, right, theta, prior)
+        p = sigmoid(base + features @ theta)
+        curvature = (features * (p * (1 - p))[:, None]).T @ features + np.eye(len(theta))
+        step = np.linalg.solve(curvature, features.T @ (p - right) + theta - prior)
+        loss = _loss(theta, features, right, prior, base)
+        while np.abs(step).max() > _SETTLED and _loss(theta - step, features, right, prior, base) > loss:
+            step = step / 2
         theta = theta - step
         if np.abs(step).max() <= _SETTLED:
             break
-    return np.array([max(theta[0], _LEAST_SLOPE), theta[1]])
+    return [float(value) for value in theta]
 
 
-def _newton_step(f: Floats, y: Flags, theta: Floats, prior: Floats) -> Floats:
-    """Return a Newton step on the likelihood with a unit Gaussian prior, halved until the likelihood does not fall."""
-    p = sigmoid(f @ theta)
-    step = np.linalg.solve((f * (p * (1 - p))[:, None]).T @ f + np.eye(len(theta)), f.T @ (p - y) + theta - prior)
-    while np.abs(step).max() > _SETTLED and _loss(theta - step, f, y, prior) > _loss(theta, f, y, prior):
-        step = step / 2
-    return np.asarray(step)
-
-
-def _loss(theta: Floats, f: Floats, y: Flags, prior: Floats) -> float:
-    z = f @ theta
-    return float(np.logaddexp(0, z).sum() - z[y].sum() + ((theta - prior) ** 2).sum() / 2)
+def _loss(theta: Floats, features: Floats, right: Flags, prior: Floats, base: Floats | float) -> float:
+    z = base + features @ theta
+    return float(np.logaddexp(0, z).sum() - z[right].sum() + ((theta - prior) ** 2).sum() / 2)
 
 
 def language_of(vocabulary: Vocabulary, train: Bags) -> Language | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,7 +17,7 @@ from flip.text.stopwords import function_words
 from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import build_vocabulary
 from flip.training.calibration import language_of
-from flip.training.pipeline import described, measured
+from flip.training.pipeline import described, fitted, measured
 from flip.training.recipes import choose
 from flip.training.targets import dev_references, training_bags
 from flip.training.trainer import Trainer
@@ -78,5 +77,7 @@ def fit_checkpoint(
     tested = parts["test"], references(texts["test"], words)
     data = {"split": split, "train_sentences": trainer.n, "dev_sentences": len(texts["dev"])}
     description = described(trainer, words, language, encoder or EncoderIdentity(), data)
-    found = measured(trainer.best, dev, references(texts["dev"], words), bags, tested, config, str(on))
-    return Checkpoint(trainer.best, words, replace(description, **found), "fitted")
+    checked = parts["dev"], references(texts["dev"], words)
+    checkpoint = Checkpoint(trainer.best, words, description, "fitted")
+    checkpoint = fitted(checkpoint, trainer.dev_views, checked[1], bags, str(on))
+    return measured(checkpoint, {"dev": checked, "test": tested}, bags, str(on))

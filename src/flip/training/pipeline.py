@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +23,7 @@ from flip.model.config import CheckpointConfig
 from flip.model.embedding_stats import EmbeddingStats
 from flip.model.locate import MODEL_FILE
 from flip.text.stopwords import function_words
-from flip.training.calibration import choose_bias_weight, language_of
+from flip.training.calibration import calibrate, choose_bias_weight, language_of
 from flip.training.datasets import views_of
 from flip.training.distributed import ALONE
 from flip.training.run_folder import kept_epoch, open_run, precision_of, train_run
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from flip.training.distributed import Group
     from flip.training.progress import Epoch
     from flip.training.recipes import TrainConfig
+
+    Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -129,16 +131,17 @@ def train(
         if not group.is_first:
             return None
         # Measure the saved model: it may be float16, and the result must not depend on --resume.
-        best = load_model(folder / MODEL_FILE)
-        found = measured(best, dev, _references(material, material.dev), bags, tested, config, str(device))
-        description = replace(description, **found)
-        checkpoint = Checkpoint(best, vocabulary, description, str(folder))
+        checkpoint = Checkpoint(load_model(folder / MODEL_FILE), vocabulary, description, str(folder))
+        refs = _references(material, material.dev)
+        checkpoint = fitted(checkpoint, trainer.dev_views, refs, bags, str(device))
+        parts = {"dev": (dev.views[0], refs)} | ({"test": tested} if tested else {})
+        checkpoint = measured(checkpoint, parts, bags, str(device))
         save_checkpoint(folder, checkpoint, dtype)
         write_card(folder, checkpoint)
         part = "test" if tested else "dev"
         return Trained(
             checkpoint, trainer.config, trainer.epoch, kept_epoch(folder), trainer.epoch < (trainer.config.epochs or 0),
-            seconds, str(device), part, description.metrics[part]["accuracy"],
+            seconds, str(device), part, checkpoint.config.metrics[part]["accuracy"],
         )  # fmt: skip
 
 
@@ -165,29 +168,43 @@ def described(
     )
 
 
-def measured(
-    model: Model,
-    dev: DevData,
-    refs: References,
-    bags: Bags,
-    tested: tuple[NDArray[np.floating[Any]], References] | None,
-    config: TrainConfig,
-    device: str,
-) -> dict[str, Any]:
-    """Return the measured fields of config.json: the weight of b, the threshold, and accuracies."""
-    u = dev.views[0]
-    parts = {"dev": (u, refs)} | ({"test": tested} if tested else {})
-    found: dict[str, Any] = {
-        "bias_weight": choose_bias_weight(model, u, refs, bags, dev.function_words, device),
-        "metrics": {
-            part: evaluate(model, view, wanted, device=device) | {"frequent_words": _of_frequent(bags, wanted, model)}
-            for part, (view, wanted) in parts.items()
-        },
-    }
+def fitted(
+    checkpoint: Checkpoint, views: Sequence[Floats], dev: References, train: Bags, device: str = "cpu"
+) -> Checkpoint:
+    """Return the checkpoint with the weight of b, the calibration and the threshold that fit dev best.
+
+    None of them changes the model.
+
+    Args:
+        checkpoint: as it was trained; its config names the objective, and whether to calibrate.
+        views: embeddings (n, d) of dev, of one kind or several.
+        dev: references of the same sentences.
+        train: bags of the training sentences.
+        device: computes the scores.
+    """
+    model, last, config = checkpoint.model, checkpoint.function_words, checkpoint.config
+    weight = choose_bias_weight(model, views[0], dev, train, last, device)
+    config = replace(config, bias_weight=weight)
     if config.objective == "bernoulli":
-        ranked = rank(model, u, DEPTH, bias_weights={"bias": 1.0}, device=device)["bias"]
-        found["threshold"] = threshold_f1(ranked, refs, model.vocabulary_size).about["threshold"]
-    return found
+        if config.training["calibrate"]:
+            config = replace(config, calibration=calibrate(model, views, dev, weight, last, device))
+        log_odds = replace(checkpoint, config=config).log_odds
+        ranked = rank(log_odds, views[0], DEPTH, bias_weights={"probability": 1.0}, device=device)["probability"]
+        threshold = threshold_f1(ranked, dev, model.vocabulary_size).about["threshold"]
+        config = replace(config, threshold=threshold)
+    return replace(checkpoint, config=config)
+
+
+def measured(
+    checkpoint: Checkpoint, parts: Mapping[str, tuple[Floats, References]], train: Bags, device: str
+) -> Checkpoint:
+    """Return the checkpoint with its accuracies on each part: embeddings (n, d), and references."""
+    model = checkpoint.model
+    metrics = {
+        part: evaluate(model, u, refs, device=device) | {"frequent_words": _of_frequent(train, refs, model)}
+        for part, (u, refs) in parts.items()
+    }
+    return replace(checkpoint, config=replace(checkpoint.config, metrics=metrics))
 
 
 def _of_frequent(train: Bags, refs: References, model: Model) -> dict[str, Any]:

@@ -34,7 +34,8 @@ _CHOICES: Mapping[str, tuple[object, ...]] = {
     "recipe": get_args(Recipe), "objective": get_args(Objective), "targets": (*get_args(TargetKind), None),
     "inputs": get_args(Inputs), "schedule": get_args(Schedule), "dev_metric": get_args(DevMetric),
     "init": get_args(Init), "reduction": get_args(Reduction), "precision": get_args(Precision),
-    "early_stopping": (True, False), "shuffle": (True, False), "calibrate": (True, False, None),
+    "early_stopping": (True, False), "shuffle": (True, False), "scale_bias": (True, False),
+    "calibrate": (True, False, None),
 }  # fmt: skip
 # At least so many passes, and so many steps: a small corpus needs more passes.
 _FEWEST_EPOCHS = 5
@@ -70,7 +71,8 @@ class TrainConfig:
     reduction: Reduction = "mean"  # of the loss over a batch
     shuffle: bool = True
     precision: Precision = "auto"
-    calibrate: bool | None = None  # on dev, see flip.training.calibration; None: only if the objective is bernoulli
+    scale_bias: bool = True  # at each check, see flip.training.dev_metrics.scale_of_bias
+    calibrate: bool | None = None  # on dev, beside the model; None: only if the objective is bernoulli
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -157,6 +159,7 @@ PAPER = TrainConfig(
     reduction="sum",
     shuffle=False,
     precision="float32",
+    scale_bias=False,
     calibrate=False,
 )
 RECIPES: dict[Recipe, TrainConfig] = {"flip": TrainConfig(), "paper": PAPER}

@@ -21,8 +21,7 @@ from flip.device import flush_denormals, matmul_dtype
 from flip.errors import FlipError, InputError
 from flip.model.linear import FactorizedLogLinear, LogLinear, Model
 from flip.training.batches import Batch, Batches, batch_edges, published_edges
-from flip.training.calibration import calibrate
-from flip.training.dev_metrics import dev_accuracy, dev_recall
+from flip.training.dev_metrics import dev_accuracy, dev_recall, scale_of_bias
 from flip.training.distributed import ALONE, Group
 from flip.training.initialization import initial_parameters, orthonormal
 from flip.training.objectives import OBJECTIVES, Gradients
@@ -87,7 +86,7 @@ class Trainer:
         self.dtype = group.from_first(lambda: matmul_dtype(self.device, wanted.precision))
         self.config = config = replace(wanted, precision=_PRECISIONS[self.dtype])
         used = self._used(train.views)
-        self._dev_views = [view for view, _ in self._used(dev.views)]
+        self.dev_views = [view for view, _ in self._used(dev.views)]
         bags = train.bags
         if config.targets == "presence":
             bags = replace(bags, counts=np.ones_like(bags.counts))
@@ -288,16 +287,17 @@ class Trainer:
         if not self.group.is_first:
             return self.best
         model = self._folded()
-        if not self.config.calibrate:
+        if not self.config.scale_bias:
             return model
-        return calibrate(model, self._dev_views, self.dev.references, self.dev.function_words, device=str(self.device))
+        scale = scale_of_bias(model, self.dev_views, self.dev.references.words, str(self.device))
+        return model.rescaled(1.0, (scale * model.b).astype(np.float32))
 
     def _dev_scores(self, model: Model) -> tuple[float, float]:
         words, device = self.dev.references.words, str(self.device)
-        with_b = dev_accuracy(model, self._dev_views, words, device)
+        with_b = dev_accuracy(model, self.dev_views, words, device)
         if self.config.dev_metric == "accuracy":
             return with_b, with_b
-        return dev_recall(model, self._dev_views, words, device), with_b
+        return dev_recall(model, self.dev_views, words, device), with_b
 
 
 def soft_threshold_(A: Tensor, threshold: float) -> None:
