@@ -74,6 +74,7 @@ def with_duckdb(folder: Path) -> None:
             database.execute(f"CREATE TABLE t AS SELECT * FROM '{folder / 's.parquet'}'")
 
 
+EMBED, SERVER = ["embed", "s.txt", "-o", "e.npy", "--encoder"], ["--base-url", "http://[::1]:9"]
 STORES = ["s.parquet", "s.feather", "s.npz", "s.npy", "s.db"]
 
 
@@ -95,11 +96,11 @@ STORES = ["s.parquet", "s.feather", "s.npz", "s.npy", "s.db"]
         ("faster_whisper", ["explain", RECORDING], "speech", None),
         ("faster_whisper", ["embed", RECORDING, "-o", "e.npy", "--language", "de", "--asr", "base"], "speech", None),
         ("ctranslate2", ["explain", RECORDING], "speech", None),
-        ("sentence_transformers", ["embed", "s.txt", "-o", "e.npy", "--encoder", "st:some/model"], "st", None),
-        ("transformers", ["embed", "s.txt", "-o", "e.npy", "--encoder", "labse"], "st", None),
-        ("openai", ["embed", "s.txt", "-o", "e.npy", "--encoder", "openai:m", "--base-url", "http://[::1]:9"], "openai", None),
-        ("google", ["embed", "s.txt", "-o", "e.npy", "--encoder", "gemini", "--base-url", "http://[::1]:9"], "gemini", None),
-        ("google.genai", ["embed", "s.txt", "-o", "e.npy", "--encoder", "gemini", "--base-url", "http://[::1]:9"], "gemini", None),
+        ("sentence_transformers", [*EMBED, "st:some/model"], "st", None),
+        ("transformers", [*EMBED, "labse"], "st", None),
+        ("openai", [*EMBED, "openai:m", *SERVER], "openai", None),
+        ("google", [*EMBED, "gemini", *SERVER], "gemini", None),
+        ("google.genai", [*EMBED, "gemini", *SERVER], "gemini", None),
         ("matplotlib", ["eval", "--plot", "p.svg"], "report", None),
     ],
 )  # fmt: skip

@@ -177,6 +177,8 @@ def as_matrix(found: Any, name: str) -> NDArray[np.float32]:
 
     try:
         array = np.asarray([_of_numpy(row) for row in found] if isinstance(found, list | tuple) else _of_numpy(found))
+        if array.dtype == object and array.ndim == 1:  # a column of vectors, of pandas, polars or Arrow
+            array = np.asarray([_of_numpy(row) for row in array])
         if array.dtype.kind in "cmM":
             raise TypeError(f"values of type {array.dtype} are not plain numbers")
         return array.astype(np.float32, copy=False)
