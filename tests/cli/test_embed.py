@@ -95,6 +95,29 @@ def test_a_folder_of_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "no recording in this folder" in err
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize(
+    ("first", "second", "lines"),
+    [
+        ("One boat.\nA lamp\rstood.\nThree.\nFour.", "Ein Boot.\nEine Lampe.\nDrei\rviele.\nVier.", (2, 3)),
+        ("One boat.\r\nA lamp\rstood.\r\nThree.\r\nFour.\r\n", "Ein Boot.\nEine.\nDrei\r\r\nVier.\n", (2, 3)),
+        ("\rOne boat.\nA lamp.\nThree.\nFour.", "Ein Boot.\nEine.\nDrei.\nVier\r", (1, 4)),
+    ],
+)
+def test_a_carriage_return_ends_no_line_of_a_pair(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], first: str, second: str, lines: tuple[int, int], encoding: str
+) -> None:
+    for name, text in (("t.en", first), ("t.de", second)):
+        (tmp_path / name).write_bytes(text.encode(encoding))
+    code, results, err = run(capsys, str(tmp_path / "t.en"), str(tmp_path / "t.de"), "--pair")
+    assert (code, [result["rows"] for result in results[:2]]) == (0, [4, 4])
+    for name, line in zip(("t.en", "t.de"), lines, strict=True):
+        told = "".join(err.split())
+        assert told.count(f"{name}:carriagereturnswithinalinearereadasspaces:line{line}") == 1
+    kept = (tmp_path / "t.de.sentences.txt").read_text(encoding="utf-8").splitlines()
+    assert [line.split()[0].strip(".") for line in kept] == ["Ein", kept[1].split()[0].strip("."), "Drei", "Vier"]
+
+
 def test_a_pair_stays_aligned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "t.en").write_text("The rain stopped.\n\nTea?\nThe end.\n")
     (tmp_path / "t.de").write_text("Der Regen hörte auf.\nJa.\n\nDas Ende.\n")

@@ -107,10 +107,68 @@ def test_a_topic_of_all_documents_has_nothing_to_be_told_from(
     ("wrong", "message"),
     [
         (lambda u: u[:, :7], "7 dimensions; the model expects 384"),
-        (lambda u: u[:-1], "has no embedding: there are"),
+        (lambda u: u[:-1], r"\d+ embeddings for \d+ documents"),
+        (lambda u: np.concatenate([u, u]), r"\d+ embeddings for \d+ documents"),
         (lambda u: u * np.nan, "NaN or infinity"),
     ],
 )
 def test_embeddings_of_something_else(fitted: Fitted, embeddings: np.ndarray, wrong: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         fitted(representation(wrong(embeddings)))
+
+
+def online(named_by: Any) -> BERTopic:
+    from bertopic import BERTopic
+    from bertopic.vectorizers import OnlineCountVectorizer
+    from sklearn.cluster import MiniBatchKMeans
+    from sklearn.decomposition import IncrementalPCA
+
+    class Reduced(IncrementalPCA):  # type: ignore[misc]
+        def transform(self, X: Any) -> Any:
+            return super().transform(X).astype("float64")  # MiniBatchKMeans does not mix types
+
+    return BERTopic(
+        umap_model=Reduced(5),
+        hdbscan_model=MiniBatchKMeans(3, random_state=0, n_init=3),
+        vectorizer_model=OnlineCountVectorizer(stop_words="english"),
+        representation_model=named_by,
+    )
+
+
+def test_batches_are_named_by_their_own_embeddings(documents: list[str], embeddings: np.ndarray) -> None:
+    """Each batch is of other kinds than the one before, in the order of KINDS."""
+    model = online(representation(embeddings, documents=documents))
+    half, named = len(documents) // 2, []
+    for start in range(0, len(documents), half):
+        batch = slice(start, start + half)
+        model.partial_fit(documents[batch], embeddings[batch].astype("float64"))
+        for topic in sorted(set(model.topics_)):
+            said = {word for word, _ in model.get_topic(topic) if word}
+            own = " ".join(text for text, t in zip(documents[batch], model.topics_, strict=True) if t == topic)
+            assert not said or said & set(re.findall(r"\w+", own)), (own, said)
+        named.append(said)
+    assert any(named)
+
+
+def test_equal_documents_take_turns() -> None:
+    from flip.integrations.bertopic import _found
+
+    assert _found(["a", "b", "a"], ["a", "x", "a", "b"], 4) == [0, 3, 2]
+
+
+def test_batches_without_their_documents_are_refused(documents: list[str], embeddings: np.ndarray) -> None:
+    half = len(documents) // 2
+    with pytest.raises(InputError, match=f"{len(documents)} embeddings for {half} documents"):
+        online(representation(embeddings)).partial_fit(documents[:half], embeddings[:half].astype("float64"))
+    model = online(representation(embeddings[:half]))  # of the first batch
+    model.partial_fit(documents[:half], embeddings[:half].astype("float64"))
+    with pytest.raises(InputError, match="other documents, which were named before"):
+        model.partial_fit(documents[half:], embeddings[half:].astype("float64"))
+
+
+def test_documents_that_are_not_those_of_the_embeddings(documents: list[str], embeddings: np.ndarray) -> None:
+    u = embeddings.astype("float64")
+    with pytest.raises(InputError, match="is not among those of the embeddings: 'Something else.'"):
+        online(representation(embeddings, documents=documents)).partial_fit(["Something else.", *documents[1:]], u)
+    with pytest.raises(InputError, match="embeddings for 3 documents="):
+        online(representation(embeddings, documents=documents[:3])).partial_fit(documents, u)

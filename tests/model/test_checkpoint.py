@@ -294,12 +294,22 @@ def test_damaged_files_are_refused(
         load_checkpoint(tmp_path)
 
 
+def with_one(values: np.ndarray, wrong: float) -> np.ndarray:
+    changed = values.copy()
+    changed[-1, 1] = wrong
+    return changed
+
+
 def test_tensors_that_do_not_belong_together(tmp_path: Path, tensors: dict[str, np.ndarray]) -> None:
     wrong = {
         "found E1, b": {"E1": tensors["E1"], "b": tensors["b"]},
         "do not fit": tensors | {"E2": tensors["E2"][:4].copy()},
         "is of type I64": {key: value.astype(np.int64) for key, value in tensors.items()},
-        "NaN": tensors | {"b": np.full((WORDS, 1), np.nan, np.float32)},
+        "b holds NaN": tensors | {"b": np.full((WORDS, 1), np.nan, np.float32)},
+        "E1 holds NaN": tensors | {"E1": with_one(tensors["E1"], np.nan)},
+        "E2 holds NaN or infinity": tensors | {"E2": with_one(tensors["E2"], np.inf)},
+        "E holds NaN or infinity": {"E": with_one(tensors["E1"], -np.inf), "b": tensors["b"]},
+        "E2 holds NaN or inf": tensors | {"E2": with_one(tensors["E2"].astype(np.float16), np.nan)},
         "has 49 words": {"E": tensors["E1"][:49].copy(), "b": tensors["b"][:49].copy()},
     }
     for message, content in wrong.items():

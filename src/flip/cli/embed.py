@@ -264,7 +264,7 @@ def _paired(request: Request, side: int, call: Call) -> Iterator[Record]:
     from flip.errors import InputError
     from flip.inputs.record import Record
 
-    for pair in zip_longest(*(request.read(call, [name]) for name in request.inputs)):
+    for pair in zip_longest(*(request.read(call, [name], noted=i == side) for i, name in enumerate(request.inputs))):
         if None in pair:
             short = request.inputs[pair.index(None)]
             raise InputError(f"{short} has fewer lines than the other of the pair", "line i belongs to line i")

@@ -39,8 +39,8 @@ class Request:
     shard: str | None = None
     force: bool = False
 
-    def read(self, call: Call, inputs: list[str] | None = None) -> Iterator[Record]:
-        """Yield the records of the inputs, or of some of them.
+    def read(self, call: Call, inputs: list[str] | None = None, noted: bool = True) -> Iterator[Record]:
+        """Yield the records of the inputs, or of some of them, with notes on them unless they are read again.
 
         Raises:
             InputError: one cannot be read, or is a store whose texts no --text-column names.
@@ -51,7 +51,7 @@ class Request:
         for name in self.inputs if inputs is None else inputs:
             require_text(name, self.text_column)
             asked = None if self.text_column is None else ColumnChoice(texts=self.text_column)
-            yield from read_records(name, self.clips, call.out.note, asked)
+            yield from read_records(name, self.clips, call.out.note if noted else None, asked, aligned=self.pair)
 
 
 def require_text(name: str, text_column: str | None) -> None:
@@ -210,7 +210,7 @@ def _read_corpus(request: Request, split: str, call: Call) -> dict[str, Part]:
     if folders:
         return read_release(Path(folders[0]), own.clips)
     if own.pair:
-        return read_aligned(own.inputs, split, seed)
+        return read_aligned(own.inputs, split, seed, call.out.note)
     for name in own.inputs:
         require_text(name, own.text_column)
     return read_plain(own.inputs, split, seed, call.out.note, own.text_column)

@@ -141,7 +141,9 @@ def explain(
         min_probability=0.0 if apart else least,
         working=nullcontext if html else out.working,  # a page has a bar
     )
-    reader = _Reader(checkpoint, loading.vouched(encoder, checkpoint), columns, text, sentences, out)
+    reader = _Reader(
+        checkpoint, loading.vouched(encoder, checkpoint), columns, text, against is not None, sentences, out
+    )
     tally = _Tally(out)
     results: Iterator[Result]
     if against is not None:
@@ -221,6 +223,7 @@ class _Reader:
     """Reads inputs as records for a model.
 
     vouched: --encoder vouches for vectors.  columns: fields that are named.  force_text: every input is a sentence.
+    aligned: line i belongs to line i of another text.
     sentences: file with the texts of a `.npy`.  unreadable: the first record that could not be read, with its hint.
     """
 
@@ -228,6 +231,7 @@ class _Reader:
     vouched: bool
     columns: ColumnChoice
     force_text: bool
+    aligned: bool
     sentences: str | None
     out: Output
     unreadable: list[InputError] = field(default_factory=list)
@@ -266,12 +270,13 @@ class _Reader:
         from flip.inputs.records import scan_lines, scan_records
         from flip.inputs.sources import holds_embeddings
 
-        known, records = self.vouched, scan_lines(name) if self.force_text else None
+        note, aligned = self.out.note, self.aligned
+        known, records = self.vouched, scan_lines(name, note, aligned) if self.force_text else None
         if holds_embeddings(name):
             rows, of_encoder = self._require_fit(name)
             known = known or of_encoder
             records = self._with_texts(records or scan_records(name, asked=self.columns), name, rows)
-        for record in records or scan_records(name, on_note=self.out.note, asked=self.columns):
+        for record in records or scan_records(name, None, note, self.columns, aligned):
             if not isinstance(record, InputError) and record.embedding is not None and not known:
                 record = replace(record, origin_known=False)
             yield record
@@ -297,9 +302,9 @@ class _Reader:
 
         if self.sentences is not None:
             if Path(self.sentences).is_file():
-                require_as_many(rows, sum(1 for _ in read_texts([self.sentences])), self.sentences)
-                require_in_order(Path(name), read_texts([self.sentences]))
-            return with_texts(records, read_texts([self.sentences]), self.sentences)
+                require_as_many(rows, sum(1 for _ in read_texts([self.sentences], aligned=True)), self.sentences)
+                require_in_order(Path(name), read_texts([self.sentences], aligned=True))
+            return with_texts(records, read_texts([self.sentences], aligned=True), self.sentences)
         beside = sentences_path(Path(name))
         if not beside.is_file():
             return records

@@ -117,7 +117,7 @@ class Corpus:
             raise UsageError(f"--{given[0]} makes sentences that would have to be embedded", "leave --embeddings out")
         if call.given("encoder"):
             raise UsageError("--encoder embeds, and --embeddings are there", "leave one of them out")
-        records = (read_records(name, on_note=call.out.note) for name in self.inputs)
+        records = (read_records(name, on_note=call.out.note, aligned=True) for name in self.inputs)
         sentences = [record.text or "" for record in chain.from_iterable(records)]
         datasets, left_out = of_vectors(
             vectors, sentences, folder, self.word_chooser(call), sources=self.inputs, split=self.split,

@@ -59,7 +59,9 @@ def read_release(folder: Path, clips: Path | None = None) -> dict[str, Part]:
     return parts
 
 
-def read_aligned(inputs: Sequence[str], split: str, seed: int) -> dict[str, Part]:
+def read_aligned(
+    inputs: Sequence[str], split: str, seed: int, on_note: Callable[[str], None] | None = None
+) -> dict[str, Part]:
     """Read two aligned files (line i of one translates line i of the other), or one TSV with both; split with a seed.
 
     The languages in the files' names become the ids of the texts: `europarl-v7.de-en.de`, `de-en.tsv`. A TSV has two
@@ -68,6 +70,7 @@ def read_aligned(inputs: Sequence[str], split: str, seed: int) -> dict[str, Part
     Args:
         inputs: the two files, or the TSV.
         split: see `flip.data.splitting.split_sizes`.
+        on_note: see `flip.inputs.records.read_records`.
         seed: of the split. Pairs that share a sentence on either side stay together.
 
     Raises:
@@ -78,7 +81,7 @@ def read_aligned(inputs: Sequence[str], split: str, seed: int) -> dict[str, Part
         ids = [Path(unpacked_name(name)).suffix.removeprefix(".") or Path(name).name for name in inputs]
         if ids[0] == ids[1] or "txt" in ids:
             ids = [Path(name).stem for name in inputs]
-        rows = _lines_of_two(inputs)
+        rows = _lines_of_two(inputs, on_note)
     elif len(inputs) == 1:
         ids, rows = _tsv_ids(Path(inputs[0])), _tsv_pairs(Path(inputs[0]))
     else:
@@ -132,8 +135,8 @@ def _split(ids: list[str], rows: Iterator[tuple[str, ...]], split: str, seed: in
     }
 
 
-def _lines_of_two(inputs: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    for row in zip_longest(*(read_texts([name]) for name in inputs)):
+def _lines_of_two(inputs: Sequence[str], on_note: Callable[[str], None] | None) -> Iterator[tuple[str, ...]]:
+    for row in zip_longest(*(read_texts([name], on_note, aligned=True) for name in inputs)):
         if None in row:
             raise InputError(
                 f"{inputs[row.index(None)]} has fewer lines than the other of the pair", "line i belongs to line i"

@@ -6,7 +6,7 @@ it is yielded in the record's place, so that its stream can go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -31,6 +31,7 @@ def read_records(
     clips: Path | None = None,
     on_note: Callable[[str], None] | None = None,
     asked: ColumnChoice | None = None,
+    aligned: bool = False,
 ) -> Iterator[Record]:
     """Yield the records of a file, a pipe, a folder, or of standard input for `-`.
 
@@ -45,11 +46,12 @@ def read_records(
         on_note: receives notes on files in a folder that are passed over, on guessed columns of a store, and on
             columns or fields that look usable and are not used.
         asked: which columns, or fields of JSON, have the vectors, ids and texts; None is the texts alone.
+        aligned: line i belongs to line i of another text, so that a carriage return alone ends no line.
 
     Raises:
         InputError: at the first record that cannot be read.
     """
-    for item in scan_records(source, clips, on_note, asked):
+    for item in scan_records(source, clips, on_note, asked, aligned):
         if isinstance(item, InputError):
             raise item
         yield item
@@ -60,14 +62,16 @@ def scan_records(
     clips: Path | None = None,
     on_note: Callable[[str], None] | None = None,
     asked: ColumnChoice | None = None,
+    aligned: bool = False,
 ) -> Iterator[Record | InputError]:
     """Yield records as `read_records` does, but a bad record is yielded as its error, and reading goes on."""
+    returns: list[int] = []
     if source != STDIN and Path(source).is_dir() and folder_kind(Path(source)) is None:
         yield from _recordings(Path(source), on_note)
         return
     if clips is not None and not clips.is_dir():
         raise InputError(f"{clips}: no such folder", "--clips names the folder of the recordings")
-    with opened(source) as found:
+    with opened(source, returns.append if aligned else None) as found:
         if asked is not None and asked.named and found.kind in ("audio", "npy"):
             raise InputError(f"{found.name}: {found.kind}, which has no columns", "leave out the options for stores")
         if found.kind == "audio":
@@ -78,15 +82,29 @@ def scan_records(
             yield from scan_text(found, clips, asked, on_note)
         else:
             yield from _stored(found, asked, on_note)
+    _note_returns(returns, source, on_note)
 
 
-def scan_lines(source: str | Path) -> Iterator[Record | InputError]:
+def _note_returns(lines: Sequence[int], source: str | Path, on_note: Callable[[str], None] | None) -> None:
+    if lines and on_note is not None:
+        first = ", ".join(map(str, lines[:_SHOWN])) + (
+            f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+        )
+        on_note(f"{source}: carriage returns within a line are read as spaces: line {first}")
+
+
+def scan_lines(
+    source: str | Path, on_note: Callable[[str], None] | None = None, aligned: bool = False
+) -> Iterator[Record | InputError]:
     """Yield every line of a text as a sentence, however it looks; a bad one is yielded as its error.
+
+    on_note, aligned: see `read_records`.
 
     Raises:
         InputError: not a text.
     """
-    with opened(source) as found:
+    returns: list[int] = []
+    with opened(source, returns.append if aligned else None) as found:
         if found.kind != "text":
             raise InputError(f"{found.name}: {found.kind}, not text", "leave --text out")
         for number, line in enumerate(found.file, start=1):
@@ -95,6 +113,7 @@ def scan_lines(source: str | Path) -> Iterator[Record | InputError]:
                 yield Record(where=where, text=decoded(line, where, found.name).strip())
             except InputError as error:
                 yield error
+    _note_returns(returns, source, on_note)
 
 
 def with_texts(rows: Iterable[Record | InputError], texts: Iterable[str], where: str) -> Iterator[Record | InputError]:
@@ -125,11 +144,14 @@ def read_taught(path: Path | None) -> list[str]:
 
 
 def read_texts(
-    sources: Iterable[str | Path], on_note: Callable[[str], None] | None = None, column: str | None = None
+    sources: Iterable[str | Path],
+    on_note: Callable[[str], None] | None = None,
+    column: str | None = None,
+    aligned: bool = False,
 ) -> Iterator[str]:
-    """Yield the text of every record of the sources, blank lines as empty strings; `on_note` as in `read_records`.
+    """Yield the text of every record of the sources, blank lines as empty strings.
 
-    column: of the texts; None is found by name.
+    on_note, aligned: see `read_records`.  column: of the texts; None is found by name.
 
     Raises:
         InputError: a record is unreadable or has no text.
@@ -141,7 +163,7 @@ def read_texts(
     require_one_stdin(sources)
     asked = None if column is None else ColumnChoice(texts=column)
     for source in sources:
-        for record in read_records(source, on_note=on_note, asked=asked):
+        for record in read_records(source, on_note=on_note, asked=asked, aligned=aligned):
             if record.text is None:
                 raise InputError(
                     f"{record.where}: no text",
@@ -153,7 +175,7 @@ def read_texts(
 def read_lines(path: Path) -> Iterator[str]:
     """Yield the lines of a text whose line i belongs to row i, unchanged.
 
-    Only a name that ends in `.jsonl` makes records of them.
+    Only a name that ends in `.jsonl` makes records of them. A carriage return alone is a space.
 
     Raises:
         InputError: a line is unreadable.
@@ -161,7 +183,7 @@ def read_lines(path: Path) -> Iterator[str]:
     if ending(path.name) in JSONL_SUFFIXES:
         yield from read_texts([path])
         return
-    for _, line in lines_of(path):
+    for _, line in lines_of(path, on_return=lambda line: None):
         yield line.strip()
 
 

@@ -92,11 +92,13 @@ class ChunkStream(io.RawIOBase):
 
 
 @contextmanager
-def opened(source: str | Path) -> Iterator[Source]:
+def opened(source: str | Path, on_return: Callable[[int], None] | None = None) -> Iterator[Source]:
     """Open an input and detect its kind.
 
     Args:
         source: a file, a pipe such as `<(command)`, or `-` for standard input.
+        on_return: for a text whose line i belongs to line i of another: a carriage return without a line feed is read
+            as a space, and this is called with the number of its line. By default it ends the line.
 
     Raises:
         InputError: missing, unreadable, a device, or a format that flip does not read.
@@ -121,7 +123,7 @@ def opened(source: str | Path) -> Iterator[Source]:
             if kind == "text" and (encoding := byte_order_mark(head)):
                 chunks = _in_utf8(encoding, chunks, name)
             if kind == "text":
-                chunks = _with_line_feeds(chunks)
+                chunks = _with_line_feeds(chunks) if on_return is None else _with_spaces(chunks, on_return)
             yield Source(name, kind, io.BufferedReader(ChunkStream(chunks), _CHUNK), stored, folder)
 
 
@@ -184,13 +186,15 @@ def decoded(line: bytes, where: str, name: str) -> str:
     return text
 
 
-def lines_of(path: str | Path) -> Iterator[tuple[str, str]]:
+def lines_of(path: str | Path, on_return: Callable[[int], None] | None = None) -> Iterator[tuple[str, str]]:
     """Yield (where, line) of a text in any of the encodings and compressions, for formats without records.
+
+    on_return: see `opened`.
 
     Raises:
         InputError: not a text, or a line is not UTF-8.
     """
-    with opened(path) as source:
+    with opened(path, on_return) as source:
         if source.kind != "text":
             raise InputError(f"{path}: {source.kind}, not text", "a text file is needed here")
         for number, line in enumerate(source.file, start=1):
@@ -268,6 +272,20 @@ def _with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
         whole = chunk[1:] if cut and chunk.startswith(b"\n") else chunk
         cut = chunk.endswith(b"\r")
         yield whole.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def _with_spaces(chunks: Iterator[bytes], on_return: Callable[[int], None]) -> Iterator[bytes]:
+    """Yield lines that end with line feeds; carriage returns elsewhere are spaces, reported by the number of a line."""
+    line, held = 1, b""  # a carriage return, until it is known what follows
+    for chunk in chain(filter(None, chunks), [b""]):
+        text = (held + chunk).replace(b"\r\n", b"\n")
+        held = b"\r" if chunk and text.endswith(b"\r") else b""
+        text = text[: len(text) - len(held)]
+        for part in text.split(b"\r")[:-1]:
+            line += part.count(b"\n")
+            on_return(line)
+        line += text[text.rfind(b"\r") + 1 :].count(b"\n")
+        yield text.replace(b"\r", b" ")
 
 
 def _in_utf8(encoding: str, chunks: Iterator[bytes], name: str) -> Iterator[bytes]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _ROWS = 1024
 _OTHERS = "others"
+_HINT = "give the embeddings of all documents, in their order; for partial_fit name the documents: documents=TEXTS"
 _NO_WORD = ("", 0.00001)  # as BERTopic fills a topic of few words
 
 
@@ -37,17 +40,26 @@ class LensRepresentation(BaseRepresentation):  # type: ignore[misc]
     word has no words.
     """
 
-    def __init__(self, embeddings: Any, lens: Lens | None = None, top_n_words: int = 10) -> None:
+    def __init__(
+        self,
+        embeddings: Any,
+        lens: Lens | None = None,
+        top_n_words: int = 10,
+        documents: Sequence[str] | None = None,
+    ) -> None:
         """Take the embeddings that BERTopic is given, as it does not pass them on.
 
         Args:
             embeddings: (n, d) those that `fit_transform(documents, embeddings)` gets.
             lens: for embeddings of that encoder; by default the bundled one, for all-MiniLM-L6-v2.
             top_n_words: of a topic.
+            documents: n, of the embeddings; `partial_fit` needs them, because its batches are found among them.
         """
         self.embeddings = embeddings
         self.lens = lens
         self.top_n_words = top_n_words
+        self.documents = documents
+        self._named: str | None = None  # a digest of the documents of the last call
 
     def extract_topics(
         self,
@@ -59,8 +71,9 @@ class LensRepresentation(BaseRepresentation):  # type: ignore[misc]
         """Return words and weights for each topic, as BERTopic asks for them.
 
         Args:
-            topic_model: not used.
-            documents: with a column Topic; ID, or else the index, is the row of the embedding.
+            topic_model: knows the number of all documents.
+            documents: with the columns Document and Topic; ID, or else the index, is the row of the embedding, unless
+                the documents of the embeddings were given.
             c_tf_idf: not used.
             topics: whose keys are all topics.
 
@@ -68,13 +81,15 @@ class LensRepresentation(BaseRepresentation):  # type: ignore[misc]
             topic -> (word, weight), best first, as many for each as `top_n_words`.
 
         Raises:
-            InputError: embeddings of another dimension, NaN, or fewer than there are documents.
+            InputError: embeddings of another dimension, NaN, or of other documents.
         """
         lens = self.lens or load()
         u = np.atleast_2d(require_matrix(self.embeddings, lens.checkpoint.model.dimension))
-        rows = np.asarray(documents.get("ID", documents.index), np.int64)
-        if rows.max() >= len(u):
-            raise InputError(f"document {rows.max()} has no embedding: there are {len(u)}", "those of all are needed")
+        known = 0 if topic_model.topics_ is None else len(topic_model.topics_)
+        # `partial_fit` adds a blank document for each topic that its batch lacks.
+        added = (documents["Document"] == " ") & (np.arange(len(documents)) >= known)
+        documents = documents[~added]
+        rows = self._rows(documents, max(len(documents), known), len(u))
         labels: list[Any] = [_OTHERS] * len(u)  # of a part of the documents, such as a year, the rest are others
         for row, topic in zip(rows, documents["Topic"], strict=True):
             labels[row] = int(topic)
@@ -85,6 +100,36 @@ class LensRepresentation(BaseRepresentation):  # type: ignore[misc]
                 "topics %s: no word is certainly more frequent there than elsewhere", ", ".join(map(str, unnamed))
             )
         return {topic: best + [_NO_WORD] * (self.top_n_words - len(best)) for topic, best in found.items()}
+
+    def _rows(self, documents: pandas.DataFrame, known: int, n: int) -> Iterable[int]:
+        """Return the rows of the documents among the n embeddings; BERTopic knows so many documents."""
+        texts = list(documents["Document"])
+        if self.documents is not None:
+            return _found(texts, self.documents, n)
+        if known != n:
+            raise InputError(f"{n} embeddings for {known} documents", _HINT)
+        if len(texts) == n:
+            named = hashlib.sha256("\0".join(map(str, texts)).encode("utf-8", "surrogatepass")).hexdigest()
+            if self._named not in (None, named):
+                raise InputError("the embeddings are those of other documents, which were named before", _HINT)
+            self._named = named
+        return [int(row) for row in documents.get("ID", documents.index)]
+
+
+def _found(texts: Sequence[str], among: Sequence[str], n: int) -> list[int]:
+    """Return the row of each text among the documents of the embeddings; equal texts take turns."""
+    if len(among) != n:
+        raise InputError(f"{n} embeddings for {len(among)} documents=", "give one embedding for each")
+    rows: dict[str, deque[int]] = {}
+    for row, text in enumerate(among):
+        rows.setdefault(text, deque()).append(row)
+    found = []
+    for text in texts:
+        if text not in rows:
+            raise InputError(f"a document is not among those of the embeddings: {str(text)[:60]!r}", _HINT)
+        found.append(rows[text][0])
+        rows[text].rotate(-1)
+    return found
 
 
 def _words_of(lens: Lens, u: Any, labels: list[Any], topn: int) -> dict[Any, list[tuple[str, float]]]:

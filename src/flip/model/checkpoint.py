@@ -222,8 +222,6 @@ def load_model(path: Path) -> Model:
     if b is None or not ({"E1", "E2"} <= tensors.keys() or "E" in tensors):
         raise InputError(f"{path}: expected tensors E1, E2, b or E, b; found {', '.join(tensors) or 'none'}")
     b = b.reshape(-1)
-    if not np.isfinite(b).all():
-        raise InputError(f"{path}: b holds NaN or infinity", "the training diverged; take an earlier checkpoint")
     if "E" in tensors:
         matrices, shapes_fit = [tensors["E"]], tensors["E"].ndim == 2 and len(tensors["E"]) == len(b)
     else:
@@ -232,6 +230,9 @@ def load_model(path: Path) -> Model:
     if not shapes_fit:
         shapes = ", ".join(f"{key} {tuple(value.shape)}" for key, value in tensors.items())
         raise InputError(f"{path}: shapes do not fit together: {shapes}", "E1 is |V| x r, E2 is r x d, b is |V| x 1")
+    for key in ("E", "b") if "E" in tensors else ("E1", "E2", "b"):
+        if tensors[key].size and not np.isfinite([tensors[key].min(), tensors[key].max()]).all():
+            raise InputError(f"{path}: {key} holds NaN or infinity", "its training diverged; take an earlier one")
     return LogLinear(matrices[0], b) if "E" in tensors else FactorizedLogLinear(matrices[0], matrices[1], b)
 
 
