@@ -140,7 +140,8 @@ def kind_of(head: bytes, name: str) -> Kind:
 
 def folder_kind(path: Path) -> StoreKind | None:
     """Return the kind of a folder that is a store: of `datasets`, LanceDB (a table, or some) or Chroma; else None."""
-    if any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
+    of_datasets = (path / "state.json", path / "dataset_info.json")
+    if all(file.is_file() for file in of_datasets) or (path / "dataset_dict.json").is_file():
         return "datasets"
     if (path / "chroma.sqlite3").is_file():
         return "chroma"

@@ -312,6 +312,31 @@ def test_one_empty_vector_is_a_row_without_one(empty: Any, form: str, tmp_path: 
         np.testing.assert_allclose(u[1:9], U[1:9], atol=1e-7)
 
 
+@pytest.mark.parametrize("rest", [1, 4 * D - 1, 4 * D + 1, 2 * D])
+def test_bytes_that_are_not_whole_vectors_are_named_by_their_row(rest: int, tmp_path: Path) -> None:
+    blobs = [*BLOBS[:9], bytes(rest)]
+    pq.write_table(pa.table({"v": pa.array(blobs, pa.binary())}), tmp_path / "a.parquet")
+    with (
+        open_store(tmp_path / "a.parquet", ColumnChoice(vectors="v")) as store,
+        pytest.raises(InputError, match=f"row 9: a vector of {rest} bytes; {4 * D} are expected"),
+    ):
+        whole(store)
+
+
+def test_a_dictionary_that_stands_for_long_texts_is_read_a_few_rows_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flip.inputs.stores.parquet.BATCH_BYTES", 100_000)
+    texts = pa.DictionaryArray.from_arrays(pa.array([i % 2 for i in range(N)], pa.int8()), ["x" * 10_000, "y"])
+    found = pa.table({"text": texts, "embedding": vectors()})
+    with pa.OSFile(str(tmp_path / "a.arrow"), "wb") as file, pa.ipc.new_file(file, found.schema) as writer:
+        writer.write_table(found)
+    with open_store(tmp_path / "a.arrow") as store:
+        u, parts = whole(store, N)
+        np.testing.assert_array_equal(u, U)
+        assert max(sum(map(len, part.column("text"))) for part in parts) <= 110_000
+
+
 @pytest.mark.parametrize("bad", [[0.5], [float("inf")], [0.1, None], U[0, :5].tolist()])
 def test_a_short_vector_with_a_number_is_not_taken_for_an_empty_one(bad: Any, tmp_path: Path) -> None:
     rows = [*U[:9].tolist(), bad]

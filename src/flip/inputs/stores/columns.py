@@ -153,19 +153,20 @@ def width(column: Any) -> int | None:
     if is_text(column.type):
         vectors = map(numbers_of, present.to_pylist())
         return next((len(vector) for vector in vectors if vector is not None and len(vector) > 1), None)
-    lengths = _lengths(present)
+    lengths = _lengths(present) // _size(column.type)
     return int(lengths[lengths > 1][0]) if (lengths > 1).any() else None
 
 
 def _lengths(column: Any) -> NDArray[np.int64]:
-    """Return the number of values in each list of an array, or of float32 in each blob; a rest of bytes counts as one.
-
-    A null has none.
-    """
+    """Return the number of values in each list of an array, or of bytes in each blob; a null has none."""
     compute = arrow().compute
-    blob = is_blob(column.type)
-    lengths = (compute.binary_length if blob else compute.list_value_length)(column).fill_null(0).to_numpy()
-    return np.asarray(-(-lengths // 4) if blob else lengths, np.int64)
+    length = compute.binary_length if is_blob(column.type) else compute.list_value_length
+    return np.asarray(length(column).fill_null(0).to_numpy(), np.int64)
+
+
+def _size(kind: Any) -> int:
+    """Return how many of `_lengths` one dimension takes."""
+    return 4 if is_blob(kind) else 1
 
 
 def matrix(
@@ -219,15 +220,13 @@ def matrix(
 
 def _with_vector(column: Any, dimension: int, name: str, first: int) -> NDArray[np.bool_]:
     """Return (n,) which rows of a column of lists or blobs have a vector; see `matrix` for its errors."""
-    lengths = _lengths(column)
+    lengths, size = _lengths(column), _size(column.type)
     there = lengths > 0
-    for row in np.flatnonzero(there & (lengths != dimension)):
-        value = column[int(row)].as_py()
-        if lengths[row] == 1 and _is_nothing(value):
+    for row in np.flatnonzero(there & (lengths != size * dimension)):
+        if lengths[row] == size and _is_nothing(column[int(row)].as_py()):
             there[row] = False
             continue
-        blob = isinstance(value, bytes)
-        what = f"{len(value)} bytes; {4 * dimension} are" if blob else f"{len(value)} dimensions; {dimension} are"
+        what = f"{lengths[row]} {'bytes' if size > 1 else 'dimensions'}; {size * dimension} are"
         raise InputError(f"{name}, row {first + row}: a vector of {what} expected", "all vectors must be alike")
     return there
 
@@ -235,7 +234,7 @@ def _with_vector(column: Any, dimension: int, name: str, first: int) -> NDArray[
 def _is_nothing(value: Any) -> bool:
     """Return whether a list of one value, or its four bytes, is a null or NaN."""
     if isinstance(value, bytes):
-        return len(value) == 4 and bool(np.isnan(np.frombuffer(value, "<f4")[0]))
+        return bool(np.isnan(np.frombuffer(value, "<f4")[0]))
     return value[0] is None or value[0] != value[0]
 
 
