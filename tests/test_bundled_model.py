@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flip import load_checkpoint, load_encoder, top_keywords
-from flip.evaluation.content import content_words
+from flip.evaluation.metrics import content_words
 
 SENTENCES = {
     "news": [

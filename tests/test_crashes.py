@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from flip.data.published_configs import load_vocabulary
-from flip.encoders.embedding_info import EmbeddingInfo
+from flip.data.published import load_vocabulary
+from flip.encoders.identity import EmbeddingInfo
 from flip.errors import InputError
 from flip.inputs.embedding_files import open_embeddings, sentences_path
 from hub_server import hub_server
@@ -148,7 +148,7 @@ from pathlib import Path
 sys.path[:0] = [{root!r}]
 from flip.embedding.job import embed
 from flip.inputs.record import Record
-from flip.data.pairs import keep_common_rows, write_similarities
+from flip.data.precomputed import keep_common_rows, write_similarities
 from tests.embedding.test_job import Counting
 
 for side, bad in (("x", 3), ("y", 7)):

@@ -205,7 +205,7 @@ def test_embeddings(data: Path, content: bytes) -> None:
 
 @fuzzed(vocab=st.one_of(st.just(VOCAB), mutated([VOCAB])), options=st.one_of(st.just(OPTIONS), mutated([OPTIONS])))
 def test_vocabularies(data: Path, vocab: bytes, options: bytes) -> None:
-    from flip.data.published_configs import load_vocabulary
+    from flip.data.published import load_vocabulary
 
     Path("v.json").write_bytes(vocab)
     Path("v.options.json").write_bytes(options)

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from flip import load_checkpoint
-from flip.evaluation.content import content_recall, content_words
+from flip.evaluation.metrics import content_recall, content_words
 from flip.evaluation.word_ranking import Ranking, rank
 from flip.inputs.embedding_files import open_embeddings
 from flip.inputs.records import read_sentences
 from flip.model.checkpoint import Checkpoint
-from flip.model.ranking import BEHIND_ALL, top_k
+from flip.model.keywords import BEHIND_ALL, top_k
 
 TOPN = 10
 

@@ -28,12 +28,10 @@ from flip.inputs.record import Record
 from flip.inputs.records import read_lines
 from flip.model.card import write_card
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from flip.model.config import CheckpointConfig
-from flip.model.embedding_stats import EmbeddingStats
+from flip.model.config import CheckpointConfig, EmbeddingStats
 from flip.text.bow import bags_of_words
-from flip.text.stopwords import function_words
-from flip.text.surface_forms import SurfaceCounter
-from flip.text.tokenize import Tokenizer, normalize, unicode_words
+from flip.text.tokenize import SurfaceCounter, Tokenizer, normalize, unicode_words
+from flip.text.vocabulary import function_words
 from flip.training.pipeline import fitted
 from flip.training.recipes import TrainConfig
 from flip.training.trainer import Trainer

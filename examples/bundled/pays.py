@@ -26,9 +26,8 @@ from flip.inputs.records import read_sentences
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
 from flip.text.bow import bags_of_words
-from flip.text.stopwords import function_words
 from flip.text.tokenize import Tokenizer, unicode_words
-from flip.text.vocabulary import build_vocabulary
+from flip.text.vocabulary import build_vocabulary, function_words
 from flip.training.recipes import choose
 from flip.training.trainer import Trainer
 from flip.training.training_data import DevData, TrainingData

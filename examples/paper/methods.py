@@ -20,7 +20,7 @@ from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
 from flip.evaluation.splice import embed_concepts
 from flip.evaluation.subject import EvaluationOptions
 from flip.evaluation.word_ranking import Ranking
-from flip.model.ranking import top_k
+from flip.model.keywords import top_k
 
 METRICS = ("--metrics", "accuracy,content")
 

@@ -23,8 +23,7 @@ from runs import arguments, flip, parsed, print_table
 from flip import load_checkpoint, load_dataset
 from flip.evaluation.plots import require_matplotlib
 from flip.model.checkpoint import load_model
-from flip.training.dev_metrics import dev_accuracy
-from flip.training.targets import dev_references
+from flip.training.training_data import dev_accuracy, dev_references
 
 VIEWS = ["text", "other"]
 

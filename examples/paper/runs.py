@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flip.data.published_configs import load_vocabulary
+from flip.data.published import load_vocabulary
 from flip.device import torch_device
 from flip.training.datasets import TrainingDatasets, of_manifest
 from flip.training.pipeline import train

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from flip.encoders.transcriber import Transcriber
+from flip.encoders.multimodal import Transcriber
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from flip import load_checkpoint, load_encoder
 from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.store import open_store
-from flip.stores.sparse import SparseWords
+from flip.stores.words import SparseWords
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 

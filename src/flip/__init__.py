@@ -31,7 +31,7 @@ _HOMES = {
     "UnavailableError": "errors",
     "UsageError": "errors",
     "Vocabulary": "text.vocabulary",
-    "augment": "data.augmentation",
+    "augment": "data.corpora",
     "bags_of_words": "text.bow",
     "build_vocabulary": "text.vocabulary",
     "evaluate": "evaluation.metrics",
@@ -80,7 +80,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from flip.data.augmentation import augment
+    from flip.data.corpora import augment
     from flip.data.manifest import Dataset, load_dataset
     from flip.encoders import Encoder, load_encoder
     from flip.errors import FlipError, InputError, UnavailableError, UsageError

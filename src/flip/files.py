@@ -14,9 +14,11 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from flip.errors import InputError, UsageError
+
+Fields: TypeAlias = dict[str, object]  # of a JSON object
 
 MARK = b"written by flip"
 _MARKED = 1 << 16  # bytes at the start and the end of a file that may hold its mark
@@ -190,7 +192,7 @@ def safe_name(text: str) -> str:
     return kept if kept == text else f"{kept}-{digest}".lstrip("-")
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write `value` as indented UTF-8 JSON, atomically.
 
     Raises:

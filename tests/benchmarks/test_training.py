@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from flip.data.splitting import split_rows
+from flip.data.corpora import split_rows
 from flip.encoders import Encoder
 from flip.evaluation.metrics import References, evaluate, references
 from flip.text.bow import Bags, bags_of_words

@@ -14,7 +14,7 @@ from flip.data.manifest import load_dataset
 from flip.evaluation.metrics import evaluate, references
 from flip.model.checkpoint import load_checkpoint
 from flip.text.bow import bags_of_words
-from flip.text.stopwords import ENGLISH
+from flip.text.languages import ENGLISH
 from flip.training.calibration import choose_bias_weight
 from tests.conftest import QUICKSTART, Flip
 

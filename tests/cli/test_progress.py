@@ -13,7 +13,7 @@ import orjson
 import pytest
 import typer
 
-from flip.cli.embed_dataset import progress_of_parts
+from flip.cli.corpus import progress_of_parts
 from flip.cli.output import Output, guarded
 from flip.data.corpora import Part
 from flip.embedding.job import embed

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from flip.data.manifest import load_dataset
-from flip.data.published_configs import load_vocabulary, read_train_config, read_vocab_config
+from flip.data.published import load_vocabulary, read_train_config, read_vocab_config
 from flip.errors import InputError
 from flip.inputs.embedding_files import open_embeddings
 

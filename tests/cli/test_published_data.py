@@ -114,7 +114,7 @@ def test_what_was_made_is_completed_and_what_was_written_by_hand_is_kept(
 
 
 def test_folders_with_the_same_parts_are_told_apart(here: Path) -> None:
-    from flip.data.published_files import describe_published
+    from flip.data.published import describe_published
 
     for folder in ("en", "fr/sonar"):
         (here / folder).mkdir(parents=True)

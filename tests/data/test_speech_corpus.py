@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from flip.data.manifest import load_dataset, load_manifest
-from flip.data.pairs import keep_common_rows
+from flip.data.precomputed import keep_common_rows
 from flip.inputs import audio
 from flip.inputs.embedding_files import embeddings_json
 from sound import tone, write_audio

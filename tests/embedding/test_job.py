@@ -11,7 +11,7 @@ import pytest
 from flip.data.manifest import EmbeddingFile
 from flip.embedding.job import embed
 from flip.encoders import Encoder
-from flip.encoders.embedding_info import EmbeddingInfo
+from flip.encoders.identity import EmbeddingInfo
 from flip.errors import InputError
 from flip.files import read_json
 from flip.inputs.embedding_files import finite_rows, open_embeddings, require_finite, sentences_path

@@ -9,7 +9,7 @@ import torch
 
 from flip.embedding.job import embed
 from flip.encoders import Encoder, encode, load_encoder
-from flip.encoders.adapters import adapted
+from flip.encoders.base import adapted
 from flip.encoders.identity import require_dimension
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.inputs.record import Record

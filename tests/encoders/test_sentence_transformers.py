@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.adapters import adapted
+from flip.encoders.base import adapted
 from flip.encoders.sentence_transformers import _PROBES
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.files import sha256

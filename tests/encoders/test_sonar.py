@@ -17,14 +17,11 @@ from safetensors.torch import load_file, save_file
 
 from flip.embedding.job import embed
 from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.embedding_info import EmbeddingInfo
-from flip.encoders.identity import common_encoder, describe
+from flip.encoders.identity import EmbeddingInfo, common_encoder, describe
 from flip.encoders.sonar import Sonar, official
-from flip.encoders.sonar.checkpoints import load_weights
-from flip.encoders.sonar.fbank import fbank
-from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder
+from flip.encoders.sonar.checkpoints import SonarTokenizer, load_weights
+from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder, fbank
 from flip.encoders.sonar.port import Port, _groups
-from flip.encoders.sonar.tokenizer import SonarTokenizer
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.explain.explainer import Explainer
 from flip.files import read_json, sha256

@@ -14,11 +14,10 @@ from safetensors.torch import load_file, save, save_file
 from test_sonar import fairseq_name
 
 from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.sonar import missing, tokenizer
-from flip.encoders.sonar.checkpoints import load_weights
-from flip.encoders.sonar.languages import SPEECH
+from flip.encoders.languages import SPEECH
+from flip.encoders.sonar import checkpoints, missing
+from flip.encoders.sonar.checkpoints import FastTokenizer, SonarTokenizer, load_weights
 from flip.encoders.sonar.port import Port
-from flip.encoders.sonar.tokenizer import FastTokenizer, SonarTokenizer
 from flip.errors import InputError, UnavailableError
 from hub_server import Hub, hub_server, point_client_to, sha256
 
@@ -124,7 +123,7 @@ def test_pickled_weights_are_the_last_choice(hub: Hub) -> None:
 
 
 def test_without_sentencepiece_the_tokens_come_from_tokenizer_json(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokenizer, "find_spec", lambda name: None)
+    monkeypatch.setattr(checkpoints, "find_spec", lambda name: None)
     hub.add(WITH_TOKENIZER, FIRST | {"model.safetensors": save(transformers_names())})
     hub.add(WITHOUT, SHARED)
     require_official(vectors())

@@ -5,9 +5,8 @@ from math import comb
 import numpy as np
 import pytest
 
-from flip.evaluation.comparison import Recovered
+from flip.evaluation.comparison import NUMBERS, Recovered, sign_test, word_changes
 from flip.evaluation.metrics import references
-from flip.evaluation.word_changes import NUMBERS, sign_test, word_changes
 from flip.evaluation.word_ranking import Ranking
 from flip.text.vocabulary import Vocabulary
 

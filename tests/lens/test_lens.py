@@ -217,6 +217,8 @@ def test_what_may_be_untrue_is_said(lens: flip.Lens, vectors: np.ndarray) -> Non
     for what, message in (
         ("Der Zug nach Berlin hatte gestern Verspätung.", "another language"),
         (40 * vectors[0], "far outside"),
+        (1.03 * vectors[0], "not of length 1,"),
+        (vectors[:2].mean(axis=0), "not of length 1,"),
         (0 * vectors[0], "the vector is zero"),
         ("late " * 400, "truncated"),
     ):

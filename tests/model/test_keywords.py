@@ -9,9 +9,8 @@ from flip.explain.contrast import Contrast
 from flip.model.calibration import sigmoid
 from flip.model.checkpoint import Checkpoint, load_checkpoint
 from flip.model.config import CheckpointConfig
-from flip.model.keywords import top_keywords
+from flip.model.keywords import top_k, top_keywords
 from flip.model.linear import LogLinear
-from flip.model.ranking import top_k
 from flip.text.vocabulary import Vocabulary
 
 

@@ -17,9 +17,8 @@ from flip.errors import InputError
 from flip.model.checkpoint import Checkpoint, load_checkpoint
 from flip.model.config import CheckpointConfig
 from flip.model.linear import FactorizedLogLinear
-from flip.stores.clusters import find_clusters
-from flip.stores.groups import Group, GroupWords
-from flip.stores.intervals import critical, welch
+from flip.stores.groups import Group, GroupWords, critical, welch
+from flip.stores.labels import find_clusters
 from flip.text.vocabulary import Vocabulary
 from tests.conftest import Flip
 

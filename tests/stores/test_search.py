@@ -16,8 +16,7 @@ from flip.encoders import Encoder
 from flip.errors import InputError, UsageError
 from flip.model.checkpoint import load_checkpoint
 from flip.model.config import CheckpointConfig
-from flip.stores.search import Search, terms_of
-from flip.stores.sparse import SparseWords
+from flip.stores.words import Search, SparseWords, terms_of
 from tests.conftest import Flip
 
 Fails = Callable[..., str]

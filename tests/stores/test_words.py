@@ -60,6 +60,57 @@ def test_vectors_that_nobody_vouches_for_have_scores(
     assert {len(words) for words in after["words"].to_pylist()} == {10}
 
 
+@pytest.mark.parametrize("factor", [0.2, 0.66, 0.97, 2.0])
+def test_vectors_of_another_length_are_noted_and_can_be_normalized(
+    flip: Flip, here: Path, vectors: np.ndarray, sentences: list[str], factor: float
+) -> None:
+    lengths = np.ones((40, 1), np.float32)
+    lengths[::4] = factor
+    store(here / "right.parquet", vectors, sentences[:40])
+    store(here / "s.parquet", vectors * lengths, sentences[:40])
+    common = ("-o", "w.parquet", "--encoder", "minilm", "--text-column", "text")
+    assert "length" not in flip("store", "words", "right.parquet", *common).err
+    right = pq.read_table("w.parquet")
+    told = flip("store", "words", "s.parquet", *common).err
+    assert "10 of 40 vectors are longer or shorter than those of the training" in " ".join(told.split())
+    assert pq.read_table("w.parquet")["words"].to_pylist() != right["words"].to_pylist() or factor == 0.97
+    assert "longer or shorter" not in flip("store", "words", "s.parquet", *common, "--normalize").err
+    again = pq.read_table("w.parquet")
+    np.testing.assert_allclose(
+        np.concatenate(again["word_probabilities"].to_pylist()),
+        np.concatenate(right["word_probabilities"].to_pylist()),
+        atol=1e-4,
+    )
+    assert again["v"].equals(pq.read_table("s.parquet")["v"])  # the store's own columns stay
+
+
+def test_averages_zeros_and_rounding(flip: Flip, here: Path, vectors: np.ndarray) -> None:
+    means = np.stack([vectors[:20].mean(axis=0), vectors[20:].mean(axis=0)])
+    np.save("means.npy", means)
+    np.save("zero.npy", np.concatenate([0 * vectors[:1], vectors[:1].astype(np.float16)]))
+    for command in (
+        ("groups", "means.npy", "--clusters", 2),
+        ("search", "means.npy", "boat"),
+        ("sparse", "means.npy", "-o", "o.parquet"),
+    ):
+        assert "2 of 2 vectors are longer or shorter" in " ".join(flip("store", *command).err.split())
+    told = flip("store", "words", "zero.npy", "-o", "o.parquet", "--normalize")
+    assert told.code == 0
+    assert "longer or shorter" not in told.err
+    assert np.isfinite(np.concatenate(pq.read_table("o.parquet")["word_scores"].to_pylist())).all()
+
+
+def test_there_is_no_length_to_normalize_to(
+    flip: Flip, here: Path, fails: Fails, vectors: np.ndarray, sentences: list[str]
+) -> None:
+    checkpoint = load_checkpoint()
+    stats = replace(checkpoint.config.embeddings, norm=None)  # type: ignore[type-var]
+    save_checkpoint(here / "m", replace(checkpoint, config=replace(checkpoint.config, embeddings=stats)))
+    store(here / "s.parquet", 3 * vectors, sentences[:40])
+    assert "longer or shorter" not in flip("store", "words", "s.parquet", "-o", "w.parquet", "-m", "m").err
+    assert "no common length" in fails(3, "store", "words", "s.parquet", "-o", "o.parquet", "-m", "m", "--normalize")
+
+
 def test_improbable_words_are_left_out(flip: Flip, here: Path, vectors: np.ndarray, sentences: list[str]) -> None:
     store(here / "s.parquet", vectors, sentences[:40])
     flip("store", "words", "s.parquet", "-o", "w.parquet", "--min-probability", 0.5, "--encoder", "minilm")

@@ -7,18 +7,18 @@ import pytest
 import torch
 
 from flip.text.bow import bags_of_indices
-from flip.training import batches
-from flip.training.batches import Batches, batch_edges, published_edges
+from flip.training import training_data
 from flip.training.distributed import Group
-from flip.training.whitening import Whitening, fit_whitening
+from flip.training.initialization import Whitening, fit_whitening
+from flip.training.training_data import Batches, batch_edges, published_edges
 
 N, D, WORDS = 70, 4, 9
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "_BLOCK_ROWS", 32)
-    monkeypatch.setattr(batches, "_CHUNK_ROWS", 8)
+    monkeypatch.setattr(training_data, "_BLOCK_ROWS", 32)
+    monkeypatch.setattr(training_data, "_CHUNK_ROWS", 8)
 
 
 def corpus() -> tuple[np.ndarray, list[list[int]]]:
@@ -112,7 +112,7 @@ class _Watched:
 
 
 def test_the_next_block_is_read_while_one_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "_CHUNK_ROWS", N)  # then a block is one slice
+    monkeypatch.setattr(training_data, "_CHUNK_ROWS", N)  # then a block is one slice
     u, lists = corpus()
     watched = _Watched(u)
     passing = made(watched, lists).of_pass(0)

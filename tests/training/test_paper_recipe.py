@@ -15,12 +15,10 @@ from flip.text.bow import bags_of_indices
 from flip.text.tokenize import Tokenizer, TokenizerName
 from flip.text.vocabulary import build_vocabulary
 from flip.training import trainer as training
-from flip.training.dev_metrics import dev_recall
 from flip.training.initialization import initial_parameters
 from flip.training.recipes import PAPER
-from flip.training.targets import dev_references, training_bags
 from flip.training.trainer import Trainer
-from flip.training.training_data import DevData, TrainingData
+from flip.training.training_data import DevData, TrainingData, dev_recall, dev_references, training_bags
 
 D, WORDS, RANK = 6, 25, 4
 PARTS = (37, 60)

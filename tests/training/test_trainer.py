@@ -23,12 +23,11 @@ from flip.text.bow import Bags, bags_of_indices
 from flip.text.vocabulary import Vocabulary
 from flip.training import run_folder as runs
 from flip.training import trainer as training
-from flip.training.dev_metrics import scale_of_bias
+from flip.training.initialization import Whitening, fit_whitening
 from flip.training.recipes import PAPER, TrainConfig
 from flip.training.run_folder import train_run
 from flip.training.trainer import Trainer, soft_threshold_
-from flip.training.training_data import DevData, TrainingData
-from flip.training.whitening import Whitening, fit_whitening
+from flip.training.training_data import DevData, TrainingData, scale_of_bias
 
 D, WORDS = 12, 30
 CONFIG = TrainConfig(rank=D, epochs=6, batch_size=50, lr=0.05, precision="float32")

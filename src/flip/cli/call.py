@@ -1,27 +1,63 @@
-"""One call of a command: who set which option, what runs where, and where results go."""
+"""One call of a command: who set which option, what runs where, which files it may write, and where results go."""
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from typer.core import TyperGroup
 
-from flip.cli.config import Config, encoder_options_of
+from flip.cli.config import CONFIG_FILE, Config, encoder_options_of
 from flip.cli.output import Output, fail
 from flip.device import Runtime
 from flip.encoders.base import EncoderOptions
-from flip.errors import FlipError, UsageError
+from flip.errors import FlipError, InputError, UsageError
+from flip.files import is_stream, os_errors, readable, require_apart, user_config, written_by_flip
 
 if TYPE_CHECKING:
     from typer._click import Context
-    from typer.core import TyperGroup
 
 # Options that name files to write; every other one that names a file names one to read.
 OUTPUTS = frozenset({"output", "html", "report", "plot", "details", "results", "labels", "runs", "dataset"})
 PUBLISHED = "flip.published"  # in the context: the configuration of --config
+
+# They look at what is there themselves, and replace only what they wrote.
+_CAREFUL = {("vocab",), ("embed",), ("train",)}
+
+
+def config_file() -> Path:
+    """Return the path of the user's own configuration."""
+    return user_config("config.toml")
+
+
+def trusted_folders() -> list[Path]:
+    """Return the folders that config.toml trusts, with all below them.
+
+    Raises:
+        InputError: config.toml is not TOML, or its `[trust] folders` is not a list of paths.
+    """
+    path = config_file()
+    if not readable(path):
+        return []
+    with os_errors(path, "read"):
+        try:
+            tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: not valid TOML: {error}") from error
+    folders = tree.get("trust", {}).get("folders", []) if isinstance(tree.get("trust", {}), dict) else None
+    if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
+        raise InputError(f"{path}: [trust] folders is not a list of paths", '[trust]\nfolders = ["~/my-project"]')
+    found = []
+    for folder in folders:
+        with suppress(RuntimeError):  # ~ of a user without a home
+            found.append(Path(folder).expanduser().resolve())
+    return found
 
 
 @dataclass(frozen=True)
@@ -64,7 +100,6 @@ class Call:
     @property
     def trusts(self) -> bool:
         """Return whether flip.toml may name code, servers, and outputs outside its folder: --trust, or config.toml."""
-        from flip.cli.trust import trusted_folders
 
         if self.ctx.params.get("trust"):
             return True
@@ -182,3 +217,49 @@ def load_config(group: TyperGroup) -> tuple[Config | FlipError, dict[str, Any]]:
 def _source(ctx: Context, name: str) -> str:
     source = ctx.get_parameter_source(name)
     return "" if source is None else source.name
+
+
+def require_outputs(call: Call, outputs: Mapping[str, Path | None], inputs: Iterable[str | Path | None]) -> None:
+    """Check the outputs of a command before anything is read or made.
+
+    Args:
+        call: of the command.
+        outputs: its options that name files to write, and the files; None if there is none.
+        inputs: all that it reads, see `flip.data.companions.files_read`; flip.toml and --config are added.
+
+    Raises:
+        UsageError: an output is an input, or another output; or flip.toml names it, and it lies outside the folder of
+            flip.toml, is a device, or would replace a file that flip did not write.
+    """
+    written = {name: path for name, path in outputs.items() if path is not None}
+    if not written:
+        return
+    from flip.data.companions import files_read
+
+    published = call.ctx.meta.get(PUBLISHED)
+    named = [*inputs, CONFIG_FILE, published.path if published else None]
+    read = [path for name in named if name is not None for path in files_read(name)]
+    for name, path in written.items():
+        require_apart(path, read)
+        for other, same in written.items():
+            if other != name and same.resolve() == path.resolve():
+                raise UsageError(f"--{name} and --{other} are both {path}", "name a file for each")
+        if call.of_file(name) and not call.trusts:
+            _require_harmless(call, name, path)
+
+
+def _require_harmless(call: Call, name: str, path: Path) -> None:
+    why = None
+    if is_stream(path):
+        why = "a device or a pipe"
+    elif not path.resolve().is_relative_to(Path.cwd().resolve()):
+        why = "outside its folder"
+    elif call.command == ("pull",) and path.is_dir() and any(path.iterdir()):
+        why = "a folder that has files"
+    elif call.command not in _CAREFUL and path.is_file() and not written_by_flip(path):
+        why = "a file that flip did not write"
+    if why:
+        param = next(param for param in call.ctx.command.params if param.name == name)
+        trust = ", or --trust" if "trust" in call.ctx.params else ""
+        hint = f"if you mean it: {max(param.opts, key=len)} {path}{trust}"
+        raise UsageError(f"flip.toml names {path} as {name}, {why}", hint)

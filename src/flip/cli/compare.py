@@ -8,13 +8,11 @@ from typing import Annotated
 import typer
 
 from flip.cli import measuring, options
-from flip.cli.call import begin
-from flip.cli.encoders import trained_encoders
-from flip.cli.models import trained_models
+from flip.cli.call import begin, require_outputs
+from flip.cli.cases import trained_encoders, trained_models
+from flip.cli.corpus import Corpus
 from flip.cli.options import CORPUS, DATA, INPUT, MODEL, OUTPUT, SPLIT
 from flip.cli.output import guarded
-from flip.cli.outputs import require_outputs
-from flip.cli.train_data import Corpus
 from flip.errors import UsageError
 
 EPILOG = """\b

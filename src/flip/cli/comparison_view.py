@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from flip.cli.output import Output, shown
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from flip.evaluation.paired import SideBySide
+    from flip.evaluation.results import EvalRecord
 
 _NAMED = 6  # words that a model finds more often than another, on a terminal
 
 
-def draw_comparison(results: Sequence[dict[str, Any]], differences: dict[str, Any], topn: int, out: Output) -> None:
+def draw_comparison(results: Sequence[EvalRecord], side: SideBySide, topn: int, out: Output) -> None:
     """Show a row for each model, then how each differs from the first."""
     from flip.evaluation.paired import HEADINGS, as_percent
 
@@ -29,30 +35,28 @@ def draw_comparison(results: Sequence[dict[str, Any]], differences: dict[str, An
         cells = ["-" if mean is None or mean != mean else f"{100 * mean:.1f}" for mean in frequent]
         table.add_row(*(shown(cell, "dim") for cell in ("most frequent words", "", *cells)))
     out.show(table)
-    if "shared_words" in differences:
-        said = f"accuracy: of the words that a model knows; shared: of the {differences['shared_words']} that all know"
+    if side.shared is not None:
+        said = f"accuracy: of the words that a model knows; shared: of the {side.shared} that all know"
         out.show(shown(said, "dim"))
-    for one, other in zip(differences["differences"], results[1:], strict=True):
+    for difference, other in zip(side.differences, results[1:], strict=True):
         out.show(shown(""))
         out.show(shown(f"{_label(other, results)} against {_label(first, results)}", "bold"))
         table = _table("", "difference", "95%", "")
-        for name, gap in one["figures"].items():
-            if gap["low"] != gap["low"]:
+        for name, gap in difference.figures.items():
+            if gap.low != gap.low:  # NaN
                 continue
-            certain = "" if gap["low"] <= 0 <= gap["high"] else "*"
-            between = f"{100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}"
-            table.add_row(*map(shown, (HEADINGS[name], f"{100 * gap['value']:+.1f}", between, certain)))
+            certain = "" if gap.low <= 0 <= gap.high else "*"
+            between = f"{100 * gap.low:+.1f} to {100 * gap.high:+.1f}"
+            table.add_row(*map(shown, (HEADINGS[name], f"{100 * gap.value:+.1f}", between, certain)))
         out.show(table)
-        for key, often in (("found_more_often", "more often"), ("found_less_often", "less often")):
-            if found := one[key]["words"]:
-                said = ", ".join(
-                    f"{word['word']} {word['second']}/{word['n']}, not {word['first']}" for word in found[:_NAMED]
-                )
-                rest = one[key]["in_all"] - _NAMED
+        for words_of, often in ((difference.gained, "more often"), (difference.lost, "less often")):
+            if words_of:
+                said = ", ".join(f"{word.word} {word.second}/{word.n}, not {word.first}" for word in words_of[:_NAMED])
+                rest = len(words_of) - _NAMED
                 out.show(shown(f"finds {often}: {said}" + (f", and {rest} more" if rest > 0 else "")))
 
 
-def _table(*headings: str) -> Any:
+def _table(*headings: str) -> Table:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 1, 0, 0))
@@ -61,7 +65,7 @@ def _table(*headings: str) -> Any:
     return table
 
 
-def _label(result: dict[str, Any], results: Sequence[dict[str, Any]]) -> str:
+def _label(result: EvalRecord, results: Sequence[EvalRecord]) -> str:
     """Return the model's name, with the embedding if that is not the same for all or the model's own name."""
     alike = len({one["embedding"] for one in results}) == 1 or result["embedding"] == result["model"]
     return result["model"] if alike else f"{result['model']} on {result['embedding']}"

@@ -42,8 +42,8 @@ class Config:
     variables: values of FLIP_* variables.  file: values of flip.toml.  present: whether there was one of them.
     """
 
-    variables: Mapping[Path_, Any] = field(default_factory=dict)
-    file: Mapping[Path_, Any] = field(default_factory=dict)
+    variables: Mapping[Path_, object] = field(default_factory=dict)
+    file: Mapping[Path_, object] = field(default_factory=dict)
     present: bool = False
 
     @classmethod
@@ -75,7 +75,7 @@ class Config:
         """Return whether flip.toml alone decides a setting."""
         return setting in self.file and setting not in self.variables
 
-    def value(self, setting: Path_) -> Any:
+    def value(self, setting: Path_) -> object:
         """Return the value in force, or None."""
         return self.variables.get(setting, self.file.get(setting))
 
@@ -212,7 +212,7 @@ def commands_of(group: TyperGroup, path: Path_ = ()) -> Iterator[tuple[Path_, Ty
             yield (*path, name), command  # type: ignore[misc]
 
 
-def _leaves(tree: Tree, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
+def _leaves(tree: Tree, path: Path_ = ()) -> Iterator[tuple[Path_, object]]:
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from _leaves(value, (*path, str(key)))
@@ -220,7 +220,7 @@ def _leaves(tree: Tree, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
             yield (*path, str(key)), as_text(value)
 
 
-def require_fitting(command: Command, name: str, value: Any, origin: str) -> None:
+def require_fitting(command: Command, name: str, value: object, origin: str) -> None:
     """Check that a list is only given to an option that takes several values: Typer would make it one text.
 
     Raises:
@@ -234,7 +234,7 @@ def require_fitting(command: Command, name: str, value: Any, origin: str) -> Non
         raise InputError(f"{origin}: {found}, not {'a list of values' if several else 'one value'}", "give one value")
 
 
-def as_text(value: Any) -> Any:
+def as_text(value: object) -> object:
     """Return a value as the command line would spell it, so that `true` is a switch and never the number 1."""
     if isinstance(value, dict):
         return value
@@ -243,7 +243,7 @@ def as_text(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _nearest(setting: Path_, known: Mapping[Path_, Any]) -> str:
+def _nearest(setting: Path_, known: Mapping[Path_, object]) -> str:
     """Return a hint at the settings that stand beside an unknown one."""
     beside = [other[-1] for other in known if other[:-1] == setting[:-1]]
     near = difflib.get_close_matches(setting[-1], beside, n=1)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from flip.cli import loading, options
-from flip.cli.call import Call, begin
-from flip.cli.embed_dataset import Request, embed_dataset, plan_requests
+from flip.cli.call import Call, begin, require_outputs
+from flip.cli.corpus import Request, embed_dataset, plan_requests
 from flip.cli.options import CORPUS, DEVICE, INPUT, OUTPUT, SPLIT
 from flip.cli.output import Output, fail, guarded, interruptible, shown
-from flip.cli.outputs import require_outputs
-from flip.encoders.base import DEFAULT_ENCODER, SonarBackend
-from flip.errors import UsageError
+from flip.encoders.base import DEFAULT_ENCODER, SonarBackend, in_language
+from flip.encoders.catalog import table as rows
+from flip.encoders.languages import require_language
+from flip.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from flip.embedding.job import Embedded
@@ -154,8 +156,6 @@ def embed(
     Writes OUT.npy, OUT.sentences.txt (the lines that were embedded; blank ones are dropped) and OUT.json, and
     OUT.audio.txt for recordings. An interrupted run goes on where it stopped when the same command is given again.
     """
-    from flip.encoders.languages import require_language
-
     call = begin(ctx)
     if list_encoders:
         _print_encoders(call.out)
@@ -259,9 +259,6 @@ def _beside(path: Path) -> Path:
 
 def _paired(request: Request, side: int, call: Call) -> Iterator[Record]:
     """Yield one side of two aligned inputs, blank if either side is, so that both keep the same lines."""
-    from itertools import zip_longest
-
-    from flip.errors import InputError
     from flip.inputs.record import Record
 
     for pair in zip_longest(*(request.read(call, [name], noted=i == side) for i, name in enumerate(request.inputs))):
@@ -276,8 +273,7 @@ def _embed(job: _Job, model: Encoder, request: Request, call: Call) -> Embedded:
     import numpy as np
 
     from flip.embedding.job import embed as write
-    from flip.embedding.shards import Shard
-    from flip.encoders.base import in_language
+    from flip.embedding.journal import Shard
 
     model = in_language(model, job.language)
     with interruptible(_how_to_go_on), call.out.progress(f"embedding {job.output.name}") as on_rows:
@@ -325,7 +321,7 @@ def _report(done: Embedded, model: Encoder, out: Output) -> None:
 
 
 def _compare(paths: list[Path], out: Output) -> None:
-    from flip.data.pairs import keep_common_rows, write_similarities
+    from flip.data.precomputed import keep_common_rows, write_similarities
 
     first, second = paths
     if dropped := keep_common_rows(paths):
@@ -337,8 +333,6 @@ def _compare(paths: list[Path], out: Output) -> None:
 
 
 def _print_encoders(out: Output) -> None:
-    from flip.encoders.catalog import table as rows
-
     if not out.human:
         for row in rows():
             out.record(row)

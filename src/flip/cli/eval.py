@@ -9,7 +9,7 @@ import typer
 
 from flip.cli import measuring, options
 from flip.cli.call import begin
-from flip.cli.models import trained_models
+from flip.cli.cases import trained_models
 from flip.cli.output import guarded
 
 EPILOG = """\b

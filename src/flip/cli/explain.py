@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flip.cli import loading, options
-from flip.cli.call import Call, begin
+from flip.cli.call import Call, begin, require_outputs
+from flip.cli.loading import fetched
 from flip.cli.output import Output, fail, guarded
-from flip.cli.outputs import require_outputs
+from flip.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from flip.errors import InputError
     from flip.explain.results import Result
     from flip.inputs.record import Record
     from flip.inputs.stores.columns import ColumnChoice
@@ -106,8 +106,6 @@ def explain(
 
     One record a line in, one a line out, in order. With the bundled model nothing is downloaded.
     """
-    from flip.cli.stores.opened import fetched
-    from flip.errors import UsageError
     from flip.explain.explainer import Explainer
     from flip.inputs.sniffing import STDIN
     from flip.inputs.sources import require_one_stdin
@@ -242,7 +240,6 @@ class _Reader:
         Raises:
             InputError: a file is missing, or there is nothing in any of them.
         """
-        from flip.errors import InputError
         from flip.inputs.sniffing import STDIN, is_input_file
 
         empty = []
@@ -266,7 +263,6 @@ class _Reader:
             self.out.note(f"{name}: nothing in it")
 
     def _records_of(self, name: str) -> Iterator[Record | InputError]:
-        from flip.errors import InputError
         from flip.inputs.records import scan_lines, scan_records
         from flip.inputs.sources import holds_embeddings
 
@@ -315,7 +311,6 @@ class _Reader:
 
 
 def _sentence(name: str) -> Record:
-    from flip.errors import InputError
     from flip.inputs.record import Record
 
     try:  # in the locale C, Python takes the bytes of a word in UTF-8 for something else
@@ -325,7 +320,6 @@ def _sentence(name: str) -> Record:
 
 
 def _require_sentences_fit(inputs: list[str], sentences: str | None) -> None:
-    from flip.errors import UsageError
     from flip.inputs.sniffing import is_input_file
     from flip.inputs.sources import holds_embeddings
 

@@ -6,21 +6,16 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from flip.cli.output import shown
-from flip.cli.terminal import visible
-from flip.explain.results import Comparison, Failure
+from flip.cli.output import shown, visible
+from flip.explain.results import Comparison, Explanation, Failure, Input, Result
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-
-    from flip.explain.annotate import Annotation, State, Token
-    from flip.explain.contrast import PairedWord
-    from flip.explain.results import Explanation, Input, Result
+    from flip.explain.contrast import Annotation, PairedWord, State, Token
     from flip.model.checkpoint import Checkpoint
     from flip.model.keywords import Word
 
@@ -36,7 +31,7 @@ _SIDES = {"shared": "both say", "only_input": "only the first", "only_against": 
 class View:
     """Draws results.
 
-    checkpoint: the model.  least: see `flip.explain.annotate.annotate`.  scores: show those too.
+    checkpoint: the model.  least: see `flip.explain.contrast.annotate`.  scores: show those too.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, least: float, scores: bool) -> None:

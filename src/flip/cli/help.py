@@ -7,13 +7,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperArgument, TyperCommand, TyperOption
 
+from flip.cli.call import wrong_setting
 from flip.cli.options import HELP, OUTPUT, PANELS
 
 if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter
-    from typer.core import TyperArgument, TyperOption
 
 _EVERY = "flip.help_all"  # in the context: every option is shown
 # Typer writes a default that is described in words in brackets inside of its own.
@@ -27,8 +27,6 @@ class PanelCommand(TyperCommand):
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Parse the command line; a setting of another source that is wrong is an error of that source."""
-        from flip.cli.call import wrong_setting
-
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
@@ -82,7 +80,7 @@ def _record(param: TyperOption | TyperArgument, ctx: Context) -> tuple[str, str]
         param.show_default = words
 
 
-def _switch(param: TyperOption | TyperArgument, value: Any) -> str:
+def _switch(param: TyperOption | TyperArgument, value: object) -> str:
     """Return a value as --help names it: for a switch, the name of the option without its dashes."""
     if param.secondary_opts and value in ("true", "false"):
         return (param.opts if value == "true" else param.secondary_opts)[0].removeprefix("--")

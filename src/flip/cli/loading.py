@@ -1,20 +1,28 @@
-"""Load the checkpoints, encoders and transcribers that the options of a call name."""
+"""Load the checkpoints, encoders, transcribers and stores that the options of a call name."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from flip.errors import UsageError
+import typer
+
+from flip.cli.output import fail
+from flip.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from flip.cli.call import Call
     from flip.encoders import Encoder
     from flip.encoders.base import EncoderOptions
-    from flip.encoders.transcriber import Transcriber
+    from flip.encoders.multimodal import Transcriber
+    from flip.inputs.stores.columns import ColumnChoice
+    from flip.inputs.stores.store import Store
     from flip.model.checkpoint import Checkpoint
+    from flip.stores.rows import StoreReader
 
 
 def load_checkpoint(model: str | None, call: Call) -> Checkpoint:
@@ -70,7 +78,7 @@ def vouched(given: str | None, checkpoint: Checkpoint) -> bool:
 
 
 def load_encoder(
-    name: str, call: Call, stored: Mapping[str, Any] | None = None, options: EncoderOptions | None = None
+    name: str, call: Call, stored: Mapping[str, object] | None = None, options: EncoderOptions | None = None
 ) -> Encoder:
     """Load an encoder; note it if the encoder cannot use the device that the call names.
 
@@ -118,7 +126,7 @@ def load_encoders(names: list[str], call: Call) -> list[Encoder]:
 
 def load_transcriber(call: Call, language: str | None = None) -> Transcriber:
     """Load a transcriber of recordings for an encoder of text; `language` overrides the call's own."""
-    from flip.encoders.transcriber import Transcriber
+    from flip.encoders.multimodal import Transcriber
 
     options, runtime = call.encoder_options, call.runtime
     spoken = language or options.language
@@ -145,7 +153,7 @@ def _brought_base_url(call: Call) -> bool:
 
 def _require_trust(name: str, options: EncoderOptions, call: Call) -> None:
     """Raise a UsageError if flip.toml alone names code to run or a server to send to, and nobody trusts it."""
-    from flip.cli.trust import config_file
+    from flip.cli.call import config_file
     from flip.encoders.catalog import runs_code
 
     risky = {}
@@ -160,3 +168,93 @@ def _require_trust(name: str, options: EncoderOptions, call: Call) -> None:
         f"flip.toml in this folder names {what}",
         f"if you trust this folder: --trust, or {flag}, or list it in {config_file()}: [trust] folders = [...]",
     )
+
+
+@contextmanager
+def opened_store(
+    name: str,
+    columns: ColumnChoice,
+    checkpoint: Checkpoint,
+    call: Call,
+    encoder: str | None = None,
+    texts: Path | None = None,
+    *,
+    normalize: bool = False,
+) -> Iterator[StoreReader]:
+    """Open a store for a model; report rows without words at the end.
+
+    Args:
+        name: of the store; one of a dataset on the hub is downloaded first.
+        columns: what the user tells of its columns.
+        checkpoint: the model.
+        call: of the command.
+        encoder: the one that vouches for vectors of unknown origin.
+        texts: file with the texts of the rows of a `.npy`.
+        normalize: bring vectors to the length of those of the training.
+
+    Raises:
+        InputError: not a store, without vectors, or with those of another encoder or dimension.
+        Exit: with code 3 at the end, if vectors hold NaN or infinity.
+    """
+    from flip.inputs.stores.store import open_store
+    from flip.stores.rows import StoreReader
+
+    columns = replace(columns, dimension=checkpoint.model.dimension)
+    with open_store(fetched(name, call), columns, beside=texts) as store:
+        if store.note:
+            call.out.note(store.note)
+        reader = StoreReader(store, checkpoint, _is_known(store, checkpoint, call, encoder), normalize)
+        yield reader
+        _report(reader, call)
+
+
+def fetched(name: str, call: Call) -> str:
+    """Return the path of a store; one of a dataset on the hub is downloaded."""
+    if not name.startswith("hf://"):
+        return name
+    from flip.hub.client import dataset_file
+
+    call.out.note(f"{name} is taken from the hub")
+    return str(dataset_file(name, offline=call.runtime.offline))
+
+
+def _is_known(store: Store, checkpoint: Checkpoint, call: Call, encoder: str | None) -> bool:
+    """Return whether something tells that the vectors are of the checkpoint's encoder; note it if nothing does."""
+    from flip.encoders.identity import EmbeddingInfo, require_dimension, require_same_encoder
+
+    if store.dimension is None:
+        raise InputError(f"{store.name}: no column of vectors", f"it has: {', '.join(store.schema.names)}")
+    require_dimension(store.dimension, checkpoint.model.dimension, store.name, checkpoint.encoder)
+    made_by = EmbeddingInfo.from_dict(store.about).encoder
+    require_same_encoder(made_by, checkpoint.trained_on, store.name)
+    known = vouched(encoder, checkpoint) or made_by.is_known or checkpoint.encoder is None
+    if not known:
+        call.out.note(
+            f"the encoder of the vectors of {store.name} is unknown; {checkpoint.encoder} is taken on "
+            f"trust, without probabilities (--encoder {checkpoint.encoder} vouches for it)"
+        )
+    return known
+
+
+def _report(reader: StoreReader, call: Call) -> None:
+    """Report how many rows have no words, and why."""
+    counts, name = reader.counts, reader.store.name
+    if counts.missing:
+        call.out.note(f"{counts.missing} of {counts.rows} rows have no vector, and no words")
+    if counts.far:
+        call.out.note(
+            f"{counts.far} of {counts.rows} vectors lie far outside those of the training: another encoder, "
+            "scale or normalisation?"
+        )
+    if counts.off_norm > counts.far:
+        call.out.note(
+            f"{counts.off_norm} of {counts.rows} vectors are longer or shorter than those of the training, which "
+            "changes every probability: averages? (--normalize)"
+        )
+    if counts.bad:
+        fail(
+            f"{counts.bad} of {counts.rows} vectors hold NaN or infinity, and have no words; first: {name}, "
+            f"row {counts.first_bad}",
+            "embed these rows again",
+        )
+        raise typer.Exit(3)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flip.cli.call import Call
+from flip import __version__
+from flip.cli.call import Call, require_outputs
 from flip.cli.comparison_view import draw_comparison
 from flip.cli.options import DATA, INPUT, OUTPUT, WORSE
 from flip.cli.output import Output, fail, shown
-from flip.cli.outputs import require_outputs
-from flip.evaluation.registry import CHOICES
+from flip.device import torch_device
+from flip.errors import UsageError
+from flip.evaluation.registry import CHOICES, DRAWN, named, of_several_models
+from flip.files import Fields, replacing
 from flip.text.tokenize import TokenSource
 
 if TYPE_CHECKING:
     from flip.evaluation.entities import EntityRow
     from flip.evaluation.evaluate import EvaluationData, Measured, Ranker
-    from flip.evaluation.results import Record
+    from flip.evaluation.results import EvalRecord, Record
     from flip.model.checkpoint import Checkpoint
 
 METRICS = "accuracy,content,pr"
@@ -59,8 +62,8 @@ class Case:
 
     checkpoint: Checkpoint
     data: EvaluationData
-    about: dict[str, dict[str, Any]] = field(default_factory=dict)
-    cost: dict[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Fields] = field(default_factory=dict)
+    cost: Fields = field(default_factory=dict)
     splice: Ranker | None = None
 
 
@@ -94,9 +97,7 @@ class Request:
             UsageError: an output is an input or cannot be drawn, an unknown metric, or one half of the gate.
             UnavailableError: matplotlib is not installed.
         """
-        from flip.errors import UsageError
         from flip.evaluation.plots import require_drawable, require_matplotlib
-        from flip.evaluation.registry import named
 
         outputs = {"details": self.details, "plot": self.plot, "report": self.report, "results": self.results}
         require_outputs(call, outputs, [*inputs, self.entities, self.baseline])
@@ -155,7 +156,7 @@ def measure(cases: Sequence[Case], request: Request, call: Call, *, compared: bo
             _draw(out, record, request.topn)
     for side in sides:
         if out.human and compared:
-            draw_comparison([one.result.to_dict() for one in side.measured], side.to_dict(), request.topn, out)
+            draw_comparison([one.result.to_dict() for one in side.measured], side, request.topn, out)
         elif not out.human and len(side.measured) > 1:
             out.record(side.to_dict())
     _explain_gaps(results, out)
@@ -171,7 +172,7 @@ def measure(cases: Sequence[Case], request: Request, call: Call, *, compared: bo
         out.status(f"wrote {request.report}")
     if request.results:
         costs = [_cost(case) for case, of_case in zip(cases, by_case, strict=True) for _ in of_case]
-        for path in write_results(request.results, [one | cost for one, cost in zip(results, costs, strict=True)]):
+        for path in write_results(request.results, [{**one, **cost} for one, cost in zip(results, costs, strict=True)]):
             out.status(f"wrote {path}")
     if request.baseline and request.fail_below is not None:
         _require_no_fall(request.read_baseline(), results, request.fail_below, out)
@@ -181,7 +182,6 @@ def _measured(
     cases: Sequence[Case], entities: list[EntityRow] | None, request: Request, call: Call, compared: bool
 ) -> list[list[Measured]]:
     """Return what each model makes of its embeddings. The first is measured last: it is compared with the others."""
-    from flip.device import torch_device
     from flip.evaluation.entities import names_by_rule
     from flip.evaluation.evaluate import evaluate_dataset
     from flip.evaluation.subject import EvaluationOptions
@@ -213,7 +213,6 @@ def _chosen(
     request: Request, case: Case, agreement: bool, compared: bool, entities: list[EntityRow] | None
 ) -> list[str]:
     """Return the metrics of a case: those that the user lists, and those that outputs and comparisons need."""
-    from flip.evaluation.registry import DRAWN, of_several_models
     from flip.evaluation.subject import EvaluationOptions, Setting
 
     chosen = request.names
@@ -232,18 +231,17 @@ def _chosen(
     return list(dict.fromkeys([*chosen, *added]))
 
 
-def _about(case: Case, embedding: str) -> dict[str, Any]:
+def _about(case: Case, embedding: str) -> Fields:
     """Return the fields of a record beside its figures: which encoder and words."""
     checkpoint = case.checkpoint
-    about: dict[str, Any] = {"encoder": checkpoint.encoder, "revision": checkpoint.trained_on.revision}
+    about: Fields = {"encoder": checkpoint.encoder, "revision": checkpoint.trained_on.revision}
     about |= {"dimension": checkpoint.model.dimension, "words": len(checkpoint.vocabulary)}
     about |= {"vocabulary": f"sha256:{checkpoint.vocabulary.options['words']}"}
     return about | case.about.get("", {}) | case.about.get(embedding, {})
 
 
-def _cost(case: Case) -> dict[str, Any]:
+def _cost(case: Case) -> Fields:
     """Return the further fields of a result file: what was kept with an encoder's run, else those of this process."""
-    from flip import __version__
     from flip.evaluation.results import peak_memory, threads
 
     return {"threads": threads(), "peak_memory": peak_memory()} | case.cost | {"version": __version__}
@@ -264,7 +262,7 @@ def _require_no_fall(baseline: Sequence[Record], results: Sequence[Record], most
         raise typer.Exit(WORSE)
 
 
-def _explain_gaps(results: Sequence[dict[str, Any]], out: Output) -> None:
+def _explain_gaps(results: Sequence[EvalRecord], out: Output) -> None:
     for name, why in dict.fromkeys(gap for one in results for gap in one.get("not_computed", {}).items()):
         out.note(f"{name} not computed: {why}")
     rows = results[0].get("entity_rows", {})
@@ -278,16 +276,15 @@ def _write_details(path: Path, measured: list[Measured], topn: int, out: Output)
     import orjson
 
     from flip.evaluation.evaluate import sentence_details
-    from flip.files import replacing
 
     with replacing(path) as temporary, temporary.open("wb") as file:
         for one in measured:
             for record in sentence_details(one, topn):
-                file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+                file.write(orjson.dumps(record.to_dict(), option=orjson.OPT_APPEND_NEWLINE))
     out.status(f"wrote {path}")
 
 
-def _draw(out: Output, result: dict[str, Any], topn: int) -> None:
+def _draw(out: Output, result: EvalRecord, topn: int) -> None:
     from rich.table import Table
 
     from flip.evaluation.report import COLUMNS, IN_PERCENT, comparison_rows, summary_rows

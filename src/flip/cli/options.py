@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flip.cli.call import PUBLISHED, Published
+from flip.cli.config import as_text, require_fitting
+from flip.cli.output import fail
 from flip.encoders.base import Precision
+from flip.errors import FlipError
 from flip.text.tokenize import TokenizerName
+
+if TYPE_CHECKING:
+    from flip.data.published import PublishedConfig
 
 # Panels of --help, in this order; an option without one stands in "Output".
 INPUT, CORPUS, DATA, WORDS, CONCEPTS, MODEL, TRAINING, STORE, OUTPUT, DEVICE, HELP = PANELS = (
@@ -184,6 +192,13 @@ Scale = Annotated[
         callback=finite, help="Factor of int8 values.", show_default="stored beside the vectors", rich_help_panel=STORE
     ),
 ]
+Normalize = Annotated[
+    bool,
+    typer.Option(
+        "--normalize", rich_help_panel=STORE,
+        help="Bring vectors, such as averages, to the length of those of the training.",
+    ),
+]  # fmt: skip
 Sentences = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="The texts of the rows of a .npy, one a line.", rich_help_panel=STORE),
@@ -226,3 +241,46 @@ Tokenizer = Annotated[
         help="What cuts the words of a CORPUS.", show_default="the one of [vocab], else latin", rich_help_panel=CORPUS
     ),
 ]
+
+
+def _defaults(read: str) -> Callable[[typer.Context, Path | None], Path | None]:
+    """Return the callback of --config, which runs before all other options are parsed.
+
+    Args:
+        read: function of `flip.data.published` that reads the file.
+    """
+
+    def callback(ctx: typer.Context, path: Path | None) -> Path | None:
+        if path is None or ctx.resilient_parsing:
+            return path
+        from flip.data import published
+
+        try:
+            config: PublishedConfig = getattr(published, read)(path)
+            values = {name: as_text(value) for name, value in (config.shared | config.own).items()}
+            for name, value in values.items():
+                require_fitting(ctx.command, name, value, f"{path}, {name}")
+        except FlipError as error:
+            fail(error.message, error.hint)
+            raise typer.Exit(error.exit_code) from error
+        ctx.meta[PUBLISHED] = Published(path, frozenset(values), config.ignored)
+        ctx.default_map = {**(ctx.default_map or {}), **values}
+        return path
+
+    return callback
+
+
+TrainPublished = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="Published configuration (train_lolm.yaml); options override it.", is_eager=True,
+        callback=_defaults("read_train_config"), rich_help_panel=INPUT,
+    ),
+]  # fmt: skip
+VocabPublished = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="Published configuration (vocab_en.yaml); options override it.", is_eager=True,
+        callback=_defaults("read_vocab_config"), rich_help_panel=INPUT,
+    ),
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Print results on stdout and everything else on stderr, for a person or a program."""
+"""Print results on stdout and all else on stderr, for a person or a program, safe for a terminal."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import typer
 
-from flip.cli.terminal import escape_json, visible, visible_lines
 from flip.errors import FlipError, InputError
 
 if TYPE_CHECKING:
@@ -24,10 +24,63 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
+# Marks and overrides that change the order of the characters around them; joiners (200c, 200d) only change shapes.
+_ORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
 Command = TypeVar("Command", bound=Callable[..., None])
 
 _SAME = 1.0  # seconds
 _STOPPING = {signal.SIGINT: "interrupted", signal.SIGTERM: "told to stop"}
+
+
+class _Visible(dict[int, str]):
+    """Map from a character to its visible form; learned by use."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        hidden = character in _ORDERING or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+        self[code] = _escaped(code) if hidden else character
+        return self[code]
+
+
+def _escaped(code: int) -> str:
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as Python keeps it in arguments and file names
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+_VISIBLE = _Visible()
+
+
+def visible(text: str) -> str:
+    """Return text with its control characters, line ends and bidirectional overrides written out.
+
+    >>> visible("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return text if text.isascii() and text.isprintable() else text.translate(_VISIBLE)
+
+
+def visible_lines(text: str) -> str:
+    """Return a message of several lines with each line made visible."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def escape_json(line: str) -> str:
+    """Return JSON for a terminal: the same value, with escapes for characters that a terminal would obey."""
+    return "".join(c if visible(c) == c else "".join(f"\\u{unit:04x}" for unit in _utf16(c)) for c in line)
+
+
+def _utf16(character: str) -> list[int]:
+    data = character.encode("utf-16-be", "surrogatepass")
+    return [int.from_bytes(data[i : i + 2], "big") for i in range(0, len(data), 2)]
+
+
+def show_what_can_be_shown() -> None:
+    """Escape characters that the encoding of a stream lacks, such as a Chinese word in ASCII."""
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
 
 
 class OutputError(Exception):
@@ -59,7 +112,7 @@ class Output:
         self.human = not as_json and self._results.isatty()
         self.quiet, self.verbose, self.stream = quiet, verbose, stream
 
-    def record(self, fields: dict[str, Any]) -> None:
+    def record(self, fields: Mapping[str, object]) -> None:
         """Print one JSON line on stdout, at once."""
         import orjson
 
@@ -69,7 +122,7 @@ class Output:
             line = orjson.dumps(_printable(fields)).decode()
         self._print(escape_json(line) if self._results.isatty() else line)
 
-    def result(self, fields: dict[str, Any], *lines: str) -> None:
+    def result(self, fields: Mapping[str, object], *lines: str) -> None:
         """Print a result: `lines` for a person (plain text), `fields` as JSON for a program."""
         if self.human:
             self._print("\n".join(map(visible, lines)))
@@ -156,7 +209,7 @@ def shown(value: object, style: str = "") -> Text:
     return Text(visible(str(value)), style)
 
 
-def _printable(value: Any) -> Any:
+def _printable(value: object) -> object:
     """Return fields whose strings have escapes for characters that are not UTF-8."""
     if isinstance(value, dict):
         return {str(_printable(key)): _printable(item) for key, item in value.items()}
@@ -245,7 +298,7 @@ def guarded(command: Command) -> Command:
     """Turn the errors of a command into a message and an exit code."""
 
     @functools.wraps(command)
-    def run(*args: Any, **kwargs: Any) -> None:
+    def run(*args: object, **kwargs: object) -> None:
         verbose = bool(kwargs.get("verbose"))
         code = 0
         with _stoppable():

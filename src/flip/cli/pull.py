@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flip.cli import options
-from flip.cli.call import begin
+from flip.cli.call import begin, require_outputs
 from flip.cli.options import INPUT, OUTPUT
 from flip.cli.output import Output, guarded, shown
-from flip.cli.outputs import require_outputs
+from flip.errors import UsageError
 
 if TYPE_CHECKING:
     from flip.hub.client import Source
@@ -73,8 +73,7 @@ def pull(
     model writes that as float32, for other programs.
     """
     from flip.data.manifest import MANIFEST
-    from flip.data.published_files import complete_manifest
-    from flip.errors import UsageError
+    from flip.data.published import complete_manifest
     from flip.hub import pull as hub
     from flip.hub.client import Source
     from flip.model.locate import is_bundled
@@ -111,7 +110,6 @@ def pull(
 
 def _export(name: str, folder: Path | None, out: Output) -> None:
     """Write the bundled model as the published programs read it: float32, in three files."""
-    from flip.errors import UsageError
     from flip.model.checkpoint import load_checkpoint, save_checkpoint
 
     if folder is None:

@@ -21,7 +21,7 @@ class _Base(BaseSettings):
 
 
 class _Environment(EnvSettingsSource):
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> object:
         """Read a list or a table as JSON; everything else stays text, which Typer's parser checks.
 
         Raises:

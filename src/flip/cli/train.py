@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from flip.cli import loading, options
-from flip.cli.call import Call, begin
+from flip.cli.call import Call, begin, require_outputs
+from flip.cli.corpus import Corpus, note_blank_lines
 from flip.cli.help import HelpAll
-from flip.cli.options import CORPUS, DATA, MODEL, OUTPUT, SPLIT, TRAINING
+from flip.cli.options import CORPUS, DATA, MODEL, OUTPUT, SPLIT, TRAINING, TrainPublished
 from flip.cli.output import guarded, interruptible, leave_it_to_the_first
-from flip.cli.outputs import require_outputs
-from flip.cli.published import TrainPublished
-from flip.cli.train_data import Corpus, note_blank_lines
 from flip.encoders.base import DEFAULT_ENCODER
+from flip.errors import UsageError
 from flip.training.recipes import (
     PAPER,
     DevMetric,
@@ -31,6 +30,7 @@ from flip.training.recipes import (
     Schedule,
     TargetKind,
     TrainConfig,
+    choose,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ _FLIP = TrainConfig()
 def _recipes(name: str, flip: str = "") -> str:
     """Return the default of an ingredient in both recipes, as --help shows it."""
 
-    def text(value: Any) -> str:
+    def text(value: object) -> str:
         if isinstance(value, bool):
             return name if value else f"no-{name}"
         return f"{value:g}" if isinstance(value, float) else str(value)
@@ -264,7 +264,6 @@ def train(
 
     With a CORPUS it does everything: a seeded split, the vocabulary, embeddings, training, and the test accuracy.
     """
-    from flip.errors import UsageError
     from flip.training.distributed import process_number
 
     call = begin(ctx)
@@ -285,8 +284,6 @@ def train(
 
 def ingredients(call: Call, d: int | None) -> TrainConfig:
     """Return the recipe of the options of `flip train` for embeddings of d dimensions, None if that is not known."""
-    from flip.training.recipes import choose
-
     params = call.ctx.params if call.command == ("train",) else call.params_of("train")
     config = choose(params["recipe"], params["rank"], params | {"seed": call.runtime.seed}, d)
     if d is not None and config.rank is not None and config.rank > d:
@@ -300,8 +297,6 @@ def _source(corpus: list[str], data: Path | None, call: Call) -> tuple[list[str]
     Raises:
         UsageError: both or none, or an option of the other.
     """
-    from flip.errors import UsageError
-
     if call.given("corpus") and not call.given("data"):
         data = None
     elif call.given("data") and not call.given("corpus"):
@@ -349,8 +344,7 @@ def _of_corpus(
 
 
 def _of_manifest(data: Path, output: Path, call: Call) -> TrainingDatasets:
-    from flip.data.published_configs import load_vocabulary
-    from flip.errors import UsageError
+    from flip.data.published import load_vocabulary
     from flip.training.datasets import of_manifest
 
     own = call.ctx.params

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flip.cli import options
-from flip.cli.call import Call, begin
-from flip.cli.options import CONCEPTS, DATA, OUTPUT, WORDS
+from flip.cli.call import Call, begin, require_outputs
+from flip.cli.options import CONCEPTS, DATA, OUTPUT, WORDS, VocabPublished
 from flip.cli.output import guarded
-from flip.cli.outputs import require_outputs
-from flip.cli.published import VocabPublished
-from flip.text.tokenize import LONGEST_NGRAM, Accents, TokenizerName, is_ngram
+from flip.errors import InputError, UsageError
+from flip.files import read_json
+from flip.text.tokenize import LONGEST_NGRAM, Accents, Tokenizer, TokenizerName, is_ngram
 
 if TYPE_CHECKING:
     from flip.text.vocabulary import Vocabulary
@@ -29,7 +29,6 @@ Examples:
 
 def _bound(text: str | float) -> int | float:
     """Return a number or a share of sentences; 1 is one sentence and 1.0 all of them."""
-    from flip.errors import UsageError
     from flip.text.vocabulary import frequency_bound
 
     try:
@@ -126,10 +125,8 @@ def vocab(
 
     Writes word -> index, alphabetically, and the options beside it (vocab.options.json).
     """
-    from flip.errors import InputError, UsageError
     from flip.inputs.records import read_taught, read_texts
     from flip.text.concepts import build_concepts
-    from flip.text.tokenize import Tokenizer
     from flip.text.vocabulary import build_vocabulary, options_path
 
     call = begin(ctx)
@@ -163,7 +160,6 @@ def vocab(
 
 def _may_write(path: Path, vocabulary: Vocabulary) -> bool:
     """Return whether a vocabulary is this one, or was to become this one when its run was killed."""
-    from flip.files import read_json
     from flip.text.vocabulary import options_path
 
     stored = read_json(options_path(path)) if options_path(path).is_file() else None
@@ -178,7 +174,6 @@ def _texts(
 ) -> Iterable[str]:
     """Return the sentences to choose words from: those of files, or of a dataset."""
     from flip.data.manifest import load_dataset
-    from flip.errors import UsageError
     from flip.inputs.records import read_texts
 
     if text:

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flip.data.manifest_schema import parsed
-from flip.encoders.embedding_info import EmbeddingInfo
+from flip.data.manifest_schema import Entry, Named, parsed
+from flip.encoders.identity import EmbeddingInfo
 from flip.errors import InputError
 from flip.files import read_yaml, replacing
 from flip.inputs.embedding_files import open_embeddings, read_similarities, select_rows
 from flip.inputs.records import read_sentences
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from flip.arrays import Floats, Ints
 
-    from flip.data.manifest_schema import Entry, Named
-
-    Rows = NDArray[np.int64]
+    Rows = Ints
 
 _UNKNOWN = "und"  # ISO 639-3, undetermined
 
@@ -40,7 +38,7 @@ class EmbeddingFile:
     rows: Rows | None = field(default=None, compare=False)  # rows of the file to use; None is all
     following: EmbeddingFile | None = None  # of the next dataset, if several are joined
 
-    def open(self) -> NDArray[np.floating[Any]]:
+    def open(self) -> Floats:
         """Memory-map the rows, shape (n, d).
 
         Raises:
@@ -242,7 +240,7 @@ def load_dataset(
     return _joined(name, parts)
 
 
-def require_same_dimension(files: Sequence[tuple[Path, NDArray[np.floating[Any]]]]) -> None:
+def require_same_dimension(files: Sequence[tuple[Path, Floats]]) -> None:
     """Raise an InputError if embeddings that are used together differ in dimension from the first."""
     for path, matrix in files[1:]:
         if matrix.shape[1] != files[0][1].shape[1]:
@@ -283,7 +281,7 @@ def write_manifest(path: Path, datasets: dict[str, Dataset], *, header: str = ""
         named = {"id": item.id, "file": os.path.relpath(item.file, path.parent)}
         return named | modality | {"language": item.language or _UNKNOWN}
 
-    def described(data: Dataset) -> dict[str, Any]:
+    def described(data: Dataset) -> Mapping[str, object]:
         similarities = [
             {"file": os.path.relpath(one.file, path.parent), "pair": list(one.pair)} for one in data.similarities
         ]

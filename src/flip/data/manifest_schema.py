@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
@@ -50,7 +50,7 @@ _MESSAGES = {
 _SCHEMA = TypeAdapter(dict[Id, Entry])
 
 
-def parsed(tree: Any, manifest: Path) -> dict[str, Entry]:
+def parsed(tree: object, manifest: Path) -> dict[str, Entry]:
     """Return the datasets by name.
 
     Raises:

@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from flip.data.corpora import Part
 from flip.data.manifest import MANIFEST, Dataset, EmbeddingFile, SimilarityFile, TextFile, load_manifest, write_manifest
-from flip.data.pairs import keep_common_rows, write_similarities
+from flip.data.precomputed import keep_common_rows, write_similarities
 from flip.embedding.job import embed
-from flip.encoders.base import in_language, language_of
+from flip.encoders.base import Encoder, in_language, language_of
+from flip.encoders.multimodal import Transcriber
 from flip.errors import UsageError
 from flip.inputs.embedding_files import sentences_path
 from flip.inputs.record import Record
 from flip.locks import held
-
-if TYPE_CHECKING:
-    from flip.data.corpora import Part
-    from flip.encoders.base import Encoder
-    from flip.encoders.transcriber import Transcriber
 
 SPEECH = "speech"  # id of the embeddings of recordings
 _WRITTEN = (".npy", ".json", ".sentences.txt", ".audio.txt")

@@ -10,29 +10,22 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
-from flip.data.pairs import finish_dropping
-from flip.embedding.journal import Batch, Journal
-from flip.embedding.shards import Shard
-from flip.embedding.spool import Spool, digest_of
+from flip.data.precomputed import finish_dropping
+from flip.embedding.journal import Batch, Journal, Shard, Spool, digest_of
 from flip.embedding.work import Work
-from flip.encoders.adapters import adapted
-from flip.encoders.embedding_info import EmbeddingInfo
-from flip.encoders.identity import describe, still_gives
+from flip.encoders.base import Encoder, adapted
+from flip.encoders.identity import EmbeddingInfo, describe, still_gives
+from flip.encoders.multimodal import Transcriber
 from flip.errors import FlipError, InputError, UsageError
 from flip.files import is_stream, os_errors
 from flip.inputs.embedding_files import embeddings_json, open_embeddings, sentences_path
+from flip.inputs.record import Record
 from flip.inputs.records import read_sentences
 from flip.locks import held
-
-if TYPE_CHECKING:
-    from flip.encoders.base import Encoder
-    from flip.encoders.transcriber import Transcriber
-    from flip.inputs.record import Record
-
 
 _LOOKED_AT = 16  # rows
 
@@ -172,7 +165,7 @@ class Job:
         rows = open_embeddings(self.target)
         items = list(self.spool.items(0, _LOOKED_AT))
         spoken = any("audio" in item for item in items)
-        return spoken or still_gives(self.encoder, [item["text"] for item in items], rows[: len(items)])
+        return spoken or still_gives(self.encoder, [item["text"] or "" for item in items], rows[: len(items)])
 
     def run(
         self,

@@ -9,23 +9,17 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.embedding.journal import Batch, Journal
-from flip.encoders.base import TextError
-from flip.encoders.embedding_info import EmbeddingInfo, FailedInput
-from flip.encoders.multimodal import encode_inputs
+from flip.embedding.journal import Batch, Item, Journal, Spool
+from flip.encoders.base import Encoder, TextError
+from flip.encoders.identity import EmbeddingInfo, FailedInput
+from flip.encoders.multimodal import Transcriber, Transcript, encode_inputs
 from flip.errors import InputError
 from flip.files import replacing
 from flip.inputs.embedding_files import audio_path, sentences_path
 from flip.model.tensors import narrowed
-
-if TYPE_CHECKING:
-    from flip.embedding.spool import Spool
-    from flip.encoders.base import Encoder
-    from flip.encoders.transcriber import Transcriber, Transcript
 
 
 class Work:
@@ -100,9 +94,9 @@ class Work:
             with replacing(audio_path(target)) as temporary, temporary.open("w", encoding="utf-8") as file:
                 file.writelines(f"{item.get('audio', '')}\n" for _, item in kept)
 
-    def _batches(self, size: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    def _batches(self, size: int) -> Iterator[tuple[int, list[Item]]]:
         """Yield (index of the first, inputs) for runs of at most `size` inputs that are not done."""
-        batch: list[dict[str, Any]] = []
+        batch: list[Item] = []
         for i, item in enumerate(self.spool.items()):
             if batch and (self.journal.done[i] or len(batch) == size):
                 yield i - len(batch), batch
@@ -114,7 +108,7 @@ class Work:
 
     def _side_by_side(
         self,
-        batches: Iterator[tuple[int, list[dict[str, Any]]]],
+        batches: Iterator[tuple[int, list[Item]]],
         concurrency: int,
         record: Callable[[tuple[Batch, np.ndarray]], None],
     ) -> None:
@@ -140,7 +134,7 @@ class Work:
                 if not future.cancelled() and future.exception() is None:
                     record(future.result())
 
-    def _embed(self, numbered: tuple[int, list[dict[str, Any]]]) -> tuple[Batch, np.ndarray]:
+    def _embed(self, numbered: tuple[int, list[Item]]) -> tuple[Batch, np.ndarray]:
         """Return the vectors of a batch; a recording that cannot be read fails alone."""
         start, items = numbered
         batch = Batch(start, len(items))
@@ -170,7 +164,7 @@ class Work:
                 self.transcriber = self.load_transcriber()
             return self.transcriber.transcribe(path)
 
-    def _check(self, found: np.ndarray, items: Sequence[dict[str, Any]], start: int) -> None:
+    def _check(self, found: np.ndarray, items: Sequence[Item], start: int) -> None:
         bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
         if len(bad):
             first = items[bad[0]]

@@ -14,8 +14,8 @@ from urllib.parse import quote, urlsplit
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
+from flip.arrays import Floats32
 from flip.encoders.base import Encoder, EncoderOptions, TextError, read_texts
 from flip.errors import FlipError, InputError, UnavailableError, UsageError
 from flip.files import os_errors, readable, user_config
@@ -149,7 +149,7 @@ class ApiEncoder(Encoder):
                 self._dimension = len(self._send([_ANY_TEXT])[0])
         return self._dimension
 
-    def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
+    def encode(self, batch: Sequence[str | Path]) -> Floats32:
         """Return the embeddings of n sentences: (n, d).
 
         Raises:
@@ -157,7 +157,7 @@ class ApiEncoder(Encoder):
             TextError: the server does not take one of the sentences, or fails at it.
         """
         texts = [(self.options.prompt or "") + text for text in read_texts(batch, self.name)]
-        parts: list[NDArray[np.float32]] = []
+        parts: list[Floats32] = []
         for request in self._requests(texts):
             parts.append(self._send(request, sum(map(len, parts))))
         return np.concatenate(parts)
@@ -217,7 +217,7 @@ class ApiEncoder(Encoder):
         if request:
             yield request
 
-    def _send(self, texts: list[str], first: int = 0, attempts: int = _ATTEMPTS_AT_TEXTS) -> NDArray[np.float32]:
+    def _send(self, texts: list[str], first: int = 0, attempts: int = _ATTEMPTS_AT_TEXTS) -> Floats32:
         """Embed the texts of one request; if the server refuses them together, in halves.
 
         Args:
@@ -244,7 +244,7 @@ class ApiEncoder(Encoder):
         self.most_texts = min(self.most_texts, middle)
         return vectors
 
-    def _patiently(self, texts: list[str], attempts_at_texts: int) -> NDArray[np.float32]:
+    def _patiently(self, texts: list[str], attempts_at_texts: int) -> Floats32:
         stopped = self._waiting.stopped
         unique = {text: row for row, text in enumerate(dict.fromkeys(texts))}  # some servers answer equal texts once
         for attempt in range(_ATTEMPTS):
@@ -272,7 +272,7 @@ class ApiEncoder(Encoder):
                 raise UnavailableError(self._shown(f"{type(error).__name__}: {error}")) from None
         raise AssertionError
 
-    def _checked(self, vectors: list[list[float]], expected: int) -> NDArray[np.float32]:
+    def _checked(self, vectors: list[list[float]], expected: int) -> Floats32:
         reason = None
         if len(vectors) != expected:
             reason = f"gave {len(vectors)} embeddings for {expected} sentences"

@@ -1,21 +1,22 @@
-"""Define the encoder and its options."""
+"""Define the encoder and its options, and wrap those of other code."""
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
+from flip.arrays import Floats32
 from flip.errors import FlipError, InputError, UnavailableError, UsageError
 
-# Needed at run time, because the settings are validated against these annotations.
-from pathlib import Path  # isort: skip
-
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+# Needed at run time, because the settings are validated against these annotations.
 
 DEFAULT_ENCODER = "minilm"
 # Characters of a sentence, for an encoder without a limit of its own: 32,768 tokens of four. A tokenizer takes 200
@@ -25,6 +26,12 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 SonarBackend = Literal["auto", "official", "torch"]
 # Options that change the vectors of a sentence: embeddings made with different ones do not belong together.
 IDENTIFYING = ("prompt", "dimensions", "task_type")
+
+_UNSTEADY = 0.1  # of the largest entry; half precision differs by less between batches
+_OF_AN_ENCODER = (
+    "name", "dimension", "revision", "modalities", "device", "options", "longest", "batch_size", "concurrency",
+    "weights", "truncated", "weights_of", "stop",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,13 +66,16 @@ class EncoderOptions:
     concurrency: int = 4
     keyless: bool = False
 
-    def given(self) -> dict[str, Any]:
+    def given(self) -> Mapping[str, Any]:
         """Return the options that are not at their defaults."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
     def over(self, stored: Mapping[str, Any]) -> EncoderOptions:
         """Return these options, with unset ones from those stored with a checkpoint or an embedding file."""
         return replace(self, **{key: stored[key] for key in IDENTIFYING if key in stored and key not in self.given()})
+
+
+T = TypeVar("T")
 
 
 class TextError(InputError):
@@ -103,7 +113,7 @@ class Encoder(ABC):
     weights: str | dict[str, str] | None = None
 
     @abstractmethod
-    def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
+    def encode(self, batch: Sequence[str | Path]) -> Floats32:
         """Return the embeddings of n inputs: float32 (n, d), row i for input i, independent of its neighbours."""
 
     def truncated(self, batch: Sequence[str | Path]) -> Sequence[bool]:
@@ -136,7 +146,7 @@ def language_of(encoder: Encoder) -> str | None:
     return getattr(getattr(encoder, "options", None), "language", None)
 
 
-def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[NDArray[np.float32], list[bool]]:
+def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[Floats32, list[bool]]:
     """Embed a batch, each sentence cut to the most characters that the encoder is given.
 
     Returns:
@@ -156,7 +166,7 @@ def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[NDArray[np.fl
     return vectors, [one or item != kept for one, item, kept in zip(cut, batch, given, strict=True)]
 
 
-def answer(embed: Callable[[list[Any]], Any], batch: list[Any], name: str) -> Any:
+def answer(embed: Callable[[list[T]], object], batch: list[T], name: str) -> object:
     """Return the encoder's answer for a batch. Its code may come from anybody: any error becomes one line."""
     try:
         return embed(batch)
@@ -167,7 +177,7 @@ def answer(embed: Callable[[list[Any]], Any], batch: list[Any], name: str) -> An
         raise UnavailableError(message, "-v shows the traceback") from error
 
 
-def as_matrix(found: Any, name: str) -> NDArray[np.float32]:
+def as_matrix(found: object, name: str) -> Floats32:
     """Return an encoder's answer, an array or a tensor of any library or a list of them, as float32 of numpy.
 
     Raises:
@@ -209,7 +219,7 @@ def read_texts(batch: Sequence[str | Path], encoder: str) -> list[str]:
     return [str(item) for item in batch]
 
 
-def require_batch(batch: Sequence[str | Path]) -> None:
+def require_batch(batch: object) -> None:
     """Raise an InputError for one string or path in the place of a list."""
     if isinstance(batch, str | Path):
         raise InputError(f"{str(batch)[:40]!r} is one input, not a list of them", f"encode([{str(batch)[:20]!r}])")
@@ -226,3 +236,86 @@ def require_known_options(name: str, options: EncoderOptions, known: Iterable[st
         flag = "--" + unknown[0].replace("_", "-")
         has = ", ".join("--" + option.replace("_", "-") for option in known) or "none"
         raise UsageError(f"{flag} is not an option of encoder {name!r}", f"its options: {has}")
+
+
+class ForeignEncoder(Encoder):
+    """An encoder around a function of sentences, or around an object with a method `encode`."""
+
+    def __init__(self, encoder: object, name: str) -> None:
+        """Copy the attributes of an `Encoder` that the object has; without a dimension, embed one word to find it.
+
+        Raises:
+            UsageError: neither can be called.
+            InputError, UnavailableError: as `encode` below, for that word.
+        """
+        self.given: Any = encoder
+        embed = getattr(encoder, "encode", encoder)
+        if not callable(embed):
+            raise UsageError(
+                f"encoder {name!r}: not an Encoder, but {kind_of(encoder)}",
+                "give a function of a list of sentences, or an object with encode(batch)",
+            )
+        self._encode, self.name, self._steady = embed, name, False
+        for attribute in _OF_AN_ENCODER:
+            if (found := getattr(encoder, attribute, None)) is not None:
+                setattr(self, attribute, found)
+        self.device = str(self.device)
+        if not hasattr(self, "dimension"):
+            shape = as_matrix(answer(self._encode, ["dimension"], self.name), self.name).shape
+            if len(shape) != 2 or shape[0] != 1 or not shape[1]:
+                raise InputError(f"encoder {self.name} gave shape {shape} for one input, expected (1, d)")
+            self.dimension = shape[1]
+
+    def encode(self, batch: Sequence[str | Path]) -> Floats32:
+        """Return the answer of the function or the method; `flip.encoders.base.encode` checks it.
+
+        Raises:
+            InputError: the first of several inputs gets another vector when it is alone, as with dropout.
+        """
+        found: Floats32 = self._encode(list(batch))
+        if len(batch) > 1 and not self._steady:
+            together, alone = (as_matrix(u, self.name)[:1] for u in (found, self._encode([batch[0]])))
+            same = together.shape == alone.shape
+            if same and abs(together - alone).max() > _UNSTEADY * max(abs(together).max(), abs(alone).max()):
+                raise InputError(
+                    f"encoder {self.name} gives {batch[0]!r} another vector beside others than alone",
+                    "is it in training mode, with dropout? Does it normalise over the batch?",
+                )
+            self._steady = True
+        return found
+
+
+class GivenModel(ForeignEncoder):
+    """A model of sentence-transformers that the caller has loaded; used as it is."""
+
+    def encode(self, batch: Sequence[str | Path]) -> Floats32:
+        """Return the embeddings of n sentences: (n, d)."""
+        vectors = self.given.encode(read_texts(batch, self.name), show_progress_bar=False, convert_to_numpy=True)
+        return as_matrix(vectors, self.name)
+
+    def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
+        """Return which sentences have more tokens than the model reads."""
+        return longer_than_read(self.given, read_texts(batch, self.name))
+
+
+def longer_than_read(model: SentenceTransformer, texts: list[str], prompt: str | None = None) -> list[bool]:
+    """Return which texts have more tokens than the model reads."""
+    longest, tokenize = model.max_seq_length, model.tokenizer
+    # Static and word embeddings are means over all words: their tokenizers are different, and cut nothing.
+    if longest is None or not texts or not callable(tokenize):
+        return [False] * len(texts)
+    if prompt is None:
+        prompt = model.prompts.get(model.default_prompt_name or "") or ""
+    ids = tokenize([prompt + text for text in texts], truncation=False, verbose=False)["input_ids"]
+    return [len(row) > longest for row in ids]
+
+
+def adapted(encoder: object, name: str | None = None) -> Encoder:
+    """Return the encoder itself, or a ForeignEncoder around it, called `name` or by its name in Python."""
+    if isinstance(encoder, Encoder):
+        return encoder
+    kind: type[ForeignEncoder] = ForeignEncoder
+    loaded = sys.modules.get("sentence_transformers")
+    if loaded is not None and isinstance(encoder, loaded.SentenceTransformer):
+        kind = GivenModel
+    return kind(encoder, name or str(getattr(encoder, "__name__", type(encoder).__name__)))

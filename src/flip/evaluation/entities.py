@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flip.arrays import Bools, Floats64, Ints
 from flip.errors import InputError
-from flip.evaluation.measurements import Curve, Means
+from flip.evaluation.measurements import Curve, Means, Measurement
 from flip.evaluation.metrics import hit_counts, hits
-from flip.evaluation.word_ranking import REPEATED
+from flip.evaluation.word_ranking import REPEATED, Ranking
 from flip.inputs.sources import lines_of
-from flip.text.bow import Bags, bags_of_indices
-from flip.text.references import ReferenceReader
-from flip.text.tokenize import normalize
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
-    from flip.evaluation.measurements import Measurement
-    from flip.evaluation.word_ranking import Ranking
-    from flip.text.tokenize import TokenSource
-    from flip.text.vocabulary import Vocabulary
+from flip.text.bow import Bags, ReferenceReader, bags_of_indices
+from flip.text.tokenize import TokenSource, normalize
+from flip.text.vocabulary import Vocabulary
 
 _HINT = 'each line is an object such as {"text": "Ada met Bob.", "entity_names": ["Ada", "Bob"]}'
 _NAME = re.compile(r"(?<=[a-z,;] )(?:(?:Mr|Mrs|Ms|Dr|Sir|Lady|Lord)\.? )?(?!I\b)([A-Z]\w+(?: [A-Z]\w+)*)")
@@ -56,12 +46,12 @@ class Entities:
     unmatched: rows of the file that belong to no sentence.  nameless: rows without a name.  rows: all rows.
     """
 
-    sentence: NDArray[np.int64]
+    sentence: Ints
     words: Bags
-    sizes: NDArray[np.int64]
-    again: NDArray[np.bool_]
+    sizes: Ints
+    again: Bools
     together: Bags
-    together_sizes: NDArray[np.int64]
+    together_sizes: Ints
     unmatched: int
     nameless: int
     rows: int
@@ -177,9 +167,7 @@ def _published(rows: Sequence[EntityRow]) -> list[tuple[list[str], bool]]:
     return [(name.split(), name in names[:i]) for i, name in enumerate(names)]
 
 
-def entity_recall(
-    top: NDArray[np.int64], entities: Entities, vocabulary_size: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def entity_recall(top: Ints, entities: Entities, vocabulary_size: int) -> tuple[Floats64, Floats64]:
     """Return strict and partial recall at k = 1..K of each of the m sentences with an entity, both (m, K).
 
     An entity counts strictly if all of its words are among the top k, and partially by the share of its words
@@ -238,7 +226,7 @@ def names_shown(shown: Ranking, entities: Entities, vocabulary_size: int, topn: 
     return Means.at(named, entity_recall(shown.words[:, :topn], entities, vocabulary_size)[0][:, -1])
 
 
-def _harmonic(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> NDArray[np.float64]:
+def _harmonic(precision: Floats64, recall: Floats64) -> Floats64:
     """Return the harmonic mean of both, 0 if both are 0."""
     total = precision + recall
     return np.asarray(2 * precision * recall / np.where(total > 0, total, 1))

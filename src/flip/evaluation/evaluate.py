@@ -7,32 +7,31 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 from flip.errors import InputError
 from flip.evaluation.comparison import Comparison, Recovered, compare_recovered
-from flip.evaluation.eval_result import EvalResult
 from flip.evaluation.metrics import References, depth_for
-from flip.evaluation.registry import FIGURES, computable
+from flip.evaluation.registry import FIGURES, Metric, computable
+from flip.evaluation.results import EvalResult
 from flip.evaluation.subject import EvaluationOptions, Setting, Sought, Subject
 from flip.evaluation.word_ranking import BIAS_WEIGHTS, Ranking, rank, without_repetitions
 from flip.inputs.embedding_files import finite_rows
 from flip.model.calibration import sigmoid
-from flip.text.references import ReferenceReader
+from flip.text.bow import ReferenceReader
 from flip.text.tokenize import published_tokens
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from flip.arrays import Floats
     from flip.data.manifest import Dataset
     from flip.evaluation.measurements import Figures
-    from flip.evaluation.registry import Metric
+    from flip.files import Fields
     from flip.model.checkpoint import Checkpoint
 
 _SHOWN = "shown"  # the ranking of `flip explain`, made in the same pass
-Ranker = Callable[[str, "NDArray[np.floating[Any]]", int], dict[str, Ranking]]
+Ranker = Callable[[str, "Floats", int], dict[str, Ranking]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class EvaluationData:
     """
 
     name: str
-    embeddings: Mapping[str, NDArray[np.floating[Any]]]
+    embeddings: Mapping[str, Floats]
     texts: Mapping[int, str]
     left_out: Mapping[str, int] = field(default_factory=dict)
 
@@ -215,8 +214,49 @@ def _most_frequent(chosen: Sequence[Metric], subject: Subject) -> Figures:
     return {key: sides for key, sides in found.items() if key not in FIGURES or not FIGURES[key].of_sentences}
 
 
-def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, Any]]:
-    """Yield one record a sentence: its reference words, and by side the keywords with scores, the hits and the misses.
+class KeywordDetails(TypedDict, total=False):
+    """A keyword in a record of `--details`. hit: whether it is a reference word. Its probability only if calibrated."""
+
+    word: str
+    score: float
+    probability: float
+    hit: bool
+
+
+class SideDetails(TypedDict):
+    """The words of one side in a record of `--details`."""
+
+    accuracy: float | None
+    keywords: list[KeywordDetails]
+    hits: list[str]
+    misses: list[str]
+
+
+@dataclass(frozen=True)
+class SentenceDetails:
+    """A sentence and the words found in it. unknown: how many of its words the vocabulary lacks.  sides: by name."""
+
+    result: EvalResult
+    text: str
+    reference: list[str]
+    unknown: int
+    sides: Mapping[str, SideDetails]
+
+    def to_dict(self) -> Fields:
+        """Return the record of `flip eval --details`."""
+        return {
+            "dataset": self.result.dataset,
+            "embedding": self.result.embedding,
+            "model": self.result.model,
+            "text": self.text,
+            "reference": self.reference,
+            "out_of_vocabulary": self.unknown,
+            **self.sides,
+        }
+
+
+def sentence_details(measured: Measured, topn: int = 10) -> Iterator[SentenceDetails]:
+    """Yield each sentence with its reference words, and by side the keywords with scores, the hits and the misses.
 
     Hits and misses are those of accuracy: reference words that are, or are not, among the top k.
     """
@@ -224,12 +264,7 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, A
     calibrated = measured.checkpoint.calibrated and measured.result.method == "flip"
     for i, text in enumerate(measured.texts):
         reference = bags.words[bags.indptr[i] : bags.indptr[i + 1]].tolist()
-        record: dict[str, Any] = {
-            **{key: getattr(measured.result, key) for key in ("dataset", "embedding", "model")},
-            "text": text,
-            "reference": [words[w] for w in reference],
-            "out_of_vocabulary": int(measured.refs.tokens[i]) - len(reference),
-        }
+        sides: dict[str, SideDetails] = {}
         for side, ranked in measured.ranking.items():
             odds = measured.checkpoint.log_odds_of(ranked.words[i], ranked.scores[i], BIAS_WEIGHTS[side])
             probabilities = sigmoid(odds).tolist()
@@ -237,18 +272,22 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[dict[str, A
             counted = measured.counted[side].words[i].tolist()
             top = set(counted[: len(reference)])
             found = [words[w] for w in reference if w in top]
-            keywords = []
+            keywords: list[KeywordDetails] = []
             for j, w in enumerate(shown[:topn]):
                 score = round(float(ranked.scores[i, j]), 4)
-                probability = {"probability": round(probabilities[j], 4)} if calibrated else {}
-                keywords.append({"word": words[w], "score": score} | probability | {"hit": counted[j] in reference})
-            record[side] = {
+                keyword: KeywordDetails = {"word": words[w], "score": score}
+                if calibrated:
+                    keyword["probability"] = round(probabilities[j], 4)
+                keyword["hit"] = counted[j] in reference
+                keywords.append(keyword)
+            sides[side] = {
                 "accuracy": len(found) / len(reference) if reference else None,
                 "keywords": keywords,
                 "hits": found,
                 "misses": [words[w] for w in reference if w not in top],
             }
-        yield record
+        unknown = int(measured.refs.tokens[i]) - len(reference)
+        yield SentenceDetails(measured.result, text, [words[w] for w in reference], unknown, sides)
 
 
 def _sentences_of(data: EvaluationData) -> str:

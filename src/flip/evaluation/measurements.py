@@ -5,15 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypedDict, TypeVar
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.floating[Any]]
-    Numbers = NDArray[np.floating[Any] | np.integer[Any]]
+from flip.arrays import Bools, Floats, Ints, Numbers
+from flip.files import Fields
 
 SIDES = ("bias", "no_bias", "")  # with b, without, and no side at all; the first that a figure has stands for it
 T = TypeVar("T")
@@ -22,7 +19,7 @@ T = TypeVar("T")
 class Measurement(Protocol):
     """The result of a metric as the JSON of `flip eval` has it."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Mapping[str, object]:
         """Return its fields."""
         ...
 
@@ -35,7 +32,7 @@ def main_side(sides: Mapping[str, T]) -> T | None:
     return next((sides[side] for side in SIDES if side in sides), None)
 
 
-def as_record(sides: Mapping[str, Measurement]) -> dict[str, Any]:
+def as_record(sides: Mapping[str, Measurement]) -> Mapping[str, object]:
     """Return the JSON of a figure: by side, or as it is if it has no sides."""
     return sides[""].to_dict() if "" in sides else {side: one.to_dict() for side, one in sides.items()}
 
@@ -67,6 +64,14 @@ class Estimate:
         return {"mean": self.mean, "se": self.se, "n": self.n, **self.spread}
 
 
+class IntervalRecord(TypedDict):
+    """An interval in JSON; NaN is null there."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
 @dataclass(frozen=True)
 class Interval:
     """A figure, or a difference of two, and the bounds of 95% of its resamples."""
@@ -75,9 +80,9 @@ class Interval:
     low: float
     high: float
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> IntervalRecord:
         """Return the fields that the JSON of `flip eval` has."""
-        return vars(self)
+        return {"value": self.value, "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ class SentenceValues(ABC):
     def estimate(self) -> Estimate:
         """Return the figure with its standard error."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """Return the estimate and the further fields."""
         return {**self.estimate().to_dict(), **self.about}
 
@@ -104,7 +109,7 @@ class SentenceValues(ABC):
         """How many sentences count."""
         return int(np.count_nonzero(self.counts))
 
-    def together(self, groups: NDArray[np.int64]) -> Self:
+    def together(self, groups: Ints) -> Self:
         """Return the same sums over groups of sentences. groups: (n,), from 0."""
         n = int(groups.max(initial=-1)) + 1
         parts, counts = np.zeros((n, self.parts.shape[1])), np.zeros(n)
@@ -138,7 +143,7 @@ class Means(SentenceValues):
         return cls(np.where(counted, found / np.maximum(sizes, 1), 0.0)[:, None], counted.astype(np.float64))
 
     @classmethod
-    def at(cls, counted: NDArray[np.bool_], values: Numbers, about: Mapping[str, float] | None = None) -> Means:
+    def at(cls, counted: Bools, values: Numbers, about: Mapping[str, float] | None = None) -> Means:
         """Return values (m,) of the m sentences that `counted` (n,) marks."""
         parts = np.zeros((len(counted), 1))
         parts[counted, 0] = values
@@ -177,10 +182,10 @@ class Curve:
     depths: Sequence[int]
     means: Mapping[str, Sequence[Means]]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """Return lists: the depths, and the mean of each figure at them."""
         drawn = {name: [one.estimate().mean for one in means] for name, means in self.means.items()}
-        return {self.axis: list(self.depths)} | drawn
+        return {self.axis: list(self.depths), **drawn}
 
 
 @dataclass(frozen=True)
@@ -189,6 +194,6 @@ class Constant:
 
     value: float
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """Return the value."""
         return {"value": self.value}

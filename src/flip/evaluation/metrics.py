@@ -1,26 +1,21 @@
-"""Metrics: how much of a sentence the ranked words recover."""
+"""Metrics: how much of a sentence the ranked words recover, and the share of content words among them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.evaluation.measurements import Curve, Means, as_record
+from flip.arrays import Bools, Floats, Floats32, Floats64, Ints
+from flip.evaluation.measurements import Curve, Means, Measurement, as_record
 from flip.evaluation.word_ranking import REPEATED, Ranking, rank
-from flip.text.bow import Bags, bags_of_indices
-from flip.text.references import ReferenceReader
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from flip.evaluation.measurements import Measurement
-    from flip.model.linear import Model
-    from flip.text.tokenize import TokenSource
-    from flip.text.vocabulary import Vocabulary
-
+from flip.files import Fields
+from flip.model.linear import Model
+from flip.text.bow import Bags, ReferenceReader, bags_of_indices
+from flip.text.languages import ENGLISH
+from flip.text.tokenize import TokenSource
+from flip.text.vocabulary import Vocabulary
 
 METRICS = ("accuracy", "pr")
 DEPTH = 50  # of the curves and of average precision
@@ -34,32 +29,32 @@ class References:
     """
 
     words: Bags
-    tokens: NDArray[np.int64]
+    tokens: Ints
 
     def __len__(self) -> int:
         return len(self.words)
 
 
 def references(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource = "vocabulary") -> References:
-    """Return the reference tokens of each text; `tokens` as for `flip.text.references.ReferenceReader`."""
+    """Return the reference tokens of each text; `tokens` as for `flip.text.bow.ReferenceReader`."""
     reader = ReferenceReader.of(vocabulary, tokens)
     distinct = [set(reader.tokens(text)) for text in texts]
     words = bags_of_indices(reader.lookup(found) for found in distinct)
     return References(words, np.array([len(found) for found in distinct], np.int64))
 
 
-def hits(top: NDArray[np.int64], words: Bags, vocabulary_size: int) -> NDArray[np.bool_]:
+def hits(top: Ints, words: Bags, vocabulary_size: int) -> Bools:
     """Return (n, k), whether the j-th word of row i is a reference word of sentence i; an index below 0 never is."""
     return _located(top, words, vocabulary_size)[0]
 
 
-def hit_counts(top: NDArray[np.int64], words: Bags, vocabulary_size: int) -> NDArray[np.float32]:
+def hit_counts(top: Ints, words: Bags, vocabulary_size: int) -> Floats32:
     """Return (n, k), how often the j-th word of row i is among the reference words of sentence i."""
     hit, entry = _located(top, words, vocabulary_size)
     return np.where(hit, words.counts[entry], np.float32(0)) if len(words.words) else np.zeros(hit.shape, np.float32)
 
 
-def _located(top: NDArray[np.int64], words: Bags, vocabulary_size: int) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def _located(top: Ints, words: Bags, vocabulary_size: int) -> tuple[Bools, Ints]:
     """Return `hits`, and the position of each in `words`."""
     wanted = words.rows * vocabulary_size + words.words
     if not len(wanted):
@@ -69,12 +64,12 @@ def _located(top: NDArray[np.int64], words: Bags, vocabulary_size: int) -> tuple
     return np.asarray((wanted[nearest] == ranked) & (top >= 0)), nearest
 
 
-def within(hit: NDArray[np.bool_], words: Bags) -> NDArray[np.bool_]:
+def within(hit: Bools, words: Bags) -> Bools:
     """Return `hit` within the top k of each sentence, k the number of its reference words, and False beyond."""
     return np.asarray(hit & (np.arange(hit.shape[1]) < words.sizes[:, None]))
 
 
-def accuracy(hit: NDArray[np.bool_], words: Bags) -> NDArray[np.float64]:
+def accuracy(hit: Bools, words: Bags) -> Floats64:
     """Return the share of the k distinct in-vocabulary reference tokens of a sentence among its top k words.
 
     Kesiraju et al. 2026, section 4.2. k differs from sentence to sentence; sentences with k = 0 are left out.
@@ -97,14 +92,12 @@ class PrecisionRecall:
     words once that are the same to the references.
     """
 
-    precision: NDArray[np.float64]
-    recall: NDArray[np.float64]
-    f1: NDArray[np.float64]
+    precision: Floats64
+    recall: Floats64
+    f1: Floats64
 
 
-def precision_recall(
-    hit: NDArray[np.bool_], tokens: NDArray[np.int64], topn: int, repeated: NDArray[np.bool_] | None = None
-) -> PrecisionRecall:
+def precision_recall(hit: Bools, tokens: Ints, topn: int, repeated: Bools | None = None) -> PrecisionRecall:
     """Return the figures of each sentence with a reference token.
 
     Args:
@@ -119,9 +112,7 @@ def precision_recall(
     return PrecisionRecall(h / N, h / m, 2 * h / (N + m))
 
 
-def precision_recall_curve(
-    hit: NDArray[np.bool_], tokens: NDArray[np.int64], depth: int = DEPTH, repeated: NDArray[np.bool_] | None = None
-) -> Curve:
+def precision_recall_curve(hit: Bools, tokens: Ints, depth: int = DEPTH, repeated: Bools | None = None) -> Curve:
     """Return precision, recall and F1 at N = 1..depth."""
     depths = range(1, depth + 1)
     points = [precision_recall(hit, tokens, n, repeated) for n in depths]
@@ -131,7 +122,7 @@ def precision_recall_curve(
     )
 
 
-def average_precision(hit: NDArray[np.bool_], tokens: NDArray[np.int64], depth: int = DEPTH) -> NDArray[np.float64]:
+def average_precision(hit: Bools, tokens: Ints, depth: int = DEPTH) -> Floats64:
     """Return the mean, over the reference tokens, of the precision at the rank of each; 0 for those below rank 50.
 
     AP = sum over hits at rank j <= depth of (hits up to j) / j, divided by min(m, depth), m as in `PrecisionRecall`:
@@ -201,13 +192,13 @@ def depth_for(refs: References, topn: int) -> int:
 
 def evaluate(
     model: Model,
-    embeddings: NDArray[np.floating[Any]],
+    embeddings: Floats,
     refs: References,
     *,
     metrics: Sequence[str] = METRICS,
     topn: int = 10,
     device: str = "cpu",
-) -> dict[str, Any]:
+) -> Fields:
     """Rank the words of finite embeddings (n, d), with b (eq. 5) and without, and measure them.
 
     Returns:
@@ -217,3 +208,39 @@ def evaluate(
     size = model.vocabulary_size
     found = ranking_metrics(ranking, refs, size, metrics=metrics, topn=topn) | word_shares(ranking, refs, size)
     return {name: as_record(sides) for name, sides in found.items()}
+
+
+@dataclass(frozen=True)
+class ContentWords:
+    """The distinct content words of n sentences. words: those that the vocabulary has.  tokens: (n,) all of them."""
+
+    words: Bags
+    tokens: Ints
+
+
+def content_words(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSource = "vocabulary") -> ContentWords:
+    """Return the words of each text other than function words (`flip.text.languages`); in other languages all words.
+
+    Args:
+        texts: n sentences.
+        vocabulary, tokens: as for `flip.evaluation.metrics.references`.
+    """
+    reader = ReferenceReader.of(vocabulary, tokens)
+    distinct = [{token for token in reader.words(text) if token.lower() not in ENGLISH} for text in texts]
+    words = bags_of_indices(reader.lookup(sorted(found)) for found in distinct)
+    return ContentWords(words, np.array([len(found) for found in distinct], np.int64))
+
+
+def content_recall(shown: Ranking, content: ContentWords, vocabulary_size: int, topn: int) -> dict[str, Means]:
+    """Return `content_recall` and `content_recall_known`: the share of the content words among the `topn` best.
+
+    The first counts all content words of a sentence, the second those that the vocabulary has. A sentence without such
+    words does not count.
+
+    Args:
+        shown: as deep as `topn`, ranked as `flip explain` does.
+        content: of the same sentences.
+    """
+    found = hits(shown.words[:, :topn], content.words, vocabulary_size).sum(axis=1)
+    shares = {"content_recall": content.tokens, "content_recall_known": content.words.sizes}
+    return {name: Means.of(found, count) for name, count in shares.items()}

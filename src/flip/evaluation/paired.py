@@ -4,26 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.evaluation.comparison import Recovered
-from flip.evaluation.measurements import Interval, SentenceValues, main_side
+from flip.arrays import Floats
+from flip.evaluation.comparison import FEWEST, Recovered, WordChange, word_changes
+from flip.evaluation.evaluate import Measured
+from flip.evaluation.measurements import Interval, IntervalRecord, SentenceValues, main_side
 from flip.evaluation.registry import ACCURACY, FIGURES
-from flip.evaluation.word_changes import FEWEST, WordChange, word_changes
 from flip.evaluation.word_ranking import rank, without_repetitions
-from flip.text.bow import bags_of_indices
-from flip.text.references import ReferenceReader
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from flip.evaluation.evaluate import Measured
-    from flip.text.vocabulary import Vocabulary
-
-    Floats = NDArray[np.floating[Any]]
-    Numbers = NDArray[np.floating[Any] | np.integer[Any]]
+from flip.text.bow import ReferenceReader, bags_of_indices
+from flip.text.vocabulary import Vocabulary
 
 RESAMPLES = 2000
 SHARED = "shared_accuracy"
@@ -35,12 +26,12 @@ _LISTED = 20  # words of a difference, on either side
 _BLOCK = 1 << 23  # counts of resamples held at a time
 
 
-def as_percent(interval: Mapping[str, float | None] | None, decimals: int = 1) -> str:
+def as_percent(interval: IntervalRecord | None, decimals: int = 1) -> str:
     """Return a figure and half of its 95% interval, from a record: `50.1 ± 1.4`; `-` if there is none.
 
     NaN is null in JSON. A figure of few sentences stands alone, as it has no interval.
     """
-    value, low, high = (None if interval is None else interval[key] for key in ("value", "low", "high"))
+    value, low, high = (None,) * 3 if interval is None else (interval["value"], interval["low"], interval["high"])
     if value is None or value != value:
         return "-"
     if low is None or high is None or low != low:
@@ -57,11 +48,19 @@ class Difference:
     figures: Mapping[str, Interval]
     words: Sequence[WordChange]
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def gained(self) -> list[WordChange]:
+        """The words that it finds more often, the largest gain first."""
+        return [word for word in self.words if word.change > 0]
+
+    @property
+    def lost(self) -> list[WordChange]:
+        """The words that it finds less often, the largest loss first."""
+        return [word for word in reversed(self.words) if word.change < 0]
+
+    def to_dict(self) -> Mapping[str, object]:
         """Return the entry of `differences`: the 20 words with the largest gain, and the 20 with the largest loss."""
-        more = [word for word in self.words if word.change > 0]
-        fewer = [word for word in reversed(self.words) if word.change < 0]
-        lists = {"found_more_often": more, "found_less_often": fewer}
+        lists = {"found_more_often": self.gained, "found_less_often": self.lost}
         return {
             "model": self.model,
             "embedding": self.embedding,
@@ -93,7 +92,7 @@ class SideBySide:
         """The intervals of each model's figures, by name."""
         return [one.result.intervals or {} for one in self.measured]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Mapping[str, object]:
         """Return the record of the differences to the first model that `flip eval --json` prints."""
         first = self.measured[0].result
         return {

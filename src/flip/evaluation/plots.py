@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Result = dict[str, Any]  # the JSON object of `flip eval`
+    from flip.evaluation.results import EvalRecord
+
 _FORMATS = (".svg", ".png", ".pdf")
 # Legible on white and on black.
 _COLOURS = ("#1f77b4", "#d95f02", "#1b9e77", "#c43c8a", "#8c6bb1", "#a6761d", "#d62728", "#5f8f1f")
@@ -59,7 +60,7 @@ class Panel:
     coloured: bool = True
 
 
-def draw_plots(results: Sequence[Result], path: Path) -> None:
+def draw_plots(results: Sequence[EvalRecord], path: Path) -> None:
     """Draw every plot that the results allow, side by side, in the format of the file's ending.
 
     Raises:
@@ -74,7 +75,7 @@ def draw_plots(results: Sequence[Result], path: Path) -> None:
         _draw(panels, results, temporary, path.suffix[1:].lower())
 
 
-def inline_svgs(results: Sequence[Result]) -> list[tuple[str, str]]:
+def inline_svgs(results: Sequence[EvalRecord]) -> list[tuple[str, str]]:
     """Return (title, SVG element) of every plot, in the colour of the surrounding text and without a style."""
     svgs = []
     for panel in _panels(results):
@@ -90,17 +91,17 @@ def inline_svgs(results: Sequence[Result]) -> list[tuple[str, str]]:
     return svgs
 
 
-def names_of(results: Sequence[Result]) -> list[str]:
+def names_of(results: Sequence[EvalRecord]) -> list[str]:
     """Return a name that tells each result from the others: the model, and dataset and embedding if these differ."""
     parts = []
     for result in results:
         varying = [key for key in ("dataset", "embedding") if len({str(one.get(key)) for one in results}) > 1]
-        told = [str(result[key]) for key in varying if result[key] != result["model"]]
+        told = [str(result.get(key)) for key in varying if result.get(key) != result["model"]]
         parts.append(" on ".join([str(result["model"]), " / ".join(told)]) if told else str(result["model"]))
     return parts
 
 
-def _panels(results: Sequence[Result]) -> Iterator[Panel]:
+def _panels(results: Sequence[EvalRecord]) -> Iterator[Panel]:
     several = len(results) > 1
     if any(_estimate(one, key) for one in results for key in _MARKED):
         yield Panel("Figures with 95% intervals", lambda axes: _figures(axes, results), False)
@@ -115,7 +116,7 @@ def _panels(results: Sequence[Result]) -> Iterator[Panel]:
 
 
 def _draw(
-    panels: Sequence[Panel], results: Sequence[Result], target: Path | io.StringIO, form: str, ink: str = "black"
+    panels: Sequence[Panel], results: Sequence[EvalRecord], target: Path | io.StringIO, form: str, ink: str = "black"
 ) -> None:
     """Draw panels in rows, without dates and random ids, so that the same results give the same file."""
     import matplotlib
@@ -147,7 +148,7 @@ def _draw(
         figure.savefig(target, format=form, dpi=150, metadata=about, transparent=ink == _INK)
 
 
-def heading(results: Sequence[Result]) -> str:
+def heading(results: Sequence[EvalRecord]) -> str:
     """Return a title: the model or the number of models, and the dataset and embedding that they have in common."""
     models = list(dict.fromkeys(str(one["model"]) for one in results))
     said = f"{len(models)} models" if len(models) > 1 else _shortened(models[0])
@@ -158,7 +159,7 @@ def heading(results: Sequence[Result]) -> str:
     return said
 
 
-def _legend(figure: Figure, results: Sequence[Result]) -> None:
+def _legend(figure: Figure, results: Sequence[EvalRecord]) -> None:
     """Draw a line for each model, below the panels."""
     from matplotlib.lines import Line2D
 
@@ -166,11 +167,11 @@ def _legend(figure: Figure, results: Sequence[Result]) -> None:
     figure.legend(handles, _labels(results), loc="outside lower left", frameon=False, fontsize=8)
 
 
-def _looks(results: Sequence[Result]) -> list[tuple[str, str]]:
+def _looks(results: Sequence[EvalRecord]) -> list[tuple[str, str]]:
     return [(_COLOURS[i % len(_COLOURS)], _MARKERS[i // len(_COLOURS) % len(_MARKERS)]) for i in range(len(results))]
 
 
-def _labels(results: Sequence[Result]) -> list[str]:
+def _labels(results: Sequence[EvalRecord]) -> list[str]:
     """Return names, cut in the middle. matplotlib leaves names with a leading underscore out of a legend."""
     names = [_shortened(name) for name in names_of(results)]
     names = [f"{i}. {name}" if names.count(name) > 1 else name for i, name in enumerate(names, start=1)]
@@ -182,14 +183,14 @@ def _shortened(name: str) -> str:
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST // 3]}…{name[-2 * _LONGEST // 3 :]}"
 
 
-def _estimate(result: Result, key: str) -> dict[str, float] | None:
+def _estimate(result: EvalRecord, key: str) -> Mapping[str, float] | None:
     """Return mean and standard error of a figure, with b if it has sides; None if it was not measured."""
     found = result["metrics"].get(key, {})
     found = main_side(found) or found
     return found if found.get("n") else None
 
 
-def _figures(axes: Axes, results: Sequence[Result]) -> None:
+def _figures(axes: Axes, results: Sequence[EvalRecord]) -> None:
     """Draw a row for each model, the first at the top, with its name above, as a long name would take up the axes."""
     for i, (result, label, (colour, _)) in enumerate(zip(results, _labels(results), _looks(results), strict=True)):
         axes.annotate(
@@ -213,7 +214,7 @@ def _figures(axes: Axes, results: Sequence[Result]) -> None:
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2)
 
 
-def _by_frequency(axes: Axes, results: Sequence[Result]) -> None:
+def _by_frequency(axes: Axes, results: Sequence[EvalRecord]) -> None:
     """Draw the recall with b, if there is one. Models share the bands, but not each has words of every band."""
     bands = [main_side(one["metrics"].get("recall_by_frequency", {})) for one in results]
     drawn = [(band, look) for band, look in zip(bands, _looks(results), strict=True) if band]
@@ -226,7 +227,7 @@ def _by_frequency(axes: Axes, results: Sequence[Result]) -> None:
     axes.set(xlabel="sentences that have the word", ylabel="recall of known words", ylim=(0, 1))
 
 
-def _sides(axes: Axes, results: Sequence[Result], key: str) -> Iterator[tuple[str, str, dict[str, list[float]]]]:
+def _sides(axes: Axes, results: Sequence[EvalRecord], key: str) -> Iterator[tuple[str, str, Mapping[str, list[float]]]]:
     """Yield (colour, style, curve): solid with b, dashed without. The legend of the panel explains them."""
     styles = {"bias": ("-", "with b"), "no_bias": ("--", "without b")}
     seen: dict[str, None] = {}
@@ -238,22 +239,22 @@ def _sides(axes: Axes, results: Sequence[Result], key: str) -> Iterator[tuple[st
         axes.plot([], [], styles[side][0], color=_FREQUENT, label=styles[side][1])
 
 
-def _precision_recall(axes: Axes, results: Sequence[Result]) -> None:
+def _precision_recall(axes: Axes, results: Sequence[EvalRecord]) -> None:
     for colour, style, curve in _sides(axes, results, "curve"):
         axes.plot(curve["recall"], curve["precision"], style, color=colour)
         at_ten = curve["n"].index(10)
         axes.plot(curve["recall"][at_ten], curve["precision"][at_ten], "o", color=colour, markersize=4)
     baselines = [one.get("most_frequent_words", {}).get("curve") for one in results]
     label: str | None = "most frequent words"
-    for i, curve in enumerate(baselines):
-        if curve and curve not in baselines[:i]:  # models of the same words and frequencies have the same
-            axes.plot(curve["recall"], curve["precision"], ":", color=_FREQUENT, label=label)
+    for i, baseline in enumerate(baselines):
+        if baseline and baseline not in baselines[:i]:  # models of the same words and frequencies have the same
+            axes.plot(baseline["recall"], baseline["precision"], ":", color=_FREQUENT, label=label)
             label = None
     axes.set(xlabel="recall (dots: N = 10)", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
     axes.legend(frameon=False, fontsize=8)
 
 
-def _entities(axes: Axes, results: Sequence[Result]) -> None:
+def _entities(axes: Axes, results: Sequence[EvalRecord]) -> None:
     for colour, style, curve in _sides(axes, results, "entity_curve"):
         for kind, marker in (("strict", "o"), ("partial", "^")):
             axes.plot(curve["k"], curve[f"recall_{kind}"], style + marker, color=colour, markersize=4)
@@ -263,12 +264,12 @@ def _entities(axes: Axes, results: Sequence[Result]) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-Point = tuple[Any, float, float]
+Point = tuple[int | str, float, float]
 
 
-def _sweeps(results: Sequence[Result]) -> list[list[Point]]:
+def _sweeps(results: Sequence[EvalRecord]) -> list[list[Point]]:
     """Return (rank, accuracy, standard error), full rank last, of models that differ in nothing else."""
-    groups: dict[tuple[Any, ...], list[Point]] = {}
+    groups: dict[tuple[object, ...], list[Point]] = {}
     for result in results:
         if found := _estimate(result, "accuracy"):
             alike = tuple(result.get(key) for key in ("dataset", "embedding", "method", "recipe"))
@@ -276,7 +277,7 @@ def _sweeps(results: Sequence[Result]) -> list[list[Point]]:
     return [sorted(points, key=lambda point: (isinstance(point[0], str), point[0])) for points in groups.values()]
 
 
-def _ranks(axes: Axes, results: Sequence[Result]) -> None:
+def _ranks(axes: Axes, results: Sequence[EvalRecord]) -> None:
     """Draw accuracy by rank; a line joins models that differ in rank alone."""
     sweeps = _sweeps(results)
     every = sorted({point[0] for points in sweeps for point in points}, key=lambda rank: (isinstance(rank, str), rank))

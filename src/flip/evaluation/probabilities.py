@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flip.arrays import Floats
 from flip.evaluation.measurements import Constant, Estimate, Means, Ratio, SentenceValues
-from flip.evaluation.metrics import DEPTH, hits
-from flip.evaluation.word_ranking import score_blocks
+from flip.evaluation.metrics import DEPTH, References, hits
+from flip.evaluation.word_ranking import Ranking, score_blocks
 from flip.model.calibration import sigmoid
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from flip.evaluation.metrics import References
-    from flip.evaluation.word_ranking import Ranking
-    from flip.model.linear import Model
-    from flip.text.bow import Bags
-
-    Floats = NDArray[np.floating[Any]]
+from flip.model.linear import Model
+from flip.text.bow import Bags
 
 _BINS = 15
 _RESAMPLES = 200

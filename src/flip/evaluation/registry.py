@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from flip.errors import UsageError
 
 if TYPE_CHECKING:
     from flip.evaluation.measurements import Figures
@@ -52,7 +54,7 @@ class Metric:
     name: str
     figures: Mapping[str, Figure]
     measure: Callable[[Subject], Figures] = lambda subject: {}
-    beside: Callable[[Subject], dict[str, Any]] = lambda subject: {}
+    beside: Callable[[Subject], Mapping[str, object]] = lambda subject: {}
     lacks: Callable[[Setting], str | None] = field(default=lambda setting: None)
     of_ranking: bool = False
     needs_shown: bool = False
@@ -88,7 +90,7 @@ def _frequency(subject: Subject) -> Figures:
 
 
 def _content(subject: Subject) -> Figures:
-    from flip.evaluation.content import content_recall
+    from flip.evaluation.metrics import content_recall
 
     found = content_recall(subject.shown, subject.sought.content, subject.size, subject.options.topn)
     return {name: {"": means} for name, means in found.items()}
@@ -111,7 +113,7 @@ def _entities(subject: Subject) -> Figures:
     return found | {"names": {"": names_shown(subject.shown, entities, subject.size, topn)}}
 
 
-def _entity_rows(subject: Subject) -> dict[str, Any]:
+def _entity_rows(subject: Subject) -> Mapping[str, object]:
     entities = subject.sought.entities
     return {"entity_rows": {"rows": entities.rows, "unmatched": entities.unmatched, "nameless": entities.nameless}}
 
@@ -129,7 +131,7 @@ def _calibration(subject: Subject) -> Figures:
     from flip.evaluation.metrics import DEPTH
     from flip.evaluation.probabilities import calibration, threshold_f1
     from flip.evaluation.word_ranking import Ranking, rank, without_repetitions
-    from flip.text.references import ReferenceReader
+    from flip.text.bow import ReferenceReader
 
     refs, options, checkpoint = subject.sought.references, subject.options, subject.checkpoint
     shown = Ranking(subject.shown.words[:, : options.topn], subject.shown.scores[:, : options.topn])
@@ -253,8 +255,6 @@ def named(asked: Sequence[str]) -> Sequence[str]:
     Raises:
         UsageError: there is none, or one is unknown.
     """
-    from flip.errors import UsageError
-
     known = [metric.name for metric in METRICS]
     wanted = known if "all" in asked else asked
     choices = f"one or more of {CHOICES}, or all"
@@ -277,8 +277,6 @@ def computable(setting: Setting) -> tuple[list[Metric], dict[str, str]]:
     Raises:
         UsageError: one that was named is unknown, or cannot be computed; under `all` it is left out.
     """
-    from flip.errors import UsageError
-
     known = {metric.name: metric for metric in METRICS}
     asked = setting.options.metrics
     wanted = named(asked)

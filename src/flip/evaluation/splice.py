@@ -14,22 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flip.encoders.base import encode
+from flip.encoders.base import Encoder, encode
 from flip.evaluation.metrics import accuracy, hits
 from flip.evaluation.word_ranking import Ranking
-from flip.text.spans import span_words
+from flip.text.bow import Bags, span_words
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
 
-    from flip.encoders.base import Encoder
-    from flip.model.linear import Array
-    from flip.text.bow import Bags
+    from flip.arrays import Floats
     from flip.text.tokenize import TokenSource
     from flip.text.vocabulary import Vocabulary
 
@@ -46,18 +43,16 @@ _VIOLATION = 1e-5  # of the optimality conditions
 class Dictionary:
     """Concepts to decompose into.  D: (|C|, d), rows of norm 1.  m: (d,), the mean of training embeddings of norm 1."""
 
-    D: Array
-    m: Array
+    D: Floats
+    m: Floats
 
     @classmethod
-    def of(cls, concepts: Array, train: NDArray[np.floating[Any]]) -> Dictionary:
+    def of(cls, concepts: Floats, train: Floats) -> Dictionary:
         """Return a dictionary of embeddings of the concepts, (|C|, d), and of training sentences, (n, d)."""
         return cls(_centred(concepts, _mean(concepts)), _mean(train))
 
 
-def decompose(
-    dictionary: Dictionary, embeddings: NDArray[np.floating[Any]], penalty: float, k: int, device: str = "cpu"
-) -> Ranking:
+def decompose(dictionary: Dictionary, embeddings: Floats, penalty: float, k: int, device: str = "cpu") -> Ranking:
     """Return the concepts with the k largest weights of each embedding.
 
     Args:
@@ -88,7 +83,7 @@ def decompose(
 
 def choose_penalty(
     dictionary: Dictionary,
-    embeddings: NDArray[np.floating[Any]],
+    embeddings: Floats,
     words: Bags,
     device: str = "cpu",
     on_penalty: Callable[[int, int], None] | None = None,
@@ -112,7 +107,7 @@ def choose_penalty(
     return best
 
 
-def _mean(embeddings: NDArray[np.floating[Any]]) -> Array:
+def _mean(embeddings: Floats) -> Floats:
     """Return the mean of the rows at norm 1."""
     total = np.zeros(embeddings.shape[1])
     for start in range(0, len(embeddings), _ROWS):
@@ -120,12 +115,12 @@ def _mean(embeddings: NDArray[np.floating[Any]]) -> Array:
     return (total / max(len(embeddings), 1)).astype(np.float32)
 
 
-def _centred(u: NDArray[np.floating[Any]], m: Array) -> Array:
+def _centred(u: Floats, m: Floats) -> Floats:
     """Return the rows at norm 1 less m, again at norm 1; a row that equals m stays zero."""
     return _normalised(_normalised(u.astype(np.float32)) - m)
 
 
-def _normalised(u: Array) -> Array:
+def _normalised(u: Floats) -> Floats:
     norms = np.linalg.norm(u, axis=1, keepdims=True)
     return np.asarray(u / np.where(norms > 0, norms, 1), np.float32)
 
@@ -184,7 +179,7 @@ def _coordinate_descent(G: torch.Tensor, q: torch.Tensor, w: torch.Tensor, penal
 
 def embed_concepts(
     encoder: Encoder, words: Sequence[str], on_rows: Callable[[int, int], None] | None = None, batch: int = 256
-) -> Array:
+) -> Floats:
     """Return (|words|, d) embeddings of concepts, each encoded as a sentence of its own."""
     parts = []
     for start in range(0, len(words), batch):
@@ -203,15 +198,15 @@ class TunedSplice:
     dev_accuracy: float
     device: str = "cpu"
 
-    def rank(self, embeddings: NDArray[np.floating[Any]], depth: int) -> dict[str, Ranking]:
+    def rank(self, embeddings: Floats, depth: int) -> dict[str, Ranking]:
         """Rank concepts by weight, as `flip.evaluation.evaluate.evaluate_dataset` asks; SpLiCE has no bias."""
         return {"no_bias": decompose(self.dictionary, embeddings, self.penalty, depth, self.device)}
 
 
 def tune_splice(
-    concepts: Array,
-    train: NDArray[np.floating[Any]],
-    dev: NDArray[np.floating[Any]],
+    concepts: Floats,
+    train: Floats,
+    dev: Floats,
     dev_texts: list[str],
     vocabulary: Vocabulary,
     *,

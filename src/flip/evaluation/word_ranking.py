@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flip.model.ranking import BEHIND_ALL
+from flip.model.keywords import BEHIND_ALL
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
 
+    from flip.arrays import Floats, Floats32, Ints
     from flip.model.linear import Model
 
 _BLOCK_ENTRIES = 1 << 25  # scores held at a time
@@ -30,14 +30,14 @@ class Ranking:
         references as a better one.  scores: (n, K) float32.
     """
 
-    words: NDArray[np.int64]
-    scores: NDArray[np.float32]
+    words: Ints
+    scores: Floats32
 
 
 def without_repetitions(ranking: Ranking, same: Sequence[int] | None) -> Ranking:
     """Return the ranking in words that the references tell apart.
 
-    same: of a `flip.text.references.ReferenceReader`.
+    same: of a `flip.text.bow.ReferenceReader`.
     """
     if same is None:
         return ranking
@@ -52,7 +52,7 @@ def without_repetitions(ranking: Ranking, same: Sequence[int] | None) -> Ranking
 
 
 def score_blocks(
-    model: Model, embeddings: NDArray[np.floating[Any]], device: str = "cpu"
+    model: Model, embeddings: Floats, device: str = "cpu"
 ) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
     """Yield (rows, A(Bu) of these rows, b) in float32 on `device`; each block overwrites the one before."""
     import torch
@@ -69,11 +69,11 @@ def score_blocks(
 
 def rank(
     model: Model,
-    embeddings: NDArray[np.floating[Any]],
+    embeddings: Floats,
     k: int,
     *,
     bias_weights: Mapping[str, float] = BIAS_WEIGHTS,
-    last: Mapping[str, NDArray[np.int64]] | None = None,
+    last: Mapping[str, Ints] | None = None,
     device: str = "cpu",
 ) -> dict[str, Ranking]:
     """Return the min(k, |V|) words with the largest A(Bu) + W b of each embedding (n, d), for each W in one pass.
@@ -132,13 +132,13 @@ def _topk(z: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def top_words(
     model: Model,
-    embeddings: NDArray[np.floating[Any]],
+    embeddings: Floats,
     k: int,
     *,
     bias_weight: float = 1.0,
-    last: NDArray[np.int64] | None = None,
+    last: Ints | None = None,
     device: str = "cpu",
-) -> NDArray[np.int64]:
+) -> Ints:
     """Return (n, min(k, |V|)) indices of the words with the largest scores of each embedding (n, d), best first."""
     behind = None if last is None else {"": last}
     return rank(model, embeddings, k, bias_weights={"": bias_weight}, last=behind, device=device)[""].words

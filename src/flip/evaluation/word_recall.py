@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flip.arrays import Bools, Ints
 from flip.evaluation.measurements import Ratio
 from flip.evaluation.metrics import hits, within
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
-    from flip.evaluation.word_ranking import Ranking
-    from flip.text.bow import Bags
+from flip.evaluation.word_ranking import Ranking
+from flip.text.bow import Bags
 
 BANDS = (1, 2, 5, 10, 25, 100, 500)  # sentences that a word is in, at least
 
@@ -40,7 +34,7 @@ class Bands:
 
     bands: Sequence[Band]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Mapping[str, object]:
         """Return lists with one entry a band; n counts occurrences, of which the recall is a share."""
         estimates = [band.found.estimate() for band in self.bands]
         return {
@@ -52,14 +46,14 @@ class Bands:
         }
 
 
-def found_words(ranked: Ranking, words: Bags, vocabulary_size: int) -> NDArray[np.bool_]:
+def found_words(ranked: Ranking, words: Bags, vocabulary_size: int) -> Bools:
     """Return (nnz,), whether each reference word is among the top k of its sentence, as accuracy counts."""
     rows, columns = np.nonzero(within(hits(ranked.words, words, vocabulary_size), words))
     hit = rows * vocabulary_size + ranked.words[rows, columns]
     return np.asarray(np.isin(words.rows * vocabulary_size + words.words, hit))
 
 
-def times_found(ranked: Ranking, words: Bags, vocabulary_size: int) -> NDArray[np.int64]:
+def times_found(ranked: Ranking, words: Bags, vocabulary_size: int) -> Ints:
     """Return (|V|,), the number of sentences in which each word is found."""
     return np.bincount(words.words[found_words(ranked, words, vocabulary_size)], minlength=vocabulary_size)
 

@@ -1,26 +1,121 @@
-"""Compare two embeddings: the words of both, the words of one, and how much of the cosine the words explain."""
+"""Compare a text with its embedding, or two embeddings: the words of both, and the words of one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Literal
 
 import numpy as np
 
+from flip.arrays import Floats, Floats64
 from flip.errors import InputError
+from flip.files import Fields
 from flip.model.calibration import sigmoid
-from flip.model.ranking import BEHIND_ALL, top_k
+from flip.model.checkpoint import Checkpoint
+from flip.model.keywords import BEHIND_ALL, Word, top_k
+from flip.text.align import Piece
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+State = Literal["kept", "faint", "lost", "unknown"]
+STATES: tuple[State, ...] = ("kept", "faint", "lost", "unknown")
 
-    from numpy.typing import NDArray
-
-    from flip.model.checkpoint import Checkpoint
-    from flip.model.linear import Array
+_FAINT = 3  # times less probable than a word that is kept, or so many times as far down the list
 
 _ALIKE = 1.0  # log-odds: nearer than this, both carry a word about equally
+
+
+@dataclass(frozen=True, slots=True)
+class TextWord:
+    """A word of a text.
+
+    word: in the spelling of the vocabulary.  surface: in the spelling of the text.  rank: of its score among all words,
+    from 1.  probability and rank are None for a word that the vocabulary lacks; without a calibrated model, so is
+    probability.
+    """
+
+    word: str
+    surface: str
+    probability: float | None
+    rank: int | None
+
+    def to_dict(self) -> dict[str, str | float | None]:
+        """Return the fields of a record."""
+        return {"word": self.word, "surface": self.surface, "probability": self.probability, "rank": self.rank}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A part of a text.
+
+    state: of its words; None between words.  probability: of its least likely word.
+    """
+
+    text: str
+    state: State | None = None
+    probability: float | None = None
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """The view of one explanation.
+
+    tokens: the whole text; empty for a vector or a recording without a transcript.
+    others: keywords that are not in the text, and are likely enough.  unlikely: those that are not. Both are sorted by
+        probability, if there is one.
+    """
+
+    tokens: list[Token]
+    others: list[Word]
+    unlikely: list[Word]
+
+    def count(self, state: State) -> int:
+        """Return the number of words of the text in a state."""
+        return sum(token.state == state for token in self.tokens)
+
+
+def annotate(
+    words: Sequence[Word], text_words: Sequence[TextWord], pieces: Sequence[Piece], *, likely: float, least: float,
+    topn: int,
+) -> Annotation:  # fmt: skip
+    """Return the view of an explanation.
+
+    A word of the text is `kept` if its probability is `likely` or more; `faint` if it is a third of that or more, or if
+    the word is among the 3k with the highest scores, k being the number of distinct words of the text that the
+    vocabulary has; else `lost`. Without probabilities, it is kept among the k with the highest scores. A part of a text
+    that holds several words is in the state of the least of them.
+
+    Args:
+        words: keywords, at least the `topn` best beside the words of the text.
+        text_words: words of the text in order.
+        pieces: the text in parts, which hold these words.
+        likely: least probability of a word that counts as present.
+        least: probability of a word that is not in the text, below which it is unlikely.
+        topn: words that are not in the text at most.
+    """
+    k = len({word.word for word in text_words if word.rank is not None})
+    waiting = iter(text_words)
+    tokens = []
+    for piece in pieces:
+        own = [next(waiting) for _ in piece.words]
+        state = max((_state(word, likely, k) for word in own), key=STATES.index, default=None)
+        known = [word.probability for word in own if word.probability is not None]
+        tokens.append(Token(piece.text, state, min(known, default=None)))
+    others = [word for word in words if not word.in_text][:topn]
+    if others and others[0].probability is not None:
+        others.sort(key=lambda word: -(word.probability or 0))
+    probable = [word for word in others if word.probability is None or word.probability >= least]
+    return Annotation(tokens, probable, others[len(probable) :])
+
+
+def _state(word: TextWord, likely: float, k: int) -> State:
+    if word.rank is None:
+        return "unknown"
+    if word.rank <= k if word.probability is None else word.probability >= likely:
+        return "kept"
+    if word.rank <= _FAINT * k or (word.probability is not None and _FAINT * word.probability >= likely):
+        return "faint"
+    return "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +136,7 @@ class PairedWord:
     share: float
     surface: str
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """Return the fields of an output record."""
         fields = {name: getattr(self, name) for name in self.__slots__}
         return {
@@ -73,11 +168,11 @@ class Pair:
         )
         return Pair(self.cosine, self.by_words, shared, only_input, only_against)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """Return the fields of an output record."""
         sides = {name: [word.to_dict() for word in getattr(self, name)] for name in SIDES}
         rest = self.cosine - self.by_words
-        return {"cosine": round(self.cosine, 4), "by_words": round(self.by_words, 4), "rest": round(rest, 4)} | sides
+        return {"cosine": round(self.cosine, 4), "by_words": round(self.by_words, 4), "rest": round(rest, 4), **sides}
 
 
 SIDES = ("shared", "only_input", "only_against")
@@ -102,7 +197,7 @@ class Contrast:
     bias_weight: float | None = None
     min_probability: float = 0.0
 
-    def __call__(self, u: Array, v: Array) -> Pair:
+    def __call__(self, u: Floats, v: Floats) -> Pair:
         """Compare two embeddings, each of shape (d,).
 
         Raises:
@@ -143,38 +238,38 @@ class Contrast:
             only_against=words(others.difference(shared), lambda w: z[1, w] - z[0, w]),
         )
 
-    def _keywords(self, z: Array, p: Array | None, side: int) -> set[int]:
+    def _keywords(self, z: Floats, p: Floats | None, side: int) -> set[int]:
         ranked = z[side : side + 1].copy()
         if self.bias_weight is None:
             ranked[:, self.checkpoint.function_words] -= BEHIND_ALL
         best = top_k(ranked, self.topn)[0]
         return {int(w) for w in best if p is None or p[side, w] >= self.min_probability}
 
-    def _says(self, w: int, z: Array, p: Array | None, side: int) -> bool:
+    def _says(self, w: int, z: Floats, p: Floats | None, side: int) -> bool:
         """Return whether an embedding carries a keyword of the other too."""
         return bool((p is not None and p[side, w] >= self.checkpoint.likely) or z[side, w] >= z[1 - side, w] - _ALIKE)
 
-    def _shares(self, words: list[int], u: Array, v: Array) -> Array:
+    def _shares(self, words: list[int], u: Floats, v: Floats) -> Floats:
         if not words:
             return np.empty(0)
         rows = self._rows(words) @ self._inverse
         (cu, cv), (ru, rv) = (np.linalg.lstsq(rows.T, one, rcond=None)[0] for one in (u, v)), (rows @ u, rows @ v)
         return np.asarray((cu * rv + cv * ru) / 2)
 
-    def _rows(self, words: list[int]) -> Array:
+    def _rows(self, words: list[int]) -> Floats:
         """Return rows of W, (len(words), d)."""
         model = self.checkpoint.model
         rows = model.output[words].astype(np.float64)
         return np.asarray(rows @ self._input) if self._input is not None else rows
 
     @cached_property
-    def _input(self) -> Array | None:
+    def _input(self) -> Floats | None:
         """Return B if the model is factorised, else None."""
-        B: Array | None = getattr(self.checkpoint.model, "B", None)
+        B: Floats | None = getattr(self.checkpoint.model, "B", None)
         return None if B is None else B.astype(np.float64)
 
     @cached_property
-    def _inverse(self) -> NDArray[np.float64]:
+    def _inverse(self) -> Floats64:
         """Return (W'W)^+, (d, d)."""
         output = self.checkpoint.model.output.astype(np.float32, copy=False)
         gram = (output.T @ output).astype(np.float64)

@@ -7,33 +7,24 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from flip.arrays import Floats
 from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.adapters import adapted
-from flip.encoders.base import TextError
+from flip.encoders.base import Encoder, TextError, adapted
 from flip.encoders.catalog import require_harmless
 from flip.encoders.identity import require_dimension, require_encoder_of
-from flip.encoders.multimodal import encode_inputs
+from flip.encoders.multimodal import Encoded, Transcriber, encode_inputs
 from flip.errors import InputError, UsageError
-from flip.explain.annotate import TextWord
-from flip.explain.contrast import Contrast
-from flip.explain.results import Comparison, Explanation, Failure, Heard, Input
-from flip.explain.text_warnings import text_warning
+from flip.explain.contrast import Contrast, TextWord
+from flip.explain.results import Comparison, Explanation, Failure, Heard, Input, text_warning
 from flip.inputs.prefetch import one_ahead, ready_batches
 from flip.inputs.record import Record
+from flip.model.checkpoint import Checkpoint
 from flip.model.keywords import Scores
 from flip.text.align import Reader
-
-if TYPE_CHECKING:
-    from flip.encoders.base import Encoder
-    from flip.encoders.multimodal import Encoded
-    from flip.encoders.transcriber import Transcriber
-    from flip.model.checkpoint import Checkpoint
-    from flip.model.linear import Array
 
 BATCH = 256  # records at a time at the most; scoring a few of them reads the whole matrix too
 
@@ -46,7 +37,7 @@ class _Embedded:
     """
 
     inputs: list[Input]
-    vectors: dict[int, Array]
+    vectors: dict[int, Floats]
     errors: dict[int, str]
 
 
@@ -69,7 +60,7 @@ class Explainer:
         extra: int = 0,
         bias_weight: float | None = None,
         min_probability: float = 0.0,
-        working: Callable[[str], AbstractContextManager[Any]] = nullcontext,
+        working: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         """Keep the options; nothing is loaded yet.
 
@@ -240,14 +231,21 @@ class Explainer:
         """Return whether the encoder of the vector is unknown; it does not matter for a model of unknown origin."""
         return isinstance(record, Record) and not record.origin_known and self.checkpoint.encoder is not None
 
-    def _far(self, vectors: dict[int, Array]) -> list[bool]:
+    def _far(self, vectors: dict[int, Floats]) -> list[bool]:
         """Return which vectors lie far outside those of the training."""
         spread = self.checkpoint.embedding_stats
         if spread is None or not vectors:
             return [False] * len(vectors)
         return list(spread.far(np.stack(list(vectors.values()))).tolist())
 
-    def _warnings(self, record: Record | InputError, far: bool, is_zero: bool) -> list[str]:
+    def _off_norm(self, vectors: dict[int, Floats]) -> list[bool]:
+        """Return which vectors are longer or shorter than those of the training."""
+        spread = self.checkpoint.embedding_stats
+        if spread is None or not vectors:
+            return [False] * len(vectors)
+        return list(spread.off_norm(np.stack(list(vectors.values()))).tolist())
+
+    def _warnings(self, record: Record | InputError, far: bool, off_norm: bool, is_zero: bool) -> list[str]:
         """Return the warnings that belong to the vector of a record."""
         found = ["the vector is zero: the words are those of any text"] if is_zero else []
         if self._of_unknown_origin(record):
@@ -258,6 +256,11 @@ class Explainer:
             )
         if far:
             found.append("the vector lies far outside those of the training: another encoder, scale or normalisation?")
+        elif off_norm and self.checkpoint.embedding_stats is not None:
+            found.append(
+                f"the vector is not of length {self.checkpoint.embedding_stats.norm:.3g}, as those of the training "
+                "are, which changes every probability: an average? (flip store words STORE --normalize -o OUT)"
+            )
         return found
 
     def _warned(self, given: Input, words: set[str] | None = None) -> Input:
@@ -309,7 +312,7 @@ class Explainer:
 
     def _embed(self, records: Sequence[Record | InputError]) -> _Embedded:
         self._require_fit(records)
-        vectors: dict[int, Array] = {}
+        vectors: dict[int, Floats] = {}
         errors: dict[int, str] = {}
         to_encode: dict[int, str | Path] = {}
         for i, record in enumerate(records):
@@ -341,8 +344,8 @@ class Explainer:
                 if one.vector is not None:
                     vectors[i] = one.vector
                 inputs[i] = self._as_heard(inputs[i], one)
-        for i, far in zip(vectors, self._far(vectors), strict=True):
-            warnings = self._warnings(records[i], far, not vectors[i].any())
+        for i, far, off_norm in zip(vectors, self._far(vectors), self._off_norm(vectors), strict=True):
+            warnings = self._warnings(records[i], far, off_norm, not vectors[i].any())
             inputs[i] = replace(inputs[i], warnings=(*inputs[i].warnings, *warnings))
         return _Embedded(inputs, vectors, errors)
 
@@ -351,7 +354,7 @@ class Explainer:
         heard = None if speech is None else Heard(self.transcriber.name, speech.text, speech.language)
         return replace(given, heard=heard, truncated=encoded.truncated, warnings=tuple(encoded.warnings))
 
-    def _checked(self, embedding: Array, where: str) -> Array:
+    def _checked(self, embedding: Floats, where: str) -> Floats:
         d = self.checkpoint.model.dimension
         if len(embedding) != d:
             raise InputError(f"{where}: {len(embedding)} dimensions; the checkpoint expects {d}")
@@ -361,8 +364,6 @@ class Explainer:
 
 
 def _default_transcriber() -> Transcriber:
-    from flip.encoders.transcriber import Transcriber
-
     return Transcriber()
 
 

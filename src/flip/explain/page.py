@@ -7,16 +7,13 @@ from collections.abc import Callable, Iterable
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from flip.explain.annotate import STATES, Token
-from flip.explain.results import Failure
+from flip.explain.contrast import STATES, Token
+from flip.explain.results import Explanation, Failure
 from flip.files import replacing
 from flip.html import policy
-
-if TYPE_CHECKING:
-    from flip.explain.results import Explanation
-    from flip.model.checkpoint import Checkpoint
+from flip.model.checkpoint import Checkpoint
 
 _CHUNK = 500  # records parsed at a time by the page
 _DATA = "\x00"  # their place in the template
@@ -32,7 +29,7 @@ def write_page(
         path: of the page.
         results: of `Explainer.stream`.
         checkpoint: the model that explained them.
-        least: see `flip.explain.annotate.annotate`.
+        least: see `flip.explain.contrast.annotate`.
         on_record: called with the number of records written.
 
     Returns:
@@ -80,7 +77,7 @@ def _frame(checkpoint: Checkpoint) -> tuple[str, str]:
     return before, after
 
 
-def _data(name: str, value: Any) -> str:
+def _data(name: str, value: object) -> str:
     """Return JSON in an element that is not run, and that nothing in it can close."""
     import orjson
 

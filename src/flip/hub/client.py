@@ -1,4 +1,4 @@
-"""Use the client of the Hugging Face hub: names of repositories, its cache, and its errors in our words."""
+"""Use the client of the Hugging Face hub: repositories, its cache, single files, and its errors in our words."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 from flip.errors import FlipError, UnavailableError, UsageError
 from flip.files import readable, user_folder
+
+PREFIX = "hf://datasets/"
 
 
 @dataclass(frozen=True)
@@ -126,3 +128,30 @@ def hub_cache() -> Path:
         return user_folder("HF_HUB_CACHE", "")
     home = user_folder("XDG_CACHE_HOME", ".cache") / "huggingface"
     return (user_folder("HF_HOME", "") if os.environ.get("HF_HOME") else home) / "hub"
+
+
+def dataset_file(address: str, *, offline: bool = False) -> Path:
+    """Download a file to huggingface_hub's cache, unless it is there, and return its path.
+
+    Args:
+        address: `hf://datasets/OWNER/NAME/path.parquet`, or `OWNER/NAME@REVISION`.
+        offline: use the cache only.
+
+    Raises:
+        UsageError: not such an address.
+        UnavailableError: no such dataset or file, no right to it, or no network.
+    """
+    parts = address.removeprefix(PREFIX).split("/")
+    if not address.startswith(PREFIX) or len(parts) < 3 or any(part in ("", ".", "..") for part in parts):
+        raise UsageError(f"{address!r} is not a file of a dataset", f"{PREFIX}OWNER/NAME/path.parquet")
+    name, _, revision = parts[1].partition("@")
+    source, path = Source(f"{parts[0]}/{name}", dataset=True), "/".join(parts[2:])
+    folder = source.cached(revision or None)
+    here = folder is not None and readable(folder / path)
+    if not offline:
+        if not here:
+            described(source, revision or None)
+        return fetch(source, path, revision or None, None)
+    if folder is None or not here:
+        raise UnavailableError(f"{address} is not in the cache, and the hub may not be asked", "leave --offline out")
+    return folder / path

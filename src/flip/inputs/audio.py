@@ -1,21 +1,35 @@
-"""Decode audio of any container to mono 16 kHz float32, in blocks, so that memory does not grow with its length."""
+"""Open recordings as files only, and decode them to mono 16 kHz float32, in blocks, so that memory does not grow."""
 
 from __future__ import annotations
 
+import hashlib
 import math
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from flip.errors import InputError
-from flip.inputs.recordings import opened_recording, require_av, wave_note
+from flip.errors import InputError, UnavailableError
+from flip.files import os_errors
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from av import AudioFrame
+    from av.audio.resampler import AudioResampler
+    from av.container import InputContainer
+
+    from flip.arrays import Floats32
+
+# Demuxers of files that hold their sound themselves. Others, such as HLS, concat or image2, open the files they name.
+DEMUXERS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,mpc,mpc8,ogg,tta,voc,w64,wav,wv"
+)
+_KEPT: dict[Path, IO[bytes]] = {}  # deleted by the system whenever the process ends
 
 SAMPLE_RATE = 16_000
 SHORTEST = SAMPLE_RATE // 40  # 25 ms: one frame of every speech encoder's features
@@ -27,6 +41,107 @@ _CANCELLED = 0.01  # share of the energy that the mean of unrelated channels has
 # Formats that store their length, and the seconds that may be missing; the last one covers AAC's leading samples.
 _EXACT = {"w64": 0.05, "flac": 0.05, "aiff": 0.05, "au": 0.05, "caf": 0.05, "mov": 0.25}
 _notes: ContextVar[list[str] | None] = ContextVar("notes", default=None)
+
+
+def keep(name: Path, stream: IO[bytes]) -> Path:
+    """Keep the sound of a pipe in a nameless file until the process ends; decoding `name` then reads that file.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    with os_errors(name, "keep"):
+        file = tempfile.TemporaryFile()  # noqa: SIM115  open as long as it is kept
+        shutil.copyfileobj(stream, file)
+    _KEPT[name] = file
+    return name
+
+
+def kept_digest(path: Path) -> str | None:
+    """Return the SHA-256 of the sound of a pipe, whose name does not identify it; None for a file."""
+    if path not in _KEPT:
+        return None
+    _KEPT[path].seek(0)
+    return hashlib.file_digest(_KEPT[path], "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+def require_av() -> ModuleType:
+    """Return PyAV.
+
+    Raises:
+        UnavailableError: it is not installed.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise UnavailableError(
+            f"audio needs PyAV, which cannot be imported: {error}", "pip install 'flip-interpret[speech]'"
+        ) from error
+    return av
+
+
+@contextmanager
+def opened_recording(path: Path) -> Iterator[InputContainer]:
+    """Yield a PyAV container of a file.
+
+    FFmpeg sees the bytes of one open file and not its name, so that it cannot open another. It tries only formats that
+    hold their own sound.
+
+    Raises:
+        InputError: missing, not a regular file, or a format that is not opened.
+        UnavailableError: PyAV is not installed.
+        av.FFmpegError: not a recording.
+    """
+    av = require_av()
+    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
+    with _opened(path) as file:
+        try:
+            # Tags may be in any encoding, and are not needed.
+            container = av.open(_Bytes(file), options=options, metadata_errors="ignore")
+        except av.ArgumentError as error:  # raised for a format outside the list
+            raise InputError(
+                f"{path}: not readable audio: a playlist, or another format that is not opened",
+                "name the recordings themselves, or convert it to .wav or .flac",
+            ) from error
+        with container:
+            yield container
+
+
+def wave_note(path: Path) -> str | None:
+    """Return a note on a fault of a WAV that FFmpeg does not report, or None.
+
+    The file is cut short, or another recording follows in it and is not read.
+    """
+    with _opened(path) as file:
+        head = file.read(12)
+        size = int.from_bytes(head[4:8], "little")
+        if head[:4] != b"RIFF" or head[8:] != b"WAVE" or size in (0, 0xFFFFFFFF):  # sizes that streams have
+            return None
+        there = file.seek(0, 2) - 8
+        file.seek(8 + size + size % 2)
+        if there < size - 1:
+            return f"cut short: {there} of {size} bytes are there"
+        return "another recording follows in this file and was left out" if file.read(4) == b"RIFF" else None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    if kept := _KEPT.get(path):
+        kept.seek(0)
+        yield kept
+        return
+    if not path.exists():
+        raise InputError(f"{path}: no such file", "check the path, relative to the working directory")
+    if not path.is_file():
+        raise InputError(f"{path}: not readable audio: not a regular file", "folders and devices are not opened")
+    with path.open("rb") as file:
+        yield file
+
+
+class _Bytes:
+    """File-like view without the name, which FFmpeg would take for an address."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
 
 
 @contextmanager
@@ -46,7 +161,7 @@ def note(message: str) -> None:
         found.append(message)
 
 
-def blocks(path: Path, seconds: float) -> Iterator[NDArray[np.float32]]:
+def blocks(path: Path, seconds: float) -> Iterator[Floats32]:
     """Yield a file as mono 16 kHz float32 in [-1, 1], block by block.
 
     Channels are mixed down, other rates resampled. Damaged parts are left out and reported to `noted`. A block is at
@@ -83,12 +198,12 @@ def blocks(path: Path, seconds: float) -> Iterator[NDArray[np.float32]]:
         yield waiting
 
 
-def load(path: Path) -> NDArray[np.float32]:
+def load(path: Path) -> Floats32:
     """Return a whole file as mono 16 kHz float32 of shape (samples,); raises as `blocks` does."""
     return np.concatenate(list(blocks(path, 3600)))
 
 
-def _pause(block: NDArray[np.float32]) -> int:
+def _pause(block: Floats32) -> int:
     """Return the sample to cut at: the middle of the quietest tenth of a second in the last five seconds of a block."""
     start = max(len(block) // 2, len(block) - _SEARCH)
     windows = len(block[start:]) // _WINDOW
@@ -98,7 +213,7 @@ def _pause(block: NDArray[np.float32]) -> int:
     return start + int(energy.argmin()) * _WINDOW + _WINDOW // 2
 
 
-def _decode(path: Path) -> Iterator[NDArray[np.float32]]:
+def _decode(path: Path) -> Iterator[Floats32]:
     """Yield mono samples at 16 kHz, as far as a file can be decoded; the rest is noted."""
     av = require_av()
     try:
@@ -118,25 +233,24 @@ def _decode(path: Path) -> Iterator[NDArray[np.float32]]:
 class _Decoding:
     """Decodes the first audio stream of a container, and counts the losses."""
 
-    def __init__(self, path: Path, container: Any) -> None:
+    def __init__(self, path: Path, container: InputContainer) -> None:
         self.path, self.container, self.stream = path, container, container.streams.audio[0]
-        self.resampler: Any = None
-        self.form: tuple[Any, ...] = ()  # the form of frames that the resampler was made for
+        self.resampler: AudioResampler | None = None
+        self.form: tuple[object, ...] = ()  # the form of frames that the resampler was made for
         self.samples = self.lost = self.lost_bytes = self.cancelled = 0
         self.channel: int | None = None  # the one that stands for all if they cancel
 
-    def pieces(self) -> Iterator[NDArray[np.float32]]:
+    def pieces(self) -> Iterator[Floats32]:
         if self.stream.codec_context is None:
             raise InputError(f"{self.path}: sound in a coding that FFmpeg cannot decode", "convert it to .wav or .flac")
         if rate := self.stream.codec_context.sample_rate:  # 0: not known before the first frame
             self._require_rate(rate)
         for frame in self._frames():
             yield from self._resampled(frame)
-        if self.resampler is not None:
-            yield from self._flushed()
+        yield from self._flushed()
         self._note_losses()
 
-    def _frames(self) -> Iterator[Any]:
+    def _frames(self) -> Iterator[AudioFrame]:
         """Yield the frames that can be decoded; raise the fault of the others if there is none."""
         av = require_av()
         fault: Exception | None = None
@@ -157,7 +271,7 @@ class _Decoding:
         if fault and not found:
             raise fault
 
-    def _resampled(self, frame: Any) -> Iterator[NDArray[np.float32]]:
+    def _resampled(self, frame: AudioFrame) -> Iterator[Floats32]:
         form = frame.format.name, frame.layout.name, frame.layout.nb_channels, frame.sample_rate
         if form != self.form:  # files that were joined may change within
             self._require_rate(frame.sample_rate)
@@ -166,26 +280,24 @@ class _Decoding:
                     f"{self.path}: {channels} channels; {_MOST_CHANNELS} are the most",
                     "take the channel that has the speech",
                 )
-            if self.resampler is not None:
-                yield from self._flushed()
+            yield from self._flushed()
             # Packed samples: PyAV reads beyond the planes of planar frames with eight channels or more.
             self.form, self.resampler = form, require_av().AudioResampler(format="flt", rate=SAMPLE_RATE)
             self.channel = None
-        for piece in self.resampler.resample(frame):
+        yield from self._flushed(frame)
+
+    def _flushed(self, frame: AudioFrame | None = None) -> Iterator[Floats32]:
+        for piece in self.resampler.resample(frame) if self.resampler is not None else ():
             yield self._mixed(piece)
 
-    def _flushed(self) -> Iterator[NDArray[np.float32]]:
-        for piece in self.resampler.resample(None):
-            yield self._mixed(piece)
-
-    def _mixed(self, piece: Any) -> NDArray[np.float32]:
+    def _mixed(self, piece: AudioFrame) -> Floats32:
         """Return the mean of the channels: FFmpeg's own downmix of floats is louder than full scale.
 
         If channels are in antiphase their mean is next to nothing, and one of them is taken.
         """
         channels = piece.to_ndarray().reshape(-1, piece.layout.nb_channels)
         self.samples += len(channels)
-        mixed: NDArray[np.float32] = channels.mean(axis=1)
+        mixed: Floats32 = channels.mean(axis=1)
         energies = np.square(channels).sum(axis=0)
         # The mean of channels that have nothing to do with each other has this energy.
         if np.square(mixed).sum() < _CANCELLED * energies.sum() / channels.shape[1] ** 2:
@@ -223,7 +335,7 @@ class _Decoding:
     def _said(self) -> float | None:
         """Return the length in seconds that the file declares if less of it was decoded, else None."""
         missing = min((_EXACT.get(name, math.inf) for name in self.container.format.name.split(",")), default=math.inf)
-        if not self.stream.duration or math.isinf(missing):
+        if not self.stream.duration or not self.stream.time_base or math.isinf(missing):
             return None
         declared = float(self.stream.duration * self.stream.time_base)
         return declared if declared - self.samples / SAMPLE_RATE > missing else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,12 +13,14 @@ from flip.errors import InputError
 from flip.files import os_errors, read_json, replacing, reserve
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
+
+    from flip.arrays import Bools, Floats, Ints
 
 _ROWS = 65_536  # rows checked or copied at a time
 
 
-def open_embeddings(path: Path, name: str | None = None) -> NDArray[np.floating[Any]]:
+def open_embeddings(path: Path, name: str | None = None) -> Floats:
     """Open a `.npy` file of shape (n, d); rows are read on demand, in float16 or else in float32.
 
     The file is not mapped: reading a mapped file that is cut short ends the process. Here it is an InputError.
@@ -44,10 +47,10 @@ def open_embeddings(path: Path, name: str | None = None) -> NDArray[np.floating[
     if not array.flags.c_contiguous:  # column by column, which is rare
         return _as_read(np.array(array, order="C"))
     rows = FileRows(path, array.offset, (array.shape[0], array.shape[1]), array.dtype)
-    return cast("NDArray[np.floating[Any]]", rows)
+    return cast("Floats", rows)
 
 
-def read_similarities(path: Path) -> NDArray[np.floating[Any]]:
+def read_similarities(path: Path) -> Floats:
     """Read a `.npy` file of shape (n,), or (n, 1).
 
     Raises:
@@ -100,9 +103,9 @@ class FileRows:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, key: Any) -> NDArray[np.floating[Any]]:
+    def __getitem__(self, key: int | slice) -> Floats:
         if isinstance(key, int | np.integer):
-            row: NDArray[np.floating[Any]] = self._read(range(len(self))[key], 1)[0]
+            row: Floats = self._read(range(len(self))[key], 1)[0]
             return row
         if isinstance(key, slice) and key.step in (None, 1):
             start, stop, _ = key.indices(len(self))
@@ -116,10 +119,10 @@ class FileRows:
             first = end
         return found
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.floating[Any]]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Floats:
         return self[:].astype(dtype or self.dtype, copy=False)
 
-    def _read(self, first: int, count: int) -> NDArray[np.floating[Any]]:
+    def _read(self, first: int, count: int) -> Floats:
         return _as_read(self.stored(first, count))
 
     def stored(self, first: int, count: int) -> NDArray[Any]:
@@ -140,25 +143,25 @@ def _type_read(stored: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float16 if stored.itemsize == 2 else np.float32)
 
 
-def _as_read(rows: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+def _as_read(rows: Floats) -> Floats:
     with np.errstate(over="ignore"):  # too large a number becomes infinity, and is counted as such
         return rows.astype(_type_read(rows.dtype), copy=False)
 
 
-def select_rows(parts: list[tuple[NDArray[np.floating[Any]], NDArray[np.int64] | None]]) -> NDArray[np.floating[Any]]:
+def select_rows(parts: list[tuple[Floats, Ints | None]]) -> Floats:
     """Return rows of one or several matrices, one after the other; None is all rows.
 
     A selection is read on demand, so that mapped files need not fit into memory.
     """
     if len(parts) == 1 and parts[0][1] is None:
         return parts[0][0]
-    return cast("NDArray[np.floating[Any]]", _SelectedRows(parts))
+    return cast("Floats", _SelectedRows(parts))
 
 
 class _SelectedRows:
     """Array-like view of rows of several matrices that reads them on demand."""
 
-    def __init__(self, parts: list[tuple[NDArray[np.floating[Any]], NDArray[np.int64] | None]]) -> None:
+    def __init__(self, parts: list[tuple[Floats, Ints | None]]) -> None:
         self._matrices = [matrix for matrix, _ in parts]
         chosen = [np.arange(len(matrix)) if rows is None else rows for matrix, rows in parts]
         self._rows = np.concatenate(chosen)
@@ -170,18 +173,18 @@ class _SelectedRows:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, key: Any) -> NDArray[np.floating[Any]]:
+    def __getitem__(self, key: int | slice) -> Floats:
         rows, part = np.atleast_1d(self._rows[key]), np.atleast_1d(self._part[key])
         found = np.empty((len(rows), self.shape[1]), self.dtype)
         for i in np.unique(part):
             found[part == i] = self._matrices[i][rows[part == i]]
         return found if np.ndim(self._rows[key]) else found[0]
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.floating[Any]]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Floats:
         return self[:].astype(dtype or self.dtype, copy=False)
 
 
-def copy_rows(source: Path, rows: NDArray[np.int64], output: Path) -> None:
+def copy_rows(source: Path, rows: Ints, output: Path) -> None:
     """Write some rows of an embedding file to `output`, atomically; it may be the same file."""
     matrix = open_embeddings(source)
     with replacing(output) as temporary:
@@ -197,15 +200,15 @@ def embeddings_json(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def read_description(path: Path) -> dict[str, Any]:
-    """Return the description of OUT.npy in OUT.json, see `flip.encoders.embedding_info`; empty if there is none."""
+def read_description(path: Path) -> Mapping[str, object]:
+    """Return the description of OUT.npy in OUT.json, see `flip.encoders.identity`; empty if there is none."""
     try:
         return described(read_json(embeddings_json(path)))
     except InputError:  # not written by flip: rows.json may hold the rows' own data
         return {}
 
 
-def described(about: Any) -> dict[str, Any]:
+def described(about: object) -> Mapping[str, object]:
     """Return a description of embeddings; empty if it names no encoder, and so is something else."""
     return about if isinstance(about, dict) and isinstance(about.get("encoder"), str) and about["encoder"] else {}
 
@@ -220,7 +223,7 @@ def audio_path(path: Path) -> Path:
     return path.with_suffix(".audio.txt")
 
 
-def finite_rows(embeddings: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+def finite_rows(embeddings: Floats) -> Bools:
     """Return which rows have neither NaN nor infinity, of shape (n,)."""
     finite = np.ones(len(embeddings), bool)
     for start in range(0, len(embeddings), _ROWS):
@@ -228,7 +231,7 @@ def finite_rows(embeddings: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
     return finite
 
 
-def require_finite(embeddings: NDArray[np.floating[Any]], where: str) -> None:
+def require_finite(embeddings: Floats, where: str) -> None:
     """Raise an InputError that names the first row with NaN or infinity and counts the others."""
     bad = np.flatnonzero(~finite_rows(embeddings))
     if len(bad):

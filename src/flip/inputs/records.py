@@ -10,17 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from flip.errors import InputError
+from flip.inputs.audio import keep
 from flip.inputs.embedding_files import open_embeddings, sentences_path
 from flip.inputs.record import Record, require_as_many
 from flip.inputs.sniffing import AUDIO_SUFFIXES, JSONL_SUFFIXES, STDIN, ending, folder_kind, is_audio
 from flip.inputs.sources import Source, decoded, lines_of, opened, require_one_stdin
+from flip.inputs.stores.columns import ColumnChoice
+from flip.inputs.stores.store import store_of
 from flip.inputs.text_records import scan_text
-
-if TYPE_CHECKING:
-    from flip.inputs.stores.columns import ColumnChoice
 
 _SHOWN = 5  # names of files that are passed over
 _MOVED = 0.05  # the share of sentences that may be moved, as "Yes." may, or replaced
@@ -157,8 +156,6 @@ def read_texts(
         InputError: a record is unreadable or has no text.
         UsageError: standard input is named twice.
     """
-    from flip.inputs.stores.columns import ColumnChoice
-
     sources = list(sources)
     require_one_stdin(sources)
     asked = None if column is None else ColumnChoice(texts=column)
@@ -243,7 +240,6 @@ def _recording(found: Source, source: str | Path) -> Path:
     """Return the file itself; a pipe or a compressed file is kept under its given name."""
     if found.path is not None:
         return found.path
-    from flip.inputs.recordings import keep
 
     return keep(Path(source), found.file)
 
@@ -260,9 +256,6 @@ def _stored(found: Source, asked: ColumnChoice | None, on_note: Callable[[str], 
     Raises:
         InputError: `asked` names no column of the texts, or the store has none.
     """
-    from flip.inputs.stores.columns import ColumnChoice
-    from flip.inputs.stores.store import store_of
-
     if asked is not None and asked.texts is None:
         raise InputError(
             f"{found.name}: a store of vectors ({found.kind})",

@@ -5,6 +5,7 @@ A stream is read as it comes: its first bytes decide its kind as soon as they ar
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import shutil
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from flip import files
 from flip.errors import InputError, UsageError
@@ -245,7 +246,13 @@ def _unpacked(packed: Packing, chunks: Iterator[bytes], name: str) -> Iterator[b
         ) from error
 
 
-def _decompressor(packed: Packing, raw: ChunkStream, name: str) -> Any:
+class Decompressor(Protocol):
+    """A file that unpacks its bytes as they are read."""
+
+    def read1(self, size: int = -1, /) -> bytes: ...
+
+
+def _decompressor(packed: Packing, raw: ChunkStream, name: str) -> Decompressor:
     if packed == "gzip":
         import gzip
 
@@ -290,8 +297,6 @@ def _with_spaces(chunks: Iterator[bytes], on_return: Callable[[int], None]) -> I
 
 def _in_utf8(encoding: str, chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
     """Yield text in UTF-8, from the encoding that its byte order mark names."""
-    import codecs
-
     if encoding == "utf-8-sig":
         first = next(chunks)
         yield from chain([first.removeprefix(codecs.BOM_UTF8)], chunks)

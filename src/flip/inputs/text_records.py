@@ -3,30 +3,81 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from flip.errors import InputError
-from flip.inputs.parse_vector import numbers_of, width_of
-from flip.inputs.record import Record
+from flip.inputs.record import Record, numbers_of, width_of
 from flip.inputs.sniffing import TEXT_COLUMNS, VECTOR_COLUMNS, TextKind, text_kind
 from flip.inputs.sources import ChunkStream, Source, decoded
+from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.tables import listed, table_rows
-from flip.inputs.unsupported_text import is_numbers, looks_like_markup, require_sentences
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from flip.inputs.stores.columns import ColumnChoice
+_PANDOC = "take its text out first: pandoc -t plain --wrap=none {file} | flip ..."
+_SUBTITLES = "take the spoken lines out first: sed -E '/-->/d; /^[0-9]*\\r?$/d; /^WEBVTT/d' {file} | flip ..."
+_FORMATS: tuple[tuple[bytes, str, str], ...] = (
+    (rb"(?i)<!doctype html|<html[\s>]", "HTML", _PANDOC),
+    (rb"<\?xml\s", "XML", "take its sentences out first, one a line"),
+    (rb"\{\\rtf\d", "RTF", _PANDOC),
+    (rb"WEBVTT(\s+-.*)?$|[\d:]+[,.]\d{3}\s+-->\s+[\d:]+[,.]\d{3}|\[Script Info\]", "subtitles", _SUBTITLES),
+    (
+        rb"#\s*(sent_id|newdoc id|newpar id|global\.columns)\s*=|\d+(\t[^\t]+){5}\t(\d+|_)(\t[^\t]+){3}$",
+        "CoNLL-U, a word a line",
+        "take its sentences out first: sed -n 's/^# text = //p' {file} | flip ...",
+    ),
+)
+_MARKUP = re.compile(
+    rb"<(!--|(?i:a|body|br|div|em|h[1-6]|head|i?frame|img|li|p|script|span|strong|t[dr]|table|ul|doc)\b)"
+)
+_NUMBER = rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan|-?inf"
+# Rows as numpy.savetxt writes them; with a word before them, as in files of word vectors.
+_NUMBERS = re.compile(rb"(\S+[\s,;])?((" + _NUMBER + rb")[\s,;]+){7,}(" + _NUMBER + rb")")
 
 _JSONL_HINT = 'each record is an object such as {"id": "a1", "text": "hello"}'
 _LINE = 1 << 16  # bytes of a first line, enough to detect its kind
 _DEEPEST = 1000  # lists and objects inside of each other
 _MARKS = re.compile(rb'["\[\]{}]|\\(?:.|$)', re.DOTALL)
 _EXCEL = re.compile(rb'"?sep=(.)"?\r?\n')  # declares the separator of the cells below it
+
+
+def require_sentences(line: bytes, after: bytes, name: str) -> None:
+    """Raise an InputError if a text surely holds no sentences.
+
+    Args:
+        line: the first that is not blank.
+        after: the next one if the first is a number, or a row of them, else empty.
+        name: of the file.
+    """
+    for pattern, what, hint in _FORMATS:
+        if any(re.match(pattern, one.strip()) for one in (line, after)):
+            raise InputError(f"{name}: {what}, not sentences", hint.replace("{file}", _file(name)))
+    if is_numbers(line) and (is_numbers(after) or not after.strip()):
+        mark = next((shown for mark, shown in ((b",", ","), (b";", ";"), (b"\t", r"\t")) if mark in line), None)
+        separator = f', delimiter="{mark}"' if mark else ""
+        raise InputError(
+            f"{name}: numbers, not sentences",
+            f'as vectors, in Python: numpy.save("u.npy", numpy.loadtxt("{name}"{separator}).astype("float32"))',
+        )
+
+
+def is_numbers(line: bytes) -> bool:
+    """Return whether a line is a row of numbers; one that ends with a full stop is a sentence."""
+    bare = line.strip()
+    return b"." in bare and not bare.endswith(b".") and _NUMBERS.fullmatch(bare) is not None
+
+
+def looks_like_markup(line: bytes) -> bool:
+    """Return whether a first line may be markup, though a sentence can begin with a tag too."""
+    return _MARKUP.match(line.strip()) is not None
+
+
+def _file(name: str) -> str:
+    return "FILE" if name == "stdin" else shlex.quote(name)
 
 
 def scan_text(
@@ -124,14 +175,14 @@ class _Rule:
         named = ", or name it: --text-column NAME, --column NAME of vectors" if self.asked is not None else ""
         return "rename the one with the sentences to text" + named
 
-    def tried(self, fields: Any, where: str) -> Record | InputError:
+    def tried(self, fields: object, where: str) -> Record | InputError:
         """Return the record, or its error."""
         try:
             return self.record(fields, where)
         except InputError as error:
             return error
 
-    def record(self, fields: Any, where: str) -> Record:
+    def record(self, fields: object, where: str) -> Record:
         """Return the record of an object of JSON, or of a row: names -> values.
 
         Raises:
@@ -160,14 +211,14 @@ class _Rule:
             )
         return Record(where, None if record_id == "" else record_id, text, audio, embedding=embedding)
 
-    def _audio(self, fields: dict[str, Any], names: dict[str, str]) -> Path | None:
+    def _audio(self, fields: Mapping[str, object], names: dict[str, str]) -> Path | None:
         if self.clips is not None:
             return self.clips / str(fields[names["path"]])
         value = _value(fields, names, "audio")
         return self.found.folder / value if self.kind != "table" and isinstance(value, str) else None
 
     def _embedding(
-        self, fields: dict[str, Any], names: dict[str, str], where: str, beside_text: bool
+        self, fields: Mapping[str, object], names: dict[str, str], where: str, beside_text: bool
     ) -> np.ndarray | None:
         named = self.asked.vectors if self.asked is not None else None
         for name in (*VECTOR_COLUMNS, *self._guessed) if named is None else (named,):
@@ -183,7 +234,7 @@ class _Rule:
                 raise InputError(f'{where}: "{name}" is not a list of numbers', "a vector is written [0.1, -0.2, ...]")
         return None
 
-    def _look(self, fields: dict[str, Any], names: dict[str, str]) -> None:
+    def _look(self, fields: Mapping[str, object], names: dict[str, str]) -> None:
         """Guess from the first record which other field has the vectors; note the guess, and unused fields."""
         if self._looked:
             return
@@ -212,7 +263,7 @@ class _Rule:
             self.on_note(f"{self.found.name}: {message}")
 
 
-def _value(fields: dict[str, Any], names: dict[str, str], name: str) -> Any:
+def _value(fields: Mapping[str, object], names: dict[str, str], name: str) -> object:
     """Return the value under a name, in upper or lower case; None if there is none."""
     return fields[names[name.lower()]] if name.lower() in names else None
 
@@ -276,7 +327,7 @@ def _is_object(line: str) -> bool:
         return False
 
 
-def _parsed(line: str, where: str) -> Any:
+def _parsed(line: str, where: str) -> object:
     import orjson
 
     try:

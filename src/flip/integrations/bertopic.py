@@ -6,13 +6,13 @@ import hashlib
 import logging
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flip.errors import InputError, UnavailableError
 from flip.lens import Lens, load, require_matrix
-from flip.stores.groups import GroupWords
+from flip.stores.groups import GroupWords, Label
 
 try:
     from bertopic.representation import BaseRepresentation
@@ -22,6 +22,8 @@ except ImportError as error:
 if TYPE_CHECKING:
     import pandas
     from bertopic import BERTopic
+
+    from flip.arrays import Floats32
 
 _LOG = logging.getLogger(__name__)
 _ROWS = 1024
@@ -42,7 +44,7 @@ class LensRepresentation(BaseRepresentation):  # type: ignore[misc]
 
     def __init__(
         self,
-        embeddings: Any,
+        embeddings: object,
         lens: Lens | None = None,
         top_n_words: int = 10,
         documents: Sequence[str] | None = None,
@@ -65,7 +67,7 @@ class LensRepresentation(BaseRepresentation):  # type: ignore[misc]
         self,
         topic_model: BERTopic,
         documents: pandas.DataFrame,
-        c_tf_idf: Any,
+        c_tf_idf: object,
         topics: Mapping[str, list[tuple[str, float]]],
     ) -> dict[int, list[tuple[str, float]]]:
         """Return words and weights for each topic, as BERTopic asks for them.
@@ -90,7 +92,7 @@ class LensRepresentation(BaseRepresentation):  # type: ignore[misc]
         added = (documents["Document"] == " ") & (np.arange(len(documents)) >= known)
         documents = documents[~added]
         rows = self._rows(documents, max(len(documents), known), len(u))
-        labels: list[Any] = [_OTHERS] * len(u)  # of a part of the documents, such as a year, the rest are others
+        labels: list[Label] = [_OTHERS] * len(u)  # of a part of the documents, such as a year, the rest are others
         for row, topic in zip(rows, documents["Topic"], strict=True):
             labels[row] = int(topic)
         named = _words_of(lens, u, labels, self.top_n_words) if len(set(labels)) > 1 else {}
@@ -132,7 +134,7 @@ def _found(texts: Sequence[str], among: Sequence[str], n: int) -> list[int]:
     return found
 
 
-def _words_of(lens: Lens, u: Any, labels: list[Any], topn: int) -> dict[Any, list[tuple[str, float]]]:
+def _words_of(lens: Lens, u: Floats32, labels: list[Label], topn: int) -> dict[Label, list[tuple[str, float]]]:
     """Return the words that tell the rows of u (n, d) of each label from all others."""
     words = GroupWords(lens.checkpoint, topn)
     blocks = [slice(start, start + _ROWS) for start in range(0, len(u), _ROWS)]

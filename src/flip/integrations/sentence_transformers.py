@@ -6,29 +6,38 @@ import csv
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from flip.data.splitting import split_rows
-from flip.encoders.adapters import adapted
-from flip.encoders.base import encode
+from flip.arrays import Floats32
+from flip.data.corpora import split_rows
+from flip.encoders.base import adapted, encode
 from flip.errors import UnavailableError, UsageError
 from flip.lens import fit, require_texts
 from flip.text.tokenize import Tokenizer
-from flip.text.vocabulary import build_vocabulary
+from flip.text.vocabulary import Vocabulary, build_vocabulary
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 try:
     from sentence_transformers.sentence_transformer.evaluation import BaseEvaluator
 except ImportError as error:
     raise UnavailableError("sentence-transformers is not installed", "pip install 'flip-interpret[st]'") from error
 
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
 _LOG = logging.getLogger(__name__)
 _BATCH = 1024
 _METRICS = ("content_recall", "accuracy", "all_words")
+
+
+class _Fitting(TypedDict):
+    """Arguments of `flip.lens.fit`."""
+
+    vocabulary: Vocabulary
+    epochs: int | None
+    rank: int | None
+    seed: int
 
 
 class WordRecallEvaluator(BaseEvaluator):
@@ -77,7 +86,7 @@ class WordRecallEvaluator(BaseEvaluator):
         rows = split_rows([(text,) for text in texts], f"rest,1,{round(held_out * len(texts))}", seed)
         self._held_in = [texts[i] for i in rows["train"] + rows["dev"]]
         self._held_out = [texts[i] for i in rows["test"]]
-        self._fitting: dict[str, Any] = {
+        self._fitting: _Fitting = {
             "vocabulary": build_vocabulary(self._held_in, Tokenizer(), max_features=max_features),
             "epochs": epochs,
             "rank": rank,
@@ -126,14 +135,14 @@ class WordRecallEvaluator(BaseEvaluator):
         chosen = {key: value for key, value in self._fitting.items() if key != "vocabulary"}
         return {"held_in": len(self._held_in), "held_out": len(self._held_out)} | chosen
 
-    def _embedded(self, model: SentenceTransformer, texts: list[str]) -> Any:
+    def _embedded(self, model: SentenceTransformer, texts: list[str]) -> Floats32:
         encoder = adapted(model)
         parts = [encode(encoder, texts[i : i + _BATCH]) for i in range(0, len(texts), _BATCH)]
         if cut := sum(sum(longer) for _, longer in parts):
             _LOG.warning("%d of %d sentences are longer than the model reads, and were cut", cut, len(texts))
         return np.concatenate([vectors for vectors, _ in parts])
 
-    def _write(self, path: Path, row: list[Any]) -> None:
+    def _write(self, path: Path, row: Sequence[object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         new = not path.exists()
         with path.open("a", newline="", encoding="utf-8") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from html import escape
 from numbers import Integral
 from pathlib import Path
@@ -13,27 +14,22 @@ from warnings import warn
 import numpy as np
 
 from flip.encoders import load_encoder
-from flip.encoders.adapters import adapted
-from flip.encoders.base import as_matrix, encode, require_batch
+from flip.encoders.base import Encoder, adapted, as_matrix, encode, require_batch
 from flip.encoders.identity import describe
 from flip.errors import InputError, UsageError
 from flip.explain.explainer import Explainer
-from flip.explain.results import Comparison, Explanation, Failure
+from flip.explain.results import Comparison, Explanation, Failure, Result
 from flip.files import os_errors
 from flip.forks import made_again
 from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from flip.model.ranking import BEHIND_ALL, top_k
+from flip.model.keywords import BEHIND_ALL, top_k
+from flip.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from flip.encoders.base import Encoder
-    from flip.explain.results import Result
+    from flip.arrays import Floats32, Ints
     from flip.lens.results import EvalResult
-    from flip.text.vocabulary import Vocabulary
 
-    Floats = NDArray[np.floating[Any]]
 
 _ROWS = 1024  # embedded, or scored, at a time
 
@@ -48,7 +44,7 @@ class Lens:
         ['Boston', 'late', 'train']
     """
 
-    def __init__(self, checkpoint: Checkpoint, encoder: Any = None) -> None:
+    def __init__(self, checkpoint: Checkpoint, encoder: object = None) -> None:
         """Take a checkpoint, and its own encoder if none is given, which is loaded when the first text needs it."""
         self.checkpoint = checkpoint
         self._given = None if encoder is None else adapted(encoder)
@@ -70,11 +66,11 @@ class Lens:
     @overload
     def explain(self, what: list[str], against: None = None, *, topn: int = 10) -> list[Explanation]: ...
     @overload
-    def explain(self, what: list[str], against: Any, *, topn: int = 10) -> list[Comparison]: ...
+    def explain(self, what: list[str], against: object, *, topn: int = 10) -> list[Comparison]: ...
     @overload
-    def explain(self, what: Any, against: Any = None, *, topn: int = 10) -> Any: ...
+    def explain(self, what: object, against: object = None, *, topn: int = 10) -> Any: ...
 
-    def explain(self, what: Any, against: Any = None, *, topn: int = 10) -> Any:
+    def explain(self, what: object, against: object = None, *, topn: int = 10) -> Any:
         """Return the words of a sentence or of an embedding, (d,).
 
         Args:
@@ -98,19 +94,19 @@ class Lens:
         found = [_without_error(result) for result in results]
         return found if several else found[0]
 
-    def scores(self, X: Any) -> NDArray[np.float32]:
+    def scores(self, X: object) -> Floats32:
         """Return (n, |V|) scores A(Bu) + b of embeddings (n, d), or (|V|,) of one, (d,); see `blocks` for many."""
         u = self._embeddings(X)
         z = self.checkpoint.model.scores(np.atleast_2d(u))
         return z if u.ndim == 2 else z[0]
 
-    def blocks(self, X: Any) -> Iterator[NDArray[np.float32]]:
+    def blocks(self, X: object) -> Iterator[Floats32]:
         """Yield the scores of many rows, 1,024 at a time, so that memory stays that of a block."""
         u = np.atleast_2d(self._embeddings(X))
         for start in range(0, len(u), _ROWS):
             yield self.checkpoint.model.scores(u[start : start + _ROWS])
 
-    def top(self, X: Any, k: int = 10) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def top(self, X: object, k: int = 10) -> tuple[Ints, Floats32]:
         """Return columns and scores of the k best words of embeddings (n, d), both (n, k); function words come last."""
         k = _require_count(k, "k")
         columns, scores = [], []
@@ -122,7 +118,7 @@ class Lens:
         return np.concatenate(columns), np.concatenate(scores)
 
     def evaluate(
-        self, X: Any, sentences: Sequence[str], metrics: Sequence[str] = ("accuracy", "content")
+        self, X: object, sentences: Sequence[str], metrics: Sequence[str] = ("accuracy", "content")
     ) -> EvalResult:
         """How much of the sentences of embeddings (n, d) is recovered; `metrics` are those of `flip eval`."""
         from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
@@ -165,7 +161,7 @@ class Lens:
             self._explainers[topn] = Explainer(self.checkpoint, lambda: self.encoder, topn=topn)
         return self._explainers[topn]
 
-    def _records(self, what: Any) -> tuple[list[Record], bool]:
+    def _records(self, what: object) -> tuple[list[Record], bool]:
         """Return the inputs as records, and whether they are several."""
         if isinstance(what, Path):
             return [Record(str(what), audio=what)], False
@@ -181,11 +177,11 @@ class Lens:
         rows = np.atleast_2d(u)
         return [Record(f"row {i}", embedding=row, row=i) for i, row in enumerate(rows)], u.ndim == 2
 
-    def _embeddings(self, X: Any) -> NDArray[np.float32]:
+    def _embeddings(self, X: object) -> Floats32:
         return require_matrix(X, self.checkpoint.model.dimension)
 
 
-def load(name: str | Path | None = None, *, encoder: Any = None) -> Lens:
+def load(name: str | Path | None = None, *, encoder: object = None) -> Lens:
     """Load the bundled model, or one by its folder or its name on the hub.
 
     Args:
@@ -198,10 +194,10 @@ def load(name: str | Path | None = None, *, encoder: Any = None) -> Lens:
 
 
 def fit(
-    X: Any,
-    sentences: Any = None,
+    X: object,
+    sentences: object = None,
     *,
-    encoder: Any = None,
+    encoder: object = None,
     vocabulary: Vocabulary | Sequence[str] | None = None,
     rank: int | Literal["full"] | None = None,
     seed: int = 0,
@@ -224,10 +220,7 @@ def fit(
         UsageError: an unknown ingredient, or a value out of its range.
         InputError: the numbers of embeddings and sentences differ, NaN, masked entries, or too few to split.
     """
-    from dataclasses import fields
-
-    from flip.text.vocabulary import Vocabulary
-    from flip.training.fit import fit_checkpoint
+    from flip.training.pipeline import fit_checkpoint
     from flip.training.recipes import TrainConfig
 
     if unknown := options.keys() - {field.name for field in fields(TrainConfig)} | options.keys() & {"recipe"}:
@@ -256,7 +249,7 @@ def fit(
     return Lens(checkpoint, used)
 
 
-def require_matrix(X: Any, dimension: int | None = None) -> NDArray[np.float32]:
+def require_matrix(X: object, dimension: int | None = None) -> Floats32:
     """Return embeddings (n, d) or (d,) of any library as float32.
 
     Raises:
@@ -305,14 +298,14 @@ def require_texts(sentences: Any) -> list[str]:
     return texts
 
 
-def _require_count(value: Any, name: str) -> int:
+def _require_count(value: object, name: str) -> int:
     """Return a number of words as an int; raise a UsageError unless it is a whole number of at least 1."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise UsageError(f"{name} must be a whole number of at least 1, got {value!r}")
     return int(value)
 
 
-def _require_as_many(u: NDArray[np.float32], texts: Sequence[str]) -> None:
+def _require_as_many(u: Floats32, texts: Sequence[str]) -> None:
     if u.ndim != 2 or len(u) != len(texts):
         raise InputError(f"embeddings of shape {u.shape} for {len(texts)} sentences", "row i belongs to sentence i")
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
-from flip.evaluation import eval_result
+from flip.evaluation import results
 from flip.evaluation.report import COLUMNS, summary_rows
 
 
 @dataclass(frozen=True, repr=False)
-class EvalResult(eval_result.EvalResult):
+class EvalResult(results.EvalResult):
     """The figures of `flip eval`, as a notebook shows them."""
 
     @classmethod
-    def of(cls, result: eval_result.EvalResult) -> EvalResult:
+    def of(cls, result: results.EvalResult) -> EvalResult:
         """Return the same figures."""
         return cls(**vars(result))
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.floating[Any]]
+from flip.arrays import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,7 @@ class Calibration:
     content: Bias = field(default_factory=Bias)
     function: Bias = field(default_factory=Bias)
 
-    def bias(self, b: Floats, function_words: NDArray[np.int64]) -> Floats:
+    def bias(self, b: Floats, function_words: Ints) -> Floats:
         """Return slope * b + offset of all words, (|V|,)."""
         found = self.content.slope * b + self.content.offset
         found[function_words] = self.function.slope * b[function_words] + self.function.offset

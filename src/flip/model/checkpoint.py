@@ -7,36 +7,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from flip.arrays import Floats, Ints
 from flip.encoders.identity import EncoderIdentity
 from flip.errors import InputError, UsageError
-from flip.files import read_json, write_json
+from flip.files import Fields, read_json, write_json
 from flip.model.calibration import Calibration
-from flip.model.config import CheckpointConfig
-from flip.model.embedding_stats import EmbeddingStats
+from flip.model.config import CheckpointConfig, EmbeddingStats
 from flip.model.linear import FactorizedLogLinear, LogLinear, Model
-from flip.model.locate import (
-    CONFIG_FILE,
-    DEFAULT_MODEL,
-    MODEL_FILE,
-    VOCAB_FILE,
-    CheckpointFiles,
-    infer_encoder,
-    locate,
-)
+from flip.model.locate import CONFIG_FILE, DEFAULT_MODEL, MODEL_FILE, VOCAB_FILE, CheckpointFiles, infer_encoder, locate
 from flip.model.tensors import SCALE, narrowed, quantized, read_pickled, read_safetensors, saving
-from flip.text.stopwords import function_words
 from flip.text.tokenize import Tokenizer
-from flip.text.vocabulary import Vocabulary, read_surfaces
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from flip.model.linear import Array
-
+from flip.text.vocabulary import Vocabulary, function_words, read_surfaces
 
 _WRAPPED = re.compile(r"^((_orig_mod|module)\.)+")  # of torch.compile and of DistributedDataParallel, in any order
 _FEW = 20  # dev sentences: below that, the calibration error on others was 0.01 to 0.5
@@ -97,13 +82,13 @@ class Checkpoint:
             return self.model
         return self.model.rescaled(self.calibration.scale, self._calibrated_bias)
 
-    def log_odds_of(self, words: NDArray[np.int64], scores: Array, bias_weight: float) -> Array:
+    def log_odds_of(self, words: Ints, scores: Floats, bias_weight: float) -> Floats:
         """Return the log-odds of words by their index; `scores` are A(Bu) + bias_weight * b, of the same shape."""
         unbiased = scores - np.float32(bias_weight) * self.model.b[words]
         return np.asarray(np.float32(self.calibration.scale) * unbiased + self._calibrated_bias[words])
 
     @cached_property
-    def _calibrated_bias(self) -> Array:
+    def _calibrated_bias(self) -> Floats:
         return self.calibration.bias(self.model.b, self.function_words)
 
     @property
@@ -124,7 +109,7 @@ class Checkpoint:
         return self.config.bias_weight
 
     @cached_property
-    def function_words(self) -> NDArray[np.int64]:
+    def function_words(self) -> Ints:
         """Indices of the function words of its language, which are ranked last; none if no language is stored."""
         return function_words(self.vocabulary, self.config.function_words)
 
@@ -200,7 +185,7 @@ def find_checkpoint(name: str | Path | None = None) -> Path:
     return locate(name, offline=True).folder
 
 
-def _stored(path: Path) -> dict[str, Any]:
+def _stored(path: Path) -> Fields:
     stored = read_json(path)
     if not isinstance(stored, dict):
         raise InputError(f"{path}: not a JSON object")
@@ -256,7 +241,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, dtype: SavedType = "fl
     model = checkpoint.model
     tensors = {"E": model.W} if isinstance(model, LogLinear) else {"E1": model.A, "E2": model.B}
     tensors["b"] = model.b[:, None]
-    cast: dict[str, Any] = {}
+    cast: dict[str, np.ndarray] = {}
     if dtype == "int8":
         output = next(iter(tensors))
         cast[output], cast[output + SCALE] = quantized(tensors.pop(output))

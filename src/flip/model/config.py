@@ -1,14 +1,101 @@
-"""Read and write config.json of a checkpoint: the origin of a model, and its measurements."""
+"""Read and write config.json of a checkpoint: the origin of a model, its measurements, and its training embeddings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from types import UnionType
 from typing import Any
 
+import numpy as np
+
+from flip.arrays import Bools, Floats
 from flip.encoders.identity import EncoderIdentity
+from flip.errors import InputError
+from flip.files import Fields
 from flip.model.calibration import Calibration
-from flip.model.embedding_stats import EmbeddingStats
+
+_ROWS = 20_000
+_FAR = 2.0  # times the farthest training embedding
+_ALIKE = 0.01  # the largest deviation of lengths, as a share, that counts as one length
+_OFF = 0.02  # a length that differs by more is not that of the training
+
+
+@dataclass(frozen=True)
+class EmbeddingStats:
+    """Mean and standard deviation of each dimension, both (d,), and the distance of the farthest training embedding.
+
+    norm: the length of all training embeddings; None if they differ in it.
+
+    The distance of u is sqrt(mean(((u - mean) / scale)^2)), about 1 for an embedding like those of the training. It
+    detects another normalisation or scale, and most other encoders, but not always a rotation of the vectors.
+    """
+
+    mean: Floats
+    scale: Floats
+    farthest: float
+    norm: float | None = None
+
+    @classmethod
+    def of(cls, views: Sequence[Floats], rows: int) -> EmbeddingStats:
+        """Measure the first `rows` rows of each embedding matrix (n, d), fewer than 40,000 of each, evenly spaced."""
+        step = max(1, rows // _ROWS)
+        u = np.concatenate([np.asarray(view[:rows:step], np.float64) for view in views])
+        spread = cls(u.mean(axis=0), np.maximum(u.std(axis=0), 1e-6), 0.0)
+        norms = np.linalg.norm(u, axis=1)
+        norm = float(norms.mean())
+        alike = norm > 0 and float(np.abs(norms - norm).max()) <= _ALIKE * norm
+        return cls(spread.mean, spread.scale, float(spread.distances(u).max()), norm if alike else None)
+
+    def distances(self, u: Floats) -> Floats:
+        """Return the distances (n,) of embeddings (n, d)."""
+        return np.asarray(np.sqrt(np.square((u - self.mean) / self.scale).mean(axis=1)))
+
+    def far(self, u: Floats) -> Bools:
+        """Return flags (n,) of the embeddings (n, d) that lie more than twice as far out as any of the training."""
+        return np.asarray(self.distances(u) > _FAR * self.farthest)
+
+    def off_norm(self, u: Floats) -> Bools:
+        """Return flags (n,) of the embeddings (n, d) that are not zero, and longer or shorter than all of the training.
+
+        A length that differs by 2% is meant: it changes every probability.
+        """
+        norms = np.linalg.norm(u, axis=1)
+        if self.norm is None:
+            return np.zeros(len(norms), bool)
+        return np.asarray((np.abs(norms - self.norm) > _OFF * self.norm) & (norms > 0))
+
+    def normalized(self, u: Floats) -> Floats:
+        """Return embeddings (n, d) at the length of those of the training; zeros stay.
+
+        Raises:
+            InputError: those of the training differ in their length, or it is unknown.
+        """
+        if self.norm is None:
+            raise InputError(
+                "the vectors of the training have no common length, or it is unknown", "leave --normalize out"
+            )
+        norms = np.linalg.norm(u, axis=1, keepdims=True)
+        return np.asarray(u * (self.norm / np.where(norms > 0, norms, 1)), np.float32)
+
+    def to_dict(self) -> Mapping[str, object]:
+        """Return the fields of config.json, rounded."""
+        short = [[float(f"{x:.5g}") for x in values] for values in (self.mean, self.scale)]
+        norm = {} if self.norm is None else {"norm": float(f"{self.norm:.5g}")}
+        return {"mean": short[0], "scale": short[1], "farthest": float(f"{self.farthest:.5g}"), **norm}
+
+    @classmethod
+    def from_dict(cls, fields: Any, dimension: int) -> EmbeddingStats | None:
+        """Read the fields of `to_dict`; return None if they are something else, as in another program's config.json."""
+        try:
+            mean, scale = (np.array(fields[key], np.float64) for key in ("mean", "scale"))
+            norm = fields.get("norm")
+            spread = cls(mean, scale, float(fields["farthest"]), None if norm is None else float(norm))
+        except (AttributeError, TypeError, KeyError, ValueError):
+            return None
+        whole = mean.shape == scale.shape == (dimension,) and np.isfinite([mean, scale]).all()
+        positive = (scale > 0).all() and spread.farthest > 0 and (spread.norm is None or spread.norm > 0)
+        return spread if whole and positive else None
 
 
 @dataclass(frozen=True)
@@ -38,15 +125,15 @@ class CheckpointConfig:
     objective: str = "multinomial"
     recipe: str | None = None
     words_sha256: str | None = None
-    tokenizer: Mapping[str, Any] = field(default_factory=dict)
+    tokenizer: Mapping[str, object] = field(default_factory=dict)
     function_words: str | None = None
-    training: Mapping[str, Any] = field(default_factory=dict)
-    data: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, object] = field(default_factory=dict)
+    data: Mapping[str, object] = field(default_factory=dict)
     bias_weight: float = 0.0
     metrics: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration | None = None
     threshold: float | None = None
-    others: Mapping[str, Any] = field(default_factory=dict)
+    others: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def least_known(self) -> float:
@@ -61,7 +148,7 @@ class CheckpointConfig:
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any], dimension: int) -> CheckpointConfig:
         """Read the fields of `to_dict` for a model of this dimension; those of another type are another program's."""
-        kinds: dict[str, Any] = {
+        kinds: dict[str, type | UnionType] = {
             "dimension": int, "rank": int | str, "objective": str, "recipe": str, "words_sha256": str,
             "tokenizer": dict,
             "function_words": str, "training": dict, "data": dict, "bias_weight": int | float, "metrics": dict,
@@ -82,9 +169,9 @@ class CheckpointConfig:
             **ours,
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """Return the known fields, as JSON."""
-        found: dict[str, Any] = {}
+        found: Fields = {}
         for one in fields(self):
             value = getattr(self, one.name)
             if isinstance(value, EncoderIdentity):

@@ -1,21 +1,40 @@
-"""Turn scores into keywords: words, probabilities and ranks."""
+"""Turn scores into keywords: the best of many scores, their words, probabilities and ranks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flip.arrays import Floats, Floats32, Ints
 from flip.errors import InputError
 from flip.model.calibration import sigmoid
-from flip.model.ranking import BEHIND_ALL, top_k
+from flip.model.checkpoint import Checkpoint
+from flip.text.vocabulary import Vocabulary
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+BEHIND_ALL = 1e4  # above any difference between two scores
+_CHUNK = 64
 
-    from flip.model.checkpoint import Checkpoint
-    from flip.text.vocabulary import Vocabulary
+
+def top_k(z: Floats32, k: int) -> Ints:
+    """Return column indices of the k largest entries of each row of z (n, m), best first; ties by the lower index.
+
+    Exact: the k best lie in the k chunks of columns with the largest maxima, so only those are searched.
+    """
+    n, m = z.shape
+    k = min(k, m)
+    chunks = m // _CHUNK
+    if chunks > 4 * k:
+        whole = z[:, : chunks * _CHUNK].reshape(n, chunks, _CHUNK)
+        best = np.argpartition(-whole.max(axis=2), k - 1, axis=1)[:, :k]
+        candidates = (np.sort(best)[:, :, None] * _CHUNK + np.arange(_CHUNK)).reshape(n, -1)
+        rest = np.broadcast_to(np.arange(chunks * _CHUNK, m), (n, m - chunks * _CHUNK))
+        candidates = np.concatenate([candidates, rest], axis=1)
+    else:
+        candidates = np.broadcast_to(np.arange(m), (n, m))
+    scores = np.take_along_axis(z, candidates, axis=1)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(candidates, order, axis=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +62,7 @@ class Word:
 
 def top_keywords(
     checkpoint: Checkpoint,
-    embeddings: NDArray[np.floating[Any]],
+    embeddings: Floats,
     *,
     topn: int = 10,
     bias_weight: float | None = None,
@@ -71,9 +90,7 @@ def top_keywords(
 class Scores:
     """Ranking scores of all words for n embeddings, computed once; arguments as for `top_keywords`."""
 
-    def __init__(
-        self, checkpoint: Checkpoint, embeddings: NDArray[np.floating[Any]], bias_weight: float | None = None
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, embeddings: Floats, bias_weight: float | None = None) -> None:
         if not np.isfinite(embeddings).all():
             raise InputError("an embedding holds NaN or infinity", "leave such rows out")
         self._checkpoint = checkpoint
@@ -81,7 +98,7 @@ class Scores:
         self._z = checkpoint.model.scores(embeddings, self._weight)
         self._last = checkpoint.function_words if bias_weight is None else checkpoint.function_words[:0]
 
-    def best(self, topn: int) -> tuple[NDArray[np.int64], NDArray[np.floating[Any]], NDArray[np.floating[Any]] | None]:
+    def best(self, topn: int) -> tuple[Ints, Floats, Floats | None]:
         """Return the words of each embedding, best first: indices, scores and probabilities, all (n, topn).
 
         Probabilities are None for multinomial checkpoints.
@@ -116,7 +133,7 @@ class Scores:
             return [(None, rank) for rank in ranks]
         return list(zip(self._probabilities(indices, scores).tolist(), ranks, strict=True))
 
-    def _probabilities(self, words: NDArray[np.int64], scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    def _probabilities(self, words: Ints, scores: Floats) -> Floats:
         return sigmoid(self._checkpoint.log_odds_of(words, scores, self._weight))
 
 

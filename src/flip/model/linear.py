@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.floating[Any]]
+from flip.arrays import Floats
 
 
 @dataclass(frozen=True)
 class FactorizedLogLinear:
     """FLiP (Kesiraju et al. 2026, eq. 5).  A: (|V|, r), B: (r, d), b: (|V|,)."""
 
-    A: Array
-    B: Array
-    b: Array
+    A: Floats
+    B: Floats
+    b: Floats
 
     @property
     def vocabulary_size(self) -> int:
@@ -37,19 +33,19 @@ class FactorizedLogLinear:
         return int(self.B.shape[0])
 
     @property
-    def output(self) -> Array:
+    def output(self) -> Floats:
         """The factor that has one row a word: A."""
         return self.A
 
-    def project(self, u: Array) -> Array:
+    def project(self, u: Floats) -> Floats:
         """Project embeddings (n, d) to the space in which words are rows of `output`: Bu, (n, r)."""
         return np.asarray(u, np.float32) @ self.B.T
 
-    def scores(self, u: Array, bias_weight: float = 1.0) -> Array:
+    def scores(self, u: Floats, bias_weight: float = 1.0) -> Floats:
         """Return the scores (n, |V|), z = bias_weight * b + A(Bu), of embeddings u, (n, d)."""
         return _scores(self.project(u), self.A, self.b, bias_weight)
 
-    def rescaled(self, scale: float, b: Array) -> FactorizedLogLinear:
+    def rescaled(self, scale: float, b: Floats) -> FactorizedLogLinear:
         """Return z = b + scale * A(Bu), with another b."""
         return FactorizedLogLinear(self.A, (scale * self.B).astype(np.float32), b)
 
@@ -58,8 +54,8 @@ class FactorizedLogLinear:
 class LogLinear:
     """LiP, not factorised (Kesiraju et al. 2026, section 3).  W: (|V|, d), b: (|V|,)."""
 
-    W: Array
-    b: Array
+    W: Floats
+    b: Floats
 
     @property
     def vocabulary_size(self) -> int:
@@ -77,19 +73,19 @@ class LogLinear:
         return "full"
 
     @property
-    def output(self) -> Array:
+    def output(self) -> Floats:
         """The factor that has one row a word: W."""
         return self.W
 
-    def project(self, u: Array) -> Array:
+    def project(self, u: Floats) -> Floats:
         """Return embeddings (n, d) as they are, in float32."""
         return np.asarray(u, np.float32)
 
-    def scores(self, u: Array, bias_weight: float = 1.0) -> Array:
+    def scores(self, u: Floats, bias_weight: float = 1.0) -> Floats:
         """Return the scores (n, |V|), z = bias_weight * b + Wu, of embeddings u, (n, d)."""
         return _scores(self.project(u), self.W, self.b, bias_weight)
 
-    def rescaled(self, scale: float, b: Array) -> LogLinear:
+    def rescaled(self, scale: float, b: Floats) -> LogLinear:
         """Return z = b + scale * Wu, with another b."""
         return LogLinear((scale * self.W).astype(np.float32), b)
 
@@ -97,7 +93,7 @@ class LogLinear:
 Model = FactorizedLogLinear | LogLinear
 
 
-def _scores(h: Array, output: Array, b: Array, bias_weight: float) -> Array:
+def _scores(h: Floats, output: Floats, b: Floats, bias_weight: float) -> Floats:
     z = h @ output.T
     if bias_weight:
         z += np.float32(bias_weight) * b

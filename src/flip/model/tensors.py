@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import pickle
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,10 @@ _LOST = 0.01  # largest loss, as a share of the norm
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from flip.arrays import Floats, Floats32
 
-def read_safetensors(path: Path) -> dict[str, NDArray[np.float32]]:
+
+def read_safetensors(path: Path) -> dict[str, Floats32]:
     """Return all tensors of a file as float32.
 
     Tensors stored as float32 are mapped, not read: pages are loaded on use, and shared between processes. Writing to
@@ -52,14 +55,12 @@ def read_safetensors(path: Path) -> dict[str, NDArray[np.float32]]:
         return tensors
 
 
-def read_pickled(path: Path) -> dict[str, NDArray[np.float32]]:
+def read_pickled(path: Path) -> dict[str, Floats32]:
     """Return all tensors of a `.pt` file as float32, as early published training wrote them; load nothing else.
 
     Raises:
         InputError: the file is missing or damaged, or holds more than tensors.
     """
-    import pickle
-
     import torch
 
     with os_errors(path, "read"):
@@ -75,7 +76,7 @@ def read_pickled(path: Path) -> dict[str, NDArray[np.float32]]:
     return {str(key): value.float().numpy() for key, value in found if isinstance(value, torch.Tensor)}
 
 
-def narrowed(values: NDArray[np.floating[Any]], dtype: Any, name: str) -> NDArray[np.floating[Any]]:
+def narrowed(values: Floats, dtype: Any, name: str) -> Floats:
     """Convert values to a smaller type; `name` is theirs in the error.
 
     Raises:
@@ -91,7 +92,7 @@ def narrowed(values: NDArray[np.floating[Any]], dtype: Any, name: str) -> NDArra
     return kept
 
 
-def quantized(values: NDArray[np.floating[Any]]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+def quantized(values: Floats) -> tuple[NDArray[np.int8], Floats32]:
     """Return a matrix (n, d) as 8-bit integers (n, d) and the scale of each row (n, 1), its largest entry / 127."""
     scale = np.abs(values).max(axis=1, keepdims=True).astype(np.float32) / 127
     rounded = np.rint(values / np.where(scale > 0, scale, 1))
@@ -124,7 +125,7 @@ def saving(path: Path, size: int) -> Iterator[Path]:
             remove(folder)
 
 
-def _header(path: Path) -> tuple[int, dict[str, Any]]:
+def _header(path: Path) -> tuple[int, Mapping[str, Any]]:
     """Return the offset of the data, and the description of each tensor."""
     import orjson
 
@@ -133,7 +134,7 @@ def _header(path: Path) -> tuple[int, dict[str, Any]]:
         return 8 + size, orjson.loads(file.read(size))
 
 
-def _read(path: Path, start: int, name: str, entry: dict[str, Any]) -> NDArray[np.float32]:
+def _read(path: Path, start: int, name: str, entry: Mapping[str, Any]) -> Floats32:
     # numpy has no bfloat16: it is the upper half of a float32.
     stored = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "BF16": "<u2", "I8": "<i1"}.get(entry["dtype"])
     if stored is None:

@@ -12,21 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flip.arrays import Bools, Floats, Ints
 from flip.errors import InputError, UsageError
+from flip.files import Fields
 from flip.inputs.prefetch import one_ahead
+from flip.inputs.stores.store import Store
+from flip.model.checkpoint import Checkpoint
 from flip.stores.compression import COMPRESSIONS, Compression
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from flip.inputs.stores.store import Store
-    from flip.model.checkpoint import Checkpoint
-
-    Floats = NDArray[np.floating[Any]]
 
 FALSE_ALARMS = 0.01
 FEWEST = 10  # rows with a term, and rows without, needed for a figure
@@ -79,7 +74,7 @@ class CompressionAudit:
     neighbours: float
     terms: list[TermRecall]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """Return the fields of an output record, with shares from 0 to 1."""
 
         def recall(one: RecallEstimate | None) -> dict[str, float] | None:
@@ -305,12 +300,12 @@ class Audit:
         rng = np.random.default_rng((self.seed, first))  # the same noise in both readings
         return [np.asarray(form.change(u, rng), np.float32) for form in self.forms]
 
-    def _halves(self, first: int, n: int) -> NDArray[np.int64]:
+    def _halves(self, first: int, n: int) -> Ints:
         """Return (n,) 0 or 1, by the number of the row, independent of any order of the rows."""
         rows = np.arange(first, first + n, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         return np.asarray(rows >> np.uint64(63), np.int64)
 
-    def _has(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+    def _has(self, texts: Sequence[str]) -> Bools:
         """Return (n, T), whether a text has a term, as whole words in upper or lower case."""
         index: dict[tuple[str, ...], list[int]] = {}
         for t, key in enumerate(self._keys):

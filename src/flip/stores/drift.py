@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flip.arrays import Floats
 from flip.errors import InputError
 from flip.model.calibration import sigmoid
-from flip.stores.intervals import critical, welch
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from flip.model.checkpoint import Checkpoint
-    from flip.stores.reader import StoreReader
-
-    Floats = NDArray[np.floating[Any]]
+from flip.model.checkpoint import Checkpoint
+from flip.stores.groups import critical, welch
+from flip.stores.rows import StoreReader
 
 FEWEST = 5  # rows of a store needed to name words
 

@@ -2,28 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
-from typing import TYPE_CHECKING, Any
+from typing import TypeAlias
 
 import numpy as np
 
+from flip.arrays import Floats, Ints
 from flip.errors import InputError
 from flip.model.calibration import sigmoid
-from flip.model.ranking import top_k
-from flip.stores.intervals import critical, welch
+from flip.model.checkpoint import Checkpoint
+from flip.model.keywords import top_k
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+CONFIDENCE = 0.95
+_FEWEST = 3.0  # degrees of freedom: with fewer, no word is certain
 
-    from flip.model.checkpoint import Checkpoint
-
-    Floats = NDArray[np.floating[Any]]
-
+Description: TypeAlias = Mapping[str, object]  # of a row: its number, id and text
+Label: TypeAlias = str | int | float | bool | None  # of a group, as JSON can hold it; None is of no group
 MOST = 1000  # groups
 FEWEST = 5  # rows of a group needed to name words
 _CANDIDATES = 5  # times topn: the number of words whose intervals are measured
+
+
+def critical(comparisons: int, freedom: Floats) -> Floats:
+    """Return half the width of intervals, in standard errors, that all hold together with a probability of 95%.
+
+    Bonferroni's: the two-sided quantile of Student's t at 0.05 / m. Without it a resample of a store would show
+    hundreds of a vocabulary's words as changed, and a random group would have words of its own. It is infinite below 3
+    degrees of freedom.
+
+    Args:
+        comparisons: m, the number of intervals.
+        freedom: degrees of freedom, any shape.
+    """
+    from scipy.special import stdtrit
+
+    n = np.asarray(freedom, np.float64)
+    return np.where(n < _FEWEST, np.inf, -stdtrit(np.maximum(n, _FEWEST), (1 - CONFIDENCE) / comparisons / 2))
+
+
+def welch(variance: Floats, n: Floats | int, other_variance: Floats, other_n: Floats | int) -> tuple[Floats, Floats]:
+    """Return the standard error of a difference of means of unequal variances, and its degrees of freedom (Welch 1947).
+
+    Args:
+        variance, other_variance: of single rows, unbiased.
+        n, other_n: numbers of rows, 2 at least.
+    """
+    a, b = variance / n, other_variance / other_n
+    squares = a**2 / (np.asarray(n) - 1) + b**2 / (np.asarray(other_n) - 1)
+    freedom = (a + b) ** 2 / np.maximum(squares, np.finfo(np.float64).tiny)
+    return np.sqrt(a + b), freedom
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +81,10 @@ class Group:
     position: its mean in the two directions of most variance.
     """
 
-    label: Any
+    label: Label
     rows: int
     words: list[GroupWord]
-    central: list[Any]
+    central: list[Description]
     position: tuple[float, float]
 
 
@@ -73,8 +102,8 @@ class GroupWords:
     checkpoint: Checkpoint
     topn: int = 10
     central: int = 3
-    labels: list[Any] = field(default_factory=list)
-    _index: dict[Any, int] = field(default_factory=dict)
+    labels: list[Label] = field(default_factory=list)
+    _index: dict[Label, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         d, words = self.checkpoint.model.dimension, self.checkpoint.model.vocabulary_size
@@ -83,7 +112,7 @@ class GroupWords:
         self._said: Floats = np.zeros((0, words))
         self._gram: Floats = np.zeros((d, d))
 
-    def count(self, vectors: Floats, labels: list[Any]) -> None:
+    def count(self, vectors: Floats, labels: Sequence[Label]) -> None:
         """Count finite vectors (n, d) and the label of each in the first pass; rows labelled None are left out."""
         rows, groups = self._indexed(labels)
         u = np.asarray(vectors, np.float32)[rows]
@@ -123,11 +152,16 @@ class GroupWords:
         self._words, places = np.unique(self._chosen, return_inverse=True)
         self._places = places.reshape(self._chosen.shape)
         self._z = np.zeros((2, len(self.labels), len(self._words)))  # sums and squares
-        self._central: list[list[tuple[float, int, Any]]] = [[] for _ in self.labels]
+        self._central: list[list[tuple[float, int, Description]]] = [[] for _ in self.labels]
         self._worst = np.full(len(self.labels), np.inf)
         self._seen = 0
 
-    def measure(self, vectors: Floats, labels: list[Any], describe: Callable[[int], Any] = int) -> None:
+    def measure(
+        self,
+        vectors: Floats,
+        labels: Sequence[Label],
+        describe: Callable[[int], Description] = lambda i: {"row": i},
+    ) -> None:
         """Measure the same rows in the second pass; `describe` returns the description of a central row."""
         rows, groups = self._indexed(labels)
         u = np.asarray(vectors, np.float32)[rows]
@@ -163,7 +197,8 @@ class GroupWords:
             np.take_along_axis(np.maximum(variance, 0), self._places, axis=1), np.maximum(n, 2),
             np.take_along_axis(np.maximum(rest_variance, 0), self._places, axis=1), np.maximum(rest_n, 2),
         )  # fmt: skip
-        half = critical(self.checkpoint.model.vocabulary_size * len(self.labels), freedom) * error
+        with np.errstate(invalid="ignore"):  # two groups of one row each have no error; they get no words
+            half = critical(self.checkpoint.model.vocabulary_size * len(self.labels), freedom) * error
         positions = self._positions()
         groups = []
         for g in np.argsort(-self._n, kind="stable"):
@@ -191,7 +226,7 @@ class GroupWords:
         _, directions = np.linalg.eigh(self._gram / total - np.outer(mean, mean))
         return np.asarray((self._means - mean) @ directions[:, :-3:-1])
 
-    def _indexed(self, labels: list[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _indexed(self, labels: Sequence[Label]) -> tuple[Ints, Ints]:
         """Return the places of the rows that have a label, and the numbers of their groups."""
         rows = np.array([i for i, label in enumerate(labels) if label is not None], np.int64)
         for i in rows:
@@ -211,7 +246,7 @@ class GroupWords:
         return np.asarray(e / e.sum(axis=1, keepdims=True))
 
 
-def _runs(groups: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _runs(groups: Ints) -> tuple[Ints, Ints, Ints]:
     """Return an order that keeps each group's rows together, the start of each group in it, and the groups."""
     order = np.argsort(groups, kind="stable")
     present, starts = np.unique(groups[order], return_index=True)

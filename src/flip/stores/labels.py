@@ -2,31 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from flip.errors import InputError
+import numpy as np
+
+from flip.errors import InputError, UnavailableError
 from flip.inputs.stores.columns import arrow
-from flip.stores.groups import Group, GroupWords
-from flip.stores.write import writing
+from flip.stores.groups import Group, GroupWords, Label
+from flip.stores.rows import StoreReader, writing
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from pyarrow import Schema
 
+    from flip.arrays import Bools, Floats, Floats32, Ints
     from flip.inputs.stores.store import Part
-    from flip.stores.reader import StoreReader
 
-Label: TypeAlias = str | int | float | bool | None
+SAMPLE = 50_000  # rows to find the centres on
+
 # Maps a part, and which of its rows can be explained, to the label of each row; None if it has none.
-Labelling: TypeAlias = "Callable[[Part, NDArray[np.bool_]], list[Label]]"
+Labelling: TypeAlias = "Callable[[Part, Bools], list[Label]]"
 Progress: TypeAlias = Callable[[int, int | None], None]
 
 CLUSTER, CLUSTER_WORDS = "cluster", "cluster_words"
 _RECORD = ("rows", "words", "central")  # fields of a group's record beside its label
 _LABEL_WORDS = 3
 _AXES = (("x", "y"), ("projection_x", "projection_y"))
+
+
+class _Model(Protocol):
+    """A model of scikit-learn that has been fitted."""
+
+    def predict(self, vectors: Floats32) -> Ints: ...
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """K centres."""
+
+    _model: _Model
+
+    def of(self, vectors: Floats) -> list[int]:
+        """Return the nearest centre of each vector, from 0."""
+        return list(map(int, self._model.predict(np.ascontiguousarray(vectors, np.float32)))) if len(vectors) else []
+
+
+def find_clusters(batches: Iterable[Floats], k: int, seed: int = 0) -> Clusters:
+    """Find K centres on a random sample of at most 50,000 rows, so that the order of the rows does not matter.
+
+    Args:
+        batches: of finite vectors (n, d).
+        k: the number of centres.
+        seed: of the sample and of the first centres.
+
+    Raises:
+        UnavailableError: scikit-learn is not installed.
+        InputError: there are fewer than K rows.
+    """
+    try:
+        from sklearn.cluster import MiniBatchKMeans
+    except ImportError as error:
+        raise UnavailableError("--clusters needs scikit-learn", "pip install 'flip-interpret[stores]'") from error
+    rng = np.random.default_rng(seed)
+    kept: Floats | None = None
+    keys = np.empty(0)
+    for batch in batches:  # rows with the largest random keys are a sample of all
+        both = batch if kept is None else np.concatenate([kept, batch])
+        keys = np.concatenate([keys, rng.random(len(batch))])
+        if len(keys) > SAMPLE:
+            best = np.sort(np.argpartition(-keys, SAMPLE)[:SAMPLE])
+            both, keys = both[best], keys[best]
+        kept = both
+    if kept is None or len(kept) < k:
+        raise InputError(f"{0 if kept is None else len(kept)} vectors for {k} clusters", "ask for fewer: --clusters K")
+    model = MiniBatchKMeans(n_clusters=k, random_state=seed, n_init=3, batch_size=4096)
+    return Clusters(model.fit(np.ascontiguousarray(kept, np.float32)))
 
 
 def label_of(group: Group) -> str:
@@ -53,17 +105,16 @@ def by_column(reader: StoreReader, column: str) -> Labelling:
 
 
 def by_cluster(reader: StoreReader, k: int, seed: int, on_rows: Progress) -> Labelling:
-    """Find K groups, see `flip.stores.clusters.find_clusters`; return a labelling of the rows by their numbers."""
-    from flip.stores.clusters import find_clusters
+    """Find K groups, see `flip.stores.labels.find_clusters`; return a labelling of the rows by their numbers."""
 
-    def batches() -> Iterator[Any]:
+    def batches() -> Iterator[Floats32]:
         for part, usable in reader.parts([], again=True):
             yield part.vectors[usable]
             on_rows(part.first + len(part.vectors), reader.store.rows)
 
     clusters = find_clusters(batches(), k, seed)
 
-    def labels(part: Part, usable: NDArray[np.bool_]) -> list[Label]:
+    def labels(part: Part, usable: Bools) -> list[Label]:
         found = iter(clusters.of(part.vectors[usable]))
         return [next(found) if one else None for one in usable]
 
@@ -133,7 +184,7 @@ def write_labels(
         writer.write_batch(pa.RecordBatch.from_pylist(rows, schema))
 
 
-def cluster_schema(reader: StoreReader) -> Any:
+def cluster_schema(reader: StoreReader) -> Schema:
     """Return the schema of the store with the columns of `write_clusters`.
 
     Raises:
@@ -155,12 +206,12 @@ def write_clusters(path: Path, reader: StoreReader, labelling: Labelling, groups
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
 
 
-def _label(value: Any) -> Label:
+def _label(value: object) -> Label:
     """Return a value as JSON can hold it; NaN, which is not the same as itself, is not a label."""
     if value is None or value != value:
         return None
     return value if isinstance(value, str | int | float) else str(value)
 
 
-def _only(labels: list[Label], usable: NDArray[np.bool_]) -> list[Label]:
+def _only(labels: list[Label], usable: Bools) -> list[Label]:
     return [label if one else None for label, one in zip(labels, usable, strict=True)]

@@ -8,12 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, groupby
-from typing import TYPE_CHECKING
 
-from flip.text.spans import spans
-
-if TYPE_CHECKING:
-    from flip.text.vocabulary import Vocabulary
+from flip.text.bow import spans
+from flip.text.vocabulary import Vocabulary
 
 _FORMS, _LONGEST_FORM = 1 << 14, 64  # number and length of the forms in the cache
 _CHUNK = re.compile(r"\s+|\S+")

@@ -7,14 +7,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from flip.errors import InputError
-from flip.text.surface_forms import SurfaceCounter
+from flip.text.tokenize import SurfaceCounter, Tokenizer
 from flip.text.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from flip.text.tokenize import Tokenizer
 
 
 def build_concepts(

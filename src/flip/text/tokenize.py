@@ -1,4 +1,4 @@
-"""Normalise and tokenise text: no other module turns text into words.
+"""Normalise and tokenise text, and count how people write a word: no other module turns text into words.
 
 Normalisation follows the published evaluation of Kesiraju et al. 2026, which was written for English: lower-case,
 punctuation removed (not replaced by a space, so "don't" is `dont`), white space collapsed. For other scripts it adds
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
@@ -36,6 +37,8 @@ _PUBLISHED = str.maketrans("", "", string.punctuation + _QUOTES + _DASHES + _ZER
 # Armenian accents.
 _WITHIN_WORDS = "׳״־·՛՜՞"
 _BLANKS = re.compile(r"\s+")
+
+_MOST = 2_000_000  # forms kept in memory; beyond that, those seen once are forgotten
 
 
 class _Removed(dict[int, str]):
@@ -189,12 +192,12 @@ class Tokenizer:
         """Return the unigrams of many texts in one pass, several times faster than one call each."""
         return self.words("\n".join(texts))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Mapping[str, object]:
         """Return the options as stored in JSON; `lowercase` only if it is False, as older files lack it."""
         return {key: value for key, value in asdict(self).items() if key != "lowercase" or not value}
 
     @classmethod
-    def from_dict(cls, options: Mapping[str, Any], source: str) -> Tokenizer:
+    def from_dict(cls, options: object, source: str) -> Tokenizer:
         """Read the options that `to_dict` returns; `source` names the file in the error."""
         found: Mapping[str, Any] = options if isinstance(options, Mapping) else {"name": options}
         name, accents, normalize = (
@@ -219,6 +222,57 @@ class Tokenizer:
         return cls(name, accents, (ngram[0], ngram[1]), normalize is not False, lowercase is not False)
 
 
-def is_ngram(bounds: Sequence[Any]) -> bool:
+def is_ngram(bounds: Sequence[int]) -> bool:
     """Return whether these are a smallest and a largest n."""
     return len(bounds) == 2 and all(type(n) is int for n in bounds) and 1 <= bounds[0] <= bounds[1] <= LONGEST_NGRAM
+
+
+class SurfaceCounter:
+    """Count forms between spaces; the first of a sentence counts separately, as any word has a capital there."""
+
+    def __init__(self) -> None:
+        self._inside: Counter[str] = Counter()
+        self._first: Counter[str] = Counter()
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Count the forms of some sentences."""
+        for text in texts:
+            forms = text.split()
+            self._first.update(forms[:1])
+            self._inside.update(forms[1:])
+        for counts in (self._inside, self._first):
+            if len(counts) > _MOST:
+                for form in [form for form, count in counts.items() if count == 1]:
+                    del counts[form]
+
+    def surfaces(self, tokenizer: Tokenizer, words: Iterable[str]) -> dict[str, str]:
+        """Return the most frequent form of each word, if it differs from the word itself.
+
+        For an n-gram it returns the forms of its words. A form that holds several words does not count. The first form
+        of a sentence counts only if the word has no other. Typographic and plain apostrophes are the same.
+
+        >>> counter = SurfaceCounter()
+        >>> counter.add(["Today’s train to Boston", "The state-of-the-art trains of today’s Boston"])
+        >>> from flip.text.tokenize import Tokenizer
+        >>> counter.surfaces(Tokenizer(), {"todays", "boston", "the", "stateoftheart", "train"})
+        {'boston': 'Boston', 'stateoftheart': 'state-of-the-art', 'todays': "today's", 'the': 'The'}
+        """
+        parts = {part for word in words for part in word.split(" ")}
+        chosen: dict[str, str] = {}
+        for counts in (self._inside, self._first):
+            found: dict[str, Counter[str]] = defaultdict(Counter)
+            for form, count in counts.items():
+                match = _bare().search(form)
+                if match is not None and len(cut := tokenizer.words(form)) == 1 and cut[0] in parts:
+                    found[cut[0]][match[0].replace("’", "'")] += count
+            for word, forms in found.items():
+                chosen.setdefault(word, min(forms, key=lambda form: (-forms[form], form != word, form)))
+        return {word: surface for word, surface in chosen.items() if surface != word}
+
+
+@cache
+def _bare() -> Pattern[str]:
+    """Return the pattern of a form without the punctuation around it."""
+    import regex
+
+    return regex.compile(r"[\w\p{M}](?:.*[\w\p{M}])?")

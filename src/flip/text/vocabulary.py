@@ -9,14 +9,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+
+from flip.arrays import Ints
 from flip.errors import InputError, UsageError
 from flip.files import is_stream, read_json, write_json
 from flip.locks import held
-from flip.text.scripts import scripts, unsegmented
-from flip.text.surface_forms import SurfaceCounter
-from flip.text.tokenize import LONGEST_NGRAM, Tokenizer, normalize
+from flip.text.languages import ENGLISH, scripts, unsegmented
+from flip.text.tokenize import LONGEST_NGRAM, SurfaceCounter, Tokenizer, normalize
 
 LONGEST_LINE = 10_000  # characters of a line of --words or --teach
 MOST_TAUGHT = 100_000  # words of --teach
@@ -27,7 +28,7 @@ _CHUNK = 4096  # sentences counted at a time; memory stays that of the counters
 class Vocabulary:
     """Words in index order, with the tokenizer that finds them in text, and their written forms.
 
-    surfaces: word -> its most frequent form in text, if that differs, see `flip.text.surface_forms`.
+    surfaces: word -> its most frequent form in text, if that differs, see `flip.text.tokenize`.
 
     Saved as two files: `vocab.json` maps word to index, as published; `vocab.options.json` beside it holds the
     tokenizer's options, the surfaces, and the hash of their words. In a checkpoint folder config.json holds these.
@@ -57,7 +58,7 @@ class Vocabulary:
 
     @cached_property
     def scripts(self) -> frozenset[str]:
-        """The writing systems of its words, see `flip.text.scripts`."""
+        """The writing systems of its words, see `flip.text.languages`."""
         return frozenset(scripts("".join({*"".join(self.words)})))
 
     @property
@@ -82,9 +83,9 @@ class Vocabulary:
         return hashlib.sha256("\n".join(self.words).encode("utf-8", "surrogatepass")).hexdigest()
 
     @cached_property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> Mapping[str, object]:
         """Content of the options file."""
-        tokenizer = self.tokenizer.to_dict() | {"ngram": list(self.tokenizer.ngram)}
+        tokenizer = {**self.tokenizer.to_dict(), "ngram": list(self.tokenizer.ngram)}
         return {"tokenizer": tokenizer, "words": self.digest, "surfaces": dict(sorted(self.surfaces.items()))}
 
     def save(self, path: Path) -> None:
@@ -140,7 +141,7 @@ class Vocabulary:
         return found
 
 
-def read_surfaces(stored: Any, source: str) -> dict[str, str]:
+def read_surfaces(stored: object, source: str) -> dict[str, str]:
     """Check stored surfaces, and return them; None is none. `source` names the file in the error.
 
     Raises:
@@ -153,6 +154,11 @@ def read_surfaces(stored: Any, source: str) -> dict[str, str]:
             f'{source}: "surfaces" is not an object of word -> form', "remove it; the words themselves are shown"
         )
     return stored
+
+
+def function_words(vocabulary: Vocabulary, language: str | None) -> Ints:
+    """Return the indices of a language's function words in a vocabulary, ascending; none without a list."""
+    return np.array(sorted(vocabulary.lookup(ENGLISH if language == "english" else ())), np.int64)
 
 
 def options_path(vocab: Path) -> Path:

@@ -10,7 +10,7 @@ from flip.evaluation.metrics import References, hits
 from flip.evaluation.word_ranking import rank, top_words
 from flip.model.calibration import Bias, Calibration, sigmoid
 from flip.text.bow import bags_of_indices
-from flip.text.stopwords import ENGLISH, Language
+from flip.text.languages import ENGLISH, Language
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,23 +6,18 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from flip.data.manifest import MANIFEST, load_dataset, load_manifest, require_same_dimension
+from flip.arrays import Floats
+from flip.data.corpora import Part
+from flip.data.manifest import MANIFEST, Dataset, load_dataset, load_manifest, require_same_dimension
 from flip.data.precomputed import split_vectors
 from flip.embedding.corpus import prepare_corpus, require_elsewhere
+from flip.encoders.base import Encoder
 from flip.encoders.identity import UNKNOWN, EncoderIdentity, common_encoder, describe
 from flip.errors import InputError
+from flip.files import Fields
 from flip.inputs.embedding_files import require_finite
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from flip.data.corpora import Part
-    from flip.data.manifest import Dataset
-    from flip.encoders.base import Encoder
-    from flip.text.vocabulary import Vocabulary
+from flip.text.vocabulary import Vocabulary
 
 AUGMENTED = "augmented"  # the part with sentences that are made of others
 
@@ -42,7 +37,7 @@ class TrainingDatasets:
     test: Dataset | None
     vocabulary: Vocabulary
     encoder: EncoderIdentity
-    description: dict[str, Any]
+    description: Fields
     text: str | None = None
 
     @property
@@ -115,7 +110,7 @@ def _of_parts(
     split: str,
 ) -> TrainingDatasets:
     sentences = datasets["train"].sentences()
-    description: dict[str, Any] = {
+    description: Fields = {
         "manifest": f"{folder.name}/{MANIFEST}",
         "test": "test",
         "corpus": [Path(name).name for name in sources],
@@ -177,7 +172,7 @@ def of_manifest(
     files = [file for data in (learn, check, tested) if data for file in data.embeddings]
     found = common_encoder((source.encoder for file in files for source in file.sources), str(manifest))
     about = _known(found, learn.embeddings[0].open().shape[1])
-    description = {
+    description: Fields = {
         "manifest": _manifest_name(manifest, run),
         "train": learned,
         "dev": dev,
@@ -190,7 +185,7 @@ def _known(encoder: EncoderIdentity, dimension: int) -> EncoderIdentity:
     return replace(encoder, name=encoder.name or UNKNOWN, dimension=dimension)
 
 
-def views_of(data: Dataset) -> tuple[NDArray[np.floating[Any]], ...]:
+def views_of(data: Dataset) -> tuple[Floats, ...]:
     """Return the embeddings of a dataset, checked.
 
     Raises:

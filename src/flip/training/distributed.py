@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flip.embedding.shards import torchrun_number
+from flip.device import torch_device
+from flip.embedding.journal import torchrun_number
 from flip.errors import FlipError, UsageError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+    from torch.distributed import ProcessGroup
 
 T = TypeVar("T")
 
@@ -34,7 +36,7 @@ class Group:
 
     rank: int = 0
     size: int = 1
-    waiting: Any = None
+    waiting: ProcessGroup | None = None
 
     @property
     def is_first(self) -> bool:
@@ -105,8 +107,6 @@ def own_device(name: str) -> torch.device:
         UsageError: no such device, or one GPU for several processes.
         UnavailableError: this machine lacks the device, or has fewer GPUs than processes.
     """
-    from flip.device import torch_device
-
     device = torch_device(name)
     if device.type != "cuda" or torchrun_number("LOCAL_WORLD_SIZE", 1) == 1:
         return device

@@ -9,28 +9,25 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from flip.data.corpora import TEXT
-from flip.encoders.base import language_of
+import orjson
+import torch
+
+from flip.data.corpora import TEXT, Part
+from flip.encoders.base import Encoder, language_of
 from flip.encoders.identity import EncoderIdentity, still_gives
 from flip.errors import InputError
 from flip.evaluation.results import peak_memory, threads
-from flip.files import read_json, safe_name, write_json
+from flip.files import Fields, read_json, safe_name, write_json
 from flip.inputs.embedding_files import open_embeddings
 from flip.model.locate import CONFIG_FILE
+from flip.text.vocabulary import Vocabulary
+from flip.training.datasets import TrainingDatasets
 from flip.training.pipeline import train
+from flip.training.progress import Epoch
+from flip.training.recipes import TrainConfig
 from flip.training.run_folder import DATA, STATE
-
-if TYPE_CHECKING:
-    import torch
-
-    from flip.data.corpora import Part
-    from flip.encoders.base import Encoder
-    from flip.text.vocabulary import Vocabulary
-    from flip.training.datasets import TrainingDatasets
-    from flip.training.progress import Epoch
-    from flip.training.recipes import TrainConfig
 
 COST = "cost.json"
 _MADE_OF = "made_of"  # in `data` of config.json: a digest of all that determines the run
@@ -126,22 +123,22 @@ class Experiment:
         about = {"seconds": seconds, "threads": threads(), "peak_memory": peak_memory(), _MADE_OF: made_of}
         write_json(folder / COST, about)
 
-    def cost(self, folder: Path, encoder: Encoder) -> dict[str, Any]:
+    def cost(self, folder: Path, encoder: Encoder) -> Fields:
         """Return seconds, threads and peak memory of a run; empty if they were not kept."""
         with suppress(InputError):
-            about: dict[str, Any] = read_json(folder / COST)
+            about: Fields = read_json(folder / COST)
             if about.pop(_MADE_OF, None) == self.made_of(encoder):
                 return about
         return {}
 
 
-def _encoded_by(encoder: Encoder) -> dict[str, Any]:
+def _encoded_by(encoder: Encoder) -> Fields:
     """Return the identity and language of an encoder, as far as it reports them."""
     language = language_of(encoder)
     return EncoderIdentity.of(encoder).to_dict() | ({"language": language} if language else {})
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _config(folder: Path) -> Mapping[str, Any]:
     """Return config.json of a run; empty if it is missing or not readable, so that the run is made again."""
     with suppress(InputError):
         config = read_json(folder / CONFIG_FILE)
@@ -149,7 +146,5 @@ def _config(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def _digest(value: Any) -> str:
-    import orjson
-
+def _digest(value: object) -> str:
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()

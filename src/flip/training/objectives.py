@@ -11,17 +11,13 @@ gradient of A, the gradient of H). multinomial needs the log-sum-exp before any 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from torch import Tensor
-
-    from flip.training.recipes import Objective
+from flip.training.recipes import Objective
 
 
 @dataclass(frozen=True)

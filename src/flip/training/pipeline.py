@@ -1,4 +1,4 @@
-"""Train on prepared datasets, and write a folder with a measured model; the core of `flip train`."""
+"""Train on prepared datasets, and write a folder with a measured model; or train on a matrix, without a file."""
 
 from __future__ import annotations
 
@@ -8,45 +8,37 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
+import torch
 
-from flip.device import flush_denormals
+from flip.arrays import Floats
+from flip.data.corpora import split_rows
+from flip.data.manifest import Dataset
+from flip.device import flush_denormals, torch_device
+from flip.encoders.identity import EncoderIdentity
+from flip.errors import InputError
 from flip.evaluation.measurements import Estimate
 from flip.evaluation.metrics import DEPTH, References, accuracy, evaluate, hits, references
 from flip.evaluation.probabilities import threshold_f1
 from flip.evaluation.word_ranking import rank
 from flip.model.card import write_card
-from flip.model.checkpoint import Checkpoint, load_model, save_checkpoint
-from flip.model.config import CheckpointConfig
-from flip.model.embedding_stats import EmbeddingStats
+from flip.model.checkpoint import Checkpoint, SavedType, load_model, save_checkpoint
+from flip.model.config import CheckpointConfig, EmbeddingStats
+from flip.model.linear import Model
 from flip.model.locate import MODEL_FILE
-from flip.text.stopwords import function_words
+from flip.text.bow import Bags
+from flip.text.tokenize import Tokenizer
+from flip.text.vocabulary import Vocabulary, build_vocabulary, function_words
 from flip.training.calibration import calibrate, choose_bias_weight, language_of
-from flip.training.datasets import views_of
-from flip.training.distributed import ALONE
+from flip.training.datasets import TrainingDatasets, views_of
+from flip.training.distributed import ALONE, Group
+from flip.training.progress import Epoch
+from flip.training.recipes import TrainConfig, choose
 from flip.training.run_folder import kept_epoch, open_run, precision_of, train_run
-from flip.training.targets import dev_references, training_bags
 from flip.training.trainer import Trainer
-from flip.training.training_data import DevData, TrainingData
-
-if TYPE_CHECKING:
-    import torch
-    from numpy.typing import NDArray
-
-    from flip.data.manifest import Dataset
-    from flip.encoders.identity import EncoderIdentity
-    from flip.model.checkpoint import SavedType
-    from flip.model.linear import Model
-    from flip.text.bow import Bags
-    from flip.text.vocabulary import Vocabulary
-    from flip.training.datasets import TrainingDatasets
-    from flip.training.distributed import Group
-    from flip.training.progress import Epoch
-    from flip.training.recipes import TrainConfig
-
-    Floats = NDArray[np.floating[Any]]
+from flip.training.training_data import DevData, TrainingData, dev_references, training_bags
 
 
 @dataclass(frozen=True)
@@ -65,7 +57,7 @@ class Trained:
     seconds: float
     device: str
     part: str
-    accuracy: dict[str, Any]
+    accuracy: Mapping[str, Any]
 
 
 def train(
@@ -150,7 +142,7 @@ def _references(material: TrainingDatasets, data: Dataset) -> References:
 
 
 def described(
-    trainer: Trainer, vocabulary: Vocabulary, language: str | None, encoder: EncoderIdentity, data: Mapping[str, Any]
+    trainer: Trainer, vocabulary: Vocabulary, language: str | None, encoder: EncoderIdentity, data: Mapping[str, object]
 ) -> CheckpointConfig:
     """Return config.json before the measurements."""
     config, views = trainer.config, trainer.train.views
@@ -207,9 +199,62 @@ def measured(
     return replace(checkpoint, config=replace(checkpoint.config, metrics=metrics))
 
 
-def _of_frequent(train: Bags, refs: References, model: Model) -> dict[str, Any]:
+def _of_frequent(train: Bags, refs: References, model: Model) -> Mapping[str, Any]:
     """Return the accuracy of the most frequent training words: a baseline that needs no embedding."""
     size = model.vocabulary_size
     best = np.argsort(-train.document_frequency(size), kind="stable")[: refs.words.sizes.max(initial=1)]
     hit = hits(np.broadcast_to(best, (len(refs), len(best))), refs.words, size)
     return Estimate.of(accuracy(hit, refs.words)).to_dict()
+
+
+def fit_checkpoint(
+    X: Floats,
+    sentences: Sequence[str],
+    *,
+    vocabulary: Vocabulary | None = None,
+    rank: int | Literal["full"] | None = None,
+    split: str = "0.9,0.05,0.05",
+    seed: int = 0,
+    device: str = "auto",
+    options: Mapping[str, object] | None = None,
+    encoder: EncoderIdentity | None = None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> Checkpoint:
+    """Split, train with the recipe `flip`, calibrate and measure, as `flip train` does.
+
+    Args:
+        X: (n, d) embeddings, finite.
+        sentences: n of them.
+        vocabulary: words to learn; by default built from the training part.
+        rank: of the factors, "full" for LiP; by default 512, or d if that is less.
+        split: fractions or counts, see `split_sizes`; equal sentences stay on one side.
+        seed: of the split and the training.
+        device: auto, cpu, cuda or mps.
+        options: other ingredients of `TrainConfig`, such as epochs or lr.
+        encoder: its identity, if known, see `flip.encoders.identity.describe`.
+        on_epoch: called after each pass.
+
+    Raises:
+        InputError: too few sentences to split, or no dev sentence has a word of the vocabulary.
+    """
+    config = choose("flip", rank, {**(options or {}), "seed": seed}, X.shape[1])
+    rows = split_rows([(sentence,) for sentence in sentences], split, seed)
+    texts = {part: [sentences[i] for i in chosen] for part, chosen in rows.items()}
+    parts = {part: np.ascontiguousarray(X[chosen], np.float32) for part, chosen in rows.items()}
+    if not texts["train"]:
+        raise InputError("no sentence to train on", "give more sentences")
+    words = vocabulary or build_vocabulary(texts["train"], Tokenizer())
+    bags = training_bags(texts["train"], words, config.recipe)
+    language = language_of(words, bags)
+    dev = DevData((parts["dev"],), dev_references(texts["dev"], words, config.recipe), function_words(words, language))
+    on = torch_device(device)
+    trainer = Trainer(TrainingData((parts["train"],), bags), dev, len(words), config, on)
+    for epoch in trainer.fit():
+        on_epoch(epoch)
+    tested = parts["test"], references(texts["test"], words)
+    data = {"split": split, "train_sentences": trainer.n, "dev_sentences": len(texts["dev"])}
+    description = described(trainer, words, language, encoder or EncoderIdentity(), data)
+    checked = parts["dev"], references(texts["dev"], words)
+    checkpoint = Checkpoint(trainer.best, words, description, "fitted")
+    checkpoint = fitted(checkpoint, trainer.dev_views, checked[1], bags, str(on))
+    return measured(checkpoint, {"dev": checked, "test": tested}, bags, str(on))

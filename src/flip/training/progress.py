@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+
+from flip.files import Fields
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Epoch:
     sparsity: float
     seconds: float
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """Return a line of log.jsonl."""
         return asdict(self)
 

@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 from flip.errors import UsageError
+from flip.files import Fields
 
 Recipe = Literal["flip", "paper"]
 Objective = Literal["bernoulli", "multinomial"]
@@ -71,7 +72,7 @@ class TrainConfig:
     reduction: Reduction = "mean"  # of the loss over a batch
     shuffle: bool = True
     precision: Precision = "auto"
-    scale_bias: bool = True  # at each check, see flip.training.dev_metrics.scale_of_bias
+    scale_bias: bool = True  # at each check, see flip.training.training_data.scale_of_bias
     calibrate: bool | None = None  # on dev, beside the model; None: only if the objective is bernoulli
     seed: int = 0
 
@@ -137,7 +138,7 @@ class TrainConfig:
         calibrate = self.objective == "bernoulli" if self.calibrate is None else self.calibrate
         return replace(self, targets=targets, batch_size=batch, epochs=epochs, calibrate=calibrate)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """Return the ingredients as in config.json."""
         return asdict(self) | {"rank": "full" if self.rank is None else self.rank}
 

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from flip.errors import InputError, UsageError
 from flip.files import os_errors, read_json, remove, replacing, write_json
 from flip.locks import held, lock_of
-from flip.model.checkpoint import Checkpoint, load_model, save_checkpoint
+from flip.model.checkpoint import Checkpoint, SavedType, load_model, save_checkpoint
 from flip.model.locate import CONFIG_FILE, MODEL_FILE, VOCAB_FILE
 from flip.model.tensors import saving
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from flip.model.checkpoint import SavedType
+    from flip.arrays import Floats
     from flip.model.config import CheckpointConfig
     from flip.text.bow import Bags
     from flip.text.vocabulary import Vocabulary
@@ -108,7 +104,7 @@ def train_run(
         "dev embeddings": _views_digest(trainer.dev.views),
         "vocabulary": _digest("\n".join(vocabulary.words).encode()),
     }
-    log: list[dict[str, Any]] = []
+    log: list[Mapping[str, object]] = []
     if resume:
         _require_same(read_json(folder / STARTED), started, folder)
         if (folder / STATE).is_file():
@@ -131,7 +127,7 @@ def train_run(
         if epoch.best or trainer.best_score == -math.inf:  # before the first check each is the best that is known
             save_checkpoint(folder, Checkpoint(trainer.best, vocabulary, config, str(folder)), dtype)
         # The state is written last: --resume repeats a pass that the state lacks, but could not recover a lost file.
-        log.append(epoch.to_dict() | where)
+        log.append({**epoch.to_dict(), **where})
         with replacing(folder / LOG) as temporary:
             temporary.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in log))
         tensors, progress = trainer.state()
@@ -159,7 +155,7 @@ def _bags_digest(bags: Bags) -> str:
     return _digest(bags.indptr.data, bags.words.data, bags.counts.data)
 
 
-def _views_digest(views: Sequence[NDArray[np.floating[Any]]]) -> str:
+def _views_digest(views: Sequence[Floats]) -> str:
     rows = [view[:: max(1, len(view) // _SAMPLED_ROWS)] for view in views]
     return _digest(*(part for sample in rows for part in (repr(sample.shape).encode(), sample.tobytes())))
 
@@ -171,10 +167,11 @@ def _digest(*parts: bytes | memoryview) -> str:
     return digest.hexdigest()
 
 
-def _require_same(before: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
-    def flat(options: dict[str, Any]) -> dict[str, Any]:
-        training: dict[str, Any] = options.get("training", {})
-        return training | {key: value for key, value in options.items() if key != "training"}
+def _require_same(before: Mapping[str, object], now: Mapping[str, object], folder: Path) -> None:
+    def flat(options: Mapping[str, object]) -> Mapping[str, object]:
+        training = options.get("training")
+        others = {key: value for key, value in options.items() if key != "training"}
+        return {**training, **others} if isinstance(training, dict) else others
 
     old, new = flat(before), flat(now)
     changed = [f"{key} {old.get(key)} -> {value}" for key, value in new.items() if old.get(key) != value]

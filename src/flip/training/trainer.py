@@ -20,15 +20,22 @@ import torch
 from flip.device import flush_denormals, matmul_dtype
 from flip.errors import FlipError, InputError
 from flip.model.linear import FactorizedLogLinear, LogLinear, Model
-from flip.training.batches import Batch, Batches, batch_edges, published_edges
-from flip.training.dev_metrics import dev_accuracy, dev_recall, scale_of_bias
 from flip.training.distributed import ALONE, Group
-from flip.training.initialization import initial_parameters, orthonormal
+from flip.training.initialization import Whitening, fit_whitening, initial_parameters, orthonormal
 from flip.training.objectives import OBJECTIVES, Gradients
 from flip.training.progress import Epoch, Progress
 from flip.training.recipes import Precision, TrainConfig
-from flip.training.training_data import DevData, TrainingData
-from flip.training.whitening import Whitening, fit_whitening
+from flip.training.training_data import (
+    Batch,
+    Batches,
+    DevData,
+    TrainingData,
+    batch_edges,
+    dev_accuracy,
+    dev_recall,
+    published_edges,
+    scale_of_bias,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

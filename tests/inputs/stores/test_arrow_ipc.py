@@ -16,7 +16,7 @@ import pytest
 from flip.errors import InputError
 from flip.inputs.stores import table
 from flip.inputs.stores.store import open_store
-from flip.stores.write import writing
+from flip.stores.rows import writing
 from tests.inputs.stores.test_parquet import texts_of, with_column
 from tests.inputs.stores.test_store import N, U, whole
 

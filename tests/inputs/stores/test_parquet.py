@@ -14,7 +14,7 @@ from flip.errors import InputError
 from flip.inputs.stores import parquet, table
 from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.store import Store, open_store
-from flip.stores.write import writing
+from flip.stores.rows import writing
 from tests.inputs.stores.test_store import TEXTS, N, U, vectors, whole
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flip.cli import loading, options
-from flip.cli.call import Call, begin
+from flip.cli.call import Call, begin, require_outputs
+from flip.cli.loading import fetched
 from flip.cli.options import WORSE
 from flip.cli.output import Output, fail, guarded, shown
-from flip.cli.outputs import require_outputs
-from flip.cli.stores.opened import fetched
+from flip.errors import InputError
 
 if TYPE_CHECKING:
     from flip.inputs.stores.columns import ColumnChoice
@@ -74,7 +74,7 @@ def audit(
         if call.out.human:
             draw(form, call.out)
         else:
-            call.out.record({"store": found.store, "rows": found.rows} | form.to_dict())
+            call.out.record({"store": found.store, "rows": found.rows, **form.to_dict()})
     call.out.note(CAVEAT)
     if report is not None:
         write_page(report, found.store, found.rows, found.forms, CAVEAT)
@@ -86,8 +86,7 @@ def audit(
 def _audit(
     name: str, columns: ColumnChoice, texts: Path | None, checkpoint: Checkpoint, terms: list[str], call: Call
 ) -> AuditResult:
-    from flip.encoders.embedding_info import EmbeddingInfo
-    from flip.encoders.identity import require_dimension, require_same_encoder
+    from flip.encoders.identity import EmbeddingInfo, require_dimension, require_same_encoder
     from flip.inputs.stores.store import open_store
     from flip.stores.audit import audit_store
 
@@ -107,8 +106,6 @@ def _audit(
 
 def _require_below(found: AuditResult, limit: float) -> None:
     """End with the gate's exit code if a term is read with a recall above the limit for certain."""
-    from flip.errors import InputError
-
     if len(found.too_few) == len(found.forms[0].terms):
         raise InputError(
             "no term could be measured: too few rows have one, or have it not", "--limit has nothing to compare"

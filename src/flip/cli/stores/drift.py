@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flip.cli import loading, options
 from flip.cli.call import Call, begin
+from flip.cli.loading import opened_store
 from flip.cli.output import guarded, shown
-from flip.cli.stores.opened import opened_store
 
 if TYPE_CHECKING:
     from flip.stores.drift import Drift, DriftWord, Moments
@@ -31,6 +33,7 @@ def drift(
     column: options.Column = None,
     table: options.Table = None,
     scale: options.Scale = None,
+    normalize: options.Normalize = False,
     encoder: options.OfModel = None,
     offline: options.Offline = False,
     as_json: options.Json = False,
@@ -48,7 +51,7 @@ def drift(
     sides: list[tuple[str, bool, Moments]] = []
     for name in (old, new):
         with (
-            opened_store(name, columns, checkpoint, call, encoder) as reader,
+            opened_store(name, columns, checkpoint, call, encoder, normalize=normalize) as reader,
             call.out.progress(f"reading {reader.store.name}") as on_rows,
         ):
             sides.append((reader.store.name, reader.vouched, Moments.of(reader, on_rows)))
@@ -57,8 +60,6 @@ def drift(
 
 
 def _print(found: Drift, names: tuple[str, str], shares: bool, call: Call) -> None:
-    from dataclasses import asdict
-
     out = call.out
     if not out.human:
         words = {side: [_fields(word, shares) for word in getattr(found, side)] for side in ("rose", "fell")}
@@ -75,7 +76,7 @@ def _print(found: Drift, names: tuple[str, str], shares: bool, call: Call) -> No
             out.show(shown(f"  no word {side} for certain", "dim"))
 
 
-def _fields(word: DriftWord, shares: bool) -> dict[str, Any]:
+def _fields(word: DriftWord, shares: bool) -> Mapping[str, object]:
     """Return the change in log-odds; and, with `shares`, the mean probabilities."""
     fields: dict[str, Any] = {"word": word.word}
     fields |= {name: round(getattr(word, name), 3) for name in ("difference", "low", "high")}

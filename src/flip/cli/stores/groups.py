@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flip.cli import loading, options
-from flip.cli.call import Call, begin
+from flip.cli.call import Call, begin, require_outputs
+from flip.cli.loading import opened_store
 from flip.cli.output import guarded, shown
-from flip.cli.outputs import require_outputs
-from flip.cli.stores.opened import opened_store
+from flip.errors import UsageError
 
 if TYPE_CHECKING:
     from flip.stores.groups import Group, GroupWord
     from flip.stores.labels import Progress
-    from flip.stores.reader import StoreReader
+    from flip.stores.rows import StoreReader
 
 EPILOG = """\b
 Examples:
@@ -56,6 +57,7 @@ def groups(
     id_column: options.IdColumn = None,
     table: options.Table = None,
     scale: options.Scale = None,
+    normalize: options.Normalize = False,
     sentences: options.Sentences = None,
     encoder: options.OfModel = None,
     offline: options.Offline = False,
@@ -66,9 +68,8 @@ def groups(
     verbose: options.Verbose = False,
 ) -> None:  # fmt: skip
     """Show the words that set each group of rows apart from the rest."""
-    from flip.errors import UsageError
     from flip.inputs.stores.columns import ColumnChoice
-    from flip.stores.write import require_writable
+    from flip.stores.rows import require_writable
 
     call = begin(ctx)
     by, clusters = (
@@ -85,7 +86,7 @@ def groups(
             require_writable(path)
     checkpoint = loading.load_checkpoint(model, call)
     columns = ColumnChoice(column, id_column, text_column, table, scale)
-    with opened_store(store, columns, checkpoint, call, encoder, sentences) as reader:
+    with opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
         found = _group(reader, call, by, clusters, topn, labels, output if clusters else None)
         for group in found:
             _print(group, reader, call, by or "cluster")
@@ -150,7 +151,7 @@ def _print(group: Group, reader: StoreReader, call: Call, name: str) -> None:
         call.out.show(shown(f"  · {text}", "dim"))
 
 
-def _fields(word: GroupWord, shares: bool) -> dict[str, Any]:
+def _fields(word: GroupWord, shares: bool) -> Mapping[str, object]:
     """Return difference, low and high in log-odds; and, with `shares`, mean probabilities in the group and the rest."""
     fields: dict[str, Any] = {"word": word.word}
     fields |= {name: round(getattr(word, name), 3) for name in ("difference", "low", "high")}

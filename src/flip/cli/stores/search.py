@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flip.cli import loading, options
-from flip.cli.call import Call, begin
+from flip.cli.call import Call, begin, require_outputs
+from flip.cli.loading import opened_store
 from flip.cli.output import guarded, shown
-from flip.cli.outputs import require_outputs
-from flip.cli.stores.opened import opened_store
 
 if TYPE_CHECKING:
-    from flip.stores.reader import StoreReader
-    from flip.stores.search import SearchHit, Term
+    from flip.stores.rows import StoreReader
+    from flip.stores.words import SearchHit, Term
 
 EPILOG = """\b
 Examples:
@@ -48,6 +47,7 @@ def search(
     id_column: options.IdColumn = None,
     table: options.Table = None,
     scale: options.Scale = None,
+    normalize: options.Normalize = False,
     sentences: options.Sentences = None,
     encoder: options.OfModel = None,
     offline: options.Offline = False,
@@ -58,9 +58,9 @@ def search(
 ) -> None:  # fmt: skip
     """Show the rows that most probably carry all of these words."""
     from flip.inputs.stores.columns import ColumnChoice
-    from flip.stores.search import search as search_rows
-    from flip.stores.search import terms_of, write_hits
-    from flip.stores.write import require_writable
+    from flip.stores.rows import require_writable
+    from flip.stores.words import search as search_rows
+    from flip.stores.words import terms_of, write_hits
 
     call = begin(ctx)
     require_outputs(call, {"output": output}, [store, sentences, model])
@@ -69,7 +69,7 @@ def search(
     checkpoint = loading.load_checkpoint(model, call)
     terms = terms_of(words, checkpoint)
     columns = ColumnChoice(column, id_column, text_column, table, scale)
-    with opened_store(store, columns, checkpoint, call, encoder, sentences) as reader:
+    with opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
         with call.out.progress("searching") as on_rows:
             hits = search_rows(
                 reader, terms, which="any" if any_word else "all", most=rows,

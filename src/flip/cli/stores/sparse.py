@@ -5,10 +5,9 @@ from __future__ import annotations
 import typer
 
 from flip.cli import loading, options
-from flip.cli.call import begin
+from flip.cli.call import begin, require_outputs
+from flip.cli.loading import opened_store
 from flip.cli.output import guarded
-from flip.cli.outputs import require_outputs
-from flip.cli.stores.opened import opened_store
 
 EPILOG = """\b
 Examples:
@@ -27,6 +26,7 @@ def sparse(
     id_column: options.IdColumn = None,
     table: options.Table = None,
     scale: options.Scale = None,
+    normalize: options.Normalize = False,
     encoder: options.OfModel = None,
     offline: options.Offline = False,
     trust: options.Trust = False,
@@ -36,15 +36,15 @@ def sparse(
 ) -> None:
     """Write each row as indices and weights of words, for the sparse index of a vector store."""
     from flip.inputs.stores.columns import ColumnChoice
-    from flip.stores.sparse import write_sparse
-    from flip.stores.write import require_writable
+    from flip.stores.rows import require_writable
+    from flip.stores.words import write_sparse
 
     call = begin(ctx)
     require_outputs(call, {"output": output}, [store, model])
     require_writable(output)
     checkpoint = loading.load_checkpoint(model, call)
     columns = ColumnChoice(column, id_column, None, table, scale)
-    with opened_store(store, columns, checkpoint, call, encoder) as reader:
+    with opened_store(store, columns, checkpoint, call, encoder, normalize=normalize) as reader:
         with call.out.progress("writing") as on_rows:
             write_sparse(reader, output, on_rows)
         rows = reader.counts.rows

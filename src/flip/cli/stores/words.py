@@ -5,10 +5,9 @@ from __future__ import annotations
 import typer
 
 from flip.cli import loading, options
-from flip.cli.call import begin
+from flip.cli.call import begin, require_outputs
+from flip.cli.loading import opened_store
 from flip.cli.output import guarded
-from flip.cli.outputs import require_outputs
-from flip.cli.stores.opened import opened_store
 
 EPILOG = """\b
 Examples:
@@ -31,6 +30,7 @@ def words(
     id_column: options.IdColumn = None,
     table: options.Table = None,
     scale: options.Scale = None,
+    normalize: options.Normalize = False,
     sentences: options.Sentences = None,
     encoder: options.OfModel = None,
     offline: options.Offline = False,
@@ -41,15 +41,15 @@ def words(
 ) -> None:
     """Write a store with the words of every row beside its own columns."""
     from flip.inputs.stores.columns import ColumnChoice
+    from flip.stores.rows import require_writable, writing
     from flip.stores.words import WordColumns
-    from flip.stores.write import require_writable, writing
 
     call = begin(ctx)
     require_outputs(call, {"output": output}, [store, sentences, model])
     require_writable(output)
     checkpoint = loading.load_checkpoint(model, call)
     columns = ColumnChoice(column, id_column, text_column, table, scale)
-    with opened_store(store, columns, checkpoint, call, encoder, sentences) as reader:
+    with opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
         least = checkpoint.likely if min_probability == "auto" else float(min_probability or 0)
         added = WordColumns(checkpoint, topn, bias_weight, least if reader.vouched else 0.0, reader.vouched)
         with call.out.progress("explaining") as on_rows, writing(output, added.schema(reader.store)) as writer:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from flip.arrays import Floats32
 from flip.encoders.base import Encoder, EncoderOptions, require_batch
-from flip.encoders.languages import known
-from flip.encoders.sonar.languages import SPEECH, TEXT
+from flip.encoders.languages import SPEECH, TEXT, known
 from flip.errors import InputError, UnavailableError, UsageError
+from flip.hub.weights import is_local
 from flip.inputs import audio
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _LONGEST = 80.0  # seconds; the relative positions of the speech encoders end at 82
 _POSITIONS = 514
@@ -35,7 +33,7 @@ class Backend(Protocol):
         """Find the weights of a part, and put them into `weights`; load nothing."""
         ...
 
-    def text(self, sentences: Sequence[str], language: str) -> NDArray[np.float32]:
+    def text(self, sentences: Sequence[str], language: str) -> Floats32:
         """Return the embeddings of n sentences: (n, 1024)."""
         ...
 
@@ -43,7 +41,7 @@ class Backend(Protocol):
         """Return the number of tokens of each sentence."""
         ...
 
-    def speech(self, waves: Sequence[NDArray[np.float32]], language: str) -> NDArray[np.float32]:
+    def speech(self, waves: Sequence[Floats32], language: str) -> Floats32:
         """Return the embeddings of n recordings at 16 kHz, of 25 ms to 80 s: (n, 1024)."""
         ...
 
@@ -51,7 +49,6 @@ class Backend(Protocol):
 def missing(model: str) -> str | None:
     """Return the packages or weights to get, or None if it can run now."""
     from flip.encoders.sonar import port
-    from flip.hub.weights import is_local
 
     if find_spec("sonar") and find_spec("fairseq2"):
         return None
@@ -117,7 +114,7 @@ class Sonar(Encoder):
             self._backend.find(part)
         return {part: self.weights[part] for part in parts}
 
-    def encode(self, batch: Sequence[str | Path]) -> NDArray[np.float32]:
+    def encode(self, batch: Sequence[str | Path]) -> Floats32:
         """Return the embeddings of n sentences and recordings: (n, 1024), not normalised.
 
         Raises:
@@ -125,7 +122,7 @@ class Sonar(Encoder):
             InputError: a recording is damaged, silent or shorter than 25 ms.
         """
         require_batch(batch)
-        vectors: dict[int, NDArray[np.float32]] = {}
+        vectors: dict[int, Floats32] = {}
         texts = {i: item for i, item in enumerate(batch) if isinstance(item, str)}
         if texts:
             vectors |= zip(texts, self._backend.text(list(texts.values()), self._text_language()), strict=True)
@@ -140,8 +137,8 @@ class Sonar(Encoder):
         counts = iter(self._backend.tokens(sentences, self._text_language()) if sentences else [])
         return [isinstance(item, str) and next(counts) > _POSITIONS for item in batch]
 
-    def _speech(self, paths: list[Path]) -> NDArray[np.float32]:
-        waves: list[NDArray[np.float32]] = []
+    def _speech(self, paths: list[Path]) -> Floats32:
+        waves: list[Floats32] = []
         owners: list[int] = []
         for i, path in enumerate(paths):
             for block in audio.blocks(path, _LONGEST):

@@ -1,13 +1,16 @@
-"""Read SONAR's weights from any of their published files, with fairseq2's names. Only tensors are loaded."""
+"""Read SONAR's weights and vocabularies from any of their published files. Only tensors are loaded."""
 
 from __future__ import annotations
 
+import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from flip.errors import InputError
+from flip.encoders.languages import TEXT
+from flip.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,6 +60,9 @@ _UNUSED = re.compile(r"embed_positions|mask_emb|pos_conv|(^|\.)version$")
 _OTHERS = re.compile(r"^(model\.)?decoder\.|^lm_head\.")
 _HINT = "take sonar_text_encoder.pt, model.safetensors of the port on the hub, or a sonar_speech_encoder_*.pt"
 
+_UNKNOWN, _END = 1, 3  # PAD, UNK, BOS, EOS
+_UNKNOWN_THERE = 3  # in tokenizer.json: BOS, PAD, EOS, UNK; all others have the same numbers
+
 
 def load_weights(path: Path) -> dict[str, Tensor]:
     """Read a checkpoint with tensors by fairseq2's names.
@@ -84,9 +90,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _read(path: Path) -> dict[str, Any]:
-    import pickle
-
+def _read(path: Path) -> dict[str, Tensor]:
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -101,7 +105,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: holds more than tensors, so it is not loaded", _HINT) from error
     except (SafetensorError, RuntimeError, EOFError, OSError) as error:
         raise InputError(f"{path}: not a readable checkpoint: {error}", "download it again") from error
-    tensors: dict[str, Any] = {}
+    tensors: dict[str, Tensor] = {}
     for key in ("model", "state_dict"):
         if isinstance(content, dict):
             if isinstance(embed := content.get("embed_tokens"), torch.nn.Embedding):
@@ -129,3 +133,70 @@ def _renamed(tensors: Mapping[str, Tensor], rules: tuple[tuple[str, str], ...]) 
                     break
         renamed[key] = value
     return renamed
+
+
+def best_first(model: str, fast: str) -> tuple[str, str]:
+    """Return the names of a sentencepiece model and of a `tokenizer.json`, the latter first without sentencepiece."""
+    return (model, fast) if find_spec("sentencepiece") else (fast, model)
+
+
+def load_tokenizer(path: Path, languages: Sequence[str] = TEXT) -> SonarTokenizer | FastTokenizer:
+    """Load a sentencepiece model, or the `tokenizer.json` that was made from one.
+
+    Raises:
+        UnavailableError: a sentencepiece model, and sentencepiece is not installed.
+        InputError: it is neither.
+    """
+    return FastTokenizer(path, languages) if path.suffix == ".json" else SonarTokenizer(path, languages)
+
+
+class SonarTokenizer:
+    """Turns sentences into ids: language, pieces, end."""
+
+    def __init__(self, path: Path, languages: Sequence[str] = TEXT) -> None:
+        """Load a sentencepiece model; see `load_tokenizer`."""
+        try:
+            import sentencepiece
+        except ImportError as error:
+            raise UnavailableError(f"{path}: needs sentencepiece", "pip install sentencepiece") from error
+        try:
+            self._pieces = sentencepiece.SentencePieceProcessor(model_file=str(path))
+        except (RuntimeError, OSError) as error:
+            raise InputError(f"{path}: not a sentencepiece model: {error}", "download it again") from error
+        first = self._pieces.get_piece_size() + 1
+        self._languages = {language: first + i for i, language in enumerate(languages)}
+
+    def __call__(self, sentences: Sequence[str], language: str) -> list[list[int]]:
+        """Return the ids of each sentence, however long."""
+        pieces = self._pieces.encode(list(sentences))
+        return [[self._languages[language], *(piece + 1 for piece in ids), _END] for ids in pieces]
+
+
+class FastTokenizer:
+    """The same ids from a `tokenizer.json`, which needs no sentencepiece."""
+
+    def __init__(self, path: Path, languages: Sequence[str] = TEXT) -> None:
+        """Load a `tokenizer.json`; see `load_tokenizer`."""
+        from tokenizers import Tokenizer
+
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing more precise
+            raise InputError(f"{path}: not a tokenizer.json: {error}", "download it again") from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._tokenizer.encode_special_tokens = True  # "</s>" in a sentence is read as its letters
+        found = {language: self._tokenizer.token_to_id(language) for language in languages}
+        self._languages = {language: token for language, token in found.items() if token is not None}
+        if missing := [language for language in languages if language not in self._languages]:
+            raise InputError(
+                f"{path}: no token for {len(missing)} languages of SONAR, such as {missing[0]}",
+                "take the tokenizer.json of cointegrated/SONAR_200_text_encoder",
+            )
+
+    def __call__(self, sentences: Sequence[str], language: str) -> list[list[int]]:
+        """Return the ids of each sentence, however long."""
+        collapsed = [" ".join(sentence.split()) for sentence in sentences]  # as a sentencepiece model does
+        encoded = self._tokenizer.encode_batch(collapsed, add_special_tokens=False)
+        pieces = ([_UNKNOWN if token == _UNKNOWN_THERE else token for token in one.ids] for one in encoded)
+        return [[self._languages[language], *ids, _END] for ids in pieces]

@@ -8,16 +8,14 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from flip.arrays import Floats32
 from flip.device import torch_device
 from flip.errors import UnavailableError
 from flip.forks import made_again
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _TEXT, _SPEECH = "text_sonar_basic_encoder", "sonar_speech_encoder_"
 _SENTENCES, _RECORDINGS = 32, 4
@@ -64,7 +62,7 @@ class Official:
         modality, _, language = part.partition(" ")
         self.weights[part] = f"sonar-space {_TEXT if modality == 'text' else _SPEECH + language}"
 
-    def text(self, sentences: Sequence[str], language: str) -> NDArray[np.float32]:
+    def text(self, sentences: Sequence[str], language: str) -> Floats32:
         """Return embeddings; see `Backend.text`."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of truncated sentences, which we count
@@ -76,7 +74,7 @@ class Official:
         encode = self._text.tokenizer.create_encoder(lang=language)
         return [len(encode(sentence)) for sentence in sentences]
 
-    def speech(self, waves: Sequence[NDArray[np.float32]], language: str) -> NDArray[np.float32]:
+    def speech(self, waves: Sequence[Floats32], language: str) -> Floats32:
         """Return embeddings; see `Backend.speech`. Recordings are sorted by length, so that little is padded."""
         import torch
 

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 
+from flip.arrays import Floats32
 from flip.device import torch_device
-from flip.encoders.sonar.checkpoints import load_weights
-from flip.encoders.sonar.fbank import fbank
-from flip.encoders.sonar.languages import TEXT, speech_files, speech_licence
-from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder
-from flip.encoders.sonar.tokenizer import FastTokenizer, SonarTokenizer, best_first, load_tokenizer
+from flip.encoders.languages import TEXT, speech_files, speech_licence
+from flip.encoders.sonar.checkpoints import FastTokenizer, SonarTokenizer, best_first, load_tokenizer, load_weights
+from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder, fbank
 from flip.errors import UnavailableError
 from flip.forks import made_again
 from flip.hub.weights import Resolved, WeightFile, hashed, resolve_all
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
@@ -80,11 +76,11 @@ class Port:
         """Find the weights of a part; see `Backend.find`."""
         self._file(part)
 
-    def text(self, sentences: Sequence[str], language: str) -> NDArray[np.float32]:
+    def text(self, sentences: Sequence[str], language: str) -> Floats32:
         """Return embeddings; see `Backend.text`. Sentences are sorted by length, so that little is padded."""
         tokenizer, encoder = self._text_encoder
         rows = [ids[: encoder.longest] for ids in tokenizer(sentences, language)]
-        vectors: NDArray[np.float32] | None = None
+        vectors: Floats32 | None = None
         for group in _groups([len(ids) for ids in rows], _TOKENS[self._device.type], power=1):
             lengths = torch.tensor([len(rows[i]) for i in group])
             ids = torch.zeros(len(group), int(lengths.max()), dtype=torch.long)
@@ -103,11 +99,11 @@ class Port:
         tokenizer, _ = self._text_encoder
         return [len(ids) for ids in tokenizer(sentences, language)]
 
-    def speech(self, waves: Sequence[NDArray[np.float32]], language: str) -> NDArray[np.float32]:
+    def speech(self, waves: Sequence[Floats32], language: str) -> Floats32:
         """Return embeddings; see `Backend.speech`."""
         encoder = self._speech_encoder(language)
         features = [fbank(torch.from_numpy(wave)) for wave in waves]
-        vectors: NDArray[np.float32] | None = None
+        vectors: Floats32 | None = None
         for group in _groups([len(f) // 2 for f in features], _STEPS[self._device.type], power=2):
             lengths = torch.tensor([len(features[i]) for i in group])
             longest = int(lengths.max()) + int(lengths.max()) % 2

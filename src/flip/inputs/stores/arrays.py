@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BytesIO
@@ -19,7 +19,7 @@ from flip.errors import InputError, UsageError
 from flip.inputs.embedding_files import open_embeddings, sentences_path
 from flip.inputs.record import require_as_many
 from flip.inputs.sniffing import JSONL_SUFFIXES, VECTOR_COLUMNS, ending
-from flip.inputs.sources import decoded, opened
+from flip.inputs.sources import Source, decoded, opened
 from flip.inputs.stores.columns import ColumnChoice, arrow
 from flip.inputs.stores.table import (
     VALUE_BYTES,
@@ -35,8 +35,7 @@ from flip.inputs.stores.table import (
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from flip.inputs.sources import Source
+    from pyarrow import RecordBatch
 
 _HEADER = 1 << 14  # bytes that hold the header of an array; numpy reads 10,000 of them
 
@@ -92,7 +91,7 @@ def npz(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
         fields.append(pa.field(key, one if len(member.shape) == 1 else pa.list_(one, member.shape[1])))
     schema = pa.schema(fields)
 
-    def read(columns: Sequence[str], size: int) -> Iterator[Any]:
+    def read(columns: Sequence[str], size: int) -> Iterator[RecordBatch]:
         with ExitStack() as files:
             found = {key: members[key] for key in columns}
             open_files = {key: files.enter_context(archive.open(member.info)) for key, member in found.items()}
@@ -160,7 +159,7 @@ def _unreadable(name: str, reason: object) -> InputError:
     return InputError(f"{name}: not a readable .npz file: {reason}", "save it again with numpy.savez")
 
 
-def _rows(file: IO[bytes], member: _Member, count: int, name: str) -> Any:
+def _rows(file: IO[bytes], member: _Member, count: int, name: str) -> Sequence[str] | NDArray[Any]:
     kind = member.kind
     if not kind.itemsize:  # all texts are empty
         return [""] * count
@@ -211,7 +210,7 @@ def with_lines(table: Table, found: Source, named: Path | None) -> Table:
     added = {key: arrow_type(types) for key, types in kinds.items() if key not in own}
     schema = pa.schema([*table.schema, *(pa.field(key, kind) for key, kind in added.items())])
 
-    def read(columns: Sequence[str], size: int) -> Iterator[Any]:
+    def read(columns: Sequence[str], size: int) -> Iterator[RecordBatch]:
         rows = _lines(beside)
         # A batch without a column would have no rows either.
         for batch in table.read([column for column in columns if column in own] or [VECTORS], size):
@@ -227,7 +226,7 @@ def with_lines(table: Table, found: Source, named: Path | None) -> Table:
     return Table(schema, table.rows, read, f"other columns from {beside}")
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _lines(path: Path) -> Iterator[Mapping[str, object]]:
     """Yield the columns of each line: the fields of an object of JSON, or the line as `text`."""
     import orjson
 

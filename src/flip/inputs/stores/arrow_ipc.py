@@ -7,11 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from flip.inputs.stores.columns import ColumnChoice, arrow
 from flip.inputs.stores.parquet import bounded_parts
 from flip.inputs.stores.table import Table, require_bounded
+
+if TYPE_CHECKING:
+    from pyarrow import Array, Buffer, DataType, RecordBatch, RecordBatchReader
 
 _MAGIC = b"ARROW1\0\0"  # precedes the messages of a file; a stream has the messages alone
 # Numbers of fields: in a message, in a batch of a dictionary, in a batch (two).
@@ -28,13 +31,13 @@ def arrow_file(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> 
         stored = reader.schema
     schema = pa.schema([one.with_type(_plain_type(one.type)) for one in stored], metadata=stored.metadata)
 
-    def opened(columns: Sequence[str]) -> Any:
+    def opened(columns: Sequence[str]) -> RecordBatchReader:
         file = stack.enter_context(pa.OSFile(str(path)))
         included = [stored.get_field_index(column) for column in columns]
         options = pa.ipc.IpcReadOptions(included_fields=included, use_threads=False)
         return stack.enter_context(opening(file, options=options))
 
-    def read(columns: Sequence[str], rows: int) -> Iterator[Any]:
+    def read(columns: Sequence[str], rows: int) -> Iterator[RecordBatch]:
         reader = opened(columns)
         kinds = pa.schema([schema.field(column) for column in columns])
         batches = iter(reader) if stream else map(reader.get_batch, range(reader.num_record_batches))
@@ -63,8 +66,9 @@ def _unpacked_sizes(path: Path, start: int) -> Iterator[tuple[int, int]]:
             batch = table.field(_HEADER)
             if message.type == "dictionary" and batch is not None:
                 batch = batch.table().field(_DICTIONARY)
-            packed = message.type != "schema" and batch is not None and batch.table().field(_COMPRESSION) is not None
-            if packed and (buffers := batch.table().field(_BUFFERS)) is not None:
+            content = None if message.type == "schema" or batch is None else batch.table()
+            packed = content if content is not None and content.field(_COMPRESSION) is not None else None
+            if packed is not None and (buffers := packed.field(_BUFFERS)) is not None:
                 unpacked += sum(_size(message.body, *place) for place in buffers.pairs())
             stored += message.body.size
             if message.type == "record batch":
@@ -72,7 +76,7 @@ def _unpacked_sizes(path: Path, start: int) -> Iterator[tuple[int, int]]:
                 unpacked = stored = 0
 
 
-def _size(body: Any, offset: int, length: int) -> int:
+def _size(body: Buffer, offset: int, length: int) -> int:
     """Return the unpacked size of a buffer; -1 before its bytes marks one that is not packed."""
     return max(0, int.from_bytes(body[offset : offset + 8].to_pybytes(), "little", signed=True)) if length else 0
 
@@ -91,7 +95,7 @@ class _Flat:
     def table(self) -> _Flat:
         return _Flat(self.content, self.at + self._number("<I", self.at))
 
-    def field(self, i: int) -> Any:
+    def field(self, i: int) -> _Flat | None:
         """Return the place of a field of a table; None if it has its default."""
         fields = self.at - self._number("<i", self.at)
         slot = 4 + 2 * i
@@ -105,17 +109,17 @@ class _Flat:
             yield struct.unpack_from("<qq", self.content, start + 4 + 16 * i)
 
 
-def _plain_type(kind: Any) -> Any:
+def _plain_type(kind: DataType) -> DataType:
     return kind.value_type if _is_runs(kind) else kind
 
 
-def _plain(column: Any) -> Any:
+def _plain(column: Array) -> Array:
     if not _is_runs(column.type):
         return column
     column.validate(full=True)
     return arrow().compute.run_end_decode(column)
 
 
-def _is_runs(kind: Any) -> bool:
+def _is_runs(kind: DataType) -> bool:
     """Return whether equal values in a row are stored once, which few programs can read."""
     return bool(arrow().types.is_run_end_encoded(kind))

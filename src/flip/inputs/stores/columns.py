@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flip.errors import InputError, UnavailableError, UsageError
-from flip.inputs.parse_vector import numbers_of, width_of
+from flip.inputs.record import numbers_of, width_of
 from flip.inputs.sniffing import TEXT_COLUMNS
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from pyarrow import Array, DataType, RecordBatch, Schema
+
+    from flip.arrays import Bools, Floats, Floats32, Ints
 
 _IDS = ("id", "_id", "ids", "doc_id", "docid", "uuid", "key", "item_id", "rowid", "faiss_id")
 _NOTHING = ("", "nan", "null", "none")  # texts that stand for no vector
@@ -52,7 +55,7 @@ class Chosen:
     guessed: tuple[str, ...] = ()
 
 
-def arrow() -> Any:
+def arrow() -> ModuleType:
     """Return pyarrow, with its `compute`.
 
     Raises:
@@ -63,10 +66,11 @@ def arrow() -> Any:
         import pyarrow.compute
     except ImportError as error:
         raise UnavailableError("stored vectors need pyarrow", "pip install 'flip-interpret[arrow]'") from error
-    return pyarrow
+    module: ModuleType = pyarrow
+    return module
 
 
-def choose(asked: ColumnChoice, schema: Any, dimensions: dict[str, int | None], name: str) -> Chosen:
+def choose(asked: ColumnChoice, schema: Schema, dimensions: dict[str, int | None], name: str) -> Chosen:
     """Choose the columns.
 
     Args:
@@ -117,7 +121,7 @@ def choose(asked: ColumnChoice, schema: Any, dimensions: dict[str, int | None], 
     return Chosen(vectors, ids, texts, tuple(guessed))
 
 
-def can_be_vectors(kind: Any) -> bool:
+def can_be_vectors(kind: DataType) -> bool:
     """Return whether values of a type of arrow can be vectors: lists of numbers."""
     pa = arrow()
     if isinstance(kind, pa.BaseExtensionType):
@@ -131,19 +135,19 @@ def can_be_vectors(kind: Any) -> bool:
     return any(is_list(kind) for is_list in lists) and _can_be_dimension(pa, kind.value_type)
 
 
-def may_be_vectors(kind: Any) -> bool:
+def may_be_vectors(kind: DataType) -> bool:
     """Return whether values of a type of arrow, bytes and text, are vectors or something else."""
     return is_blob(kind) or is_text(kind)
 
 
-def width_by_content(column: Any) -> int | None:
+def width_by_content(column: Array) -> int | None:
     """Return the dimension that most values of an array of `may_be_vectors` seem to have, else None."""
     widths = Counter(width_of(value) for value in column.drop_null().to_pylist() if value)
     width, count = max(widths.items(), key=lambda item: item[1], default=(None, 0))
     return width if 2 * count > widths.total() else None
 
 
-def width(column: Any) -> int | None:
+def width(column: Array) -> int | None:
     """Return the dimension of the vectors of an array, by its type or its first vector; None if there is none."""
     pa = arrow()
     column = _plain(column)
@@ -157,21 +161,21 @@ def width(column: Any) -> int | None:
     return int(lengths[lengths > 1][0]) if (lengths > 1).any() else None
 
 
-def _lengths(column: Any) -> NDArray[np.int64]:
+def _lengths(column: Array) -> Ints:
     """Return the number of values in each list of an array, or of bytes in each blob; a null has none."""
     compute = arrow().compute
     length = compute.binary_length if is_blob(column.type) else compute.list_value_length
     return np.asarray(length(column).fill_null(0).to_numpy(), np.int64)
 
 
-def _size(kind: Any) -> int:
+def _size(kind: DataType) -> int:
     """Return how many of `_lengths` one dimension takes."""
     return 4 if is_blob(kind) else 1
 
 
 def matrix(
-    column: Any, dimension: int, scale: NDArray[np.floating[Any]] | float | None, name: str, first: int
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    column: Array, dimension: int, scale: Floats | float | None, name: str, first: int
+) -> tuple[Floats32, Bools]:
     """Return a column as vectors (n, d) in float32, NaN for rows without one; and (n,) which rows these are.
 
     A row is without a vector if it is null, empty, nothing but nulls, or one NaN, as pandas writes a missing value. The
@@ -218,7 +222,7 @@ def matrix(
     return found, ~there
 
 
-def _with_vector(column: Any, dimension: int, name: str, first: int) -> NDArray[np.bool_]:
+def _with_vector(column: Array, dimension: int, name: str, first: int) -> Bools:
     """Return (n,) which rows of a column of lists or blobs have a vector; see `matrix` for its errors."""
     lengths, size = _lengths(column), _size(column.type)
     there = lengths > 0
@@ -231,14 +235,14 @@ def _with_vector(column: Any, dimension: int, name: str, first: int) -> NDArray[
     return there
 
 
-def _is_nothing(value: Any) -> bool:
+def _is_nothing(value: bytes | list[float | None]) -> bool:
     """Return whether a list of one value, or its four bytes, is a null or NaN."""
     if isinstance(value, bytes):
         return bool(np.isnan(np.frombuffer(value, "<f4")[0]))
     return value[0] is None or value[0] != value[0]
 
 
-def _of_texts(column: Any, dimension: int, name: str, first: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _of_texts(column: Array, dimension: int, name: str, first: int) -> tuple[Floats32, Bools]:
     found = np.full((len(column), dimension), np.nan, np.float32)
     missing = np.zeros(len(column), bool)
     for i, text in enumerate(column.to_pylist()):
@@ -253,19 +257,19 @@ def _of_texts(column: Any, dimension: int, name: str, first: int) -> tuple[NDArr
     return found, missing
 
 
-def is_integer_vectors(kind: Any) -> bool:
+def is_integer_vectors(kind: DataType) -> bool:
     """Return whether the values of a type of vectors are integers, which need a scale."""
     pa = arrow()
     value = getattr(kind, "value_type", None)
     return value is not None and bool(pa.types.is_integer(value))
 
 
-def python_value(table: Any, name: str, row: int) -> Any:
+def python_value(table: RecordBatch, name: str, row: int) -> object:
     """Return one value of a `pyarrow.RecordBatch`; raises as `python_values` does."""
     return python_values(table.column(name).slice(row, 1), name)[0]
 
 
-def python_values(column: Any, name: str) -> list[Any]:
+def python_values(column: Array, name: str) -> list[Any]:
     """Return the values of an array of arrow as Python objects.
 
     Raises:
@@ -280,7 +284,7 @@ def python_values(column: Any, name: str) -> list[Any]:
         ) from error
 
 
-def _plain(column: Any) -> Any:
+def _plain(column: Array) -> Array:
     """Return an array without its extension, dictionary or views."""
     pa = arrow()
     if isinstance(column.type, pa.BaseExtensionType):
@@ -296,12 +300,12 @@ def _plain(column: Any) -> Any:
     return column
 
 
-def _plain_type(kind: Any) -> Any:
+def _plain_type(kind: DataType) -> DataType:
     """Return the type of the values of a dictionary, else the same."""
     return kind.value_type if arrow().types.is_dictionary(kind) else kind
 
 
-def is_blob(kind: Any) -> bool:
+def is_blob(kind: DataType) -> bool:
     """Return whether values of a type of arrow are bytes."""
     pa, kind = arrow(), _plain_type(kind)
     kinds = (
@@ -310,19 +314,19 @@ def is_blob(kind: Any) -> bool:
     return any(is_kind(kind) for is_kind in kinds)
 
 
-def is_text(kind: Any) -> bool:
+def is_text(kind: DataType) -> bool:
     """Return whether values of a type of arrow are text."""
     pa, kind = arrow(), _plain_type(kind)
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def is_number(kind: Any) -> bool:
+def is_number(kind: DataType) -> bool:
     """Return whether values of a type of arrow are numbers."""
     pa = arrow()
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
 
-def _can_be_dimension(pa: Any, kind: Any) -> bool:
+def _can_be_dimension(pa: ModuleType, kind: DataType) -> bool:
     return bool(pa.types.is_floating(kind) or pa.types.is_int8(kind))
 
 
@@ -332,6 +336,6 @@ def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:
     return next((lower[name] for name in names if name in lower), None)
 
 
-def _described(kind: Any, dimension: int | None) -> str:
+def _described(kind: DataType, dimension: int | None) -> str:
     value = getattr(kind, "value_type", "numbers as text" if is_text(kind) else "float32 as bytes")
     return f"{value}, {'?' if dimension is None else dimension} dimensions"

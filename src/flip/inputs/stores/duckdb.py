@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from flip.errors import InputError, UnavailableError
 from flip.inputs.stores import databases
 from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.databases import named_relation, only_table, quoted
 from flip.inputs.stores.table import Table
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from pyarrow import RecordBatch
 
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
@@ -41,7 +45,7 @@ def duckdb(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Tabl
     return replace(found, beside=f"{'view' if one in views else 'table'} {one!r}")
 
 
-def _connected(path: Path, name: str) -> Any:
+def _connected(path: Path, name: str) -> DuckDBPyConnection:
     try:
         import duckdb
     except ImportError as error:
@@ -56,7 +60,7 @@ def _connected(path: Path, name: str) -> Any:
         raise InputError(f"{name}: this process has the database open already", "close it first") from error
 
 
-def _listed(database: Any, kind: str) -> dict[str, str]:
+def _listed(database: DuckDBPyConnection, kind: str) -> dict[str, str]:
     """Return the tables, or views, of the file: name -> the same in SQL."""
     # The file may have a macro of the same name.
     query = f"SELECT schema_name, {kind}_name FROM system.main.duckdb_{kind}s() WHERE NOT internal"
@@ -64,8 +68,10 @@ def _listed(database: Any, kind: str) -> dict[str, str]:
     return {one if schema == "main" else f"{schema}.{one}": f"{quoted(schema)}.{quoted(one)}" for schema, one in rows}
 
 
-def _relation(database: Any, name: str, table: str, quoted_table: str, *, is_view: bool = False) -> Table:
-    def limited(cursor: Any) -> Any:
+def _relation(
+    database: DuckDBPyConnection, name: str, table: str, quoted_table: str, *, is_view: bool = False
+) -> Table:
+    def limited(cursor: DuckDBPyConnection) -> AbstractContextManager[None]:
         return _limited(cursor, name, table)
 
     with limited(cursor := database.cursor()):
@@ -75,7 +81,7 @@ def _relation(database: Any, name: str, table: str, quoted_table: str, *, is_vie
     if is_view:
         databases.require_few(int(rows), name, table)
 
-    def read(columns: Sequence[str], size: int) -> Iterator[Any]:
+    def read(columns: Sequence[str], size: int) -> Iterator[RecordBatch]:
         cursor = database.cursor()  # one for each reader: a connection has one result at a time
         with limited(cursor):
             batches = cursor.sql(f"SELECT {', '.join(map(quoted, columns))} FROM {quoted_table}").to_arrow_reader(size)
@@ -90,7 +96,7 @@ def _relation(database: Any, name: str, table: str, quoted_table: str, *, is_vie
 
 
 @contextmanager
-def _limited(cursor: Any, name: str, table: str) -> Iterator[None]:
+def _limited(cursor: DuckDBPyConnection, name: str, table: str) -> Iterator[None]:
     """Interrupt a query after some time."""
     late = threading.Event()
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import struct
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
+from flip.arrays import Ints
 from flip.errors import InputError
 from flip.inputs.embedding_files import FileRows
 from flip.inputs.stores.columns import ColumnChoice
@@ -59,7 +60,7 @@ class _Ids:
     def __init__(self, rows: FileRows) -> None:
         self._rows = rows
 
-    def __getitem__(self, key: slice) -> Any:
+    def __getitem__(self, key: slice) -> Ints:
         return self._rows.stored(key.start, key.stop - key.start)[:, 0]
 
 
@@ -92,7 +93,7 @@ def _kind(file: IO[bytes], name: str) -> bytes:
     return bytes(kind)
 
 
-def _unpacked(file: IO[bytes], form: struct.Struct, name: str) -> tuple[Any, ...]:
+def _unpacked(file: IO[bytes], form: struct.Struct, name: str) -> tuple[int, ...]:
     data = file.read(form.size)
     if len(data) != form.size:
         raise InputError(f"{name}: not a readable index of FAISS: it ends in its header", _AGAIN)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.files import read_json
@@ -14,6 +14,9 @@ from flip.inputs.stores.arrow_ipc import arrow_file
 from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.sqlite import chroma
 from flip.inputs.stores.table import Table
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
 
 
 def datasets(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
@@ -33,7 +36,7 @@ def datasets(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Ta
         raise InputError(f"{state}: names no files of Arrow beside it", "save it again with ds.save_to_disk")
     tables = [arrow_file(state.parent / str(file), f"{name}, {file}", asked, stack) for file in files]
 
-    def read(columns: Sequence[str], rows: int) -> Iterator[Any]:
+    def read(columns: Sequence[str], rows: int) -> Iterator[RecordBatch]:
         for table in tables:
             yield from table.read(columns, rows)
 
@@ -56,7 +59,7 @@ def lance(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table
         ) from error
     dataset = library.dataset(str(path))
 
-    def read(columns: Sequence[str], rows: int) -> Iterator[Any]:
+    def read(columns: Sequence[str], rows: int) -> Iterator[RecordBatch]:
         for batch in dataset.to_batches(columns=list(columns), batch_size=rows):
             yield batch.select(list(columns))
 

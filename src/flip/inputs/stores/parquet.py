@@ -6,13 +6,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flip.errors import InputError
 from flip.inputs.stores.columns import ColumnChoice, arrow, is_blob, is_text
 from flip.inputs.stores.table import BATCH_BYTES, VALUE_BYTES, Table, require_bounded, rows_within
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch, Schema
+    from pyarrow.parquet import FileMetaData, RowGroupMetaData
+
+    from flip.arrays import Ints
 
 _BUFFER = 1 << 20  # bytes of a column that are read at a time
 
@@ -29,7 +35,7 @@ def parquet(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Tab
         pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False, read_dictionary=sorted(repeated))
     )
 
-    def read(columns: Sequence[str], rows: int) -> Iterator[Any]:
+    def read(columns: Sequence[str], rows: int) -> Iterator[RecordBatch]:
         for group in range(file.num_row_groups):
             size = rows_within(rows, _row_bytes(file.metadata.row_group(group), columns, name))
             for batch in file.iter_batches(size, [group], list(columns)):
@@ -38,7 +44,7 @@ def parquet(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Tab
     return Table(schema, file.metadata.num_rows, read)
 
 
-def _dictionaries(metadata: Any) -> set[str]:
+def _dictionaries(metadata: FileMetaData) -> set[str]:
     """Return the columns that have a dictionary.
 
     There a single long text stands for any number of rows: they are kept as dictionaries, and written out by bytes.
@@ -48,7 +54,7 @@ def _dictionaries(metadata: Any) -> set[str]:
     return {column.path_in_schema for column in columns if column.has_dictionary_page}
 
 
-def _row_bytes(group: Any, columns: Sequence[str], name: str) -> int:
+def _row_bytes(group: RowGroupMetaData, columns: Sequence[str], name: str) -> int:
     """Return the average bytes of a row of a group.
 
     Raises:
@@ -65,7 +71,7 @@ def _row_bytes(group: Any, columns: Sequence[str], name: str) -> int:
     return int(total // max(1, group.num_rows))
 
 
-def bounded_parts(batch: Any, schema: Any, columns: Sequence[str], name: str) -> Iterator[Any]:
+def bounded_parts(batch: RecordBatch, schema: Schema, columns: Sequence[str], name: str) -> Iterator[RecordBatch]:
     """Yield a batch in parts whose texts and blobs have bounded bytes, counted without their dictionaries.
 
     Dictionaries that the schema lacks are replaced by their values.
@@ -90,7 +96,7 @@ def bounded_parts(batch: Any, schema: Any, columns: Sequence[str], name: str) ->
         yield pa.RecordBatch.from_arrays(arrays, schema=kinds)
 
 
-def _bounded(weights: Any) -> Iterator[tuple[int, int]]:
+def _bounded(weights: Ints) -> Iterator[tuple[int, int]]:
     """Yield (start, stop) of rows of about `BATCH_BYTES` each."""
     parts = np.cumsum(weights) // BATCH_BYTES
     starts = [0, *(np.flatnonzero(np.diff(parts)) + 1).tolist(), len(weights)]

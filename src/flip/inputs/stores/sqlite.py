@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,12 @@ from flip.inputs.stores import databases
 from flip.inputs.stores.columns import ColumnChoice, arrow
 from flip.inputs.stores.databases import named_relation, only_table, quoted
 from flip.inputs.stores.table import BATCH_BYTES, VALUE_BYTES, Table, arrow_type, as_batch, as_type
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+    from apsw import Connection as ApswConnection
+    from pyarrow import DataType, RecordBatch
 
 _MODULE = re.compile(r"CREATE VIRTUAL TABLE\b.*?\bUSING\s+\"?(\w+)", re.IGNORECASE | re.DOTALL)
 _VEC_COLUMN = re.compile(r"[(,]\s*\"?(\w+)\"?\s+(float|int8|bit)\s*\[", re.IGNORECASE)
@@ -112,7 +118,7 @@ def _is_of_llm(file: _File, tables: Sequence[str]) -> bool:
 class _File:
     """A connection that holds one snapshot, and reports errors as InputErrors."""
 
-    database: Any  # of sqlite3 or apsw, which have the same methods here
+    database: Connection | ApswConnection  # with the same methods here
     name: str
     require_same: Callable[[], None]
     view: str | None = None
@@ -136,21 +142,21 @@ class _File:
 
         self.database.set_authorizer(allow)
 
-    def rows(self, query: str) -> list[Any]:
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Return all rows of a query that has few."""
         with self._errors():
             return list(self.database.execute(query).fetchall())
 
-    def batches(self, query: str, size: int) -> Iterator[list[Any]]:
+    def batches(self, query: str, size: int) -> Iterator[list[tuple[object, ...]]]:
         """Yield the rows of a query, so many at a time, or fewer if they are large."""
         with self._errors():
-            cursor = iter(self.database.execute(query))
+            cursor: Iterator[tuple[object, ...]] = iter(self.database.execute(query))
         while some := self._some(cursor, size):
             self.require_same()
             yield some
 
-    def _some(self, cursor: Iterator[Any], size: int) -> list[Any]:
-        found: list[Any] = []
+    def _some(self, cursor: Iterator[tuple[object, ...]], size: int) -> list[tuple[object, ...]]:
+        found: list[tuple[object, ...]] = []
         weight = 0
         with self._errors():
             for row in cursor:
@@ -226,7 +232,7 @@ def _state(path: Path) -> tuple[int, ...]:
 
 
 @contextmanager
-def _connected(uri: str, name: str) -> Iterator[Any]:
+def _connected(uri: str, name: str) -> Iterator[Connection]:
     import sqlite3
 
     # A prefetching thread may use it, one thread at a time.
@@ -238,7 +244,7 @@ def _connected(uri: str, name: str) -> Iterator[Any]:
         database.close()
 
 
-def _with_vectors(uri: str, name: str, stack: ExitStack) -> Any:
+def _with_vectors(uri: str, name: str, stack: ExitStack) -> ApswConnection:
     """Return the database with sqlite-vec loaded; by apsw, as Python's sqlite3 is often built without extensions."""
     try:
         import apsw
@@ -299,7 +305,7 @@ def _result(file: _File, columns: Sequence[str], query: str, vectors: dict[str, 
         fields.append(pa.field(column, kind))
     schema = pa.schema(fields)
 
-    def read(wanted: Sequence[str], size: int) -> Iterator[Any]:
+    def read(wanted: Sequence[str], size: int) -> Iterator[RecordBatch]:
         file.require_same()
         for some in file.batches(f"SELECT {', '.join(map(quoted, wanted))} FROM ({query})", size):
             values = {
@@ -321,7 +327,7 @@ def _contents(file: _File, column: str, query: str) -> tuple[set[type], int]:
     return {kind for kind, there in zip(_TYPES.values(), found, strict=True) if there}, most or 0
 
 
-def _value(value: Any, kind: Any) -> Any:
-    if value is not None and arrow().types.is_fixed_size_list(kind):  # sqlite-vec gives bytes
+def _value(value: object, kind: DataType) -> object:
+    if isinstance(value, bytes) and arrow().types.is_fixed_size_list(kind):  # sqlite-vec gives bytes
         return np.frombuffer(value, kind.value_type.to_pandas_dtype()) if value else None
     return as_type(value, kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,7 +38,9 @@ from flip.inputs.stores.sqlite import sqlite
 from flip.inputs.stores.table import Table, vector_columns
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from pyarrow import Field, RecordBatch, Schema
+
+    from flip.arrays import Bools, Floats, Floats32
 
 ROWS = 4096  # read at a time
 _ABOUT = b"flip.encoder"
@@ -56,9 +58,9 @@ class Part:
     """
 
     first: int
-    vectors: NDArray[np.float32]
-    missing: NDArray[np.bool_]
-    table: Any
+    vectors: Floats32
+    missing: Bools
+    table: RecordBatch
 
     def column(self, name: str) -> list[Any]:
         """Return the values of a column as Python objects."""
@@ -79,12 +81,12 @@ class Store:
     chosen: Chosen
     rows: int | None
     dimension: int | None
-    about: dict[str, Any]
+    about: Mapping[str, object]
     _table: Table
-    _scale: float | str | NDArray[np.floating[Any]] | None
+    _scale: float | str | Floats | None
 
     @property
-    def schema(self) -> Any:
+    def schema(self) -> Schema:
         """Return the schema of all columns, a `pyarrow.Schema`."""
         return self._table.schema
 
@@ -94,7 +96,7 @@ class Store:
         notes = [*self.chosen.guessed, *([self._table.beside] if self._table.beside else [])]
         return f"{self.name}: {', '.join(notes)}" if notes else None
 
-    def extended(self, *fields: Any) -> Any:
+    def extended(self, *fields: Field) -> Schema:
         """Return the schema with columns added (`pyarrow.Field`s), and with the description of the encoder.
 
         Raises:
@@ -127,7 +129,7 @@ class Store:
                 yield self._part(piece, piece.select(kept), first)
                 first += piece.num_rows
 
-    def _part(self, piece: Any, table: Any, first: int) -> Part:
+    def _part(self, piece: RecordBatch, table: RecordBatch, first: int) -> Part:
         if self.chosen.vectors is None or self.dimension is None:
             n = piece.num_rows
             return Part(first, np.empty((n, 0), np.float32), np.ones(n, bool), table)
@@ -188,7 +190,7 @@ def store_of(
         yield Store(found.name, found.kind, chosen, table.rows, dimension, about, table, scale)
 
 
-def _about(found: Source, table: Table) -> dict[str, Any]:
+def _about(found: Source, table: Table) -> Mapping[str, object]:
     import orjson
 
     if found.kind == "npy":
@@ -199,7 +201,7 @@ def _about(found: Source, table: Table) -> dict[str, Any]:
         return {}
 
 
-def _require_width(asked: ColumnChoice, chosen: Chosen, schema: Any, dimension: int, name: str) -> None:
+def _require_width(asked: ColumnChoice, chosen: Chosen, schema: Schema, dimension: int, name: str) -> None:
     """Raise an InputError if bytes are vectors of half or twice the dimension: they seem to have another type."""
     size = 4 * dimension
     for kind in ("float64", "float16"):
@@ -212,8 +214,8 @@ def _require_width(asked: ColumnChoice, chosen: Chosen, schema: Any, dimension: 
 
 
 def _scale(
-    schema: Any, vectors: str | None, dimension: int | None, asked: ColumnChoice, name: str
-) -> float | str | NDArray[np.floating[Any]] | None:
+    schema: Schema, vectors: str | None, dimension: int | None, asked: ColumnChoice, name: str
+) -> float | str | Floats | None:
     """Return the factor of integers: a number, one for each dimension (1, d), or the column that has it."""
     import orjson
 
@@ -263,7 +265,7 @@ def open_table(path: Path, found: Source, asked: ColumnChoice, beside: Path | No
         yield replace(table, read=lambda columns, rows: _guarded(table, columns, rows, found.name))
 
 
-def _require_usual(schema: Any, name: str) -> None:
+def _require_usual(schema: Schema, name: str) -> None:
     """Raise an InputError if columns cannot be told apart, or promise vectors that no model has."""
     counts = Counter(schema.names)  # a name may not be UTF-8
     twice = [column for column, count in counts.items() if count > 1]
@@ -297,7 +299,7 @@ def damaged(name: str) -> Iterator[None]:
             raise InputError(f"{name}: {str(error).splitlines()[0]}", _NEEDS_DATA) from error
 
 
-def _guarded(table: Table, columns: Sequence[str], rows: int, name: str) -> Iterator[Any]:
+def _guarded(table: Table, columns: Sequence[str], rows: int, name: str) -> Iterator[RecordBatch]:
     with damaged(name):
         batches = table.read(columns, rows)
     while True:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from flip.errors import InputError
 from flip.inputs.stores.columns import arrow, can_be_vectors, may_be_vectors, width, width_by_content
+
+if TYPE_CHECKING:
+    from pyarrow import DataType, RecordBatch, Schema
+
+    from flip.arrays import Numbers
 
 VECTORS = "embedding"  # the column of the rows of an array or an index, which has no name
 # Unpacked bytes are bounded: a small file can stand for gigabytes.
@@ -17,6 +22,21 @@ BATCH_BYTES = 1 << 24  # of rows that are read at a time
 VALUE_BYTES = 1 << 26  # of one value
 _UNPACKED, _RATIO = 1 << 28, 100  # unpacked bytes, and their ratio to the stored ones: above both is refused
 _PEEK = 64  # rows that tell the dimension
+
+
+class Slices(Protocol):
+    """Rows of numbers that can be read in parts."""
+
+    def __getitem__(self, key: slice, /) -> Numbers: ...
+
+
+class Rows(Slices, Protocol):
+    """Rows of vectors, (n, d)."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -27,9 +47,9 @@ class Table:
     columns, with about as many rows each.  beside: a note on columns from a file beside it.
     """
 
-    schema: Any
+    schema: Schema
     rows: int | None
-    read: Callable[[Sequence[str], int], Iterator[Any]]
+    read: Callable[[Sequence[str], int], Iterator[RecordBatch]]
     beside: str | None = None
 
 
@@ -67,7 +87,7 @@ def slices(rows: int, size: int, row_bytes: int = 0) -> Iterator[tuple[int, int]
     return ((start, min(start + size, rows)) for start in range(0, rows, size))
 
 
-def rows_table(rows: Any, ids: Any = None) -> Table:
+def rows_table(rows: Rows, ids: Slices | None = None) -> Table:
     """Return vectors as a table, with ids if there are any.
 
     Args:
@@ -79,7 +99,7 @@ def rows_table(rows: Any, ids: Any = None) -> Table:
     fields = [pa.field(VECTORS, pa.list_(pa.from_numpy_dtype(rows.dtype), d))]
     schema = pa.schema(fields if ids is None else [pa.field("faiss_id", pa.int64()), *fields])
 
-    def read(columns: Sequence[str], size: int) -> Iterator[Any]:
+    def read(columns: Sequence[str], size: int) -> Iterator[RecordBatch]:
         for start, stop in slices(n, size, d * rows.dtype.itemsize):
             values = {VECTORS: rows[start:stop]} if VECTORS in columns else {}
             yield as_batch(schema, columns, values if ids is None else values | {"faiss_id": ids[start:stop]})
@@ -102,7 +122,7 @@ def require_bounded(what: str, unpacked: int, stored: int) -> None:
         )
 
 
-def as_batch(schema: Any, columns: Sequence[str], values: dict[str, Any]) -> Any:
+def as_batch(schema: Schema, columns: Sequence[str], values: Mapping[str, object]) -> RecordBatch:
     """Return a `pyarrow.RecordBatch` of some columns of a schema; a matrix (n, d) is taken as n vectors."""
     pa = arrow()
     arrays = []
@@ -116,7 +136,7 @@ def as_batch(schema: Any, columns: Sequence[str], values: dict[str, Any]) -> Any
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([schema.field(column) for column in columns]))
 
 
-def arrow_type(kinds: set[type]) -> Any:
+def arrow_type(kinds: set[type]) -> DataType:
     """Return the type of a column whose values have these Python types; text if several do not mix."""
     pa = arrow()
     kinds = kinds - {type(None)}
@@ -128,7 +148,7 @@ def arrow_type(kinds: set[type]) -> Any:
     return pa.string()
 
 
-def as_type(value: Any, kind: Any) -> Any:
+def as_type(value: object, kind: DataType) -> object:
     """Return a value for a column of a type of `arrow_type`."""
     import orjson
 

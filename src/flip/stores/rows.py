@@ -1,0 +1,203 @@
+"""Read the rows of a store for a model, with counts of those that have no words; write rows whole or not at all."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from flip.errors import InputError, UsageError
+from flip.files import MARK, replacing
+from flip.inputs.prefetch import one_ahead
+from flip.inputs.stores.columns import arrow, can_be_vectors, python_value, python_values
+
+if TYPE_CHECKING:
+    from pyarrow import Array, RecordBatch, Schema
+    from pyarrow.parquet import ParquetWriter
+
+    from flip.arrays import Bools, Numbers
+    from flip.inputs.stores.store import Part, Store
+    from flip.model.checkpoint import Checkpoint
+
+ROWS = 512  # scored at a time: with a large vocabulary their scores take most of the memory
+
+ENDINGS = (".parquet", ".arrow", ".feather", ".jsonl")
+
+
+@dataclass
+class Counts:
+    """Counts of the rows that were read.
+
+    missing: without a vector.  bad: with NaN or infinity.  far, off_norm: see `EmbeddingStats`.
+    """
+
+    rows: int = 0
+    missing: int = 0
+    bad: int = 0
+    far: int = 0
+    off_norm: int = 0
+    first_bad: int | None = None
+
+    def usable(self, part: Part, checkpoint: Checkpoint) -> Bools:
+        """Return (n,) which rows of a part have a vector that can be explained; count the others."""
+        finite = np.asarray(np.isfinite(part.vectors).all(axis=1))
+        bad = ~finite & ~part.missing
+        self.rows += len(finite)
+        self.missing += int(part.missing.sum())
+        self.bad += int(bad.sum())
+        if self.first_bad is None and bad.any():
+            self.first_bad = part.first + int(np.flatnonzero(bad)[0])
+        if checkpoint.embedding_stats is not None and finite.any():
+            u = part.vectors[finite]
+            self.far += int(checkpoint.embedding_stats.far(u).sum())
+            self.off_norm += int(checkpoint.embedding_stats.off_norm(u).sum())
+        return finite
+
+
+@dataclass(frozen=True)
+class StoreReader:
+    """A store and the model that reads it.
+
+    vouched: whether the vectors are known to be from the model's encoder, so that probabilities hold.
+    normalize: bring vectors to the length of those of the training.
+    """
+
+    store: Store
+    checkpoint: Checkpoint
+    vouched: bool = True
+    normalize: bool = False
+    counts: Counts = field(default_factory=Counts)
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Return whether the probability of a word in a row is meaningful."""
+        return self.vouched and self.checkpoint.calibrated
+
+    def parts(self, columns: Sequence[str] | None, *, again: bool = False) -> Iterator[tuple[Part, Bools]]:
+        """Read the store; yield its parts, and which of their rows can be explained.
+
+        Args:
+            columns: the columns of `Part.table`; None is all.
+            again: a further pass, whose rows are not counted.
+        """
+        counts = Counts() if again else self.counts
+        for part in one_ahead(self._normalized(self.store.parts(columns, ROWS))):
+            yield part, counts.usable(part, self.checkpoint)
+
+    def _normalized(self, parts: Iterator[Part]) -> Iterator[Part]:
+        spread = self.checkpoint.embedding_stats
+        if not self.normalize:
+            yield from parts
+        elif spread is None:
+            raise InputError(f"{self.checkpoint.name} does not know its training's vectors", "leave --normalize out")
+        else:
+            for part in parts:
+                yield replace(part, vectors=spread.normalized(part.vectors))
+
+    def known_columns(self) -> list[str]:
+        """Return the columns that name a row: its id and its text, if they exist."""
+        chosen = self.store.chosen
+        return [name for name in (chosen.ids, chosen.texts) if name is not None]
+
+    def description(self, part: Part, i: int) -> Mapping[str, object]:
+        """Return the number, id and text of row i of a part, without those that it lacks."""
+        columns = {"id": self.store.chosen.ids, "text": self.store.chosen.texts}
+        values = {key: python_value(part.table, name, i) for key, name in columns.items() if name is not None}
+        return {"row": part.first + i} | {key: value for key, value in values.items() if value is not None}
+
+
+def require_writable(path: Path) -> None:
+    """Raise a UsageError if the ending does not name a format that is written."""
+    if path.suffix.lower() not in ENDINGS:
+        raise UsageError(f"{path}: unknown format", f"end the name with one of {', '.join(ENDINGS)}")
+
+
+class BatchWriter(Protocol):
+    """Writes rows."""
+
+    def write_batch(self, batch: RecordBatch) -> None: ...
+
+
+@contextmanager
+def writing(path: Path, schema: Schema) -> Iterator[BatchWriter]:
+    """Yield a writer of `pyarrow.RecordBatch`es of a schema; the file exists once the block has ended well.
+
+    Types are kept, except in JSON lines, where bytes are base64, and dates are text.
+    """
+    require_writable(path)
+    pa = arrow()
+    schema = schema.with_metadata({**(schema.metadata or {}), b"flip": MARK})
+    ending = path.suffix.lower()
+    with replacing(path) as temporary:
+        if ending == ".parquet":
+            import pyarrow.parquet as pq
+
+            # For vectors, dictionaries and zstd save little and take long.
+            plain = [field.name for field in schema if not can_be_vectors(field.type)]
+            with pq.ParquetWriter(temporary, schema, use_dictionary=plain or False, compression="snappy") as writer:
+                groups = _Grouped(writer, schema)
+                yield groups
+                groups.flush()
+        elif ending == ".jsonl":
+            with temporary.open("wb") as file:
+                yield _Lines(file)
+        else:
+            with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+                yield writer
+
+
+class _Grouped:
+    """Row groups of some ten thousand rows, or fewer if they are large, from smaller batches."""
+
+    _ROWS, _BYTES = 16_384, 1 << 27
+
+    def __init__(self, writer: ParquetWriter, schema: Schema) -> None:
+        self._writer, self._schema = writer, schema
+        self._waiting: list[RecordBatch] = []
+
+    def write_batch(self, batch: RecordBatch) -> None:
+        self._waiting.append(batch)
+        rows, size = (sum(counts) for counts in zip(*((b.num_rows, b.nbytes) for b in self._waiting), strict=True))
+        if rows >= self._ROWS or size >= self._BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(arrow().Table.from_batches(self._waiting, self._schema))
+            self._waiting = []
+
+
+class _Lines:
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def write_batch(self, batch: RecordBatch) -> None:
+        import orjson
+
+        vectors = {name: batch.column(name) for name in batch.schema.names if _is_plain(batch.column(name))}
+        others = [name for name in batch.schema.names if name not in vectors]
+        values = {name: python_values(batch.column(name), name) for name in others}
+        matrices = {name: _matrix(column) for name, column in vectors.items()}
+        for i in range(batch.num_rows):
+            fields = {name: (matrices if name in matrices else values)[name][i] for name in batch.schema.names}
+            option = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
+            self._file.write(orjson.dumps(fields, option=option, default=_as_text))
+
+
+def _is_plain(column: Array) -> bool:
+    """Return whether a column is vectors of one length without nulls, which can stay numpy numbers."""
+    return bool(arrow().types.is_fixed_size_list(column.type)) and can_be_vectors(column.type) and not column.null_count
+
+
+def _matrix(column: Array) -> Numbers:
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    return np.ascontiguousarray(values.reshape(len(column), column.type.list_size))
+
+
+def _as_text(value: object) -> str:
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
