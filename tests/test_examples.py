@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from flip.data.manifest import load_manifest
-from flip.data.published_configs import load_vocabulary
+from flip.data.published import load_vocabulary
 from tests.conftest import QUICKSTART, ROOT
 from tests.settings import params
 
@@ -86,7 +86,7 @@ def test_a_run_of_other_options_data_or_words_is_not_taken_for_this_one(
     def flip(*args: object) -> None:
         commands.append(args[0])
         target = Path(str(args[args.index("-o") + 1]))
-        target.write_text("made") if target.suffix else target.mkdir(exist_ok=True)
+        target.write_text('{"sentence": 0}') if target.suffix else target.mkdir(exist_ok=True)
 
     def train(material: object, run: Path, configure: object, **given: object) -> list[object]:
         commands.append("train")
