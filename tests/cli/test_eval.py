@@ -51,14 +51,14 @@ def smaller(here: Path, run_folder: Path) -> Path:
 
 @pytest.fixture
 def narrow(here: Path, two_views: Path, run_folder: Path, quickstart: Path) -> Path:
-    """A checkpoint of another encoder, of 80 dimensions and half of the words; both.yaml has its vectors too."""
+    """A checkpoint of another encoder, of 40 dimensions and half of the words; both.yaml has its vectors too."""
     whole = load_checkpoint(run_folder)
     half = len(whole.vocabulary) // 2
-    model = FactorizedLogLinear(whole.model.A[:half], whole.model.B[:, :80], whole.model.b[:half])
+    model = FactorizedLogLinear(whole.model.A[:half], whole.model.B[:, :40], whole.model.b[:half])
     vocabulary = replace(whole.vocabulary, words=whole.vocabulary.words[:half])
-    config = replace(whole.config, encoder=EncoderIdentity("own.py:narrow", "3"))
+    config = replace(whole.config, encoder=EncoderIdentity("own.py:narrow", "3"), metrics={})
     save_checkpoint(here / "narrow", Checkpoint(model, vocabulary, config))
-    np.save(here / "narrow.npy", np.load(quickstart / "test.npy")[:, :80])
+    np.save(here / "narrow.npy", np.load(quickstart / "test.npy")[:, :40])
     (here / "narrow.json").write_bytes(orjson.dumps({"encoder": "own.py:narrow", "revision": "3", "rows": 212}))
     (here / "both.yaml").write_text(
         "test:\n"
@@ -159,7 +159,7 @@ def test_models_of_other_encoders_and_words_each_on_its_own_embeddings(
     first, second, compared = done.records
     assert [(one["model"], one["embedding"], one["dimension"]) for one in (first, second)] == [
         (str(run_folder), "minilm", 384),
-        (str(narrow), "own", 80),
+        (str(narrow), "own", 40),
     ]
     assert second["encoder"] == "own.py:narrow" and second["words"] == first["words"] // 2
     assert compared["shared_words"] == second["words"]
@@ -169,7 +169,7 @@ def test_models_of_other_encoders_and_words_each_on_its_own_embeddings(
     known = set(load_checkpoint(narrow).vocabulary.words)
     lost = difference["found_less_often"]
     assert lost["in_all"] >= len(lost["words"]) > 0
-    assert all(word["word"] in known | {"numbers"} and word["second"] < word["first"] for word in lost["words"])
+    assert all(word["word"] in known | {"<numbers>"} and word["second"] < word["first"] for word in lost["words"])
     (other,) = first["comparisons"]
     assert (other["model"], other["embedding"]) == (str(narrow), "own") and "comparisons" not in second
     rows = [orjson.loads(line) for line in (here / "d.jsonl").read_bytes().splitlines()]

@@ -148,3 +148,25 @@ def test_an_interval_is_written_as_far_as_there_is_one() -> None:
     for unsure in (math.nan, None):  # None is what JSON makes of it
         assert as_percent({"value": 0.5, "low": unsure, "high": unsure}, 2) == "50.00"
         assert as_percent({"value": unsure, "low": unsure, "high": unsure}) == "-" == as_percent(None)
+
+
+def with_known(one: Measured, share: float | None) -> Measured:
+    """The same model, with this share of words known in its own tests."""
+    metrics = {} if share is None else {"test": {"known_words": {"mean": share, "std": 0.1}}}
+    return replace(one, checkpoint=replace(one.checkpoint, config=replace(one.checkpoint.config, metrics=metrics)))
+
+
+def test_models_of_another_language_are_not_compared() -> None:
+    """A model of 4 of the 64 words knows about 6% of the words of these sentences."""
+    whole, stranger = with_known(measured(0.3), 0.98), measured(0.3, (*WORDS[:4], "zz"))
+    for first, second in ((whole, with_known(stranger, 0.7)), (with_known(stranger, 0.7), whole)):
+        found = side_by_side([first, second])
+        assert found.differences == []
+        assert found.to_dict()["unfamiliar"] == ["model"]
+        assert all("accuracy" in figures for figures in found.figures)
+    found = side_by_side([whole, with_known(stranger, 0.7), with_known(measured(0.5), 0.98)])
+    assert len(found.differences) == 1
+    for known in (0.1, None):  # a small vocabulary, or one of which nothing is known
+        found = side_by_side([whole, with_known(stranger, known)])
+        assert len(found.differences) == 1
+        assert "unfamiliar" not in found.to_dict()

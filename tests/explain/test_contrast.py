@@ -58,8 +58,26 @@ def test_probability_is_of_the_full_bias_and_rank_of_the_score() -> None:
     at = {word["word"]: word for word in record["words"]}
     assert [at[w]["rank"] for w in ("aa", "bb", "cc")] == [3, 1, 2]
     assert at["cc"]["probability"] == pytest.approx(1 / (1 + np.exp(-17)), abs=1e-4)
-    for keyword in record["keywords"]:
+    for place, keyword in enumerate(record["keywords"], start=1):
         assert keyword["probability"] == at[keyword["word"]]["probability"]
+        assert at[keyword["word"]]["place"] == place
+
+
+def test_the_place_is_that_among_the_keywords_where_function_words_come_last() -> None:
+    words = ("and", "boat", "sailor", "the")
+    model = LogLinear(np.eye(4, dtype=np.float32), np.zeros(4, np.float32))
+    config = CheckpointConfig(objective="bernoulli", function_words="english")
+    u = np.array([3.0, 2.0, 1.0, 4.0], np.float32)
+    record = Record("", text="the boat and the sailor", embedding=u)
+    for weight, places in (
+        (None, {"boat": 1, "sailor": 2, "the": 3, "and": 4}),
+        (1.0, {"the": 1, "and": 2, "boat": 3, "sailor": 4}),
+    ):
+        explain = Explainer(Checkpoint(model, Vocabulary(words), config), Counting, bias_weight=weight)
+        (found,) = (result.to_dict() for result in explain.batch([record]))
+        assert {word["word"]: word["place"] for word in found["words"]} == places
+        assert [word["word"] for word in found["keywords"]] == sorted(places, key=places.__getitem__)
+        assert {word["word"]: word["rank"] for word in found["words"]} == ranks
 
 
 def test_blank_text_and_vectors() -> None:

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from flip.errors import InputError, UsageError
-from flip.text.tokenize import Tokenizer, normalize
+from flip.text.tokenize import SurfaceCounter, Tokenizer, normalize
 from flip.text.vocabulary import Vocabulary, build_vocabulary, options_path
 
 
@@ -110,6 +110,24 @@ def test_round_trip_with_options(tmp_path: Path) -> None:
     assert orjson.loads((tmp_path / "v.json").read_bytes()) == {"aa": 0, "bb": 1}
     options_path(tmp_path / "v.json").unlink()
     assert Vocabulary.load(tmp_path / "v.json").tokenizer == Tokenizer()
+
+
+@pytest.mark.parametrize(
+    ("forms", "surface"),
+    [
+        ({"queens": 3, "Queens": 2, "Queen's": 4}, "queens"),
+        ({"Queens": 3, "queens": 2, "Queen's": 4}, "Queens"),
+        ({"Queen's": 4, "queen's": 3, "queens": 5}, "Queen's"),
+        ({"cant": 1, "can't": 5, "Can't": 4}, "can't"),
+        ({"e-mail": 4, "E-Mail": 3, "email": 6}, "e-mail"),
+        ({"well": 5, "we'll": 4, "We'll": 3}, "we'll"),
+    ],
+)
+def test_the_signs_of_a_surface_are_chosen_before_its_case(forms: dict[str, int], surface: str) -> None:
+    counter = SurfaceCounter()
+    counter.add(f"Here {form}" for form, count in forms.items() for _ in range(count))
+    (word,) = {word for form in forms for word in Tokenizer().words(form)}
+    assert counter.surfaces(Tokenizer(), [word]).get(word, word) == surface
 
 
 def test_surfaces_are_how_people_write_the_words(tmp_path: Path) -> None:

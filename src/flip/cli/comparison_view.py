@@ -38,7 +38,9 @@ def draw_comparison(results: Sequence[EvalRecord], side: SideBySide, topn: int, 
     if side.shared is not None:
         said = f"accuracy: of the words that a model knows; shared: of the {side.shared} that all know"
         out.show(shown(said, "dim"))
-    for difference, other in zip(side.differences, results[1:], strict=True):
+    others = {(one["model"], one["embedding"]): one for one in results[1:]}
+    for difference in side.differences:
+        other = others[difference.model, difference.embedding]
         out.show(shown(""))
         out.show(shown(f"{_label(other, results)} against {_label(first, results)}", "bold"))
         table = _table("", "difference", "95%", "")

@@ -149,6 +149,14 @@ def measure(cases: Sequence[Case], request: Request, call: Call, *, compared: bo
         by_case = [list(of_case) for of_case in zip(*(side.measured for side in sides), strict=True)]
     measured = [one for of_case in by_case for one in of_case]
     results = [one.result.to_dict() for one in measured]
+    for one in measured:
+        if one.unfamiliar:
+            usual = one.checkpoint.config.usually_known
+            out.note(
+                f"{one.checkpoint.name} knows {one.known_words:.0%} of the words of {one.result.dataset}, and "
+                f"{usual:.0%} of those of its own tests: another language or subject?"
+                + (" it is not compared" if compared else "")
+            )
     for record in results:
         if not out.human:
             out.record(record)

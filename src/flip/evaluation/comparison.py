@@ -15,7 +15,7 @@ from flip.evaluation.word_ranking import Ranking
 from flip.text.bow import Bags
 from flip.text.vocabulary import Vocabulary
 
-NUMBERS = "numbers"  # all words with a digit, taken together
+NUMBERS = "<numbers>"  # all words with a digit, taken together; no word has such signs
 _RATE = 0.05  # of false discoveries
 FEWEST = 6  # sentences that tell two models apart: with fewer no outcome has p < 0.05
 

@@ -129,6 +129,19 @@ class Measured:
     checkpoint: Checkpoint
     subject: Subject
 
+    @property
+    def known_words(self) -> float:
+        """The share of the words of all sentences that the vocabulary has."""
+        return float(self.refs.words.sizes.sum() / max(1, self.refs.tokens.sum()))
+
+    @property
+    def unfamiliar(self) -> bool:
+        """Whether the model knows less than half of the share of words that it knows of its own tests.
+
+        The sentences are of another language or subject then, and its figures are not comparable with those of others.
+        """
+        return self.known_words < self.checkpoint.config.usually_known / 2
+
 
 def evaluate_dataset(
     checkpoint: Checkpoint,

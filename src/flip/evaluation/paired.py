@@ -76,7 +76,8 @@ class Difference:
 class SideBySide:
     """Models on the same sentences.
 
-    measured: each, with the intervals of its figures.  differences: of all but the first.
+    measured: each, with the intervals of its figures.
+    differences: of all but the first; none of models that are unfamiliar with the sentences, see `Measured`.
     shared: how many words all of them know; None if they know the same words.
     resamples, seed: of the bootstrap.
     """
@@ -104,7 +105,13 @@ class SideBySide:
             "seed": self.seed,
             **({} if self.shared is None else {"shared_words": self.shared}),
             "differences": [one.to_dict() for one in self.differences],
+            **({"unfamiliar": unfamiliar} if (unfamiliar := self.unfamiliar) else {}),
         }
+
+    @property
+    def unfamiliar(self) -> list[str]:
+        """The models to which the sentences are of another language or subject; they have no differences."""
+        return [one.result.model for one in self.measured if one.unfamiliar]
 
 
 def side_by_side(measured: Sequence[Measured], seed: int = 0, resamples: int = RESAMPLES) -> SideBySide:
@@ -139,6 +146,8 @@ def side_by_side(measured: Sequence[Measured], seed: int = 0, resamples: int = R
     ]
     differences = []
     for i, values in enumerate(found[1:], start=1):
+        if measured[0].unfamiliar or measured[i].unfamiliar:
+            continue
         both = [name for name in HEADINGS if name in values and name in found[0]]
         gaps = {name: _gap(values[name] - found[0][name], sums[i][name].unlike(sums[0][name])) for name in both}
         words = word_changes(recovered[0], recovered[i])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -30,18 +30,19 @@ class TextWord:
     """A word of a text.
 
     word: in the spelling of the vocabulary.  surface: in the spelling of the text.  rank: of its score among all words,
-    from 1.  probability and rank are None for a word that the vocabulary lacks; without a calibrated model, so is
-    probability.
+    from 1.  place: in the list of keywords, from 1, where function words come last.  probability, rank and place are
+    None for a word that the vocabulary lacks; without a calibrated model, so is probability.
     """
 
     word: str
     surface: str
     probability: float | None
     rank: int | None
+    place: int | None = None
 
     def to_dict(self) -> dict[str, str | float | None]:
         """Return the fields of a record."""
-        return {"word": self.word, "surface": self.surface, "probability": self.probability, "rank": self.rank}
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,9 +153,9 @@ class Explainer:
         found = dict(zip(known, scores.of_words(row, known), strict=True)) if scores and row is not None else {}
         words = []
         for surface, word in written:
-            probability, rank = found.get(index.get(word, -1), (None, None))
+            probability, rank, place = found.get(index.get(word, -1), (None, None, None))
             likely = None if probability is None or unsure else round(probability, 4)
-            words.append(TextWord(word, surface, likely, rank))
+            words.append(TextWord(word, surface, likely, rank, place))
         in_text = {word for _, word in written} if self.checkpoint.vocabulary.longest == 1 else self.reader.ngrams(text)
         return replace(
             result,

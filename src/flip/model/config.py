@@ -136,6 +136,13 @@ class CheckpointConfig:
     others: Mapping[str, object] = field(default_factory=dict)
 
     @property
+    def usually_known(self) -> float:
+        """Share of the words of its tests that the vocabulary has, of the test with the least; 0 if unknown."""
+        measured = [one.get("known_words") for one in self.metrics.values() if isinstance(one, dict)]
+        means = [one.get("mean") for one in measured if isinstance(one, dict)]
+        return min((mean for mean in means if isinstance(mean, float)), default=0.0)
+
+    @property
     def least_known(self) -> float:
         """Least share of a sentence's words in the vocabulary, for text like its tests; 0 if unknown."""
         measured = [one.get("known_words") for one in self.metrics.values() if isinstance(one, dict)]

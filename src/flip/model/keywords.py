@@ -124,14 +124,22 @@ class Scores:
             for row in zip(found, scores, probabilities, strict=True)
         ]
 
-    def of_words(self, row: int, words: list[int]) -> list[tuple[float | None, int]]:
-        """Return probability and rank (from 1) of each word for one embedding; equal scores share a rank."""
+    def of_words(self, row: int, words: list[int]) -> list[tuple[float | None, int, int]]:
+        """Return probability, rank and place of each word for one embedding.
+
+        The rank is that of its score among all words, from 1. The place is that in the list of keywords, where function
+        words come last. Equal scores share both.
+        """
         z, indices = self._z[row], np.array(words, np.int64)
-        scores = z[indices]
-        ranks = [1 + int(np.count_nonzero(z > score)) for score in scores]
-        if not self._checkpoint.calibrated:
-            return [(None, rank) for rank in ranks]
-        return list(zip(self._probabilities(indices, scores).tolist(), ranks, strict=True))
+        scores, behind = z[indices], z[self._last]
+        is_last = np.isin(indices, self._last)
+        found = []
+        for score, last in zip(scores, is_last, strict=True):
+            above, last_above = int(np.count_nonzero(z > score)), int(np.count_nonzero(behind > score))
+            found.append((1 + above, 1 + (len(z) - len(behind) + last_above if last else above - last_above)))
+        calibrated = self._checkpoint.calibrated
+        probabilities = self._probabilities(indices, scores).tolist() if calibrated else [None] * len(words)
+        return [(p, *places) for p, places in zip(probabilities, found, strict=True)]
 
     def _probabilities(self, words: Ints, scores: Floats) -> Floats:
         return sigmoid(self._checkpoint.log_odds_of(words, scores, self._weight))

@@ -248,8 +248,9 @@ class SurfaceCounter:
     def surfaces(self, tokenizer: Tokenizer, words: Iterable[str]) -> dict[str, str]:
         """Return the most frequent form of each word, if it differs from the word itself.
 
-        For an n-gram it returns the forms of its words. A form that holds several words does not count. The first form
-        of a sentence counts only if the word has no other. Typographic and plain apostrophes are the same.
+        The signs are chosen first, whatever the case ("queens" and "Queens" count together against "Queen's"), then the
+        case. For an n-gram it returns the forms of its words. A form that holds several words does not count. The first
+        form of a sentence counts only if the word has no other. Typographic and plain apostrophes are the same.
 
         >>> counter = SurfaceCounter()
         >>> counter.add(["Today’s train to Boston", "The state-of-the-art trains of today’s Boston"])
@@ -266,8 +267,17 @@ class SurfaceCounter:
                 if match is not None and len(cut := tokenizer.words(form)) == 1 and cut[0] in parts:
                     found[cut[0]][match[0].replace("’", "'")] += count
             for word, forms in found.items():
-                chosen.setdefault(word, min(forms, key=lambda form: (-forms[form], form != word, form)))
+                chosen.setdefault(word, _usual(word, forms))
         return {word: surface for word, surface in chosen.items() if surface != word}
+
+
+def _usual(word: str, forms: Counter[str]) -> str:
+    """Return the most frequent case of the most frequent form, whatever its case; a tie is the word's own."""
+    signs: Counter[str] = Counter()
+    for form, count in forms.items():
+        signs[form.lower()] += count
+    best = min(signs, key=lambda form: (-signs[form], form != word, form))
+    return min((form for form in forms if form.lower() == best), key=lambda form: (-forms[form], form != word, form))
 
 
 @cache
