@@ -301,7 +301,7 @@ def test_seed_changes_the_split(flip: Flip, here: Path, sentences: list[str]) ->
 def test_a_device_that_a_stage_cannot_use_is_said_once(flip: Flip, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    monkeypatch.setattr("flip.device.torch_device", lambda name: torch.device("cuda", 0))
+    monkeypatch.setattr("flip.cli.loading.torch_device", lambda name: torch.device("cuda", 0))
     result = flip("explain", "The cat sat.", "The dog ran.", "--device", "cuda")
     assert result.code == 0
     assert result.err.count("runs on the CPU; --device cuda is not used") == 1

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save, save_file
 from test_sonar import fairseq_name
 
 from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.languages import SPEECH
+from flip.encoders.languages import SONAR_SPEECH
 from flip.encoders.sonar import checkpoints, missing
 from flip.encoders.sonar.checkpoints import FastTokenizer, SonarTokenizer, load_weights
 from flip.encoders.sonar.port import Port
@@ -206,9 +206,9 @@ def speech_by_old_names(scale: float = 1.0) -> bytes:
     return pickled({"model": {fairseq_name(key): value * scale for key, value in official.items()}})
 
 
-@pytest.mark.parametrize("language", SPEECH)
+@pytest.mark.parametrize("language", SONAR_SPEECH)
 def test_speech_comes_from_the_file_that_the_official_cards_name(hub: Hub, language: str) -> None:
-    cards = {"spenc.eng.pt": {"eng"}, "spenc.v3ap.{}.pt": V3, "spenc.v5ap.{}.pt": {*SPEECH} - V3 - {"eng"}}
+    cards = {"spenc.eng.pt": {"eng"}, "spenc.v3ap.{}.pt": V3, "spenc.v5ap.{}.pt": {*SONAR_SPEECH} - V3 - {"eng"}}
     (named,) = (name.format(language) for name, languages in cards.items() if language in languages)
     copies = {f"fairseq2_native/sonar_speech_encoder_{language}.pt": b"older"}
     hub.add("facebook/SONAR", {"README.md": b"", named: b"weights"} | copies)

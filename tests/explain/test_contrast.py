@@ -69,10 +69,8 @@ def test_the_place_is_that_among_the_keywords_where_function_words_come_last() -
     config = CheckpointConfig(objective="bernoulli", function_words="english")
     u = np.array([3.0, 2.0, 1.0, 4.0], np.float32)
     record = Record("", text="the boat and the sailor", embedding=u)
-    for weight, places in (
-        (None, {"boat": 1, "sailor": 2, "the": 3, "and": 4}),
-        (1.0, {"the": 1, "and": 2, "boat": 3, "sailor": 4}),
-    ):
+    ranks = {"the": 1, "and": 2, "boat": 3, "sailor": 4}
+    for weight, places in ((None, {"boat": 1, "sailor": 2, "the": 3, "and": 4}), (1.0, ranks)):
         explain = Explainer(Checkpoint(model, Vocabulary(words), config), Counting, bias_weight=weight)
         (found,) = (result.to_dict() for result in explain.batch([record]))
         assert {word["word"]: word["place"] for word in found["words"]} == places

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 OUTPUTS = frozenset({"output", "html", "report", "plot", "details", "results", "labels", "runs", "dataset"})
 PUBLISHED = "flip.published"  # in the context: the configuration of --config
 
-# They look at what is there themselves, and replace only what they wrote.
+# Commands that look at what is there themselves, and replace only what they wrote.
 _CAREFUL = {("vocab",), ("embed",), ("train",)}
 
 

@@ -6,26 +6,32 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from flip import __version__
+from flip.arrays import Floats
 from flip.cli import loading
+from flip.cli.call import Call
 from flip.cli.corpus import Corpus, note_blank_lines
 from flip.cli.measuring import Case
 from flip.cli.output import interruptible
 from flip.cli.train import ingredients
+from flip.data.manifest import MANIFEST, Dataset, load_dataset
 from flip.device import torch_device
+from flip.encoders.base import Encoder
+from flip.encoders.identity import require_encoder_of
 from flip.errors import UsageError
-
-if TYPE_CHECKING:
-    from flip.arrays import Floats
-    from flip.cli.call import Call
-    from flip.data.manifest import Dataset
-    from flip.encoders.base import Encoder
-    from flip.files import Fields
-    from flip.model.config import CheckpointConfig
-    from flip.text.vocabulary import Vocabulary
-    from flip.training.experiments import Experiment
+from flip.evaluation.evaluate import EvaluationData
+from flip.evaluation.splice import embed_concepts, tune_splice
+from flip.evaluation.subject import select_embeddings, train_overlap
+from flip.files import Fields
+from flip.inputs.embedding_files import require_finite
+from flip.inputs.sniffing import unpacked_name
+from flip.inputs.sources import is_stream, require_one_stdin
+from flip.model.checkpoint import find_checkpoint, load_checkpoint
+from flip.model.config import CheckpointConfig
+from flip.text.vocabulary import Vocabulary
+from flip.training.experiments import Experiment
+from flip.training.run_folder import DATA
 
 
 def trained_models(
@@ -52,11 +58,6 @@ def trained_models(
     Raises:
         UsageError: a model is named twice, or it names no data.
     """
-    from flip.data.manifest import load_dataset
-    from flip.evaluation.evaluate import EvaluationData
-    from flip.evaluation.subject import select_embeddings, train_overlap
-    from flip.model.checkpoint import find_checkpoint
-
     out = call.out
     checkpoints = [loading.load_checkpoint(name, call) for name in models]
     names = [one.name for one in checkpoints]
@@ -104,10 +105,6 @@ def _own_manifest(folder: Path, config: CheckpointConfig) -> Path:
 
 def _splice(case: Case, manifest: Path, text: str | None, sim_threshold: float | None, call: Call) -> Case:
     """Build the dictionary and tune the penalty on dev, for each embedding; report what was chosen."""
-    from flip.data.manifest import load_dataset
-    from flip.encoders.identity import require_encoder_of
-    from flip.evaluation.splice import embed_concepts, tune_splice
-
     learned, checkpoint = call.params_of("train"), case.checkpoint
     train, dev = (
         load_dataset(manifest, learned[name], sim_threshold=sim_threshold, similar=True) for name in ("train", "dev")
@@ -145,8 +142,6 @@ def _splice(case: Case, manifest: Path, text: str | None, sim_threshold: float |
 
 def _view(data: Dataset, embedding: str) -> Floats:
     """Return the embedding of that id, or the first; its rows must be finite."""
-    from flip.inputs.embedding_files import require_finite
-
     file = next((file for file in data.embeddings if file.id == embedding), data.embeddings[0])
     view = file.open()
     require_finite(view, str(file.file))
@@ -168,9 +163,6 @@ def trained_encoders(
     Raises:
         UsageError: an encoder is named twice.
     """
-    from flip.inputs.sources import require_one_stdin
-    from flip.training.experiments import Experiment
-
     if again := [name for i, name in enumerate(names) if name in names[:i]]:
         raise UsageError(f"encoder {again[0]} is named twice")
     require_one_stdin(corpus.inputs)
@@ -225,8 +217,6 @@ def _note_costs(encoders: dict[str, Encoder], experiment: Experiment, call: Call
 def _train(
     name: str, encoder: Encoder, folder: Path, corpus: Corpus, experiment: Experiment, device: str, call: Call
 ) -> None:
-    from flip.training.run_folder import DATA
-
     prepare = partial(
         corpus.embedded, dict(experiment.parts), folder / DATA, encoder, lambda _: experiment.vocabulary, call
     )
@@ -249,11 +239,6 @@ def _case(
     title: str,
     lengths: tuple[int | None, int | None],
 ) -> Case:
-    from flip.data.manifest import MANIFEST, load_dataset
-    from flip.evaluation.evaluate import EvaluationData
-    from flip.model.checkpoint import load_checkpoint
-    from flip.training.run_folder import DATA
-
     dataset = load_dataset(folder / DATA / MANIFEST, "test")
     data = EvaluationData.of(dataset, min_tokens=lengths[0], max_tokens=lengths[1])
     about: dict[str, Fields] = {"": {"encoder": name, "run": str(folder)}}
@@ -262,7 +247,4 @@ def _case(
 
 
 def _title(inputs: list[str]) -> str:
-    from flip.inputs.sniffing import unpacked_name
-    from flip.inputs.sources import is_stream
-
     return "+".join("stdin" if is_stream(name) else Path(unpacked_name(name)).stem for name in inputs)

@@ -9,8 +9,6 @@ import typer
 
 from flip.cli import measuring, options
 from flip.cli.call import begin, require_outputs
-from flip.cli.cases import trained_encoders, trained_models
-from flip.cli.corpus import Corpus
 from flip.cli.options import CORPUS, DATA, INPUT, MODEL, OUTPUT, SPLIT
 from flip.cli.output import guarded
 from flip.errors import UsageError
@@ -99,6 +97,9 @@ def compare(
     With SENTENCES and --encoder, a model of each encoder is trained alike. With --model and --data, trained models are
     measured on one dataset. The first is compared with each of the others.
     """
+    from flip.cli.cases import trained_encoders, trained_models
+    from flip.cli.corpus import Corpus
+
     call = begin(ctx)
     request = measuring.Request(metrics, tokens, topn, entities, details, plot, report, baseline, fail_below, results)
     lengths = (min_tokens, max_tokens)

@@ -7,24 +7,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import typer
 
 from flip.cli import loading
+from flip.cli.call import Call
 from flip.cli.output import Output, fail
+from flip.data.corpora import Part, augmented, read_aligned, read_plain, read_release
+from flip.data.manifest import MANIFEST, Dataset
+from flip.data.published import load_vocabulary
+from flip.embedding.corpus import prepare_corpus, require_elsewhere
+from flip.embedding.journal import Shard
+from flip.encoders.base import Encoder, EncoderOptions
 from flip.errors import InputError, UsageError
-
-if TYPE_CHECKING:
-    from flip.cli.call import Call
-    from flip.data.corpora import Part
-    from flip.data.manifest import Dataset
-    from flip.encoders.base import Encoder, EncoderOptions
-    from flip.inputs.record import Record
-    from flip.text.tokenize import TokenizerName
-    from flip.text.vocabulary import Vocabulary
-    from flip.training.datasets import TrainingDatasets
-    from flip.training.recipes import Recipe
+from flip.inputs.record import Record
+from flip.inputs.records import read_records, read_taught, read_texts
+from flip.inputs.sources import holds_embeddings, is_store, require_one_stdin
+from flip.inputs.stores.columns import ColumnChoice
+from flip.text.tokenize import Tokenizer, TokenizerName
+from flip.text.vocabulary import Vocabulary, build_vocabulary
+from flip.training.datasets import AUGMENTED, TrainingDatasets, of_corpus, of_vectors
+from flip.training.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,6 @@ class Request:
         Raises:
             InputError: one cannot be read, or is a store whose texts no --text-column names.
         """
-        from flip.inputs.records import read_records
-        from flip.inputs.stores.columns import ColumnChoice
-
         for name in self.inputs if inputs is None else inputs:
             require_text(name, self.text_column)
             asked = None if self.text_column is None else ColumnChoice(texts=self.text_column)
@@ -61,8 +62,6 @@ class Request:
 
 def require_text(name: str, text_column: str | None) -> None:
     """Raise an InputError if an input is a store of vectors, and no column of texts is named."""
-    from flip.inputs.sources import holds_embeddings, is_store
-
     if text_column is None and is_store(name) and not holds_embeddings(name):
         raise InputError(
             f"{name}: a store of vectors", "--text-column NAME embeds its texts; flip store --help lists what reads it"
@@ -103,9 +102,6 @@ def progress_of_parts(parts: dict[str, Part], pair: bool, out: Output) -> Iterat
 def embed_dataset(request: Request, folder: Path, encoder: str, options: EncoderOptions, call: Call) -> None:
     """Read the corpus, embed its parts, and report what was written."""
     import numpy as np
-
-    from flip.data.manifest import MANIFEST
-    from flip.embedding.corpus import prepare_corpus
 
     own, out, languages = call.ctx.params, call.out, request.languages
     _require_one_dataset(request, folder, call)
@@ -169,9 +165,6 @@ def _report(datasets: dict[str, Dataset], encoder: str, out: Output) -> int:
 
 def _require_one_dataset(request: Request, folder: Path, call: Call) -> None:
     """Require one process, one place for the output, and a folder that has no dataset yet."""
-    from flip.data.manifest import MANIFEST
-    from flip.embedding.journal import Shard
-
     own = call.ctx.params
     if Shard.parse(request.shard):
         raise UsageError(
@@ -186,9 +179,6 @@ def _require_one_dataset(request: Request, folder: Path, call: Call) -> None:
 
 def _read(request: Request, call: Call) -> dict[str, Part]:
     """Read the parts of the corpus, and with --augment the sentences that are made from its first part."""
-    from flip.data.corpora import augmented
-    from flip.inputs.records import read_taught
-
     own = call.ctx.params
     parts = _read_corpus(request, own["split"], call)
     if own["augment"]:
@@ -199,9 +189,6 @@ def _read(request: Request, call: Call) -> dict[str, Part]:
 
 
 def _read_corpus(request: Request, split: str, call: Call) -> dict[str, Part]:
-    from flip.data.corpora import read_aligned, read_plain, read_release
-    from flip.inputs.sources import require_one_stdin
-
     own, seed = request, call.runtime.seed
     require_one_stdin(own.inputs)
     folders = [name for name in own.inputs if Path(name).is_dir()]
@@ -248,10 +235,6 @@ class Corpus:
 
     def read(self, crops: int, call: Call) -> dict[str, Part]:
         """Return the split corpus, with `augmented` made of its training sentences if there are crops."""
-        from flip.data.corpora import augmented, read_plain
-        from flip.inputs.records import read_taught
-        from flip.training.datasets import AUGMENTED
-
         parts = read_plain(self.inputs, self.split, call.runtime.seed, call.out.note)
         teach = read_taught(self.teach)
         if teach and not crops:
@@ -265,11 +248,6 @@ class Corpus:
 
         `tokenizer` overrides the one of the user.
         """
-        from flip.data.published import load_vocabulary
-        from flip.inputs.records import read_taught, read_texts
-        from flip.text.tokenize import Tokenizer
-        from flip.text.vocabulary import build_vocabulary
-
         v = call.params_of("vocab")
         name = tokenizer or self.tokenizer or v["tokenizer"]
 
@@ -297,9 +275,6 @@ class Corpus:
         call: Call,
     ) -> TrainingDatasets:
         """Embed the parts into a folder, with a bar."""
-        from flip.embedding.corpus import require_elsewhere
-        from flip.training.datasets import of_corpus
-
         require_elsewhere([self.teach] if self.teach else [], folder, parts)
         with progress_of_parts(parts, False, call.out) as on_rows:
             return of_corpus(
@@ -309,9 +284,6 @@ class Corpus:
 
     def with_vectors(self, vectors: Path, folder: Path, call: Call) -> TrainingDatasets:
         """Return the datasets of sentences whose embeddings are given, row i of sentence i."""
-        from flip.inputs.records import read_records
-        from flip.training.datasets import of_vectors
-
         if given := [name for name in ("augment", "teach") if getattr(self, name)]:
             raise UsageError(f"--{given[0]} makes sentences that would have to be embedded", "leave --embeddings out")
         if call.given("encoder"):

@@ -12,7 +12,6 @@ import typer
 
 from flip.cli import loading, options
 from flip.cli.call import Call, begin, require_outputs
-from flip.cli.corpus import Request, embed_dataset, plan_requests
 from flip.cli.options import CORPUS, DEVICE, INPUT, OUTPUT, SPLIT
 from flip.cli.output import Output, fail, guarded, interruptible, shown
 from flip.encoders.base import DEFAULT_ENCODER, SonarBackend, in_language
@@ -21,6 +20,7 @@ from flip.encoders.languages import require_language
 from flip.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from flip.cli.corpus import Request
     from flip.embedding.job import Embedded
     from flip.encoders import Encoder
     from flip.inputs.record import Record
@@ -156,6 +156,8 @@ def embed(
     Writes OUT.npy, OUT.sentences.txt (the lines that were embedded; blank ones are dropped) and OUT.json, and
     OUT.audio.txt for recordings. An interrupted run goes on where it stopped when the same command is given again.
     """
+    from flip.cli.corpus import Request, embed_dataset, plan_requests
+
     call = begin(ctx)
     if list_encoders:
         _print_encoders(call.out)

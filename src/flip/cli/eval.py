@@ -9,7 +9,6 @@ import typer
 
 from flip.cli import measuring, options
 from flip.cli.call import begin
-from flip.cli.cases import trained_models
 from flip.cli.output import guarded
 
 EPILOG = """\b
@@ -52,6 +51,8 @@ def evaluate(
     verbose: options.Verbose = False,
 ) -> None:  # fmt: skip
     """Measure how much of its sentences a model recovers, with the bias (eq. 5) and without."""
+    from flip.cli.cases import trained_models
+
     call = begin(ctx)
     request = measuring.Request(metrics, tokens, topn, entities, details, plot, report, baseline, fail_below)
     request.check(call, [data, model])

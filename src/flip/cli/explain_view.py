@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -12,12 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from flip.cli.output import shown, visible
+from flip.explain.contrast import Annotation, PairedWord, State, Token
 from flip.explain.results import Comparison, Explanation, Failure, Input, Result
-
-if TYPE_CHECKING:
-    from flip.explain.contrast import Annotation, PairedWord, State, Token
-    from flip.model.checkpoint import Checkpoint
-    from flip.model.keywords import Word
+from flip.model.checkpoint import Checkpoint
+from flip.model.keywords import Word
 
 # Told apart by signs too, as terminals and readers may know no colours.
 _FORMS: dict[State, tuple[str, str]] = {

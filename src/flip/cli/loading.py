@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from flip.cli.call import Call, config_file
 from flip.cli.output import fail
+from flip.device import check_device_name, torch_device
+from flip.encoders import Encoder, catalog
+from flip.encoders.base import EncoderOptions, require_known_options
+from flip.encoders.catalog import find_entry, require_harmless, runs_code
 from flip.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from flip.cli.call import Call
-    from flip.encoders import Encoder
-    from flip.encoders.base import EncoderOptions
     from flip.encoders.multimodal import Transcriber
     from flip.inputs.stores.columns import ColumnChoice
     from flip.inputs.stores.store import Store
@@ -44,8 +46,6 @@ def encoder_name(given: str | None, checkpoint: Checkpoint, call: Call) -> str:
     or sends the input away is taken from the checkpoint only if FLIP_ENCODER names it too. The `encoder` of flip.toml
     or FLIP_ENCODER, which is for `flip embed`, is not used; a note tells so if it is another one.
     """
-    from flip.encoders.catalog import require_harmless
-
     environment = os.environ.get("FLIP_ENCODER")
     if checkpoint.encoder is None:
         given = given or environment
@@ -67,7 +67,6 @@ def vouched(given: str | None, checkpoint: Checkpoint) -> bool:
     Raises:
         InputError: it names another one.
     """
-    from flip.encoders.catalog import runs_code
     from flip.encoders.identity import EncoderIdentity, require_same_encoder
 
     if given is None:
@@ -93,9 +92,6 @@ def load_encoder(
         UsageError: flip.toml names an encoder that runs code, or a server, and nobody trusts it; or as
             `flip.encoders.catalog.load_encoder`.
     """
-    from flip.device import check_device_name, torch_device
-    from flip.encoders import catalog
-
     device = check_device_name(call.runtime.device)
     given = _known(name, options or call.encoder_options, call)
     _require_trust(name, given, call)
@@ -112,8 +108,6 @@ def load_encoders(names: list[str], call: Call) -> list[Encoder]:
     Raises:
         UsageError: the command line gives an option that none of them has.
     """
-    from flip.encoders.base import EncoderOptions, require_known_options
-
     given = call.encoder_options
     known = [_options_of(name) for name in names]
     asked = {key: value for key, value in given.given().items() if call.given(key)}
@@ -134,8 +128,6 @@ def load_transcriber(call: Call, language: str | None = None) -> Transcriber:
 
 
 def _options_of(name: str) -> set[str]:
-    from flip.encoders.catalog import find_entry
-
     entry, _ = find_entry(name)
     return {*(entry.options if entry else ()), "asr", "language"}
 
@@ -153,9 +145,6 @@ def _brought_base_url(call: Call) -> bool:
 
 def _require_trust(name: str, options: EncoderOptions, call: Call) -> None:
     """Raise a UsageError if flip.toml alone names code to run or a server to send to, and nobody trusts it."""
-    from flip.cli.call import config_file
-    from flip.encoders.catalog import runs_code
-
     risky = {}
     if call.of_file("encoder") and runs_code(name):
         risky[f"the encoder {name!r}, which runs code"] = f"--encoder {name}"

@@ -12,28 +12,15 @@ import typer
 
 from flip.cli import loading, options
 from flip.cli.call import Call, begin, require_outputs
-from flip.cli.corpus import Corpus, note_blank_lines
 from flip.cli.help import HelpAll
 from flip.cli.options import CORPUS, DATA, MODEL, OUTPUT, SPLIT, TRAINING, TrainPublished
 from flip.cli.output import guarded, interruptible, leave_it_to_the_first
 from flip.encoders.base import DEFAULT_ENCODER
 from flip.errors import UsageError
-from flip.training.recipes import (
-    PAPER,
-    DevMetric,
-    Init,
-    Inputs,
-    Objective,
-    Precision,
-    Recipe,
-    Reduction,
-    Schedule,
-    TargetKind,
-    TrainConfig,
-    choose,
-)
+from flip.training import recipes
 
 if TYPE_CHECKING:
+    from flip.cli.corpus import Corpus
     from flip.training.datasets import TrainingDatasets
     from flip.training.pipeline import Trained
 
@@ -48,7 +35,7 @@ Examples:
 BASIC = (
     "--output", "--data", "--vocab", "--encoder", "--augment", "--recipe", "--rank", "--epochs", "--resume", "--device",
 )  # fmt: skip
-_FLIP = TrainConfig()
+_FLIP = recipes.TrainConfig()
 
 
 def _recipes(name: str, flip: str = "") -> str:
@@ -59,7 +46,7 @@ def _recipes(name: str, flip: str = "") -> str:
             return name if value else f"no-{name}"
         return f"{value:g}" if isinstance(value, float) else str(value)
 
-    ours, theirs = flip or text(getattr(_FLIP, name)), text(getattr(PAPER, name))
+    ours, theirs = flip or text(getattr(_FLIP, name)), text(getattr(recipes.PAPER, name))
     return ours if ours == theirs else f"{ours}; paper {theirs}"
 
 
@@ -157,17 +144,19 @@ def train(
         float, typer.Option(min=0, max=1, help="Weight of the first of two embeddings.", rich_help_panel=TRAINING)
     ] = _FLIP.alpha,
     recipe: Annotated[
-        Recipe,
+        recipes.Recipe,
         typer.Option(help="flip, or paper as published; single options override it.", rich_help_panel=TRAINING),
     ] = "flip",
-    objective: Annotated[Objective | None, _ingredient("objective", "Independent words, or one distribution.")] = None,
+    objective: Annotated[
+        recipes.Objective | None, _ingredient("objective", "Independent words, or one distribution.")
+    ] = None,
     targets: Annotated[
-        TargetKind | None,
+        recipes.TargetKind | None,
         _ingredient(
             "targets", "Presence of words, or their counts.", default="counts for multinomial, else presence"
         ),
     ] = None,
-    inputs: Annotated[Inputs | None, _ingredient("inputs", "Conditioning of the embeddings.")] = None,
+    inputs: Annotated[recipes.Inputs | None, _ingredient("inputs", "Conditioning of the embeddings.")] = None,
     rank: Annotated[
         str | None,
         _ingredient(
@@ -175,11 +164,15 @@ def train(
             metavar="N|full",
         ),
     ] = None,
-    init: Annotated[Init | None, _ingredient("init", "prior (A = 0, b the words' frequencies) or xavier.")] = None,
-    reduction: Annotated[Reduction | None, _ingredient("reduction", "The loss of a batch is the mean or sum.")] = None,
+    init: Annotated[
+        recipes.Init | None, _ingredient("init", "prior (A = 0, b the words' frequencies) or xavier.")
+    ] = None,
+    reduction: Annotated[
+        recipes.Reduction | None, _ingredient("reduction", "The loss of a batch is the mean or sum.")
+    ] = None,
     lr: Annotated[float | None, _ingredient("lr", "Learning rate of AdamW.", callback=_positive)] = None,
     schedule: Annotated[
-        Schedule | None,
+        recipes.Schedule | None,
         _ingredient(
             "schedule",
             "The rate falls by a cosine to 0, or by plateau: halved after patience // 2 + 1 checks without a gain.",
@@ -216,14 +209,16 @@ def train(
         int | None, _ingredient("check_every", "Passes from one check on dev to the next.", min=1)
     ] = None,
     dev_metric: Annotated[
-        DevMetric | None,
+        recipes.DevMetric | None,
         _ingredient("dev_metric", "Measure of the checks: accuracy with b, or recall at top 2k without."),
     ] = None,
     l1: Annotated[float | None, _ingredient("l1", "L1 penalty on A, proximal.", min=0)] = None,
     weight_decay: Annotated[
         float | None, _ingredient("weight_decay", "Decoupled weight decay on A and B; paper: on b too.", min=0)
     ] = None,
-    precision: Annotated[Precision | None, _ingredient("precision", "Number format of matrix products.")] = None,
+    precision: Annotated[
+        recipes.Precision | None, _ingredient("precision", "Number format of matrix products.")
+    ] = None,
     scale_bias: Annotated[
         bool | None,
         _ingredient(
@@ -264,6 +259,7 @@ def train(
 
     With a CORPUS it does everything: a seeded split, the vocabulary, embeddings, training, and the test accuracy.
     """
+    from flip.cli.corpus import Corpus
     from flip.training.distributed import process_number
 
     call = begin(ctx)
@@ -282,10 +278,10 @@ def train(
     _train(prepare, output, partial(ingredients, call), call)
 
 
-def ingredients(call: Call, d: int | None) -> TrainConfig:
+def ingredients(call: Call, d: int | None) -> recipes.TrainConfig:
     """Return the recipe of the options of `flip train` for embeddings of d dimensions, None if that is not known."""
     params = call.ctx.params if call.command == ("train",) else call.params_of("train")
-    config = choose(params["recipe"], params["rank"], params | {"seed": call.runtime.seed}, d)
+    config = recipes.choose(params["recipe"], params["rank"], params | {"seed": call.runtime.seed}, d)
     if d is not None and config.rank is not None and config.rank > d:
         call.out.note(f"rank {config.rank} is more than the {d} dimensions of the embeddings: it adds no power")
     return config
@@ -328,8 +324,9 @@ def _embed_batch(call: Call) -> int | None:
 
 
 def _of_corpus(
-    corpus: Corpus, output: Path, embeddings: Path | None, encoder_name: str, recipe: Recipe, call: Call
+    corpus: Corpus, output: Path, embeddings: Path | None, encoder_name: str, recipe: recipes.Recipe, call: Call
 ) -> TrainingDatasets:
+    from flip.cli.corpus import note_blank_lines
     from flip.training.run_folder import DATA as FOLDER
 
     if embeddings is not None:
@@ -358,7 +355,10 @@ def _of_manifest(data: Path, output: Path, call: Call) -> TrainingDatasets:
 
 
 def _train(
-    prepare: Callable[[], TrainingDatasets], output: Path, configure: Callable[[int | None], TrainConfig], call: Call
+    prepare: Callable[[], TrainingDatasets],
+    output: Path,
+    configure: Callable[[int | None], recipes.TrainConfig],
+    call: Call,
 ) -> None:
     from flip.training.distributed import joined, own_device
     from flip.training.pipeline import train as training

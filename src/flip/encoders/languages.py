@@ -9,8 +9,8 @@ from flip.errors import UsageError
 
 _WHISPERS_OWN = {"jv": "jw", "nb": "no", "fil": "tl"}
 
-# In the order of their tokens, which follow the pieces of the vocabulary.
-TEXT = tuple(
+# Languages of SONAR, in the order of their tokens, which follow the pieces of the vocabulary.
+SONAR_TEXT = tuple(
     """
     ace_Arab ace_Latn acm_Arab acq_Arab aeb_Arab afr_Latn ajp_Arab aka_Latn amh_Ethi apc_Arab arb_Arab
     ars_Arab ary_Arab arz_Arab asm_Beng ast_Latn awa_Deva ayr_Latn azb_Arab azj_Latn bak_Cyrl bam_Latn
@@ -35,7 +35,7 @@ TEXT = tuple(
 )
 
 # Each has an encoder of its own, `sonar_speech_encoder_<code>`.
-SPEECH = tuple(
+SONAR_SPEECH = tuple(
     """
     arb asm bel ben bos bul cat ces cmn cym dan deu eng est fin fra guj heb hin hrv ind ita jpn kan kor
     lao lit lvs mal mar mkd mlt nld npi ory pan pes pol por ron rus slk slv snd spa srp swh tam tel tgl
@@ -44,7 +44,7 @@ SPEECH = tuple(
 )
 
 # The official cards still name the first release of these encoders, which is under the MIT licence.
-_FIRST = frozenset(
+_FIRST_RELEASE = frozenset(
     "arb cat cym dan deu est fin fra ind ita kor nld pes por ron spa swh tgl tur uzn".split()  # noqa: SIM905
 )
 
@@ -94,11 +94,11 @@ def speech_files(language: str) -> list[str]:
     The files that the official cards name lie at its root; the folder beside them has copies of some of these, and of
     some that newer ones have replaced.
     """
-    version = "" if language == "eng" else "v3ap." if language in _FIRST else "v5ap."
+    version = "" if language == "eng" else "v3ap." if language in _FIRST_RELEASE else "v5ap."
     copies = [] if version == "v5ap." else [f"fairseq2_native/sonar_speech_encoder_{language}.pt"]
     return [f"spenc.{version}{language}.pt", *copies]
 
 
 def speech_licence(language: str) -> str:
     """Return the licence of the weights of a language's encoder."""
-    return "MIT" if language in _FIRST else "CC-BY-NC-4.0"
+    return "MIT" if language in _FIRST_RELEASE else "CC-BY-NC-4.0"

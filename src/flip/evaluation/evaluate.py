@@ -7,28 +7,26 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 import numpy as np
 
+from flip.arrays import Floats
+from flip.data.manifest import Dataset
 from flip.errors import InputError
 from flip.evaluation.comparison import Comparison, Recovered, compare_recovered
+from flip.evaluation.measurements import Figures
 from flip.evaluation.metrics import References, depth_for
 from flip.evaluation.registry import FIGURES, Metric, computable
 from flip.evaluation.results import EvalResult
 from flip.evaluation.subject import EvaluationOptions, Setting, Sought, Subject
 from flip.evaluation.word_ranking import BIAS_WEIGHTS, Ranking, rank, without_repetitions
+from flip.files import Fields
 from flip.inputs.embedding_files import finite_rows
 from flip.model.calibration import sigmoid
+from flip.model.checkpoint import Checkpoint
 from flip.text.bow import ReferenceReader
 from flip.text.tokenize import published_tokens
-
-if TYPE_CHECKING:
-    from flip.arrays import Floats
-    from flip.data.manifest import Dataset
-    from flip.evaluation.measurements import Figures
-    from flip.files import Fields
-    from flip.model.checkpoint import Checkpoint
 
 _SHOWN = "shown"  # the ranking of `flip explain`, made in the same pass
 Ranker = Callable[[str, "Floats", int], dict[str, Ranking]]

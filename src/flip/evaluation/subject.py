@@ -6,23 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from flip.arrays import Floats
 from flip.data.manifest import Dataset, EmbeddingFile, load_manifest
 from flip.encoders.identity import made_by, require_dimension, require_same_encoder
 from flip.errors import FlipError, InputError
+from flip.evaluation.comparison import Comparison
+from flip.evaluation.entities import Entities, EntityRow, match_entities
+from flip.evaluation.metrics import ContentWords, References, content_words, references
+from flip.evaluation.word_ranking import Ranking
 from flip.model.checkpoint import Checkpoint
-
-if TYPE_CHECKING:
-    from flip.arrays import Floats
-    from flip.evaluation.comparison import Comparison
-    from flip.evaluation.entities import Entities, EntityRow
-    from flip.evaluation.metrics import ContentWords, References
-    from flip.evaluation.word_ranking import Ranking
-    from flip.model.checkpoint import Checkpoint
-    from flip.text.bow import Bags
-    from flip.text.tokenize import TokenSource
-    from flip.text.vocabulary import Vocabulary
+from flip.text.bow import Bags, span_words
+from flip.text.tokenize import TokenSource
+from flip.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -53,29 +49,21 @@ class Sought:
     @cached_property
     def references(self) -> References:
         """Their words."""
-        from flip.evaluation.metrics import references
-
         return references(self.texts.values(), self.vocabulary, self.options.tokens)
 
     @cached_property
     def content(self) -> ContentWords:
         """Their content words."""
-        from flip.evaluation.metrics import content_words
-
         return content_words(self.texts.values(), self.vocabulary, self.options.tokens)
 
     @cached_property
     def spans(self) -> Bags:
         """Their words and pairs of words, see `flip.text.bow.span_words`."""
-        from flip.text.bow import span_words
-
         return span_words(list(self.texts.values()), self.vocabulary, self.options.tokens)
 
     @cached_property
     def entities(self) -> Entities:
         """Their names, of the entity file."""
-        from flip.evaluation.entities import match_entities
-
         return match_entities(self.options.entities or (), self.texts, self.vocabulary, self.options.tokens)
 
 

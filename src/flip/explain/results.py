@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from flip.explain.contrast import SIDES, Annotation, Pair, PairedWord, State, TextWord, annotate
 from flip.files import Fields
+from flip.model.checkpoint import Checkpoint
 from flip.model.keywords import Word
 from flip.text.align import Piece
 from flip.text.languages import unknown_script
-
-if TYPE_CHECKING:
-    from flip.model.checkpoint import Checkpoint
 
 _ENOUGH = 6  # words
 

@@ -16,7 +16,7 @@ from flip.model.checkpoint import Checkpoint
 from flip.model.keywords import top_k
 
 CONFIDENCE = 0.95
-_FEWEST = 3.0  # degrees of freedom: with fewer, no word is certain
+_LEAST_FREEDOM = 3.0  # degrees of freedom: with fewer, no word is certain
 
 Description: TypeAlias = Mapping[str, object]  # of a row: its number, id and text
 Label: TypeAlias = str | int | float | bool | None  # of a group, as JSON can hold it; None is of no group
@@ -39,7 +39,9 @@ def critical(comparisons: int, freedom: Floats) -> Floats:
     from scipy.special import stdtrit
 
     n = np.asarray(freedom, np.float64)
-    return np.where(n < _FEWEST, np.inf, -stdtrit(np.maximum(n, _FEWEST), (1 - CONFIDENCE) / comparisons / 2))
+    return np.where(
+        n < _LEAST_FREEDOM, np.inf, -stdtrit(np.maximum(n, _LEAST_FREEDOM), (1 - CONFIDENCE) / comparisons / 2)
+    )
 
 
 def welch(variance: Floats, n: Floats | int, other_variance: Floats, other_n: Floats | int) -> tuple[Floats, Floats]:

@@ -38,6 +38,7 @@ _PUBLISHED = str.maketrans("", "", string.punctuation + _QUOTES + _DASHES + _ZER
 _WITHIN_WORDS = "׳״־·՛՜՞"
 _BLANKS = re.compile(r"\s+")
 
+_PLAIN = 3  # a form without signs stands for the others if it has at least one use in so many
 _MOST = 2_000_000  # forms kept in memory; beyond that, those seen once are forgotten
 
 
@@ -248,9 +249,10 @@ class SurfaceCounter:
     def surfaces(self, tokenizer: Tokenizer, words: Iterable[str]) -> dict[str, str]:
         """Return the most frequent form of each word, if it differs from the word itself.
 
-        The signs are chosen first, whatever the case ("queens" and "Queens" count together against "Queen's"), then the
-        case. For an n-gram it returns the forms of its words. A form that holds several words does not count. The first
-        form of a sentence counts only if the word has no other. Typographic and plain apostrophes are the same.
+        The signs come first: none, if at least a third of the uses has none ("queens" stands for "Queen's" too), else
+        the most frequent ones. Then the most frequent case of that form. For an n-gram it returns the forms of its
+        words. A form that holds several words does not count. The first form of a sentence counts only if the word has
+        no other. Typographic and plain apostrophes are the same.
 
         >>> counter = SurfaceCounter()
         >>> counter.add(["Today’s train to Boston", "The state-of-the-art trains of today’s Boston"])
@@ -272,11 +274,12 @@ class SurfaceCounter:
 
 
 def _usual(word: str, forms: Counter[str]) -> str:
-    """Return the most frequent case of the most frequent form, whatever its case; a tie is the word's own."""
+    """Return the form of a word that stands for all of them, see `SurfaceCounter.surfaces`."""
     signs: Counter[str] = Counter()
     for form, count in forms.items():
         signs[form.lower()] += count
-    best = min(signs, key=lambda form: (-signs[form], form != word, form))
+    (usual, _), *_ = signs.most_common(1)
+    best = word if _PLAIN * signs[word] >= forms.total() else usual
     return min((form for form in forms if form.lower() == best), key=lambda form: (-forms[form], form != word, form))
 
 

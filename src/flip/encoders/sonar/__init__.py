@@ -11,7 +11,7 @@ import numpy as np
 
 from flip.arrays import Floats32
 from flip.encoders.base import Encoder, EncoderOptions, require_batch
-from flip.encoders.languages import SPEECH, TEXT, known
+from flip.encoders.languages import SONAR_SPEECH, SONAR_TEXT, known
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.hub.weights import is_local
 from flip.inputs import audio
@@ -157,8 +157,8 @@ class Sonar(Encoder):
         return vectors / lengths[:, None]
 
     def _text_language(self) -> str:
-        return known(self.options.language or "eng_Latn", TEXT, "sonar")
+        return known(self.options.language or "eng_Latn", SONAR_TEXT, "sonar")
 
     def _speech_language(self) -> str:
         code = (self.options.language or "eng").split("_")[0]
-        return known({"zho": "cmn", "fas": "pes"}.get(code, code), SPEECH, "sonar speech")
+        return known({"zho": "cmn", "fas": "pes"}.get(code, code), SONAR_SPEECH, "sonar speech")

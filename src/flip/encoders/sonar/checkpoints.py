@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flip.encoders.languages import TEXT
+from flip.encoders.languages import SONAR_TEXT
 from flip.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def best_first(model: str, fast: str) -> tuple[str, str]:
     return (model, fast) if find_spec("sentencepiece") else (fast, model)
 
 
-def load_tokenizer(path: Path, languages: Sequence[str] = TEXT) -> SonarTokenizer | FastTokenizer:
+def load_tokenizer(path: Path, languages: Sequence[str] = SONAR_TEXT) -> SonarTokenizer | FastTokenizer:
     """Load a sentencepiece model, or the `tokenizer.json` that was made from one.
 
     Raises:
@@ -153,7 +153,7 @@ def load_tokenizer(path: Path, languages: Sequence[str] = TEXT) -> SonarTokenize
 class SonarTokenizer:
     """Turns sentences into ids: language, pieces, end."""
 
-    def __init__(self, path: Path, languages: Sequence[str] = TEXT) -> None:
+    def __init__(self, path: Path, languages: Sequence[str] = SONAR_TEXT) -> None:
         """Load a sentencepiece model; see `load_tokenizer`."""
         try:
             import sentencepiece
@@ -175,7 +175,7 @@ class SonarTokenizer:
 class FastTokenizer:
     """The same ids from a `tokenizer.json`, which needs no sentencepiece."""
 
-    def __init__(self, path: Path, languages: Sequence[str] = TEXT) -> None:
+    def __init__(self, path: Path, languages: Sequence[str] = SONAR_TEXT) -> None:
         """Load a `tokenizer.json`; see `load_tokenizer`."""
         from tokenizers import Tokenizer
 

@@ -11,7 +11,7 @@ import torch
 
 from flip.arrays import Floats32
 from flip.device import torch_device
-from flip.encoders.languages import TEXT, speech_files, speech_licence
+from flip.encoders.languages import SONAR_TEXT, speech_files, speech_licence
 from flip.encoders.sonar.checkpoints import FastTokenizer, SonarTokenizer, best_first, load_tokenizer, load_weights
 from flip.encoders.sonar.modules import SpeechEncoder, TextEncoder, fbank
 from flip.errors import UnavailableError
@@ -51,7 +51,7 @@ class Port:
         *,
         folder: Path | None = None,
         offline: bool = False,
-        languages: Sequence[str] = TEXT,
+        languages: Sequence[str] = SONAR_TEXT,
         heads: int = _HEADS,
     ) -> None:
         """Load nothing yet.
