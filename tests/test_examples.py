@@ -12,11 +12,13 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
 
 from flip.data.manifest import load_manifest
+from flip.data.published import load_vocabulary
 from tests.conftest import QUICKSTART, ROOT
 from tests.settings import params
 
@@ -84,7 +86,7 @@ def test_a_run_of_other_options_data_or_words_is_not_taken_for_this_one(
     def flip(*args: object) -> None:
         commands.append(args[0])
         target = Path(str(args[args.index("-o") + 1]))
-        target.write_text("made") if target.suffix else target.mkdir(exist_ok=True)
+        target.write_text('{"sentence": 0}') if target.suffix else target.mkdir(exist_ok=True)
 
     def train(material: object, run: Path, configure: object, **given: object) -> list[object]:
         commands.append("train")
@@ -207,6 +209,25 @@ def test_a_text_that_has_to_be_chosen_is_one_error(two_views: Path) -> None:
 def test_tables_4_and_5_take_the_words_of_either_text(two_views: Path) -> None:
     _, _, *rows = cells(script(PAPER / "table5.py", two_views, "--rank", 16, "--", "--epochs", 2))
     assert [row[1:3] for row in rows] == [["en", "text"], ["xx", "speech"]]
+
+
+def test_table_4_takes_the_words_of_each_side_by_its_script(two_views: Path, quickstart: Path) -> None:
+    for part in ("train", "dev", "test"):
+        lines = (quickstart / f"{part}.sentences.txt").read_text(encoding="utf-8").splitlines()
+        written = ["".join(chr(0x4E00 + crc32(word.encode()) % 900) for word in line.split()) for line in lines]
+        Path(f"{part}.zh").write_text("".join(f"{line}。\n" for line in written), encoding="utf-8")
+        manifest = two_views.read_text()
+        chinese = f"id: xx, file: {Path.cwd() / part}.zh"
+        two_views.write_text(manifest.replace(f"id: xx, file: {quickstart / part}.sentences.txt", chinese))
+    command = (PAPER / "table4.py", two_views, "--rank", 16, "--", "--epochs", 2)
+    _, _, *rows = cells(script(*command))
+    assert [row[0] for row in rows] == ["en", "xx"]
+    assert all(float(row[2].split()[0]) > 10 for row in rows)
+    words = {name: load_vocabulary(Path(f"paper/words-{name}/vocab.json")).words for name in ("en", "xx")}
+    assert sum(map(len, words["en"])) > 3 * len(words["en"]) and all(len(word) == 1 for word in words["xx"])
+    made = Path("paper/words-xx/model.safetensors").stat().st_mtime_ns
+    script(*command)
+    assert Path("paper/words-xx/model.safetensors").stat().st_mtime_ns == made
 
 
 def test_figure_1_takes_names_by_capital_letters(here: Path, quickstart: Path, flip, run_folder: Path) -> None:

@@ -84,9 +84,15 @@ def once(target: Path, call: Sequence[object], make: Callable[[], object]) -> Pa
 
 
 def vocabulary(args: argparse.Namespace, text_id: str | None = None) -> Path:
-    """--vocab, or one made of the training text."""
+    """--vocab, or one made of the training text; where no spaces part the words, of its characters."""
+    if args.vocab:
+        return args.vocab
     text_id = text_id or args.text
-    return args.vocab or words_of_training(args, args.output / f"vocab-{text_id or 'text'}.json", text=text_id)
+    name = f"vocab-{text_id or 'text'}"
+    made = words_of_training(args, args.output / f"{name}.json", text=text_id)
+    if load_vocabulary(made).unsegmented:
+        made = words_of_training(args, args.output / f"{name}-unicode.json", "--tokenizer", "unicode", text=text_id)
+    return made
 
 
 def words_of_training(args: argparse.Namespace, path: Path, *options: object, text: str | None = None) -> Path:
@@ -144,15 +150,23 @@ def evaluated(run: Path, args: argparse.Namespace, *options: object, text: str |
     """Results of the test set, by embedding."""
     text = text or args.text
     chosen = ["--data", args.data, "--dataset", args.test, *(["--text", text] if text else [])]
-    return {r["embedding"]: r for r in flip("eval", "--model", run, "--tokens", "published", *chosen, *options)}
+    return {r["embedding"]: r for r in flip("eval", "--model", run, *_tokens(run), *chosen, *options)}
 
 
 def compared(runs: Sequence[Path], args: argparse.Namespace, *options: object) -> list[dict[str, Any]]:
     """Results of several runs on the test set, side by side: those of the first run come first."""
     models = [part for run in runs for part in ("--model", run)]
     chosen = ["--data", args.data, "--dataset", args.test, *(["--text", args.text] if args.text else [])]
-    records = flip("compare", *models, "--tokens", "published", *chosen, *options)
+    records = flip("compare", *models, *_tokens(runs[0]), *chosen, *options)
     return [record for record in records if "metrics" in record]
+
+
+def _tokens(run: Path) -> tuple[str, str]:
+    """The published words of a text are parted by spaces; a text without spaces has those of the vocabulary."""
+    from flip import load_checkpoint
+
+    unspaced = load_checkpoint(run).vocabulary.tokenizer.name == "unicode"
+    return "--tokens", "vocabulary" if unspaced else "published"
 
 
 def percent(estimate: dict[str, float]) -> str:

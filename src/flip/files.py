@@ -71,13 +71,22 @@ def require_apart(output: Path, inputs: Iterable[str | Path]) -> None:
                 raise UsageError(f"{name} is an input, and {output} would overwrite it", "name another file")
 
 
-def user_config(name: str) -> Path:
-    """Return the path of a file in flip's configuration folder, also for a user without a home."""
+def user_folder(variable: str, default: str) -> Path:
+    """Return the folder that a variable names, else the one of this name in the user's home, if they have one."""
     try:
-        home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    except RuntimeError:  # neither HOME nor an entry for the user id: there is no such file
-        home = Path("/nonexistent")
-    return home / "flip" / name
+        return Path(os.environ.get(variable) or Path("~") / default).expanduser()
+    except RuntimeError:  # neither HOME nor an entry for the user id, as in a container: there is no such folder
+        return Path("/nonexistent")
+
+
+def user_config(name: str) -> Path:
+    """Return the path of a file in flip's configuration folder."""
+    return user_folder("XDG_CONFIG_HOME", ".config") / "flip" / name
+
+
+def readable(path: Path) -> bool:
+    """Return whether a file or folder is there for this user: HOME may be that of another one."""
+    return os.access(path, os.R_OK)
 
 
 def written_by_flip(path: Path) -> bool:

@@ -258,6 +258,66 @@ def test_an_option_that_the_encoder_lacks_is_an_error_of_the_call_alone(
 
 
 @pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("base_url", "http://127.0.0.1:9/v1"),
+        ("prompt", "query: "),
+        ("dimensions", "64"),
+        ("task_type", "SEMANTIC_SIMILARITY"),
+        ("concurrency", "2"),
+        ("weights", "/nowhere"),
+        ("sonar_backend", "torch"),
+        ("precision", "bfloat16"),
+    ],
+)
+def test_an_exported_option_that_the_encoder_lacks_changes_nothing(
+    option: str, value: str, flip: Flip, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("s.txt").write_text("A dog.\nA cat.\n")
+    plain = flip("explain", "A dog.").out
+    monkeypatch.setenv(f"FLIP_ENCODER_OPTIONS__{option.upper()}", value)
+    assert flip("explain", "A dog.").out == plain
+    done = flip("embed", "s.txt")
+    assert (done.code, done.records[0]["rows"]) == (0, 2), done.err
+
+
+@pytest.mark.slow
+def test_the_address_of_an_endpoint_is_an_option_of_each_command_that_embeds(
+    flip: Flip, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openai", reason="the extra `openai` is not installed")
+    from api_server import KEY, Server
+
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    server = Server(dimension=16)
+    at = ("--base-url", server.url)
+    Path("s.txt").write_text("\n".join(f"The number {i} is here, beside {i % 7}." for i in range(120)))
+    train = ("train", "s.txt", "-o", "run", "--encoder", "openai:tiny", "--epochs", 1, "--rank", 4)
+    commands = [
+        train,
+        ("explain", "--model", "run", "--encoder", "openai:tiny", "The number 5."),
+        ("compare", "s.txt", "--encoder", "openai:tiny", "--encoder", "minilm"),
+        ("embed", "s.txt", "--encoder", "openai:tiny"),
+    ]
+    for command in commands:
+        before = server.requests
+        done = flip(*command, *at)
+        assert done.code == 0, done.err
+        assert server.requests > before, command
+    monkeypatch.setenv("FLIP_ENCODER", "openai:tiny")
+    before = server.requests
+    done = flip("compare", "--model", "run", "--splice", "--data", "run/data/datasets.yaml", *at)
+    assert done.code == 0, done.err
+    assert server.requests > before
+    monkeypatch.delenv("FLIP_ENCODER")
+    before = server.requests
+    assert flip("eval", "--model", "run").code == 0  # it measures vectors that are there
+    assert server.requests == before
+    server.http.shutdown()
+    server.http.server_close()
+
+
+@pytest.mark.parametrize(
     ("command", "now"),
     [
         (("explain", "s.parquet", "--find", "train"), "flip store search STORE"),

@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -23,11 +24,13 @@ class Server:
 
     A fault is a status code, (429, seconds) with Retry-After, ("body", status, text), "truncated", "slow", "count",
     "garbage", or None for a good answer. More texts than `most_texts`, or one longer than `longest`, is refused.
+    `reply` gives the status and the answer for some texts instead.
     """
 
     def __init__(self, dimension: int = 8) -> None:
         self.dimension = dimension
         self.faults: list[Any] = []
+        self.reply: Callable[[list[str]], tuple[int, Any]] | None = None
         self.embedded: list[str] = []  # texts answered, in order
         self.requests = self.together = self.most_together = 0
         self.keys: set[str] = set()
@@ -81,6 +84,10 @@ class Server:
             dimension = body["requests"][0].get("outputDimensionality", self.dimension)
         else:
             texts, dimension = body["input"], body.get("dimensions", self.dimension)
+        if self.reply:
+            status, answer = self.reply(texts)
+            self._send(handler, status, json.dumps(answer).encode(), [])
+            return
         if fault == "slow":
             time.sleep(2)
         if len(texts) > self.most_texts or max(map(len, texts)) > self.longest:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import pickle
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from api_server import KEY, Server, vector
 
+from flip import Explainer, fit
+from flip.embedding.job import embed
 from flip.encoders import EncoderOptions, load_encoder
 from flip.encoders.base import Encoder
 from flip.errors import FlipError, InputError, UnavailableError, UsageError
+from flip.inputs.record import Record
 
 KINDS = ["openai:tiny", "gemini"]
 TEXTS = [f"sentence number {i}" for i in range(250)]
@@ -239,9 +244,8 @@ def test_a_missing_sdk_names_its_extra(
     encoder = load(kind, server)
     for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setattr("flip.encoders.openai.find_spec", lambda name: None)
-    monkeypatch.setattr("flip.encoders.gemini._installed", lambda: False)
-    with pytest.raises(UnavailableError, match="which is not installed") as caught:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UnavailableError, match="which cannot be imported") as caught:
         encoder.encode(["a"])
     assert "pip install 'flip-interpret[" in str(caught.value.hint)
 
@@ -286,6 +290,95 @@ def test_a_plan_sends_no_request(server: Server) -> None:
     assert requests == 3
     assert 250 * 4 < tokens < 250 * 8
     assert server.requests == 0
+
+
+def items(texts: list[str]) -> list[dict[str, Any]]:
+    return [{"index": i, "embedding": vector(text, 8)} for i, text in enumerate(texts)]
+
+
+def in_base64(item: dict[str, Any]) -> str:
+    return base64.b64encode(np.array(item["embedding"], "<f4").tobytes()).decode()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda found: {"data": [item | {"index": str(item["index"])} for item in found[::-1]]},
+        lambda found: {"data": [{"embedding": item["embedding"]} for item in found]},
+        lambda found: {"data": [item | {"index": None} for item in found]},
+        lambda found: {"data": [item | {"index": float(item["index"] + 1)} for item in found[::-1]]},
+        lambda found: {"data": [item | {"index": 0} for item in found]},
+        lambda found: {"data": [item | {"embedding": in_base64(item)} for item in found[::-1]]},
+        lambda found: {"data": [item | {"embedding": [item["embedding"]]} for item in found[::-1]]},
+        lambda found: [item | {"embedding": [item["embedding"]]} for item in found[::-1]],
+        lambda found: {"data": [item | {"embedding": [str(one) for one in item["embedding"]]} for item in found]},
+    ],
+    ids=[
+        "index as text", "no index", "index null", "index from 1", "index always 0", "base64", "nested",
+        "a bare list", "numbers as text",
+    ],
+)  # fmt: skip
+def test_other_forms_of_an_answer_give_the_same_rows(form: Callable[[Any], Any], server: Server) -> None:
+    server.reply = lambda texts: (200, form(items(texts)))
+    np.testing.assert_allclose(load("openai:tiny", server).encode(TEXTS[:12]), expected(TEXTS[:12]), atol=1e-6)
+
+
+def test_a_server_that_answers_equal_texts_once_gives_a_row_for_each(server: Server) -> None:
+    server.reply = lambda texts: (200, {"data": items(list(dict.fromkeys(texts)))})
+    texts = [TEXTS[0], TEXTS[1], TEXTS[0], TEXTS[2], TEXTS[1]]
+    np.testing.assert_allclose(load("openai:tiny", server).encode(texts), expected(texts), atol=1e-6)
+    assert server.requests == 1
+
+
+@pytest.mark.parametrize("place", [0, 13, 29])
+@pytest.mark.parametrize("fault", [500, 502, [], None, [None] * 8, [0.0] * 8, [0.5] * 3, "left out"])
+def test_a_text_at_which_the_server_fails_is_named_by_its_line(
+    fault: Any, place: int, server: Server, tmp_path: Path
+) -> None:
+    bad = TEXTS[place]
+
+    def reply(texts: list[str]) -> tuple[int, Any]:
+        if isinstance(fault, int) and bad in texts:
+            return fault, {"error": {"message": "unsupported value: NaN"}}
+        if fault == "left out":
+            return 200, {"data": items([text for text in texts if text != bad])}
+        found = items(texts)
+        return 200, {
+            "data": [
+                one | ({"embedding": fault} if bad == text else {}) for one, text in zip(found, texts, strict=True)
+            ]
+        }
+
+    server.reply = reply
+    records = [Record(where=f"s.txt, line {i + 1}", text=text) for i, text in enumerate(TEXTS[:30])]
+    with pytest.raises(InputError) as caught:
+        embed(records, tmp_path / "a.npy", load("openai:tiny", server))
+    assert caught.value.message.startswith(f"s.txt, line {place + 1}: openai:tiny: ")
+    assert repr(bad) in caught.value.message
+    assert server.requests < 30
+
+
+def test_explain_names_the_line_of_a_text_at_which_the_server_fails(server: Server) -> None:
+    server.reply = lambda texts: (500, {}) if TEXTS[2] in texts else (200, {"data": items(texts)})
+    encoder = load("openai:tiny", server)
+    records = [Record(where=f"s.txt, line {i + 1}", text=text) for i, text in enumerate(["", *TEXTS[:5]])]
+    explainer = Explainer(fit(expected(TEXTS), TEXTS).checkpoint, lambda: encoder)
+    with pytest.raises(InputError, match="s.txt, line 4: openai:tiny: HTTP 500"):
+        explainer.batch(records)
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_server_that_fails_at_every_text_is_not_a_fault_of_the_first(status: int, server: Server) -> None:
+    server.reply = lambda texts: (status, {"error": {"message": "out of memory"}})
+    with pytest.raises(UnavailableError, match=f"HTTP {status}: out of memory, 8 times in a row"):
+        load("openai:tiny", server).encode(TEXTS[:30])
+
+
+def test_vectors_of_tokens_are_refused_at_once(server: Server) -> None:
+    server.reply = lambda texts: (200, {"data": [one | {"embedding": [one["embedding"]] * 3} for one in items(texts)]})
+    with pytest.raises(UnavailableError, match="3 vectors for a text, one for each token"):
+        load("openai:tiny", server).encode(TEXTS[:3])
+    assert server.requests == 1
 
 
 def test_offline_and_foreign_options() -> None:

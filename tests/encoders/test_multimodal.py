@@ -188,7 +188,7 @@ def test_missing_weights_are_named(checkpoint: str, capsys: pytest.CaptureFixtur
 
 
 def test_without_faster_whisper(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flip.encoders.multimodal.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
     with pytest.raises(UnavailableError, match="needs faster-whisper") as caught:
         Transcriber()
     assert caught.value.hint == "pip install 'flip-interpret[speech]'"

@@ -151,7 +151,7 @@ def test_a_hub_out_of_reach_is_known_at_once_and_quietly(tmp_path: Path) -> None
 
 
 def test_without_sentence_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flip.encoders.sentence_transformers.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(UnavailableError) as caught:
         load_encoder("labse")
     assert caught.value.hint == "pip install 'flip-interpret[st]'"

@@ -14,9 +14,56 @@ import flip
 from flip.errors import InputError, UsageError
 
 
+def columns_of_vectors(u: np.ndarray) -> dict[str, Any]:
+    """Return vectors as columns of other libraries hold them."""
+    import datasets
+    import pandas
+    import polars
+    import pyarrow as pa
+
+    d = u.shape[1]
+    return {
+        "pandas, arrays": pandas.Series(list(u), index=range(7, 7 + len(u))),
+        "pandas, lists": pandas.Series(u.tolist()),
+        "pandas, of Arrow": pandas.Series(u.tolist(), dtype=pandas.ArrowDtype(pa.list_(pa.float32()))),
+        "polars, lists": polars.Series(u.tolist()),
+        "polars, arrays": polars.Series(u.tolist(), dtype=polars.Array(polars.Float32, d)),
+        "Arrow": pa.array(u.tolist(), pa.list_(pa.float32())),
+        "Arrow, chunks": pa.chunked_array([pa.array(u[:2].tolist()), pa.array(u[2:].tolist())]),
+        "datasets": datasets.Dataset.from_dict({"u": u.tolist()})["u"],
+        "numpy, big-endian": u.astype(">f4"),
+        "numpy, column by column": np.asfortranarray(u),
+        "numpy, objects": pandas.Series(list(u)).to_numpy(),
+    }
+
+
 @pytest.fixture(scope="module")
 def lens(vectors: np.ndarray, sentences: list[str]) -> flip.Lens:
     return flip.fit(vectors, sentences, encoder="minilm")
+
+
+def test_a_column_of_vectors_of_any_library_is_a_matrix(lens: flip.Lens, vectors: np.ndarray) -> None:
+    expected = [[word.word for word in one.words] for one in lens.explain(vectors[:5])]
+    for name, column in columns_of_vectors(vectors[:5]).items():
+        assert [[word.word for word in one.words] for one in lens.explain(column)] == expected, name
+        np.testing.assert_allclose(lens.scores(column), lens.scores(vectors[:5]), atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("bad", [None, [0.1, 0.2], "a sentence"])
+def test_a_column_of_vectors_with_another_value_is_one_error(lens: flip.Lens, vectors: np.ndarray, bad: Any) -> None:
+    import pandas
+
+    with pytest.raises(InputError):
+        lens.explain(pandas.Series([vectors[0].tolist(), bad]))
+
+
+def test_a_column_of_vectors_is_fitted(vectors: np.ndarray, sentences: list[str]) -> None:
+    import pandas
+    import polars
+
+    for column in (pandas.Series(list(vectors[:300])), polars.Series(vectors[:300].tolist())):
+        fitted = flip.fit(column, sentences[:300], rank=8, epochs=1)
+        np.testing.assert_allclose(fitted.scores(column), fitted.scores(vectors[:300]), atol=1e-5)
 
 
 def test_what_is_fitted_explains_its_sentences(lens: flip.Lens) -> None:

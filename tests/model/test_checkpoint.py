@@ -52,7 +52,7 @@ def scores(tensors: dict[str, np.ndarray], u: np.ndarray) -> np.ndarray:
     return W @ u + tensors["b"][:, 0].astype(np.float64)
 
 
-@pytest.mark.parametrize("prefix", ["", "_orig_mod."])
+@pytest.mark.parametrize("prefix", ["", "_orig_mod.", "module.", "module._orig_mod.", "_orig_mod.module."])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("full", [False, True])
 def test_every_published_tensor_layout_loads(
@@ -70,6 +70,13 @@ def test_every_published_tensor_layout_loads(
     rounded = {key.removeprefix(prefix): value.double().numpy() for key, value in stored.items()}
     assert checkpoint.model.output.dtype == np.float32
     assert np.allclose(checkpoint.model.scores(u[None])[0], scores(rounded, u), atol=1e-3)
+
+
+def test_two_models_in_one_file_are_refused(tmp_path: Path, tensors: dict[str, np.ndarray]) -> None:
+    save_file({**tensors, "module.E1": tensors["E1"] + 1}, tmp_path / "model.safetensors")
+    write_vocab(tmp_path / "vocab.json")
+    with pytest.raises(InputError, match="tensors of the same name: .*E1.*module.E1"):
+        load_checkpoint(tmp_path)
 
 
 def test_float32_is_mapped_and_not_copied(tmp_path: Path, tensors: dict[str, np.ndarray]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from flip.cli.output import Output, fail
 from flip.device import Runtime
 from flip.encoders.base import EncoderOptions
 from flip.errors import FlipError, InputError, UsageError
-from flip.files import is_stream, os_errors, require_apart, user_config, written_by_flip
+from flip.files import is_stream, os_errors, readable, require_apart, user_config, written_by_flip
 
 if TYPE_CHECKING:
     from typer._click import Context
@@ -42,7 +43,7 @@ def trusted_folders() -> list[Path]:
         InputError: config.toml is not TOML, or its `[trust] folders` is not a list of paths.
     """
     path = config_file()
-    if not path.is_file():
+    if not readable(path):
         return []
     with os_errors(path, "read"):
         try:
@@ -52,7 +53,11 @@ def trusted_folders() -> list[Path]:
     folders = tree.get("trust", {}).get("folders", []) if isinstance(tree.get("trust", {}), dict) else None
     if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
         raise InputError(f"{path}: [trust] folders is not a list of paths", '[trust]\nfolders = ["~/my-project"]')
-    return [Path(folder).expanduser().resolve() for folder in folders]
+    found = []
+    for folder in folders:
+        with suppress(RuntimeError):  # ~ of a user without a home
+            found.append(Path(folder).expanduser().resolve())
+    return found
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,8 @@ Store = Annotated[
     str,
     typer.Argument(
         metavar="STORE", show_default=False,
-        help="Parquet, Arrow, .npy, .npz, SQLite, DuckDB, FAISS, or hf://datasets/OWNER/NAME/FILE.",
+        help="Parquet, Arrow, .npy, .npz, SQLite, DuckDB, FAISS, a folder of datasets or LanceDB, or "
+        "hf://datasets/OWNER/NAME/FILE.",
     ),
 ]  # fmt: skip
 Column = Annotated[

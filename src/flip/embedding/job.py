@@ -5,7 +5,6 @@ An interrupted run continues, see `flip.embedding.journal`.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
@@ -14,10 +13,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import orjson
 
 from flip.data.precomputed import finish_dropping
-from flip.embedding.journal import Batch, Journal, Shard, Spool
+from flip.embedding.journal import Batch, Journal, Shard, Spool, digest_of
 from flip.embedding.work import Work
 from flip.encoders.base import Encoder, adapted
 from flip.encoders.identity import EmbeddingInfo, describe, still_gives
@@ -210,10 +208,8 @@ def rows_of_shards(output: Path, description: EmbeddingInfo, spool: Spool) -> It
         if not match or not about.encoder.name:
             continue
         start, stop = Shard(int(match[1]), int(match[2])).span(spool.total)
-        digest = hashlib.sha256()
-        for item in spool.items(start, stop):
-            digest.update(orjson.dumps(item) + b"\n")
-        part = replace(description, inputs=stop - start, input=f"sha256:{digest.hexdigest()}")
+        digest = digest_of(spool.items(start, stop))
+        part = replace(description, inputs=stop - start, input=f"sha256:{digest}")
         if not about.is_made_as(part) or len(rows := open_embeddings(path)) != about.rows:
             continue
         lines = read_sentences(sentences_path(path)) if sentences_path(path).is_file() else []

@@ -70,9 +70,10 @@ def torchrun_number(name: str, default: int, environment: Mapping[str, str] = os
 
 
 class Item(TypedDict):
-    """An input as it is stored.  sha256: of the ends of a recording."""
+    """An input as it is stored.  where: its file and line, for messages.  sha256: of the ends of a recording."""
 
     text: str | None
+    where: str
     audio: NotRequired[str]
     sha256: NotRequired[str]
 
@@ -84,7 +85,7 @@ _ENDS = 1 << 16  # bytes of a recording's start and end in its digest
 class Spool:
     """Stored inputs.
 
-    total: number of inputs.  blank: number of blank ones, which were dropped.  sha256: of the file.
+    total: number of inputs.  blank: number of blank ones, which were dropped.  sha256: see `digest_of`.
     modalities: "text" and "speech", if there are such inputs; a shard has those of the whole.
     """
 
@@ -110,7 +111,7 @@ class Spool:
                 if not record.text and record.audio is None:
                     blank += 1
                     continue
-                item: Item = {"text": record.text}
+                item: Item = {"text": record.text, "where": record.where}
                 if record.audio:
                     item["audio"] = str(record.audio)
                 if record.audio and (digest := kept_digest(record.audio) or _digest(record.audio)):
@@ -129,17 +130,25 @@ class Spool:
                 part.writelines(islice(file, start, stop))
             total = stop - start
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = digest_of(map(orjson.loads, file))
         return cls(path, total, blank, digest, frozenset(modalities))
 
     def items(self, start: int = 0, stop: int | None = None) -> Iterator[Item]:
-        """Yield the inputs from one index to another, each {"text", "audio"?}."""
+        """Yield the inputs from one index to another, each {"text", "where", "audio"?, "sha256"?}."""
         with self.path.open("rb") as file:
             yield from map(orjson.loads, islice(file, start, stop))
 
     def remove(self) -> None:
         """Delete the file."""
         self.path.unlink(missing_ok=True)
+
+
+def digest_of(items: Iterable[Item]) -> str:
+    """Return the hexadecimal SHA-256 of inputs; the file and line that they come from do not count."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(orjson.dumps({key: value for key, value in item.items() if key != "where"}) + b"\n")
+    return digest.hexdigest()
 
 
 def _digest(recording: Path) -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from flip.embedding.journal import Batch, Item, Journal, Spool
-from flip.encoders.base import Encoder
+from flip.encoders.base import Encoder, TextError
 from flip.encoders.identity import EmbeddingInfo, FailedInput
 from flip.encoders.multimodal import Transcriber, Transcript, encode_inputs
 from flip.errors import InputError
@@ -140,7 +140,11 @@ class Work:
         batch = Batch(start, len(items))
         inputs = [Path(item["audio"]) if "audio" in item else str(item["text"]) for item in items]
         vectors = np.zeros((len(items), self.encoder.dimension), np.float32)
-        for i, one in enumerate(encode_inputs(self.encoder, inputs, self._hear)):
+        try:
+            encoded = encode_inputs(self.encoder, inputs, self._hear)
+        except TextError as error:
+            raise InputError(f"{items[error.place]['where']}: {error.message}", error.hint) from error
+        for i, one in enumerate(encoded):
             batch.warnings += one.warnings
             batch.truncated += one.truncated
             if one.heard and one.heard.text:
@@ -149,7 +153,7 @@ class Work:
                 batch.failed[start + i] = str(one.error)
             else:
                 vectors[i] = one.vector
-        self._check(vectors, inputs, start)
+        self._check(vectors, items, start)
         return batch, narrowed(vectors, self.journal.dtype, f"embeddings of {self.encoder.name}")
 
     def _hear(self, path: Path) -> Transcript:
@@ -160,9 +164,11 @@ class Work:
                 self.transcriber = self.load_transcriber()
             return self.transcriber.transcribe(path)
 
-    def _check(self, found: np.ndarray, batch: Sequence[str | Path], start: int) -> None:
+    def _check(self, found: np.ndarray, items: Sequence[Item], start: int) -> None:
         bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
         if len(bad):
+            first = items[bad[0]]
             raise InputError(
-                f"encoder {self.encoder.name} gave NaN or infinity for row {start + bad[0]}: {str(batch[bad[0]])!r}"
+                f"{first['where']}: encoder {self.encoder.name} gave NaN or infinity for row {start + bad[0]}: "
+                f"{first.get('audio', first['text'])!r}"
             )

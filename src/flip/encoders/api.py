@@ -16,13 +16,15 @@ import numpy as np
 import orjson
 
 from flip.arrays import Floats32
-from flip.encoders.base import Encoder, EncoderOptions, read_texts
+from flip.encoders.base import Encoder, EncoderOptions, TextError, read_texts
 from flip.errors import FlipError, InputError, UnavailableError, UsageError
-from flip.files import os_errors, user_config
+from flip.files import os_errors, readable, user_config
 from flip.forks import made_in_each_process
 
 TIMEOUT = 60.0  # seconds, of one request
 _ATTEMPTS, _ATTEMPTS_BEFORE_AN_ANSWER = 8, 4  # a server that never answered well is more likely a wrong address
+_ATTEMPTS_AT_TEXTS = 4  # then halves are sent, to find the text at which the server fails
+_ANY_TEXT = "dimension"
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds
 _LONGEST_ASKED = 120.0  # seconds that a server may ask us to wait; a person should not have to wait longer
 _SHOWN = 300  # characters of a server's words
@@ -36,11 +38,14 @@ class TryAgainError(Exception):
 
     after: seconds that the server asked to wait, if it did.
     answered: whether the server spoke the API; if not, it is tried less often.
+    by_text: whether one of the texts, or their number, may be the reason.
     """
 
-    def __init__(self, reason: str, after: float | None = None, *, answered: bool = True) -> None:
+    def __init__(
+        self, reason: str, after: float | None = None, *, answered: bool = True, by_text: bool = False
+    ) -> None:
         super().__init__(reason)
-        self.after, self.answered = after, answered
+        self.after, self.answered, self.by_text = after, answered, by_text
 
 
 class RefusedError(Exception):
@@ -62,7 +67,7 @@ def failure(status: int, body: str, after: float | None = None) -> TryAgainError
     if out_of_money or status in (401, 403, 404, 405, 501, 505) or "API key" in reason:
         return RefusedError(reason, unavailable=True)
     if status in (408, 409, 425, 429) or status >= 500:
-        return TryAgainError(reason, after)
+        return TryAgainError(reason, after, by_text=status >= 500 and status != 503 and after is None)
     return RefusedError(reason, unavailable=False)
 
 
@@ -141,7 +146,7 @@ class ApiEncoder(Encoder):
         """Return the requested dimension, or the server's own, for which one word is sent."""
         with self._waiting.lock:
             if self._dimension is None:
-                self._dimension = len(self._send(["dimension"])[0])
+                self._dimension = len(self._send([_ANY_TEXT])[0])
         return self._dimension
 
     def encode(self, batch: Sequence[str | Path]) -> Floats32:
@@ -149,10 +154,13 @@ class ApiEncoder(Encoder):
 
         Raises:
             UnavailableError: no key, refused, out of reach after several attempts, or available only much later.
-            InputError: the server does not take one of the sentences.
+            TextError: the server does not take one of the sentences, or fails at it.
         """
         texts = [(self.options.prompt or "") + text for text in read_texts(batch, self.name)]
-        return np.concatenate([self._send(request) for request in self._requests(texts)])
+        parts: list[Floats32] = []
+        for request in self._requests(texts):
+            parts.append(self._send(request, sum(map(len, parts))))
+        return np.concatenate(parts)
 
     def stop(self) -> None:
         """End the waits of running calls: they fail at once instead of trying again."""
@@ -209,33 +217,44 @@ class ApiEncoder(Encoder):
         if request:
             yield request
 
-    def _send(self, texts: list[str]) -> Floats32:
-        """Embed the texts of one request; if the server refuses them together, in halves."""
+    def _send(self, texts: list[str], first: int = 0, attempts: int = _ATTEMPTS_AT_TEXTS) -> Floats32:
+        """Embed the texts of one request; if the server refuses them together, in halves.
+
+        Args:
+            texts: to send.
+            first: the index of the first of them in the batch.
+            attempts: failures that one of the texts may have caused, before another text is tried.
+        """
         try:
-            return self._patiently(texts)
+            return self._patiently(texts, attempts)
         except RefusedError as error:
             reason = self._shown(error)
             if error.unavailable:
                 raise UnavailableError(reason, f"check the key ({self.keys[0]}), the model and --base-url") from None
         if len(texts) == 1:
-            raise InputError(
+            raise TextError(
                 f"{reason} (asked for one text of {len(texts[0])} characters: {texts[0][:60]!r})",
-                "is it longer than the model reads?",
+                "is it longer than the model reads? Change or remove it",
+                first,
             )
         # They are too many at a time, or one of them is at fault: try the halves.
         middle = (len(texts) + 1) // 2
-        vectors = np.concatenate([self._send(texts[:middle]), self._send(texts[middle:])])
+        halves = self._send(texts[:middle], first, 1), self._send(texts[middle:], first + middle, 1)
+        vectors = np.concatenate(halves)
         self.most_texts = min(self.most_texts, middle)
         return vectors
 
-    def _patiently(self, texts: list[str]) -> Floats32:
+    def _patiently(self, texts: list[str], attempts_at_texts: int) -> Floats32:
         stopped = self._waiting.stopped
+        unique = {text: row for row, text in enumerate(dict.fromkeys(texts))}  # some servers answer equal texts once
         for attempt in range(_ATTEMPTS):
             try:
-                vectors = self._checked(self.request(texts), len(texts))
+                vectors = self._checked(self.request(list(unique)), len(unique))
                 self._answered = True
-                return vectors
+                return vectors[[unique[text] for text in texts]]
             except TryAgainError as error:
+                if error.by_text and attempt + 1 >= attempts_at_texts and self._answers():
+                    raise RefusedError(str(error), unavailable=False) from None
                 attempts = _ATTEMPTS if error.answered or self._answered else _ATTEMPTS_BEFORE_AN_ANSWER
                 if error.after is not None and error.after > _LONGEST_ASKED:
                     raise UnavailableError(
@@ -254,13 +273,29 @@ class ApiEncoder(Encoder):
         raise AssertionError
 
     def _checked(self, vectors: list[list[float]], expected: int) -> Floats32:
+        reason = None
         if len(vectors) != expected:
-            raise TryAgainError(f"gave {len(vectors)} embeddings for {expected} sentences", answered=False)
-        if len({len(vector) for vector in vectors}) != 1:
-            raise TryAgainError("gave embeddings of different dimensions", answered=False)
+            reason = f"gave {len(vectors)} embeddings for {expected} sentences"
+        elif not all(vector and any(vector) for vector in vectors):
+            reason = "gave an embedding that is empty, null or zero"
+        elif len({len(vector) for vector in vectors}) != 1:
+            reason = "gave embeddings of different dimensions"
+        if reason:
+            raise TryAgainError(reason, answered=False, by_text=True)
         if self._dimension is not None and len(vectors[0]) != self._dimension:
-            raise RefusedError(f"gave {len(vectors[0])} dimensions, not {self._dimension}", unavailable=True)
+            raise RefusedError(
+                f"gave {len(vectors[0])} dimensions, not {self._dimension}", unavailable=not self._answered
+            )
         return np.array(vectors, np.float32)
+
+    def _answers(self) -> bool:
+        """Return whether the server embeds a text that no server fails at."""
+        try:
+            self._checked(self.request([_ANY_TEXT]), 1)
+        except Exception:  # also those of any HTTP client
+            return False
+        self._answered = True
+        return True
 
     def _shown(self, error: Exception | str) -> str:
         """Return a message for a person: the key is removed first, then it is put on one line, then cut."""
@@ -286,7 +321,7 @@ def missing_key(variables: Sequence[str], name: str) -> str | None:
 
 def _stored_keys() -> dict[str, str]:
     path = keys_file()
-    if not path.is_file():
+    if not readable(path):
         return {}
     with os_errors(path, "read"):
         try:

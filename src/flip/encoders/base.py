@@ -78,6 +78,14 @@ class EncoderOptions:
 T = TypeVar("T")
 
 
+class TextError(InputError):
+    """An encoder cannot embed one input of a batch. place: its index there."""
+
+    def __init__(self, message: str, hint: str | None, place: int) -> None:
+        super().__init__(message, hint)
+        self.place = place
+
+
 class Encoder(ABC):
     """Turns sentences (or audio files) into vectors. A subclass has a name, a dimension and `encode`.
 
@@ -145,6 +153,7 @@ def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[Floats32, lis
         The vectors (n, d), and which inputs are longer than it reads.
 
     Raises:
+        TextError: it cannot embed one of them.
         InputError: it did not give numbers of that shape.
         UnavailableError: it failed.
     """
@@ -178,6 +187,8 @@ def as_matrix(found: object, name: str) -> Floats32:
 
     try:
         array = np.asarray([_of_numpy(row) for row in found] if isinstance(found, list | tuple) else _of_numpy(found))
+        if array.dtype == object and array.ndim == 1:  # a column of vectors, of pandas, polars or Arrow
+            array = np.asarray([_of_numpy(row) for row in array])
         if array.dtype.kind in "cmM":
             raise TypeError(f"values of type {array.dtype} are not plain numbers")
         return array.astype(np.float32, copy=False)

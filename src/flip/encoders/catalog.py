@@ -126,7 +126,7 @@ def require_harmless(name: str, where: str) -> str:
     does = "runs code" if entry is None else "sends the sentences to a server"
     raise UsageError(
         f"{where} names the encoder {name!r}, which {does}; it is used only when you name it yourself",
-        f"if you mean it: --encoder {name}",
+        f"if you mean it: --encoder {name}, or for `flip compare --splice` FLIP_ENCODER={name}",
     )
 
 

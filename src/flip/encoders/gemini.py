@@ -63,9 +63,12 @@ class Gemini(ApiEncoder):
 
     @made_in_each_process
     def _client(self) -> Any:
-        if not _installed():
-            raise UnavailableError("this encoder needs google-genai, which is not installed", _INSTALL)
-        from google import genai
+        try:
+            import google.genai as genai
+        except ImportError as error:
+            raise UnavailableError(
+                f"this encoder needs google-genai, which cannot be imported: {error}", _INSTALL
+            ) from error
 
         options = genai.types.HttpOptions(base_url=self.options.base_url, timeout=int(1000 * TIMEOUT))
         return genai.Client(api_key=self.key, vertexai=False, http_options=options)

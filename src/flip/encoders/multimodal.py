@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flip.encoders.base import Encoder, encode
+from flip.encoders.base import Encoder, TextError, encode
 from flip.encoders.languages import iso1
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.forks import made_in_each_process
@@ -74,8 +73,12 @@ class Transcriber:
             UsageError: no such model, or an English one for another language.
             UnavailableError: faster-whisper or the weights are not here.
         """
-        if find_spec("faster_whisper") is None:
-            raise UnavailableError("speech with a text encoder needs faster-whisper, which is not installed", _SPEECH)
+        try:
+            import faster_whisper  # noqa: F401
+        except ImportError as error:
+            raise UnavailableError(
+                f"speech with a text encoder needs faster-whisper, which cannot be imported: {error}", _SPEECH
+            ) from error
         self.language = None if language is None else iso1(language)
         asr = asr or (ENGLISH if self.language in (None, "en") else MULTILINGUAL)
         if asr.endswith(".en") and self.language not in (None, "en"):
@@ -185,7 +188,7 @@ def encode_inputs(
         working: a context for work on a recording; receives a description of it.
 
     Raises:
-        InputError: the encoder does not take one of the sentences.
+        TextError: the encoder does not take one of the sentences.
     """
     found = [Encoded() for _ in inputs]
     texts: dict[int, str] = {}
@@ -205,7 +208,11 @@ def encode_inputs(
     if recordings:
         _encode_recordings(encoder, recordings, found, working)
     if texts := {i: text for i, text in texts.items() if text}:
-        for i, vector, cut in zip(texts, *encode(encoder, list(texts.values())), strict=True):
+        try:
+            vectors, truncated = encode(encoder, list(texts.values()))
+        except TextError as error:
+            raise TextError(error.message, error.hint, list(texts)[error.place]) from error
+        for i, vector, cut in zip(texts, vectors, truncated, strict=True):
             found[i].vector, found[i].truncated = vector, cut
     return found
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from importlib.util import find_spec
 from typing import Any
 
-import orjson
+import numpy as np
 
-from flip.encoders.api import TIMEOUT, ApiEncoder, TryAgainError, failure, missing_key, retry_after, said
+from flip.encoders.api import TIMEOUT, ApiEncoder, RefusedError, TryAgainError, failure, missing_key, retry_after, said
 from flip.errors import UnavailableError
 from flip.forks import made_in_each_process
 
@@ -21,6 +23,39 @@ def missing(model: str) -> str | None:
         return _INSTALL
     key = missing_key(_KEYS, "openai")
     return key and f"{key}, or give --base-url"
+
+
+def _in_order(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the items of an answer by their index, a number or its text; as they stand if no item has one.
+
+    Raises:
+        TryAgainError: two items have the same index.
+    """
+    if len(items) == 1 or all(item.get("index") is None for item in items):
+        return items
+    by_index = {int(item["index"]): item for item in items}
+    if len(by_index) < len(items):
+        raise TryAgainError("gave the same index twice", by_text=True)
+    return [by_index[index] for index in sorted(by_index)]
+
+
+def _numbers(embedding: object) -> list[float]:
+    """Return one embedding: a list of numbers, base64 of little-endian float32, or a list of one list (llama.cpp).
+
+    Raises:
+        RefusedError: there are several vectors for one text.
+    """
+    if isinstance(embedding, str):
+        return [float(number) for number in np.frombuffer(base64.b64decode(embedding), "<f4")]
+    if not isinstance(embedding, list):
+        return []
+    if not (embedding and isinstance(embedding[0], list)):
+        return embedding
+    if len(embedding) > 1:
+        raise RefusedError(
+            f"gave {len(embedding)} vectors for a text, one for each token: the server must pool them", unavailable=True
+        )
+    return _numbers(embedding[0])
 
 
 class OpenAI(ApiEncoder):
@@ -51,16 +86,20 @@ class OpenAI(ApiEncoder):
         except openai.APIConnectionError as error:
             raise TryAgainError(f"no connection ({error.__cause__ or error})", answered=False) from None
         try:
-            items = sorted(orjson.loads(body)["data"], key=lambda item: item["index"])
-            return [item["embedding"] for item in items]
-        except (orjson.JSONDecodeError, KeyError, TypeError):
+            found = json.loads(body)  # reads NaN, which servers in Python write
+            items = found["data"] if isinstance(found, dict) else found
+            return [_numbers(item["embedding"]) for item in _in_order(items)]
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise TryAgainError(f"an answer without embeddings: {said(body)}", answered=False) from None
 
     @made_in_each_process
     def _client(self) -> Any:
-        if find_spec("openai") is None:
-            raise UnavailableError("this encoder needs the openai package, which is not installed", _INSTALL)
-        import openai
+        try:
+            import openai
+        except ImportError as error:
+            raise UnavailableError(
+                f"this encoder needs the package openai, which cannot be imported: {error}", _INSTALL
+            ) from error
 
         # Retries are ours, the same for every API.
         return openai.OpenAI(api_key=self.key, base_url=self.options.base_url, timeout=TIMEOUT, max_retries=0)

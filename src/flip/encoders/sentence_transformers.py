@@ -12,6 +12,7 @@ import numpy as np
 from flip.device import matmul_dtype, torch_device
 from flip.encoders.base import Encoder, EncoderOptions, longer_than_read, read_texts
 from flip.errors import InputError, UnavailableError, UsageError
+from flip.files import readable
 from flip.forks import made_again
 from flip.hub.client import Source
 from flip.hub.weights import content_hash, names_on_hub
@@ -43,7 +44,7 @@ def missing(model: str) -> str | None:
     """Return the package or model to get; None if sentence-transformers and the catalog's model are here."""
     if find_spec("sentence_transformers") is None:
         return _INSTALL
-    here = not model or Source(model).storage.is_dir()
+    here = not model or readable(Source(model).storage)
     return None if here else f"it needs the network once, to download {model}; or st:FOLDER"
 
 
@@ -66,8 +67,12 @@ class SentenceTransformers(Encoder):
             UsageError: more dimensions than the model has.
             InputError: the model cannot be loaded.
         """
-        if find_spec("sentence_transformers") is None:
-            raise UnavailableError("this encoder needs sentence-transformers, which is not installed", _INSTALL)
+        try:
+            import sentence_transformers  # noqa: F401
+        except ImportError as error:
+            raise UnavailableError(
+                f"this encoder needs sentence-transformers, which cannot be imported: {error}", _INSTALL
+            ) from error
         self.options = options
         self._torch_device = torch_device(device)
         self.device = str(self._torch_device)

@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 from flip.arrays import Floats
 from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.base import Encoder, adapted
+from flip.encoders.base import Encoder, TextError, adapted
 from flip.encoders.catalog import require_harmless
 from flip.encoders.identity import require_dimension, require_encoder_of
 from flip.encoders.multimodal import Encoded, Transcriber, encode_inputs
@@ -327,9 +327,17 @@ class Explainer:
                 errors[i] = error.message
         inputs = [_input(record) for record in records]
         if to_encode:
-            encoded = encode_inputs(
-                self.encoder, list(to_encode.values()), lambda path: self.transcriber.transcribe(path), self._working
-            )
+            try:
+                encoded = encode_inputs(
+                    self.encoder,
+                    list(to_encode.values()),
+                    lambda path: self.transcriber.transcribe(path),
+                    self._working,
+                )
+            except TextError as error:
+                record = records[list(to_encode)[error.place]]
+                assert isinstance(record, Record)
+                raise InputError(f"{record.where}: {error.message}", error.hint) from error
             for i, one in zip(to_encode, encoded, strict=True):
                 if one.error is not None:
                     errors[i] = one.error

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flip.errors import FlipError, UnavailableError, UsageError
+from flip.files import readable, user_folder
 
 PREFIX = "hf://datasets/"
 
@@ -42,9 +43,9 @@ class Source:
         """Return the folder in the cache that an earlier pull of this revision filled, without a request."""
         storage = self.storage
         ref = storage / "refs" / (revision or "main")
-        commit = ref.read_text().strip() if ref.is_file() else revision
+        commit = ref.read_text().strip() if readable(ref) else revision
         folder = storage / "snapshots" / str(commit) / self.subfolder
-        return folder if commit and folder.is_dir() else None
+        return folder if commit and readable(folder) else None
 
 
 def described(source: Source, revision: str | None) -> Any:
@@ -123,8 +124,10 @@ def _one_line(error: Exception) -> str:
 
 def hub_cache() -> Path:
     """Return the folder of huggingface_hub's cache without importing it: most starts do not need the library."""
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
-    return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
+    if os.environ.get("HF_HUB_CACHE"):
+        return user_folder("HF_HUB_CACHE", "")
+    home = user_folder("XDG_CACHE_HOME", ".cache") / "huggingface"
+    return (user_folder("HF_HOME", "") if os.environ.get("HF_HOME") else home) / "hub"
 
 
 def dataset_file(address: str, *, offline: bool = False) -> Path:
@@ -144,7 +147,7 @@ def dataset_file(address: str, *, offline: bool = False) -> Path:
     name, _, revision = parts[1].partition("@")
     source, path = Source(f"{parts[0]}/{name}", dataset=True), "/".join(parts[2:])
     folder = source.cached(revision or None)
-    here = folder is not None and (folder / path).is_file()
+    here = folder is not None and readable(folder / path)
     if not offline:
         if not here:
             described(source, revision or None)

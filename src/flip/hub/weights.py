@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from flip.errors import InputError, UnavailableError
-from flip.files import sha256
+from flip.files import readable, sha256
 from flip.hub.client import Source, translated
 
 
@@ -148,16 +148,16 @@ def _missing(what: str, error: Exception, install: str) -> UnavailableError:
 
 
 def _from_cache(file: WeightFile) -> Resolved | None:
-    if not Source(file.repo).storage.is_dir():
+    if not readable(Source(file.repo).storage):
         return None
     from huggingface_hub import try_to_load_from_cache
 
     path = try_to_load_from_cache(file.repo, file.filename)
-    return _snapshot(path) if isinstance(path, str) else None
+    return _snapshot(path) if isinstance(path, str) and readable(Path(path)) else None
 
 
 def _folder_from_hub(weights: WeightFolder, *, local: bool) -> Resolved | None:
-    if local and not Source(weights.repo).storage.is_dir():
+    if local and not readable(Source(weights.repo).storage):
         return None
     from huggingface_hub import snapshot_download
 
@@ -172,7 +172,7 @@ def _folder_from_hub(weights: WeightFolder, *, local: bool) -> Resolved | None:
             return None
         raise _missing(weights.repo, error, weights.install) from error
     # The cache may hold an unfinished snapshot.
-    complete = all(any(Path(path).glob(pattern)) for pattern in weights.files)
+    complete = all(any(map(readable, Path(path).glob(pattern))) for pattern in weights.files)
     return replace(_snapshot(str(next(Path(path).glob(weights.files[0])))), path=Path(path)) if complete else None
 
 

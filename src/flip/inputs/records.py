@@ -15,7 +15,7 @@ from flip.errors import InputError
 from flip.inputs.audio import keep
 from flip.inputs.embedding_files import open_embeddings, sentences_path
 from flip.inputs.record import Record, require_as_many
-from flip.inputs.sniffing import AUDIO_SUFFIXES, JSONL_SUFFIXES, STDIN, ending, is_audio
+from flip.inputs.sniffing import AUDIO_SUFFIXES, JSONL_SUFFIXES, STDIN, ending, folder_kind, is_audio
 from flip.inputs.sources import Source, decoded, lines_of, opened, require_one_stdin
 from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.store import store_of
@@ -65,7 +65,7 @@ def scan_records(
 ) -> Iterator[Record | InputError]:
     """Yield records as `read_records` does, but a bad record is yielded as its error, and reading goes on."""
     returns: list[int] = []
-    if source != STDIN and Path(source).is_dir():
+    if source != STDIN and Path(source).is_dir() and folder_kind(Path(source)) is None:
         yield from _recordings(Path(source), on_note)
         return
     if clips is not None and not clips.is_dir():

@@ -11,7 +11,7 @@ from flip.errors import InputError
 from flip.files import byte_order_mark
 
 STDIN = "-"
-StoreKind = Literal["parquet", "arrow", "duckdb", "sqlite", "faiss", "npz", "npy"]
+StoreKind = Literal["parquet", "arrow", "duckdb", "sqlite", "faiss", "npz", "npy", "datasets", "lance", "chroma"]
 Kind = Literal["text", "audio"] | StoreKind
 TextKind = Literal["text", "jsonl", "json", "table"]
 Packing = Literal["gzip", "bzip2", "xz", "zstd"]
@@ -136,6 +136,16 @@ def kind_of(head: bytes, name: str) -> Kind:
     if b"\0" in head:
         raise _with_nul(head, name)
     return "text"
+
+
+def folder_kind(path: Path) -> StoreKind | None:
+    """Return the kind of a folder that is a store: of `datasets`, LanceDB (a table, or some) or Chroma; else None."""
+    of_datasets = (path / "state.json", path / "dataset_info.json")
+    if all(file.is_file() for file in of_datasets) or (path / "dataset_dict.json").is_file():
+        return "datasets"
+    if (path / "chroma.sqlite3").is_file():
+        return "chroma"
+    return "lance" if (path / "_versions").is_dir() or any(path.glob("*.lance")) else None
 
 
 def text_kind(line: bytes, name: str, column: str | None = None) -> TextKind:

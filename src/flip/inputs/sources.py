@@ -22,7 +22,18 @@ from typing import IO, TYPE_CHECKING, Protocol, cast
 from flip import files
 from flip.errors import InputError, UsageError
 from flip.files import byte_order_mark, os_errors
-from flip.inputs.sniffing import ENOUGH, STDIN, Kind, Packing, ending, is_input_file, kind_of, packing, recoding_hint
+from flip.inputs.sniffing import (
+    ENOUGH,
+    STDIN,
+    Kind,
+    Packing,
+    ending,
+    folder_kind,
+    is_input_file,
+    kind_of,
+    packing,
+    recoding_hint,
+)
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -95,6 +106,9 @@ def opened(source: str | Path, on_return: Callable[[int], None] | None = None) -
     """
     name, path = ("stdin", None) if str(source) == STDIN else (str(source), Path(source))
     with os_errors(path or Path("stdin"), "read"):
+        if path is not None and path.is_dir() and (store := folder_kind(path)):
+            yield Source(name, store, io.BufferedReader(ChunkStream(iter(()))), path, path)
+            return
         raw = _standard_input() if path is None else _open(path)
         with raw:
             folder = path.parent if path is not None and path.is_file() else Path()
@@ -137,8 +151,10 @@ def is_store(name: str) -> bool:
     """
     if name.startswith("hf://"):
         return True
-    if not is_input_file(name) or not Path(name).is_file():
+    if not is_input_file(name) or not (Path(name).is_file() or Path(name).is_dir()):
         return False
+    if Path(name).is_dir():
+        return folder_kind(Path(name)) is not None
     with opened(name) as found:
         return found.kind not in ("text", "audio")
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flip.encoders.catalog import find_entry
+from flip.errors import UsageError
 from flip.files import os_errors, replacing
 from flip.model.locate import CONFIG_FILE, MODEL_FILE, VOCAB_FILE
 
@@ -41,11 +44,14 @@ def model_card(checkpoint: Checkpoint) -> str:
 
     config, model = checkpoint.config, checkpoint.model
     name = config.encoder.name or "unknown"
+    named, option = _named(name)
     environment = Environment(loader=PackageLoader("flip.model", ""), autoescape=False, keep_trailing_newline=True)
     return environment.get_template("card.md").render(
         tag="".join(c if c.isalnum() or c in "-_." else "-" for c in name),  # needs no quotes in YAML
         mark=_MARK,
         name=name,
+        named=named,
+        option=option,
         encoder=config.encoder,
         model=model,
         full=model.rank == "full",
@@ -56,6 +62,18 @@ def model_card(checkpoint: Checkpoint) -> str:
         missing=_MISSING,
         files=(CARD_FILE, MODEL_FILE, VOCAB_FILE, CONFIG_FILE),
     )
+
+
+def _named(encoder: str) -> tuple[bool, str | None]:
+    """Return whether flip can load an encoder by its name; and the name, quoted for a shell, if it must be given.
+
+    One that runs code, or sends sentences away, is used only if the user names it.
+    """
+    try:
+        entry, _ = find_entry(encoder)
+    except UsageError:
+        return False, None
+    return True, shlex.quote(encoder) if entry is None or entry.remote else None
 
 
 def _metrics(metrics: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,6 +23,7 @@ from flip.model.tensors import SCALE, narrowed, quantized, read_pickled, read_sa
 from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import Vocabulary, function_words, read_surfaces
 
+_WRAPPED = re.compile(r"^((_orig_mod|module)\.)+")  # of torch.compile and of DistributedDataParallel, in any order
 _FEW = 20  # dev sentences: below that, the calibration error on others was 0.01 to 0.5
 
 
@@ -191,13 +193,16 @@ def _stored(path: Path) -> Fields:
 
 
 def load_model(path: Path) -> Model:
-    """Read E1, E2, b (or E, b), with or without torch.compile's `_orig_mod.` prefix, any float type, as float32.
+    """Read E1, E2, b (or E, b) of any float type as float32; prefixes of torch.compile and DDP do not count.
 
     Raises:
         InputError: missing, truncated or tampered with, other tensors, or shapes that do not fit.
     """
     read = read_pickled if path.suffix == ".pt" else read_safetensors
-    tensors = {key.removeprefix("_orig_mod."): value for key, value in read(path).items()}
+    stored = read(path)
+    tensors = {_WRAPPED.sub("", key): value for key, value in stored.items()}
+    if len(tensors) < len(stored):
+        raise InputError(f"{path}: tensors of the same name: {', '.join(stored)}", "keep one model in a file")
     b = tensors.get("b")
     if b is None or not ({"E1", "E2"} <= tensors.keys() or "E" in tensors):
         raise InputError(f"{path}: expected tensors E1, E2, b or E, b; found {', '.join(tensors) or 'none'}")

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flip.errors import InputError
+from flip.errors import InputError, UsageError
 from flip.inputs.stores import table
+from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.store import open_store
 from tests.inputs.stores.test_store import TEXTS, D, N, U, whole
 
@@ -116,3 +117,51 @@ def test_large_rows_are_read_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest
             u, parts = whole(store, N)
             np.testing.assert_array_equal(u, U)
             assert len(parts) == N / 100
+
+
+@pytest.mark.parametrize("kind", ["<f4", ">f4", ">f8", "<f2"])
+@pytest.mark.parametrize("compressed", [True, False])
+def test_a_matrix_stored_column_by_column_is_read(kind: str, compressed: bool, tmp_path: Path) -> None:
+    u = np.asfortranarray(U.astype(kind))
+    save = np.savez_compressed if compressed else np.savez
+    save(tmp_path / "a.npz", embedding=u, text=np.array(TEXTS))
+    np.save(tmp_path / "a.npy", u)
+    for name in ("a.npz", "a.npy"):
+        with open_store(tmp_path / name) as store:
+            found, parts = whole(store)
+            np.testing.assert_array_equal(found, U.astype(kind).astype(np.float32))
+    with open_store(tmp_path / "a.npz") as store:
+        found, parts = whole(store)
+        assert [text for part in parts for text in part.column("text")] == TEXTS
+
+
+@pytest.mark.parametrize("name", ["embeddings", "embedding", "vectors", "Embeddings"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_centroids_beside_embeddings_are_not_the_rows(name: str, order: int, tmp_path: Path) -> None:
+    arrays = {name: U, "centroids": U[:7], "labels": np.arange(N) % 7}
+    np.savez(tmp_path / "a.npz", **dict(list(arrays.items())[::order]))
+    with open_store(tmp_path / "a.npz") as store:
+        np.testing.assert_array_equal(whole(store)[0], U)
+        assert store.schema.names == [one for one in list(arrays)[::order] if one != "centroids"]
+    with open_store(tmp_path / "a.npz", ColumnChoice(vectors="centroids")) as store:
+        np.testing.assert_array_equal(whole(store)[0], U[:7])
+
+
+def test_matrices_of_other_lengths_without_a_usual_name_must_be_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", queries=U[:7], passages=U)
+    with (
+        pytest.raises(UsageError, match=r"can be the vectors: queries \(7 rows\), passages \(300 rows\)"),
+        open_store(tmp_path / "a.npz"),
+    ):
+        pass
+    with open_store(tmp_path / "a.npz", ColumnChoice(vectors="queries")) as store:
+        np.testing.assert_array_equal(whole(store)[0], U[:7])
+
+
+def test_zeros_that_unpack_to_much_more_are_refused_before_memory_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "_UNPACKED", 1 << 20)
+    np.savez_compressed(tmp_path / "a.npz", embedding=np.zeros((10_000, 64), np.float32, order="F"))
+    with pytest.raises(InputError, match="embedding unpacks from"), open_store(tmp_path / "a.npz") as store:
+        whole(store)

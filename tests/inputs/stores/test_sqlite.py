@@ -268,3 +268,64 @@ def test_a_value_that_is_too_large_is_an_error(path: Path, monkeypatch: pytest.M
     run(path, "UPDATE items SET text = hex(zeroblob(700000)) WHERE id = 3")
     with pytest.raises(InputError, match=r"a\.db: a value of more than 1 MB"), open_store(path) as store:
         whole(store)
+
+
+@pytest.mark.parametrize(
+    ("module", "own"),
+    [
+        ("fts5(text)", "docs_v2"),
+        ("fts5(text)", "docs_info"),
+        ("fts5(text)", "docs_chunks"),
+        ("fts4(text)", "docs_data"),
+        ("rtree(id, low, high)", "docs_content"),
+    ],
+)
+def test_a_table_named_after_a_virtual_one_is_read(module: str, own: str, path: Path) -> None:
+    run(path, f"ALTER TABLE items RENAME TO {own}; CREATE VIRTUAL TABLE docs USING {module}")
+    with open_store(path) as store:
+        np.testing.assert_array_equal(whole(store)[0], U[:ROWS])
+        assert store.note and f"table '{own}'" in store.note
+
+
+@pytest.mark.parametrize("own", ["items_v2", "items_content", "items_data", "items_docsize", "items_vectors"])
+def test_a_table_named_after_one_of_sqlite_vec_is_read(own: str, tmp_path: Path) -> None:
+    vec0(tmp_path / "v.db")
+    run(tmp_path / "v.db", f"CREATE TABLE {own}(id INT, embedding BLOB)")
+    with closing(sqlite3.connect(tmp_path / "v.db")) as database, database:
+        database.executemany(f"INSERT INTO {own} VALUES (?, ?)", [(i, u.tobytes()) for i, u in enumerate(U[:5])])
+    with open_store(tmp_path / "v.db", ColumnChoice(table=own)) as store:
+        np.testing.assert_array_equal(whole(store)[0], U[:5])
+    with open_store(tmp_path / "v.db", ColumnChoice(table="items")) as store:
+        np.testing.assert_array_equal(whole(store)[0], U)
+    with (
+        pytest.raises(InputError, match="no table 'items_rowids'"),
+        open_store(tmp_path / "v.db", ColumnChoice(table="items_rowids")),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        "CREATE TABLE collections(id INT, title TEXT)",
+        "CREATE TABLE collections(id INT, name TEXT, model TEXT)",
+        "CREATE TABLE collections(name TEXT, owner TEXT); CREATE TABLE users(id INT)",
+        "CREATE TABLE collections(id INT, name TEXT, model TEXT); ALTER TABLE embeddings ADD content TEXT",
+    ],
+)
+def test_tables_with_the_names_of_llms_are_read_as_they_are(others: str, path: Path) -> None:
+    run(path, f"ALTER TABLE items RENAME TO embeddings; {others}")
+    with open_store(path) as store:
+        np.testing.assert_array_equal(whole(store)[0], U[:ROWS])
+        assert store.note and "table 'embeddings'" in store.note
+
+
+@pytest.mark.parametrize("empty", [b"", np.float32("nan").tobytes(), None])
+def test_one_empty_blob_among_vectors_is_a_row_without_one(empty: bytes | None, path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE items SET embedding = ? WHERE id = 3", (empty,))
+    with open_store(path) as store:
+        u, (part,) = whole(store)
+        assert part.missing.tolist() == [i == 3 for i in range(ROWS)]
+        np.testing.assert_array_equal(np.delete(u, 3, axis=0), np.delete(U[:ROWS], 3, axis=0))
+        assert part.column("text")[3] == "Text 3."

@@ -285,6 +285,113 @@ def test_rows_without_a_vector_are_missing_and_not_shifted(tmp_path: Path) -> No
             np.testing.assert_array_equal(part.vectors[~part.missing], np.delete(U[:10], 3, axis=0))
 
 
+@pytest.mark.parametrize("form", ["list", "large list", "float64", "list view", "blob", "text"])
+@pytest.mark.parametrize("empty", [[], [None], [float("nan")], [None] * D, None])
+def test_one_empty_vector_is_a_row_without_one(empty: Any, form: str, tmp_path: Path) -> None:
+    rows: list[Any] = [empty, *U[1:9].tolist(), empty]
+    kind = {
+        "list": pa.list_(pa.float32()), "large list": pa.large_list(pa.float32()), "float64": pa.list_(pa.float64()),
+        "list view": pa.list_view(pa.float32()), "blob": pa.binary(), "text": pa.string(),
+    }[form]  # fmt: skip
+    if form == "blob":
+        if empty == [None] * D:
+            pytest.skip("bytes have no null")
+        rows = [None if row is None else np.array(row, np.float32).tobytes() for row in rows]
+    if form == "text":
+        if empty == [None] * D:
+            pytest.skip("a list of nulls as text is not a vector")
+        rows = [None if row is None else json.dumps(row) for row in rows]
+    found = pa.table({"text": TEXTS[:10], "emb": pa.array(rows, kind)})
+    with pa.OSFile(str(tmp_path / "a.arrow"), "wb") as file, pa.ipc.new_file(file, found.schema) as writer:
+        writer.write_table(found)
+    with open_store(tmp_path / "a.arrow", ColumnChoice(vectors="emb")) as store:
+        u, (part,) = whole(store)
+        assert store.dimension == D
+        assert part.missing.tolist() == [i in (0, 9) for i in range(10)]
+        assert part.column("text") == TEXTS[:10]
+        np.testing.assert_allclose(u[1:9], U[1:9], atol=1e-7)
+
+
+@pytest.mark.parametrize("rest", [1, 4 * D - 1, 4 * D + 1, 2 * D])
+def test_bytes_that_are_not_whole_vectors_are_named_by_their_row(rest: int, tmp_path: Path) -> None:
+    blobs = [*BLOBS[:9], bytes(rest)]
+    pq.write_table(pa.table({"v": pa.array(blobs, pa.binary())}), tmp_path / "a.parquet")
+    with (
+        open_store(tmp_path / "a.parquet", ColumnChoice(vectors="v")) as store,
+        pytest.raises(InputError, match=f"row 9: a vector of {rest} bytes; {4 * D} are expected"),
+    ):
+        whole(store)
+
+
+def test_a_dictionary_that_stands_for_long_texts_is_read_a_few_rows_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flip.inputs.stores.parquet.BATCH_BYTES", 100_000)
+    texts = pa.DictionaryArray.from_arrays(pa.array([i % 2 for i in range(N)], pa.int8()), ["x" * 10_000, "y"])
+    found = pa.table({"text": texts, "embedding": vectors()})
+    with pa.OSFile(str(tmp_path / "a.arrow"), "wb") as file, pa.ipc.new_file(file, found.schema) as writer:
+        writer.write_table(found)
+    with open_store(tmp_path / "a.arrow") as store:
+        u, parts = whole(store, N)
+        np.testing.assert_array_equal(u, U)
+        assert max(sum(map(len, part.column("text"))) for part in parts) <= 110_000
+
+
+@pytest.mark.parametrize("bad", [[0.5], [float("inf")], [0.1, None], U[0, :5].tolist()])
+def test_a_short_vector_with_a_number_is_not_taken_for_an_empty_one(bad: Any, tmp_path: Path) -> None:
+    rows = [*U[:9].tolist(), bad]
+    pq.write_table(pa.table({"v": pa.array(rows, pa.list_(pa.float32()))}), tmp_path / "a.parquet")
+    with open_store(tmp_path / "a.parquet") as store, pytest.raises(InputError, match="row 9: a vector of"):
+        whole(store)
+
+
+BLOBS = [u.tobytes() for u in U]
+
+
+@pytest.mark.parametrize("ending", ["arrow", "parquet"])
+@pytest.mark.parametrize(
+    ("vectors_as", "texts_as", "ids_as"),
+    [
+        (pa.binary_view(), pa.string_view(), pa.string()),
+        (pa.list_view(pa.float32()), pa.dictionary(pa.int32(), pa.string()), pa.dictionary(pa.int16(), pa.string())),
+        (pa.large_list_view(pa.float32()), pa.dictionary(pa.int64(), pa.large_string()), pa.string_view()),
+        (pa.large_binary(), pa.large_string(), pa.dictionary(pa.int32(), pa.int64())),
+        (pa.binary(D * 4), pa.string(), pa.dictionary(pa.int8(), pa.int32())),
+    ],
+    ids=str,
+)
+def test_views_and_dictionaries_are_read(
+    vectors_as: Any, texts_as: Any, ids_as: Any, ending: str, tmp_path: Path
+) -> None:
+    whole_numbers = pa.types.is_dictionary(ids_as) and pa.types.is_integer(ids_as.value_type)
+    ids: list[Any] = [i % 100 for i in range(N)] if whole_numbers else [f"r{i % 100}" for i in range(N)]
+    blobs = pa.types.is_binary_view(vectors_as) or "binary" in str(vectors_as)
+    values = pa.array(BLOBS if blobs else U.tolist(), vectors_as)
+
+    def as_kind(column: pa.Array, kind: Any) -> pa.Array:
+        return column.dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else column.cast(kind)
+
+    texts = as_kind(pa.array(TEXTS, texts_as.value_type if pa.types.is_dictionary(texts_as) else pa.string()), texts_as)
+    keys = as_kind(pa.array(ids, ids_as.value_type if pa.types.is_dictionary(ids_as) else None), ids_as)
+    found = pa.table({"id": keys, "text": texts, "emb": values})
+    path = tmp_path / f"a.{ending}"
+    try:
+        if ending == "parquet":
+            pq.write_table(found, path)
+        else:
+            with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, found.schema) as writer:
+                writer.write_table(found)
+    except pa.ArrowNotImplementedError as error:
+        pytest.skip(f"pyarrow does not write it: {error}")
+    with open_store(path, ColumnChoice(vectors="emb", ids="id", texts="text")) as store:
+        u, parts = whole(store)
+        np.testing.assert_array_equal(u, U)
+        assert [text for part in parts for text in part.column("text")] == TEXTS
+        assert [key for part in parts for key in part.column("id")] == ids
+    with open_store(path, ColumnChoice(dimension=D)) as store:
+        assert (store.chosen.vectors, store.chosen.ids, store.chosen.texts) == ("emb", "id", "text")
+
+
 def test_a_vector_of_another_length_is_named_by_its_row(tmp_path: Path) -> None:
     rows = U[:100].tolist()
     rows[83] = rows[83][:5]
@@ -413,7 +520,7 @@ def test_a_text_that_is_not_a_vector_is_named_by_its_row(tmp_path: Path) -> None
     for row, bad, message in (
         (83, "[0.1, ... 0.2]", "row 83: not a list of"),
         (83, "[1, 2]", "row 83: a vector of 2 dim"),
-        (3, "", "row 3: not a list of"),
+        (3, "[0.1 0.2", "row 3: not a list of"),
         (2, "failed", "row 2: not a list of"),
     ):
         rows[row] = bad

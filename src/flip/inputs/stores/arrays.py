@@ -15,13 +15,23 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from flip.errors import InputError
+from flip.errors import InputError, UsageError
 from flip.inputs.embedding_files import open_embeddings, sentences_path
 from flip.inputs.record import require_as_many
-from flip.inputs.sniffing import JSONL_SUFFIXES, ending
+from flip.inputs.sniffing import JSONL_SUFFIXES, VECTOR_COLUMNS, ending
 from flip.inputs.sources import Source, decoded, opened
 from flip.inputs.stores.columns import ColumnChoice, arrow
-from flip.inputs.stores.table import VALUE_BYTES, VECTORS, Table, arrow_type, as_batch, as_type, rows_table, slices
+from flip.inputs.stores.table import (
+    VALUE_BYTES,
+    VECTORS,
+    Table,
+    arrow_type,
+    as_batch,
+    as_type,
+    require_bounded,
+    rows_table,
+    slices,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,20 +72,14 @@ def npz(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
         if (key := info.filename.removesuffix(".npy")) in members:
             raise _unreadable(name, f"two arrays are called {key!r}")
         members[key] = _member(archive, info, name)
-    matrices = [m for m in members.values() if len(m.shape) == 2 and m.shape[1] and m.kind.kind in "fi"]
-    rows = {member.shape[0] for member in matrices}
-    if len(rows) != 1:
-        raise InputError(f"{name}: {'no matrix' if not rows else 'matrices of other lengths'} in this archive")
-    (n,) = rows
+    n = _rows_of_vectors(members, asked, name)
     fields = []
     for key, member in members.items():
-        by_column = member.column_by_column and len(member.shape) == 2
-        if member.kind.hasobject or member.shape[:1] != (n,) or len(member.shape) > 2 or by_column:
-            if key == asked.vectors or by_column:
-                order = ", column by column" if by_column else ""
+        if member.kind.hasobject or member.shape[:1] != (n,) or len(member.shape) > 2:
+            if key == asked.vectors:
                 raise InputError(
-                    f"{name}: {key} is {member.kind} of shape {member.shape}{order}",
-                    "numpy.ascontiguousarray" if by_column else f"vectors are floats of shape ({n}, dimension)",
+                    f"{name}: {key} is {member.kind} of shape {member.shape}",
+                    f"vectors are floats of shape ({n}, dimension)",
                 )
             continue
         if member.row_bytes > VALUE_BYTES:
@@ -93,11 +97,41 @@ def npz(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
             open_files = {key: files.enter_context(archive.open(member.info)) for key, member in found.items()}
             for key, file in open_files.items():
                 _read(file, found[key].start, name)
+            whole = {
+                key: _by_column(open_files.pop(key), member, f"{name}: {key}")
+                for key, member in found.items()
+                if member.column_by_column and len(member.shape) == 2
+            }
             for start, stop in slices(n, size, sum(member.row_bytes for member in found.values())):
                 values = {key: _rows(file, found[key], stop - start, name) for key, file in open_files.items()}
+                values |= {key: rows[start:stop] for key, rows in whole.items()}
                 yield as_batch(schema, columns, values)
 
     return Table(schema, n, read)
+
+
+def _rows_of_vectors(members: dict[str, _Member], asked: ColumnChoice, name: str) -> int:
+    """Return the number of rows of the vectors.
+
+    They are the matrix that is named, all matrices if these have as many rows, or the one called "embeddings".
+
+    Raises:
+        InputError: there is no matrix.
+        UsageError: several can be meant.
+    """
+    matrices = {
+        key: member.shape[0]
+        for key, member in members.items()
+        if len(member.shape) == 2 and member.shape[1] and member.kind.kind in "fi"
+    }
+    if not matrices:
+        raise InputError(f"{name}: no matrix in this archive")
+    usual = {n for key, n in matrices.items() if key.lower().removesuffix("s") in VECTOR_COLUMNS}
+    for rows in ({matrices[key] for key in matrices if key == asked.vectors}, set(matrices.values()), usual):
+        if len(rows) == 1:
+            return rows.pop()
+    listed = ", ".join(f"{key} ({n} rows)" for key, n in matrices.items())
+    raise UsageError(f"{name}: several matrices can be the vectors: {listed}", "choose one with --column")
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> _Member:
@@ -133,6 +167,14 @@ def _rows(file: IO[bytes], member: _Member, count: int, name: str) -> Sequence[s
     if kind.kind == "S":
         return [value.decode("utf-8", "backslashreplace") for value in rows.tolist()]
     return rows.tolist() if kind.kind == "U" else rows.astype(kind.newbyteorder("="), copy=False)
+
+
+def _by_column(file: IO[bytes], member: _Member, name: str) -> NDArray[Any]:
+    """Return a whole matrix that is stored column by column, as its rows lie in all parts of the file."""
+    size = math.prod(member.shape) * member.kind.itemsize
+    require_bounded(name, size, member.info.compress_size)
+    matrix = np.frombuffer(_read(file, size, name), member.kind).reshape(member.shape, order="F")
+    return matrix.astype(member.kind.newbyteorder("="), copy=False)
 
 
 def _read(file: IO[bytes], count: int, name: str) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flip.inputs.stores.columns import ColumnChoice, arrow
+from flip.inputs.stores.parquet import bounded_parts
 from flip.inputs.stores.table import Table, require_bounded
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def arrow_file(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> 
             require_bounded(f"{name}: a batch", *next(sizes, (0, 0)))
             if (batch := next(batches, None)) is None:
                 return
-            yield pa.RecordBatch.from_arrays([_plain(one) for one in batch.select(list(columns))], schema=kinds)
+            whole = pa.RecordBatch.from_arrays([_plain(one) for one in batch.select(list(columns))], schema=kinds)
+            yield from bounded_parts(whole, kinds, columns, name)
 
     return Table(schema, None, read)
 

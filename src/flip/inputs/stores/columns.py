@@ -17,9 +17,10 @@ from flip.inputs.sniffing import TEXT_COLUMNS
 if TYPE_CHECKING:
     from pyarrow import Array, DataType, RecordBatch, Schema
 
-    from flip.arrays import Floats, Floats32
+    from flip.arrays import Bools, Floats, Floats32, Ints
 
 _IDS = ("id", "_id", "ids", "doc_id", "docid", "uuid", "key", "item_id", "rowid", "faiss_id")
+_NOTHING = ("", "nan", "null", "none")  # texts that stand for no vector
 _TEXTS = (*TEXT_COLUMNS, "content", "document", "chunk", "body", "title", "name")
 
 
@@ -107,7 +108,7 @@ def choose(asked: ColumnChoice, schema: Schema, dimensions: dict[str, int | None
     if vectors is not None and vectors != asked.vectors:
         guessed.append(f"vectors from {vectors!r} ({_described(schema.field(vectors).type, dimensions[vectors])})")
     strings = [f.name for f in schema if is_text(f.type) and f.name != vectors]
-    whole = [f.name for f in schema if pa.types.is_integer(f.type) or f.name in strings]
+    whole = [f.name for f in schema if pa.types.is_integer(_plain_type(f.type)) or f.name in strings]
     ids, texts = asked.ids, asked.texts
     if ids is None and (ids := _named(whole, _IDS)):
         guessed.append(f"ids from {ids!r}")
@@ -127,7 +128,10 @@ def can_be_vectors(kind: DataType) -> bool:
         return (
             getattr(kind, "shape", None) is not None and len(kind.shape) == 1 and _can_be_dimension(pa, kind.value_type)
         )
-    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    lists = (
+        pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list, pa.types.is_list_view,
+        pa.types.is_large_list_view,
+    )  # fmt: skip
     return any(is_list(kind) for is_list in lists) and _can_be_dimension(pa, kind.value_type)
 
 
@@ -144,26 +148,38 @@ def width_by_content(column: Array) -> int | None:
 
 
 def width(column: Array) -> int | None:
-    """Return the dimension of the vectors of an array, by its type or its first vector; None if all are null."""
+    """Return the dimension of the vectors of an array, by its type or its first vector; None if there is none."""
     pa = arrow()
-    column = _storage(column)
+    column = _plain(column)
     if pa.types.is_fixed_size_list(column.type):
         return int(column.type.list_size)
     present = column.drop_null()
-    if not len(present):
-        return None
-    if is_blob(column.type):
-        return len(present[0].as_py()) // 4
-    if not is_text(column.type):
-        return len(present[0])
-    vector = numbers_of(present[0].as_py())
-    return None if vector is None else len(vector)
+    if is_text(column.type):
+        vectors = map(numbers_of, present.to_pylist())
+        return next((len(vector) for vector in vectors if vector is not None and len(vector) > 1), None)
+    lengths = _lengths(present) // _size(column.type)
+    return int(lengths[lengths > 1][0]) if (lengths > 1).any() else None
 
 
-def matrix(column: Array, dimension: int, scale: Floats | float | None, name: str, first: int) -> Floats32:
-    """Return a column as vectors (n, d) in float32; a row is NaN if it is null.
+def _lengths(column: Array) -> Ints:
+    """Return the number of values in each list of an array, or of bytes in each blob; a null has none."""
+    compute = arrow().compute
+    length = compute.binary_length if is_blob(column.type) else compute.list_value_length
+    return np.asarray(length(column).fill_null(0).to_numpy(), np.int64)
 
-    It may have lists of float16, float32, float64, or int8 times a scale; blobs of float32, little-endian; or text.
+
+def _size(kind: DataType) -> int:
+    """Return how many of `_lengths` one dimension takes."""
+    return 4 if is_blob(kind) else 1
+
+
+def matrix(
+    column: Array, dimension: int, scale: Floats | float | None, name: str, first: int
+) -> tuple[Floats32, Bools]:
+    """Return a column as vectors (n, d) in float32, NaN for rows without one; and (n,) which rows these are.
+
+    A row is without a vector if it is null, empty, nothing but nulls, or one NaN, as pandas writes a missing value. The
+    column may have lists of float16, float32, float64, or int8 times a scale; blobs of float32, little-endian; or text.
 
     Args:
         column: a `pyarrow.Array`.
@@ -176,26 +192,24 @@ def matrix(column: Array, dimension: int, scale: Floats | float | None, name: st
         InputError: a vector of another length, or a text that is not a vector.
     """
     pa = arrow()
-    column = _storage(column)
-    found = np.full((len(column), dimension), np.nan, np.float32)
-    there = column.is_valid().to_numpy(zero_copy_only=False)
-    present = column if not column.null_count else column.drop_null()
-    blob = is_blob(column.type)
+    column = _plain(column)
     if is_text(column.type):
         return _of_texts(column, dimension, name, first)
+    there = column.is_valid().to_numpy(zero_copy_only=False)
     if not pa.types.is_fixed_size_list(column.type):
-        lengths = (pa.compute.binary_length if blob else pa.compute.list_value_length)(present).to_numpy()
-        wrong = np.flatnonzero(lengths != dimension * (4 if blob else 1))
-        if len(wrong):
-            row, length = first + int(np.flatnonzero(there)[wrong[0]]), int(lengths[wrong[0]])
-            what = f"{length} bytes; {4 * dimension} are" if blob else f"{length} dimensions; {dimension} are"
-            raise InputError(f"{name}, row {row}: a vector of {what} expected", "all vectors must be alike")
-    if blob:
+        there = _with_vector(column, dimension, name, first)
+    present = column if there.all() else column.filter(pa.array(there))
+    if is_blob(column.type):
         values = np.frombuffer(b"".join(present.to_pylist()), "<f4")
     else:
-        # Null values in a list become NaN.
-        values = present.flatten().to_numpy(zero_copy_only=False)
-    rows = values.reshape(len(present), dimension)
+        flat = present.flatten()
+        values = flat.to_numpy(zero_copy_only=False)  # null values become NaN
+        if flat.null_count:
+            only_nulls = flat.is_null().to_numpy(zero_copy_only=False).reshape(-1, dimension).all(axis=1)
+            values = values.reshape(-1, dimension)[~only_nulls]
+            there[there] = ~only_nulls
+    rows = values.reshape(-1, dimension)
+    found = np.full((len(column), dimension), np.nan, np.float32)
     with np.errstate(
         over="ignore", invalid="ignore"
     ):  # a number too large for float32 becomes infinity, and is counted as such
@@ -203,21 +217,44 @@ def matrix(column: Array, dimension: int, scale: Floats | float | None, name: st
             by_row = isinstance(scale, np.ndarray) and len(scale) == len(column)
             rows = rows.astype(np.float32) * (scale[there] if by_row else scale)  # type: ignore[index]
         if there.all():
-            return np.ascontiguousarray(rows, np.float32)
+            return np.ascontiguousarray(rows, np.float32), ~there
         found[there] = rows
-    return found
+    return found, ~there
 
 
-def _of_texts(column: Array, dimension: int, name: str, first: int) -> Floats32:
+def _with_vector(column: Array, dimension: int, name: str, first: int) -> Bools:
+    """Return (n,) which rows of a column of lists or blobs have a vector; see `matrix` for its errors."""
+    lengths, size = _lengths(column), _size(column.type)
+    there = lengths > 0
+    for row in np.flatnonzero(there & (lengths != size * dimension)):
+        if lengths[row] == size and _is_nothing(column[int(row)].as_py()):
+            there[row] = False
+            continue
+        what = f"{lengths[row]} {'bytes' if size > 1 else 'dimensions'}; {size * dimension} are"
+        raise InputError(f"{name}, row {first + row}: a vector of {what} expected", "all vectors must be alike")
+    return there
+
+
+def _is_nothing(value: bytes | list[float | None]) -> bool:
+    """Return whether a list of one value, or its four bytes, is a null or NaN."""
+    if isinstance(value, bytes):
+        return bool(np.isnan(np.frombuffer(value, "<f4")[0]))
+    return value[0] is None or value[0] != value[0]
+
+
+def _of_texts(column: Array, dimension: int, name: str, first: int) -> tuple[Floats32, Bools]:
     found = np.full((len(column), dimension), np.nan, np.float32)
+    missing = np.zeros(len(column), bool)
     for i, text in enumerate(column.to_pylist()):
+        if text is None or text.strip("[] \n").lower() in _NOTHING:
+            missing[i] = True
+            continue
         vector = numbers_of(text)
-        if text is not None and (vector is None or len(vector) != dimension):
+        if vector is None or len(vector) != dimension:
             what = "not a list of numbers" if vector is None else f"a vector of {len(vector)} dimensions"
             raise InputError(f"{name}, row {first + i}: {what}; {dimension} are expected", "all vectors must be alike")
-        if vector is not None:
-            found[i] = vector
-    return found
+        found[i] = vector
+    return found, missing
 
 
 def is_integer_vectors(kind: DataType) -> bool:
@@ -247,19 +284,39 @@ def python_values(column: Array, name: str) -> list[Any]:
         ) from error
 
 
-def _storage(column: Array) -> Array:
-    return column.storage if isinstance(column.type, arrow().BaseExtensionType) else column
+def _plain(column: Array) -> Array:
+    """Return an array without its extension, dictionary or views."""
+    pa = arrow()
+    if isinstance(column.type, pa.BaseExtensionType):
+        return column.storage
+    if pa.types.is_dictionary(column.type):
+        return _plain(column.dictionary_decode())
+    if pa.types.is_binary_view(column.type):
+        return column.cast(pa.binary())
+    if pa.types.is_list_view(column.type) or pa.types.is_large_list_view(column.type):
+        # The cast of pyarrow 26 reads one offset too many.
+        ends = np.cumsum(_lengths(column))
+        return pa.LargeListArray.from_arrays(np.append(0, ends), column.flatten(), mask=column.is_null())
+    return column
+
+
+def _plain_type(kind: DataType) -> DataType:
+    """Return the type of the values of a dictionary, else the same."""
+    return kind.value_type if arrow().types.is_dictionary(kind) else kind
 
 
 def is_blob(kind: DataType) -> bool:
     """Return whether values of a type of arrow are bytes."""
-    pa = arrow()
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+    pa, kind = arrow(), _plain_type(kind)
+    kinds = (
+        pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view
+    )  # fmt: skip
+    return any(is_kind(kind) for is_kind in kinds)
 
 
 def is_text(kind: DataType) -> bool:
     """Return whether values of a type of arrow are text."""
-    pa = arrow()
+    pa, kind = arrow(), _plain_type(kind)
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 

@@ -39,7 +39,7 @@ def parquet(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Tab
         for group in range(file.num_row_groups):
             size = rows_within(rows, _row_bytes(file.metadata.row_group(group), columns, name))
             for batch in file.iter_batches(size, [group], list(columns)):
-                yield from _written_out(batch, schema, columns, name)
+                yield from bounded_parts(batch, schema, columns, name)
 
     return Table(schema, file.metadata.num_rows, read)
 
@@ -71,8 +71,11 @@ def _row_bytes(group: RowGroupMetaData, columns: Sequence[str], name: str) -> in
     return int(total // max(1, group.num_rows))
 
 
-def _written_out(batch: RecordBatch, schema: Schema, columns: Sequence[str], name: str) -> Iterator[RecordBatch]:
-    """Yield a batch in parts of bounded bytes, with dictionaries replaced by their values."""
+def bounded_parts(batch: RecordBatch, schema: Schema, columns: Sequence[str], name: str) -> Iterator[RecordBatch]:
+    """Yield a batch in parts whose texts and blobs have bounded bytes, counted without their dictionaries.
+
+    Dictionaries that the schema lacks are replaced by their values.
+    """
     pa = arrow()
     batch = batch.select(list(columns))
     weights = np.zeros(batch.num_rows, np.int64)

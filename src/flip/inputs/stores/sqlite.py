@@ -30,14 +30,22 @@ if TYPE_CHECKING:
     from apsw import Connection as ApswConnection
     from pyarrow import DataType, RecordBatch
 
-_VEC0 = re.compile(r"CREATE VIRTUAL TABLE\b.*?\bUSING\s+vec0\b", re.IGNORECASE | re.DOTALL)
+_MODULE = re.compile(r"CREATE VIRTUAL TABLE\b.*?\bUSING\s+\"?(\w+)", re.IGNORECASE | re.DOTALL)
 _VEC_COLUMN = re.compile(r"[(,]\s*\"?(\w+)\"?\s+(float|int8|bit)\s*\[", re.IGNORECASE)
-_SHADOW = re.compile(  # tables in which fts3 to fts5, rtree and vec0 keep their rows
-    r"data|idx|content|docsize|config|segments|segdir|stat|node|rowid|parent"
-    r"|chunks|rowids|info|auxiliary|vector_chunks\d+|metadata(chunks|text)\d+"
-)
+_SHADOWS = {  # endings of the tables in which a module keeps the rows of a virtual table
+    "vec0": r"chunks|rowids|info|auxiliary|vector_chunks\d+|metadata(chunks|text)\d+",
+    "fts3": "content|segments|segdir",
+    "fts4": "content|segments|segdir|docsize|stat",
+    "fts5": "data|idx|content|docsize|config",
+    "rtree": "node|rowid|parent",
+}
 _NUMBERS = {"int8": "i1", "float": "<f4"}  # of sqlite-vec (its bits are not vectors) and of llm
 _TYPES = {"null": type(None), "integer": int, "real": float, "text": str, "blob": bytes}
+_CHROMA = {"embeddings_queue", "collections", "segments"}
+_LLM_COLUMNS = {
+    "collections": {"id", "name", "model"},
+    "embeddings": {"collection_id", "id", "embedding", "content", "metadata", "updated"},
+}
 _LLM = (
     'SELECT e.id, c.name AS collection, e.embedding, e.content, e.metadata, e.updated FROM "embeddings" e '
     'JOIN "collections" c ON c.id = e.collection_id'
@@ -57,13 +65,13 @@ def sqlite(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Tabl
     uri, require_same = _source(path, name, stack)
     file = _File(stack.enter_context(_connected(uri, name)), name, require_same)
     listed = {str(one): str(sql) for one, sql in file.rows("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")}
-    virtual = {one: sql for one, sql in listed.items() if _VEC0.match(sql)}
+    modules = {one: found[1].lower() for one, sql in listed.items() if (found := _MODULE.match(sql))}
+    virtual = {one: listed[one] for one, module in modules.items() if module == "vec0"}
     views = [one for one, sql in listed.items() if sql.startswith("CREATE VIEW ")]
-    modules = [one for one, sql in listed.items() if sql.startswith("CREATE VIRTUAL TABLE ")]
     tables = [
         one for one, sql in listed.items()
         if (one in virtual or sql.startswith("CREATE TABLE "))
-        and not any(one.startswith(f"{m}_") and _SHADOW.fullmatch(one, len(m) + 1) for m in modules)
+        and not any(_keeps_rows_of(one, table, module) for table, module in modules.items())
         and not one.startswith("sqlite_")
     ]  # fmt: skip
     if asked.table in modules and asked.table not in virtual:
@@ -71,13 +79,39 @@ def sqlite(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Tabl
     if virtual:
         file = _File(_with_vectors(uri, name, stack), name, require_same)
     file.allow_reading_only(views=asked.table in views)
-    if {"embeddings", "collections"} <= set(tables) and asked.table not in ("embeddings", "collections", *views):
+    if asked.table is None and set(tables) >= _CHROMA:
+        raise chroma(name)
+    if asked.table not in (*tables, *views) and _is_of_llm(file, tables):
         return _llm(file, asked)
     if asked.table is None:
         return only_table({one: _table(file, one, virtual.get(one)) for one in tables}, views, name)
     one = named_relation(name, asked.table, tables, views)
     file.view = one if one in views else None
     return replace(_table(file, one, virtual.get(one)), beside=f"{'view' if one in views else 'table'} {one!r}")
+
+
+def chroma(name: str) -> InputError:
+    """Return the error for a database of Chroma."""
+    return InputError(
+        f"{name}: a database of Chroma, whose vectors lie in files of its own",
+        "in Python: found = chromadb.PersistentClient(FOLDER).get_collection(NAME)"
+        '.get(include=["embeddings", "documents"]); numpy.save("u.npy", found["embeddings"])',
+    )
+
+
+def _keeps_rows_of(table: str, virtual: str, module: str) -> bool:
+    """Return whether a table is one of those in which a module keeps the rows of a virtual table."""
+    endings = _SHADOWS.get(module)
+    prefix = f"{virtual}_"
+    return endings is not None and table.startswith(prefix) and bool(re.fullmatch(endings, table[len(prefix) :]))
+
+
+def _is_of_llm(file: _File, tables: Sequence[str]) -> bool:
+    """Return whether a database has the two tables of `llm embed`; other programs have tables of these names too."""
+    return all(
+        table in tables and columns <= {row[1] for row in file.rows(f"PRAGMA table_info({quoted(table)})")}
+        for table, columns in _LLM_COLUMNS.items()
+    )
 
 
 @dataclass
@@ -295,5 +329,5 @@ def _contents(file: _File, column: str, query: str) -> tuple[set[type], int]:
 
 def _value(value: object, kind: DataType) -> object:
     if isinstance(value, bytes) and arrow().types.is_fixed_size_list(kind):  # sqlite-vec gives bytes
-        return np.frombuffer(value, kind.value_type.to_pandas_dtype())
+        return np.frombuffer(value, kind.value_type.to_pandas_dtype()) if value else None
     return as_type(value, kind)

@@ -32,6 +32,7 @@ from flip.inputs.stores.columns import (
 )
 from flip.inputs.stores.duckdb import duckdb
 from flip.inputs.stores.faiss import faiss
+from flip.inputs.stores.folders import chroma_folder, datasets, lance
 from flip.inputs.stores.parquet import parquet
 from flip.inputs.stores.sqlite import sqlite
 from flip.inputs.stores.table import Table, vector_columns
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 ROWS = 4096  # read at a time
 _ABOUT = b"flip.encoder"
-_LIBRARIES = frozenset({"pyarrow", "duckdb", "sqlite3", "apsw", "zlib", "zipfile", "struct"})
+_LIBRARIES = frozenset({"pyarrow", "duckdb", "sqlite3", "apsw", "zlib", "zipfile", "struct", "lance"})
 _WIDEST = 1 << 20  # dimensions of vectors
 _NEEDS_DATA = "the file is damaged or not complete: get it again"
 
@@ -136,8 +137,8 @@ class Store:
         scale = self._scale
         if isinstance(scale, str):
             scale = piece.column(scale).to_numpy(zero_copy_only=False).astype(np.float32)[:, None]
-        vectors = matrix(column, self.dimension, scale, self.name, first)
-        return Part(first, vectors, column.is_null().to_numpy(zero_copy_only=False), table)
+        vectors, missing = matrix(column, self.dimension, scale, self.name, first)
+        return Part(first, vectors, missing, table)
 
 
 @contextmanager
@@ -146,7 +147,8 @@ def open_store(source: str | Path, asked: ColumnChoice | None = None, *, beside:
 
     Args:
         source: Parquet, Arrow (a file, a stream, Feather), `.npy`, `.npz`, SQLite (of `llm embed`, of sqlite-vec, or
-            with float32 blobs), DuckDB, or a flat index of FAISS; a file or a pipe.
+            with float32 blobs), DuckDB, or a flat index of FAISS; a file or a pipe. Or a folder of
+            `datasets.save_to_disk` or of LanceDB.
         asked: the columns, and the dimension.
         beside: for a `.npy` and an index, the file whose line i has the text, or the columns as JSON, of row i; by
             default NAME.jsonl or NAME.sentences.txt, if there is one.
@@ -160,7 +162,8 @@ def open_store(source: str | Path, asked: ColumnChoice | None = None, *, beside:
         if found.kind in ("text", "audio"):
             raise InputError(
                 f"{found.name}: {found.kind}, not a store of vectors",
-                "Parquet, Arrow, .npy, .npz, SQLite, DuckDB and FAISS are; `flip embed` makes a .npy of text",
+                "Parquet, Arrow, .npy, .npz, SQLite, DuckDB, FAISS and folders of datasets and LanceDB are; "
+                "`flip embed` makes a .npy of text",
             )
         with store_of(found, asked or ColumnChoice(), beside) as store:
             yield store
@@ -244,13 +247,14 @@ Opener: TypeAlias = Callable[[Path, str, ColumnChoice, ExitStack], Table]
 # The function that opens a file of each kind: (path, name for messages, choices, stack to close at the end) -> rows.
 FORMATS: dict[str, Opener] = {
     "parquet": parquet, "arrow": arrow_file, "sqlite": sqlite, "duckdb": duckdb,
-    "npz": arrays.npz, "npy": arrays.npy, "faiss": faiss,
+    "npz": arrays.npz, "npy": arrays.npy, "faiss": faiss, "datasets": datasets, "lance": lance, "chroma": chroma_folder,
 }  # fmt: skip
 
 
 @contextmanager
 def open_table(path: Path, found: Source, asked: ColumnChoice, beside: Path | None) -> Iterator[Table]:
     """Yield the table of a file; see `open_store`."""
+    arrow()  # every format is read into its columns
     with ExitStack() as stack:
         with damaged(found.name):
             if found.kind in ("npy", "faiss"):
