@@ -48,6 +48,7 @@ class Entry:
 _ST_OPTIONS = ("precision", "prompt", "dimensions")
 CATALOG = (
     Entry("minilm", "flip.encoders.minilm", "MiniLM", "text", 384, "Apache-2.0"),
+    Entry("e5", "flip.encoders.e5", "load", "text", 384, "MIT", ("prompt",)),
     Entry(
         "sonar", "flip.encoders.sonar", "load", "text, speech", 1024,
         "CC-BY-NC-4.0; speech in 20 languages MIT",
