@@ -1,7 +1,5 @@
 """The models that are compared, each with its data: trained ones, and one trained for each encoder."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache, partial

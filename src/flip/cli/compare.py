@@ -1,7 +1,5 @@
 """`flip compare`: encoders or models side by side, on the same sentences."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

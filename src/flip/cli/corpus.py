@@ -1,7 +1,5 @@
 """The corpora of commands: embedded into a folder, or learned from, with their vocabulary."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Options that several commands share: each stands here once, with its type, its bounds and its help."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Find the files that belong to an input; flip reads them too."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from pathlib import Path
 

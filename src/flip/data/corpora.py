@@ -6,8 +6,6 @@ Random cropping is known from contrastive training of encoders (Izacard et al. 2
 place of others from machine translation (Wang et al. 2018, arXiv:1808.07512).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field

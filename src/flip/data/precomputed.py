@@ -1,7 +1,5 @@
 """Split given vectors and their sentences into the parts of a data set; keep the same rows in a pair of files."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace

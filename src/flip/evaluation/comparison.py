@@ -1,7 +1,5 @@
 """Compare two rankings of the same sentences, of two models or embeddings: agreement, and words found more often."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """Named entities: how many of the names in a sentence its top words recover (Kesiraju et al. 2026, figure 1)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Compare models on the same sentences: figures with intervals, and differences from the first model."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """The HTML report of `flip eval`: tables, plots and sentences in one file that needs no network."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files

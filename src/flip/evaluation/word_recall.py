@@ -1,7 +1,5 @@
 """Measure the recall of single words, and of words by the number of sentences that have them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Turn a stream of records into a stream of results: in order, promptly, with memory that does not grow."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace

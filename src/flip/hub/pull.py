@@ -1,7 +1,5 @@
 """Pull checkpoints and data from the Hugging Face hub, through huggingface_hub's own client and cache."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import time

@@ -4,8 +4,6 @@ A record that cannot be read is an InputError that names file and line. Readers 
 it is yielded in the record's place, so that its stream can go on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest

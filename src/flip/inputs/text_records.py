@@ -1,7 +1,5 @@
 """Read records of a text: its lines, JSON, the rows of a table. One rule finds keys and columns."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Find the files of a checkpoint in our own folders, published ones, single files, or the hub's cache."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Run the same experiment for several encoders: one run each, in a folder that is kept and found again."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 import time

@@ -1,7 +1,5 @@
 """Train on prepared datasets, and write a folder with a measured model; or train on a matrix, without a file."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack

@@ -1,7 +1,5 @@
 """`flip store words`."""
 
-from __future__ import annotations
-
 import typer
 
 from flip.cli import loading, options
