@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from flip.files import read_yaml, replacing
 from flip.inputs.embedding_files import open_embeddings, read_similarities, select_rows
 from flip.inputs.records import read_sentences
 
-    Rows = Ints
+Rows: TypeAlias = Ints
 
 _UNKNOWN = "und"  # ISO 639-3, undetermined
 
