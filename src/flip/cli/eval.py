@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from flip.cli import measuring, options
+from flip.cli import measuring, options, output
 from flip.cli.call import begin
-from flip.cli.output import guarded
 
 EPILOG = """\b
 Examples:
@@ -17,7 +16,7 @@ Examples:
 """
 
 
-@guarded
+@output.guarded
 def evaluate(
     ctx: typer.Context,
     model: options.Model = None,

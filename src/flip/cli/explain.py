@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flip.cli import loading, options
+from flip.cli import loading, options, output
 from flip.cli.call import Call, begin, require_outputs
-from flip.cli.loading import fetched
-from flip.cli.output import Output, fail, guarded
 from flip.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ Examples:
 _WORDS_OF_A_SENTENCE = 64  # among the best at the most
 
 
-@guarded
+@output.guarded
 def explain(
     ctx: typer.Context,
     inputs: Annotated[
@@ -115,7 +113,7 @@ def explain(
     out = call.out
     if not inputs and sys.stdin.isatty():
         raise UsageError("nothing to explain", 'give a sentence, a file, or a pipe: flip explain "Hello, world."')
-    inputs = [fetched(name, call) for name in inputs or [STDIN]]
+    inputs = [loading.fetched(name, call) for name in inputs or [STDIN]]
     names = [*inputs, *(name for name in (against, sentences) if name)]
     require_one_stdin(name for name in names if not text or name == STDIN)
     _require_sentences_fit(inputs, sentences)
@@ -178,7 +176,7 @@ def _show(results: Iterator[Result], checkpoint: Checkpoint, html: Path | None, 
 class _Tally:
     """Totals that are reported after the last record."""
 
-    out: Output
+    out: output.Output
     records: int = 0
     blank: int = 0
     failed: int = 0
@@ -212,7 +210,9 @@ class _Tally:
             self.out.note("all that was given is blank")
         if self.failed:
             hint = next((error.hint for error in unreadable if error.message == self.first_error), None)
-            fail(f"{self.failed} of {self.records} records could not be explained; first: {self.first_error}", hint)
+            output.fail(
+                f"{self.failed} of {self.records} records could not be explained; first: {self.first_error}", hint
+            )
             raise typer.Exit(3)
 
 
@@ -231,7 +231,7 @@ class _Reader:
     force_text: bool
     aligned: bool
     sentences: str | None
-    out: Output
+    out: output.Output
     unreadable: list[InputError] = field(default_factory=list)
 
     def records(self, inputs: list[str]) -> Iterator[Record | InputError]:

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flip.cli import loading, options
+from flip.cli import loading, options, output
 from flip.cli.call import Call, begin, require_outputs
-from flip.cli.loading import opened_store
-from flip.cli.output import guarded, shown
 from flip.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ Examples:
 """
 
 
-@guarded
+@output.guarded
 def groups(
     ctx: typer.Context,
     store: options.Store,
@@ -86,7 +84,7 @@ def groups(
             require_writable(path)
     checkpoint = loading.load_checkpoint(model, call)
     columns = ColumnChoice(column, id_column, text_column, table, scale)
-    with opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
+    with loading.opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
         found = _group(reader, call, by, clusters, topn, labels, output if clusters else None)
         for group in found:
             _print(group, reader, call, by or "cluster")
@@ -144,11 +142,11 @@ def _print(group: Group, reader: StoreReader, call: Call, name: str) -> None:
         words = [_fields(word, reader.has_probabilities) for word in group.words]
         call.out.record({name: group.label, "rows": group.rows, "words": words, "central": group.central})
         return
-    call.out.show(shown(f"{group.label}: {group.rows} rows", "bold"))
-    call.out.show(shown("  " + (", ".join(word.surface for word in group.words) or "no words of its own")))
+    call.out.show(output.shown(f"{group.label}: {group.rows} rows", "bold"))
+    call.out.show(output.shown("  " + (", ".join(word.surface for word in group.words) or "no words of its own")))
     for row in group.central:
         text = " ".join(str(row.get("text", row.get("id", f"row {row['row']}"))).split())
-        call.out.show(shown(f"  · {text}", "dim"))
+        call.out.show(output.shown(f"  · {text}", "dim"))
 
 
 def _fields(word: GroupWord, shares: bool) -> Mapping[str, object]:
