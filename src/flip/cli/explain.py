@@ -117,9 +117,10 @@ def explain(
     names = [*inputs, *(name for name in (against, sentences) if name)]
     require_one_stdin(name for name in names if not text or name == STDIN)
     _require_sentences_fit(inputs, sentences)
-    if html is not None and against is not None:
-        raise UsageError("--html shows single texts, and --against pairs", "leave one of them out")
-    require_outputs(call, {"html": html}, [*([] if text else names), model])
+    if html is not None:
+        if against is not None:
+            raise UsageError("--html shows single texts, and --against pairs", "leave one of them out")
+        require_outputs(call, {"html": html}, [*([] if text else names), model])
     checkpoint = loading.load_checkpoint(model, call)
     columns = ColumnChoice(column, None, text_column, dimension=checkpoint.model.dimension)
     for_people = out.human or html is not None

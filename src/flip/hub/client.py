@@ -9,6 +9,7 @@ from flip.errors import FlipError, UnavailableError, UsageError
 from flip.files import readable, user_folder
 
 PREFIX = "hf://datasets/"
+CHECKPOINT_FILES = ("model.safetensors", "vocab.json", "config.json")
 
 
 @dataclass(frozen=True)

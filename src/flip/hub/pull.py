@@ -11,10 +11,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from flip.errors import InputError, UnavailableError
 from flip.files import os_errors, sha256
-from flip.hub.client import Source, described, fetch
+from flip.hub.client import CHECKPOINT_FILES, Source, described, fetch
 from flip.locks import held
 
-CHECKPOINT_FILES = ("model.safetensors", "vocab.json", "config.json")
 # Never pickles or code: nothing that could run.
 SUFFIXES = (".safetensors", ".json", ".jsonl", ".npy", ".txt", ".yaml")
 _DAY = 86_400  # seconds
