@@ -105,17 +105,16 @@ def explain(
     One record a line in, one a line out, in order. With the bundled model nothing is downloaded.
     """
     from flip.explain.explainer import Explainer
-    from flip.inputs.sniffing import STDIN
-    from flip.inputs.sources import require_one_stdin
+    from flip.inputs import sniffing, sources
     from flip.inputs.stores.columns import ColumnChoice
 
     call = begin(ctx, stream=html is None)
     out = call.out
     if not inputs and sys.stdin.isatty():
         raise UsageError("nothing to explain", 'give a sentence, a file, or a pipe: flip explain "Hello, world."')
-    inputs = [loading.fetched(name, call) for name in inputs or [STDIN]]
+    inputs = [loading.fetched(name, call) for name in inputs or [sniffing.STDIN]]
     names = [*inputs, *(name for name in (against, sentences) if name)]
-    require_one_stdin(name for name in names if not text or name == STDIN)
+    sources.require_one_stdin(name for name in names if not text or name == sniffing.STDIN)
     _require_sentences_fit(inputs, sentences)
     if html is not None:
         if against is not None:
@@ -321,11 +320,10 @@ def _sentence(name: str) -> Record:
 
 
 def _require_sentences_fit(inputs: list[str], sentences: str | None) -> None:
-    from flip.inputs.sniffing import is_input_file
-    from flip.inputs.sources import holds_embeddings
+    from flip.inputs import sniffing, sources
 
-    files = [name for name in inputs if is_input_file(name)]
-    if sentences is not None and not (len(inputs) == len(files) == 1 and holds_embeddings(files[0])):
+    files = [name for name in inputs if sniffing.is_input_file(name)]
+    if sentences is not None and not (len(inputs) == len(files) == 1 and sources.holds_embeddings(files[0])):
         raise UsageError("--sentences needs one .npy as INPUT", "flip explain u.npy --sentences u.sentences.txt")
 
 

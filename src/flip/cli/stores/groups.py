@@ -96,21 +96,13 @@ def _group(
     by: str | None,
     clusters: int | None,
     topn: int,
-    labels: Path | None,
+    labels_file: Path | None,
     output: Path | None,
 ) -> list[Group]:
-    from flip.stores.labels import (
-        axes_of,
-        by_cluster,
-        by_column,
-        cluster_schema,
-        group_words,
-        write_clusters,
-        write_labels,
-    )
+    from flip.stores import labels
 
     if output is not None:
-        cluster_schema(reader)  # a column that is there already is reported before the work
+        labels.cluster_schema(reader)  # a column that is there already is reported before the work
     with ExitStack() as bars:
 
         def bar(name: str) -> Progress:
@@ -118,22 +110,22 @@ def _group(
             return bars.enter_context(call.out.progress(name))
 
         if by is not None:
-            labelling = by_column(reader, by)
+            labelling = labels.by_column(reader, by)
         else:
-            labelling = by_cluster(reader, clusters or 0, call.runtime.seed, bar("clustering"))
-        found, places = group_words(reader, labelling, by, topn, bar)
+            labelling = labels.by_cluster(reader, clusters or 0, call.runtime.seed, bar("clustering"))
+        found, places = labels.group_words(reader, labelling, by, topn, bar)
     counts = reader.counts
     if unlabelled := counts.rows - counts.missing - counts.bad - sum(group.rows for group in found):
         call.out.note(f"{unlabelled} rows have no {by!r}, and belong to no group")
     if small := sum(not group.words for group in found):
         call.out.note(f"{small} of {len(found)} groups have no words that part them from the rest for certain")
-    if labels is not None:
-        axes = axes_of(reader)
+    if labels_file is not None:
+        axes = labels.axes_of(reader)
         position = f"the means of {axes[0]} and {axes[1]}" if axes else "principal components"
-        call.out.note(f"{labels}: x and y are {position}")
-        write_labels(labels, reader, found, places)
+        call.out.note(f"{labels_file}: x and y are {position}")
+        labels.write_labels(labels_file, reader, found, places)
     if output is not None:
-        write_clusters(output, reader, labelling, found)
+        labels.write_clusters(output, reader, labelling, found)
     return found
 
 
