@@ -1,7 +1,5 @@
 """List the encoders by name: the module of each, and the facts a user needs to choose one."""
 
-from __future__ import annotations
-
 import difflib
 import importlib
 import importlib.util

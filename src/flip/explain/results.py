@@ -1,7 +1,5 @@
 """Define the results of explaining records: frozen, each with one `to_dict`, the record of `flip explain --json`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flip.cli import loading, options
+from flip.cli import loading, options, output
 from flip.cli.call import Call, begin, require_outputs
-from flip.cli.loading import opened_store
-from flip.cli.output import guarded, shown
 
 if TYPE_CHECKING:
     from flip.stores.rows import StoreReader
@@ -23,7 +21,7 @@ Examples:
 """
 
 
-@guarded
+@output.guarded
 def search(
     ctx: typer.Context,
     store: options.Store,
@@ -69,7 +67,7 @@ def search(
     checkpoint = loading.load_checkpoint(model, call)
     terms = terms_of(words, checkpoint)
     columns = ColumnChoice(column, id_column, text_column, table, scale)
-    with opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
+    with loading.opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
         with call.out.progress("searching") as on_rows:
             hits = search_rows(
                 reader, terms, which="any" if any_word else "all", most=rows,
@@ -95,4 +93,4 @@ def _print(hit: SearchHit, terms: list[Term], reader: StoreReader, call: Call) -
         call.out.record(fields)
         return
     text = " ".join(str(fields.get("text") or fields.get("id", f"row {hit.row}")).split())
-    call.out.show(shown((f"{hit.probability:6.3f}  " if reader.vouched else "  ") + text))
+    call.out.show(output.shown((f"{hit.probability:6.3f}  " if reader.vouched else "  ") + text))
