@@ -34,7 +34,8 @@ Examples:
 
 # What --help shows; --help-all shows the rest.
 BASIC = (
-    "--output", "--encoder", "--language", "--strings", "--augment", "--data", "--vocab", "--rank", "--resume", "--device",
+    "--output", "--encoder", "--language", "--strings", "--augment", "--data", "--vocab", "--rank", "--resume",
+    "--device",
 )  # fmt: skip
 _FLIP = recipes.TrainConfig()
 
