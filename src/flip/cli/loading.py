@@ -188,13 +188,18 @@ def opened_store(
     from flip.inputs.stores.store import open_store
     from flip.stores.rows import StoreReader
 
-    columns = replace(columns, dimension=checkpoint.model.dimension)
-    with open_store(fetched(name, call), columns, beside=texts) as store:
+    with open_store(fetched(name, call), for_model(columns, checkpoint), beside=texts) as store:
         if store.note:
             call.out.note(store.note)
         reader = StoreReader(store, checkpoint, _is_known(store, checkpoint, call, encoder), normalize)
         yield reader
         _report(reader, call)
+
+
+def for_model(columns: ColumnChoice, checkpoint: Checkpoint) -> ColumnChoice:
+    """Return the choices with what a model expects of vectors."""
+    spread = checkpoint.embedding_stats
+    return replace(columns, dimension=checkpoint.model.dimension, of_signs=spread.of_signs if spread else None)
 
 
 def fetched(name: str, call: Call) -> str:

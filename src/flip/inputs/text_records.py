@@ -103,7 +103,7 @@ def scan_text(
     if asked is not None and asked.named:
         if kind == "text":
             raise InputError(f"{found.name}: text, which has no columns", "leave out the options for stores")
-        if asked.table is not None or asked.scale is not None:
+        if asked.table is not None or asked.quantization is not None:
             raise InputError(f"{found.name}: {kind}: --table and --scale apply to stores only", "leave them out")
     if kind == "json":
         yield from _json(found, line, rule)

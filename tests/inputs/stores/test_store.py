@@ -26,6 +26,7 @@ import sqlite_vec
 
 from flip.errors import InputError, UsageError
 from flip.inputs.stores.columns import ColumnChoice
+from flip.inputs.stores.quantization import read_quantization
 from flip.inputs.stores.store import Part, Store, open_store
 
 N, D = 300, 16
@@ -239,28 +240,6 @@ def test_floats_of_any_width(kind: Any, tmp_path: Path) -> None:
         np.testing.assert_allclose(whole(store)[0], U, rtol=1e-3, atol=1e-3)
 
 
-def test_the_scale_of_int8_is_found_or_given(tmp_path: Path) -> None:
-    by_row = np.abs(U).max(axis=1, keepdims=True) / 127
-    q = np.round(U / by_row).astype(np.int8)
-    path = tmp_path / "a.parquet"
-    columns = {"v": vectors(q), "v_scale": pa.array(by_row[:, 0], pa.float32())}
-    pq.write_table(pa.table(columns), path)
-    with open_store(path) as store:
-        np.testing.assert_allclose(whole(store)[0], q * by_row, rtol=1e-6)
-    by_dimension = np.abs(U).max(axis=0) / 127
-    q = np.round(U / by_dimension).astype(np.int8)
-    field = pa.field("v", vectors(q).type, metadata={"scale": json.dumps(by_dimension.tolist())})
-    pq.write_table(pa.table([vectors(q)], schema=pa.schema([field])), path)
-    with open_store(path) as store:
-        np.testing.assert_allclose(whole(store)[0], q * by_dimension, rtol=1e-6)
-    pq.write_table(pa.table({"v": vectors(q)}), path)
-    with open_store(path, ColumnChoice(scale=0.5)) as store:
-        np.testing.assert_allclose(whole(store)[0], q * 0.5)
-    with pytest.raises(InputError, match="integers without a scale") as caught, open_store(path):
-        pass
-    assert "--scale" in str(caught.value.hint)
-
-
 def test_int8_of_sqlite_vec(tmp_path: Path) -> None:
     database = apsw.Connection(str(tmp_path / "v.db"))
     database.enable_load_extension(True)
@@ -269,7 +248,7 @@ def test_int8_of_sqlite_vec(tmp_path: Path) -> None:
     q = np.round(U * 20).astype(np.int8)
     database.executemany("INSERT INTO items(v) VALUES (vec_int8(?))", [(row.tobytes(),) for row in q])
     database.close()
-    with open_store(tmp_path / "v.db", ColumnChoice(scale=0.05)) as store:
+    with open_store(tmp_path / "v.db", ColumnChoice(quantization=read_quantization("0.05", None, None))) as store:
         u, parts = whole(store)
         np.testing.assert_allclose(u, q * 0.05, rtol=1e-6)
         assert parts[0].column(str(store.chosen.ids))[0] == 1

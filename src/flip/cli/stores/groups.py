@@ -57,6 +57,8 @@ def groups(
     id_column: options.IdColumn = None,
     table: options.Table = None,
     scale: options.Scale = None,
+    offset: options.Offset = None,
+    ranges: options.Ranges = None,
     normalize: options.Normalize = False,
     sentences: options.Sentences = None,
     encoder: options.OfModel = None,
@@ -69,6 +71,7 @@ def groups(
 ) -> None:  # fmt: skip
     """Show the words that set each group of rows apart from the rest."""
     from flip.inputs.stores.columns import ColumnChoice
+    from flip.inputs.stores.quantization import read_quantization
     from flip.stores.rows import require_writable
 
     call = begin(ctx)
@@ -85,7 +88,8 @@ def groups(
         if path is not None:
             require_writable(path)
     checkpoint = loading.load_checkpoint(model, call)
-    columns = ColumnChoice(column, id_column, text_column, table, scale)
+    quantization = read_quantization(scale, offset, ranges)
+    columns = ColumnChoice(column, id_column, text_column, table, quantization)
     with opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
         found = _group(reader, call, by, clusters, topn, labels, output if clusters else None)
         for group in found:

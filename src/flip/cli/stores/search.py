@@ -47,6 +47,8 @@ def search(
     id_column: options.IdColumn = None,
     table: options.Table = None,
     scale: options.Scale = None,
+    offset: options.Offset = None,
+    ranges: options.Ranges = None,
     normalize: options.Normalize = False,
     sentences: options.Sentences = None,
     encoder: options.OfModel = None,
@@ -58,6 +60,7 @@ def search(
 ) -> None:  # fmt: skip
     """Show the rows that most probably carry all of these words."""
     from flip.inputs.stores.columns import ColumnChoice
+    from flip.inputs.stores.quantization import read_quantization
     from flip.stores.rows import require_writable
     from flip.stores.words import search as search_rows
     from flip.stores.words import terms_of, write_hits
@@ -68,7 +71,8 @@ def search(
         require_writable(output)
     checkpoint = loading.load_checkpoint(model, call)
     terms = terms_of(words, checkpoint)
-    columns = ColumnChoice(column, id_column, text_column, table, scale)
+    quantization = read_quantization(scale, offset, ranges)
+    columns = ColumnChoice(column, id_column, text_column, table, quantization)
     with opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
         with call.out.progress("searching") as on_rows:
             hits = search_rows(
