@@ -17,7 +17,7 @@ from flip.device import check_device_name, torch_device
 from flip.encoders import Encoder, catalog
 from flip.encoders.base import EncoderOptions, require_known_options
 from flip.encoders.catalog import find_entry, require_harmless, runs_code
-from flip.errors import InputError, UsageError
+from flip.errors import UsageError
 
 if TYPE_CHECKING:
     from flip.encoders.multimodal import Transcriber
@@ -217,7 +217,7 @@ def _is_known(store: Store, checkpoint: Checkpoint, call: Call, encoder: str | N
     from flip.encoders.identity import EmbeddingInfo, require_dimension, require_same_encoder
 
     if store.dimension is None:
-        raise InputError(f"{store.name}: no column of vectors", f"it has: {', '.join(store.schema.names)}")
+        raise store.no_vectors(checkpoint.model.dimension)
     require_dimension(store.dimension, checkpoint.model.dimension, store.name, checkpoint.encoder)
     made_by = EmbeddingInfo.from_dict(store.about).encoder
     require_same_encoder(made_by, checkpoint.trained_on, store.name)

@@ -254,6 +254,33 @@ def test_int8_of_sqlite_vec(tmp_path: Path) -> None:
         assert parts[0].column(str(store.chosen.ids))[0] == 1
 
 
+@pytest.mark.parametrize("form", ["sqlite", "duckdb", "parquet", "arrow"])
+@pytest.mark.parametrize("empty", [None, b""])
+@pytest.mark.parametrize("rows", [63, 64, 65, 200])
+def test_vectors_that_begin_late_are_found(form: str, empty: bytes | None, rows: int, tmp_path: Path) -> None:
+    blobs = [empty] * rows + BLOBS[:20]
+    path = tmp_path / "a"
+    if form == "sqlite":
+        database = sqlite_utils.Database(str(path))
+        database.conn.execute("CREATE TABLE t (text TEXT, emb BLOB)")
+        database.conn.executemany("INSERT INTO t VALUES (?, ?)", [("x", blob) for blob in blobs])
+        database.conn.commit()
+        database.close()
+    elif form == "duckdb":
+        with duckdb.connect(str(path)) as database:
+            database.execute("CREATE TABLE t (text TEXT, emb BLOB)")
+            database.executemany("INSERT INTO t VALUES (?, ?)", [("x", blob) for blob in blobs])
+    elif form == "parquet":
+        pq.write_table(pa.table({"text": ["x"] * len(blobs), "emb": pa.array(blobs, pa.binary())}), path)
+    else:
+        pa.feather.write_feather(pa.table({"text": ["x"] * len(blobs), "emb": pa.array(blobs, pa.binary())}), path)
+    with open_store(path) as store:
+        assert store.chosen.vectors == "emb"
+        (part,) = store.parts()
+        assert part.missing.tolist() == [True] * rows + [False] * 20
+        np.testing.assert_array_equal(part.vectors[rows:], U[:20])
+
+
 def test_rows_without_a_vector_are_missing_and_not_shifted(tmp_path: Path) -> None:
     rows: list[list[float] | None] = [*U[:3].tolist(), None, *U[4:10].tolist()]
     for kind in (pa.list_(pa.float32()), pa.list_(pa.float32(), D)):

@@ -14,6 +14,8 @@ from flip.errors import InputError, UnavailableError, UsageError
 from flip.inputs.record import numbers_of, width_of
 from flip.inputs.sniffing import TEXT_COLUMNS
 from flip.inputs.stores.quantization import Quantization
+from flip.inputs.tables import listed
+from flip.inputs.unread import AS_READ
 
 if TYPE_CHECKING:
     from pyarrow import Array, DataType, RecordBatch, Schema
@@ -89,11 +91,11 @@ def choose(asked: ColumnChoice, schema: Schema, dimensions: dict[str, int | None
     pa = arrow()
     for flag, column in (("column", asked.vectors), ("id-column", asked.ids), ("text-column", asked.texts)):
         if column is not None and column not in schema.names:
-            raise InputError(f"{name}: no column {column!r} (--{flag})", f"it has: {', '.join(schema.names)}")
+            raise InputError(f"{name}: no column {column!r} (--{flag})", f"it has: {listed(schema.names)}")
     if asked.vectors is not None and asked.vectors not in dimensions:
         raise InputError(
             f"{name}: column {asked.vectors!r} is {schema.field(asked.vectors).type}, not vectors",
-            f"columns that can be: {', '.join(dimensions) or 'none'}",
+            f"columns that can be: {', '.join(dimensions) or 'none'}; {AS_READ}, in Arrow list<float>",
         )
     guessed = []
     vectors = asked.vectors
@@ -145,9 +147,15 @@ def may_be_vectors(kind: DataType) -> bool:
     return is_blob(kind) or is_text(kind)
 
 
+def not_empty(column: Array) -> Array:
+    """Return the values of an array of `may_be_vectors` that are neither null nor empty."""
+    compute, column = arrow().compute, _plain(column)
+    return column.filter(compute.greater(compute.binary_length(column), 0))
+
+
 def width_by_content(column: Array) -> int | None:
     """Return the dimension that most values of an array of `may_be_vectors` seem to have, else None."""
-    widths = Counter(width_of(value) for value in column.drop_null().to_pylist() if value)
+    widths = Counter(width_of(value) for value in column.to_pylist())
     width, count = max(widths.items(), key=lambda item: item[1], default=(None, 0))
     return width if 2 * count > widths.total() else None
 
@@ -294,6 +302,8 @@ def _plain(column: Array) -> Array:
         return _plain(column.dictionary_decode())
     if pa.types.is_binary_view(column.type):
         return column.cast(pa.binary())
+    if pa.types.is_string_view(column.type):
+        return column.cast(pa.string())
     if pa.types.is_list_view(column.type) or pa.types.is_large_list_view(column.type):
         # The cast of pyarrow 26 reads one offset too many.
         ends = np.cumsum(_lengths(column))

@@ -36,13 +36,16 @@ from flip.inputs.stores.integers import Decoding, decoding
 from flip.inputs.stores.parquet import parquet
 from flip.inputs.stores.sqlite import sqlite
 from flip.inputs.stores.table import Table, vector_columns
+from flip.inputs.tables import listed
+from flip.inputs.unread import AS_READ, unread_vector
 
 if TYPE_CHECKING:
-    from pyarrow import Field, RecordBatch, Schema
+    from pyarrow import Array, Field, RecordBatch, Schema
 
     from flip.arrays import Bools, Floats32
 
 ROWS = 4096  # read at a time
+_PEEK = 64  # rows that may show a vector in a form that is not read
 _ABOUT = b"flip.encoder"
 _LIBRARIES = frozenset({"pyarrow", "duckdb", "sqlite3", "apsw", "zlib", "zipfile", "struct", "lance"})
 _WIDEST = 1 << 20  # dimensions of vectors
@@ -132,6 +135,15 @@ class Store:
                 yield self._part(piece, piece.select(kept), first)
                 first += piece.num_rows
 
+    def no_vectors(self, dimension: int) -> InputError:
+        """Return the error for a store without vectors; it names a column that has some in a form that is not read."""
+        first = next(self.parts(rows=_PEEK), None)
+        fields = {name: _first_value(first.table.column(name)) for name in self.schema.names} if first else {}
+        found = unread_vector(fields, dimension)
+        if found is None:
+            return InputError(f"{self.name}: no column of vectors", f"it has: {listed(self.schema.names)}")
+        return InputError(f"{self.name}: {found}", f"{AS_READ}; in Arrow, list<float>")
+
     def _part(self, piece: RecordBatch, table: RecordBatch, first: int) -> Part:
         if self.chosen.vectors is None or self._width is None:
             n = piece.num_rows
@@ -198,6 +210,13 @@ def store_of(
         yield Store(found.name, found.kind, chosen, table.rows, dimension, about, table, width, integers)
 
 
+def _first_value(column: Array) -> object:
+    try:
+        return next((value for value in column.to_pylist() if value), None)
+    except (ValueError, OverflowError, KeyError, NotImplementedError):  # Python cannot hold it: not a vector
+        return None
+
+
 def _about(found: Source, table: Table) -> Mapping[str, object]:
     import orjson
 
@@ -210,14 +229,16 @@ def _about(found: Source, table: Table) -> Mapping[str, object]:
 
 
 def _require_width(asked: ColumnChoice, chosen: Chosen, schema: Schema, dimension: int, name: str) -> None:
-    """Raise an InputError if bytes are vectors of half or twice the dimension: they seem to have another type."""
+    """Raise an InputError if bytes are vectors of another type than float32: their size would fit."""
     size = 4 * dimension
-    for kind in ("float64", "float16"):
+    for kind in ("float64", "float16", "int8"):
         if is_blob(schema.field(chosen.vectors).type) and asked.dimension == size / np.dtype(kind).itemsize:
             raise InputError(
                 f"{name}: column {chosen.vectors!r} has {size} bytes a row: {dimension} dimensions as float32; "
                 f"{asked.dimension} are expected",
-                f'{kind}? keep them as float32: numpy.frombuffer(blob, "{kind}").astype("float32").tobytes()',
+                f'{kind}? keep them as float32: numpy.frombuffer(blob, "{kind}").astype("float32").tobytes()'
+                if kind != "int8"
+                else 'int8? keep them as lists, numpy.frombuffer(blob, "int8").tolist(), and see --scale',
             )
 
 
