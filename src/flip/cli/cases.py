@@ -170,7 +170,8 @@ def trained_encoders(
     learned = call.params_of("train")
     corpus = replace(corpus, vocab=corpus.vocab or learned["vocab"], tokenizer=learned["tokenizer"])
     crops = min(corpus.crops(encoder, learned["recipe"]) for encoder in encoders.values())
-    parts = corpus.read(crops, call)
+    strings = min(corpus.generated(encoder) for encoder in encoders.values())
+    parts = corpus.read(crops, strings, call)
     note_blank_lines(parts, call)
     # The test sentences first: their vectors tell whether an encoder is still the same, see `forget_other_vectors`.
     parts = {"test": parts.pop("test"), **parts}

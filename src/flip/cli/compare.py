@@ -94,8 +94,8 @@ def compare(
 ) -> None:  # fmt: skip
     """Compare encoders or models on the same sentences, with intervals.
 
-    With SENTENCES and --encoder, a model of each encoder is trained alike. With --model and --data, trained models are
-    measured on one dataset. The first is compared with each of the others.
+    With --encoder, a model of each encoder is trained alike, on SENTENCES or on generated strings. With --model and
+    --data, trained models are measured on one dataset. The first is compared with each of the others.
     """
     from flip.cli.cases import trained_encoders, trained_models
     from flip.cli.corpus import Corpus
@@ -105,7 +105,8 @@ def compare(
     lengths = (min_tokens, max_tokens)
     if call.given("model", "data", "splice") and not call.given("sentences"):
         sentences = None  # the call wins over flip.toml
-    if sentences:
+    if sentences or (encoder and not call.given("model", "data", "splice")):
+        sentences = sentences or []
         call.refuse(MODEL, "is for trained models, and --encoder trains its own", "leave SENTENCES out")
         call.refuse(DATA, "requires --model", "SENTENCES are split: see --split")
         request.check(call, [*sentences, vocab, *(encoder or []), *runs.glob("*")])
@@ -116,12 +117,13 @@ def compare(
         corpus = Corpus(sentences, split, augment, vocab=vocab, batch_size=batch)
         cases = trained_encoders(encoder, corpus, runs, lengths, call)
     else:
-        call.refuse(CORPUS, "requires SENTENCES", "flip compare sents.txt --encoder A --encoder B")
+        call.refuse(CORPUS, "requires --encoder", "flip compare sents.txt --encoder A --encoder B")
         request.check(call, [data, *(model or [])])
         if not model or data is None:
             raise UsageError(
                 "nothing to compare",
-                "flip compare sents.txt --encoder A --encoder B, or --model A --model B --data datasets.yaml",
+                "flip compare --encoder A --encoder B, with SENTENCES or without, or --model A --model B --data "
+                "datasets.yaml",
             )
         cases = trained_models(list(model), data, dataset, text, sim_threshold, lengths, call, splice=splice)
         if len(cases) < 2:

@@ -14,21 +14,25 @@ import typer
 from flip.cli import loading
 from flip.cli.call import Call
 from flip.cli.output import Output, fail
-from flip.data.corpora import Part, augmented, read_aligned, read_plain, read_release
+from flip.data.corpora import Part, augmented, of_strings, read_aligned, read_plain, read_release, with_strings
 from flip.data.manifest import MANIFEST, Dataset
 from flip.data.published import load_vocabulary
 from flip.embedding.corpus import prepare_corpus, require_elsewhere
 from flip.embedding.journal import Shard
-from flip.encoders.base import Encoder, EncoderOptions
+from flip.encoders.base import Encoder, EncoderOptions, encode
 from flip.errors import InputError, UsageError
 from flip.inputs.record import Record
-from flip.inputs.records import read_records, read_taught, read_texts
+from flip.inputs.records import read_lines, read_records, read_taught, read_texts
 from flip.inputs.sources import holds_embeddings, is_store, require_one_stdin
 from flip.inputs.stores.columns import ColumnChoice
+from flip.text.strings import Language, generate, language_of, own_words
 from flip.text.tokenize import Tokenizer, TokenizerName
 from flip.text.vocabulary import Vocabulary, build_vocabulary
 from flip.training.datasets import AUGMENTED, TrainingDatasets, of_corpus, of_vectors
 from flip.training.recipes import Recipe
+
+STRINGS, STRINGS_OF_AN_API = 60_000, 5_000  # generated without a corpus
+_TIMED = 256  # texts that tell how long all of them take
 
 
 @dataclass(frozen=True)
@@ -212,7 +216,8 @@ def _read_corpus(request: Request, split: str, call: Call) -> dict[str, Part]:
 class Corpus:
     """Sentences to learn from, and how.
 
-    inputs: as the user named them.  split, augment, teach, vocab, tokenizer: options of `flip train`.
+    inputs: as the user named them; none if all strings are generated.
+    split, augment, teach, vocab, tokenizer, strings, words, dev: options of `flip train`.
     batch_size: sentences embedded at a time; None is what the encoder likes best.
     """
 
@@ -223,6 +228,9 @@ class Corpus:
     vocab: Path | None = None
     tokenizer: TokenizerName | None = None
     batch_size: int | None = None
+    strings: int | None = None
+    words: Path | None = None
+    dev: Path | None = None
 
     def crops(self, encoder: Encoder, recipe: Recipe) -> int:
         """Return how many crops of each sentence are learned from: as the user asks, else what an encoder can afford.
@@ -233,14 +241,33 @@ class Corpus:
             return self.augment
         return 0 if recipe == "paper" or encoder.device == "api" else 2
 
-    def read(self, crops: int, call: Call) -> dict[str, Part]:
-        """Return the split corpus, with `augmented` made of its training sentences if there are crops."""
-        parts = read_plain(self.inputs, self.split, call.runtime.seed, call.out.note)
+    def generated(self, encoder: Encoder) -> int:
+        """Return how many strings are generated: as the user asks, else without a corpus what an encoder can afford."""
+        if self.strings is not None:
+            return self.strings
+        return 0 if self.inputs and not self.words else STRINGS_OF_AN_API if encoder.device == "api" else STRINGS
+
+    def language(self, call: Call) -> Language:
+        """Return the language of the strings: --words, --language, or English."""
+        if self.words:
+            return own_words(list(read_texts([self.words])), str(self.words))
+        return language_of(call.encoder_options.language or "eng")
+
+    def read(self, crops: int, strings: int, call: Call) -> dict[str, Part]:
+        """Return the split corpus and the generated strings, with `augmented` made of both if there are crops."""
+        seed = call.runtime.seed
+        if not self.inputs:
+            real = list(read_lines(self.dev)) if self.dev else []
+            parts = of_strings(self.language(call), strings, seed, real)
+        else:
+            parts = read_plain(self.inputs, self.split, seed, call.out.note)
+            if strings:
+                parts = with_strings(parts, generate(self.language(call), strings, seed))
         teach = read_taught(self.teach)
         if teach and not crops:
             raise UsageError("--teach makes sentences to learn from, which --augment 0 leaves out", "add --augment 2")
         if crops:
-            parts[AUGMENTED] = augmented(parts["train"], crops, call.runtime.seed, teach)
+            parts[AUGMENTED] = augmented(parts["train"], crops, seed, teach)
         return parts
 
     def word_chooser(self, call: Call, tokenizer: TokenizerName | None = None) -> Callable[[list[str]], Vocabulary]:
@@ -299,6 +326,26 @@ class Corpus:
         if not datasets.encoder.is_known:
             call.out.note(f"the encoder of {vectors} is unknown; the model takes vectors only")
         return datasets
+
+
+def announce(parts: dict[str, Part], encoder: Encoder, call: Call) -> None:
+    """Tell how many texts will be embedded, and what that takes: seconds, or for an API requests and tokens."""
+    import time
+
+    texts = {name: next(iter(part.texts.values())) for name, part in parts.items()}
+    every = [text for part in texts.values() for text in part]
+    made = len(texts.get(AUGMENTED, ()))
+    plan = encoder.plan(every)
+    if plan is not None:
+        cost = f"{plan[0]:,} requests, about {plan[1]:,} tokens"
+    else:
+        step = max(1, len(every) // _TIMED)
+        started = time.perf_counter()
+        encode(encoder, every[::step][:_TIMED])
+        seconds = (time.perf_counter() - started) * len(every) / min(_TIMED, len(every))
+        cost = f"about {seconds / 60:.0f} min" if seconds > 90 else f"about {seconds:.0f} s"
+    more = f", {made:,} of them crops and words" if made else ""
+    call.out.note(f"{len(every):,} texts to embed with {encoder.name}{more}: {cost}")
 
 
 def note_blank_lines(parts: dict[str, Part], call: Call) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Examples:
+  flip train --encoder st:BAAI/bge-small-en-v1.5 -o run
   flip train sents.txt -o run && flip explain --model run "Any sentence."
   flip train --data datasets.yaml --train train --dev dev --vocab vocab.json -o run --rank 256
   torchrun --nproc-per-node 2 -m flip train --data datasets.yaml --vocab vocab.json -o run
@@ -33,7 +34,8 @@ Examples:
 
 # What --help shows; --help-all shows the rest.
 BASIC = (
-    "--output", "--data", "--vocab", "--encoder", "--augment", "--recipe", "--rank", "--epochs", "--resume", "--device",
+    "--output", "--data", "--vocab", "--encoder", "--language", "--strings", "--augment", "--recipe", "--rank",
+    "--epochs", "--resume", "--device",
 )  # fmt: skip
 _FLIP = recipes.TrainConfig()
 
@@ -108,6 +110,23 @@ def train(
     split: options.Split = SPLIT,
     augment: options.Augment = None,
     teach: options.Teach = None,
+    strings: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="N", rich_help_panel=CORPUS,
+            help="Strings to generate in --language and learn from: without a CORPUS, or beside a small one, of less "
+            "than about 50,000 sentences.",
+            show_default="60000 without a CORPUS, 5000 for an API, else 0",
+        ),
+    ] = None,
+    words: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", rich_help_panel=CORPUS,
+            help="Words to make the strings of, one a line, with an optional count.",
+            show_default="those of --language",
+        ),
+    ] = None,
     encoder_batch_size: Annotated[
         int | None,
         typer.Option(
@@ -128,7 +147,13 @@ def train(
             help="Dataset to learn from too, say augmented; it has no say in the whitening.",
         ),
     ] = None,
-    dev: Annotated[str, typer.Option(help="Dataset to stop by.", rich_help_panel=DATA)] = "dev",
+    dev: Annotated[
+        str,
+        typer.Option(
+            help="Dataset to stop by; without a CORPUS, a FILE of real sentences to calibrate and measure on.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = "dev",
     dev_data: Annotated[
         Path | None, typer.Option(help="datasets.yaml of --dev, if it is another one.", rich_help_panel=DATA)
     ] = None,
@@ -255,9 +280,10 @@ def train(
     verbose: options.Verbose = False,
     help_all: Annotated[bool, HelpAll] = False,
 ) -> None:  # fmt: skip
-    """Learn a model from sentences, or from embeddings and their texts.
+    """Learn a model of an encoder: from generated strings, from sentences, or from embeddings and their texts.
 
-    With a CORPUS it does everything: a seeded split, the vocabulary, embeddings, training, and the test accuracy.
+    With --encoder alone it generates strings, embeds them, learns from them and measures. With a CORPUS it splits and
+    embeds that.
     """
     from flip.cli.corpus import Corpus
     from flip.training.distributed import process_number
@@ -267,14 +293,18 @@ def train(
         call.out.quiet = True
         leave_it_to_the_first()
     corpus, data = _source(corpus or [], data, call)
+    real = Path(dev) if data is None and call.given("dev") else None
     if output is None:
         raise UsageError("no folder for the run", "add -o RUN, or [train] output in flip.toml")
     require_outputs(call, {"output": output}, [])
-    if corpus:
-        sentences = Corpus(corpus, split, augment, teach, vocab, tokenizer, encoder_batch_size or _embed_batch(call))
+    if data is None:
+        sentences = Corpus(
+            corpus, split, augment, teach, vocab, tokenizer, encoder_batch_size or _embed_batch(call), strings, words,
+            real,
+        )  # fmt: skip
         prepare = partial(_of_corpus, sentences, output, embeddings, encoder, recipe, call)
     else:
-        prepare = partial(_of_manifest, data or Path(), output, call)
+        prepare = partial(_of_manifest, data, output, call)
     _train(prepare, output, partial(ingredients, call), call)
 
 
@@ -297,24 +327,25 @@ def _source(corpus: list[str], data: Path | None, call: Call) -> tuple[list[str]
         data = None
     elif call.given("data") and not call.given("corpus"):
         corpus = []
-    if bool(corpus) == bool(data):
+    generated = not corpus and not call.given("embeddings") and call.given("encoder", "strings", "words")
+    if (data is not None and (corpus or generated)) or not (data or corpus or generated):
         raise UsageError(
-            "give either a CORPUS or --data",
-            "flip train sents.txt -o RUN, or flip train --data datasets.yaml -o RUN",
+            "give one source: a CORPUS, --data, or an --encoder to generate strings for",
+            "flip train --encoder minilm -o RUN, flip train sents.txt -o RUN, flip train --data datasets.yaml -o RUN",
         )
     if call.given("tokenizer") and call.given("vocab"):
         raise UsageError("--tokenizer makes a vocabulary, and --vocab is one", "leave one of them out")
-    if corpus:
+    if data is None:
         if call.given("extra"):
             raise UsageError("--extra requires --data", "--augment N makes further sentences of a CORPUS")
         call.refuse(DATA, "requires --data", "a CORPUS is split into train, dev and test: see --split")
+        if corpus and call.given("dev"):
+            raise UsageError("--dev requires --data, or no CORPUS", "a CORPUS has a dev part of its own: see --split")
     else:
         if call.given("augment"):
             hint = "flip embed CORPUS --dataset DIR --augment N; then --data DIR/datasets.yaml --extra augmented"
             raise UsageError("--augment requires a CORPUS", hint)
         call.refuse(CORPUS, "requires a CORPUS", "the datasets of --data are embedded and split already")
-        if call.given("encoder"):
-            raise UsageError("--encoder requires a CORPUS", "the datasets of --data are embedded already")
     return corpus, data
 
 
@@ -326,13 +357,16 @@ def _embed_batch(call: Call) -> int | None:
 def _of_corpus(
     corpus: Corpus, output: Path, embeddings: Path | None, encoder_name: str, recipe: recipes.Recipe, call: Call
 ) -> TrainingDatasets:
-    from flip.cli.corpus import note_blank_lines
+    from flip.cli.corpus import announce, note_blank_lines
     from flip.training.run_folder import DATA as FOLDER
 
     if embeddings is not None:
         return corpus.with_vectors(embeddings, output / FOLDER, call)
     encoder = loading.load_encoder(encoder_name, call)
-    parts = corpus.read(corpus.crops(encoder, recipe), call)
+    strings = corpus.generated(encoder)
+    parts = corpus.read(corpus.crops(encoder, recipe), strings, call)
+    if strings:
+        announce(parts, encoder, call)
     datasets = corpus.embedded(parts, output / FOLDER, encoder, corpus.word_chooser(call), call)
     note_blank_lines(parts, call)
     if not corpus.vocab and (advice := datasets.vocabulary.unsegmented):

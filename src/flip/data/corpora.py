@@ -21,6 +21,7 @@ from flip.inputs.records import read_records, read_texts
 from flip.inputs.sniffing import unpacked_name
 from flip.inputs.sources import lines_of
 from flip.inputs.tables import EmptyTableError
+from flip.text.strings import Language, Strings, generate
 from flip.text.tokenize import normalize, unicode_words
 from flip.text.vocabulary import taught_words
 
@@ -28,6 +29,7 @@ _HINT = "three parts: fractions that sum to 1, such as 0.9,0.05,0.05, or counts 
 
 _PLACES_OF_TAUGHT = 4  # places in other sentences, for each place of a word that the corpus knows
 
+MOST_CHECKED, FEWEST_CHECKED = 2_000, 100  # generated strings of dev, and of test
 PARTS = ("train", "dev", "test")
 TEXT = "text"  # id of the only text of a corpus
 
@@ -164,12 +166,14 @@ def augment(sentences: Sequence[str], times: int, seed: int, teach: Sequence[str
 class Part:
     """Aligned sentences: text id -> lines, all of the same number.
 
-    dropped: rows with a blank side.  recordings: one for each sentence, or none.
+    dropped: rows with a blank side.  recordings: one for each sentence, or none.  flat: how many of the last sentences
+    have other frequencies than the language, see `flip.text.strings`.
     """
 
     texts: dict[str, list[str]]
     dropped: int = 0
     recordings: list[Path] = field(default_factory=list)
+    flat: int = 0
 
 
 def read_release(folder: Path, clips: Path | None = None) -> dict[str, Part]:
@@ -242,6 +246,29 @@ def read_plain(
 ) -> dict[str, Part]:
     """Return text or JSONL, split with a seed; equal normalised sentences stay together."""
     return _split([TEXT], ((text,) for text in read_texts(inputs, on_note, text_column)), split, seed)
+
+
+def with_strings(parts: dict[str, Part], made: Strings) -> dict[str, Part]:
+    """Return the parts with generated strings among the training sentences, the flat ones last."""
+    ((name, sentences),) = parts["train"].texts.items()
+    train = Part({name: [*sentences, *made.texts]}, parts["train"].dropped, flat=len(made.texts) - made.natural)
+    return parts | {"train": train}
+
+
+def of_strings(language: Language, n: int, seed: int, dev: Sequence[str] = ()) -> dict[str, Part]:
+    """Return n generated strings to learn from, with natural ones for test, and for dev unless sentences are given.
+
+    Args:
+        language: gives the strings.
+        n: strings to learn from.
+        seed: of all random choices.
+        dev: sentences that somebody wrote; every second one is for test.
+    """
+    count = min(MOST_CHECKED, max(FEWEST_CHECKED, n // 20))
+    real = [sentence for sentence in dev if sentence]
+    checked = language.natural(2 * count, np.random.default_rng(seed + 1)) if not dev else real
+    parts = {"train": Part({TEXT: []}), "dev": Part({TEXT: checked[::2]}), "test": Part({TEXT: checked[1::2]})}
+    return with_strings(parts, generate(language, n, seed))
 
 
 def augmented(part: Part, times: int, seed: int, teach: Sequence[str] = ()) -> Part:

@@ -194,22 +194,26 @@ def load(name: str | Path | None = None, *, encoder: object = None) -> Lens:
 
 
 def fit(
-    X: object,
+    X: object = None,
     sentences: object = None,
     *,
     encoder: object = None,
+    language: str = "eng",
+    strings: int = 60_000,
     vocabulary: Vocabulary | Sequence[str] | None = None,
     rank: int | Literal["full"] | None = None,
     seed: int = 0,
     device: str = "auto",
     **options: Any,
 ) -> Lens:
-    """Train a model on embeddings and their sentences, or on sentences that are embedded first.
+    """Train a model on embeddings and their sentences, on sentences, or on generated strings, which are embedded first.
 
     Args:
-        X: (n, d) embeddings; or n sentences, to be embedded.
-        sentences: of the embeddings; None where X holds sentences.
+        X: (n, d) embeddings; or n sentences, to be embedded; None generates strings.
+        sentences: of the embeddings; None if X holds sentences.
         encoder: that made the embeddings, or is to make them (minilm by default); as for `load`.
+        language: of the strings, such as eng, deu or de.
+        strings: how many are generated if X is None.
         vocabulary: the words to learn; by default the most frequent ones.
         rank: of the factors; "full" is LiP, None the recipe's own, but at most d.
         seed: of everything random.
@@ -230,6 +234,14 @@ def fit(
     if vocabulary is not None and not len(vocabulary):
         raise InputError("the vocabulary has no word", "leave it out for the most frequent words of the sentences")
     used = load_encoder(encoder) if isinstance(encoder, str) else None if encoder is None else adapted(encoder)
+    rows: dict[str, range] | None = None
+    natural = None
+    if X is None:
+        if used is None:
+            raise UsageError(
+                "nothing to learn from", "flip.fit(encoder=f), flip.fit(sentences) or flip.fit(X, sentences)"
+            )
+        X, rows, natural = _generated(language, _require_count(strings, "strings"), seed)
     if sentences is None:
         if not _is_text(X):
             raise UsageError("embeddings without their sentences", "flip.fit(X, sentences)")
@@ -244,9 +256,24 @@ def fit(
     about = None if used is None else describe(used, {"text"})
     given: Mapping[str, Any] = options
     checkpoint = fit_checkpoint(
-        u, texts, vocabulary=vocabulary, rank=rank, seed=seed, device=device, options=given, encoder=about
-    )
+        u, texts, vocabulary=vocabulary, rank=rank, seed=seed, device=device, options=given, encoder=about, rows=rows,
+        natural=natural,
+    )  # fmt: skip
     return Lens(checkpoint, used)
+
+
+def _generated(language: str, n: int, seed: int) -> tuple[list[str], dict[str, range], int]:
+    """Return generated strings, the rows of train, dev and test among them, and how many of train are natural."""
+    from flip.data.corpora import TEXT, of_strings
+    from flip.text.strings import language_of
+
+    parts = of_strings(language_of(language), n, seed)
+    texts: list[str] = []
+    rows = {}
+    for name, part in parts.items():
+        rows[name] = range(len(texts), len(texts) + len(part.texts[TEXT]))
+        texts += part.texts[TEXT]
+    return texts, rows, len(rows["train"]) - parts["train"].flat
 
 
 def require_matrix(X: object, dimension: int | None = None) -> Floats32:

@@ -27,7 +27,8 @@ class TrainingDatasets:
     """Datasets, their vocabulary, and the description of encoder and data in config.json.
 
     train: whole sentences, then the sentences made of them, if any.
-    whole: number of whole sentences.
+    whole: number of whole sentences.  natural: how many of them have the frequencies of the language, from the first;
+    None: all.
     text: id of the text, if a dataset has several.
     """
 
@@ -39,6 +40,7 @@ class TrainingDatasets:
     encoder: EncoderIdentity
     description: Fields
     text: str | None = None
+    natural: int | None = None
 
     @property
     def dimension(self) -> int:
@@ -75,7 +77,8 @@ def of_corpus(
     datasets = prepare_corpus(
         parts, folder, encoder, sources=sources, batch_size=batch_size, force=True, on_rows=on_rows
     )
-    return _of_parts(datasets, folder, choose_words, describe(encoder), sources, split)
+    found = _of_parts(datasets, folder, choose_words, describe(encoder), sources, split)
+    return replace(found, natural=found.whole - parts["train"].flat)
 
 
 def of_vectors(

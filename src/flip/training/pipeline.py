@@ -112,9 +112,8 @@ def train(
         checked = dev_references(material.dev.sentences(material.text), vocabulary, config.recipe)
         dev = DevData(dev_views, checked, function_words(vocabulary, language))
         started = time.perf_counter()
-        trainer = Trainer(
-            TrainingData(views, bags, material.whole, material.train.parts), dev, len(vocabulary), config, device, group
-        )
+        learned = TrainingData(views, bags, material.whole, material.train.parts, material.natural)
+        trainer = Trainer(learned, dev, len(vocabulary), config, device, group)
         about = material.description | ({"license": text_license} if text_license else {})
         about |= {"train_sentences": material.whole, "dev_sentences": len(dev.references)}
         description = described(trainer, vocabulary, language, material.encoder, about)
@@ -218,6 +217,8 @@ def fit_checkpoint(
     device: str = "auto",
     options: Mapping[str, object] | None = None,
     encoder: EncoderIdentity | None = None,
+    rows: Mapping[str, Sequence[int]] | None = None,
+    natural: int | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Checkpoint:
     """Split, train with the recipe `flip`, calibrate and measure, as `flip train` does.
@@ -232,13 +233,15 @@ def fit_checkpoint(
         device: auto, cpu, cuda or mps.
         options: other ingredients of `TrainConfig`, such as epochs or lr.
         encoder: its identity, if known, see `flip.encoders.identity.describe`.
+        rows: those of train, dev and test, in place of a split.
+        natural: see `TrainingData`.
         on_epoch: called after each pass.
 
     Raises:
         InputError: too few sentences to split, or no dev sentence has a word of the vocabulary.
     """
     config = choose("flip", rank, {**(options or {}), "seed": seed}, X.shape[1])
-    rows = split_rows([(sentence,) for sentence in sentences], split, seed)
+    rows = rows or split_rows([(sentence,) for sentence in sentences], split, seed)
     texts = {part: [sentences[i] for i in chosen] for part, chosen in rows.items()}
     parts = {part: np.ascontiguousarray(X[chosen], np.float32) for part, chosen in rows.items()}
     if not texts["train"]:
@@ -248,7 +251,7 @@ def fit_checkpoint(
     language = language_of(words, bags)
     dev = DevData((parts["dev"],), dev_references(texts["dev"], words, config.recipe), function_words(words, language))
     on = torch_device(device)
-    trainer = Trainer(TrainingData((parts["train"],), bags), dev, len(words), config, on)
+    trainer = Trainer(TrainingData((parts["train"],), bags, natural=natural), dev, len(words), config, on)
     for epoch in trainer.fit():
         on_epoch(epoch)
     tested = parts["test"], references(texts["test"], words)

@@ -72,7 +72,7 @@ class TrainConfig:
     reduction: Reduction = "mean"  # of the loss over a batch
     shuffle: bool = True
     precision: Precision = "auto"
-    scale_bias: bool = True  # at each check, see flip.training.training_data.scale_of_bias
+    scale_bias: bool = True  # at each check, see flip.training.training_data.fitted_bias
     calibrate: bool | None = None  # on dev, beside the model; None: only if the objective is bernoulli
     seed: int = 0
 

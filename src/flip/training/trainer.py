@@ -33,8 +33,9 @@ from flip.training.training_data import (
     batch_edges,
     dev_accuracy,
     dev_recall,
+    fitted_bias,
     published_edges,
-    scale_of_bias,
+    shift_of_prior,
 )
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ class Trainer:
             device=self.device,
             group=group,
         )
+        natural = next((n for n in (train.natural, train.whole) if n is not None), self.n)
+        self._shift = shift_of_prior(bags, natural, vocabulary_size) if config.scale_bias and group.is_first else None
         self.best: Model = self.model()
         self._setup_seconds = time.perf_counter() - started
 
@@ -296,8 +299,8 @@ class Trainer:
         model = self._folded()
         if not self.config.scale_bias:
             return model
-        scale = scale_of_bias(model, self.dev_views, self.dev.references.words, str(self.device))
-        return model.rescaled(1.0, (scale * model.b).astype(np.float32))
+        b = fitted_bias(model, self.dev_views, self.dev.references.words, self._shift, str(self.device))
+        return model.rescaled(1.0, b)
 
     def _dev_scores(self, model: Model) -> tuple[float, float]:
         words, device = self.dev.references.words, str(self.device)

@@ -26,6 +26,7 @@ from flip.training.recipes import Recipe
 
 _DEEPEST = 100  # words in the published check
 _SCALES = np.arange(10, 31) / 20  # of b: 0.5 to 1.5
+_SHARES = (0.0, 0.5, 1.0)
 _FEW = 100  # sentences: fewer tell nothing about the scale of b
 _POOL = 50
 
@@ -82,27 +83,43 @@ def dev_recall(model: Model, views: Sequence[Floats], words: Bags, device: str =
     return round(sum(of_view(u) for u in views) / len(views), 4)
 
 
-def scale_of_bias(model: Model, views: Sequence[Floats], words: Bags, device: str = "cpu") -> float:
-    """Return the factor of b with the best accuracy, from 0.5 to 1.5; 1 for fewer than 100 sentences.
+def fitted_bias(
+    model: Model, views: Sequence[Floats], words: Bags, shift: Floats | None = None, device: str = "cpu"
+) -> Floats:
+    """Return scale * (b + share * shift), (|V|,), with the best accuracy; b itself for fewer than 100 sentences.
 
-    Training on few occurrences leaves A(Bu) of a rare word too small beside its b, so that dev prefers a smaller b.
-    Each factor ranks the 50 words that are best with b as it is, or more if a sentence is long. Arguments as for
-    `dev_accuracy`.
+    Training on few occurrences leaves A(Bu) of a rare word too small beside its b, so that dev prefers a smaller b: the
+    scale is from 0.5 to 1.5. And sentences that are made to learn from have other frequencies than the language: 0, a
+    half or all of the shift of `shift_of_prior` is added. Each candidate ranks the 50 words that are best without a
+    scale, or more if a sentence is long. Other arguments as for `dev_accuracy`.
     """
     if len(words) < _FEW:
-        return 1.0
+        return model.b
     depth = max(_POOL, 2 * int(words.sizes.max()))
-    pools = [rank(model, u, depth, bias_weights={"bias": 1.0}, device=device)["bias"] for u in views]
+    found: list[tuple[float, float, float, Floats]] = []
+    for share in _SHARES if shift is not None else (0.0,):
+        b = model.b if shift is None else (model.b + share * shift).astype(np.float32)
+        shifted = model.rescaled(1.0, b)
+        pools = [rank(shifted, u, depth, bias_weights={"bias": 1.0}, device=device)["bias"] for u in views]
+        for scale in _SCALES:
+            recovered = 0.0
+            for pool in pools:
+                order = np.argsort((1 - scale) * b[pool.words] - pool.scores, axis=1, kind="stable")
+                hit = hits(np.take_along_axis(pool.words, order, axis=1), words, len(b))
+                recovered += float(accuracy(hit, words).mean())
+            found.append((round(recovered, 6), -abs(scale - 1), -share, (scale * b).astype(np.float32)))
+    return max(found, key=lambda one: one[:3])[3]
 
-    def accuracy_with(scale: float) -> float:
-        found = 0.0
-        for pool in pools:
-            order = np.argsort((1 - scale) * model.b[pool.words] - pool.scores, axis=1, kind="stable")
-            hit = hits(np.take_along_axis(pool.words, order, axis=1), words, model.vocabulary_size)
-            found += float(accuracy(hit, words).mean())
-        return found
 
-    return float(max(_SCALES, key=lambda scale: (round(accuracy_with(scale), 6), -abs(scale - 1))))
+def shift_of_prior(bags: Bags, natural: int, size: int) -> Floats | None:
+    """Return the log-odds of each word in the first `natural` bags less those in all of them; None if these are all."""
+    if natural >= len(bags):
+        return None
+    end = bags.indptr[natural]
+    first = Bags(bags.indptr[: natural + 1], bags.words[:end], bags.counts[:end])
+    counts = [(one.document_frequency(size) + 0.5, len(one) + 1) for one in (first, bags)]
+    own, every = (np.log(count / (n - count)) for count, n in counts)
+    return np.asarray(own - every, np.float32)
 
 
 def _hits(model: Model, u: Floats, words: Bags, times: int, bias_weight: float, device: str) -> Bools:
@@ -118,12 +135,14 @@ class TrainingData:
     whole: number of whole sentences, which come first. The whitening uses only these, because the sentences that
         `flip.data.corpora` makes of them vary in another way. None is all.
     parts: number of sentences of each dataset, if there are several.
+    natural: number of the first sentences whose words are as frequent as in the language; None is all whole ones.
     """
 
     views: tuple[Floats, ...]
     bags: Bags
     whole: int | None = None
     parts: tuple[int, ...] | None = None
+    natural: int | None = None
 
     def __post_init__(self) -> None:
         if not len(self.bags):
