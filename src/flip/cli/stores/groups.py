@@ -152,7 +152,7 @@ def _print(group: Group, reader: StoreReader, call: Call, name: str) -> None:
     call.out.show(shown("  " + (", ".join(word.surface for word in group.words) or "no words of its own")))
     for row in group.central:
         text = " ".join(str(row.get("text", row.get("id", f"row {row['row']}"))).split())
-        call.out.show(shown(f"  · {text}", "dim"))
+        call.out.show_line(f"  · {text}", "dim")
 
 
 def _fields(word: GroupWord, shares: bool) -> Mapping[str, object]:

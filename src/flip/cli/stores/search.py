@@ -10,7 +10,7 @@ import typer
 from flip.cli import loading, options
 from flip.cli.call import Call, begin, require_outputs
 from flip.cli.loading import opened_store
-from flip.cli.output import guarded, shown
+from flip.cli.output import guarded
 
 if TYPE_CHECKING:
     from flip.stores.rows import StoreReader
@@ -99,4 +99,4 @@ def _print(hit: SearchHit, terms: list[Term], reader: StoreReader, call: Call) -
         call.out.record(fields)
         return
     text = " ".join(str(fields.get("text") or fields.get("id", f"row {hit.row}")).split())
-    call.out.show(shown((f"{hit.probability:6.3f}  " if reader.vouched else "  ") + text))
+    call.out.show_line((f"{hit.probability:6.3f}  " if reader.vouched else "  ") + text)
