@@ -168,7 +168,10 @@ def trained_encoders(
     require_one_stdin(corpus.inputs)
     encoders = dict(zip(names, loading.load_encoders(names, call), strict=True))
     learned = call.params_of("train")
-    corpus = replace(corpus, vocab=corpus.vocab or learned["vocab"], tokenizer=learned["tokenizer"])
+    corpus = replace(
+        corpus, vocab=corpus.vocab or learned["vocab"], tokenizer=learned["tokenizer"], strings=learned["strings"],
+        words=learned["words"],
+    )  # fmt: skip
     crops = min(corpus.crops(encoder, learned["recipe"]) for encoder in encoders.values())
     strings = min(corpus.generated(encoder) for encoder in encoders.values())
     parts = corpus.read(crops, strings, call)
@@ -248,4 +251,5 @@ def _case(
 
 
 def _title(inputs: list[str]) -> str:
-    return "+".join("stdin" if is_stream(name) else Path(unpacked_name(name)).stem for name in inputs)
+    names = ("stdin" if is_stream(name) else Path(unpacked_name(name)).stem for name in inputs)
+    return "+".join(names) or "strings"

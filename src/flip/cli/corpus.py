@@ -25,7 +25,7 @@ from flip.inputs.record import Record
 from flip.inputs.records import read_lines, read_records, read_taught, read_texts
 from flip.inputs.sources import holds_embeddings, is_store, require_one_stdin
 from flip.inputs.stores.columns import ColumnChoice
-from flip.text.strings import Language, generate, language_of, own_words
+from flip.text.strings import Chain, Language, generate, language_of, own_words
 from flip.text.tokenize import Tokenizer, TokenizerName
 from flip.text.vocabulary import Vocabulary, build_vocabulary
 from flip.training.datasets import AUGMENTED, TrainingDatasets, of_corpus, of_vectors
@@ -280,6 +280,10 @@ class Corpus:
         """
         v = call.params_of("vocab")
         name = tokenizer or self.tokenizer or v["tokenizer"]
+        language = None if self.inputs else self.language(call)
+        own = list(language.words) if language and self.words else None
+        if name == "latin" and not isinstance(language, Chain | None):
+            name = "unicode"  # latin is for English
 
         def choose_words(sentences: list[str]) -> Vocabulary:
             if self.vocab:
@@ -290,7 +294,7 @@ class Corpus:
                 max_features=v["max_features"],
                 min_df=v["min_df"],
                 max_df=v["max_df"],
-                words=read_texts([v["words"]]) if v["words"] else None,
+                words=own or (read_texts([v["words"]]) if v["words"] else None),
                 teach=read_taught(self.teach),
             )
 
@@ -303,13 +307,17 @@ class Corpus:
         encoder: Encoder,
         choose_words: Callable[[list[str]], Vocabulary],
         call: Call,
+        strings: int = 0,
     ) -> TrainingDatasets:
-        """Embed the parts into a folder, with a bar."""
+        """Embed the parts into a folder, with a bar; so many strings are among them."""
+        about = {"strings": strings, "language": call.encoder_options.language or "eng"} if strings else {}
+        if self.words:
+            about = {"strings": strings, "words": self.words.name}
         require_elsewhere([self.teach] if self.teach else [], folder, parts)
         with progress_of_parts(parts, False, call.out) as on_rows:
             return of_corpus(
-                parts, folder, encoder, choose_words, sources=self.inputs, split=self.split,
-                batch_size=self.batch_size, on_rows=on_rows,
+                parts, folder, encoder, choose_words, sources=self.inputs, split=self.split if self.inputs else "",
+                about=about, batch_size=self.batch_size, on_rows=on_rows,
             )  # fmt: skip
 
     def with_vectors(self, vectors: Path, folder: Path, call: Call) -> TrainingDatasets:

@@ -367,7 +367,7 @@ def _of_corpus(
     parts = corpus.read(corpus.crops(encoder, recipe), strings, call)
     if strings:
         announce(parts, encoder, call)
-    datasets = corpus.embedded(parts, output / FOLDER, encoder, corpus.word_chooser(call), call)
+    datasets = corpus.embedded(parts, output / FOLDER, encoder, corpus.word_chooser(call), call, strings)
     note_blank_lines(parts, call)
     if not corpus.vocab and (advice := datasets.vocabulary.unsegmented):
         call.out.note(advice)

@@ -224,6 +224,9 @@ def fit(
         UsageError: an unknown ingredient, or a value out of its range.
         InputError: the numbers of embeddings and sentences differ, NaN, masked entries, or too few to split.
     """
+    from flip.text.strings import Chain, language_of
+    from flip.text.tokenize import Tokenizer
+    from flip.text.vocabulary import build_vocabulary
     from flip.training.pipeline import fit_checkpoint
     from flip.training.recipes import TrainConfig
 
@@ -242,6 +245,8 @@ def fit(
                 "nothing to learn from", "flip.fit(encoder=f), flip.fit(sentences) or flip.fit(X, sentences)"
             )
         X, rows, natural = _generated(language, _require_count(strings, "strings"), seed)
+        if vocabulary is None and not isinstance(language_of(language), Chain):
+            vocabulary = build_vocabulary(X[: len(rows["train"])], Tokenizer("unicode"))
     if sentences is None:
         if not _is_text(X):
             raise UsageError("embeddings without their sentences", "flip.fit(X, sentences)")

@@ -61,6 +61,7 @@ def of_corpus(
     *,
     sources: Sequence[str] = (),
     split: str = "",
+    about: Fields | None = None,
     batch_size: int | None = None,
     on_rows: Callable[[str, int, int], None] | None = None,
 ) -> TrainingDatasets:
@@ -71,14 +72,15 @@ def of_corpus(
         folder: for the embeddings and their manifest; vectors that an earlier run left of these sentences are reused.
         encoder: embeds them.
         choose_words: makes the vocabulary from the training sentences.
-        sources, split: the origin of the parts, for config.json.
+        sources, split, about: the origin of the parts, for config.json.
         batch_size, on_rows: see `prepare_corpus`.
     """
     datasets = prepare_corpus(
         parts, folder, encoder, sources=sources, batch_size=batch_size, force=True, on_rows=on_rows
     )
     found = _of_parts(datasets, folder, choose_words, describe(encoder), sources, split)
-    return replace(found, natural=found.whole - parts["train"].flat)
+    description = found.description | (about or {})
+    return replace(found, natural=found.whole - parts["train"].flat, description=description)
 
 
 def of_vectors(
