@@ -192,7 +192,7 @@ def table() -> list[Mapping[str, object]]:
 
     Those whose weights come with a package are loaded by a file of the repository, and name the package.
     """
-    return [
+    named: list[Mapping[str, object]] = [
         {
             "encoder": entry.name,
             "modalities": entry.modalities,
@@ -201,7 +201,8 @@ def table() -> list[Mapping[str, object]]:
             "missing": entry.missing(),
         }
         for entry in CATALOG
-    ] + [
+    ]
+    packaged = [
         {
             "encoder": one.name,
             "modalities": "text",
@@ -212,6 +213,7 @@ def table() -> list[Mapping[str, object]]:
         }
         for one in PACKAGED
     ]
+    return [*named, *packaged]
 
 
 def _load_callable(name: str) -> Encoder:

@@ -44,7 +44,9 @@ def open_embeddings(path: Path, name: str | None = None, *, integers: bool = Fal
     if not isinstance(array, np.memmap) or array.ndim != 2 or not known:
         raise InputError(
             f"{name or path}: expected floats of shape (rows, dimension), found {array.dtype} of shape {array.shape}",
-            'in Python: numpy.save("u.npy", numpy.atleast_2d(u).astype("float32"))',
+            'in Python: numpy.save("u.npy", numpy.atleast_2d(u).astype("float32"))'
+            if array.dtype.itemsize > 1
+            else f"`flip store words {name or path} --ranges FILE -o OUT` reads int8, uint8 and bits, see its --help",
         )
     if not array.flags.c_contiguous:  # column by column, which is rare
         return _as_read(np.array(array, order="C"))

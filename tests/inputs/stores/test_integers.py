@@ -123,9 +123,14 @@ def test_a_row_without_integers_is_missing_among_bits_and_ranges(floats: np.ndar
 
 def test_bits_need_a_model_of_their_dimension(floats: np.ndarray, tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", quantize_embeddings(floats, "binary"))
-    for dimension in (None, 48, 383, 768):
+    for dimension in (None, 48):
         with pytest.raises(InputError, match="'v' has integers \\(int8\\) without a scale"):
             read(path, dimension=dimension)
+    for dimension, bits in ((383, ""), (768, ", or 96 of 8 bits each"), (3072, ", or 384 of 8 bits each")):
+        with pytest.raises(InputError, match=f"has 48 integers a row; the model expects {dimension}{bits}$"):
+            read(path, dimension=dimension)
+    with pytest.raises(InputError, match="has 48 integers a row; the model expects 384$"):
+        read(path, Quantization(scale=np.ones(1, np.float32)), 384)
 
 
 def test_vectors_of_floats_are_chosen_before_their_bits(floats: np.ndarray, tmp_path: Path) -> None:
@@ -187,7 +192,7 @@ def test_numbers_of_other_dimensions_are_refused(floats: np.ndarray, key: str, t
 def test_floats_are_taken_as_they_are(floats: np.ndarray, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", floats)
     with open_store(tmp_path / "a.npy", ColumnChoice(quantization=read_quantization("9", None, None))) as store:
-        assert "not integers, so their scale is not used" in str(store.note)
+        assert "their scale is not used, as they are not integers" in str(store.note)
         np.testing.assert_array_equal(next(store.parts()).vectors, floats)
 
 

@@ -55,6 +55,12 @@ def decoding(schema: Schema, vectors: str, width: int, asked: ColumnChoice, name
             asked.dimension, _of_bits(asked.dimension, asked.of_signs, 128 if signed else 0),
             note=f"the {value_type} of {vectors!r} are the signs of {asked.dimension} dimensions",
         )  # fmt: skip
+    if asked.dimension not in (None, width):
+        raise InputError(
+            f"{name}: column {vectors!r} has {width} integers a row; the model expects {asked.dimension}"
+            + (f", or {asked.dimension // 8} of 8 bits each" if asked.dimension % 8 == 0 and given is None else ""),
+            "vectors of another encoder, or cut? the model must be trained on such vectors",
+        )
     if given is not None and given.ranges is not None:
         _require_shape(given.ranges[0], width, "--ranges", name)
         return Decoding(width, _steps(given.ranges, 128 if signed else 0))

@@ -76,7 +76,8 @@ def _numbers(name: str, option: str) -> Floats32:
     """Return the numbers of a .npy or JSON file, of any shape."""
     path = Path(name)
     if path.suffix.lower() not in (".npy", ".json"):
-        raise UsageError(f"{option} {name}: neither a number nor a .npy or .json file", "1.5, or a file that exists")
+        number = "" if option == "--ranges" else "a number, or "
+        raise UsageError(f"{option} {name}: needs {number}a .npy or .json file", "numpy.save or json.dump write one")
     try:
         with os_errors(path, "read"):
             stored = read_json(path) if path.suffix.lower() == ".json" else np.load(path, allow_pickle=False)

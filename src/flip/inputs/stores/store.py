@@ -204,7 +204,7 @@ def store_of(
         if is_integer_vectors(table.schema.field(chosen.vectors).type):
             integers = decoding(table.schema, chosen.vectors, width, asked, found.name)
         elif asked.quantization is not None:
-            chosen = replace(chosen, guessed=(*chosen.guessed, "not integers, so their scale is not used"))
+            chosen = replace(chosen, guessed=(*chosen.guessed, "their scale is not used, as they are not integers"))
         dimension = integers.dimension if integers else width
         about = _about(found, table)
         yield Store(found.name, found.kind, chosen, table.rows, dimension, about, table, width, integers)
