@@ -3,8 +3,6 @@
 The public names below are loaded on first use, so that `import flip` stays light.
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import TYPE_CHECKING, Any
 

@@ -1,7 +1,5 @@
 """Name the types of arrays, for annotations; nothing is loaded for them."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:

@@ -8,8 +8,6 @@ FlipError                 exit 1, a failure of none of these kinds
 The message names the fault and its place; the hint, if any, is the next step.
 """
 
-from __future__ import annotations
-
 
 class FlipError(Exception):
     """Base of all of flip's errors."""

@@ -1,7 +1,5 @@
 """Write files whole or not at all, and explain clearly why a file cannot be read or written."""
 
-from __future__ import annotations
-
 import codecs
 import errno
 import glob

@@ -1,7 +1,5 @@
 """Make the content security policy of the pages that flip writes."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 

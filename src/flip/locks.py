@@ -1,7 +1,5 @@
 """Let one process at a time write an output: the operating system holds the lock, and frees it with the process."""
 
-from __future__ import annotations
-
 import errno
 import os
 from collections.abc import Iterator

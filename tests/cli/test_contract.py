@@ -87,6 +87,31 @@ def test_explaining_with_the_default_model_never_loads_torch(tmp_path: Path) -> 
     }
 
 
+def test_one_sentence_loads_no_module_of_another_use() -> None:
+    code = "import sys; from flip.cli.app import main; assert main(['explain', 'The train was late.']) == 0\n"
+    code += "print('\\n'.join(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert "flip.explain.explainer" in loaded
+    assert not loaded & {
+        "numpy.ma",
+        "scipy",
+        "av",
+        "pydantic_settings",
+        "jinja2",
+        "tomllib",
+        "flip.cli.sources",
+        "flip.cli.train",
+        "flip.hub.pull",
+        "flip.inputs.records",
+        "flip.inputs.text_records",
+        "flip.inputs.stores.store",
+        "flip.explain.page",
+        "flip.evaluation.evaluate",
+        "flip.data.manifest",
+    }
+
+
 def test_version() -> None:
     from flip import __version__
 

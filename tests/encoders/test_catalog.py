@@ -38,7 +38,7 @@ def other():
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="unknown encoder 'minilmm'") as caught:
         load_encoder("minilmm")
-    assert str(caught.value.hint).startswith("did you mean 'minilm'? known: minilm, sonar, labse, st:MODEL, gemini")
+    assert str(caught.value.hint).startswith("did you mean 'minilm'? known: minilm, e5, sonar, labse, st:MODEL, gemini")
 
 
 def test_a_class_in_a_file(tmp_path: Path) -> None:

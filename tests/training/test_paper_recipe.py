@@ -14,7 +14,7 @@ from flip.evaluation.metrics import References
 from flip.text.bow import bags_of_indices
 from flip.text.tokenize import Tokenizer, TokenizerName
 from flip.text.vocabulary import build_vocabulary
-from flip.training import trainer as training
+from flip.training import training_data
 from flip.training.initialization import initial_parameters
 from flip.training.recipes import PAPER
 from flip.training.trainer import Trainer
@@ -94,7 +94,7 @@ def test_training_ends_at_the_check_after_the_patience(early_stopping: bool, mon
         else:
             patience -= 1
     given = iter(scores)
-    monkeypatch.setattr(training, "dev_recall", lambda *args: next(given))
+    monkeypatch.setattr(training_data, "dev_recall", lambda *args: next(given))
     views, lists = sentences(PARTS)
     bags = bags_of_indices(lists)
     dev = DevData((views[0],), References(bags, bags.sizes))

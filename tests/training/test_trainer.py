@@ -21,8 +21,8 @@ from flip.model.config import CheckpointConfig
 from flip.model.linear import FactorizedLogLinear, LogLinear
 from flip.text.bow import Bags, bags_of_indices
 from flip.text.vocabulary import Vocabulary
+from flip.training import initialization
 from flip.training import run_folder as runs
-from flip.training import trainer as training
 from flip.training.initialization import Whitening, fit_whitening
 from flip.training.recipes import PAPER, TrainConfig
 from flip.training.run_folder import train_run
@@ -396,7 +396,7 @@ def test_the_seconds_of_the_first_epoch_include_the_whitening(monkeypatch) -> No
         time.sleep(0.5)
         return fit_whitening(*args, **options)
 
-    monkeypatch.setattr(training, "fit_whitening", slow)
+    monkeypatch.setattr(initialization, "fit_whitening", slow)
     seconds = [epoch.seconds for epoch in trainer().fit()]
     assert seconds[0] > 0.5
     assert min(seconds) < 0.5

@@ -11,9 +11,8 @@ import typer
 from typer.core import TyperGroup
 
 from flip import __version__
-from flip.cli.call import load_config
+from flip.cli import call, output
 from flip.cli.help import PanelCommand, brief
-from flip.cli.output import fail, fail_to_print, forget_stdout, show_what_can_be_shown
 
 if TYPE_CHECKING:
     from typer._click import Command, Context
@@ -63,7 +62,7 @@ class CommandGroup(TyperGroup):
             for argument in rest[: rest.index("--") if "--" in rest else None]:
                 option = argument.partition("=")[0]
                 if option not in known and (now := _NOW.get((str(name), option))):
-                    fail(f"flip {name} has no option {option}", f"now: {now}")
+                    output.fail(f"flip {name} has no option {option}", f"now: {now}")
                     raise typer.Exit(2)
         return name, command, rest
 
@@ -152,14 +151,14 @@ def main(argv: list[str] | None = None) -> int:
     Args:
         argv: arguments without the program's name; those of the process by default.
     """
-    show_what_can_be_shown()
-    config, defaults = load_config(group)
+    output.show_what_can_be_shown()
+    config, defaults = call.load_config(group)
     try:
         group(args=argv, prog_name="flip", obj=config, default_map=defaults)
         code = 0
     except SystemExit as stop:
         if isinstance(stop.__context__, BrokenPipeError):  # `--help | head`
-            forget_stdout()
+            output.forget_stdout()
             return 0
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except OSError as error:
@@ -173,5 +172,5 @@ def main(argv: list[str] | None = None) -> int:
 
 def _unprinted(error: OSError) -> int:
     """Return the exit code when --help, --version or a completion cannot be written."""
-    forget_stdout()
-    return 0 if isinstance(error, BrokenPipeError) else fail_to_print((error.strerror or str(error)).lower())
+    output.forget_stdout()
+    return 0 if isinstance(error, BrokenPipeError) else output.fail_to_print((error.strerror or str(error)).lower())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -45,6 +44,8 @@ def trusted_folders() -> list[Path]:
     path = config_file()
     if not readable(path):
         return []
+    import tomllib
+
     with os_errors(path, "read"):
         try:
             tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))

@@ -1,7 +1,5 @@
 """The models that are compared, each with its data: trained ones, and one trained for each encoder."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache, partial
@@ -9,12 +7,9 @@ from pathlib import Path
 
 from flip import __version__
 from flip.arrays import Floats
-from flip.cli import loading
+from flip.cli import loading, measuring, output, train
 from flip.cli.call import Call
 from flip.cli.corpus import Corpus, note_blank_lines
-from flip.cli.measuring import Case
-from flip.cli.output import interruptible
-from flip.cli.train import ingredients
 from flip.data.manifest import MANIFEST, Dataset, load_dataset
 from flip.device import torch_device
 from flip.encoders.base import Encoder
@@ -44,7 +39,7 @@ def trained_models(
     call: Call,
     *,
     splice: bool = False,
-) -> list[Case]:
+) -> list[measuring.Case]:
     """Return the models that are named, with the embeddings of the dataset that belong to each.
 
     Args:
@@ -90,7 +85,9 @@ def trained_models(
         if count:
             out.note(f"dataset {measured.name}: {count} {what} left out")
     cases = [
-        Case(checkpoint, replace(measured, embeddings={file.id: measured.embeddings[file.id] for file in files}))
+        measuring.Case(
+            checkpoint, replace(measured, embeddings={file.id: measured.embeddings[file.id] for file in files})
+        )
         for checkpoint, files in zip(checkpoints, matched, strict=True)
     ]
     return [*cases, _splice(cases[0], manifest, text, sim_threshold, call)] if splice else cases
@@ -103,7 +100,9 @@ def _own_manifest(folder: Path, config: CheckpointConfig) -> Path:
     return folder / str(named)
 
 
-def _splice(case: Case, manifest: Path, text: str | None, sim_threshold: float | None, call: Call) -> Case:
+def _splice(
+    case: measuring.Case, manifest: Path, text: str | None, sim_threshold: float | None, call: Call
+) -> measuring.Case:
     """Build the dictionary and tune the penalty on dev, for each embedding; report what was chosen."""
     learned, checkpoint = call.params_of("train"), case.checkpoint
     train, dev = (
@@ -150,7 +149,7 @@ def _view(data: Dataset, embedding: str) -> Floats:
 
 def trained_encoders(
     names: list[str], corpus: Corpus, runs: Path, lengths: tuple[int | None, int | None], call: Call
-) -> list[Case]:
+) -> list[measuring.Case]:
     """Train a model for each encoder, or find the one that an earlier command kept; return each with the test part.
 
     Args:
@@ -179,7 +178,7 @@ def trained_encoders(
     # The test sentences first: their vectors tell whether an encoder is still the same, see `forget_other_vectors`.
     parts = {"test": parts.pop("test"), **parts}
     vocabulary = _vocabulary(parts["train"].texts["text"], corpus, call)
-    experiment = Experiment(parts, vocabulary, partial(ingredients, call), __version__)
+    experiment = Experiment(parts, vocabulary, partial(train.ingredients, call), __version__)
     folders = {name: experiment.folder(runs, name, encoder) for name, encoder in encoders.items()}
     missing = []
     for name, encoder in encoders.items():
@@ -226,7 +225,7 @@ def _train(
     )
     hint = f"what is done of {name} is kept in {folder}; the same command goes on"
     seconds = 0.0
-    with interruptible(lambda: hint), ExitStack() as shown:
+    with output.interruptible(lambda: hint), ExitStack() as shown:
         bar = cache(lambda: shown.enter_context(call.out.progress(f"training {name}")))  # after that of the embedding
         for epoch in experiment.run(
             folder, encoder, prepare, device=device, on_step=lambda done, total: bar()(done, total)
@@ -242,12 +241,12 @@ def _case(
     experiment: Experiment,
     title: str,
     lengths: tuple[int | None, int | None],
-) -> Case:
+) -> measuring.Case:
     dataset = load_dataset(folder / DATA / MANIFEST, "test")
     data = EvaluationData.of(dataset, min_tokens=lengths[0], max_tokens=lengths[1])
     about: dict[str, Fields] = {"": {"encoder": name, "run": str(folder)}}
     checkpoint = replace(load_checkpoint(folder), name=name)
-    return Case(checkpoint, replace(data, name=title), about, experiment.cost(folder, encoder))
+    return measuring.Case(checkpoint, replace(data, name=title), about, experiment.cost(folder, encoder))
 
 
 def _title(inputs: list[str]) -> str:

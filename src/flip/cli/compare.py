@@ -1,16 +1,12 @@
 """`flip compare`: encoders or models side by side, on the same sentences."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flip.cli import measuring, options
+from flip.cli import measuring, options, output
 from flip.cli.call import begin, require_outputs
-from flip.cli.options import CORPUS, DATA, INPUT, MODEL, OUTPUT, SPLIT
-from flip.cli.output import guarded
 from flip.errors import UsageError
 
 EPILOG = """\b
@@ -21,7 +17,7 @@ Examples:
 """
 
 
-@guarded
+@output.guarded
 def compare(
     ctx: typer.Context,
     sentences: Annotated[
@@ -33,35 +29,41 @@ def compare(
     encoder: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", rich_help_panel=INPUT,
+            metavar="NAME", rich_help_panel=options.INPUT,
             help="Encoder to train and measure a model of on SENTENCES; to be repeated.",
         ),
     ] = None,
     language: options.Language = None,
     base_url: options.BaseUrl = None,
-    split: options.Split = SPLIT,
+    split: options.Split = options.SPLIT,
     augment: options.Augment = None,
     vocab: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Vocabulary, instead of one made of SENTENCES.", rich_help_panel=CORPUS),
+        typer.Option(
+            metavar="FILE", help="Vocabulary, instead of one made of SENTENCES.", rich_help_panel=options.CORPUS
+        ),
     ] = None,
     runs: Annotated[
         Path,
         typer.Option(
-            metavar="DIR", rich_help_panel=CORPUS,
+            metavar="DIR", rich_help_panel=options.CORPUS,
             help="Folder in which the runs of the encoders are kept, and found by the next command.",
         ),
     ] = Path("runs"),
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", help="Checkpoint, as in `flip eval`; to be repeated.", rich_help_panel=MODEL),
+        typer.Option(
+            "--model", "-m", help="Checkpoint, as in `flip eval`; to be repeated.", rich_help_panel=options.MODEL
+        ),
     ] = None,
     splice: Annotated[
         bool,
-        typer.Option("--splice", help="SpLiCE too, with the words of the model as concepts.", rich_help_panel=DATA),
+        typer.Option(
+            "--splice", help="SpLiCE too, with the words of the model as concepts.", rich_help_panel=options.DATA
+        ),
     ] = False,
     data: Annotated[
-        Path | None, typer.Option(help="datasets.yaml that all models are measured on.", rich_help_panel=DATA)
+        Path | None, typer.Option(help="datasets.yaml that all models are measured on.", rich_help_panel=options.DATA)
     ] = None,
     dataset: measuring.Dataset = "test",
     text: options.TextId = None,
@@ -78,7 +80,7 @@ def compare(
     results: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", rich_help_panel=OUTPUT,
+            metavar="DIR", rich_help_panel=options.OUTPUT,
             help="Write DIR/ENCODER/REVISION/DATASET.json for each model, for a leaderboard.",
         ),
     ] = None,
@@ -107,8 +109,8 @@ def compare(
         sentences = None  # the call wins over flip.toml
     if sentences or (encoder and not call.given("model", "data", "splice")):
         sentences = sentences or []
-        call.refuse(MODEL, "is for trained models, and --encoder trains its own", "leave SENTENCES out")
-        call.refuse(DATA, "requires --model", "SENTENCES are split: see --split")
+        call.refuse(options.MODEL, "is for trained models, and --encoder trains its own", "leave SENTENCES out")
+        call.refuse(options.DATA, "requires --model", "SENTENCES are split: see --split")
         request.check(call, [*sentences, vocab, *(encoder or []), *runs.glob("*")])
         require_outputs(call, {"runs": runs}, [])
         if not encoder:
@@ -117,7 +119,7 @@ def compare(
         corpus = Corpus(sentences, split, augment, vocab=vocab, batch_size=batch)
         cases = trained_encoders(encoder, corpus, runs, lengths, call)
     else:
-        call.refuse(CORPUS, "requires --encoder", "flip compare sents.txt --encoder A --encoder B")
+        call.refuse(options.CORPUS, "requires --encoder", "flip compare sents.txt --encoder A --encoder B")
         request.check(call, [data, *(model or [])])
         if not model or data is None:
             raise UsageError(

@@ -1,7 +1,5 @@
 """The corpora of commands: embedded into a folder, or learned from, with their vocabulary."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,9 +9,8 @@ from typing import Literal
 
 import typer
 
-from flip.cli import loading
+from flip.cli import loading, output
 from flip.cli.call import Call
-from flip.cli.output import Output, fail
 from flip.data.corpora import Part, augmented, of_strings, read_aligned, read_plain, read_release, with_strings
 from flip.data.manifest import MANIFEST, Dataset
 from flip.data.published import load_vocabulary
@@ -72,7 +69,7 @@ def require_text(name: str, text_column: str | None) -> None:
         )
 
 
-def plan_requests(texts: Iterable[str | None], name: str, model: Encoder, out: Output) -> None:
+def plan_requests(texts: Iterable[str | None], name: str, model: Encoder, out: output.Output) -> None:
     """Show what an API would be asked for these texts, called `name`."""
     sentences = [text for text in texts if text]
     plan = model.plan(sentences)
@@ -84,7 +81,9 @@ def plan_requests(texts: Iterable[str | None], name: str, model: Encoder, out: O
 
 
 @contextmanager
-def progress_of_parts(parts: dict[str, Part], pair: bool, out: Output) -> Iterator[Callable[[str, int, int], None]]:
+def progress_of_parts(
+    parts: dict[str, Part], pair: bool, out: output.Output
+) -> Iterator[Callable[[str, int, int], None]]:
     """Yield update(name, done, total) for `prepare_corpus`: one bar for all."""
     rows = {
         part: len(next(iter(content.texts.values())))
@@ -154,7 +153,7 @@ def embed_dataset(request: Request, folder: Path, encoder: str, options: Encoder
         raise typer.Exit(3)
 
 
-def _report(datasets: dict[str, Dataset], encoder: str, out: Output) -> int:
+def _report(datasets: dict[str, Dataset], encoder: str, out: output.Output) -> int:
     """Report what was cut and what has no row; return the number of the latter."""
     for data in datasets.values():
         for embedding in data.embeddings:
@@ -166,7 +165,9 @@ def _report(datasets: dict[str, Dataset], encoder: str, out: Output) -> int:
     failed = [item for data in datasets.values() for item in data.embeddings[-1].source.failed]
     if failed:
         shown = "; ".join(item.error for item in failed[:3])
-        fail(f"{len(failed)} recordings have no row: {shown}", "all are listed in the .json beside the embeddings")
+        output.fail(
+            f"{len(failed)} recordings have no row: {shown}", "all are listed in the .json beside the embeddings"
+        )
     return len(failed)
 
 

@@ -1,15 +1,12 @@
 """`flip eval`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flip.cli import measuring, options
+from flip.cli import measuring, options, output
 from flip.cli.call import begin
-from flip.cli.output import guarded
 
 EPILOG = """\b
 Examples:
@@ -19,7 +16,7 @@ Examples:
 """
 
 
-@guarded
+@output.guarded
 def evaluate(
     ctx: typer.Context,
     model: options.Model = None,

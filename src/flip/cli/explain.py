@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flip.cli import loading, options
+from flip.cli import loading, options, output
 from flip.cli.call import Call, begin, require_outputs
-from flip.cli.loading import fetched
-from flip.cli.output import Output, fail, guarded
 from flip.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ Examples:
 _WORDS_OF_A_SENTENCE = 64  # among the best at the most
 
 
-@guarded
+@output.guarded
 def explain(
     ctx: typer.Context,
     inputs: Annotated[
@@ -107,21 +105,21 @@ def explain(
     One record a line in, one a line out, in order. With the bundled model nothing is downloaded.
     """
     from flip.explain.explainer import Explainer
-    from flip.inputs.sniffing import STDIN
-    from flip.inputs.sources import require_one_stdin
+    from flip.inputs import sniffing, sources
     from flip.inputs.stores.columns import ColumnChoice
 
     call = begin(ctx, stream=html is None)
     out = call.out
     if not inputs and sys.stdin.isatty():
         raise UsageError("nothing to explain", 'give a sentence, a file, or a pipe: flip explain "Hello, world."')
-    inputs = [fetched(name, call) for name in inputs or [STDIN]]
+    inputs = [loading.fetched(name, call) for name in inputs or [sniffing.STDIN]]
     names = [*inputs, *(name for name in (against, sentences) if name)]
-    require_one_stdin(name for name in names if not text or name == STDIN)
+    sources.require_one_stdin(name for name in names if not text or name == sniffing.STDIN)
     _require_sentences_fit(inputs, sentences)
-    if html is not None and against is not None:
-        raise UsageError("--html shows single texts, and --against pairs", "leave one of them out")
-    require_outputs(call, {"html": html}, [*([] if text else names), model])
+    if html is not None:
+        if against is not None:
+            raise UsageError("--html shows single texts, and --against pairs", "leave one of them out")
+        require_outputs(call, {"html": html}, [*([] if text else names), model])
     checkpoint = loading.load_checkpoint(model, call)
     columns = ColumnChoice(column, None, text_column, dimension=checkpoint.model.dimension)
     for_people = out.human or html is not None
@@ -178,7 +176,7 @@ def _show(results: Iterator[Result], checkpoint: Checkpoint, html: Path | None, 
 class _Tally:
     """Totals that are reported after the last record."""
 
-    out: Output
+    out: output.Output
     records: int = 0
     blank: int = 0
     failed: int = 0
@@ -212,7 +210,9 @@ class _Tally:
             self.out.note("all that was given is blank")
         if self.failed:
             hint = next((error.hint for error in unreadable if error.message == self.first_error), None)
-            fail(f"{self.failed} of {self.records} records could not be explained; first: {self.first_error}", hint)
+            output.fail(
+                f"{self.failed} of {self.records} records could not be explained; first: {self.first_error}", hint
+            )
             raise typer.Exit(3)
 
 
@@ -231,7 +231,7 @@ class _Reader:
     force_text: bool
     aligned: bool
     sentences: str | None
-    out: Output
+    out: output.Output
     unreadable: list[InputError] = field(default_factory=list)
 
     def records(self, inputs: list[str]) -> Iterator[Record | InputError]:
@@ -320,11 +320,10 @@ def _sentence(name: str) -> Record:
 
 
 def _require_sentences_fit(inputs: list[str], sentences: str | None) -> None:
-    from flip.inputs.sniffing import is_input_file
-    from flip.inputs.sources import holds_embeddings
+    from flip.inputs import sniffing, sources
 
-    files = [name for name in inputs if is_input_file(name)]
-    if sentences is not None and not (len(inputs) == len(files) == 1 and holds_embeddings(files[0])):
+    files = [name for name in inputs if sniffing.is_input_file(name)]
+    if sentences is not None and not (len(inputs) == len(files) == 1 and sources.holds_embeddings(files[0])):
         raise UsageError("--sentences needs one .npy as INPUT", "flip explain u.npy --sentences u.sentences.txt")
 
 

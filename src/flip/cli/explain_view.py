@@ -1,7 +1,5 @@
 """What `flip explain` shows on a terminal: a text word by word, then what else its embedding says."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from rich.cells import cell_len

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
-from flip.cli.call import wrong_setting
-from flip.cli.options import HELP, OUTPUT, PANELS
+from flip.cli import call, options
 
 if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter
@@ -31,12 +30,12 @@ class PanelCommand(TyperCommand):
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
             error.message = _with_nearest(error.message.removeprefix("Value error, "))
-            wrong_setting(ctx, error)
+            call.wrong_setting(ctx, error)
             raise
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write arguments, then a section for each panel that has an option."""
-        sections: dict[str, list[tuple[str, str]]] = {panel: [] for panel in ("Arguments", *PANELS)}
+        sections: dict[str, list[tuple[str, str]]] = {panel: [] for panel in ("Arguments", *options.PANELS)}
         for param in self.get_params(ctx):
             record = _record(param, ctx)  # type: ignore[arg-type]
             if record is None:
@@ -45,9 +44,9 @@ class PanelCommand(TyperCommand):
             if param.param_type_name == "argument":
                 panel = "Arguments"
             elif name in ("--help", "--help-all"):
-                panel = HELP
+                panel = options.HELP
             elif self.basic is None or ctx.meta.get(_EVERY) or name in self.basic:
-                panel = getattr(param, "rich_help_panel", None) or OUTPUT
+                panel = getattr(param, "rich_help_panel", None) or options.OUTPUT
             else:
                 continue
             sections[panel].append((record[0], _DEFAULT.sub(r"[default: \1\2]", record[1])))

@@ -14,9 +14,8 @@ import typer
 from flip.cli.call import Call, config_file
 from flip.cli.output import fail
 from flip.device import check_device_name, torch_device
-from flip.encoders import Encoder, catalog
-from flip.encoders.base import EncoderOptions, require_known_options
-from flip.encoders.catalog import find_entry, require_harmless, runs_code
+from flip.encoders import catalog
+from flip.encoders.base import Encoder, EncoderOptions, require_known_options
 from flip.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def encoder_name(given: str | None, checkpoint: Checkpoint, call: Call) -> str:
         call.out.note(f"{origin}: {other} is not used, as {checkpoint.name} is for {name}")
     if given or name == environment:
         return name
-    return require_harmless(name, checkpoint.name)
+    return catalog.require_harmless(name, checkpoint.name)
 
 
 def vouched(given: str | None, checkpoint: Checkpoint) -> bool:
@@ -71,7 +70,7 @@ def vouched(given: str | None, checkpoint: Checkpoint) -> bool:
 
     if given is None:
         return False
-    if checkpoint.encoder is not None and not runs_code(given):
+    if checkpoint.encoder is not None and not catalog.runs_code(given):
         require_same_encoder(EncoderIdentity(given), EncoderIdentity(checkpoint.encoder), "the input")
     return True
 
@@ -128,7 +127,7 @@ def load_transcriber(call: Call, language: str | None = None) -> Transcriber:
 
 
 def _options_of(name: str) -> set[str]:
-    entry, _ = find_entry(name)
+    entry, _ = catalog.find_entry(name)
     return {*(entry.options if entry else ()), "asr", "language"}
 
 
@@ -146,7 +145,7 @@ def _brought_base_url(call: Call) -> bool:
 def _require_trust(name: str, options: EncoderOptions, call: Call) -> None:
     """Raise a UsageError if flip.toml alone names code to run or a server to send to, and nobody trusts it."""
     risky = {}
-    if call.of_file("encoder") and runs_code(name):
+    if call.of_file("encoder") and catalog.runs_code(name):
         risky[f"the encoder {name!r}, which runs code"] = f"--encoder {name}"
     if options.base_url is not None and _brought_base_url(call):
         risky[f"the base_url {options.base_url!r}, to which sentences would be sent"] = f"--base-url {options.base_url}"

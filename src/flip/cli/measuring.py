@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flip import __version__
+from flip.cli import comparison_view, options, output
 from flip.cli.call import Call, require_outputs
-from flip.cli.comparison_view import draw_comparison
-from flip.cli.options import DATA, INPUT, OUTPUT, WORSE
-from flip.cli.output import Output, fail, shown
 from flip.device import torch_device
 from flip.errors import UsageError
 from flip.evaluation.registry import CHOICES, DRAWN, named, of_several_models
@@ -29,25 +27,27 @@ if TYPE_CHECKING:
 METRICS = "accuracy,content,pr"
 
 # Options of both commands.
-Dataset = Annotated[str, typer.Option(help="Dataset to measure on.", rich_help_panel=DATA)]
+Dataset = Annotated[str, typer.Option(help="Dataset to measure on.", rich_help_panel=options.DATA)]
 MinTokens = Annotated[
-    int | None, typer.Option(min=0, help="Only sentences of so many words or more.", rich_help_panel=INPUT)
+    int | None, typer.Option(min=0, help="Only sentences of so many words or more.", rich_help_panel=options.INPUT)
 ]
 MaxTokens = Annotated[
-    int | None, typer.Option(min=1, help="Only sentences of so many words or fewer.", rich_help_panel=INPUT)
+    int | None, typer.Option(min=1, help="Only sentences of so many words or fewer.", rich_help_panel=options.INPUT)
 ]
-Metrics = Annotated[str, typer.Option(help=f"Separated by commas: {CHOICES}; or all.", rich_help_panel=OUTPUT)]
+Metrics = Annotated[str, typer.Option(help=f"Separated by commas: {CHOICES}; or all.", rich_help_panel=options.OUTPUT)]
 Tokens = Annotated[
     TokenSource,
     typer.Option(help="Words of the sentences: by the vocabulary's tokenizer, or split on white space.",
-                 rich_help_panel=INPUT),
+                 rich_help_panel=options.INPUT),
 ]  # fmt: skip
 MeasuredTopn = Annotated[
-    int, typer.Option("--topn", "-n", min=1, help="N of precision, recall and F1.", rich_help_panel=OUTPUT)
+    int, typer.Option("--topn", "-n", min=1, help="N of precision, recall and F1.", rich_help_panel=options.OUTPUT)
 ]
 EntityFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="JSONL of text (or line_number) and entity_names.", rich_help_panel=INPUT),
+    typer.Option(
+        metavar="FILE", help="JSONL of text (or line_number) and entity_names.", rich_help_panel=options.INPUT
+    ),
 ]
 
 
@@ -136,15 +136,14 @@ def measure(cases: Sequence[Case], request: Request, call: Call, *, compared: bo
     Raises:
         Exit: with the gate's code, if a figure is worse than the baseline.
     """
-    from flip.evaluation.paired import side_by_side
-    from flip.evaluation.plots import draw_plots
+    from flip.evaluation import paired, plots
     from flip.evaluation.results import write_results
 
     out = call.out
     by_case = _measured(cases, request.read_entities(), request, call, compared)
     views = list(zip(*by_case, strict=True))  # of each view of the sentences, what every model makes of it
     wanted = compared or request.results or request.report
-    sides = [side_by_side(view, call.runtime.seed) for view in views] if wanted else []
+    sides = [paired.side_by_side(view, call.runtime.seed) for view in views] if wanted else []
     if sides:
         by_case = [list(of_case) for of_case in zip(*(side.measured for side in sides), strict=True)]
     measured = [one for of_case in by_case for one in of_case]
@@ -164,14 +163,14 @@ def measure(cases: Sequence[Case], request: Request, call: Call, *, compared: bo
             _draw(out, record, request.topn)
     for side in sides:
         if out.human and compared:
-            draw_comparison([one.result.to_dict() for one in side.measured], side, request.topn, out)
+            comparison_view.draw_comparison([one.result.to_dict() for one in side.measured], side, request.topn, out)
         elif not out.human and len(side.measured) > 1:
             out.record(side.to_dict())
     _explain_gaps(results, out)
     if request.details:
         _write_details(request.details, measured, request.topn, out)
     if request.plot:
-        draw_plots(results, request.plot)
+        plots.draw_plots(results, request.plot)
         out.status(f"wrote {request.plot}")
     if request.report:
         from flip.evaluation.report import write_report
@@ -190,9 +189,8 @@ def _measured(
     cases: Sequence[Case], entities: list[EntityRow] | None, request: Request, call: Call, compared: bool
 ) -> list[list[Measured]]:
     """Return what each model makes of its embeddings. The first is measured last: it is compared with the others."""
+    from flip.evaluation import evaluate, subject
     from flip.evaluation.entities import names_by_rule
-    from flip.evaluation.evaluate import evaluate_dataset
-    from flip.evaluation.subject import EvaluationOptions
 
     several = len(cases) > 1
     device = str(torch_device(call.runtime.device))
@@ -208,9 +206,9 @@ def _measured(
     for case in [*cases[1:], cases[0]]:
         is_first = case is cases[0]
         names = _chosen(request, case, is_first and several, compared, entities)
-        options = EvaluationOptions(names, request.topn, request.tokens, entities, device)
+        asked = subject.EvaluationOptions(names, request.topn, request.tokens, entities, device)
         others = [one for of_case in found for one in of_case] if is_first else []
-        measured = evaluate_dataset(case.checkpoint, case.data, options, others, case.splice)
+        measured = evaluate.evaluate_dataset(case.checkpoint, case.data, asked, others, case.splice)
         found.append(
             [replace(one, result=replace(one.result, about=_about(case, one.result.embedding))) for one in measured]
         )
@@ -230,8 +228,8 @@ def _chosen(
     if entities is not None and request.entities:
         added.append("entities")
     if compared:
-        options = EvaluationOptions(entities=entities)
-        added += of_several_models(Setting(case.checkpoint, options, agreement, case.splice is not None))
+        setting = Setting(case.checkpoint, EvaluationOptions(entities=entities), agreement, case.splice is not None)
+        added += of_several_models(setting)
     if agreement:
         added.append("jaccard")
     elif compared and len(case.data.embeddings) == 1:  # the first has it
@@ -255,7 +253,7 @@ def _cost(case: Case) -> Fields:
     return {"threads": threads(), "peak_memory": peak_memory()} | case.cost | {"version": __version__}
 
 
-def _require_no_fall(baseline: Sequence[Record], results: Sequence[Record], most: float, out: Output) -> None:
+def _require_no_fall(baseline: Sequence[Record], results: Sequence[Record], most: float, out: output.Output) -> None:
     """End with the gate's exit code if a figure is worse than the baseline by more than `most`."""
     from flip.evaluation.results import falls, name_of
 
@@ -265,12 +263,12 @@ def _require_no_fall(baseline: Sequence[Record], results: Sequence[Record], most
         if name not in measured:
             out.note(f"{name} is in the baseline, and is not measured here")
     for one in found:
-        fail(f"{one}, by more than {most:g}")
+        output.fail(f"{one}, by more than {most:g}")
     if found:
-        raise typer.Exit(WORSE)
+        raise typer.Exit(options.WORSE)
 
 
-def _explain_gaps(results: Sequence[EvalRecord], out: Output) -> None:
+def _explain_gaps(results: Sequence[EvalRecord], out: output.Output) -> None:
     for name, why in dict.fromkeys(gap for one in results for gap in one.get("not_computed", {}).items()):
         out.note(f"{name} not computed: {why}")
     rows = results[0].get("entity_rows", {})
@@ -280,7 +278,7 @@ def _explain_gaps(results: Sequence[EvalRecord], out: Output) -> None:
         out.note(f"{rows['nameless']} of {rows['rows']} entity rows have no entity_names")
 
 
-def _write_details(path: Path, measured: list[Measured], topn: int, out: Output) -> None:
+def _write_details(path: Path, measured: list[Measured], topn: int, out: output.Output) -> None:
     import orjson
 
     from flip.evaluation.evaluate import sentence_details
@@ -292,14 +290,14 @@ def _write_details(path: Path, measured: list[Measured], topn: int, out: Output)
     out.status(f"wrote {path}")
 
 
-def _draw(out: Output, result: EvalRecord, topn: int) -> None:
+def _draw(out: output.Output, result: EvalRecord, topn: int) -> None:
     from rich.table import Table
 
     from flip.evaluation.report import COLUMNS, IN_PERCENT, comparison_rows, summary_rows
 
     title = f"{result['model']} on {result['dataset']} / {result['embedding']}"
-    out.show(shown(f"{title}: {result['n']} sentences, {result['skipped']} skipped", style="bold"))
-    out.show(shown(IN_PERCENT, style="dim"))
+    out.show(output.shown(f"{title}: {result['n']} sentences, {result['skipped']} skipped", style="bold"))
+    out.show(output.shown(IN_PERCENT, style="dim"))
     for heading, rows in (
         (COLUMNS, summary_rows(result, topn)),
         (("compared with", "accuracy", "difference", "Jaccard"), comparison_rows(result)),
@@ -310,5 +308,5 @@ def _draw(out: Output, result: EvalRecord, topn: int) -> None:
         for i, column in enumerate(heading):
             table.add_column(column, justify="right" if i else "left")
         for row in rows:
-            table.add_row(*(shown(cell) for cell in row))
+            table.add_row(*(output.shown(cell) for cell in row))
         out.show(table)

@@ -1,7 +1,5 @@
 """Options that several commands share: each stands here once, with its type, its bounds and its help."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flip.cli.call import PUBLISHED, Published
+from flip.cli import call, output
 from flip.cli.config import as_text, require_fitting
-from flip.cli.output import fail
 from flip.encoders.base import Precision
 from flip.errors import FlipError
 from flip.text.tokenize import TokenizerName
@@ -275,9 +272,9 @@ def _defaults(read: str) -> Callable[[typer.Context, Path | None], Path | None]:
             for name, value in values.items():
                 require_fitting(ctx.command, name, value, f"{path}, {name}")
         except FlipError as error:
-            fail(error.message, error.hint)
+            output.fail(error.message, error.hint)
             raise typer.Exit(error.exit_code) from error
-        ctx.meta[PUBLISHED] = Published(path, frozenset(values), config.ignored)
+        ctx.meta[call.PUBLISHED] = call.Published(path, frozenset(values), config.ignored)
         ctx.default_map = {**(ctx.default_map or {}), **values}
         return path
 

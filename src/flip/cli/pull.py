@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flip.cli import options
+from flip.cli import options, output
 from flip.cli.call import begin, require_outputs
-from flip.cli.options import INPUT, OUTPUT
-from flip.cli.output import Output, guarded, shown
 from flip.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ Examples:
 """
 
 
-@guarded
+@output.guarded
 def pull(
     ctx: typer.Context,
     repo: Annotated[
@@ -35,28 +33,29 @@ def pull(
         ),
     ],
     dataset: Annotated[
-        bool, typer.Option("--dataset", help="The repository is a dataset.", rich_help_panel=INPUT)
+        bool, typer.Option("--dataset", help="The repository is a dataset.", rich_help_panel=options.INPUT)
     ] = False,
     include: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PATTERN", rich_help_panel=INPUT,
+            metavar="PATTERN", rich_help_panel=options.INPUT,
             help="Only files whose path or name matches, such as 'test_*'; can be given several times.",
             show_default="model.safetensors, vocab.json, config.json; of a dataset everything",
         ),
     ] = None,
     revision: Annotated[
         str | None,
-        typer.Option(help="Branch, tag or commit.", show_default="the main branch", rich_help_panel=INPUT),
+        typer.Option(help="Branch, tag or commit.", show_default="the main branch", rich_help_panel=options.INPUT),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Folder to put the files in.", show_default="the hub's cache", rich_help_panel=OUTPUT
+            "--output", "-o", help="Folder to put the files in.", show_default="the hub's cache",
+            rich_help_panel=options.OUTPUT,
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only list the files and their sizes.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--dry-run", help="Only list the files and their sizes.", rich_help_panel=options.OUTPUT)
     ] = False,
     offline: options.Offline = False,
     trust: options.Trust = False,
@@ -108,7 +107,7 @@ def pull(
     out.result(fields, str(pulled.folder))
 
 
-def _export(name: str, folder: Path | None, out: Output) -> None:
+def _export(name: str, folder: Path | None, out: output.Output) -> None:
     """Write the bundled model as the published programs read it: float32, in three files."""
     from flip.model.checkpoint import load_checkpoint, save_checkpoint
 
@@ -118,7 +117,7 @@ def _export(name: str, folder: Path | None, out: Output) -> None:
     out.result({"repo": name, "folder": str(folder)}, str(folder))
 
 
-def _show(out: Output, source: Source, listing: Listing) -> None:
+def _show(out: output.Output, source: Source, listing: Listing) -> None:
     """Show the files and their sizes, as a table or as one JSON object."""
     if not out.human:
         files = [{"path": file.path, "size": file.size} for file in listing.files]
@@ -131,8 +130,10 @@ def _show(out: Output, source: Source, listing: Listing) -> None:
         table.add_column("file")
         table.add_column("size", justify="right")
         for file in listing.files:
-            table.add_row(shown(file.path), decimal(file.size or 0))
-        table.add_row(shown(f"{len(listing.files)} files", style="bold"), shown(decimal(listing.size), style="bold"))
+            table.add_row(output.shown(file.path), decimal(file.size or 0))
+        table.add_row(
+            output.shown(f"{len(listing.files)} files", style="bold"), output.shown(decimal(listing.size), style="bold")
+        )
         out.show(table)
     if listing.left:
         out.note(f"{listing.left} other files in this folder would not be taken")

@@ -1,7 +1,5 @@
 """What the environment and `flip.toml` hold, read by pydantic-settings; imported only if there is one of them."""
 
-from __future__ import annotations
-
 import os
 import tomllib
 from collections.abc import Iterable

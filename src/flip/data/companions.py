@@ -1,16 +1,12 @@
 """Find the files that belong to an input; flip reads them too."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from pathlib import Path
 
 from flip.data.manifest import load_manifest
 from flip.errors import InputError
 from flip.files import read_json
-from flip.inputs.embedding_files import audio_path, embeddings_json, sentences_path
-from flip.inputs.sniffing import AUDIO_SUFFIXES, STDIN
-from flip.inputs.sources import opened
+from flip.inputs import embedding_files, sniffing, sources
 
 _ARRAYS = ("npy", "npz", "faiss")  # kinds with texts and columns beside them
 _DATABASE = ("-wal", "-shm", "-journal")
@@ -31,7 +27,7 @@ def files_read(name: str | Path) -> list[Path]:
         name: the input; a sentence, `-`, and an address such as `hf://...` have no files.
     """
     text = str(name)
-    if text == STDIN or "://" in text:
+    if text == sniffing.STDIN or "://" in text:
         return []
     path = Path(text.rpartition(":")[0] if ".py:" in text else text)
     possible = [path, *(Path(f"{path}{ending}") for ending in _DATABASE)]
@@ -45,7 +41,7 @@ def files_read(name: str | Path) -> list[Path]:
         elif _kind(path) in _ARRAYS:
             possible += [path.with_suffix(".jsonl"), *_beside(path)]
     elif _is_folder(path):
-        possible += [one for one in path.rglob("*") if one.suffix.lower() in AUDIO_SUFFIXES]
+        possible += [one for one in path.rglob("*") if one.suffix.lower() in sniffing.AUDIO_SUFFIXES]
     possible += [folder / file for file in _MODEL]
     found = [one for one in possible if _is_file(one)]
     if folder / _CONFIG in found:
@@ -55,7 +51,11 @@ def files_read(name: str | Path) -> list[Path]:
 
 def _beside(vectors: Path) -> list[Path]:
     """Return the paths at which the texts, the list of recordings and the description of vectors stand."""
-    return [sentences_path(vectors), audio_path(vectors), embeddings_json(vectors)]
+    return [
+        embedding_files.sentences_path(vectors),
+        embedding_files.audio_path(vectors),
+        embedding_files.embeddings_json(vectors),
+    ]
 
 
 def _files_of_manifest(manifest: Path) -> list[Path]:
@@ -80,7 +80,7 @@ def _files_of_training(config: Path) -> list[Path]:
 
 
 def _kind(path: Path) -> str:
-    with suppress(InputError), opened(path) as source:
+    with suppress(InputError), sources.opened(path) as source:
         return source.kind
     return ""  # the reader reports a file that cannot be read
 

@@ -6,8 +6,6 @@ Random cropping is known from contrastive training of encoders (Izacard et al. 2
 place of others from machine translation (Wang et al. 2018, arXiv:1808.07512).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from flip.errors import InputError, UsageError
+from flip.inputs import sniffing, sources, tables
 from flip.inputs.records import read_records, read_texts
-from flip.inputs.sniffing import unpacked_name
-from flip.inputs.sources import lines_of
-from flip.inputs.tables import EmptyTableError
 from flip.text.strings import Language, Strings, generate
 from flip.text.tokenize import normalize, unicode_words
 from flip.text.vocabulary import taught_words
@@ -191,7 +187,7 @@ def read_release(folder: Path, clips: Path | None = None) -> dict[str, Part]:
         path = folder / f"{part}.tsv"
         try:
             records = list(read_records(path, clips))
-        except EmptyTableError:
+        except tables.EmptyTableError:
             records = []
         kept = [record for record in records if record.text]
         if not kept:
@@ -222,7 +218,7 @@ def read_aligned(
         InputError: the files differ in their number of lines, or the lines of the TSV in their number of columns.
     """
     if len(inputs) == 2:
-        ids = [Path(unpacked_name(name)).suffix.removeprefix(".") or Path(name).name for name in inputs]
+        ids = [Path(sniffing.unpacked_name(name)).suffix.removeprefix(".") or Path(name).name for name in inputs]
         if ids[0] == ids[1] or "txt" in ids:
             ids = [Path(name).stem for name in inputs]
         rows = _lines_of_two(inputs, on_note)
@@ -313,14 +309,14 @@ def _lines_of_two(inputs: Sequence[str], on_note: Callable[[str], None] | None) 
 
 def _cells(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Yield (place, cells) of each line of a TSV that is not blank; no quoting, as these corpora have none."""
-    for where, line in lines_of(path):
+    for where, line in sources.lines_of(path):
         if line.strip():
             yield where, [cell.strip() for cell in line.rstrip("\r\n").split("\t")]
 
 
 def _tsv_ids(path: Path) -> list[str]:
     """Return the languages in a name: `europarl-v10.de-en.tsv` -> de, en; else src, tgt."""
-    named = re.search(r"(?:^|[^A-Za-z])([a-z]{2,3})[-_]([a-z]{2,3})$", Path(unpacked_name(path.name)).stem)
+    named = re.search(r"(?:^|[^A-Za-z])([a-z]{2,3})[-_]([a-z]{2,3})$", Path(sniffing.unpacked_name(path.name)).stem)
     return list(named.groups()) if named else ["src", "tgt"]
 
 

@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 import numpy as np
 
+from flip.arrays import Floats, Ints
 from flip.data.manifest_schema import Entry, Named, parsed
 from flip.encoders.identity import EmbeddingInfo
 from flip.errors import InputError
@@ -17,10 +18,7 @@ from flip.files import read_yaml, replacing
 from flip.inputs.embedding_files import open_embeddings, read_similarities, select_rows
 from flip.inputs.records import read_sentences
 
-if TYPE_CHECKING:
-    from flip.arrays import Floats, Ints
-
-    Rows = Ints
+Rows: TypeAlias = Ints
 
 _UNKNOWN = "und"  # ISO 639-3, undetermined
 

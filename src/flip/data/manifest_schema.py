@@ -1,7 +1,5 @@
 """Check the schema of `datasets.yaml`; ignore fields of other programs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

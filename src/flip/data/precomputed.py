@@ -1,7 +1,5 @@
 """Split given vectors and their sentences into the parts of a data set; keep the same rows in a pair of files."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,14 +12,7 @@ from flip.data.manifest import MANIFEST, Dataset, EmbeddingFile, TextFile, write
 from flip.encoders.identity import EmbeddingInfo
 from flip.errors import InputError
 from flip.files import os_errors, replacing
-from flip.inputs.embedding_files import (
-    audio_path,
-    copy_rows,
-    embeddings_json,
-    finite_rows,
-    open_embeddings,
-    sentences_path,
-)
+from flip.inputs import embedding_files
 from flip.inputs.records import read_lines, require_in_order
 from flip.locks import held
 
@@ -44,7 +35,7 @@ def keep_common_rows(paths: Sequence[Path]) -> int:
             locks.enter_context(held(path))
             finish_dropping(path)
         about = {path: EmbeddingInfo.read(path) for path in paths}
-        if damaged := [embeddings_json(path) for path, one in about.items() if not one.is_whole]:
+        if damaged := [embedding_files.embeddings_json(path) for path, one in about.items() if not one.is_whole]:
             raise InputError(f"{damaged[0]} does not tell which inputs have a row", "make it again with `flip embed`")
         failed = {item.input: item for one in about.values() for item in one.failed}
         for path, one in about.items():
@@ -72,13 +63,13 @@ def finish_dropping(path: Path) -> None:
     about = EmbeddingInfo.read(path) if path.exists() else EmbeddingInfo()
     if not about.dropping or about.rows is None:
         return
-    before, found = about.rows + len(about.dropping), len(open_embeddings(path))
+    before, found = about.rows + len(about.dropping), len(embedding_files.open_embeddings(path))
     # A description that does not fit these vectors belongs to other ones: leave both as they are.
     if found not in (before, about.rows) or len(rows := np.setdiff1d(np.arange(before), about.dropping)) != about.rows:
         return
     if found == before:
-        copy_rows(path, rows, path)
-    for lines in filter(Path.is_file, (sentences_path(path), audio_path(path))):
+        embedding_files.copy_rows(path, rows, path)
+    for lines in filter(Path.is_file, (embedding_files.sentences_path(path), embedding_files.audio_path(path))):
         content = lines.read_text(encoding="utf-8").split("\n")
         if len(content) == before + 1:
             with replacing(lines) as temporary:
@@ -92,7 +83,7 @@ def write_similarities(first: Path, second: Path, output: Path) -> float:
     Raises:
         InputError: the files differ in shape.
     """
-    a, b = open_embeddings(first), open_embeddings(second)
+    a, b = embedding_files.open_embeddings(first), embedding_files.open_embeddings(second)
     if a.shape != b.shape:
         raise InputError(f"{first} is {a.shape[0]} x {a.shape[1]}, {second} is {b.shape[0]} x {b.shape[1]}")
     scores = np.empty(len(a), np.float32)
@@ -122,29 +113,29 @@ def split_vectors(
     Raises:
         InputError: the numbers of rows and sentences differ, or there are too few to split.
     """
-    view = open_embeddings(vectors)
+    view = embedding_files.open_embeddings(vectors)
     if len(view) != len(sentences):
-        beside = sentences_path(vectors)
+        beside = embedding_files.sentences_path(vectors)
         fits = beside.is_file() and sum(1 for _ in read_lines(beside)) == len(view)
         raise InputError(
             f"{vectors} has {len(view)} rows for {len(sentences)} sentences",
             f"{beside} has a line for each row: give that as the CORPUS" if fits else "row i belongs to line i",
         )
     require_in_order(vectors, sentences)
-    usable = [i for i in np.flatnonzero(finite_rows(view)).tolist() if sentences[i].strip()]
+    usable = [i for i in np.flatnonzero(embedding_files.finite_rows(view)).tolist() if sentences[i].strip()]
     source = EmbeddingInfo.read(vectors)
     datasets = {}
     with held(folder / MANIFEST, folder):
         for part, chosen in split_rows([(sentences[i],) for i in usable], split, seed).items():
             rows = np.array([usable[i] for i in chosen], np.int64)
             path = folder / f"{part}.npy"
-            copy_rows(vectors, rows, path)
-            with replacing(sentences_path(path)) as temporary:
+            embedding_files.copy_rows(vectors, rows, path)
+            with replacing(embedding_files.sentences_path(path)) as temporary:
                 lines = (" ".join(sentences[i].splitlines()) for i in rows)
                 temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
             if source.encoder.name:
                 replace(source, rows=len(rows), dropping=()).write(path)
             files = (EmbeddingFile(source.encoder.name or GIVEN, path),)
-            datasets[part] = Dataset(part, files, (TextFile("text", sentences_path(path)),))
+            datasets[part] = Dataset(part, files, (TextFile("text", embedding_files.sentences_path(path)),))
         write_manifest(folder / MANIFEST, datasets)
     return datasets, len(view) - len(usable)

@@ -5,8 +5,6 @@ Each key maps to a setting of ours, or agrees with `--recipe paper`, or is repor
 `train_text_embs.npy`, `train_speech_embs.npy`, `train_sim_scores.npy` and `train_transcript.txt` are a dataset.
 """
 
-from __future__ import annotations
-
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence

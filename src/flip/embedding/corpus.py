@@ -1,7 +1,5 @@
 """Embed the parts of a corpus into a training folder: embeddings, sentences, manifest."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

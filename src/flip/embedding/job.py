@@ -3,8 +3,6 @@
 An interrupted run continues, see `flip.embedding.journal`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress

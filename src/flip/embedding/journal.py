@@ -5,8 +5,6 @@ any order. A slot counts only if its line exists and neither is damaged; vectors
 disk before the next request.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import os
@@ -17,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import NotRequired, Self, TypedDict
 
 import numpy as np
 import orjson
@@ -38,7 +36,7 @@ class Shard:
     count: int
 
     @classmethod
-    def parse(cls, text: str | None, environment: Mapping[str, str] = os.environ) -> Shard | None:
+    def parse(cls, text: str | None, environment: Mapping[str, str] = os.environ) -> Self | None:
         """Read `3/16`, else torchrun's RANK and WORLD_SIZE if there is more than one process, else return None."""
         if text is None:
             count = torchrun_number("WORLD_SIZE", 1, environment)
@@ -96,7 +94,7 @@ class Spool:
     modalities: frozenset[str]
 
     @classmethod
-    def write(cls, records: Iterable[Record], path: Path, shard: Shard | None) -> Spool:
+    def write(cls, records: Iterable[Record], path: Path, shard: Shard | None) -> Self:
         """Write the inputs that are not blank; for a shard, only its part.
 
         Raises:
@@ -182,7 +180,7 @@ class Batch:
     checksum: int = 0
 
     @classmethod
-    def parse(cls, line: bytes) -> Batch | None:
+    def parse(cls, line: bytes) -> Self | None:
         """Read a line; return None if it is damaged, or if a kill cut it short."""
         checksum, _, content = line.partition(b" ")
         if checksum != b"%08x" % zlib.crc32(content):

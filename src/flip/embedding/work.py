@@ -1,7 +1,5 @@
 """Embed the batches of a spool into the slots of a journal, and move them to their place at the end."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence

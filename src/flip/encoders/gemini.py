@@ -1,7 +1,5 @@
 """Embed with Gemini, through google-genai: gemini-embedding-001, 768 dimensions as in the paper."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Identify the encoder of embeddings, describe them in OUT.json, and refuse to mix those of different encoders."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -48,7 +46,7 @@ class EncoderIdentity:
         return self.name not in (None, UNKNOWN)
 
     @classmethod
-    def of(cls, encoder: Encoder, modalities: Collection[str] = ()) -> EncoderIdentity:
+    def of(cls, encoder: Encoder, modalities: Collection[str] = ()) -> Self:
         """Return an encoder's identity, without its dimension.
 
         An encoder of several parts names the weights of the parts for these modalities, or without any the parts that
@@ -60,7 +58,7 @@ class EncoderIdentity:
         return cls(encoder.name, encoder.revision, None, dict(told) if isinstance(told, dict) else told, given)
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, object]) -> EncoderIdentity:
+    def from_dict(cls, fields: Mapping[str, object]) -> Self:
         """Return the identity that `to_dict` wrote; a field of another type is another program's, and so unknown."""
         name, revision, dimension = (fields.get(key) for key in ("name", "revision", "dimension"))
         weights, options = fields.get("weights"), fields.get("options")
@@ -292,7 +290,7 @@ class EmbeddingInfo:
         adds_up = max(failed, default=-1) < total and self.rows == total - len(failed)
         return adds_up and "dropping" not in self.stored
 
-    def is_made_as(self, wanted: EmbeddingInfo) -> bool:
+    def is_made_as(self, wanted: Self) -> bool:
         """Return whether a file is up to date: all facts known before it is made agree, and nothing is missing."""
         same = wanted.to_dict().items() <= self.to_dict().items()
         return same and self.is_whole and self.truncated is not None

@@ -1,7 +1,5 @@
 """Map language codes of text and speech encoders, of Common Voice and of the hub to whisper's; list those of SONAR."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

@@ -39,7 +39,6 @@ _MODEL = WeightFile(
     wheel_sha256="8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6",
     install=_INSTALL,
 )
-_MAX_TOKENS = 256  # the limit that the model was published with
 # Small groups of equal length keep the activations in a core's cache; measured best of 1 to 128.
 _GROUP = 16
 
@@ -47,6 +46,25 @@ _GROUP = 16
 def missing(model: str) -> str | None:
     """Return the command that installs its weights, or None if they are on this machine."""
     return None if is_local(_MODEL) and is_local(_TOKENIZER) else _INSTALL
+
+
+def session(model: str | bytes, install: str) -> InferenceSession:
+    """Return a session of one thread for a model, by its path or its bytes.
+
+    Raises:
+        UnavailableError: onnxruntime cannot load it; `install` brings another.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.enable_mem_pattern = False  # it would keep a plan for every shape of batch
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions have no common base but this
+        name = model if isinstance(model, str) else "the graph"
+        raise UnavailableError(f"{name}: onnxruntime cannot load it: {error}", install) from error
 
 
 class MiniLM(Encoder):
@@ -58,19 +76,21 @@ class MiniLM(Encoder):
 
     name: str = "minilm"
     dimension = 384
-    longest = 100 * _MAX_TOKENS  # characters; a word of more than 100 characters is one token
+    most_tokens = 256  # the limit that the model was published with
+    model_file, tokenizer_file = _MODEL, _TOKENIZER
 
     def __init__(
         self, model: str = "", options: EncoderOptions | None = None, *, device: str = "auto", offline: bool = False
     ) -> None:
-        """Load tokenizer and model. It takes no options, and onnxruntime's CPU build has one device.
+        """Load tokenizer and model; onnxruntime's CPU build has one device.
 
         Raises:
             UnavailableError: the weights are not here, or onnxruntime cannot load them.
         """
         self.options = options or EncoderOptions()
         self._offline = offline
-        weights = resolve(_MODEL, offline=offline)
+        self.longest = 100 * self.most_tokens  # characters; a word of more than 100 characters is one token
+        weights = resolve(self.model_file, offline=offline)
         self.revision, self.weights = weights.revision, weights.weights
         self._path = weights.path
         _ = self._tokenizer, self._session  # so that errors come now, not at the first sentence
@@ -79,24 +99,15 @@ class MiniLM(Encoder):
     def _tokenizer(self) -> Tokenizer:
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_file(str(resolve(_TOKENIZER, offline=self._offline).path))
+        tokenizer = Tokenizer.from_file(str(resolve(self.tokenizer_file, offline=self._offline).path))
         tokenizer.no_padding()
-        tokenizer.enable_truncation(_MAX_TOKENS)
+        tokenizer.enable_truncation(self.most_tokens)
         return tokenizer
 
     @made_in_each_process
     def _session(self) -> InferenceSession:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.enable_mem_pattern = False  # it would keep a plan for every shape of batch
-        options.log_severity_level = 3
-        path = self._path if self._path.exists() else resolve(_MODEL, offline=self._offline).path
-        try:
-            return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's exceptions have no common base but this
-            raise UnavailableError(f"{path}: onnxruntime cannot load it: {error}", _INSTALL) from error
+        path = self._path if self._path.exists() else resolve(self.model_file, offline=self._offline).path
+        return session(str(path), self.model_file.install)
 
     @made_in_each_process
     def _pool(self) -> ThreadPoolExecutor:
@@ -104,7 +115,7 @@ class MiniLM(Encoder):
 
     def encode(self, batch: Sequence[str | Path]) -> Floats32:
         """Return the embeddings of n sentences: (n, 384), each of norm 1."""
-        encodings = self._tokenizer.encode_batch(read_texts(batch, self.name))
+        encodings = self._tokenizer.encode_batch(self.texts(batch))
         vectors = np.empty((len(batch), self.dimension), np.float32)
         by_length = np.argsort([len(e.ids) for e in encodings], kind="stable")
 
@@ -116,12 +127,16 @@ class MiniLM(Encoder):
         list(self._pool.map(work, reversed(groups)))
         return vectors
 
+    def texts(self, batch: Sequence[str | Path]) -> list[str]:
+        """Return the texts as the tokenizer takes them."""
+        return read_texts(batch, self.name)
+
     def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
-        """Return which sentences have more than 256 word pieces; only the first 256 are read."""
-        texts = read_texts(batch, self.name)
+        """Return which sentences have more word pieces than `most_tokens`; only so many are read."""
+        texts = self.texts(batch)
         cut = np.zeros(len(texts), bool)
         # A word piece has a character of its own; but a character that is not ASCII may be several pieces.
-        doubtful = [i for i, text in enumerate(texts) if len(text) > _MAX_TOKENS - 2 or not text.isascii()]
+        doubtful = [i for i, text in enumerate(texts) if len(text) > self.most_tokens - 2 or not text.isascii()]
         encodings = self._tokenizer.encode_batch([texts[i] for i in doubtful])
         cut[doubtful] = [bool(encoding.overflowing) for encoding in encodings]
         return list(map(bool, cut))

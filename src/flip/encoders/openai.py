@@ -1,7 +1,5 @@
 """Embed with any OpenAI-compatible endpoint, through the openai SDK: OpenAI, vLLM, Ollama and others."""
 
-from __future__ import annotations
-
 import base64
 import json
 from importlib.util import find_spec

@@ -1,7 +1,5 @@
 """Compare two rankings of the same sentences, of two models or embeddings: agreement, and words found more often."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -9,9 +7,8 @@ from functools import cache
 import numpy as np
 
 from flip.arrays import Bools, Floats64, Ints
+from flip.evaluation import metrics, word_ranking
 from flip.evaluation.measurements import SIDES, Means, as_record
-from flip.evaluation.metrics import hits, within
-from flip.evaluation.word_ranking import Ranking
 from flip.text.bow import Bags
 from flip.text.vocabulary import Vocabulary
 
@@ -24,7 +21,7 @@ FEWEST = 6  # sentences that tell two models apart: with fewer no outcome has p 
 class Recovered:
     """Words that a model recovers of n sentences. ranking: by side.  words: reference words, in `vocabulary`."""
 
-    ranking: Mapping[str, Ranking]
+    ranking: Mapping[str, word_ranking.Ranking]
     words: Bags
     vocabulary: Vocabulary
 
@@ -39,7 +36,7 @@ class Recovered:
 
     def hit(self, side: str) -> Bools:
         """Return (n, K), the hit set of accuracy: reference words in the top k, k the number of reference words."""
-        return within(hits(self.ranking[side].words, self.words, len(self.vocabulary)), self.words)
+        return metrics.within(metrics.hits(self.ranking[side].words, self.words, len(self.vocabulary)), self.words)
 
 
 def jaccard(first: Recovered, second: Recovered, side: str) -> Floats64:

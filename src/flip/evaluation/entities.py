@@ -1,7 +1,5 @@
 """Named entities: how many of the names in a sentence its top words recover (Kesiraju et al. 2026, figure 1)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +10,8 @@ import numpy as np
 
 from flip.arrays import Bools, Floats64, Ints
 from flip.errors import InputError
+from flip.evaluation import metrics, word_ranking
 from flip.evaluation.measurements import Curve, Means, Measurement
-from flip.evaluation.metrics import hit_counts, hits
-from flip.evaluation.word_ranking import REPEATED, Ranking
 from flip.inputs.sources import lines_of
 from flip.text.bow import Bags, ReferenceReader, bags_of_indices
 from flip.text.tokenize import TokenSource, normalize
@@ -177,7 +174,7 @@ def entity_recall(top: Ints, entities: Entities, vocabulary_size: int) -> tuple[
         top: (n, K) from a ranking.
     """
     sentence, sizes = entities.sentence, entities.sizes[:, None]
-    found = np.cumsum(hit_counts(top[sentence], entities.words, vocabulary_size), axis=1)
+    found = np.cumsum(metrics.hit_counts(top[sentence], entities.words, vocabulary_size), axis=1)
     count = np.bincount(sentence, minlength=len(top))
     whole, part = np.zeros(top.shape), np.zeros(top.shape)
     np.add.at(whole, sentence, (found == sizes) & ~entities.again[:, None])
@@ -187,7 +184,7 @@ def entity_recall(top: Ints, entities: Entities, vocabulary_size: int) -> tuple[
 
 
 def entity_metrics(
-    ranking: Mapping[str, Ranking], entities: Entities, vocabulary_size: int, *, topn: int = 10
+    ranking: Mapping[str, word_ranking.Ranking], entities: Entities, vocabulary_size: int, *, topn: int = 10
 ) -> dict[str, dict[str, Measurement]]:
     """Return, by side, the recall (strict, partial), precision and F1 at `topn`; `entity_curve` at 1..max(10, topn).
 
@@ -201,8 +198,8 @@ def entity_metrics(
         depth = min(max(_CURVE, topn), ranked.words.shape[1])
         top = ranked.words[:, :depth]
         strict, partial = entity_recall(top, entities, vocabulary_size)
-        shown = (np.arange(1, depth + 1) - np.cumsum(top == REPEATED, axis=1))[named]
-        h = np.cumsum(hits(top, entities.together, vocabulary_size), axis=1)[named]
+        shown = (np.arange(1, depth + 1) - np.cumsum(top == word_ranking.REPEATED, axis=1))[named]
+        h = np.cumsum(metrics.hits(top, entities.together, vocabulary_size), axis=1)[named]
         precision = h / shown
         values = {
             "entity_recall_strict": strict,
@@ -220,7 +217,7 @@ def entity_metrics(
     return result
 
 
-def names_shown(shown: Ranking, entities: Entities, vocabulary_size: int, topn: int) -> Means:
+def names_shown(shown: word_ranking.Ranking, entities: Entities, vocabulary_size: int, topn: int) -> Means:
     """Return the strict recall of the words that `flip explain` shows."""
     named = np.bincount(entities.sentence, minlength=len(shown.words)) > 0
     return Means.at(named, entity_recall(shown.words[:, :topn], entities, vocabulary_size)[0][:, -1])

@@ -1,13 +1,11 @@
 """Measure a model on a dataset: all metrics that the inputs allow, and the reasons why others cannot be computed."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypedDict
+from typing import Self, TypedDict
 
 import numpy as np
 
@@ -53,7 +51,7 @@ class EvaluationData:
         *,
         min_tokens: int | None = None,
         max_tokens: int | None = None,
-    ) -> EvaluationData:
+    ) -> Self:
         """Read a dataset; its embeddings stay memory-mapped if every row is usable.
 
         Args:
@@ -90,7 +88,7 @@ class EvaluationData:
         text = dataset.text(text_id)
         return cls(dataset.name, views, {text.number(i): sentences[i] for i in rows}, left_out)
 
-    def without(self, sentences: Collection[str], what: str) -> EvaluationData:
+    def without(self, sentences: Collection[str], what: str) -> Self:
         """Leave out some sentences, which are counted under `what`.
 
         Raises:

@@ -1,18 +1,15 @@
 """Compare models on the same sentences: figures with intervals, and differences from the first model."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from flip.arrays import Floats
+from flip.evaluation import registry, word_ranking
 from flip.evaluation.comparison import FEWEST, Recovered, WordChange, word_changes
 from flip.evaluation.evaluate import Measured
 from flip.evaluation.measurements import Interval, IntervalRecord, SentenceValues, main_side
-from flip.evaluation.registry import ACCURACY, FIGURES
-from flip.evaluation.word_ranking import rank, without_repetitions
 from flip.text.bow import ReferenceReader, bags_of_indices
 from flip.text.vocabulary import Vocabulary
 
@@ -20,7 +17,7 @@ RESAMPLES = 2000
 SHARED = "shared_accuracy"
 # Of the table of several models, which has those that were measured.
 HEADINGS: Mapping[str, str] = {"accuracy": "accuracy", SHARED: "shared"} | {
-    name: figure.beside for name, figure in FIGURES.items() if figure.beside is not None
+    name: figure.beside for name, figure in registry.FIGURES.items() if figure.beside is not None
 }
 _LISTED = 20  # words of a difference, on either side
 _BLOCK = 1 << 23  # counts of resamples held at a time
@@ -193,7 +190,7 @@ def _drawn(n: int, resamples: int, seed: int) -> Iterator[Floats]:
 
 def _values(one: Measured) -> dict[str, SentenceValues]:
     """Return the measured figures of HEADINGS; always those of accuracy."""
-    figures = {**ACCURACY.measure(one.subject), **one.result.metrics}
+    figures = {**registry.ACCURACY.measure(one.subject), **one.result.metrics}
     found = {name: main_side(sides) for name, sides in figures.items() if name in HEADINGS}
     return {name: values for name, values in found.items() if isinstance(values, SentenceValues)}
 
@@ -234,9 +231,11 @@ def _of_shared(measured: Sequence[Measured], shared: frozenset[str]) -> list[Rec
         named = reader.same if reader.same is not None else range(model.vocabulary_size)
         known = {reader.index[word] for word in shared}
         others = np.array([i for i, first in enumerate(named) if first not in known], np.int64)
-        ranking = rank(
+        ranking = word_ranking.rank(
             model, one.subject.embeddings, int(words.sizes.max(initial=1)), bias_weights={"bias": 1.0},
             last={"bias": others}, device=one.subject.options.device,
         )["bias"]  # fmt: skip
-        found.append(Recovered({"bias": without_repetitions(ranking, reader.same)}, words, _as_referred(one)))
+        found.append(
+            Recovered({"bias": word_ranking.without_repetitions(ranking, reader.same)}, words, _as_referred(one))
+        )
     return found

@@ -97,12 +97,14 @@ def _content(subject: Subject) -> Figures:
 
 
 def _span(subject: Subject) -> Figures:
-    from flip.evaluation.measurements import Means
-    from flip.evaluation.metrics import hits, within
+    from flip.evaluation import measurements, metrics
 
     spans = subject.sought.spans
-    found = {side: within(hits(one.words, spans, subject.size), spans) for side, one in subject.ranking.items()}
-    return {"span_accuracy": {side: Means.of(hit.sum(axis=1), spans.sizes) for side, hit in found.items()}}
+    found = {
+        side: metrics.within(metrics.hits(one.words, spans, subject.size), spans)
+        for side, one in subject.ranking.items()
+    }
+    return {"span_accuracy": {side: measurements.Means.of(hit.sum(axis=1), spans.sizes) for side, hit in found.items()}}
 
 
 def _entities(subject: Subject) -> Figures:
@@ -128,19 +130,17 @@ def _perplexity(subject: Subject) -> Figures:
 
 
 def _calibration(subject: Subject) -> Figures:
-    from flip.evaluation.metrics import DEPTH
-    from flip.evaluation.probabilities import calibration, threshold_f1
-    from flip.evaluation.word_ranking import Ranking, rank, without_repetitions
+    from flip.evaluation import metrics, probabilities, word_ranking
     from flip.text.bow import ReferenceReader
 
     refs, options, checkpoint = subject.sought.references, subject.options, subject.checkpoint
-    shown = Ranking(subject.shown.words[:, : options.topn], subject.shown.scores[:, : options.topn])
-    found = {**calibration(shown, refs, subject.size)}
-    ranked = rank(
-        checkpoint.log_odds, subject.embeddings, DEPTH, bias_weights={"probability": 1.0}, device=options.device
+    shown = word_ranking.Ranking(subject.shown.words[:, : options.topn], subject.shown.scores[:, : options.topn])
+    found = {**probabilities.calibration(shown, refs, subject.size)}
+    ranked = word_ranking.rank(
+        checkpoint.log_odds, subject.embeddings, metrics.DEPTH, bias_weights={"probability": 1.0}, device=options.device
     )["probability"]
-    ranked = without_repetitions(ranked, ReferenceReader.of(checkpoint.vocabulary, options.tokens).same)
-    found["threshold_f1"] = threshold_f1(ranked, refs, subject.size, checkpoint.threshold)
+    ranked = word_ranking.without_repetitions(ranked, ReferenceReader.of(checkpoint.vocabulary, options.tokens).same)
+    found["threshold_f1"] = probabilities.threshold_f1(ranked, refs, subject.size, checkpoint.threshold)
     return {name: {"": values} for name, values in found.items()}
 
 

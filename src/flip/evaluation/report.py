@@ -1,20 +1,15 @@
 """The HTML report of `flip eval`: tables, plots and sentences in one file that needs no network."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from flip.evaluation import measurements, paired, word_ranking, word_recall
 from flip.evaluation.evaluate import Measured, SideDetails, sentence_details
-from flip.evaluation.measurements import main_side
-from flip.evaluation.paired import HEADINGS, as_percent
 from flip.evaluation.plots import heading, inline_svgs, names_of
 from flip.evaluation.registry import FIGURES
 from flip.evaluation.results import EvalRecord
-from flip.evaluation.word_ranking import BIAS_WEIGHTS
-from flip.evaluation.word_recall import bands_as_text, times_found
 from flip.files import Fields, replacing
 from flip.html import policy
 from flip.text.align import Reader
@@ -35,7 +30,7 @@ def page_data(measured: Sequence[Measured], topn: int) -> Fields:
         words: `[word, one]`; one for each model is null if none of its sentences has the word, else `[in, found, ...]`:
             sentences that have it, and in how many it is found, by side.
     """
-    sides = [side for side in BIAS_WEIGHTS if any(side in one.ranking for one in measured)]
+    sides = [side for side in word_ranking.BIAS_WEIGHTS if any(side in one.ranking for one in measured)]
     return {"sides": sides, "sentences": _sentences(measured, sides, topn), "words": _words(measured, sides)}
 
 
@@ -109,7 +104,8 @@ def _words(measured: Sequence[Measured], sides: Sequence[str]) -> list[object]:
         words = vocabulary.words
         occurring = bags.document_frequency(len(words))
         by_side = [
-            times_found(one.counted[side], bags, len(words)).tolist() if side in one.counted else None for side in sides
+            word_recall.times_found(one.counted[side], bags, len(words)).tolist() if side in one.counted else None
+            for side in sides
         ]
         for w in occurring.nonzero()[0].tolist():
             counts = [hits and hits[w] for hits in by_side]
@@ -164,20 +160,20 @@ def _estimate(estimate: Mapping[str, float] | None, decimals: int | None = None,
 
 def models_table(results: Sequence[EvalRecord]) -> tuple[list[str], list[list[str]]]:
     """Return heading and rows of the figures of several models with their 95% intervals."""
-    named = [name for name in HEADINGS if any(name in one["intervals"] for one in results)]
+    named = [name for name in paired.HEADINGS if any(name in one["intervals"] for one in results)]
     rows = []
     for name, result in zip(names_of(results), results, strict=True):
-        rows.append([name, *(as_percent(result["intervals"].get(key), 2) for key in named)])
-    return ["model", *(HEADINGS[name] for name in named)], rows
+        rows.append([name, *(paired.as_percent(result["intervals"].get(key), 2) for key in named)])
+    return ["model", *(paired.HEADINGS[name] for name in named)], rows
 
 
 def bands_table(results: Sequence[EvalRecord]) -> tuple[list[str], list[list[str]]]:
     """Return heading and rows of the recall by word frequency, a column for each model, with b if there is one."""
     measured = [one["metrics"].get("recall_by_frequency", {}) for one in results]
-    bands = [main_side(sides) or {} for sides in measured]
+    bands = [measurements.main_side(sides) or {} for sides in measured]
     least = sorted({n for band in bands for n in band.get("least", [])})
     rows = []
-    for n, text in zip(least, bands_as_text(least), strict=True):
+    for n, text in zip(least, word_recall.bands_as_text(least), strict=True):
         cells = [text]
         for band in bands:
             i = band["least"].index(n) if n in band.get("least", []) else None

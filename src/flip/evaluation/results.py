@@ -1,7 +1,5 @@
 """The result of `flip eval`, files of results, and a gate that compares them with earlier ones."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

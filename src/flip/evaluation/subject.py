@@ -1,7 +1,5 @@
 """The subject of a metric: one embedding of a dataset, selected and ranked by a model, and the words to be found."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property

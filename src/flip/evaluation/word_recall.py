@@ -1,16 +1,13 @@
 """Measure the recall of single words, and of words by the number of sentences that have them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from flip.arrays import Bools, Ints
+from flip.evaluation import metrics, word_ranking
 from flip.evaluation.measurements import Ratio
-from flip.evaluation.metrics import hits, within
-from flip.evaluation.word_ranking import Ranking
 from flip.text.bow import Bags
 
 BANDS = (1, 2, 5, 10, 25, 100, 500)  # sentences that a word is in, at least
@@ -46,19 +43,21 @@ class Bands:
         }
 
 
-def found_words(ranked: Ranking, words: Bags, vocabulary_size: int) -> Bools:
+def found_words(ranked: word_ranking.Ranking, words: Bags, vocabulary_size: int) -> Bools:
     """Return (nnz,), whether each reference word is among the top k of its sentence, as accuracy counts."""
-    rows, columns = np.nonzero(within(hits(ranked.words, words, vocabulary_size), words))
+    rows, columns = np.nonzero(metrics.within(metrics.hits(ranked.words, words, vocabulary_size), words))
     hit = rows * vocabulary_size + ranked.words[rows, columns]
     return np.asarray(np.isin(words.rows * vocabulary_size + words.words, hit))
 
 
-def times_found(ranked: Ranking, words: Bags, vocabulary_size: int) -> Ints:
+def times_found(ranked: word_ranking.Ranking, words: Bags, vocabulary_size: int) -> Ints:
     """Return (|V|,), the number of sentences in which each word is found."""
     return np.bincount(words.words[found_words(ranked, words, vocabulary_size)], minlength=vocabulary_size)
 
 
-def recall_by_frequency(ranking: Mapping[str, Ranking], words: Bags, vocabulary_size: int) -> dict[str, Bands]:
+def recall_by_frequency(
+    ranking: Mapping[str, word_ranking.Ranking], words: Bags, vocabulary_size: int
+) -> dict[str, Bands]:
     """Return, by side, the share of the occurrences of known words that is found, by how many sentences have the word.
 
     A word counts once a sentence.

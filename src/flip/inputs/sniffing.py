@@ -1,7 +1,5 @@
 """Detect the kind of an input by its first bytes, else by its name. No other file decides it."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path

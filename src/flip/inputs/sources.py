@@ -21,25 +21,13 @@ from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from flip import files
 from flip.errors import InputError, UsageError
-from flip.files import byte_order_mark, os_errors
-from flip.inputs.sniffing import (
-    ENOUGH,
-    STDIN,
-    Kind,
-    Packing,
-    ending,
-    folder_kind,
-    is_input_file,
-    kind_of,
-    packing,
-    recoding_hint,
-)
+from flip.inputs import sniffing
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _CHUNK = 1 << 16
-_STDIN_NAMES = frozenset({STDIN, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
+_STDIN_NAMES = frozenset({sniffing.STDIN, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
 _UNPACKING = {"gzip": "gzip -dc", "bzip2": "bzip2 -dc", "xz": "xz -dc", "zstd": "zstd -dc"}
 
 
@@ -53,7 +41,7 @@ class Source:
     """
 
     name: str
-    kind: Kind
+    kind: sniffing.Kind
     file: io.BufferedReader
     path: Path | None
     folder: Path
@@ -64,8 +52,8 @@ class Source:
         if self.path is not None:
             yield self.path
             return
-        with tempfile.NamedTemporaryFile(suffix=ending(self.name)) as copy:
-            with os_errors(Path(copy.name), "write"):
+        with tempfile.NamedTemporaryFile(suffix=sniffing.ending(self.name)) as copy:
+            with files.os_errors(Path(copy.name), "write"):
                 shutil.copyfileobj(self.file, copy)
                 copy.flush()
             yield Path(copy.name)
@@ -104,9 +92,9 @@ def opened(source: str | Path, on_return: Callable[[int], None] | None = None) -
     Raises:
         InputError: missing, unreadable, a device, or a format that flip does not read.
     """
-    name, path = ("stdin", None) if str(source) == STDIN else (str(source), Path(source))
-    with os_errors(path or Path("stdin"), "read"):
-        if path is not None and path.is_dir() and (store := folder_kind(path)):
+    name, path = ("stdin", None) if str(source) == sniffing.STDIN else (str(source), Path(source))
+    with files.os_errors(path or Path("stdin"), "read"):
+        if path is not None and path.is_dir() and (store := sniffing.folder_kind(path)):
             yield Source(name, store, io.BufferedReader(ChunkStream(iter(()))), path, path)
             return
         raw = _standard_input() if path is None else _open(path)
@@ -115,13 +103,13 @@ def opened(source: str | Path, on_return: Callable[[int], None] | None = None) -
             chunks = _chunks(raw.read)
             head, chunks = _peek(chunks)
             stored = path if path is not None and path.is_file() else None
-            if packed := packing(head):
+            if packed := sniffing.packing(head):
                 head, chunks = _peek(_unpacked(packed, chunks, name))
                 stored = None
-                if again := packing(head):
+                if again := sniffing.packing(head):
                     raise InputError(f"{name}: {again} inside {packed}", f"{_UNPACKING[packed]} it first")
-            kind = kind_of(head, name)
-            if kind == "text" and (encoding := byte_order_mark(head)):
+            kind = sniffing.kind_of(head, name)
+            if kind == "text" and (encoding := files.byte_order_mark(head)):
                 chunks = _in_utf8(encoding, chunks, name)
             if kind == "text":
                 chunks = _with_line_feeds(chunks) if on_return is None else _with_spaces(chunks, on_return)
@@ -130,17 +118,17 @@ def opened(source: str | Path, on_return: Callable[[int], None] | None = None) -
 
 def is_stream(name: str) -> bool:
     """Return whether an argument can be read only once, with no folder to write beside: stdin, a pipe, a device."""
-    return name == STDIN or files.is_stream(Path(name))
+    return name == sniffing.STDIN or files.is_stream(Path(name))
 
 
 def holds_embeddings(name: str) -> bool:
     """Return whether an argument is a file on the disk that is a `.npy`, by its content or by its name."""
     path = Path(name)
-    if name == STDIN or not path.is_file():
+    if name == sniffing.STDIN or not path.is_file():
         return False
-    with os_errors(path, "read"), path.open("rb") as file:
-        head = file.read(ENOUGH)
-    return head.startswith(b"\x93NUMPY") or (path.suffix.lower() == ".npy" and packing(head) is None)
+    with files.os_errors(path, "read"), path.open("rb") as file:
+        head = file.read(sniffing.ENOUGH)
+    return head.startswith(b"\x93NUMPY") or (path.suffix.lower() == ".npy" and sniffing.packing(head) is None)
 
 
 def is_store(name: str) -> bool:
@@ -151,10 +139,10 @@ def is_store(name: str) -> bool:
     """
     if name.startswith("hf://"):
         return True
-    if not is_input_file(name) or not (Path(name).is_file() or Path(name).is_dir()):
+    if not sniffing.is_input_file(name) or not (Path(name).is_file() or Path(name).is_dir()):
         return False
     if Path(name).is_dir():
-        return folder_kind(Path(name)) is not None
+        return sniffing.folder_kind(Path(name)) is not None
     with opened(name) as found:
         return found.kind not in ("text", "audio")
 
@@ -180,7 +168,8 @@ def decoded(line: bytes, where: str, name: str) -> str:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{where}: not valid UTF-8 (byte {error.start + 1} is 0x{line[error.start]:02x})", recoding_hint(name, line)
+            f"{where}: not valid UTF-8 (byte {error.start + 1} is 0x{line[error.start]:02x})",
+            sniffing.recoding_hint(name, line),
         ) from error
     if "\0" in text:
         raise InputError(f"{where}: a NUL byte", "is it text? NUL bytes are in UTF-16 and in binary data")
@@ -228,12 +217,12 @@ def _chunks(read: Callable[[int], bytes]) -> Iterator[bytes]:
 def _peek(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     """Return the first bytes, enough to detect the kind, and the whole stream."""
     head = b""
-    while len(head) < ENOUGH and b"\n" not in head and (chunk := next(chunks, None)) is not None:
+    while len(head) < sniffing.ENOUGH and b"\n" not in head and (chunk := next(chunks, None)) is not None:
         head += chunk
     return head, chain([head], chunks)
 
 
-def _unpacked(packed: Packing, chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
+def _unpacked(packed: sniffing.Packing, chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
     raw = ChunkStream(chunks)
     try:
         yield from _chunks(_decompressor(packed, raw, name).read1)
@@ -252,7 +241,7 @@ class Decompressor(Protocol):
     def read1(self, size: int = -1, /) -> bytes: ...
 
 
-def _decompressor(packed: Packing, raw: ChunkStream, name: str) -> Decompressor:
+def _decompressor(packed: sniffing.Packing, raw: ChunkStream, name: str) -> Decompressor:
     if packed == "gzip":
         import gzip
 

@@ -1,7 +1,5 @@
 """Read tables with a header: TSV as Common Voice writes it, and CSV."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 

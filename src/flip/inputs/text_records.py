@@ -1,7 +1,5 @@
 """Read records of a text: its lines, JSON, the rows of a table. One rule finds keys and columns."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,11 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from flip.errors import InputError
+from flip.inputs import sources, tables
 from flip.inputs.record import Record, numbers_of, width_of
 from flip.inputs.sniffing import TEXT_COLUMNS, VECTOR_COLUMNS, TextKind, text_kind
-from flip.inputs.sources import ChunkStream, Source, decoded
 from flip.inputs.stores.columns import ColumnChoice
-from flip.inputs.tables import listed, table_rows
 from flip.inputs.unread import AS_READ, unread_vector
 
 _PANDOC = "take its text out first: pandoc -t plain --wrap=none {file} | flip ..."
@@ -82,7 +79,7 @@ def _file(name: str) -> str:
 
 
 def scan_text(
-    found: Source, clips: Path | None, asked: ColumnChoice | None, on_note: Callable[[str], None] | None
+    found: sources.Source, clips: Path | None, asked: ColumnChoice | None, on_note: Callable[[str], None] | None
 ) -> Iterator[Record | InputError]:
     """Yield the records of a source that is text; see `records.scan_records`."""
     number = 1
@@ -113,7 +110,7 @@ def scan_text(
         line += found.file.readline()
     lines = chain([line, after] if after else [line], found.file)
     if kind == "table":
-        rows = table_rows(lines, found.name, rule.columns, rule.needed, first=number, mark=mark, hint=rule.hint)
+        rows = tables.table_rows(lines, found.name, rule.columns, rule.needed, first=number, mark=mark, hint=rule.hint)
         for where, row in rows:
             yield row if isinstance(row, InputError) else rule.tried(row, where)
         return
@@ -123,7 +120,7 @@ def scan_text(
     for at, line in enumerate(lines, start=number):
         where = f"{found.name}, line {at}"
         try:
-            text = decoded(line, where, found.name).strip()
+            text = sources.decoded(line, where, found.name).strip()
             below = kind == "text" and line.startswith(b'{"') and (below or at == number + 1) and _is_object(text)
             if below:
                 raise InputError(f"{where}: a JSON object in a text", "leave out the lines before the first of JSON")
@@ -141,7 +138,7 @@ class _Rule:
     """
 
     kind: TextKind
-    found: Source
+    found: sources.Source
     clips: Path | None
     asked: ColumnChoice | None
     on_note: Callable[[str], None] | None
@@ -194,7 +191,7 @@ class _Rule:
         names = {name.lower(): name for name in reversed(fields)}
         for name in self.needed:
             if name.lower() not in names:
-                raise InputError(f"{where}: no field {name!r}", f"it has: {listed(fields)}")
+                raise InputError(f"{where}: no field {name!r}", f"it has: {tables.listed(fields)}")
         self._look(fields, names)
         record_id = _value(fields, names, (self.asked and self.asked.ids) or "id")
         if not isinstance(record_id, str | int | None):
@@ -209,7 +206,7 @@ class _Rule:
         if text is None and audio is None and embedding is None:
             raise InputError(
                 f'{where}: no "text", "sentence", "audio" or "embedding" field',
-                f"it has: {listed(fields)}; {self.hint}" if fields else _JSONL_HINT,
+                f"it has: {tables.listed(fields)}; {self.hint}" if fields else _JSONL_HINT,
             )
         return Record(where, None if record_id == "" else record_id, text, audio, embedding=embedding)
 
@@ -287,13 +284,13 @@ def _is_whole(vector: np.ndarray | None) -> bool:
     return vector is not None and bool((vector == vector.round()).all())
 
 
-def _json(found: Source, start: bytes, rule: _Rule) -> Iterator[Record | InputError]:
+def _json(found: sources.Source, start: bytes, rule: _Rule) -> Iterator[Record | InputError]:
     """Yield the elements of an array, or objects of several lines each, without reading them all at once."""
     import ijson
 
     array = start.lstrip().startswith(b"[")
     chunks = chain([start], iter(lambda: found.file.read1(_LINE), b""))
-    stream = ChunkStream(_shallow(chunks, found.name))
+    stream = sources.ChunkStream(_shallow(chunks, found.name))
     elements = ijson.items(stream, "item" if array else "", multiple_values=not array, use_float=True)
     number = 0
     while True:

@@ -121,16 +121,15 @@ class Lens:
         self, X: object, sentences: Sequence[str], metrics: Sequence[str] = ("accuracy", "content")
     ) -> EvalResult:
         """How much of the sentences of embeddings (n, d) is recovered; `metrics` are those of `flip eval`."""
-        from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
-        from flip.evaluation.subject import EvaluationOptions
+        from flip.evaluation import evaluate, subject
         from flip.lens.results import EvalResult
 
         u, texts = np.atleast_2d(self._embeddings(X)), require_texts(sentences)
         _require_as_many(u, texts)
         if not isinstance(metrics, list | tuple):
             raise UsageError(f"metrics must be a list of names, got {metrics!r}", 'for example ["accuracy", "content"]')
-        data = EvaluationData("given", {"given": u}, dict(enumerate(texts)))
-        (one,) = evaluate_dataset(self.checkpoint, data, EvaluationOptions(tuple(metrics)))
+        data = evaluate.EvaluationData("given", {"given": u}, dict(enumerate(texts)))
+        (one,) = evaluate.evaluate_dataset(self.checkpoint, data, subject.EvaluationOptions(tuple(metrics)))
         return EvalResult.of(one.result)
 
     def save(self, folder: str | Path) -> None:

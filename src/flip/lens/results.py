@@ -1,7 +1,5 @@
 """A measurement that a notebook shows."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from html import escape
 
@@ -14,7 +12,7 @@ class EvalResult(results.EvalResult):
     """The figures of `flip eval`, as a notebook shows them."""
 
     @classmethod
-    def of(cls, result: results.EvalResult) -> EvalResult:
+    def of(cls, result: results.EvalResult) -> "EvalResult":
         """Return the same figures."""
         return cls(**vars(result))
 

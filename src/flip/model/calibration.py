@@ -1,7 +1,5 @@
 """Turn scores into probabilities. The map lies beside A, B and b, so that it changes no ranking."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -42,7 +40,7 @@ class Calibration:
         return {"scale": self.scale, "content": asdict(self.content), "function": asdict(self.function)}
 
     @classmethod
-    def from_dict(cls, fields: object) -> Calibration | None:
+    def from_dict(cls, fields: object) -> "Calibration | None":
         """Read the fields of `to_dict`; return None if they are something else, as in another program's config.json."""
         if not isinstance(fields, Mapping):
             return None

@@ -1,7 +1,5 @@
 """Read and write checkpoint folders: model.safetensors, vocab.json, config.json. Only this file knows E1 and E2."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

@@ -1,11 +1,9 @@
 """Read and write config.json of a checkpoint: the origin of a model, its measurements, and its training embeddings."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import UnionType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -37,7 +35,7 @@ class EmbeddingStats:
     norm: float | None = None
 
     @classmethod
-    def of(cls, views: Sequence[Floats], rows: int) -> EmbeddingStats:
+    def of(cls, views: Sequence[Floats], rows: int) -> Self:
         """Measure the first `rows` rows of each embedding matrix (n, d), fewer than 40,000 of each, evenly spaced."""
         step = max(1, rows // _ROWS)
         u = np.concatenate([np.asarray(view[:rows:step], np.float64) for view in views])
@@ -97,7 +95,7 @@ class EmbeddingStats:
         return {"mean": short[0], "scale": short[1], "farthest": float(f"{self.farthest:.5g}"), **norm}
 
     @classmethod
-    def from_dict(cls, fields: Any, dimension: int) -> EmbeddingStats | None:
+    def from_dict(cls, fields: Any, dimension: int) -> Self | None:
         """Read the fields of `to_dict`; return None if they are something else, as in another program's config.json."""
         try:
             mean, scale = (np.array(fields[key], np.float64) for key in ("mean", "scale"))
@@ -165,7 +163,7 @@ class CheckpointConfig:
         return min(lowest, default=0.0)
 
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Any], dimension: int) -> CheckpointConfig:
+    def from_dict(cls, stored: Mapping[str, Any], dimension: int) -> Self:
         """Read the fields of `to_dict` for a model of this dimension; those of another type are another program's."""
         kinds: dict[str, type | UnionType] = {
             "dimension": int, "rank": int | str, "objective": str, "recipe": str, "words_sha256": str,

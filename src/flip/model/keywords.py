@@ -132,9 +132,10 @@ class Scores:
         """
         z, indices = self._z[row], np.array(words, np.int64)
         scores, behind = z[indices], z[self._last]
-        is_last = np.isin(indices, self._last)
+        is_last = np.zeros(len(z), np.bool_)  # np.isin would load numpy.ma
+        is_last[self._last] = True
         found = []
-        for score, last in zip(scores, is_last, strict=True):
+        for score, last in zip(scores, is_last[indices], strict=True):
             above, last_above = int(np.count_nonzero(z > score)), int(np.count_nonzero(behind > score))
             found.append((1 + above, 1 + (len(z) - len(behind) + last_above if last else above - last_above)))
         calibrated = self._checkpoint.calibrated

@@ -1,7 +1,5 @@
 """Compute the two models of the paper: z = b + A(Bu), and the full-rank baseline z = b + Wu."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +43,7 @@ class FactorizedLogLinear:
         """Return the scores (n, |V|), z = bias_weight * b + A(Bu), of embeddings u, (n, d)."""
         return _scores(self.project(u), self.A, self.b, bias_weight)
 
-    def rescaled(self, scale: float, b: Floats) -> FactorizedLogLinear:
+    def rescaled(self, scale: float, b: Floats) -> "FactorizedLogLinear":
         """Return z = b + scale * A(Bu), with another b."""
         return FactorizedLogLinear(self.A, (scale * self.B).astype(np.float32), b)
 
@@ -85,7 +83,7 @@ class LogLinear:
         """Return the scores (n, |V|), z = bias_weight * b + Wu, of embeddings u, (n, d)."""
         return _scores(self.project(u), self.W, self.b, bias_weight)
 
-    def rescaled(self, scale: float, b: Floats) -> LogLinear:
+    def rescaled(self, scale: float, b: Floats) -> "LogLinear":
         """Return z = b + scale * Wu, with another b."""
         return LogLinear((scale * self.W).astype(np.float32), b)
 

@@ -1,17 +1,14 @@
 """Find the files of a checkpoint in our own folders, published ones, single files, or the hub's cache."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from flip.errors import InputError, UnavailableError, UsageError
-from flip.hub import pull as hub
-from flip.hub.client import Source
+from flip.hub.client import CHECKPOINT_FILES, Source
 
-MODEL_FILE, VOCAB_FILE, CONFIG_FILE = hub.CHECKPOINT_FILES
+MODEL_FILE, VOCAB_FILE, CONFIG_FILE = CHECKPOINT_FILES
 SUFFIXES = (".safetensors", ".pt")
 BUNDLED = Path(__file__).parent / "bundled"
 DEFAULT_MODEL = "minilm-en"
@@ -137,8 +134,10 @@ def _complete(model: Path, vocab: Path | None) -> CheckpointFiles:
 
 
 def _pulled(source: Source, name: str, offline: bool, progress: bool) -> Path:
+    from flip.hub.pull import pull
+
     try:
-        return hub.pull(source, offline=offline, progress=progress).folder
+        return pull(source, offline=offline, progress=progress).folder
     except UnavailableError as error:
         raise UnavailableError(f"there is no folder {name!r} here; {error.message}", error.hint) from error
 

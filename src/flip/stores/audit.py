@@ -5,8 +5,6 @@ here is not proved safe: both readers are linear. Other attacks, above all train
 context reveals more than single terms.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager

@@ -1,7 +1,5 @@
 """Write the page of an audit: a table of all forms and terms, in one file that needs no network."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Compress vectors to save space or hide their content: int8, signs, fewer dimensions, noise."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Cut a text into pieces as it is written, each with its words by a vocabulary's tokenizer."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Sequence

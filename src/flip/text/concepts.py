@@ -1,7 +1,5 @@
 """Build the concept vocabulary of SpLiCE: frequent words, and pairs of words that belong together."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterable

@@ -6,8 +6,6 @@ auxiliaries, question words, quantifiers and the most general adverbs, in the fo
 `flip.training.calibration`.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable

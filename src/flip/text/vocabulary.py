@@ -1,7 +1,5 @@
 """Build, read and write vocabularies: the words that a model knows, their order, and the tokenizer."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -99,7 +97,7 @@ class Vocabulary:
             write_json(path, self.index)
 
     @classmethod
-    def load(cls, path: Path, tokenizer: Tokenizer | None = None) -> Vocabulary:
+    def load(cls, path: Path, tokenizer: Tokenizer | None = None) -> "Vocabulary":
         """Read word -> index in any order.
 
         Args:

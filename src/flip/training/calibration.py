@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 import numpy as np
 
+from flip.arrays import Bools, Floats, Floats64, Ints
 from flip.evaluation.metrics import References, hits
 from flip.evaluation.word_ranking import rank, top_words
 from flip.model.calibration import Bias, Calibration, sigmoid
-from flip.text.bow import bags_of_indices
+from flip.model.linear import Model
+from flip.text.bow import Bags, bags_of_indices
 from flip.text.languages import ENGLISH, Language
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from flip.model.linear import Model
-    from flip.text.bow import Bags
-    from flip.text.vocabulary import Vocabulary
-
-    Floats = NDArray[np.float64]
-    Flags = NDArray[np.bool_]
+from flip.text.vocabulary import Vocabulary
 
 _WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _STOP_WORDS = 100
@@ -37,10 +28,10 @@ FEW = 100  # dev sentences: `calibrate` fits fewer coefficients below this numbe
 
 def calibrate(
     model: Model,
-    views: Sequence[NDArray[np.floating[Any]]],
+    views: Sequence[Floats],
     references: References,
     bias_weight: float = 0.0,
-    function_words: NDArray[np.int64] | None = None,
+    function_words: Ints | None = None,
     device: str = "cpu",
 ) -> Calibration:
     """Return the map from scores to probabilities with the best Bernoulli likelihood on dev; it changes no ranking.
@@ -62,7 +53,7 @@ def calibrate(
     weights = {"shown": bias_weight, "all": 1.0}
     pools = [rank(model, u, _POOL, bias_weights=weights, last={"shown": behind}, device=device) for u in views]
 
-    def sample(name: str, depth: int, function: bool) -> tuple[Floats, Floats, Flags]:
+    def sample(name: str, depth: int, function: bool) -> tuple[Floats64, Floats64, Bools]:
         """Return A(Bu) and b of the best content (or function) words, (n,), and whether they are right."""
         words, scores = (np.concatenate([getattr(pool[name], of)[:, :depth] for pool in pools]) for of in _FIELDS)
         right = np.concatenate([hits(pool[name].words[:, :depth], references.words, len(model.b)) for pool in pools])
@@ -84,11 +75,11 @@ def calibrate(
     return Calibration(x, content, Bias(*_fit(_with_one(b), right, np.array([1.0, 0.0]), x * z)))
 
 
-def _with_one(*features: Floats) -> Floats:
+def _with_one(*features: Floats64) -> Floats64:
     return np.stack([*features, np.ones_like(features[0])], axis=1)
 
 
-def _fit(features: Floats, right: Flags, prior: Floats, base: Floats | float = 0.0) -> list[float]:
+def _fit(features: Floats64, right: Bools, prior: Floats64, base: Floats64 | float = 0.0) -> list[float]:
     """Return theta (k,) of a logistic regression, base + features @ theta, with a unit Gaussian prior.
 
     Args:
@@ -111,7 +102,7 @@ def _fit(features: Floats, right: Flags, prior: Floats, base: Floats | float = 0
     return [float(value) for value in theta]
 
 
-def _loss(theta: Floats, features: Floats, right: Flags, prior: Floats, base: Floats | float) -> float:
+def _loss(theta: Floats64, features: Floats64, right: Bools, prior: Floats64, base: Floats64 | float) -> float:
     z = base + features @ theta
     return float(np.logaddexp(0, z).sum() - z[right].sum() + ((theta - prior) ** 2).sum() / 2)
 
@@ -125,10 +116,10 @@ def language_of(vocabulary: Vocabulary, train: Bags) -> Language | None:
 
 def choose_bias_weight(
     model: Model,
-    embeddings: NDArray[np.floating[Any]],
+    embeddings: Floats,
     references: References,
     train: Bags,
-    function_words: NDArray[np.int64] | None = None,
+    function_words: Ints | None = None,
     device: str = "cpu",
 ) -> float:
     """Return the weight of b in the ranking score that finds most content words among the top 10 on dev.

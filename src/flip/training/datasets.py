@@ -1,7 +1,5 @@
 """Prepare datasets and a vocabulary for training, from a corpus, from given vectors, or from a manifest."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Run the same experiment for several encoders: one run each, in a folder that is kept and found again."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 import time
@@ -23,11 +21,7 @@ from flip.files import Fields, read_json, safe_name, write_json
 from flip.inputs.embedding_files import open_embeddings
 from flip.model.locate import CONFIG_FILE
 from flip.text.vocabulary import Vocabulary
-from flip.training.datasets import TrainingDatasets
-from flip.training.pipeline import train
-from flip.training.progress import Epoch
-from flip.training.recipes import TrainConfig
-from flip.training.run_folder import DATA, STATE
+from flip.training import datasets, pipeline, progress, recipes, run_folder
 
 COST = "cost.json"
 _MADE_OF = "made_of"  # in `data` of config.json: a digest of all that determines the run
@@ -45,7 +39,7 @@ class Experiment:
 
     parts: Mapping[str, Part]
     vocabulary: Vocabulary
-    configure: Callable[[int | None], TrainConfig]
+    configure: Callable[[int | None], recipes.TrainConfig]
     version: str
 
     def folder(self, runs: Path, name: str, encoder: Encoder) -> Path:
@@ -73,7 +67,7 @@ class Experiment:
         A custom encoder seldom names its weights, so one batch of the test sentences is embedded again. An API is not
         asked.
         """
-        kept = folder / DATA / "test.npy"
+        kept = folder / run_folder.DATA / "test.npy"
         if not kept.is_file():
             return False
         before = open_embeddings(kept)[: encoder.batch_size]
@@ -86,11 +80,11 @@ class Experiment:
         self,
         folder: Path,
         encoder: Encoder,
-        prepare: Callable[[], TrainingDatasets],
+        prepare: Callable[[], datasets.TrainingDatasets],
         *,
         device: torch.device | str = "cpu",
         on_step: Callable[[int, int], None] | None = None,
-    ) -> Generator[Epoch, None, None]:
+    ) -> Generator[progress.Epoch, None, None]:
         """Embed and train, continuing an interrupted run of this experiment.
 
         Args:
@@ -105,17 +99,17 @@ class Experiment:
         made_of = self.made_of(encoder)
         seconds: dict[str, float | None] = {}
 
-        def material() -> TrainingDatasets:
-            begun = any((folder / DATA).glob("*.npy")) or any((folder / DATA).glob(".*.partial"))
+        def material() -> datasets.TrainingDatasets:
+            begun = any((folder / run_folder.DATA).glob("*.npy")) or any((folder / run_folder.DATA).glob(".*.partial"))
             started = time.perf_counter()
             found = prepare()
             seconds["embedding"] = None if begun else round(time.perf_counter() - started, 2)
             return replace(found, description=found.description | {_MADE_OF: made_of})
 
         config = _config(folder)
-        unfinished = (folder / STATE).is_file() and "metrics" not in config
+        unfinished = (folder / run_folder.STATE).is_file() and "metrics" not in config
         resume = unfinished and config.get("data", {}).get(_MADE_OF) == made_of
-        trained = yield from train(
+        trained = yield from pipeline.train(
             material, folder, self.configure, device=device, resume=resume, force=not resume, on_step=on_step
         )
         assert trained is not None

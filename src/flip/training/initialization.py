@@ -4,8 +4,6 @@ Sentence embeddings are badly conditioned, and first-order training on the raw v
 ordinary one of the raw embedding: A B' C (u - m) + b' = A (B'C) u + (b' - A B'C m).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

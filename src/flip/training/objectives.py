@@ -9,8 +9,6 @@ Only one block of Z exists at a time. bernoulli is separable over words: one pas
 gradient of A, the gradient of H). multinomial needs the log-sum-exp before any gradient: Z is computed twice.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -33,7 +31,7 @@ class Targets:
     totals: Tensor
 
     @classmethod
-    def of(cls, words: Tensor, rows: Tensor, values: Tensor, n: int) -> Targets:
+    def of(cls, words: Tensor, rows: Tensor, values: Tensor, n: int) -> "Targets":
         """Sort the entries of a batch of n bags, given in any order."""
         words, order = torch.sort(words)
         rows, values = rows[order], values[order]

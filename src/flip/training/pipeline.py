@@ -1,7 +1,5 @@
 """Train on prepared datasets, and write a folder with a measured model; or train on a matrix, without a file."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,29 +12,23 @@ import numpy as np
 import torch
 
 from flip.arrays import Floats
-from flip.data.corpora import split_rows
-from flip.data.manifest import Dataset
+from flip.data import corpora, manifest
 from flip.device import flush_denormals, torch_device
 from flip.encoders.identity import EncoderIdentity
 from flip.errors import InputError
-from flip.evaluation.measurements import Estimate
+from flip.evaluation import measurements, probabilities, word_ranking
 from flip.evaluation.metrics import DEPTH, References, accuracy, evaluate, hits, references
-from flip.evaluation.probabilities import threshold_f1
-from flip.evaluation.word_ranking import rank
-from flip.model.card import write_card
+from flip.model import card, linear, locate
 from flip.model.checkpoint import Checkpoint, SavedType, load_model, save_checkpoint
 from flip.model.config import CheckpointConfig, EmbeddingStats
-from flip.model.linear import Model
-from flip.model.locate import MODEL_FILE
 from flip.text.bow import Bags
 from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import Vocabulary, build_vocabulary, function_words
+from flip.training import distributed, run_folder
 from flip.training.calibration import calibrate, choose_bias_weight, language_of
 from flip.training.datasets import TrainingDatasets, views_of
-from flip.training.distributed import ALONE, Group
 from flip.training.progress import Epoch
 from flip.training.recipes import TrainConfig, choose
-from flip.training.run_folder import kept_epoch, open_run, precision_of, train_run
 from flip.training.trainer import Trainer
 from flip.training.training_data import DevData, TrainingData, dev_references, training_bags
 
@@ -66,7 +58,7 @@ def train(
     configure: Callable[[int], TrainConfig],
     *,
     device: torch.device | str = "cpu",
-    group: Group = ALONE,
+    group: distributed.Group = distributed.ALONE,
     resume: bool = False,
     force: bool = False,
     dtype: SavedType = "float32",
@@ -99,7 +91,7 @@ def train(
     """
     flush_denormals()  # before an encoder makes torch start its threads
     with ExitStack() as opened:
-        group.from_first(partial(opened.enter_context, open_run(folder, resume=resume, force=force)))
+        group.from_first(partial(opened.enter_context, run_folder.open_run(folder, resume=resume, force=force)))
         material = group.from_first(prepare)
         material.require_one_dimension()
         vocabulary, views, dev_views = material.vocabulary, views_of(material.train), views_of(material.dev)
@@ -108,7 +100,7 @@ def train(
         bags = training_bags(material.train.sentences(material.text), vocabulary, config.recipe)
         language = language_of(vocabulary, bags)
         if resume and config.precision == "auto":
-            config = replace(config, precision=precision_of(folder))
+            config = replace(config, precision=run_folder.precision_of(folder))
         checked = dev_references(material.dev.sentences(material.text), vocabulary, config.recipe)
         dev = DevData(dev_views, checked, function_words(vocabulary, language))
         started = time.perf_counter()
@@ -117,26 +109,29 @@ def train(
         about = material.description | ({"license": text_license} if text_license else {})
         about |= {"train_sentences": material.whole, "dev_sentences": len(dev.references)}
         description = described(trainer, vocabulary, language, material.encoder, about)
-        yield from train_run(folder, trainer, vocabulary, description, resume=resume, dtype=dtype, on_step=on_step)
+        yield from run_folder.train_run(
+            folder, trainer, vocabulary, description, resume=resume, dtype=dtype, on_step=on_step
+        )
         seconds = time.perf_counter() - started
         if not group.is_first:
             return None
         # Measure the saved model: it may be float16, and the result must not depend on --resume.
-        checkpoint = Checkpoint(load_model(folder / MODEL_FILE), vocabulary, description, str(folder))
+        checkpoint = Checkpoint(load_model(folder / locate.MODEL_FILE), vocabulary, description, str(folder))
         refs = _references(material, material.dev)
         checkpoint = fitted(checkpoint, trainer.dev_views, refs, bags, str(device))
         parts = {"dev": (dev.views[0], refs)} | ({"test": tested} if tested else {})
         checkpoint = measured(checkpoint, parts, bags, str(device))
         save_checkpoint(folder, checkpoint, dtype)
-        write_card(folder, checkpoint)
+        card.write_card(folder, checkpoint)
         part = "test" if tested else "dev"
         return Trained(
-            checkpoint, trainer.config, trainer.epoch, kept_epoch(folder), trainer.epoch < (trainer.config.epochs or 0),
-            seconds, str(device), part, checkpoint.config.metrics[part]["accuracy"],
+            checkpoint, trainer.config, trainer.epoch, run_folder.kept_epoch(folder),
+            trainer.epoch < (trainer.config.epochs or 0), seconds, str(device), part,
+            checkpoint.config.metrics[part]["accuracy"],
         )  # fmt: skip
 
 
-def _references(material: TrainingDatasets, data: Dataset) -> References:
+def _references(material: TrainingDatasets, data: manifest.Dataset) -> References:
     return references(data.sentences(material.text), material.vocabulary)
 
 
@@ -180,8 +175,9 @@ def fitted(
         if config.training["calibrate"]:
             config = replace(config, calibration=calibrate(model, views, dev, weight, last, device))
         log_odds = replace(checkpoint, config=config).log_odds
-        ranked = rank(log_odds, views[0], DEPTH, bias_weights={"probability": 1.0}, device=device)["probability"]
-        threshold = threshold_f1(ranked, dev, model.vocabulary_size).about["threshold"]
+        weights = {"probability": 1.0}
+        ranked = word_ranking.rank(log_odds, views[0], DEPTH, bias_weights=weights, device=device)["probability"]
+        threshold = probabilities.threshold_f1(ranked, dev, model.vocabulary_size).about["threshold"]
         config = replace(config, threshold=threshold)
     return replace(checkpoint, config=config)
 
@@ -198,12 +194,12 @@ def measured(
     return replace(checkpoint, config=replace(checkpoint.config, metrics=metrics))
 
 
-def _of_frequent(train: Bags, refs: References, model: Model) -> Mapping[str, Any]:
+def _of_frequent(train: Bags, refs: References, model: linear.Model) -> Mapping[str, Any]:
     """Return the accuracy of the most frequent training words: a baseline that needs no embedding."""
     size = model.vocabulary_size
     best = np.argsort(-train.document_frequency(size), kind="stable")[: refs.words.sizes.max(initial=1)]
     hit = hits(np.broadcast_to(best, (len(refs), len(best))), refs.words, size)
-    return Estimate.of(accuracy(hit, refs.words)).to_dict()
+    return measurements.Estimate.of(accuracy(hit, refs.words)).to_dict()
 
 
 def fit_checkpoint(
@@ -241,7 +237,7 @@ def fit_checkpoint(
         InputError: too few sentences to split, or no dev sentence has a word of the vocabulary.
     """
     config = choose("flip", rank, {**(options or {}), "seed": seed}, X.shape[1])
-    rows = rows or split_rows([(sentence,) for sentence in sentences], split, seed)
+    rows = rows or corpora.split_rows([(sentence,) for sentence in sentences], split, seed)
     texts = {part: [sentences[i] for i in chosen] for part, chosen in rows.items()}
     parts = {part: np.ascontiguousarray(X[chosen], np.float32) for part, chosen in rows.items()}
     if not texts["train"]:

@@ -1,7 +1,5 @@
 """Progress of a training: the result of each pass, and the state between passes."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass
 

@@ -1,12 +1,10 @@
 """Named ingredients of training, and the two recipes that combine them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from numbers import Integral, Real
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from flip.errors import UsageError
 from flip.files import Fields
@@ -129,7 +127,7 @@ class TrainConfig:
         """Number of successive checks on dev without a gain that ends the training."""
         return self.patience + self.is_paper if self.early_stopping else math.inf
 
-    def resolved(self, n: int) -> TrainConfig:
+    def resolved(self, n: int) -> Self:
         """Fill in targets and calibration for the objective, and batch size and epochs for n sentences."""
         targets = self.targets or ("counts" if self.objective == "multinomial" else "presence")
         batch = self.batch_size or max(64, min(1000, n // 32))

@@ -7,10 +7,10 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from flip.errors import InputError, UsageError
-from flip.files import os_errors, read_json, remove, replacing, write_json
+from flip.files import Fields, os_errors, read_json, remove, replacing, write_json
 from flip.locks import held, lock_of
 from flip.model.checkpoint import Checkpoint, SavedType, load_model, save_checkpoint
 from flip.model.locate import CONFIG_FILE, MODEL_FILE, VOCAB_FILE
@@ -29,6 +29,22 @@ DATA, LOG, STATE, STARTED = "data", "log.jsonl", "state.safetensors", "options.j
 _OWN = (STARTED, STATE, LOG, MODEL_FILE, VOCAB_FILE, CONFIG_FILE)
 _LEFT = tuple(f".{name}.*.partial" for name in _OWN)  # the remains of a process that was killed while it wrote
 _SAMPLED_ROWS = 1_000  # rows in the digest of embeddings
+
+# The content of options.json: ingredients of a run, and sizes and SHA-256 digests of its data and vocabulary.
+RunOptions = TypedDict(
+    "RunOptions",
+    {
+        "training": Fields,
+        "rows": int,
+        "whole": int | None,
+        "words": int,
+        "data": str,
+        "dev": str,
+        "embeddings": str,
+        "dev embeddings": str,
+        "vocabulary": str,
+    },
+)
 
 
 @contextmanager
@@ -93,7 +109,7 @@ def train_run(
     from safetensors import safe_open
     from safetensors.torch import save_file
 
-    started = {
+    started: RunOptions = {
         "training": trainer.config.to_dict(),
         "rows": trainer.n,
         "whole": trainer.train.whole,
@@ -167,7 +183,7 @@ def _digest(*parts: bytes | memoryview) -> str:
     return digest.hexdigest()
 
 
-def _require_same(before: Mapping[str, object], now: Mapping[str, object], folder: Path) -> None:
+def _require_same(before: Mapping[str, object], now: RunOptions, folder: Path) -> None:
     def flat(options: Mapping[str, object]) -> Mapping[str, object]:
         training = options.get("training")
         others = {key: value for key, value in options.items() if key != "training"}

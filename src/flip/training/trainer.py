@@ -20,23 +20,9 @@ import torch
 from flip.device import flush_denormals, matmul_dtype
 from flip.errors import FlipError, InputError
 from flip.model.linear import FactorizedLogLinear, LogLinear, Model
-from flip.training.distributed import ALONE, Group
-from flip.training.initialization import Whitening, fit_whitening, initial_parameters, orthonormal
-from flip.training.objectives import OBJECTIVES, Gradients
+from flip.training import distributed, initialization, objectives, training_data
 from flip.training.progress import Epoch, Progress
 from flip.training.recipes import Precision, TrainConfig
-from flip.training.training_data import (
-    Batch,
-    Batches,
-    DevData,
-    TrainingData,
-    batch_edges,
-    dev_accuracy,
-    dev_recall,
-    fitted_bias,
-    published_edges,
-    shift_of_prior,
-)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,12 +51,12 @@ class Trainer:
 
     def __init__(
         self,
-        train: TrainingData,
-        dev: DevData,
+        train: training_data.TrainingData,
+        dev: training_data.DevData,
         vocabulary_size: int,
         config: TrainConfig | None = None,
         device: torch.device | str = "cpu",
-        group: Group = ALONE,
+        group: distributed.Group = distributed.ALONE,
     ) -> None:
         """Fit the whitening and initialise the factors.
 
@@ -98,10 +84,10 @@ class Trainer:
         bags = train.bags
         if config.targets == "presence":
             bags = replace(bags, counts=np.ones_like(bags.counts))
-        self.whitening: Whitening = group.from_first(
-            lambda: fit_whitening([u for u, _ in used], config.inputs, rows=train.whole)
+        self.whitening: initialization.Whitening = group.from_first(
+            lambda: initialization.fit_whitening([u for u, _ in used], config.inputs, rows=train.whole)
         )
-        A, b, B = initial_parameters(config, bags, vocabulary_size, train.views[0].shape[1])
+        A, b, B = initialization.initial_parameters(config, bags, vocabulary_size, train.views[0].shape[1])
         self.A, self.b, self.B = A.to(self.device), b.to(self.device), None if B is None else B.to(self.device)
         self.parameters = [self.A, self.b] if self.B is None else [self.A, self.b, self.B]
         group.copy_from_first_(self.parameters)
@@ -115,20 +101,24 @@ class Trainer:
             p.grad = torch.zeros_like(p)
         assert config.batch_size is not None
         published = config.is_paper and not config.shuffle
-        self.batches = Batches(
+        self.batches = training_data.Batches(
             used,
             bags,
             self.whitening,
-            edges=published_edges(train.parts or (self.n,), config.batch_size)
+            edges=training_data.published_edges(train.parts or (self.n,), config.batch_size)
             if published
-            else batch_edges(self.n, config.batch_size),
+            else training_data.batch_edges(self.n, config.batch_size),
             shuffle=config.shuffle,
             seed=config.seed,
             device=self.device,
             group=group,
         )
         natural = next((n for n in (train.natural, train.whole) if n is not None), self.n)
-        self._shift = shift_of_prior(bags, natural, vocabulary_size) if config.scale_bias and group.is_first else None
+        self._shift = (
+            training_data.shift_of_prior(bags, natural, vocabulary_size)
+            if config.scale_bias and group.is_first
+            else None
+        )
         self.best: Model = self.model()
         self._setup_seconds = time.perf_counter() - started
 
@@ -157,7 +147,7 @@ class Trainer:
             W, folded_b = self.whitening.fold_full(A, b)
             return LogLinear(W, folded_b)
         # Q has orthonormal columns, so that (A Q^T)(Q C) = A C: the same model at the requested rank.
-        Q = np.eye(d, dtype=np.float32) if rank == d else orthonormal(rank, d, self.config.seed)
+        Q = np.eye(d, dtype=np.float32) if rank == d else initialization.orthonormal(rank, d, self.config.seed)
         B, folded_b = self.whitening.fold(A, np.eye(d, dtype=np.float32), b)
         return FactorizedLogLinear(A if rank == d else A @ Q.T, Q @ B, folded_b)
 
@@ -241,8 +231,8 @@ class Trainer:
         weighted = [(first, self.config.alpha), (second, 1 - self.config.alpha)]
         return [(view, weight) for view, weight in weighted if weight > 0]
 
-    def _step(self, batch: Batch, lr: float, with_value: bool) -> Tensor | None:
-        objective = OBJECTIVES[self.config.objective]
+    def _step(self, batch: training_data.Batch, lr: float, with_value: bool) -> Tensor | None:
+        objective = objectives.OBJECTIVES[self.config.objective]
         scale = 1 / batch.n if self.config.reduction == "mean" else 1.0
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         for gradient in gradients:
@@ -251,7 +241,7 @@ class Trainer:
         total = None
         for u, weight in batch.views:
             h = u if self.B is None else u @ self.B.T
-            grad = Gradients(self.A.grad, self.b.grad, None if self.B is None else torch.zeros_like(h))
+            grad = objectives.Gradients(self.A.grad, self.b.grad, None if self.B is None else torch.zeros_like(h))
             value = objective(h.to(self.dtype), self.A, self.b, batch.targets, grad, weight * scale, with_value)
             if self.B is not None:
                 assert self.B.grad is not None and grad.H is not None
@@ -299,15 +289,15 @@ class Trainer:
         model = self._folded()
         if not self.config.scale_bias:
             return model
-        b = fitted_bias(model, self.dev_views, self.dev.references.words, self._shift, str(self.device))
+        b = training_data.fitted_bias(model, self.dev_views, self.dev.references.words, self._shift, str(self.device))
         return model.rescaled(1.0, b)
 
     def _dev_scores(self, model: Model) -> tuple[float, float]:
         words, device = self.dev.references.words, str(self.device)
-        with_b = dev_accuracy(model, self.dev_views, words, device)
+        with_b = training_data.dev_accuracy(model, self.dev_views, words, device)
         if self.config.dev_metric == "accuracy":
             return with_b, with_b
-        return dev_recall(model, self.dev_views, words, device), with_b
+        return training_data.dev_recall(model, self.dev_views, words, device), with_b
 
 
 def soft_threshold_(A: Tensor, threshold: float) -> None:

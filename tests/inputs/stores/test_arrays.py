@@ -101,7 +101,7 @@ def test_two_arrays_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_row_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flip.inputs.stores.arrays.VALUE_BYTES", 1 << 20)
+    monkeypatch.setattr("flip.inputs.stores.table.VALUE_BYTES", 1 << 20)
     texts = np.array(["x" * 1_000_000] + ["y"] * 5)
     archive(tmp_path / "a.npz", {"embedding.npy": member(U[:6]), "text.npy": member(texts)})
     with pytest.raises(InputError, match="a row of 'text' takes 3 MB; 1 MB are read"), open_store(tmp_path / "a.npz"):

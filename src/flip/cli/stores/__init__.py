@@ -1,7 +1,5 @@
 """`flip store`: commands for stores of vectors. They read vectors, and never embed text."""
 
-from __future__ import annotations
-
 import typer
 
 from flip.cli.help import PanelCommand

@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flip.cli import loading, options
+from flip.cli import loading, options, output
 from flip.cli.call import Call, begin, require_outputs
-from flip.cli.loading import fetched, for_model
-from flip.cli.options import WORSE
-from flip.cli.output import Output, fail, guarded, shown
 from flip.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,7 +27,7 @@ CAVEAT = (
 )
 
 
-@guarded
+@output.guarded
 def audit(
     ctx: typer.Context,
     store: options.Store,
@@ -42,7 +39,7 @@ def audit(
         float | None,
         typer.Option(
             min=0, max=1, metavar="X", rich_help_panel=options.OUTPUT,
-            help=f"Exit code {WORSE} if the recall of a term is above this for certain.",
+            help=f"Exit code {options.WORSE} if the recall of a term is above this for certain.",
         ),
     ] = None,
     report: options.Report = None,
@@ -72,7 +69,7 @@ def audit(
     listed = list(dict.fromkeys(filter(None, read_lines(terms))))
     checkpoint = loading.load_checkpoint(model, call)
     quantization = read_quantization(scale, offset, ranges)
-    columns = for_model(ColumnChoice(column, None, text_column, table, quantization), checkpoint)
+    columns = loading.for_model(ColumnChoice(column, None, text_column, table, quantization), checkpoint)
     found = _audit(store, columns, sentences, checkpoint, listed, call)
     for form in found.forms:
         if call.out.human:
@@ -94,7 +91,7 @@ def _audit(
     from flip.inputs.stores.store import open_store
     from flip.stores.audit import audit_store
 
-    with open_store(fetched(name, call), columns, beside=texts) as store:
+    with open_store(loading.fetched(name, call), columns, beside=texts) as store:
         if store.note:
             call.out.note(store.note)
         if store.dimension is not None:
@@ -118,21 +115,21 @@ def _require_below(found: AuditResult, limit: float) -> None:
     if over:
         worst = max(over, key=lambda one: one.strongest.recall if one.strongest else 0)
         recall = worst.strongest.recall if worst.strongest else 0
-        fail(
+        output.fail(
             f"{len(over)} of {len(found.forms[0].terms)} terms are read with a recall above {limit:g}; most "
             f"{worst.term!r}, {recall:.2f}",
             "keep the vectors as you keep the texts, or in a form that hides more",
         )
-        raise typer.Exit(WORSE)
+        raise typer.Exit(options.WORSE)
 
 
-def draw(form: CompressionAudit, out: Output) -> None:
+def draw(form: CompressionAudit, out: output.Output) -> None:
     """Show the table of one form of the vectors."""
     from rich.table import Table
 
-    out.show(shown(f"{form.form}: {form.bytes:g} bytes a vector", "bold"))
+    out.show(output.shown(f"{form.form}: {form.bytes:g} bytes a vector", "bold"))
     costs = f"finds itself {100 * form.itself:.1f}%, keeps its ten neighbours {100 * form.neighbours:.1f}%"
-    out.show(shown(costs, "dim"))
+    out.show(output.shown(costs, "dim"))
     table = Table(box=None, padding=(0, 2))
     for i, heading in enumerate(("term", "rows", "recall: model", "probe", "95% of the higher", "its precision")):
         table.add_column(heading, justify="right" if i else "left")
@@ -143,7 +140,7 @@ def draw(form: CompressionAudit, out: Output) -> None:
             cells += ["too few rows", ""]
         else:
             cells += [f"{100 * best.low:.0f} to {100 * best.high:.0f}", f"{100 * best.precision:.0f}"]
-        table.add_row(*map(shown, cells))
+        table.add_row(*map(output.shown, cells))
     out.show(table)
 
 

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flip.cli import loading, options
+from flip.cli import loading, options, output
 from flip.cli.call import Call, begin
-from flip.cli.loading import opened_store
-from flip.cli.output import guarded, shown
 
 if TYPE_CHECKING:
     from flip.stores.drift import Drift, DriftWord, Moments
@@ -23,7 +21,7 @@ Examples:
 """
 
 
-@guarded
+@output.guarded
 def drift(
     ctx: typer.Context,
     old: options.Store,
@@ -55,7 +53,7 @@ def drift(
     sides: list[tuple[str, bool, Moments]] = []
     for name in (old, new):
         with (
-            opened_store(name, columns, checkpoint, call, encoder, normalize=normalize) as reader,
+            loading.opened_store(name, columns, checkpoint, call, encoder, normalize=normalize) as reader,
             call.out.progress(f"reading {reader.store.name}") as on_rows,
         ):
             sides.append((reader.store.name, reader.vouched, Moments.of(reader, on_rows)))
@@ -71,13 +69,13 @@ def _print(found: Drift, names: tuple[str, str], shares: bool, call: Call) -> No
         out.record({"old": names[0], "new": names[1]} | fields)
         return
     title = f"{names[0]}: {found.old_rows} rows; {names[1]}: {found.new_rows} rows; {found.changed} words changed"
-    out.show(shown(title, "bold"))
+    out.show(output.shown(title, "bold"))
     for side, sign in (("rose", "+"), ("fell", "-")):
         for word in getattr(found, side):
             interval = f"{word.difference:+.2f} ({word.low:+.2f} to {word.high:+.2f})"
-            out.show(shown(f"  {sign} {word.surface:<20} {interval}"))
+            out.show(output.shown(f"  {sign} {word.surface:<20} {interval}"))
         if not getattr(found, side):
-            out.show(shown(f"  no word {side} for certain", "dim"))
+            out.show(output.shown(f"  no word {side} for certain", "dim"))
 
 
 def _fields(word: DriftWord, shares: bool) -> Mapping[str, object]:

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flip.cli import loading, options
+from flip.cli import loading, options, output
 from flip.cli.call import Call, begin, require_outputs
-from flip.cli.loading import opened_store
-from flip.cli.output import guarded, shown
 from flip.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ Examples:
 """
 
 
-@guarded
+@output.guarded
 def groups(
     ctx: typer.Context,
     store: options.Store,
@@ -90,7 +88,7 @@ def groups(
     checkpoint = loading.load_checkpoint(model, call)
     quantization = read_quantization(scale, offset, ranges)
     columns = ColumnChoice(column, id_column, text_column, table, quantization)
-    with opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
+    with loading.opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
         found = _group(reader, call, by, clusters, topn, labels, output if clusters else None)
         for group in found:
             _print(group, reader, call, by or "cluster")
@@ -102,21 +100,13 @@ def _group(
     by: str | None,
     clusters: int | None,
     topn: int,
-    labels: Path | None,
+    labels_file: Path | None,
     output: Path | None,
 ) -> list[Group]:
-    from flip.stores.labels import (
-        axes_of,
-        by_cluster,
-        by_column,
-        cluster_schema,
-        group_words,
-        write_clusters,
-        write_labels,
-    )
+    from flip.stores import labels
 
     if output is not None:
-        cluster_schema(reader)  # a column that is there already is reported before the work
+        labels.cluster_schema(reader)  # a column that is there already is reported before the work
     with ExitStack() as bars:
 
         def bar(name: str) -> Progress:
@@ -124,22 +114,22 @@ def _group(
             return bars.enter_context(call.out.progress(name))
 
         if by is not None:
-            labelling = by_column(reader, by)
+            labelling = labels.by_column(reader, by)
         else:
-            labelling = by_cluster(reader, clusters or 0, call.runtime.seed, bar("clustering"))
-        found, places = group_words(reader, labelling, by, topn, bar)
+            labelling = labels.by_cluster(reader, clusters or 0, call.runtime.seed, bar("clustering"))
+        found, places = labels.group_words(reader, labelling, by, topn, bar)
     counts = reader.counts
     if unlabelled := counts.rows - counts.missing - counts.bad - sum(group.rows for group in found):
         call.out.note(f"{unlabelled} rows have no {by!r}, and belong to no group")
     if small := sum(not group.words for group in found):
         call.out.note(f"{small} of {len(found)} groups have no words that part them from the rest for certain")
-    if labels is not None:
-        axes = axes_of(reader)
+    if labels_file is not None:
+        axes = labels.axes_of(reader)
         position = f"the means of {axes[0]} and {axes[1]}" if axes else "principal components"
-        call.out.note(f"{labels}: x and y are {position}")
-        write_labels(labels, reader, found, places)
+        call.out.note(f"{labels_file}: x and y are {position}")
+        labels.write_labels(labels_file, reader, found, places)
     if output is not None:
-        write_clusters(output, reader, labelling, found)
+        labels.write_clusters(output, reader, labelling, found)
     return found
 
 
@@ -148,8 +138,8 @@ def _print(group: Group, reader: StoreReader, call: Call, name: str) -> None:
         words = [_fields(word, reader.has_probabilities) for word in group.words]
         call.out.record({name: group.label, "rows": group.rows, "words": words, "central": group.central})
         return
-    call.out.show(shown(f"{group.label}: {group.rows} rows", "bold"))
-    call.out.show(shown("  " + (", ".join(word.surface for word in group.words) or "no words of its own")))
+    call.out.show(output.shown(f"{group.label}: {group.rows} rows", "bold"))
+    call.out.show(output.shown("  " + (", ".join(word.surface for word in group.words) or "no words of its own")))
     for row in group.central:
         text = " ".join(str(row.get("text", row.get("id", f"row {row['row']}"))).split())
         call.out.show_line(f"  · {text}", "dim")

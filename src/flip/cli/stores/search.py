@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flip.cli import loading, options
+from flip.cli import loading, options, output
 from flip.cli.call import Call, begin, require_outputs
-from flip.cli.loading import opened_store
-from flip.cli.output import guarded
 
 if TYPE_CHECKING:
     from flip.stores.rows import StoreReader
@@ -23,7 +21,7 @@ Examples:
 """
 
 
-@guarded
+@output.guarded
 def search(
     ctx: typer.Context,
     store: options.Store,
@@ -73,7 +71,7 @@ def search(
     terms = terms_of(words, checkpoint)
     quantization = read_quantization(scale, offset, ranges)
     columns = ColumnChoice(column, id_column, text_column, table, quantization)
-    with opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
+    with loading.opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
         with call.out.progress("searching") as on_rows:
             hits = search_rows(
                 reader, terms, which="any" if any_word else "all", most=rows,

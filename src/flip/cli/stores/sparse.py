@@ -1,13 +1,9 @@
 """`flip store sparse`."""
 
-from __future__ import annotations
-
 import typer
 
-from flip.cli import loading, options
+from flip.cli import loading, options, output
 from flip.cli.call import begin, require_outputs
-from flip.cli.loading import opened_store
-from flip.cli.output import guarded
 
 EPILOG = """\b
 Examples:
@@ -16,7 +12,7 @@ Examples:
 """
 
 
-@guarded
+@output.guarded
 def sparse(
     ctx: typer.Context,
     store: options.Store,
@@ -48,7 +44,7 @@ def sparse(
     checkpoint = loading.load_checkpoint(model, call)
     quantization = read_quantization(scale, offset, ranges)
     columns = ColumnChoice(column, id_column, None, table, quantization)
-    with opened_store(store, columns, checkpoint, call, encoder, normalize=normalize) as reader:
+    with loading.opened_store(store, columns, checkpoint, call, encoder, normalize=normalize) as reader:
         with call.out.progress("writing") as on_rows:
             write_sparse(reader, output, on_rows)
         rows = reader.counts.rows

@@ -1,13 +1,9 @@
 """`flip store words`."""
 
-from __future__ import annotations
-
 import typer
 
-from flip.cli import loading, options
+from flip.cli import loading, options, output
 from flip.cli.call import begin, require_outputs
-from flip.cli.loading import opened_store
-from flip.cli.output import guarded
 
 EPILOG = """\b
 Examples:
@@ -16,7 +12,7 @@ Examples:
 """
 
 
-@guarded
+@output.guarded
 def words(
     ctx: typer.Context,
     store: options.Store,
@@ -53,7 +49,7 @@ def words(
     checkpoint = loading.load_checkpoint(model, call)
     quantization = read_quantization(scale, offset, ranges)
     columns = ColumnChoice(column, id_column, text_column, table, quantization)
-    with opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
+    with loading.opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
         least = checkpoint.likely if min_probability == "auto" else float(min_probability or 0)
         added = WordColumns(checkpoint, topn, bias_weight, least if reader.vouched else 0.0, reader.vouched)
         with call.out.progress("explaining") as on_rows, writing(output, added.schema(reader.store)) as writer:

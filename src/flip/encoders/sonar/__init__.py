@@ -1,7 +1,5 @@
 """Run SONAR (Duquenne et al. 2023): 202 languages of text and 57 of speech in one space of 1024 dimensions."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,7 +54,7 @@ def missing(model: str) -> str | None:
     return None if all(any(map(is_local, files)) for files in needs) else needs[0][0].install
 
 
-def load(model: str, options: EncoderOptions, *, device: str, offline: bool) -> Sonar:
+def load(model: str, options: EncoderOptions, *, device: str, offline: bool) -> "Sonar":
     """Return SONAR on the requested backend; see `EncoderOptions.sonar_backend`."""
     return Sonar(_backend(options, device, offline), options)
 

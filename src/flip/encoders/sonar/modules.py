@@ -3,8 +3,6 @@
 Parameters are named as in fairseq2, so that the official checkpoints load directly. Sizes are read off the weights.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

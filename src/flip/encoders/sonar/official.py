@@ -1,7 +1,5 @@
 """Run SONAR through sonar-space's own pipelines, if they import."""
 
-from __future__ import annotations
-
 import ctypes
 import warnings
 from collections.abc import Callable, Sequence

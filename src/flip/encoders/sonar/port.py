@@ -1,7 +1,5 @@
 """Run SONAR on plain torch: weights from a folder, the cache or the hub, batches of similar length."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar

@@ -20,18 +20,8 @@ from flip.inputs.embedding_files import open_embeddings, sentences_path
 from flip.inputs.record import require_as_many
 from flip.inputs.sniffing import JSONL_SUFFIXES, VECTOR_COLUMNS, ending
 from flip.inputs.sources import Source, decoded, opened
+from flip.inputs.stores import table
 from flip.inputs.stores.columns import ColumnChoice, arrow
-from flip.inputs.stores.table import (
-    VALUE_BYTES,
-    VECTORS,
-    Table,
-    arrow_type,
-    as_batch,
-    as_type,
-    require_bounded,
-    rows_table,
-    slices,
-)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,9 +30,9 @@ if TYPE_CHECKING:
 _HEADER = 1 << 14  # bytes that hold the header of an array; numpy reads 10,000 of them
 
 
-def npy(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
+def npy(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> table.Table:
     """Return the rows of a matrix as a table."""
-    return rows_table(open_embeddings(path, name, integers=True))
+    return table.rows_table(open_embeddings(path, name, integers=True))
 
 
 @dataclass(frozen=True)
@@ -60,7 +50,7 @@ class _Member:
         return math.prod(self.shape[1:]) * self.kind.itemsize
 
 
-def npz(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
+def npz(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> table.Table:
     """Return the arrays that have as many rows as the matrix, read from the archive in parts."""
     pa = arrow()
     try:
@@ -82,9 +72,9 @@ def npz(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
                     f"vectors are floats of shape ({n}, dimension)",
                 )
             continue
-        if member.row_bytes > VALUE_BYTES:
+        if member.row_bytes > table.VALUE_BYTES:
             raise InputError(
-                f"{name}: a row of {key!r} takes {member.row_bytes >> 20:,} MB; {VALUE_BYTES >> 20} MB are read",
+                f"{name}: a row of {key!r} takes {member.row_bytes >> 20:,} MB; {table.VALUE_BYTES >> 20} MB are read",
                 "text arrays of numpy take the longest text for every row: keep the texts in Parquet",
             )
         one = pa.string() if member.kind.kind in "US" else pa.from_numpy_dtype(member.kind.newbyteorder("="))
@@ -102,12 +92,12 @@ def npz(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
                 for key, member in found.items()
                 if member.column_by_column and len(member.shape) == 2
             }
-            for start, stop in slices(n, size, sum(member.row_bytes for member in found.values())):
+            for start, stop in table.slices(n, size, sum(member.row_bytes for member in found.values())):
                 values = {key: _rows(file, found[key], stop - start, name) for key, file in open_files.items()}
                 values |= {key: rows[start:stop] for key, rows in whole.items()}
-                yield as_batch(schema, columns, values)
+                yield table.as_batch(schema, columns, values)
 
-    return Table(schema, n, read)
+    return table.Table(schema, n, read)
 
 
 def _rows_of_vectors(members: dict[str, _Member], asked: ColumnChoice, name: str) -> int:
@@ -172,7 +162,7 @@ def _rows(file: IO[bytes], member: _Member, count: int, name: str) -> Sequence[s
 def _by_column(file: IO[bytes], member: _Member, name: str) -> NDArray[Any]:
     """Return a whole matrix that is stored column by column, as its rows lie in all parts of the file."""
     size = math.prod(member.shape) * member.kind.itemsize
-    require_bounded(name, size, member.info.compress_size)
+    table.require_bounded(name, size, member.info.compress_size)
     matrix = np.frombuffer(_read(file, size, name), member.kind).reshape(member.shape, order="F")
     return matrix.astype(member.kind.newbyteorder("="), copy=False)
 
@@ -187,8 +177,8 @@ def _read(file: IO[bytes], count: int, name: str) -> bytes:
     return data
 
 
-def with_lines(table: Table, found: Source, named: Path | None) -> Table:
-    """Return the table with the columns of the lines beside it: NAME.jsonl, or a text; line i belongs to row i.
+def with_lines(vectors: table.Table, found: Source, named: Path | None) -> table.Table:
+    """Return vectors with the columns of the lines beside them: NAME.jsonl, or a text; line i belongs to row i.
 
     Raises:
         InputError: the lines that are named, or all that exist, differ in number from the rows.
@@ -198,32 +188,32 @@ def with_lines(table: Table, found: Source, named: Path | None) -> Table:
     if named is None and found.path is not None:
         possible = [p for p in (found.path.with_suffix(".jsonl"), sentences_path(found.path)) if p.is_file()]
     if not possible:
-        return table
+        return vectors
     counts = {path: sum(1 for _ in _lines(path)) for path in possible}
-    beside = next((path for path in possible if counts[path] == table.rows), possible[0])
-    require_as_many(table.rows or 0, counts[beside], str(beside))
+    beside = next((path for path in possible if counts[path] == vectors.rows), possible[0])
+    require_as_many(vectors.rows or 0, counts[beside], str(beside))
     kinds: dict[str, set[type]] = {}
     for row in _lines(beside):
         for key, value in row.items():
             kinds.setdefault(key, set()).add(type(value))
-    own = set(table.schema.names)
-    added = {key: arrow_type(types) for key, types in kinds.items() if key not in own}
-    schema = pa.schema([*table.schema, *(pa.field(key, kind) for key, kind in added.items())])
+    own = set(vectors.schema.names)
+    added = {key: table.arrow_type(types) for key, types in kinds.items() if key not in own}
+    schema = pa.schema([*vectors.schema, *(pa.field(key, kind) for key, kind in added.items())])
 
     def read(columns: Sequence[str], size: int) -> Iterator[RecordBatch]:
-        rows = _lines(beside)
+        lines = _lines(beside)
         # A batch without a column would have no rows either.
-        for batch in table.read([column for column in columns if column in own] or [VECTORS], size):
-            some = list(islice(rows, batch.num_rows)) if set(columns) - own else []
+        for batch in vectors.read([column for column in columns if column in own] or [table.VECTORS], size):
+            some = list(islice(lines, batch.num_rows)) if set(columns) - own else []
             arrays = [
                 batch.column(column)
                 if column in own
-                else pa.array([as_type(row.get(column), added[column]) for row in some], added[column])
+                else pa.array([table.as_type(row.get(column), added[column]) for row in some], added[column])
                 for column in columns
             ]
             yield pa.RecordBatch.from_arrays(arrays, schema=pa.schema([schema.field(column) for column in columns]))
 
-    return Table(schema, table.rows, read, f"other columns from {beside}")
+    return table.Table(schema, vectors.rows, read, f"other columns from {beside}")
 
 
 def _lines(path: Path) -> Iterator[Mapping[str, object]]:

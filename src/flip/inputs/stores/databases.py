@@ -1,7 +1,5 @@
 """Apply the rules for any database: the table to read, and the limits of a view."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Read flat indexes of FAISS from their bytes: the library itself would end the process on a damaged one."""
 
-from __future__ import annotations
-
 import struct
 from contextlib import ExitStack
 from pathlib import Path

@@ -17,24 +17,8 @@ from flip.files import os_errors
 from flip.inputs.embedding_files import described, read_description
 from flip.inputs.sniffing import VECTOR_COLUMNS
 from flip.inputs.sources import Source, opened
-from flip.inputs.stores import arrays
-from flip.inputs.stores.arrow_ipc import arrow_file
-from flip.inputs.stores.columns import (
-    Chosen,
-    ColumnChoice,
-    arrow,
-    choose,
-    is_blob,
-    is_integer_vectors,
-    matrix,
-    python_values,
-)
-from flip.inputs.stores.duckdb import duckdb
-from flip.inputs.stores.faiss import faiss
-from flip.inputs.stores.folders import chroma_folder, datasets, lance
+from flip.inputs.stores import arrays, arrow_ipc, columns, duckdb, faiss, folders, parquet, sqlite
 from flip.inputs.stores.integers import Decoding, decoding
-from flip.inputs.stores.parquet import parquet
-from flip.inputs.stores.sqlite import sqlite
 from flip.inputs.stores.table import Table, vector_columns
 from flip.inputs.tables import listed
 from flip.inputs.unread import AS_READ, unread_vector
@@ -67,7 +51,7 @@ class Part:
 
     def column(self, name: str) -> list[Any]:
         """Return the values of a column as Python objects."""
-        return python_values(self.table.column(name), name)
+        return columns.python_values(self.table.column(name), name)
 
 
 @dataclass(frozen=True)
@@ -81,7 +65,7 @@ class Store:
 
     name: str
     kind: str
-    chosen: Chosen
+    chosen: columns.Chosen
     rows: int | None
     dimension: int | None
     about: Mapping[str, object]
@@ -111,7 +95,7 @@ class Store:
             if one.name in self.schema.names:
                 raise InputError(f"{self.name} has a column {one.name!r} already", "rename it, or take the original")
         metadata = dict(self.schema.metadata or {}) | ({_ABOUT: json.dumps(self.about).encode()} if self.about else {})
-        return arrow().schema([*self.schema, *fields], metadata=metadata or None)
+        return columns.arrow().schema([*self.schema, *fields], metadata=metadata or None)
 
     def parts(self, columns: Sequence[str] | None = None, rows: int = ROWS) -> Iterator[Part]:
         """Yield the rows from the first on; each call starts again.
@@ -148,14 +132,16 @@ class Store:
         if self.chosen.vectors is None or self._width is None:
             n = piece.num_rows
             return Part(first, np.empty((n, 0), np.float32), np.ones(n, bool), table)
-        vectors, missing = matrix(piece.column(self.chosen.vectors), self._width, self.name, first)
+        vectors, missing = columns.matrix(piece.column(self.chosen.vectors), self._width, self.name, first)
         if self._decoding is not None:
             vectors = self._decoding.decode(vectors, piece)
         return Part(first, vectors, missing, table)
 
 
 @contextmanager
-def open_store(source: str | Path, asked: ColumnChoice | None = None, *, beside: Path | None = None) -> Iterator[Store]:
+def open_store(
+    source: str | Path, asked: columns.ColumnChoice | None = None, *, beside: Path | None = None
+) -> Iterator[Store]:
     """Open a store; its content decides its kind.
 
     Args:
@@ -178,18 +164,18 @@ def open_store(source: str | Path, asked: ColumnChoice | None = None, *, beside:
                 "Parquet, Arrow, .npy, .npz, SQLite, DuckDB, FAISS and folders of datasets and LanceDB are; "
                 "`flip embed` makes a .npy of text",
             )
-        with store_of(found, asked or ColumnChoice(), beside) as store:
+        with store_of(found, asked or columns.ColumnChoice(), beside) as store:
             yield store
 
 
 @contextmanager
 def store_of(
-    found: Source, asked: ColumnChoice, beside: Path | None = None, *, texts_only: bool = False
+    found: Source, asked: columns.ColumnChoice, beside: Path | None = None, *, texts_only: bool = False
 ) -> Iterator[Store]:
     """Yield the store of a source; see `open_store`. With `texts_only` its vectors are not read."""
     with found.on_disk() as path, open_table(path, found, asked, beside) as table:
         dimensions = {} if texts_only else vector_columns(table, asked.vectors)
-        chosen = choose(asked, table.schema, dimensions, found.name)
+        chosen = columns.choose(asked, table.schema, dimensions, found.name)
         if chosen.vectors is None and not texts_only:
             unread = [f"{f.name!r} ({f.type}) is not read" for f in table.schema if f.name.lower() in VECTOR_COLUMNS]
             chosen = replace(chosen, guessed=(*chosen.guessed, *unread))
@@ -201,7 +187,7 @@ def store_of(
             raise InputError(f"{found.name}: column {chosen.vectors!r} has no vector", "every row is empty")
         _require_width(asked, chosen, table.schema, width, found.name)
         integers = None
-        if is_integer_vectors(table.schema.field(chosen.vectors).type):
+        if columns.is_integer_vectors(table.schema.field(chosen.vectors).type):
             integers = decoding(table.schema, chosen.vectors, width, asked, found.name)
         elif asked.quantization is not None:
             chosen = replace(chosen, guessed=(*chosen.guessed, "their scale is not used, as they are not integers"))
@@ -228,11 +214,13 @@ def _about(found: Source, table: Table) -> Mapping[str, object]:
         return {}
 
 
-def _require_width(asked: ColumnChoice, chosen: Chosen, schema: Schema, dimension: int, name: str) -> None:
+def _require_width(
+    asked: columns.ColumnChoice, chosen: columns.Chosen, schema: Schema, dimension: int, name: str
+) -> None:
     """Raise an InputError if bytes are vectors of another type than float32: their size would fit."""
     size = 4 * dimension
     for kind in ("float64", "float16", "int8"):
-        if is_blob(schema.field(chosen.vectors).type) and asked.dimension == size / np.dtype(kind).itemsize:
+        if columns.is_blob(schema.field(chosen.vectors).type) and asked.dimension == size / np.dtype(kind).itemsize:
             raise InputError(
                 f"{name}: column {chosen.vectors!r} has {size} bytes a row: {dimension} dimensions as float32; "
                 f"{asked.dimension} are expected",
@@ -242,18 +230,19 @@ def _require_width(asked: ColumnChoice, chosen: Chosen, schema: Schema, dimensio
             )
 
 
-Opener: TypeAlias = Callable[[Path, str, ColumnChoice, ExitStack], Table]
+Opener: TypeAlias = Callable[[Path, str, columns.ColumnChoice, ExitStack], Table]
 # The function that opens a file of each kind: (path, name for messages, choices, stack to close at the end) -> rows.
 FORMATS: dict[str, Opener] = {
-    "parquet": parquet, "arrow": arrow_file, "sqlite": sqlite, "duckdb": duckdb,
-    "npz": arrays.npz, "npy": arrays.npy, "faiss": faiss, "datasets": datasets, "lance": lance, "chroma": chroma_folder,
+    "parquet": parquet.parquet, "arrow": arrow_ipc.arrow_file, "sqlite": sqlite.sqlite, "duckdb": duckdb.duckdb,
+    "npz": arrays.npz, "npy": arrays.npy, "faiss": faiss.faiss,
+    "datasets": folders.datasets, "lance": folders.lance, "chroma": folders.chroma_folder,
 }  # fmt: skip
 
 
 @contextmanager
-def open_table(path: Path, found: Source, asked: ColumnChoice, beside: Path | None) -> Iterator[Table]:
+def open_table(path: Path, found: Source, asked: columns.ColumnChoice, beside: Path | None) -> Iterator[Table]:
     """Yield the table of a file; see `open_store`."""
-    arrow()  # every format is read into its columns
+    columns.arrow()  # every format is read into its columns
     with ExitStack() as stack:
         with damaged(found.name):
             if found.kind in ("npy", "faiss"):
@@ -271,7 +260,7 @@ def _require_usual(schema: Schema, name: str) -> None:
     if twice:
         raise InputError(f"{name}: {counts[twice[0]]} columns are called {twice[0]!r}", "rename all but one of them")
     for one in schema:
-        if arrow().types.is_fixed_size_list(one.type) and one.type.list_size > _WIDEST:
+        if columns.arrow().types.is_fixed_size_list(one.type) and one.type.list_size > _WIDEST:
             raise InputError(
                 f"{name}: column {one.name!r} has lists of {one.type.list_size:,}; {_WIDEST:,} are read",
                 "is the file damaged?",
