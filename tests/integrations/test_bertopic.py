@@ -163,7 +163,7 @@ def test_batches_without_their_documents_are_refused(documents: list[str], embed
     model = online(representation(embeddings[:half]))  # of the first batch
     model.partial_fit(documents[:half], embeddings[:half].astype("float64"))
     with pytest.raises(InputError, match="other documents, which were named before"):
-        model.partial_fit(documents[half:], embeddings[half:].astype("float64"))
+        model.partial_fit(documents[half : 2 * half], embeddings[half : 2 * half].astype("float64"))
 
 
 def test_documents_that_are_not_those_of_the_embeddings(documents: list[str], embeddings: np.ndarray) -> None:

@@ -34,8 +34,8 @@ Examples:
 
 # What --help shows; --help-all shows the rest.
 BASIC = (
-    "--output", "--data", "--vocab", "--encoder", "--language", "--strings", "--augment", "--recipe", "--rank",
-    "--epochs", "--resume", "--device",
+    "--output", "--encoder", "--language", "--strings", "--augment", "--data", "--vocab", "--rank", "--resume",
+    "--device",
 )  # fmt: skip
 _FLIP = recipes.TrainConfig()
 

@@ -109,7 +109,8 @@ class Spool:
                 if not record.text and record.audio is None:
                     blank += 1
                     continue
-                item: Item = {"text": record.text, "where": record.where}
+                where = record.where.encode("utf-8", "replace").decode()  # a file's name may be any bytes
+                item: Item = {"text": record.text, "where": where}
                 if record.audio:
                     item["audio"] = str(record.audio)
                 if record.audio and (digest := kept_digest(record.audio) or _digest(record.audio)):

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,7 @@ class Blocks:
         at += 4 * count
         text = bytes(content[at : at + size])
         at += size
-        pieces = [text[start:stop].decode() for start, stop in zip(ends, ends[1:], strict=False)]
+        pieces = [text[start:stop].decode() for start, stop in pairwise(ends)]
         rules, _ = take("iI")
         characters = {}
         for _ in range(int(rules)):
