@@ -88,6 +88,66 @@ def test_no_control_character_reaches_the_terminal(tmp_path: Path) -> None:
     assert controls(output) == set()
 
 
+def plain(output: bytes) -> list[str]:
+    """Lines as they stood on the screen, each state of a bar for itself, without colours and moves of the cursor."""
+    import re
+
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", re.sub(r"\x1b\[[0-9;]*m", "", output.decode()))
+    return re.split(r"[\r\n]+", text)
+
+
+def test_notes_and_hints_break_between_words(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A dog.\n")
+    name = str(tmp_path / ("a long name " * 6 + ".parquet"))
+    for argv in (
+        ["store", "words", str(tmp_path / "a.txt"), "-o", str(tmp_path / "o.jsonl")],
+        ["explain", name],
+        ["store", "words", name, "-o", str(tmp_path / "o.txt")],
+    ):
+        code, output = on_a_terminal(*argv)
+        assert code in (2, 3)
+        lines = plain(output)
+        assert all(len(line) <= 80 or " " not in line.strip() for line in lines)
+        whole = subprocess.run([*FLIP, *argv], capture_output=True, text=True).stderr
+        assert " ".join("\n".join(lines).split()) == " ".join(whole.split())
+        words = set(whole.split())
+        assert {word for line in lines for word in line.split()} <= words
+
+
+def test_a_bar_keeps_its_place_beside_a_long_label(tmp_path: Path) -> None:
+    code = (
+        "from flip.cli.output import Output\n"
+        f"with Output().progress({'a label of many words ' * 10!r}) as update: update(617284, 1234567)"
+    )
+    control, terminal = pty.openpty()
+    environment = os.environ | {"COLUMNS": "80", "TERM": "xterm", "NO_COLOR": "1"}
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=terminal, env=environment)
+    os.close(terminal)
+    assert process.wait() == 0
+    [line] = {line for line in plain(os.read(control, 65536)) if "617284/1234567" in line}
+    os.close(control)
+    assert line.count("━") == 10 and "…" in line and len(line) <= 80
+
+
+def test_a_long_text_of_a_store_is_one_line_on_a_terminal_and_whole_in_json(
+    here: Path, vectors: np.ndarray, sentences: list[str]
+) -> None:
+    texts = [" ".join([sentence] * 20) for sentence in sentences[:40]]
+    lines = [orjson.dumps({"topic": "ab"[i % 2], "text": text}).decode() for i, text in enumerate(texts)]
+    np.save("s.npy", vectors[:40])
+    Path("s.jsonl").write_text("\n".join(lines) + "\n")
+    for command in (["groups", "s.npy", "--by", "topic"], ["search", "s.npy", "train"]):
+        code, output = on_a_terminal("store", *command)
+        assert code == 0
+        shown = [line for line in plain(output) if line.endswith("…")]
+        assert len(shown) == (6 if command[0] == "groups" else 10)
+        assert all(len(line) <= 80 for line in plain(output))
+        found = subprocess.run([*FLIP, "store", *command, "--json"], capture_output=True, text=True).stdout
+        records = [orjson.loads(line) for line in found.splitlines()]
+        whole = [row["text"] for one in records for row in one.get("central", [one])]
+        assert whole and all(text in texts for text in whole)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["a\x1b]0;owned", "a\x9b31m", "a\u202eb"])
 def test_the_name_of_a_file_is_written_out_in_a_progress_bar_too(

@@ -37,7 +37,7 @@ class Bars(Output):
         yield lambda done, total: self.updates.append((done, total))
 
 
-def test_the_bar_of_augmentation_says_what_it_counts() -> None:
+def test_what_is_embedded_is_told_by_its_bar_and_a_line_above(capsys: pytest.CaptureFixture[str]) -> None:
     out = Bars()
     parts = {"train": Part({"text": ["a"] * 4000}), "dev": Part({"text": ["b"] * 500})}
     with progress_of_parts(parts | {"augmented": Part({"text": ["c"] * 55_104})}, False, out) as update:
@@ -50,12 +50,13 @@ def test_the_bar_of_augmentation_says_what_it_counts() -> None:
         with progress_of_parts({"train": recordings}, pair, out):
             pass
     assert out.labels == [
-        "embedding 4,500 sentences + 55,104 crops and words, --augment 0 leaves them out",
+        "embedding 59,604 texts",
         "embedding 4,500 sentences",
         "embedding 3 sentences",
         "embedding 6 sentences",
     ]
     assert out.updates == [(4000, 59_604), (4010, 59_604)]
+    assert capsys.readouterr().err == "4,500 sentences, and 55,104 crops and words; --augment 0 leaves these out\n"
 
 
 def test_training_says_which_epoch_it_kept_and_why_it_stopped(flip: Flip, here: Path, quickstart: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 
 from flip.cli.app import main
 from flip.encoders import EncoderOptions, load_encoder
-from flip.encoders.catalog import CATALOG, table
+from flip.encoders.catalog import CATALOG, PACKAGED, Packaged, table
 from flip.encoders.identity import EncoderIdentity, common_encoder, describe, require_same_encoder
 from flip.errors import InputError, UnavailableError, UsageError
 
@@ -138,7 +139,7 @@ def test_an_encoder_of_ones_own_has_no_options(option: dict[str, Any], tmp_path:
 def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["embed", "--list-encoders"]) == 0
     rows = {row["encoder"]: row for row in map(orjson.loads, capsys.readouterr().out.splitlines())}
-    assert list(rows) == [entry.name for entry in CATALOG]
+    assert list(rows) == [entry.name for entry in (*CATALOG, *PACKAGED)]
     assert rows["minilm"] == {
         "encoder": "minilm", "modalities": "text", "dimension": 384, "licence": "Apache-2.0", "missing": None,
     }  # fmt: skip
@@ -151,13 +152,16 @@ def test_the_table_on_a_terminal(
     argv: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
     assert main(["embed", *argv]) == 0
     lines = capsys.readouterr().out.splitlines()
     if "--json" in argv:
-        assert [orjson.loads(line)["encoder"] for line in lines] == [entry.name for entry in CATALOG]
+        assert [orjson.loads(line)["encoder"] for line in lines] == [one.name for one in (*CATALOG, *PACKAGED)]
     else:
         assert not any(line.startswith("{") for line in lines)
-        assert any("minilm" in line for line in lines)
+        assert {one.name for one in (*CATALOG, *PACKAGED)} < set(lines)
+        assert all(len(line) <= 80 for line in lines)
 
 
 def test_the_table_names_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,6 +171,22 @@ def test_the_table_names_missing_packages(monkeypatch: pytest.MonkeyPatch) -> No
     assert missing["labse"] == missing["st:MODEL"] == "pip install 'flip-interpret[st]'"
     assert missing["openai:MODEL"] == "pip install 'flip-interpret[openai]'"
     assert missing["gemini"] == "pip install 'flip-interpret[gemini]'"
+
+
+@pytest.mark.parametrize("one", PACKAGED, ids=lambda one: one.name)
+def test_an_encoder_that_a_package_brings_is_named_with_it(one: Packaged, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = set(one.modules)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name if name in there else None)
+    row = next(row for row in table() if row["encoder"] == one.name)
+    assert row["missing"] is None and (row["dimension"], row["modalities"]) == (one.dimension, "text")
+    there.discard(one.modules[-1])
+    row = next(row for row in table() if row["encoder"] == one.name)
+    assert row["missing"] == f"pip install {one.package}"
+    file, _, name = one.name.rpartition(":")
+    factory = runpy.run_path(str(ROOT / file))[name]
+    assert factory.dimension == one.dimension
+    package, _, version = factory.revision.partition(" ")
+    assert package in str(row["package"]) and f"=={version}" in str(row["package"])
 
 
 def test_the_table_loads_nothing_heavy() -> None:

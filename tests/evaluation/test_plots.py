@@ -36,11 +36,29 @@ def test_every_model_has_a_dot_and_its_95_percent_interval() -> None:
     results[1]["metrics"]["content_recall"] = {"mean": 0.8, "se": 0.02, "n": 9}
     axes = drawn("Figures with 95% intervals", results)
     bars = [(bar.lines[0].get_xydata()[0].tolist(), bar.lines[2][0].get_segments()[0]) for bar in axes.containers]
-    assert [dot for dot, _ in bars] == [[0.5, 0], [0.75, 1], [0.8, 1]]
+    assert [mean for (mean, _), _ in bars] == [0.5, 0.75, 0.8]
+    first, second, below = (place for (_, place), _ in bars)
+    assert (first, second) == (0, 1) and 1.2 < below < 1.5  # intervals of one model may overlap
     for (mean, _), segment in bars:
         error = 0.02 if mean == 0.8 else 0.01
         assert segment[:, 0].tolist() == pytest.approx([mean - 1.96 * error, mean + 1.96 * error])
     assert {"a", "b", "50.0", "75.0", "80.0"} <= {text.get_text() for text in axes.texts}
+
+
+def test_axes_are_in_percent_as_the_numbers_beside_them() -> None:
+    both = {"bias": curve(0.4, 0.3, 0.3), "no_bias": curve(0.2, 0.1, 0.1)}
+    bands = {"bias": {"least": [1, 10], "recall": [0.5, 0.75], "se": [0.1, 0.1], "n": [3, 4]}}
+    one = result("a", accuracy=0.5)
+    one["metrics"] |= {"curve": both, "recall_by_frequency": bands}
+    another = result("b", 128, accuracy=0.625)
+    for title, names in (
+        ("Figures with 95% intervals", "x"), ("Precision and recall at N = 1..50", "xy"),
+        ("Recall by word frequency", "y"), ("Accuracy and rank", "y"),
+    ):  # fmt: skip
+        axes = drawn(title, [one, another])
+        for name in names:
+            form = getattr(axes, f"{name}axis").get_major_formatter()
+            assert [form(share, 0) for share in (0, 0.625, 1)] == ["0%", "62.5%", "100%"]
 
 
 def test_a_line_joins_only_models_that_differ_in_rank_alone() -> None:

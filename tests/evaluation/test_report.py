@@ -79,8 +79,11 @@ def test_what_two_models_make_of_a_sentence_and_of_a_word_stands_together(of_two
             detail = details[model * len(SENTENCES) + i]["bias"]
             accuracy, shown, missed = one[0]
             assert accuracy == pytest.approx(detail["accuracy"], abs=1e-4)
-            assert [(word, bool(hit)) for word, *_, hit in shown] == [(k["word"], k["hit"]) for k in detail["keywords"]]
-            assert missed == [word for word in detail["misses"] if word not in {k["word"] for k in detail["keywords"]}]
+            surface = load_checkpoint((run_folder, "other")[model]).vocabulary.surface
+            named = [(surface(k["word"]), k["hit"]) for k in detail["keywords"]]
+            assert [(word, bool(hit)) for word, *_, hit in shown] == named
+            keywords = {k["word"] for k in detail["keywords"]}
+            assert missed == [surface(word) for word in detail["misses"] if word not in keywords]
     marks = {part[0]: part[1] for parts, _ in data["sentences"] for part in parts if not isinstance(part, str)}
     assert (marks["train"], marks["Zebras"], marks["Boston"]) == ([1], [0], [0, 1])
     assert "cat" not in marks
@@ -184,6 +187,52 @@ def test_it_fits_a_phone_in_both_colour_schemes(report: Path, chromium: Any, sch
     assert chromium.execute_script(cut) == 0
     background = chromium.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 28)"}[scheme]
+
+
+@pytest.mark.browser
+@needs_browser
+@pytest.mark.parametrize("width", [320, 390, 640])
+def test_numbers_do_not_run_together_on_a_phone(of_two: Path, chromium: Any, width: int) -> None:
+    phone = {"width": width, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+    chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    chromium.get(of_two.as_uri())
+    chromium.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+    boxes = chromium.execute_script("""
+        return [...document.querySelectorAll(".wide tr")].map((row) => [...row.children].map((cell) => {
+            const text = document.createRange();
+            text.selectNodeContents(cell);
+            const { left, right, top, bottom } = text.getBoundingClientRect();
+            return [left, right, top, bottom];
+        }).filter(([left, right]) => right > left));
+    """)
+    assert sum(len(row) > 2 for row in boxes) > 5
+    for row in boxes:
+        for i, (left, right, top, bottom) in enumerate(row):
+            assert left >= 0 and right <= width
+            for other_left, other_right, other_top, other_bottom in row[:i]:
+                beside = other_right + 4 <= left or right + 4 <= other_left
+                assert beside or other_bottom <= top + 1 or bottom <= other_top + 1
+    labels = chromium.execute_script(
+        "return [...document.querySelectorAll('.wide td:not(:first-child)')].map((cell) => cell.dataset.label)"
+    )
+    assert {"with b", "without b", "most frequent words", "other", "accuracy"} <= set(labels) and None not in labels
+
+
+def test_words_are_shown_as_people_write_them(flip: Flip, here: Path, run_folder: Path, minilm: Any) -> None:
+    whole = load_checkpoint(run_folder)
+    vocabulary = Vocabulary(whole.vocabulary.words, whole.vocabulary.tokenizer, {"train": "Train's"})
+    save_checkpoint(here / "written", Checkpoint(whole.model, vocabulary, whole.config))
+    texts = ["The train was late.", "A cat sat on the mat."]
+    np.save("a.npy", minilm.encode(texts))
+    (here / "a.txt").write_text("\n".join(texts) + "\n")
+    (here / "d.yaml").write_text("test: {embeddings: [{id: a, file: a.npy}], texts: [{id: t, file: a.txt}]}")
+    assert flip("eval", "--model", "written", "--data", "d.yaml", "--report", "r.html").code == 0
+    (found,) = re.findall(r'<script id="data" type="application/json">(.*?)</script>', Path("r.html").read_text(), re.S)
+    data = orjson.loads(found)
+    words = [name for name, _ in data["words"]]
+    assert "Train's" in words and "train" not in words
+    [_, shown, missed] = data["sentences"][0][1][0][0]
+    assert "Train's" in [*(name for name, *_ in shown), *missed]
 
 
 def test_summary_rows_are_percent_but_for_losses() -> None:

@@ -175,7 +175,20 @@ def test_notebooks_show_little_and_escape(lens: flip.Lens, vectors: np.ndarray, 
     assert len(repr(found)) < 300
     html = found._repr_html_()
     assert "<b>" not in html and 'title="kept"' in html
-    assert "<table>" in lens.explain(vectors[0], against=vectors[1])._repr_html_()
+    likely = lens.checkpoint.likely
+    assert f"kept: {likely:.0%} or more" in html and f"faint: {likely / 3:.0%}, or a high score" in html
+    pair = lens.explain("The <i>train</i> was late.", against="The train to Boston was on time.")
+    html = pair._repr_html_()
+    assert "<i>" not in html and "Boston was on time" in html
+    assert f"cosine {pair.pair.cosine:.2f}: {pair.pair.by_words:.2f} by these words" in html
+    assert f"; pale: below {likely:.0%}" in html
+    for side in ("shared", "only_input", "only_against"):
+        for word in pair.side(side):
+            p = word.probability_of(side)
+            pale = ' style="opacity:.55"' if p < likely else ""
+            cells = f"<td>{word.surface}</td><td>{p:.0%}</td><td>{word.share:+.2f} of the cosine</td>"
+            assert f"<tr{pale}>{cells}</tr>" in html
+    assert "of the cosine" in lens.explain(vectors[0], against=vectors[1])._repr_html_()
     result = lens.evaluate(vectors[:50], sentences[:50])
     assert "accuracy" in repr(result) and "<td>" in result._repr_html_()
     assert repr(lens.evaluate(vectors[:9], sentences[:9], ["sparsity"])) == "<EvalResult: sparsity over 9 sentences>"

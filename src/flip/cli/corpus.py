@@ -84,16 +84,19 @@ def plan_requests(texts: Iterable[str | None], name: str, model: Encoder, out: o
 def progress_of_parts(
     parts: dict[str, Part], pair: bool, out: output.Output
 ) -> Iterator[Callable[[str, int, int], None]]:
-    """Yield update(name, done, total) for `prepare_corpus`: one bar for all, which says what it counts."""
+    """Yield update(name, done, total) for `prepare_corpus`: one bar for all."""
     rows = {
         part: len(next(iter(content.texts.values())))
         * (len(content.texts) * (pair or not content.recordings) + bool(content.recordings))
         for part, content in parts.items()
     }
     made = rows.get("augmented", 0)
-    more = f" + {made:,} crops and words, --augment 0 leaves them out" if made else ""
+    if made:
+        out.status(
+            f"{sum(rows.values()) - made:,} sentences, and {made:,} crops and words; --augment 0 leaves these out"
+        )
     seen: dict[str, int] = {}
-    with out.progress(f"embedding {sum(rows.values()) - made:,} sentences{more}") as on_rows:
+    with out.progress(f"embedding {sum(rows.values()):,} {'texts' if made else 'sentences'}") as on_rows:
 
         def update(name: str, done: int, total: int) -> None:
             seen[name] = done

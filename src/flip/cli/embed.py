@@ -339,13 +339,12 @@ def _print_encoders(out: Output) -> None:
         for row in rows():
             out.record(row)
         return
-    from rich.table import Table
+    from rich.padding import Padding
 
-    table = Table(box=None, padding=(0, 2))
-    for column in ("encoder", "modalities", "dimension", "licence", "runs now"):
-        table.add_column(column, justify="right" if column == "dimension" else "left")
     for row in rows():
-        cells = (row["encoder"], row["modalities"], row["dimension"] or "its own", row["licence"])
-        table.add_row(*(shown(str(cell)) for cell in cells), shown(row["missing"] or "yes"))
-    table.add_row(shown("module:factory, FILE.py:factory"), shown("your own"))
-    out.show(table)
+        dimensions = f"{row['dimension'] or 'its own'} dimensions"
+        out.show(shown(row["encoder"], "bold"))
+        out.show(Padding(shown(f"{row['modalities']}; {dimensions}; {row['licence']}"), (0, 0, 0, 2)))
+        out.show(Padding(shown(row["missing"] or "runs now", "dim"), (0, 0, 0, 2)))
+    out.show(shown("module:factory, FILE.py:factory", "bold"))
+    out.show(Padding(shown("your own"), (0, 0, 0, 2)))

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flip.cli.output import shown, visible
-from flip.explain.contrast import Annotation, PairedWord, State, Token
+from flip.explain.contrast import Annotation, PairedWord, State, Token, state_names
 from flip.explain.results import Comparison, Explanation, Failure, Input, Result
 from flip.model.checkpoint import Checkpoint
 from flip.model.keywords import Word
@@ -61,11 +61,8 @@ class View:
         return parts
 
     def _legend(self, result: Explanation) -> Text:
-        if any(word.probability is not None for word in result.text_words or ()):
-            names = {"kept": f"kept: {self._checkpoint.likely:.0%} or more"}
-        else:  # a multinomial model has none, nor has a vector that nothing vouches for
-            names = {"kept": "kept (by rank)"}
-        names |= {"faint": "faint", "lost": "lost", "unknown": "not in vocabulary"}
+        # A multinomial model has no probabilities, nor has a vector that nothing vouches for.
+        names = state_names(self._checkpoint.likely if result.has_probabilities else None)
         return Text("  ").join(Text(_FORMS[state][0].format(names[state]), _FORMS[state][1]) for state in _FORMS)
 
     def _others(self, found: Annotation, *, of_text: bool) -> list[RenderableType]:
@@ -109,11 +106,10 @@ class View:
     def _paired(self, side: str, word: PairedWord) -> tuple[RenderableType, ...]:
         scores = self._score(word.score, word.against_score)
         share = Text(f"{word.share:+.2f} of the cosine", "dim")
-        if word.probability is None or word.against_probability is None:
+        p = word.probability_of(side)
+        if p is None:
             return shown(word.surface, "green"), share, *scores
-        both = word.probability, word.against_probability
-        likely = {"shared": min(both), "only_input": both[0], "only_against": both[1]}[side]
-        return shown(word.surface, "green"), Bar(likely, "green"), _percent(likely), share, *scores
+        return shown(word.surface, "green"), Bar(p, "green"), _percent(p), share, *scores
 
 
 class Bar:

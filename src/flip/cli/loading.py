@@ -16,7 +16,7 @@ from flip.cli.output import fail
 from flip.device import check_device_name, torch_device
 from flip.encoders import catalog
 from flip.encoders.base import Encoder, EncoderOptions, require_known_options
-from flip.errors import InputError, UsageError
+from flip.errors import UsageError
 
 if TYPE_CHECKING:
     from flip.encoders.multimodal import Transcriber
@@ -187,13 +187,18 @@ def opened_store(
     from flip.inputs.stores.store import open_store
     from flip.stores.rows import StoreReader
 
-    columns = replace(columns, dimension=checkpoint.model.dimension)
-    with open_store(fetched(name, call), columns, beside=texts) as store:
+    with open_store(fetched(name, call), for_model(columns, checkpoint), beside=texts) as store:
         if store.note:
             call.out.note(store.note)
         reader = StoreReader(store, checkpoint, _is_known(store, checkpoint, call, encoder), normalize)
         yield reader
         _report(reader, call)
+
+
+def for_model(columns: ColumnChoice, checkpoint: Checkpoint) -> ColumnChoice:
+    """Return the choices with what a model expects of vectors."""
+    spread = checkpoint.embedding_stats
+    return replace(columns, dimension=checkpoint.model.dimension, of_signs=spread.of_signs if spread else None)
 
 
 def fetched(name: str, call: Call) -> str:
@@ -211,7 +216,7 @@ def _is_known(store: Store, checkpoint: Checkpoint, call: Call, encoder: str | N
     from flip.encoders.identity import EmbeddingInfo, require_dimension, require_same_encoder
 
     if store.dimension is None:
-        raise InputError(f"{store.name}: no column of vectors", f"it has: {', '.join(store.schema.names)}")
+        raise store.no_vectors(checkpoint.model.dimension)
     require_dimension(store.dimension, checkpoint.model.dimension, store.name, checkpoint.encoder)
     made_by = EmbeddingInfo.from_dict(store.about).encoder
     require_same_encoder(made_by, checkpoint.trained_on, store.name)

@@ -184,11 +184,25 @@ Table = Annotated[
     ),
 ]  # fmt: skip
 Scale = Annotated[
-    float | None,
+    str | None,
     typer.Option(
-        callback=finite, help="Factor of int8 values.", show_default="stored beside the vectors", rich_help_panel=STORE
+        metavar="S|FILE", show_default="stored beside the vectors", rich_help_panel=STORE,
+        help="For vectors of integers q, S of S * q + O: a number, or .npy or .json with one for each dimension.",
+    ),
+]  # fmt: skip
+Offset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="O|FILE", help="O of --scale.", show_default="stored beside the vectors, else 0", rich_help_panel=STORE
     ),
 ]
+Ranges = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", rich_help_panel=STORE,
+        help="In place of both, the ranges of quantize_embeddings (sentence-transformers): .npy of shape (2, d).",
+    ),
+]  # fmt: skip
 Normalize = Annotated[
     bool,
     typer.Option(

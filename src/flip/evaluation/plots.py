@@ -17,6 +17,7 @@ from flip.files import MARK, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
     from flip.evaluation.results import EvalRecord
@@ -32,6 +33,7 @@ _FREQUENT = "#888888"  # the most frequent words, whatever the sentence
 _INK = "#010203"  # of text and axes; replaced by the page's own colour in the report
 _LONGEST = 36  # characters of a name
 _ACROSS = 3  # panels beside each other
+_LINE = 0.28  # height of a figure's line, as a share of a model's row
 _NORMAL = 1.96  # standard errors to either side of a mean have 95%
 
 
@@ -130,7 +132,7 @@ def _draw(
     across = min(_ACROSS, len(panels))
     rows = math.ceil(len(panels) / across)
     listed = any(panel.coloured for panel in panels)
-    each = max(3.4, 1.2 + 0.36 * len(results))
+    each = max(3.4, 1.2 + 0.5 * len(results))
     with matplotlib.rc_context(style):
         size = (4.6 * across, rows * each + 0.4 + (0.2 * len(results) if listed else 0))
         figure = Figure(figsize=size, layout="constrained")
@@ -198,11 +200,12 @@ def _figures(axes: Axes, results: Sequence[EvalRecord]) -> None:
         )
         found = [(one["mean"], one["se"], marker) for key, (marker, _) in _MARKED.items()
                  if (one := _estimate(result, key))]  # fmt: skip
-        for j, (mean, error, marker) in enumerate(sorted(found)):
-            axes.errorbar(mean, i, xerr=_NORMAL * error, fmt=marker, markersize=5, capsize=3, color=colour)
+        for j, (mean, error, marker) in enumerate(found):  # below each other, as intervals may overlap
+            half, place = _NORMAL * error, i + _LINE * j
+            axes.errorbar(mean, place, xerr=half, fmt=marker, markersize=5, capsize=3, color=colour)
             axes.annotate(
-                f"{100 * mean:.1f}", (mean, i), xytext=(0, -12), textcoords="offset points", fontsize=8,
-                ha="center" if len(found) == 1 else ("right", "left")[j],  # away from each other
+                f"{100 * mean:.1f}", (mean + half, place), xytext=(4, 0), textcoords="offset points", fontsize=8,
+                va="center",
             )  # fmt: skip
     for key, (marker, said) in _MARKED.items():
         if any(_estimate(one, key) for one in results):
@@ -210,8 +213,13 @@ def _figures(axes: Axes, results: Sequence[EvalRecord]) -> None:
     axes.set_yticks(range(len(results)), [""] * len(results))
     axes.set_ylim(len(results) - 0.2, -0.8)
     axes.margins(x=0.15)
-    axes.set_xlabel("share")
+    _in_percent(axes.xaxis)
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2)
+
+
+def _in_percent(*axes: Axis) -> None:
+    for axis in axes:
+        axis.set_major_formatter(lambda share, _: f"{100 * share:.4g}%")
 
 
 def _by_frequency(axes: Axes, results: Sequence[EvalRecord]) -> None:
@@ -225,6 +233,7 @@ def _by_frequency(axes: Axes, results: Sequence[EvalRecord]) -> None:
         axes.errorbar(places, band["recall"], half, fmt=f"-{marker}", markersize=4, capsize=2, color=colour)
     axes.set_xticks(range(len(least)), bands_as_text(least), fontsize=8)
     axes.set(xlabel="sentences that have the word", ylabel="recall of known words", ylim=(0, 1))
+    _in_percent(axes.yaxis)
 
 
 def _sides(axes: Axes, results: Sequence[EvalRecord], key: str) -> Iterator[tuple[str, str, Mapping[str, list[float]]]]:
@@ -251,6 +260,7 @@ def _precision_recall(axes: Axes, results: Sequence[EvalRecord]) -> None:
             axes.plot(baseline["recall"], baseline["precision"], ":", color=_FREQUENT, label=label)
             label = None
     axes.set(xlabel="recall (dots: N = 10)", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
+    _in_percent(axes.xaxis, axes.yaxis)
     axes.legend(frameon=False, fontsize=8)
 
 
@@ -261,6 +271,7 @@ def _entities(axes: Axes, results: Sequence[EvalRecord]) -> None:
     for kind, marker in (("strict", "o"), ("partial", "^")):
         axes.plot([], [], marker, color=_FREQUENT, label=kind)
     axes.set(xlabel="k", ylabel="entity recall", ylim=(0, 1))
+    _in_percent(axes.yaxis)
     axes.legend(frameon=False, fontsize=8)
 
 
@@ -291,3 +302,4 @@ def _ranks(axes: Axes, results: Sequence[EvalRecord]) -> None:
             axes.plot(every.index(result["rank"]), found["mean"], marker, color=colour, markersize=5)
     axes.set_xticks(range(len(every)), [str(rank) for rank in every])
     axes.set(xlabel="rank", ylabel="accuracy with b")
+    _in_percent(axes.yaxis)

@@ -54,13 +54,16 @@ function orders() {
 function wordTable(title, rows) {
   const table = make("table"), head = table.createTHead().insertRow(), body = table.createTBody();
   table.createCaption().textContent = title;
-  for (const name of ["word", ...(several ? models : ["found"])]) head.append(make("th", "", name));
+  const names = several ? models : ["found"];
+  for (const name of ["word", ...names]) head.append(make("th", "", name));
   for (const [word, row] of rows) {
     const tr = body.insertRow();
     tr.append(make("td", "", word));
-    for (const one of row) {
-      tr.append(make("td", "", recall(one) === null ? "–" : `${one[1 + side()]} of ${one[0]}`));
-    }
+    row.forEach((one, i) => {
+      const cell = make("td", "", recall(one) === null ? "–" : `${one[1 + side()]} of ${one[0]}`);
+      cell.dataset.label = names[i];
+      tr.append(cell);
+    });
   }
   const wide = make("div", "wide");
   wide.append(table);

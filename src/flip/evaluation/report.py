@@ -1,7 +1,7 @@
 """The HTML report of `flip eval`: tables, plots and sentences in one file that needs no network."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -42,7 +42,8 @@ def _sentences(measured: Sequence[Measured], sides: Sequence[str], topn: int) ->
             key = record.text, seen[record.text]
             seen[record.text] += 1
             row = found.setdefault(key, [None] * len(measured))
-            row[i] = [_ranked(record.sides[side]) if side in record.sides else None for side in sides]
+            surface = one.checkpoint.vocabulary.surface
+            row[i] = [_ranked(record.sides[side], surface) if side in record.sides else None for side in sides]
     unknown = _Unknown(measured)
     return [
         [unknown.parts(text, [i for i, one in enumerate(row) if one is not None]), row]
@@ -50,9 +51,11 @@ def _sentences(measured: Sequence[Measured], sides: Sequence[str], topn: int) ->
     ]
 
 
-def _ranked(side: SideDetails) -> list[object]:
-    shown = [[one["word"], one["score"], one.get("probability"), int(one["hit"])] for one in side["keywords"]]
-    missed = [word for word in side["misses"] if word not in {word for word, *_ in shown}]
+def _ranked(side: SideDetails, surface: Callable[[str], str]) -> list[object]:
+    """Return what the page shows of a side, with words as people write them."""
+    words = {one["word"] for one in side["keywords"]}
+    shown = [[surface(one["word"]), one["score"], one.get("probability"), int(one["hit"])] for one in side["keywords"]]
+    missed = [surface(word) for word in side["misses"] if word not in words]
     return [None if side["accuracy"] is None else round(side["accuracy"], 4), shown, missed]
 
 
@@ -95,8 +98,10 @@ def _unknown(reader: Reader, known: frozenset[str], text: str) -> Iterator[tuple
 
 def _words(measured: Sequence[Measured], sides: Sequence[str]) -> list[object]:
     found: dict[str, list[object]] = {}
+    surfaces: dict[str, str] = {}
     for i, one in enumerate(measured):
-        words, bags = one.checkpoint.vocabulary.words, one.refs.words
+        vocabulary, bags = one.checkpoint.vocabulary, one.refs.words
+        words = vocabulary.words
         occurring = bags.document_frequency(len(words))
         by_side = [
             word_recall.times_found(one.counted[side], bags, len(words)).tolist() if side in one.counted else None
@@ -105,7 +110,8 @@ def _words(measured: Sequence[Measured], sides: Sequence[str]) -> list[object]:
         for w in occurring.nonzero()[0].tolist():
             counts = [hits and hits[w] for hits in by_side]
             found.setdefault(words[w], [None] * len(measured))[i] = [int(occurring[w]), *counts]
-    return [[word, row] for word, row in found.items()]
+            surfaces.setdefault(words[w], vocabulary.surface(words[w]))
+    return [[surfaces[word], row] for word, row in found.items()]
 
 
 def summary_rows(result: EvalRecord, topn: int) -> list[tuple[str, ...]]:

@@ -109,6 +109,14 @@ def annotate(
     return Annotation(tokens, probable, others[len(probable) :])
 
 
+def state_names(likely: float | None) -> dict[State, str]:
+    """Return what each state means, for a legend; without probabilities, `likely` is None."""
+    kept, faint = "kept (by rank)", "faint (by rank)"
+    if likely is not None:
+        kept, faint = f"kept: {likely:.0%} or more", f"faint: {likely / _FAINT:.0%}, or a high score"
+    return {"kept": kept, "faint": faint, "lost": "lost", "unknown": "not in vocabulary"}
+
+
 def _state(word: TextWord, likely: float, k: int) -> State:
     if word.rank is None:
         return "unknown"
@@ -136,6 +144,13 @@ class PairedWord:
     against_probability: float | None
     share: float
     surface: str
+
+    def probability_of(self, side: str) -> float | None:
+        """Return its probability on a side of `SIDES`: in both, in the first, or in the second."""
+        if self.probability is None or self.against_probability is None:
+            return None
+        both = self.probability, self.against_probability
+        return {"shared": min(both), "only_input": both[0], "only_against": both[1]}[side]
 
     def to_dict(self) -> Fields:
         """Return the fields of an output record."""

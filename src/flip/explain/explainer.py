@@ -220,7 +220,7 @@ class Explainer:
                     pair = self._contrast(ours.vectors[i], theirs.vectors[j])
                     if self._of_unknown_origin(record) or self._of_unknown_origin(against[i]):
                         pair = pair.without_probabilities()
-                    yield Comparison(name, own, other, pair)
+                    yield Comparison(name, own, other, pair, self.checkpoint.likely)
                 except InputError as error:
                     yield Failure(name, own, error.message, other)
 

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from flip.explain.contrast import STATES, Token
+from flip.explain.contrast import STATES, Token, state_names
 from flip.explain.results import Explanation, Failure
 from flip.files import replacing
 from flip.html import policy
@@ -67,7 +67,7 @@ def _frame(checkpoint: Checkpoint) -> tuple[str, str]:
             policy=policy(style, script),
             script=script,
             probable=checkpoint.calibrated,
-            likely=f"{checkpoint.likely:.0%}",
+            names=state_names(checkpoint.likely if checkpoint.calibrated else None),
             data=_DATA,
         )
     )

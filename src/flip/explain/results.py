@@ -1,11 +1,11 @@
 """Define the results of explaining records: frozen, each with one `to_dict`, the record of `flip explain --json`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TypeAlias
 
-from flip.explain.contrast import SIDES, Annotation, Pair, PairedWord, State, TextWord, annotate
+from flip.explain.contrast import SIDES, Annotation, Pair, PairedWord, State, TextWord, annotate, state_names
 from flip.files import Fields
 from flip.model.checkpoint import Checkpoint
 from flip.model.keywords import Word
@@ -48,7 +48,7 @@ def text_warning(text: str, words: set[str], checkpoint: Checkpoint) -> str | No
     return None
 
 
-def explanation_html(shown: Annotation, warnings: Sequence[str]) -> str:
+def explanation_html(shown: Annotation, warnings: Sequence[str], likely: float | None) -> str:
     """Return a text with its words kept, faint, lost or unknown, then the other words, as on a terminal."""
     marked = "".join(
         f'<span style="{_STYLES[token.state]}" title="{token.state}">{escape(token.text)}</span>'
@@ -56,19 +56,36 @@ def explanation_html(shown: Annotation, warnings: Sequence[str]) -> str:
         else escape(token.text)
         for token in shown.tokens
     )
+    names = state_names(likely)
+    legend = "; ".join(f'<span style="{style}">{names[state]}</span>' for state, style in _STYLES.items())
+    legend = f"<p><small>{legend}</small></p>" if any(token.state for token in shown.tokens) else ""
     rows = "".join(
         f"<tr><td>{escape(word.surface)}</td></tr>"
         if word.probability is None
         else f"<tr><td>{escape(word.surface)}</td><td>{word.probability:.0%}</td></tr>"
         for word in shown.others
     )
-    return f"<div><p>{marked}</p>{_paragraphs(warnings)}<table>{rows}</table></div>"
+    return f"<div><p>{marked}</p>{legend}{_paragraphs(warnings)}<table>{rows}</table></div>"
 
 
-def comparison_html(sides: Mapping[str, str], warnings: Sequence[str]) -> str:
-    """Return a row for each side of a comparison, with its words."""
-    rows = "".join(f"<tr><th>{name}</th><td>{escape(words)}</td></tr>" for name, words in sides.items())
-    return f"{_paragraphs(warnings)}<table>{rows}</table>"
+def comparison_html(found: "Comparison") -> str:
+    """Return the cosine of a pair, then the words of each side with their probability and share of it."""
+    head = _paragraphs([*found.warnings, f"{found.input.title} / {found.against.title}"])
+    if found.pair is None:
+        return head
+    rest = found.pair.cosine - found.pair.by_words
+    said = f"cosine {found.pair.cosine:.2f}: {found.pair.by_words:.2f} by these words, {rest:.2f} not"
+    rows, pale = [], ' style="opacity:.55"'
+    for side, name in (("shared", "both"), ("only_input", "the first only"), ("only_against", "the second only")):
+        rows.append(f"<tr><th>{name}</th>{'' if found.side(side) else '<td>no word</td>'}</tr>")
+        for word in found.side(side):
+            p = word.probability_of(side)
+            style = pale if p is not None and p < found.likely else ""
+            cells = [escape(word.surface), "" if p is None else f"{p:.0%}", f"{word.share:+.2f} of the cosine"]
+            rows.append(f"<tr{style}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+    if any(pale in row for row in rows):
+        said += f"; pale: below {found.likely:.0%}"
+    return f"{head}<p>{said}</p><table>{''.join(rows)}</table>"
 
 
 def _paragraphs(lines: Sequence[str]) -> str:
@@ -176,6 +193,11 @@ class Explanation:
         cut = {"truncated": True} if self.input.truncated else {}
         return {"id": self.id} | self.input.head() | words | cut
 
+    @property
+    def has_probabilities(self) -> bool:
+        """Return whether the words of the text have probabilities."""
+        return any(word.probability is not None for word in self.text_words or ())
+
     def annotate(self, least: float) -> Annotation:
         """Return the view of it, see `flip.explain.contrast.annotate`."""
         text = self.input.words_of or ""
@@ -190,20 +212,22 @@ class Explanation:
         return f"<Explanation: {', '.join(words) or 'no word for certain'}{_doubted(self.warnings)}>"
 
     def _repr_html_(self) -> str:
-        return explanation_html(self.annotate(self.likely), self.warnings)
+        likely = self.likely if self.has_probabilities else None
+        return explanation_html(self.annotate(self.likely), self.warnings, likely)
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Two embeddings side by side.
 
-    pair: None if one of them is blank.
+    pair: None if one of them is blank.  likely: least probability of a word that counts as present.
     """
 
     id: str | int
     input: Input
     against: Input
     pair: Pair | None
+    likely: float = 0.5
 
     @property
     def shared(self) -> tuple[PairedWord, ...]:
@@ -240,8 +264,7 @@ class Comparison:
         return f"<Comparison: {words}{_doubted(self.warnings)}>"
 
     def _repr_html_(self) -> str:
-        sides = {"both": self.shared, "the first only": self.only_input, "the second only": self.only_against}
-        return comparison_html({name: listed(words) for name, words in sides.items()}, self.warnings)
+        return comparison_html(self)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _ROWS = 65_536  # rows checked or copied at a time
 
 
-def open_embeddings(path: Path, name: str | None = None) -> Floats:
+def open_embeddings(path: Path, name: str | None = None, *, integers: bool = False) -> Floats:
     """Open a `.npy` file of shape (n, d); rows are read on demand, in float16 or else in float32.
 
     The file is not mapped: reading a mapped file that is cut short ends the process. Here it is an InputError.
@@ -28,6 +28,7 @@ def open_embeddings(path: Path, name: str | None = None) -> Floats:
     Args:
         path: the file.
         name: its name in messages, if not its path.
+        integers: open int8 and uint8 too, as they are.
 
     Raises:
         InputError: missing, not a `.npy` file, truncated, or of another shape or type.
@@ -39,10 +40,13 @@ def open_embeddings(path: Path, name: str | None = None) -> Floats:
             f"{name or path}: an archive of {', '.join(array.files) or 'nothing'}; a .npy file is needed here",
             f'in Python: numpy.save("u.npy", numpy.load("{name or path}")["{one}"])',
         )
-    if not isinstance(array, np.memmap) or array.ndim != 2 or array.dtype.kind != "f":
+    known = array.dtype.kind == "f" or (integers and array.dtype in (np.int8, np.uint8))
+    if not isinstance(array, np.memmap) or array.ndim != 2 or not known:
         raise InputError(
             f"{name or path}: expected floats of shape (rows, dimension), found {array.dtype} of shape {array.shape}",
-            'in Python: numpy.save("u.npy", numpy.atleast_2d(u).astype("float32"))',
+            'in Python: numpy.save("u.npy", numpy.atleast_2d(u).astype("float32"))'
+            if array.dtype.itemsize > 1
+            else f"`flip store words {name or path} --ranges FILE -o OUT` reads int8, uint8 and bits, see its --help",
         )
     if not array.flags.c_contiguous:  # column by column, which is rare
         return _as_read(np.array(array, order="C"))
@@ -140,6 +144,8 @@ class FileRows:
 
 
 def _type_read(stored: np.dtype[Any]) -> np.dtype[Any]:
+    if stored.kind in "iu":
+        return stored
     return np.dtype(np.float16 if stored.itemsize == 2 else np.float32)
 
 

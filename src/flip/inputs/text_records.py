@@ -14,6 +14,7 @@ from flip.inputs import sources, tables
 from flip.inputs.record import Record, numbers_of, width_of
 from flip.inputs.sniffing import TEXT_COLUMNS, VECTOR_COLUMNS, TextKind, text_kind
 from flip.inputs.stores.columns import ColumnChoice
+from flip.inputs.unread import AS_READ, unread_vector
 
 _PANDOC = "take its text out first: pandoc -t plain --wrap=none {file} | flip ..."
 _SUBTITLES = "take the spoken lines out first: sed -E '/-->/d; /^[0-9]*\\r?$/d; /^WEBVTT/d' {file} | flip ..."
@@ -100,7 +101,7 @@ def scan_text(
     if asked is not None and asked.named:
         if kind == "text":
             raise InputError(f"{found.name}: text, which has no columns", "leave out the options for stores")
-        if asked.table is not None or asked.scale is not None:
+        if asked.table is not None or asked.quantization is not None:
             raise InputError(f"{found.name}: {kind}: --table and --scale apply to stores only", "leave them out")
     if kind == "json":
         yield from _json(found, line, rule)
@@ -201,6 +202,7 @@ class _Rule:
         embedding = None
         if self.asked is not None or (text is None and audio is None):
             embedding = self._embedding(fields, names, where, text is not None)
+            self._require_read(fields, names, embedding, where)
         if text is None and audio is None and embedding is None:
             raise InputError(
                 f'{where}: no "text", "sentence", "audio" or "embedding" field',
@@ -230,6 +232,18 @@ class _Rule:
             if not doubtful and (name != "vector" or name == named):
                 raise InputError(f'{where}: "{name}" is not a list of numbers', "a vector is written [0.1, -0.2, ...]")
         return None
+
+    def _require_read(
+        self, fields: Mapping[str, object], names: dict[str, str], embedding: np.ndarray | None, where: str
+    ) -> None:
+        """Raise an InputError if the text would stand for a vector beside it that is not read, and nobody chose it."""
+        asked = self.asked
+        if embedding is not None or asked is None or asked.dimension is None or asked.texts or asked.vectors:
+            return
+        own = {names[name] for name in (*self.texts, "id", "audio") if name in names}
+        others = {name: value for name, value in fields.items() if name not in own and numbers_of(value) is None}
+        if found := unread_vector(others, asked.dimension):
+            raise InputError(f"{where}: {found}", f"{AS_READ}; --text-column NAME takes the text")
 
     def _look(self, fields: Mapping[str, object], names: dict[str, str]) -> None:
         """Guess from the first record which other field has the vectors; note the guess, and unused fields."""

@@ -76,6 +76,18 @@ class EmbeddingStats:
         norms = np.linalg.norm(u, axis=1, keepdims=True)
         return np.asarray(u * (self.norm / np.where(norms > 0, norms, 1)), np.float32)
 
+    def of_signs(self, positive: Bools) -> Floats:
+        """Return the mean embedding (n, d) of those with these signs (n, d), if each dimension is normal.
+
+        With +1 and -1 alone, dimensions whose sign is nearly always the same would give all rows the same words.
+        """
+        from scipy.special import log_ndtr
+
+        z = self.mean / self.scale
+        above, below = (np.exp(-(z**2) / 2 - log_ndtr(side * z)) / np.sqrt(2 * np.pi) for side in (1, -1))
+        u = np.where(positive, self.mean + self.scale * above, self.mean - self.scale * below)
+        return np.asarray(u if self.norm is None else self.normalized(u), np.float32)
+
     def to_dict(self) -> Mapping[str, object]:
         """Return the fields of config.json, rounded."""
         short = [[float(f"{x:.5g}") for x in values] for values in (self.mean, self.scale)]

@@ -129,9 +129,10 @@ def audit_store(
         InputError: it has no vectors or no texts, or too few rows.
         UsageError: no terms, or too many.
     """
-    if store.dimension is None or store.chosen.texts is None:
-        missing = "text" if store.dimension is not None else "vectors"
-        raise InputError(f"{store.name}: no column of {missing}", "an audit compares vectors with their texts")
+    if store.dimension is None:
+        raise store.no_vectors(checkpoint.model.dimension)
+    if store.chosen.texts is None:
+        raise InputError(f"{store.name}: no column of text", "an audit compares vectors with their texts")
     audit = Audit(checkpoint, terms, seed)
     rows = left_out = 0
     with progress("learning") as on_rows:

@@ -61,7 +61,7 @@ def test_a_scale_that_is_text_is_refused(tmp_path: Path) -> None:
     q = np.round(U * 20).astype(np.int8)
     found = pa.table({"embedding": vectors(q), "scale": ["a"] * N})
     pq.write_table(found, tmp_path / "a.parquet")
-    message = "column 'scale' is string; a scale is a number"
+    message = "column .scale. is string; scales are numbers"
     with pytest.raises(InputError, match=message), open_store(tmp_path / "a.parquet"):
         pass
 

@@ -26,6 +26,7 @@ import sqlite_vec
 
 from flip.errors import InputError, UsageError
 from flip.inputs.stores.columns import ColumnChoice
+from flip.inputs.stores.quantization import read_quantization
 from flip.inputs.stores.store import Part, Store, open_store
 
 N, D = 300, 16
@@ -239,28 +240,6 @@ def test_floats_of_any_width(kind: Any, tmp_path: Path) -> None:
         np.testing.assert_allclose(whole(store)[0], U, rtol=1e-3, atol=1e-3)
 
 
-def test_the_scale_of_int8_is_found_or_given(tmp_path: Path) -> None:
-    by_row = np.abs(U).max(axis=1, keepdims=True) / 127
-    q = np.round(U / by_row).astype(np.int8)
-    path = tmp_path / "a.parquet"
-    columns = {"v": vectors(q), "v_scale": pa.array(by_row[:, 0], pa.float32())}
-    pq.write_table(pa.table(columns), path)
-    with open_store(path) as store:
-        np.testing.assert_allclose(whole(store)[0], q * by_row, rtol=1e-6)
-    by_dimension = np.abs(U).max(axis=0) / 127
-    q = np.round(U / by_dimension).astype(np.int8)
-    field = pa.field("v", vectors(q).type, metadata={"scale": json.dumps(by_dimension.tolist())})
-    pq.write_table(pa.table([vectors(q)], schema=pa.schema([field])), path)
-    with open_store(path) as store:
-        np.testing.assert_allclose(whole(store)[0], q * by_dimension, rtol=1e-6)
-    pq.write_table(pa.table({"v": vectors(q)}), path)
-    with open_store(path, ColumnChoice(scale=0.5)) as store:
-        np.testing.assert_allclose(whole(store)[0], q * 0.5)
-    with pytest.raises(InputError, match="integers without a scale") as caught, open_store(path):
-        pass
-    assert "--scale" in str(caught.value.hint)
-
-
 def test_int8_of_sqlite_vec(tmp_path: Path) -> None:
     database = apsw.Connection(str(tmp_path / "v.db"))
     database.enable_load_extension(True)
@@ -269,10 +248,37 @@ def test_int8_of_sqlite_vec(tmp_path: Path) -> None:
     q = np.round(U * 20).astype(np.int8)
     database.executemany("INSERT INTO items(v) VALUES (vec_int8(?))", [(row.tobytes(),) for row in q])
     database.close()
-    with open_store(tmp_path / "v.db", ColumnChoice(scale=0.05)) as store:
+    with open_store(tmp_path / "v.db", ColumnChoice(quantization=read_quantization("0.05", None, None))) as store:
         u, parts = whole(store)
         np.testing.assert_allclose(u, q * 0.05, rtol=1e-6)
         assert parts[0].column(str(store.chosen.ids))[0] == 1
+
+
+@pytest.mark.parametrize("form", ["sqlite", "duckdb", "parquet", "arrow"])
+@pytest.mark.parametrize("empty", [None, b""])
+@pytest.mark.parametrize("rows", [63, 64, 65, 200])
+def test_vectors_that_begin_late_are_found(form: str, empty: bytes | None, rows: int, tmp_path: Path) -> None:
+    blobs = [empty] * rows + BLOBS[:20]
+    path = tmp_path / "a"
+    if form == "sqlite":
+        database = sqlite_utils.Database(str(path))
+        database.conn.execute("CREATE TABLE t (text TEXT, emb BLOB)")
+        database.conn.executemany("INSERT INTO t VALUES (?, ?)", [("x", blob) for blob in blobs])
+        database.conn.commit()
+        database.close()
+    elif form == "duckdb":
+        with duckdb.connect(str(path)) as database:
+            database.execute("CREATE TABLE t (text TEXT, emb BLOB)")
+            database.executemany("INSERT INTO t VALUES (?, ?)", [("x", blob) for blob in blobs])
+    elif form == "parquet":
+        pq.write_table(pa.table({"text": ["x"] * len(blobs), "emb": pa.array(blobs, pa.binary())}), path)
+    else:
+        pa.feather.write_feather(pa.table({"text": ["x"] * len(blobs), "emb": pa.array(blobs, pa.binary())}), path)
+    with open_store(path) as store:
+        assert store.chosen.vectors == "emb"
+        (part,) = store.parts()
+        assert part.missing.tolist() == [True] * rows + [False] * 20
+        np.testing.assert_array_equal(part.vectors[rows:], U[:20])
 
 
 def test_rows_without_a_vector_are_missing_and_not_shifted(tmp_path: Path) -> None:

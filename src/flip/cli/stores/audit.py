@@ -48,6 +48,8 @@ def audit(
     text_column: options.TextColumn = None,
     table: options.Table = None,
     scale: options.Scale = None,
+    offset: options.Offset = None,
+    ranges: options.Ranges = None,
     sentences: options.Sentences = None,
     offline: options.Offline = False,
     seed: options.Seed = 0,
@@ -59,13 +61,15 @@ def audit(
     """Measure how well listed terms can be read from the vectors, as stored and in forms that hide more."""
     from flip.inputs.records import read_lines
     from flip.inputs.stores.columns import ColumnChoice
+    from flip.inputs.stores.quantization import read_quantization
     from flip.stores.audit_page import write_page
 
     call = begin(ctx)
     require_outputs(call, {"report": report}, [store, terms, sentences, model])
     listed = list(dict.fromkeys(filter(None, read_lines(terms))))
     checkpoint = loading.load_checkpoint(model, call)
-    columns = ColumnChoice(column, None, text_column, table, scale, checkpoint.model.dimension)
+    quantization = read_quantization(scale, offset, ranges)
+    columns = loading.for_model(ColumnChoice(column, None, text_column, table, quantization), checkpoint)
     found = _audit(store, columns, sentences, checkpoint, listed, call)
     for form in found.forms:
         if call.out.human:

@@ -31,6 +31,8 @@ def drift(
     column: options.Column = None,
     table: options.Table = None,
     scale: options.Scale = None,
+    offset: options.Offset = None,
+    ranges: options.Ranges = None,
     normalize: options.Normalize = False,
     encoder: options.OfModel = None,
     offline: options.Offline = False,
@@ -40,12 +42,14 @@ def drift(
 ) -> None:
     """Show the words that rose and fell between two stores."""
     from flip.inputs.stores.columns import ColumnChoice
+    from flip.inputs.stores.quantization import read_quantization
     from flip.stores.drift import Moments
     from flip.stores.drift import drift as compare
 
     call = begin(ctx, stream=True)
     checkpoint = loading.load_checkpoint(model, call)
-    columns = ColumnChoice(column, None, None, table, scale)
+    quantization = read_quantization(scale, offset, ranges)
+    columns = ColumnChoice(column, None, None, table, quantization)
     sides: list[tuple[str, bool, Moments]] = []
     for name in (old, new):
         with (

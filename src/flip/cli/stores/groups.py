@@ -55,6 +55,8 @@ def groups(
     id_column: options.IdColumn = None,
     table: options.Table = None,
     scale: options.Scale = None,
+    offset: options.Offset = None,
+    ranges: options.Ranges = None,
     normalize: options.Normalize = False,
     sentences: options.Sentences = None,
     encoder: options.OfModel = None,
@@ -67,6 +69,7 @@ def groups(
 ) -> None:  # fmt: skip
     """Show the words that set each group of rows apart from the rest."""
     from flip.inputs.stores.columns import ColumnChoice
+    from flip.inputs.stores.quantization import read_quantization
     from flip.stores.rows import require_writable
 
     call = begin(ctx)
@@ -83,7 +86,8 @@ def groups(
         if path is not None:
             require_writable(path)
     checkpoint = loading.load_checkpoint(model, call)
-    columns = ColumnChoice(column, id_column, text_column, table, scale)
+    quantization = read_quantization(scale, offset, ranges)
+    columns = ColumnChoice(column, id_column, text_column, table, quantization)
     with loading.opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
         found = _group(reader, call, by, clusters, topn, labels, output if clusters else None)
         for group in found:
@@ -138,7 +142,7 @@ def _print(group: Group, reader: StoreReader, call: Call, name: str) -> None:
     call.out.show(output.shown("  " + (", ".join(word.surface for word in group.words) or "no words of its own")))
     for row in group.central:
         text = " ".join(str(row.get("text", row.get("id", f"row {row['row']}"))).split())
-        call.out.show(output.shown(f"  · {text}", "dim"))
+        call.out.show_line(f"  · {text}", "dim")
 
 
 def _fields(word: GroupWord, shares: bool) -> Mapping[str, object]:

@@ -45,6 +45,8 @@ def search(
     id_column: options.IdColumn = None,
     table: options.Table = None,
     scale: options.Scale = None,
+    offset: options.Offset = None,
+    ranges: options.Ranges = None,
     normalize: options.Normalize = False,
     sentences: options.Sentences = None,
     encoder: options.OfModel = None,
@@ -56,6 +58,7 @@ def search(
 ) -> None:  # fmt: skip
     """Show the rows that most probably carry all of these words."""
     from flip.inputs.stores.columns import ColumnChoice
+    from flip.inputs.stores.quantization import read_quantization
     from flip.stores.rows import require_writable
     from flip.stores.words import search as search_rows
     from flip.stores.words import terms_of, write_hits
@@ -66,7 +69,8 @@ def search(
         require_writable(output)
     checkpoint = loading.load_checkpoint(model, call)
     terms = terms_of(words, checkpoint)
-    columns = ColumnChoice(column, id_column, text_column, table, scale)
+    quantization = read_quantization(scale, offset, ranges)
+    columns = ColumnChoice(column, id_column, text_column, table, quantization)
     with loading.opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
         with call.out.progress("searching") as on_rows:
             hits = search_rows(
@@ -93,4 +97,4 @@ def _print(hit: SearchHit, terms: list[Term], reader: StoreReader, call: Call) -
         call.out.record(fields)
         return
     text = " ".join(str(fields.get("text") or fields.get("id", f"row {hit.row}")).split())
-    call.out.show(output.shown((f"{hit.probability:6.3f}  " if reader.vouched else "  ") + text))
+    call.out.show_line((f"{hit.probability:6.3f}  " if reader.vouched else "  ") + text)

@@ -22,6 +22,8 @@ def sparse(
     id_column: options.IdColumn = None,
     table: options.Table = None,
     scale: options.Scale = None,
+    offset: options.Offset = None,
+    ranges: options.Ranges = None,
     normalize: options.Normalize = False,
     encoder: options.OfModel = None,
     offline: options.Offline = False,
@@ -32,6 +34,7 @@ def sparse(
 ) -> None:
     """Write each row as indices and weights of words, for the sparse index of a vector store."""
     from flip.inputs.stores.columns import ColumnChoice
+    from flip.inputs.stores.quantization import read_quantization
     from flip.stores.rows import require_writable
     from flip.stores.words import write_sparse
 
@@ -39,7 +42,8 @@ def sparse(
     require_outputs(call, {"output": output}, [store, model])
     require_writable(output)
     checkpoint = loading.load_checkpoint(model, call)
-    columns = ColumnChoice(column, id_column, None, table, scale)
+    quantization = read_quantization(scale, offset, ranges)
+    columns = ColumnChoice(column, id_column, None, table, quantization)
     with loading.opened_store(store, columns, checkpoint, call, encoder, normalize=normalize) as reader:
         with call.out.progress("writing") as on_rows:
             write_sparse(reader, output, on_rows)

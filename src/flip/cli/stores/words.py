@@ -26,6 +26,8 @@ def words(
     id_column: options.IdColumn = None,
     table: options.Table = None,
     scale: options.Scale = None,
+    offset: options.Offset = None,
+    ranges: options.Ranges = None,
     normalize: options.Normalize = False,
     sentences: options.Sentences = None,
     encoder: options.OfModel = None,
@@ -37,6 +39,7 @@ def words(
 ) -> None:
     """Write a store with the words of every row beside its own columns."""
     from flip.inputs.stores.columns import ColumnChoice
+    from flip.inputs.stores.quantization import read_quantization
     from flip.stores.rows import require_writable, writing
     from flip.stores.words import WordColumns
 
@@ -44,7 +47,8 @@ def words(
     require_outputs(call, {"output": output}, [store, sentences, model])
     require_writable(output)
     checkpoint = loading.load_checkpoint(model, call)
-    columns = ColumnChoice(column, id_column, text_column, table, scale)
+    quantization = read_quantization(scale, offset, ranges)
+    columns = ColumnChoice(column, id_column, text_column, table, quantization)
     with loading.opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
         least = checkpoint.likely if min_probability == "auto" else float(min_probability or 0)
         added = WordColumns(checkpoint, topn, bias_weight, least if reader.vouched else 0.0, reader.vouched)

@@ -32,7 +32,7 @@ _HEADER = 1 << 14  # bytes that hold the header of an array; numpy reads 10,000 
 
 def npy(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> table.Table:
     """Return the rows of a matrix as a table."""
-    return table.rows_table(open_embeddings(path, name))
+    return table.rows_table(open_embeddings(path, name, integers=True))
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _rows_of_vectors(members: dict[str, _Member], asked: ColumnChoice, name: str
     matrices = {
         key: member.shape[0]
         for key, member in members.items()
-        if len(member.shape) == 2 and member.shape[1] and member.kind.kind in "fi"
+        if len(member.shape) == 2 and member.shape[1] and member.kind.kind in "fiu"
     }
     if not matrices:
         raise InputError(f"{name}: no matrix in this archive")

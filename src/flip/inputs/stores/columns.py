@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,9 @@ import numpy as np
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.inputs.record import numbers_of, width_of
 from flip.inputs.sniffing import TEXT_COLUMNS
+from flip.inputs.stores.quantization import Quantization
+from flip.inputs.tables import listed
+from flip.inputs.unread import AS_READ
 
 if TYPE_CHECKING:
     from pyarrow import Array, DataType, RecordBatch, Schema
@@ -28,21 +31,23 @@ _TEXTS = (*TEXT_COLUMNS, "content", "document", "chunk", "body", "title", "name"
 class ColumnChoice:
     """The user's choices for a store; None is to be guessed.
 
-    vectors, ids, texts: columns.  table: of a database, or a collection of `llm`.  scale: the factor of int8 values.
-    dimension: that the vectors must have.
+    vectors, ids, texts: columns.  table: of a database, or a collection of `llm`.  quantization: the numbers that
+    integers stand for.  dimension: that the vectors must have.  of_signs: makes vectors of the flags (n, d) of positive
+    numbers, for bits; None makes unit vectors of +1 and -1.
     """
 
     vectors: str | None = None
     ids: str | None = None
     texts: str | None = None
     table: str | None = None
-    scale: float | None = None
+    quantization: Quantization | None = None
     dimension: int | None = None
+    of_signs: Callable[[Bools], Floats] | None = None
 
     @property
     def named(self) -> bool:
         """Return whether anything was chosen that only a store has."""
-        return any(value is not None for value in (self.vectors, self.ids, self.texts, self.table, self.scale))
+        return any(value is not None for value in (self.vectors, self.ids, self.texts, self.table, self.quantization))
 
 
 @dataclass(frozen=True)
@@ -86,18 +91,20 @@ def choose(asked: ColumnChoice, schema: Schema, dimensions: dict[str, int | None
     pa = arrow()
     for flag, column in (("column", asked.vectors), ("id-column", asked.ids), ("text-column", asked.texts)):
         if column is not None and column not in schema.names:
-            raise InputError(f"{name}: no column {column!r} (--{flag})", f"it has: {', '.join(schema.names)}")
+            raise InputError(f"{name}: no column {column!r} (--{flag})", f"it has: {listed(schema.names)}")
     if asked.vectors is not None and asked.vectors not in dimensions:
         raise InputError(
             f"{name}: column {asked.vectors!r} is {schema.field(asked.vectors).type}, not vectors",
-            f"columns that can be: {', '.join(dimensions) or 'none'}",
+            f"columns that can be: {', '.join(dimensions) or 'none'}; {AS_READ}, in Arrow list<float>",
         )
     guessed = []
     vectors = asked.vectors
     if vectors is None and dimensions:
         # A column that only its content marks as vectors has to fit: it may be the ids of tokens, or sound.
         sure = [key for key in dimensions if can_be_vectors(schema.field(key).type)]
-        fitting = [key for key, d in dimensions.items() if asked.dimension == d] or sure
+        fitting = [key for key, d in dimensions.items() if asked.dimension == d]
+        bits = [key for key in sure if _may_be_bits(schema.field(key).type, dimensions[key], asked)]
+        fitting = fitting or bits or sure
         text = _named([f.name for f in schema if is_text(f.type) and f.name not in dimensions], _TEXTS)
         fitting = fitting or (list(dimensions) if asked.dimension is None or text is None else [])
         if len(fitting) > 1:
@@ -140,9 +147,15 @@ def may_be_vectors(kind: DataType) -> bool:
     return is_blob(kind) or is_text(kind)
 
 
+def not_empty(column: Array) -> Array:
+    """Return the values of an array of `may_be_vectors` that are neither null nor empty."""
+    compute, column = arrow().compute, _plain(column)
+    return column.filter(compute.greater(compute.binary_length(column), 0))
+
+
 def width_by_content(column: Array) -> int | None:
     """Return the dimension that most values of an array of `may_be_vectors` seem to have, else None."""
-    widths = Counter(width_of(value) for value in column.drop_null().to_pylist() if value)
+    widths = Counter(width_of(value) for value in column.to_pylist())
     width, count = max(widths.items(), key=lambda item: item[1], default=(None, 0))
     return width if 2 * count > widths.total() else None
 
@@ -173,18 +186,15 @@ def _size(kind: DataType) -> int:
     return 4 if is_blob(kind) else 1
 
 
-def matrix(
-    column: Array, dimension: int, scale: Floats | float | None, name: str, first: int
-) -> tuple[Floats32, Bools]:
+def matrix(column: Array, dimension: int, name: str, first: int) -> tuple[Floats32, Bools]:
     """Return a column as vectors (n, d) in float32, NaN for rows without one; and (n,) which rows these are.
 
     A row is without a vector if it is null, empty, nothing but nulls, or one NaN, as pandas writes a missing value. The
-    column may have lists of float16, float32, float64, or int8 times a scale; blobs of float32, little-endian; or text.
+    column may have lists of float16, float32, float64, int8 or uint8; blobs of float32, little-endian; or text.
 
     Args:
         column: a `pyarrow.Array`.
         dimension: d.
-        scale: of integers, one number, (n, 1) or (1, d); None for floats.
         name: of the store, for messages.
         first: the number of the first row, from 0.
 
@@ -210,12 +220,7 @@ def matrix(
             there[there] = ~only_nulls
     rows = values.reshape(-1, dimension)
     found = np.full((len(column), dimension), np.nan, np.float32)
-    with np.errstate(
-        over="ignore", invalid="ignore"
-    ):  # a number too large for float32 becomes infinity, and is counted as such
-        if scale is not None:
-            by_row = isinstance(scale, np.ndarray) and len(scale) == len(column)
-            rows = rows.astype(np.float32) * (scale[there] if by_row else scale)  # type: ignore[index]
+    with np.errstate(over="ignore"):  # a number too large for float32 becomes infinity, and is counted as such
         if there.all():
             return np.ascontiguousarray(rows, np.float32), ~there
         found[there] = rows
@@ -257,8 +262,12 @@ def _of_texts(column: Array, dimension: int, name: str, first: int) -> tuple[Flo
     return found, missing
 
 
+def _may_be_bits(kind: DataType, width: int | None, asked: ColumnChoice) -> bool:
+    return is_integer_vectors(kind) and width is not None and asked.dimension == 8 * width
+
+
 def is_integer_vectors(kind: DataType) -> bool:
-    """Return whether the values of a type of vectors are integers, which need a scale."""
+    """Return whether the values of a type of vectors are integers, which stand for other numbers."""
     pa = arrow()
     value = getattr(kind, "value_type", None)
     return value is not None and bool(pa.types.is_integer(value))
@@ -293,6 +302,8 @@ def _plain(column: Array) -> Array:
         return _plain(column.dictionary_decode())
     if pa.types.is_binary_view(column.type):
         return column.cast(pa.binary())
+    if pa.types.is_string_view(column.type):
+        return column.cast(pa.string())
     if pa.types.is_list_view(column.type) or pa.types.is_large_list_view(column.type):
         # The cast of pyarrow 26 reads one offset too many.
         ends = np.cumsum(_lengths(column))
@@ -327,7 +338,7 @@ def is_number(kind: DataType) -> bool:
 
 
 def _can_be_dimension(pa: ModuleType, kind: DataType) -> bool:
-    return bool(pa.types.is_floating(kind) or pa.types.is_int8(kind))
+    return bool(pa.types.is_floating(kind) or pa.types.is_int8(kind) or pa.types.is_uint8(kind))
 
 
 def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:

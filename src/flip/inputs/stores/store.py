@@ -18,14 +18,18 @@ from flip.inputs.embedding_files import described, read_description
 from flip.inputs.sniffing import VECTOR_COLUMNS
 from flip.inputs.sources import Source, opened
 from flip.inputs.stores import arrays, arrow_ipc, columns, duckdb, faiss, folders, parquet, sqlite
+from flip.inputs.stores.integers import Decoding, decoding
 from flip.inputs.stores.table import Table, vector_columns
+from flip.inputs.tables import listed
+from flip.inputs.unread import AS_READ, unread_vector
 
 if TYPE_CHECKING:
-    from pyarrow import Field, RecordBatch, Schema
+    from pyarrow import Array, Field, RecordBatch, Schema
 
-    from flip.arrays import Bools, Floats, Floats32
+    from flip.arrays import Bools, Floats32
 
 ROWS = 4096  # read at a time
+_PEEK = 64  # rows that may show a vector in a form that is not read
 _ABOUT = b"flip.encoder"
 _LIBRARIES = frozenset({"pyarrow", "duckdb", "sqlite3", "apsw", "zlib", "zipfile", "struct", "lance"})
 _WIDEST = 1 << 20  # dimensions of vectors
@@ -66,7 +70,8 @@ class Store:
     dimension: int | None
     about: Mapping[str, object]
     _table: Table
-    _scale: float | str | Floats | None
+    _width: int | None  # numbers in a row
+    _decoding: Decoding | None
 
     @property
     def schema(self) -> Schema:
@@ -76,8 +81,9 @@ class Store:
     @property
     def note(self) -> str | None:
         """Return a note for a person on the guesses, or None."""
-        notes = [*self.chosen.guessed, *([self._table.beside] if self._table.beside else [])]
-        return f"{self.name}: {', '.join(notes)}" if notes else None
+        notes = [*self.chosen.guessed, self._table.beside, self._decoding.note if self._decoding else None]
+        said = ", ".join(note for note in notes if note is not None)
+        return f"{self.name}: {said}" if said else None
 
     def extended(self, *fields: Field) -> Schema:
         """Return the schema with columns added (`pyarrow.Field`s), and with the description of the encoder.
@@ -102,8 +108,9 @@ class Store:
             InputError: the store is damaged, or a vector has another length than the first.
         """
         kept = list(self.schema.names if columns is None else dict.fromkeys(columns))
-        needed = [self.chosen.vectors, self._scale if isinstance(self._scale, str) else None]
-        read = list(dict.fromkeys([*kept, *(name for name in needed if name is not None)]))
+        needed = self._decoding.columns if self._decoding else ()
+        vectors = [] if self.chosen.vectors is None else [self.chosen.vectors]
+        read = list(dict.fromkeys([*kept, *vectors, *needed]))
         first = 0
         for batch in self._table.read(read, rows):
             # A batch may have more rows than requested.
@@ -112,15 +119,22 @@ class Store:
                 yield self._part(piece, piece.select(kept), first)
                 first += piece.num_rows
 
+    def no_vectors(self, dimension: int) -> InputError:
+        """Return the error for a store without vectors; it names a column that has some in a form that is not read."""
+        first = next(self.parts(rows=_PEEK), None)
+        fields = {name: _first_value(first.table.column(name)) for name in self.schema.names} if first else {}
+        found = unread_vector(fields, dimension)
+        if found is None:
+            return InputError(f"{self.name}: no column of vectors", f"it has: {listed(self.schema.names)}")
+        return InputError(f"{self.name}: {found}", f"{AS_READ}; in Arrow, list<float>")
+
     def _part(self, piece: RecordBatch, table: RecordBatch, first: int) -> Part:
-        if self.chosen.vectors is None or self.dimension is None:
+        if self.chosen.vectors is None or self._width is None:
             n = piece.num_rows
             return Part(first, np.empty((n, 0), np.float32), np.ones(n, bool), table)
-        column = piece.column(self.chosen.vectors)
-        scale = self._scale
-        if isinstance(scale, str):
-            scale = piece.column(scale).to_numpy(zero_copy_only=False).astype(np.float32)[:, None]
-        vectors, missing = columns.matrix(column, self.dimension, scale, self.name, first)
+        vectors, missing = columns.matrix(piece.column(self.chosen.vectors), self._width, self.name, first)
+        if self._decoding is not None:
+            vectors = self._decoding.decode(vectors, piece)
         return Part(first, vectors, missing, table)
 
 
@@ -165,14 +179,28 @@ def store_of(
         if chosen.vectors is None and not texts_only:
             unread = [f"{f.name!r} ({f.type}) is not read" for f in table.schema if f.name.lower() in VECTOR_COLUMNS]
             chosen = replace(chosen, guessed=(*chosen.guessed, *unread))
-        dimension = dimensions[chosen.vectors] if chosen.vectors is not None else None
-        if chosen.vectors is not None and dimension is None:
+        if chosen.vectors is None:
+            yield Store(found.name, found.kind, chosen, table.rows, None, _about(found, table), table, None, None)
+            return
+        width = dimensions[chosen.vectors]
+        if width is None:
             raise InputError(f"{found.name}: column {chosen.vectors!r} has no vector", "every row is empty")
-        if dimension is not None:
-            _require_width(asked, chosen, table.schema, dimension, found.name)
-        scale = _scale(table.schema, chosen.vectors, dimension, asked, found.name)
+        _require_width(asked, chosen, table.schema, width, found.name)
+        integers = None
+        if columns.is_integer_vectors(table.schema.field(chosen.vectors).type):
+            integers = decoding(table.schema, chosen.vectors, width, asked, found.name)
+        elif asked.quantization is not None:
+            chosen = replace(chosen, guessed=(*chosen.guessed, "their scale is not used, as they are not integers"))
+        dimension = integers.dimension if integers else width
         about = _about(found, table)
-        yield Store(found.name, found.kind, chosen, table.rows, dimension, about, table, scale)
+        yield Store(found.name, found.kind, chosen, table.rows, dimension, about, table, width, integers)
+
+
+def _first_value(column: Array) -> object:
+    try:
+        return next((value for value in column.to_pylist() if value), None)
+    except (ValueError, OverflowError, KeyError, NotImplementedError):  # Python cannot hold it: not a vector
+        return None
 
 
 def _about(found: Source, table: Table) -> Mapping[str, object]:
@@ -189,45 +217,17 @@ def _about(found: Source, table: Table) -> Mapping[str, object]:
 def _require_width(
     asked: columns.ColumnChoice, chosen: columns.Chosen, schema: Schema, dimension: int, name: str
 ) -> None:
-    """Raise an InputError if bytes are vectors of half or twice the dimension: they seem to have another type."""
+    """Raise an InputError if bytes are vectors of another type than float32: their size would fit."""
     size = 4 * dimension
-    for kind in ("float64", "float16"):
+    for kind in ("float64", "float16", "int8"):
         if columns.is_blob(schema.field(chosen.vectors).type) and asked.dimension == size / np.dtype(kind).itemsize:
             raise InputError(
                 f"{name}: column {chosen.vectors!r} has {size} bytes a row: {dimension} dimensions as float32; "
                 f"{asked.dimension} are expected",
-                f'{kind}? keep them as float32: numpy.frombuffer(blob, "{kind}").astype("float32").tobytes()',
+                f'{kind}? keep them as float32: numpy.frombuffer(blob, "{kind}").astype("float32").tobytes()'
+                if kind != "int8"
+                else 'int8? keep them as lists, numpy.frombuffer(blob, "int8").tolist(), and see --scale',
             )
-
-
-def _scale(
-    schema: Schema, vectors: str | None, dimension: int | None, asked: columns.ColumnChoice, name: str
-) -> float | str | Floats | None:
-    """Return the factor of integers: a number, one for each dimension (1, d), or the column that has it."""
-    import orjson
-
-    if vectors is None or not columns.is_integer_vectors(schema.field(vectors).type):
-        return None
-    if asked.scale is not None:
-        return asked.scale
-    stored = [(schema.field(vectors).metadata or {}).get(b"scale"), (schema.metadata or {}).get(b"scale")]
-    for value in stored:
-        if value is not None:
-            try:
-                scale = np.array(orjson.loads(value), np.float32)
-                return float(scale) if scale.ndim == 0 else scale.reshape(1, dimension or -1)
-            except (ValueError, TypeError) as error:
-                raise InputError(f"{name}: metadata scale is neither a number nor one for each dimension") from error
-    for column in (f"{vectors}_scale", "scale"):
-        if column in schema.names:
-            kind = schema.field(column).type
-            if not columns.is_number(kind):
-                raise InputError(f"{name}: column {column!r} is {kind}; a scale is a number", "or name it: --scale S")
-            return column
-    raise InputError(
-        f"{name}: column {vectors!r} has integers without a scale",
-        f"--scale S (1/127 for unit vectors by sentence-transformers), or a column {vectors}_scale",
-    )
 
 
 Opener: TypeAlias = Callable[[Path, str, columns.ColumnChoice, ExitStack], Table]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from flip.errors import InputError
-from flip.inputs.stores.columns import arrow, can_be_vectors, may_be_vectors, width, width_by_content
+from flip.inputs.stores.columns import arrow, can_be_vectors, may_be_vectors, not_empty, width, width_by_content
 
 if TYPE_CHECKING:
     from pyarrow import DataType, RecordBatch, Schema
@@ -56,7 +56,7 @@ class Table:
 def vector_columns(table: Table, named: str | None = None) -> dict[str, int | None]:
     """Return the columns that can be the vectors, with their dimension; None if a column is all null.
 
-    Text and bytes count if all of the first rows look like vectors; the named column always counts.
+    Text and bytes count if most of the first values look like vectors; the named column always counts.
     """
     fields = {one.name: one.type for one in table.schema}
     sure = [name for name, kind in fields.items() if can_be_vectors(kind) or (may_be_vectors(kind) and name == named)]
@@ -75,10 +75,11 @@ def vector_columns(table: Table, named: str | None = None) -> dict[str, int | No
 
 def _by_content(table: Table, name: str) -> int | None:
     try:
-        head = next(iter(table.read([name], _PEEK)), None)
+        found = (not_empty(batch.column(name)) for batch in table.read([name], _PEEK))
+        head = next((column for column in found if len(column)), None)
     except Exception:  # reported when the column is needed
         return None
-    return None if head is None else width_by_content(head.column(name)[:_PEEK])
+    return None if head is None else width_by_content(head[:_PEEK])
 
 
 def slices(rows: int, size: int, row_bytes: int = 0) -> Iterator[tuple[int, int]]:
