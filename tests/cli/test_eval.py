@@ -119,7 +119,8 @@ def test_the_defaults_are_those_of_the_contract(flip: Flip, two_views: Path, run
     clean, _ = flip("eval", "--model", run_folder, "--data", two_views).records
     assert set(clean) >= {"dataset", "embedding", "model", "n", "skipped", "metrics"}
     by_side = {"accuracy", "precision", "recall", "f1", "average_precision", "all_words"}
-    assert set(clean["metrics"]) == by_side | {"known_words", "content_recall", "content_recall_known"}
+    content = {"content_recall", "content_recall_known", "content_ceiling", "content_precision", "content_r_precision"}
+    assert set(clean["metrics"]) == by_side | {"known_words"} | content
     assert all(set(clean["metrics"][name]) == {"bias", "no_bias"} for name in by_side)
 
 

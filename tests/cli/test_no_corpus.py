@@ -108,6 +108,14 @@ def test_strings_beside_a_small_corpus(flip: Flip, own: Path, sentences: list[st
     assert "strings" not in load_checkpoint("alone").config.data
 
 
+def test_settings_are_enough(flip: Flip, own: Path) -> None:
+    Path("flip.toml").write_text('[train]\noutput = "run"\nstrings = 500\nepochs = 1\naugment = 0\n')
+    (own / "words.txt").write_text("".join(f"word{i}\n" for i in range(20)))
+    assert flip("train", "--words", "words.txt").code == 0
+    assert load_checkpoint("run").config.data["strings"] == 500
+    assert load_checkpoint("run").config.data["words"] == "words.txt"
+
+
 def test_encoders_are_compared_without_sentences(flip: Flip, own: Path) -> None:
     encoders = ("--encoder", "own.py:of_words", "--encoder", "own.py:other")
     Path("flip.toml").write_text("[train]\nepochs = 4\nstrings = 3000\n")

@@ -201,6 +201,18 @@ def test_content_recall_counts_all_content_words_and_the_known_ones() -> None:
     assert (known.mean, known.se, known.n) == pytest.approx((2 / 3, 0.0, 1))
 
 
+def test_a_passage_has_more_content_words_than_are_shown() -> None:
+    words = tuple(f"w{i:02}" for i in range(30))
+    content = content_words([" ".join(words[:20]), "w00 w01", "the"], Vocabulary(words))
+    shown = ranking([*range(5), *range(20, 30), *range(5, 20)], [1, *range(2, 30), 0], [*range(30)])
+    found = {name: one.estimate() for name, one in content_recall(shown, content, 30, topn=10).items()}
+    assert {name: one.n for name, one in found.items()} == dict.fromkeys(found, 2)
+    assert found["content_recall"].mean == pytest.approx((5 / 20 + 1 / 2) / 2)
+    assert found["content_ceiling"].mean == pytest.approx((10 / 20 + 1) / 2)
+    assert found["content_precision"].mean == pytest.approx((5 / 10 + 1 / 10) / 2)
+    assert found["content_r_precision"].mean == pytest.approx((10 / 20 + 1 / 2) / 2)
+
+
 def test_known_words_times_accuracy_is_the_share_of_all_words() -> None:
     refs = references(TEXTS, VOCABULARY)
     shares = word_shares({"bias": ranking([3, 0, 2, 4, 1], [4, 2, 0, 1, 3], [0, 1, 2, 3, 4])}, refs, 5)

@@ -327,7 +327,8 @@ def _source(corpus: list[str], data: Path | None, call: Call) -> tuple[list[str]
         data = None
     elif call.given("data") and not call.given("corpus"):
         corpus = []
-    generated = not corpus and not call.given("embeddings") and call.given("encoder", "strings", "words")
+    settled = data is None and any(call.ctx.params[name] is not None for name in ("strings", "words"))  # in flip.toml
+    generated = not corpus and not call.given("embeddings") and (settled or call.given("encoder", "strings", "words"))
     if (data is not None and (corpus or generated)) or not (data or corpus or generated):
         raise UsageError(
             "give one source: a CORPUS, --data, or an --encoder to generate strings for",

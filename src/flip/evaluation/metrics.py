@@ -232,15 +232,27 @@ def content_words(texts: Iterable[str], vocabulary: Vocabulary, tokens: TokenSou
 
 
 def content_recall(shown: Ranking, content: ContentWords, vocabulary_size: int, topn: int) -> dict[str, Means]:
-    """Return `content_recall` and `content_recall_known`: the share of the content words among the `topn` best.
+    """Return how many of the c content words of each sentence are among its best words.
 
-    The first counts all content words of a sentence, the second those that the vocabulary has. A sentence without such
-    words does not count.
+    - `content_recall`, `content_recall_known`: the share of them among the `topn` best; the second counts only those
+      that the vocabulary has.
+    - `content_ceiling`: the largest possible `content_recall`, min(topn, c) / c: of a passage it is small.
+    - `content_precision`: the share of content words in the `topn` best.
+    - `content_r_precision`: their share in the c best, which is recall and precision at once.
+
+    A sentence without such words does not count.
 
     Args:
-        shown: as deep as `topn`, ranked as `flip explain` does.
+        shown: as deep as `topn` and c, ranked as `flip explain` does.
         content: of the same sentences.
     """
-    found = hits(shown.words[:, :topn], content.words, vocabulary_size).sum(axis=1)
-    shares = {"content_recall": content.tokens, "content_recall_known": content.words.sizes}
-    return {name: Means.of(found, count) for name, count in shares.items()}
+    hit: Ints = np.cumsum(hits(shown.words, content.words, vocabulary_size), axis=1, dtype=np.int64)
+    n, depth, c = np.arange(len(hit)), hit.shape[1], content.tokens
+    found = hit[:, min(topn, depth) - 1]
+    return {
+        "content_recall": Means.of(found, c),
+        "content_recall_known": Means.of(found, content.words.sizes),
+        "content_ceiling": Means.of(np.minimum(topn, c), c),
+        "content_precision": Means.at(c > 0, found[c > 0] / topn),
+        "content_r_precision": Means.of(hit[n, np.clip(c, 1, depth) - 1], c),
+    }

@@ -197,6 +197,9 @@ METRICS = (
         {
             "content_recall": Figure("content-word recall at {n}", beside="content", marker="D"),
             "content_recall_known": Figure("content-word recall, known words, at {n}"),
+            "content_ceiling": Figure("its ceiling: content words beyond {n} cannot be found", of_sentences=True),
+            "content_precision": Figure("content-word precision at {n}"),
+            "content_r_precision": Figure("content-word recall at their number"),
         },
         _content,
         of_ranking=True,
