@@ -14,6 +14,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+import flip
+
 USER = 61_234  # without an entry in passwd
 PROGRAM = """
 import json, sys
@@ -53,6 +55,9 @@ def flip_as_other(folder: Path, environment: dict[str, str], *commands: list[str
         name: value for name, value in os.environ.items() if name.isupper() and not name.startswith(("HF_", "XDG_"))
     }
     kept.pop("HOME", None)
+    package = Path(flip.__file__).parent
+    if subprocess.run(["test", "-r", package / "__init__.py"], user=USER, group=USER, extra_groups=[]).returncode:
+        pytest.skip(f"user {USER} cannot read the environment that flip is installed in")
     return subprocess.run(
         [interpreter(), "-c", PROGRAM, json.dumps(commands)], user=USER, group=USER, extra_groups=[], cwd=folder,
         env=kept | {"PYTHONPATH": os.pathsep.join(own)} | environment, capture_output=True, text=True, check=False,
