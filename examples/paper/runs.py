@@ -7,10 +7,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from flip.data.published import load_vocabulary
 from flip.device import torch_device
@@ -133,14 +132,14 @@ def ingredients(options: Sequence[object]) -> dict[str, Any]:
     They are the fields of `TrainConfig`, as `flip train` has them, and --extra and --sim-threshold.
     """
     parser = argparse.ArgumentParser(prog="after --", allow_abbrev=False, add_help=False)
-    for field in fields(TrainConfig):
-        kinds = str(field.type)
-        kind: dict[str, Any] = {"type": float if "float" in kinds else int if kinds.startswith("int") else str}
-        if "bool" in kinds:
+    for name, hint in get_type_hints(TrainConfig).items():
+        kinds = get_args(hint) or (hint,)
+        kind: dict[str, Any] = {"type": next((one for one in (float, int) if one in kinds), str)}
+        if bool in kinds:
             kind = {"action": argparse.BooleanOptionalAction}
-        elif field.name == "rank":
+        elif name == "rank":
             kind = {}
-        parser.add_argument(f"--{field.name.replace('_', '-')}", default=None, **kind)
+        parser.add_argument(f"--{name.replace('_', '-')}", default=None, **kind)
     parser.add_argument("--extra")
     parser.add_argument("--sim-threshold", type=float)
     return vars(parser.parse_args([str(option) for option in options]))
