@@ -94,9 +94,9 @@ def test_calibration_changes_probabilities_and_no_rank(flip: Flip, here: Path, s
             flip("explain", "--model", run, *options, *sentences[1500:1520]).records for run in ("plain", "fitted")
         )
         for one, other in zip(before, after, strict=True):
-            assert [(word["word"], word["score"]) for word in one["keywords"]] == [
-                (word["word"], word["score"]) for word in other["keywords"]
-            ]
+            assert [word["word"] for word in one["keywords"]] == [word["word"] for word in other["keywords"]]
+            scores = [[word["score"] for word in side["keywords"]] for side in (one, other)]
+            assert scores[0] == pytest.approx(scores[1], abs=2e-4)  # the embeddings' rounding differs
             assert one["keywords"][0]["probability"] != other["keywords"][0]["probability"]
     figures = [flip("eval", "--model", run, "--metrics", "all").records[0]["metrics"] for run in ("plain", "fitted")]
     same = figures[0].keys() - {"log_loss", "calibration_error", "threshold_f1"}
