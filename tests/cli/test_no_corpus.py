@@ -124,6 +124,7 @@ def test_encoders_are_compared_without_sentences(flip: Flip, own: Path) -> None:
     first, second, compared = done.records
     assert first["dataset"] == second["dataset"] == "strings"
     assert first["sentences"] == second["sentences"]
+    assert load_checkpoint(first["run"]).config.data["strings"] == 3000
     assert compared["differences"][0]["figures"]["accuracy"]["high"] < 0  # 96 numbers tell less than 256
     assert "kept in runs" in flip("compare", *encoders, "--augment", 0).err
 

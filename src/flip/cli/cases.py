@@ -191,7 +191,7 @@ def trained_encoders(
     _note_costs({name: encoders[name] for name in missing}, experiment, call)
     device = torch_device(call.runtime.device)
     for name in missing:
-        _train(name, encoders[name], folders[name], corpus, experiment, str(device), call)
+        _train(name, encoders[name], folders[name], replace(corpus, strings=strings), experiment, str(device), call)
     title = _title(corpus.inputs)
     return [_case(name, encoder, folders[name], experiment, title, lengths) for name, encoder in encoders.items()]
 
@@ -221,8 +221,9 @@ def _train(
     name: str, encoder: Encoder, folder: Path, corpus: Corpus, experiment: Experiment, device: str, call: Call
 ) -> None:
     prepare = partial(
-        corpus.embedded, dict(experiment.parts), folder / DATA, encoder, lambda _: experiment.vocabulary, call
-    )
+        corpus.embedded, dict(experiment.parts), folder / DATA, encoder, lambda _: experiment.vocabulary, call,
+        corpus.strings or 0,
+    )  # fmt: skip
     hint = f"what is done of {name} is kept in {folder}; the same command goes on"
     seconds = 0.0
     with output.interruptible(lambda: hint), ExitStack() as shown:

@@ -311,9 +311,8 @@ class Corpus:
         strings: int = 0,
     ) -> TrainingDatasets:
         """Embed the parts into a folder, with a bar; so many strings are among them."""
-        about = {"strings": strings, "language": call.encoder_options.language or "eng"} if strings else {}
-        if self.words:
-            about = {"strings": strings, "words": self.words.name}
+        of = {"words": self.words.name} if self.words else {"language": call.encoder_options.language or "eng"}
+        about = {"strings": strings, **of} if strings else {}
         require_elsewhere([self.teach] if self.teach else [], folder, parts)
         with progress_of_parts(parts, False, call.out) as on_rows:
             return of_corpus(
