@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from flip.errors import InputError, UsageError
-from flip.training.run_folder import LOG, STARTED, STATE, open_run
+from flip.training.run_folder import LOG, STARTED, STATE, RunOptions, open_run
 from processes import FLIP, finished, started, wait_until
 
 KILLS = 4
@@ -92,3 +92,27 @@ def test_a_folder_that_holds_something_is_not_written_into(tmp_path: Path) -> No
     with open_run(tmp_path, force=True):
         pass
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"training": {}}, "training.precision: Field required"),
+        ({"rows": "many"}, "rows: Input should be a valid integer, unable to parse string as an integer"),
+        ({"vocabulary": None}, "vocabulary: Input should be a valid string"),
+    ],
+)
+def test_damaged_options_are_one_error(
+    run_folder: Path, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    stored = orjson.loads((run_folder / STARTED).read_bytes())
+    (tmp_path / STARTED).write_bytes(orjson.dumps(stored | change))
+    with pytest.raises(InputError) as caught:
+        RunOptions.read(tmp_path)
+    assert str(caught.value) == f"{tmp_path / STARTED}: {message}"
+
+
+def test_options_keep_fields_of_other_versions(run_folder: Path, tmp_path: Path) -> None:
+    stored = orjson.loads((run_folder / STARTED).read_bytes()) | {"later": {"a": 1}}
+    (tmp_path / STARTED).write_bytes(orjson.dumps(stored))
+    assert RunOptions.read(tmp_path).model_dump() == stored

@@ -7,14 +7,17 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flip.errors import InputError, UsageError
-from flip.files import Fields, os_errors, read_json, remove, replacing, write_json
+from flip.files import os_errors, read_json, remove, replacing, write_json
 from flip.locks import held, lock_of
 from flip.model.checkpoint import Checkpoint, SavedType, load_model, save_checkpoint
 from flip.model.locate import CONFIG_FILE, MODEL_FILE, VOCAB_FILE
 from flip.model.tensors import saving
+from flip.training.recipes import Precision
 
 if TYPE_CHECKING:
     from flip.arrays import Floats
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from flip.text.bow import Bags
     from flip.text.vocabulary import Vocabulary
     from flip.training.progress import Epoch
-    from flip.training.recipes import Precision
     from flip.training.trainer import Trainer
 
 DATA, LOG, STATE, STARTED = "data", "log.jsonl", "state.safetensors", "options.json"
@@ -30,21 +32,47 @@ _OWN = (STARTED, STATE, LOG, MODEL_FILE, VOCAB_FILE, CONFIG_FILE)
 _LEFT = tuple(f".{name}.*.partial" for name in _OWN)  # the remains of a process that was killed while it wrote
 _SAMPLED_ROWS = 1_000  # rows in the digest of embeddings
 
-# The content of options.json: ingredients of a run, and sizes and SHA-256 digests of its data and vocabulary.
-RunOptions = TypedDict(
-    "RunOptions",
-    {
-        "training": Fields,
-        "rows": int,
-        "whole": int | None,
-        "words": int,
-        "data": str,
-        "dev": str,
-        "embeddings": str,
-        "dev embeddings": str,
-        "vocabulary": str,
-    },
-)
+
+class Ingredients(BaseModel):
+    """The ingredients of a run, see `TrainConfig`; here is only what is read back."""
+
+    model_config = ConfigDict(extra="allow")
+
+    precision: Precision
+
+
+class RunOptions(BaseModel):
+    """The content of options.json: ingredients of a run, and sizes and SHA-256 digests of its data and vocabulary.
+
+    Fields of other versions are kept, and compared with those of this one.
+    """
+
+    model_config = ConfigDict(extra="allow", serialize_by_alias=True)
+
+    training: Ingredients
+    rows: int
+    whole: int | None
+    words: int
+    data: str
+    dev: str
+    embeddings: str
+    dev_embeddings: str = Field(alias="dev embeddings")
+    vocabulary: str
+
+    @classmethod
+    def read(cls, folder: Path) -> RunOptions:
+        """Read the options that the run in `folder` was started with.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        path = folder / STARTED
+        try:
+            return cls.model_validate(read_json(path))
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise InputError(f"{path}: {field}: {first['msg']}", "--force starts the run anew") from error
 
 
 @contextmanager
@@ -109,20 +137,22 @@ def train_run(
     from safetensors import safe_open
     from safetensors.torch import save_file
 
-    started: RunOptions = {
-        "training": trainer.config.to_dict(),
-        "rows": trainer.n,
-        "whole": trainer.train.whole,
-        "words": len(vocabulary),
-        "data": _bags_digest(trainer.train.bags),
-        "dev": _bags_digest(trainer.dev.references.words),
-        "embeddings": _views_digest(trainer.train.views),
-        "dev embeddings": _views_digest(trainer.dev.views),
-        "vocabulary": _digest("\n".join(vocabulary.words).encode()),
-    }
+    started = RunOptions.model_validate(
+        {
+            "training": trainer.config.to_dict(),
+            "rows": trainer.n,
+            "whole": trainer.train.whole,
+            "words": len(vocabulary),
+            "data": _bags_digest(trainer.train.bags),
+            "dev": _bags_digest(trainer.dev.references.words),
+            "embeddings": _views_digest(trainer.train.views),
+            "dev embeddings": _views_digest(trainer.dev.views),
+            "vocabulary": _digest("\n".join(vocabulary.words).encode()),
+        }
+    )
     log: list[Mapping[str, object]] = []
     if resume:
-        _require_same(read_json(folder / STARTED), started, folder)
+        _require_same(RunOptions.read(folder), started, folder)
         if (folder / STATE).is_file():
             with safe_open(folder / STATE, framework="pt") as file:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -137,7 +167,7 @@ def train_run(
         with os_errors(folder, "write"):
             for name in _OWN:
                 (folder / name).unlink(missing_ok=True)
-        write_json(folder / STARTED, started)
+        write_json(folder / STARTED, started.model_dump())
     where = {"device": str(trainer.device), "precision": trainer.config.precision}
     for epoch in trainer.fit(on_step):
         if epoch.best or trainer.best_score == -math.inf:  # before the first check each is the best that is known
@@ -163,8 +193,7 @@ def kept_epoch(folder: Path) -> int:
 
 def precision_of(folder: Path) -> Precision:
     """Return the precision that a probe chose when the run in `folder` began; a new probe may choose another."""
-    precision: Precision = read_json(folder / STARTED)["training"]["precision"]
-    return precision
+    return RunOptions.read(folder).training.precision
 
 
 def _bags_digest(bags: Bags) -> str:
@@ -183,11 +212,9 @@ def _digest(*parts: bytes | memoryview) -> str:
     return digest.hexdigest()
 
 
-def _require_same(before: Mapping[str, object], now: RunOptions, folder: Path) -> None:
-    def flat(options: Mapping[str, object]) -> Mapping[str, object]:
-        training = options.get("training")
-        others = {key: value for key, value in options.items() if key != "training"}
-        return {**training, **others} if isinstance(training, dict) else others
+def _require_same(before: RunOptions, now: RunOptions, folder: Path) -> None:
+    def flat(options: RunOptions) -> Mapping[str, object]:
+        return options.training.model_dump() | options.model_dump(exclude={"training"})
 
     old, new = flat(before), flat(now)
     changed = [f"{key} {old.get(key)} -> {value}" for key, value in new.items() if old.get(key) != value]
