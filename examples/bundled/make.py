@@ -30,6 +30,7 @@ from flip.model.card import write_card
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from flip.model.config import CheckpointConfig, EmbeddingStats
 from flip.text.bow import bags_of_words
+from flip.text.strings import drawn
 from flip.text.tokenize import SurfaceCounter, Tokenizer, normalize, unicode_words
 from flip.text.vocabulary import function_words
 from flip.training.pipeline import fitted
@@ -46,6 +47,7 @@ class Source:
     weight: in the choice of words, and of sentences for others to be put into.
     times: how often each of its sentences is in a pass.
     held_out: whether sentences are kept aside to measure on.
+    in_order: whether lines follow each other as in a book, so that they can be joined to passages.
     """
 
     name: str
@@ -54,24 +56,32 @@ class Source:
     weight: float
     times: int
     held_out: bool
+    in_order: bool
     credit: str
 
 
 SOURCES = (
-    Source("textbooks", "general_en.txt.xz", 269_830, 1.2, 1, True, "OpenStax textbooks (CC BY 4.0)"),
-    Source("novels", "general_en.txt.xz", 140_129, 0.8, 1, True, "Standard Ebooks (CC0)"),
-    Source("office", "general_en.txt.xz", 82_453, 1.0, 1, True, "digital.gov and 18F (CC0)"),
-    Source("medicine", "general_en.txt.xz", 110_636, 0.6, 1, True, "MedQuAD (CC BY 4.0)"),
-    Source("chat", "general_en.txt.xz", 57_626, 1.2, 1, True, "Topical-Chat (CDLA-Sharing 1.0)"),
-    Source("examples", "general_en.txt.xz", 36_093, 0.5, 1, False, "Open English WordNet (CC BY 4.0)"),
-    Source("news", "general_en.txt.xz", 9_437, 1.2, 4, True, "Wikinews (CC BY 2.5)"),
-    Source("factbook", "general_en.txt.xz", 3_136, 0.3, 1, False, "The World Factbook (public domain)"),
-    Source("bookings", "general_en.txt.xz", 9_676, 0.3, 1, False, "Taskmaster (CC BY 4.0)"),
-    Source("voice", "common_voice_en.txt", None, 1.2, 1, True, "Mozilla Common Voice sentences (CC0)"),
-    Source("ljspeech", "ljspeech_en.txt", None, 0.3, 1, False, "LJ Speech (public domain)"),
-    Source("definitions", "definitions_en.txt.xz", None, 0.3, 1, False, "Open English WordNet (CC BY 4.0)"),
+    Source("textbooks", "general_en.txt.xz", 269_830, 1.2, 1, True, True, "OpenStax textbooks (CC BY 4.0)"),
+    Source("novels", "general_en.txt.xz", 140_129, 0.8, 1, True, True, "Standard Ebooks (CC0)"),
+    Source("office", "general_en.txt.xz", 82_453, 1.0, 1, True, True, "digital.gov and 18F (CC0)"),
+    Source("medicine", "general_en.txt.xz", 110_636, 0.6, 1, True, True, "MedQuAD (CC BY 4.0)"),
+    Source("chat", "general_en.txt.xz", 57_626, 1.2, 1, True, True, "Topical-Chat (CDLA-Sharing 1.0)"),
+    Source("examples", "general_en.txt.xz", 36_093, 0.5, 1, False, False, "Open English WordNet (CC BY 4.0)"),
+    Source("news", "general_en.txt.xz", 9_437, 1.2, 4, True, True, "Wikinews (CC BY 2.5)"),
+    Source("factbook", "general_en.txt.xz", 3_136, 0.3, 1, False, False, "The World Factbook (public domain)"),
+    Source("bookings", "general_en.txt.xz", 9_676, 0.3, 1, False, False, "Taskmaster (CC BY 4.0)"),
+    Source("voice", "common_voice_en.txt", None, 1.2, 1, True, False, "Mozilla Common Voice sentences (CC0)"),
+    Source("ljspeech", "ljspeech_en.txt", None, 0.3, 1, False, False, "LJ Speech (public domain)"),
+    Source("definitions", "definitions_en.txt.xz", None, 0.3, 1, False, False, "Open English WordNet (CC BY 4.0)"),
 )
 TEST, DEV = 1_000, 1_000  # sentences of each source that is held out
+BLOCKS, BLOCK = (
+    80,
+    16,
+)  # runs of lines of each source in order, kept aside for test and as many for dev, and their lines
+BANDS = (60, 120, 200)  # words of the passages that each of these runs gives
+PASSAGES, FEWEST_JOINED, MOST_JOINED = 60_000, 2, 12  # passages to learn from, and their sentences
+STRINGS, SHORTEST, LONGEST = 200_000, 3, 14  # strings of words by the root of their frequency, and their words
 WORDS = 32_000
 EPOCHS = 2
 FEWEST = 7  # sentences that have a word
@@ -96,6 +106,7 @@ def main() -> None:
     vocabulary = choose_words(learned, teach)
     print(f"{len(vocabulary):,} words", flush=True)
     further = made_of(learned, vocabulary, set(teach))
+    further |= {"passages": joined(learned), "strings": strings(learned, vocabulary)}
     encoder = load_encoder("minilm")
 
     def embedded(name: str, sentences: Sequence[str]) -> Any:
@@ -166,8 +177,10 @@ def split(texts: dict[str, list[str]]) -> dict[str, dict[str, list[str]]]:
     """Train, dev and test of each source; no sentence of dev or test has the same words as one anywhere else."""
     normal = {name: [normalize(line) for line in lines] for name, lines in texts.items()}
     times = Counter(line for lines in normal.values() for line in lines)
-    rng = np.random.default_rng(0)
-    parts = {}
+    rng, of_blocks = np.random.default_rng(0), np.random.default_rng(2)
+    parts: dict[str, dict[str, list[str]]] = {}
+    passages: dict[str, list[str]] = {"dev": [], "test": []}
+    apart: set[str] = set()
     for source in SOURCES:
         lines, keys = texts[source.name], normal[source.name]
         if not source.held_out:
@@ -176,9 +189,48 @@ def split(texts: dict[str, list[str]]) -> dict[str, dict[str, list[str]]]:
         alone = [i for i in rng.permutation(len(lines)) if times[keys[i]] == 1 and keys[i].count(" ") >= 3]
         test, dev = alone[: min(TEST, len(lines) // 10)], alone[TEST:][: min(DEV, len(lines) // 20)]
         kept = set(range(len(lines))).difference(test, dev)
+        if source.in_order:
+            starts = np.arange(0, len(lines) - BLOCK, BLOCK)
+            chosen = of_blocks.permutation(starts)[: 2 * min(BLOCKS, len(lines) // (20 * BLOCK))].tolist()
+            for i, start in enumerate(chosen):
+                block = range(start, start + BLOCK)
+                passages["test" if i % 2 else "dev"] += [passage([lines[i] for i in block], most) for most in BANDS]
+                kept -= set(block)
+                apart |= {keys[i] for i in block if keys[i].count(" ") >= 3}
         rows = {"train": sorted(kept), "dev": sorted(dev), "test": sorted(test)}
         parts[source.name] = {part: [lines[i] for i in chosen] for part, chosen in rows.items()}
-    return parts
+    for own in parts.values():
+        own["train"] = [line for line in own["train"] if normalize(line) not in apart]
+    return parts | {"passages": passages}
+
+
+def passage(lines: Sequence[str], words: int) -> str:
+    """The first lines that have about so many words together."""
+    ends = np.cumsum([len(line.split()) for line in lines])
+    return " ".join(lines[: 1 + int(np.abs(ends - words).argmin())])
+
+
+def joined(texts: dict[str, list[str]]) -> list[str]:
+    """Passages of 2 to 12 sentences that follow each other."""
+    rng = np.random.default_rng(3)
+    pools = [source for source in SOURCES if source.in_order]
+    weights = np.array([source.weight for source in pools])
+    found = []
+    for _ in range(PASSAGES):
+        lines = texts[pools[rng.choice(len(pools), p=weights / weights.sum())].name]
+        n = int(rng.integers(FEWEST_JOINED, MOST_JOINED + 1))
+        start = int(rng.integers(len(lines) - n + 1))
+        found.append(" ".join(lines[start : start + n]))
+    return found
+
+
+def strings(texts: dict[str, list[str]], vocabulary: Vocabulary) -> list[str]:
+    """Words of the vocabulary, drawn one by one by the root of their frequency."""
+    rng = np.random.default_rng(4)
+    bags = bags_of_words((text for lines in texts.values() for text in lines), vocabulary)
+    weights = np.sqrt(bags.document_frequency(len(vocabulary)) + 1.0)
+    rows = drawn(weights, rng.integers(SHORTEST, LONGEST + 1, STRINGS), rng)
+    return [" ".join(vocabulary.surface(vocabulary.words[i]) for i in row) for row in rows]
 
 
 def choose_words(texts: dict[str, list[str]], teach: Iterable[str]) -> Vocabulary:

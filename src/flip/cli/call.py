@@ -111,7 +111,7 @@ class Call:
         """Return the options of encoders: those of this command, else of `encoder_options` in flip.toml or FLIP_*."""
         options = self.config.encoder_options() if self.config else EncoderOptions()
         params = self.ctx.params
-        names = encoder_options_of(self.command, params)
+        names = encoder_options_of(self.command, params.keys())
         return replace(options, **{name: params[name] for name in names if params[name] is not None})
 
     def params_of(self, *command: str) -> dict[str, Any]:
