@@ -30,8 +30,9 @@ from flip.model.card import write_card
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from flip.model.config import CheckpointConfig, EmbeddingStats
 from flip.text.bow import bags_of_words
+from flip.text.segment import unicode_words
 from flip.text.strings import drawn
-from flip.text.tokenize import SurfaceCounter, Tokenizer, normalize, unicode_words
+from flip.text.tokenize import SurfaceCounter, Tokenizer, normalize
 from flip.text.vocabulary import function_words
 from flip.training.pipeline import fitted
 from flip.training.recipes import TrainConfig

@@ -26,7 +26,8 @@ from flip.inputs.records import read_sentences
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
 from flip.text.bow import bags_of_words
-from flip.text.tokenize import Tokenizer, unicode_words
+from flip.text.segment import unicode_words
+from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import build_vocabulary, function_words
 from flip.training.recipes import choose
 from flip.training.trainer import Trainer

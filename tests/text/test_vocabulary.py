@@ -51,9 +51,10 @@ def test_a_bound_out_of_range_is_refused(bound: object) -> None:
 
 def test_a_vocabulary_of_clauses_gives_advice() -> None:
     chinese = ["我今天很高兴。", "他昨天去了北京。"]
-    assert "--tokenizer unicode" in (build_vocabulary(chinese, Tokenizer()).unsegmented or "")
+    assert "--tokenizer chinese" in (build_vocabulary(chinese, Tokenizer()).unsegmented or "")
     assert build_vocabulary(chinese, Tokenizer("unicode")).unsegmented is None
-    assert "segmenter" in (build_vocabulary(["สวัสดีชาวโลก"], Tokenizer()).unsegmented or "")
+    assert "--tokenizer thai" in (build_vocabulary(["สวัสดีชาวโลก"], Tokenizer()).unsegmented or "")
+    assert "segmenter" in (build_vocabulary(["ສະບາຍດີຊາວໂລກ"], Tokenizer()).unsegmented or "")
     assert build_vocabulary(["나는 오늘 행복하다", "हिन्दी भाषा"], Tokenizer()).unsegmented is None
 
 

@@ -24,7 +24,6 @@ from flip.inputs.sniffing import unpacked_name
 from flip.inputs.sources import is_stream, require_one_stdin
 from flip.model.checkpoint import find_checkpoint, load_checkpoint
 from flip.model.config import CheckpointConfig
-from flip.text.vocabulary import Vocabulary
 from flip.training.experiments import Experiment
 from flip.training.run_folder import DATA
 
@@ -177,7 +176,7 @@ def trained_encoders(
     note_blank_lines(parts, call)
     # The test sentences first: their vectors tell whether an encoder is still the same, see `forget_other_vectors`.
     parts = {"test": parts.pop("test"), **parts}
-    vocabulary = _vocabulary(parts["train"].texts["text"], corpus, call)
+    vocabulary = corpus.word_chooser(call)(parts["train"].texts["text"])
     experiment = Experiment(parts, vocabulary, partial(train.ingredients, call), __version__)
     folders = {name: experiment.folder(runs, name, encoder) for name, encoder in encoders.items()}
     missing = []
@@ -194,15 +193,6 @@ def trained_encoders(
         _train(name, encoders[name], folders[name], replace(corpus, strings=strings), experiment, str(device), call)
     title = _title(corpus.inputs)
     return [_case(name, encoder, folders[name], experiment, title, lengths) for name, encoder in encoders.items()]
-
-
-def _vocabulary(sentences: list[str], corpus: Corpus, call: Call) -> Vocabulary:
-    """Return the words of the training sentences, by the tokenizer of their script."""
-    found = corpus.word_chooser(call)(sentences)
-    if corpus.vocab or not found.unsegmented:
-        return found
-    call.out.note("the sentences are of a script without spaces: the tokenizer unicode cuts their words")
-    return corpus.word_chooser(call, "unicode")(sentences)
 
 
 def _note_costs(encoders: dict[str, Encoder], experiment: Experiment, call: Call) -> None:

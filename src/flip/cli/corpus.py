@@ -22,6 +22,7 @@ from flip.inputs.record import Record
 from flip.inputs.records import read_lines, read_records, read_taught, read_texts
 from flip.inputs.sources import holds_embeddings, is_store, require_one_stdin
 from flip.inputs.stores.columns import ColumnChoice
+from flip.text.languages import unspaced_language
 from flip.text.strings import Chain, Language, generate, language_of, own_words
 from flip.text.tokenize import Tokenizer, TokenizerName
 from flip.text.vocabulary import Vocabulary, build_vocabulary
@@ -274,21 +275,17 @@ class Corpus:
             parts[AUGMENTED] = augmented(parts["train"], crops, seed, teach)
         return parts
 
-    def word_chooser(self, call: Call, tokenizer: TokenizerName | None = None) -> Callable[[list[str]], Vocabulary]:
-        """Return a function from training sentences to a vocabulary: the one of --vocab, or as [vocab] is set.
-
-        `tokenizer` overrides the one of the user.
-        """
+    def word_chooser(self, call: Call) -> Callable[[list[str]], Vocabulary]:
+        """Return a function from training sentences to a vocabulary: the one of --vocab, or as [vocab] is set."""
         v = call.params_of("vocab")
-        name = tokenizer or self.tokenizer or v["tokenizer"]
         language = None if self.inputs else self.language(call)
         own = list(language.words) if language and self.words else None
-        if name == "latin" and not isinstance(language, Chain | None):
-            name = "unicode"  # latin is for English
+        spaced: TokenizerName = "latin" if isinstance(language, Chain | None) else "unicode"  # latin is for English
 
         def choose_words(sentences: list[str]) -> Vocabulary:
             if self.vocab:
                 return load_vocabulary(self.vocab)
+            name = self.tokenizer or v["tokenizer"] or unspaced_language(sentences) or spaced
             return build_vocabulary(
                 sentences,
                 Tokenizer(name, v["strip_accents"], v["ngram"], v["normalize"], v["lowercase"]),

@@ -246,10 +246,13 @@ SimThreshold = Annotated[
     float | None,
     typer.Option(callback=finite, help="Only rows whose sim_scores are above this.", rich_help_panel=DATA),
 ]
+TOKENIZER_OF_SCRIPT = "latin, or the one for Chinese, Japanese or Thai text"
 Tokenizer = Annotated[
     TokenizerName | None,
     typer.Option(
-        help="What cuts the words of a CORPUS.", show_default="the one of [vocab], else latin", rich_help_panel=CORPUS
+        help="What cuts the words of a CORPUS.",
+        show_default=f"the one of [vocab], else {TOKENIZER_OF_SCRIPT}",
+        rich_help_panel=CORPUS,
     ),
 ]
 

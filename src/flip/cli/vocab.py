@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from flip.cli.options import CONCEPTS, DATA, OUTPUT, WORDS, VocabPublished
 from flip.cli.output import guarded
 from flip.errors import InputError, UsageError
 from flip.files import read_json
+from flip.text.languages import SAMPLE, unspaced_language
 from flip.text.tokenize import LONGEST_NGRAM, Accents, Tokenizer, TokenizerName, is_ngram
 
 if TYPE_CHECKING:
@@ -80,7 +82,10 @@ def vocab(
     ngram: Annotated[
         tuple[int, int], typer.Option(callback=_ngram, help="Smallest and largest n.", rich_help_panel=WORDS)
     ] = (1, 1),
-    tokenizer: Annotated[TokenizerName, typer.Option(help="What cuts words.", rich_help_panel=WORDS)] = "latin",
+    tokenizer: Annotated[
+        TokenizerName | None,
+        typer.Option(help="What cuts words.", show_default=options.TOKENIZER_OF_SCRIPT, rich_help_panel=WORDS),
+    ] = None,
     strip_accents: Annotated[Accents, typer.Option(help="Accents to take off.", rich_help_panel=WORDS)] = "none",
     normalize: Annotated[
         bool,
@@ -136,7 +141,11 @@ def vocab(
     written = {"output": output, "options": options_path(output)}
     require_outputs(call, written, [*text, data, words, teach])
     texts = _texts(text, data, dataset, text_id, sim_threshold, call)
-    cutter = Tokenizer(tokenizer, strip_accents, ngram, normalize, lowercase)
+    rest = iter(texts)
+    head = list(islice(rest, SAMPLE))
+    texts = chain(head, rest)
+    name = tokenizer or unspaced_language(head) or "latin"
+    cutter = Tokenizer(name, strip_accents, ngram, normalize, lowercase)
     if concepts:
         if words or teach:
             raise UsageError(f"--concepts and --{'words' if words else 'teach'} exclude each other")

@@ -17,8 +17,9 @@ import numpy as np
 from flip.errors import InputError, UsageError
 from flip.inputs import sniffing, sources, tables
 from flip.inputs.records import read_records, read_texts
+from flip.text.segment import unicode_words
 from flip.text.strings import Language, Strings, generate
-from flip.text.tokenize import normalize, unicode_words
+from flip.text.tokenize import normalize
 from flip.text.vocabulary import taught_words
 
 _HINT = "three parts: fractions that sum to 1, such as 0.9,0.05,0.05, or counts of dev and test, such as rest,2000,3000"

@@ -15,6 +15,7 @@ from flip.data.corpora import split_rows
 from flip.encoders.base import adapted, encode
 from flip.errors import UnavailableError, UsageError
 from flip.lens import fit, require_texts
+from flip.text.languages import unspaced_language
 from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import Vocabulary, build_vocabulary
 
@@ -86,8 +87,9 @@ class WordRecallEvaluator(BaseEvaluator):
         rows = split_rows([(text,) for text in texts], f"rest,1,{round(held_out * len(texts))}", seed)
         self._held_in = [texts[i] for i in rows["train"] + rows["dev"]]
         self._held_out = [texts[i] for i in rows["test"]]
+        tokenizer = Tokenizer(unspaced_language(self._held_in) or "latin")
         self._fitting: _Fitting = {
-            "vocabulary": build_vocabulary(self._held_in, Tokenizer(), max_features=max_features),
+            "vocabulary": build_vocabulary(self._held_in, tokenizer, max_features=max_features),
             "epochs": epochs,
             "rank": rank,
             "seed": seed,

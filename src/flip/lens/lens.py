@@ -223,6 +223,7 @@ def fit(
         UsageError: an unknown ingredient, or a value out of its range.
         InputError: the numbers of embeddings and sentences differ, NaN, masked entries, or too few to split.
     """
+    from flip.text.languages import unspaced_language
     from flip.text.strings import Chain, language_of
     from flip.text.tokenize import Tokenizer
     from flip.text.vocabulary import build_vocabulary
@@ -245,7 +246,7 @@ def fit(
             )
         X, rows, natural = _generated(language, _require_count(strings, "strings"), seed)
         if vocabulary is None and not isinstance(language_of(language), Chain):
-            vocabulary = build_vocabulary(X[: len(rows["train"])], Tokenizer("unicode"))
+            vocabulary = build_vocabulary(X[: len(rows["train"])], Tokenizer(unspaced_language(X) or "unicode"))
     if sentences is None:
         if not _is_text(X):
             raise UsageError("embeddings without their sentences", "flip.fit(X, sentences)")

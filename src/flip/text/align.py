@@ -55,7 +55,7 @@ class Reader:
         found = words(form)
         if len(found) > 1:
             runs = self._vocabulary.tokenizer.runs(form)
-            cut = [words(run) for run in runs]
+            cut = [self._vocabulary.tokenizer.of_run(run) for run in runs]
             if list(chain(*cut)) == found and max(map(len, cut)) == 1:
                 return [piece for run, own in zip(runs, cut, strict=True) for piece in _bare(run, own)]
         if len(found) == 1 and found[0] not in self._vocabulary.index:  # "late.The", "black/white"

@@ -10,7 +10,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
+from itertools import islice
 from typing import Literal
+
+from flip.text.segment import Unspaced
 
 Language = Literal["english"]  # languages with a list
 ENGLISH = frozenset(
@@ -36,10 +39,12 @@ ENGLISH = frozenset(
     """.split()  # noqa: SIM905
 )
 
-_IDEOGRAPHIC = frozenset({"CJK", "HIRAGANA", "KATAKANA"})
-# Unicode's word boundaries cannot part these either: that takes a dictionary.
-_UNSPACED = frozenset({"THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN"})
+_KANA = frozenset({"HIRAGANA", "KATAKANA"})
+_IDEOGRAPHIC = _KANA | {"CJK"}
+# There is a dictionary for Thai; Unicode's word boundaries cannot part the others either.
+_UNSPACED = frozenset({"LAO", "KHMER", "MYANMAR", "TIBETAN"})
 _SHARE = 0.2
+SAMPLE = 1_000  # texts that tell the language
 
 
 @cache
@@ -75,6 +80,21 @@ def unknown_script(text: str, known: frozenset[str]) -> str | None:
     return max(foreign)[1]
 
 
+def unspaced_language(texts: Iterable[str]) -> Unspaced | None:
+    """Return the language of texts if over a fifth of their letters is in a script without spaces, or None.
+
+    The first 1,000 texts decide, and it takes no more of an iterator.
+
+    >>> unspaced_language(["今天天气很好"]), unspaced_language(["今日は天気がいい"]), unspaced_language(["The 水"])
+    ('chinese', 'japanese', None)
+    """
+    found = scripts("".join(islice(texts, SAMPLE)))
+    kana, every = sum(found[name] for name in _KANA), found.total()
+    if kana + found["CJK"] > _SHARE * every:
+        return "japanese" if kana > _SHARE * (kana + found["CJK"]) else "chinese"
+    return "thai" if found["THAI"] > _SHARE * every else None
+
+
 def unsegmented(words: Iterable[str]) -> str | None:
     """Return advice if many words are whole clauses, because their script has no spaces, or None.
 
@@ -83,7 +103,8 @@ def unsegmented(words: Iterable[str]) -> str | None:
     """
     found = scripts("".join(words))
     for names, advice in (
-        (_IDEOGRAPHIC, "--tokenizer unicode takes each character as a word"),
+        (_IDEOGRAPHIC, "--tokenizer chinese or --tokenizer japanese parts them"),
+        ({"THAI"}, "--tokenizer thai parts them"),
         (_UNSPACED, "part the words by spaces first, with a segmenter for the language, then --tokenizer whitespace"),
     ):
         here = [name for name in names if found[name]]

@@ -19,11 +19,12 @@ from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from flip.errors import InputError
+from flip.text.segment import UNSPACED, Unspaced, segments, unicode_words
 
 if TYPE_CHECKING:
     from regex import Pattern
 
-TokenizerName = Literal["latin", "unicode", "whitespace"]
+TokenizerName = Literal["latin", "unicode", "whitespace", "chinese", "japanese", "thai"]
 Accents = Literal["none", "ascii", "unicode"]
 TokenSource = Literal["vocabulary", "published"]  # the tokenizer of reference sentences
 
@@ -112,20 +113,13 @@ def _latin(text: str) -> list[str]:
     return _ASCII_WORDS.findall(text) if text.isascii() else _latin_words().findall(text)
 
 
-@cache
-def unicode_words() -> Pattern[str]:
-    """Return the pattern of a word by the boundaries of UAX #29, which needs no spaces (an ideograph is a word)."""
-    import regex
-
-    return regex.compile(r"\b\w.*?\b", regex.WORD | regex.V1)
-
-
 @dataclass(frozen=True)
 class Tokenizer:
     """Turn text into words. A call returns the n-grams of a sentence in order, with spaces between their words.
 
     name: `latin` is the published `(?u)\\b\\w\\w+\\b`, with combining marks as parts of their words; `whitespace`
-        splits on white space (published as `indic`); `unicode` takes the words of `unicode_words`.
+        splits on white space (published as `indic`); `unicode` takes the words of `unicode_words`; `chinese`,
+        `japanese` and `thai` part the text of these languages by a dictionary.
     ngram: smallest and largest n.
     normalize: strip punctuation, and lower-case the rest unless `lowercase` is False.
     """
@@ -147,12 +141,21 @@ class Tokenizer:
             return _latin
         if self.name == "whitespace":
             return str.split
+        if (language := self._unspaced) is not None:
+            return lambda text: [text[start:stop] for start, stop in segments(text, language)]
         return unicode_words().findall
+
+    @property
+    def _unspaced(self) -> Unspaced | None:
+        return next((language for language in UNSPACED if language == self.name), None)
 
     def words(self, text: str) -> list[str]:
         """Return the unigrams of `text`, in order."""
+        return self._split(self._prepared(text))
+
+    def _prepared(self, text: str) -> str:
         text = normalize(text, self.lowercase) if self.normalize else unicodedata.normalize("NFC", text)
-        return self._split(strip_accents(text, self.strip_accents))
+        return strip_accents(text, self.strip_accents)
 
     def __call__(self, text: str) -> list[str]:
         return self._ngrams(self.words(text))
@@ -178,10 +181,21 @@ class Tokenizer:
         >>> Tokenizer().runs("wait…stop-now"), Tokenizer("unicode").runs("今天。")
         (['wait', '…', 'stop-now'], ['今', '天。'])
         """
-        if self.name == "unicode":
-            starts = [match.start() for match in unicode_words().finditer(form)]
+        if self.name == "unicode" or self._unspaced is not None:
+            starts = (
+                [match.start() for match in unicode_words().finditer(form)]
+                if self._unspaced is None
+                else [start for start, _ in segments(form, self._unspaced)]
+            )
             return [form[start:stop] for start, stop in pairwise([0, *starts[1:], len(form)])]
         return ["".join(run) for _, run in groupby(form, self._separates)]
+
+    def of_run(self, run: str) -> list[str]:
+        """Return the words of one of the `runs`: what a dictionary has parted is not parted again."""
+        if self._unspaced is None:
+            return self.words(run)
+        bare = "".join(self._prepared(run).split())
+        return [bare] if bare else []
 
     def _separates(self, character: str) -> bool:
         """Return whether words of a form end at a character."""

@@ -62,7 +62,7 @@ class Vocabulary:
     @property
     def unsegmented(self) -> str | None:
         """Advice if its words are clauses, because their script has no spaces; None if they are words."""
-        return None if self.tokenizer.name == "unicode" else unsegmented(self.words)
+        return unsegmented(self.words) if self.tokenizer.name in ("latin", "whitespace") else None
 
     def surface(self, word: str) -> str:
         """Return the written form of a word; for an n-gram, those of its words."""

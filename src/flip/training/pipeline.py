@@ -22,6 +22,7 @@ from flip.model import card, linear, locate
 from flip.model.checkpoint import Checkpoint, SavedType, load_model, save_checkpoint
 from flip.model.config import CheckpointConfig, EmbeddingStats
 from flip.text.bow import Bags
+from flip.text.languages import unspaced_language
 from flip.text.tokenize import Tokenizer
 from flip.text.vocabulary import Vocabulary, build_vocabulary, function_words
 from flip.training import distributed, run_folder
@@ -242,7 +243,7 @@ def fit_checkpoint(
     parts = {part: np.ascontiguousarray(X[chosen], np.float32) for part, chosen in rows.items()}
     if not texts["train"]:
         raise InputError("no sentence to train on", "give more sentences")
-    words = vocabulary or build_vocabulary(texts["train"], Tokenizer())
+    words = vocabulary or build_vocabulary(texts["train"], Tokenizer(unspaced_language(texts["train"]) or "latin"))
     bags = training_bags(texts["train"], words, config.recipe)
     language = language_of(words, bags)
     dev = DevData((parts["dev"],), dev_references(texts["dev"], words, config.recipe), function_words(words, language))
