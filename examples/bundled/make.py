@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from flip import Vocabulary, load_encoder
+from flip.data.corpora import RUN
 from flip.embedding.job import embed
 from flip.encoders.identity import describe
 from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
@@ -81,7 +82,7 @@ BLOCKS, BLOCK = (
     16,
 )  # runs of lines of each source in order, kept aside for test and as many for dev, and their lines
 BANDS = (60, 120, 200)  # words of the passages that each of these runs gives
-PASSAGES, FEWEST_JOINED, MOST_JOINED = 60_000, 2, 12  # passages to learn from, and their sentences
+PASSAGES = 60_000  # to learn from
 STRINGS, SHORTEST, LONGEST = 200_000, 3, 14  # strings of words by the root of their frequency, and their words
 WORDS = 32_000
 EPOCHS = 2
@@ -219,7 +220,7 @@ def joined(texts: dict[str, list[str]]) -> list[str]:
     found = []
     for _ in range(PASSAGES):
         lines = texts[pools[rng.choice(len(pools), p=weights / weights.sum())].name]
-        n = int(rng.integers(FEWEST_JOINED, MOST_JOINED + 1))
+        n = int(rng.integers(2, RUN + 1))
         start = int(rng.integers(len(lines) - n + 1))
         found.append(" ".join(lines[start : start + n]))
     return found

@@ -297,3 +297,50 @@ def test_taught_words_come_alone_and_four_times_as_often_among_others() -> None:
 def test_teaching_has_a_limit(teach: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         augment(["One two three."], 2, seed=0, teach=teach)
+
+
+def book(path: Path, lines: int = 600) -> list[str]:
+    """Write lines whose words tell their place."""
+    text = [f"Line number w{i} of the book." for i in range(lines)]
+    path.write_text("\n".join(text), encoding="utf-8")
+    return text
+
+
+def test_passages_are_lines_that_follow_each_other(tmp_path: Path) -> None:
+    lines = book(tmp_path / "book.txt")
+    parts = read_plain([str(tmp_path / "book.txt")], "0.8,0.1,0.1", 3, passages=50)
+    train, dev, test = (parts[part].texts["text"] for part in ("train", "dev", "test"))
+    made = train[-50:]
+    counts = [passage.count("Line") for passage in made]
+    assert (min(counts), max(counts)) == (2, 12)
+    assert all(passage in " ".join(train[:-50]) for passage in made)
+    held_out = {*test, *dev}
+    assert not any(line in passage for line in held_out for passage in made)
+    # dev has a passage of each of its runs, which is in the book as it stands
+    joined = [text for text in dev if text.count("Line") > 1]
+    assert len(joined) == 60 // 12
+    assert all(passage in " ".join(lines) for passage in joined)
+    assert all(text.count("Line") == 1 for text in test)
+
+
+def test_runs_of_lines_stay_on_one_side(tmp_path: Path) -> None:
+    rows = [(line,) for line in book(tmp_path / "book.txt")]
+    parts = split_rows(rows, "0.8,0.1,0.1", 0, run=12)
+    assert sorted(i for part in parts.values() for i in part) == list(range(600))
+    assert len({(i // 12, part) for part, found in parts.items() for i in found}) == 50
+
+
+def test_passages_need_a_corpus_in_its_order(here: Path, fails: Callable[..., str]) -> None:
+    book(here / "book.txt", 60)
+    np.save(here / "x.npy", np.zeros((60, 4), np.float32))
+    for wrong in (("--encoder", "minilm"), ("book.txt", "--embeddings", "x.npy")):
+        assert "--passages joins lines of a CORPUS" in fails(2, "train", *wrong, "-o", "run", "--passages", 10)
+    err = fails(3, "train", "book.txt", "-o", "run", "--passages", 10, "--split", "rest,1,1")
+    assert "none of the runs of 12 lines fits into dev or test" in err
+
+
+def test_a_model_learns_from_passages(here: Path, flip: Flip) -> None:
+    book(here / "book.txt")
+    done = flip("train", "book.txt", "-o", "run", "--passages", 40, "--augment", 0, "--epochs", 1)
+    assert done.code == 0, done.err
+    assert load_checkpoint(here / "run").config.data["train_sentences"] == 600 - 2 * 24 + 40

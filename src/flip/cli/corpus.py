@@ -222,7 +222,7 @@ class Corpus:
     """Sentences to learn from, and how.
 
     inputs: as the user named them; none if all strings are generated.
-    split, augment, teach, vocab, tokenizer, strings, words, dev: options of `flip train`.
+    split, augment, teach, vocab, tokenizer, strings, words, dev, passages: options of `flip train`.
     batch_size: sentences embedded at a time; None is what the encoder likes best.
     """
 
@@ -236,6 +236,7 @@ class Corpus:
     strings: int | None = None
     words: Path | None = None
     dev: Path | None = None
+    passages: int = 0
 
     def crops(self, encoder: Encoder, recipe: Recipe) -> int:
         """Return how many crops of each sentence are learned from: as the user asks, else what an encoder can afford.
@@ -265,7 +266,7 @@ class Corpus:
             real = list(read_lines(self.dev)) if self.dev else []
             parts = of_strings(self.language(call), strings, seed, real)
         else:
-            parts = read_plain(self.inputs, self.split, seed, call.out.note)
+            parts = read_plain(self.inputs, self.split, seed, call.out.note, passages=self.passages)
             if strings:
                 parts = with_strings(parts, generate(self.language(call), strings, seed))
         teach = read_taught(self.teach)

@@ -127,6 +127,14 @@ def train(
             show_default="those of --language",
         ),
     ] = None,
+    passages: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", rich_help_panel=CORPUS,
+            help="Passages of 2 to 12 lines that follow each other in the CORPUS, to learn from too: for texts of more "
+            "than 50 words.",
+        ),
+    ] = 0,
     encoder_batch_size: Annotated[
         int | None,
         typer.Option(
@@ -300,7 +308,7 @@ def train(
     if data is None:
         sentences = Corpus(
             corpus, split, augment, teach, vocab, tokenizer, encoder_batch_size or _embed_batch(call), strings, words,
-            real,
+            real, passages,
         )  # fmt: skip
         prepare = partial(_of_corpus, sentences, output, embeddings, encoder, recipe, call)
     else:
@@ -340,6 +348,10 @@ def _source(corpus: list[str], data: Path | None, call: Call) -> tuple[list[str]
         if call.given("extra"):
             raise UsageError("--extra requires --data", "--augment N makes further sentences of a CORPUS")
         call.refuse(DATA, "requires --data", "a CORPUS is split into train, dev and test: see --split")
+        if call.ctx.params["passages"] and (not corpus or call.given("embeddings")):
+            raise UsageError(
+                "--passages joins lines of a CORPUS and embeds them", "name a CORPUS of lines in their order"
+            )
         if corpus and call.given("dev"):
             raise UsageError("--dev requires --data, or no CORPUS", "a CORPUS has a dev part of its own: see --split")
     else:

@@ -26,6 +26,8 @@ _HINT = "three parts: fractions that sum to 1, such as 0.9,0.05,0.05, or counts 
 
 _PLACES_OF_TAUGHT = 4  # places in other sentences, for each place of a word that the corpus knows
 
+RUN = 12  # lines that stay on one side of a split if passages are made of them, and lines of the longest passage
+
 MOST_CHECKED, FEWEST_CHECKED = 2_000, 100  # generated strings of dev, and of test
 PARTS = ("train", "dev", "test")
 TEXT = "text"  # id of the only text of a corpus
@@ -56,24 +58,28 @@ def split_sizes(spec: str, n: int) -> tuple[int, int]:
     return dev, test
 
 
-def split_rows(texts: Sequence[tuple[str, ...]], spec: str, seed: int) -> dict[str, list[int]]:
+def split_rows(texts: Sequence[tuple[str, ...]], spec: str, seed: int, run: int = 1) -> dict[str, list[int]]:
     """Split rows of one sentence, or of aligned sentences, into `train`, `dev` and `test`: row numbers, ascending.
 
-    Rows that share a sentence after normalisation stay together. Groups that fit fill dev and test in random order, so
-    that both have the requested size if possible.
+    Rows that share a sentence after normalisation stay together, and so do `run` rows that follow each other. Groups
+    that fit fill dev and test in random order, so that both have the requested size if possible.
 
     Raises:
         UsageError: see `split_sizes`.
         InputError: there are fewer than three groups of rows, or none fits into dev or test.
     """
-    groups = _groups(texts)
+    groups = _groups(texts, run)
     if len(groups) < 3:
-        raise InputError(f"{len(groups)} different sentences cannot be split in three", "give a larger corpus")
+        what = "different sentences" if run == 1 else f"runs of {run} lines"
+        raise InputError(f"{len(groups)} {what} cannot be split in three", "give a larger corpus")
     wanted = dict(zip(("dev", "test"), split_sizes(spec, len(texts)), strict=True))
     parts: dict[str, list[int]] = {"train": [], "dev": [], "test": []}
     for g in np.random.default_rng(seed).permutation(len(groups)):
         fits = [part for part, size in wanted.items() if len(parts[part]) + len(groups[g]) <= size]
         parts[fits[0] if fits else "train"].extend(groups[g])
+    if run > 1 and not (parts["dev"] and parts["test"]):
+        hint = f"--split rest,{10 * run},{10 * run}, or a larger corpus"
+        raise InputError(f"none of the runs of {run} lines fits into dev or test", hint)
     if not (parts["dev"] and parts["test"]):
         raise InputError(
             f"{len(groups)} different sentences in {len(texts)} lines: equal ones stay together, and are too many for "
@@ -83,9 +89,9 @@ def split_rows(texts: Sequence[tuple[str, ...]], spec: str, seed: int) -> dict[s
     return {part: sorted(rows) for part, rows in parts.items()}
 
 
-def _groups(texts: Sequence[tuple[str, ...]]) -> list[list[int]]:
-    """Return groups of rows that share a sentence on any side, directly or through others."""
-    parent = list(range(len(texts)))
+def _groups(texts: Sequence[tuple[str, ...]], run: int) -> list[list[int]]:
+    """Return groups of rows that share a sentence on any side or a run of rows, directly or through others."""
+    parent = [i - i % run for i in range(len(texts))]
 
     def root(i: int) -> int:
         while parent[i] != i:
@@ -240,9 +246,28 @@ def read_plain(
     seed: int,
     on_note: Callable[[str], None] | None = None,
     text_column: str | None = None,
+    passages: int = 0,
 ) -> dict[str, Part]:
-    """Return text or JSONL, split with a seed; equal normalised sentences stay together."""
-    return _split([TEXT], ((text,) for text in read_texts(inputs, on_note, text_column)), split, seed)
+    """Return text or JSONL, split with a seed; equal normalised sentences stay together.
+
+    `passages` of 2 to 12 lines that follow each other join the training part; dev gets one of each of its runs of 12.
+    """
+    rows = ((text,) for text in read_texts(inputs, on_note, text_column))
+    parts = _split([TEXT], rows, split, seed, RUN if passages else 1)
+    if not passages:
+        return parts
+    rng = np.random.default_rng(seed)
+    train, dev = parts["train"].texts[TEXT], parts["dev"].texts[TEXT]
+    runs = [dev[start : start + int(rng.integers(2, RUN + 1))] for start in range(0, len(dev), RUN)]
+    made = Part({TEXT: train + joined(train, passages, rng)}, parts["train"].dropped)
+    return parts | {"train": made, "dev": Part({TEXT: dev + [" ".join(lines) for lines in runs]})}
+
+
+def joined(lines: Sequence[str], n: int, rng: np.random.Generator) -> list[str]:
+    """Return n passages of 2 to 12 lines that follow each other."""
+    lengths = np.minimum(rng.integers(2, RUN + 1, n), len(lines))
+    starts = rng.integers(0, len(lines) - lengths + 1)
+    return [" ".join(lines[start : start + n]) for start, n in zip(starts.tolist(), lengths.tolist(), strict=True)]
 
 
 def with_strings(parts: dict[str, Part], made: Strings) -> dict[str, Part]:
@@ -280,7 +305,7 @@ def augmented(part: Part, times: int, seed: int, teach: Sequence[str] = ()) -> P
     return Part({name: augment(sentences, times, seed, teach)})
 
 
-def _split(ids: list[str], rows: Iterator[tuple[str, ...]], split: str, seed: int) -> dict[str, Part]:
+def _split(ids: list[str], rows: Iterator[tuple[str, ...]], split: str, seed: int, run: int = 1) -> dict[str, Part]:
     kept, dropped = [], 0
     for row in rows:
         if all(row):
@@ -289,7 +314,7 @@ def _split(ids: list[str], rows: Iterator[tuple[str, ...]], split: str, seed: in
             dropped += 1
     if not kept:
         raise InputError("no sentence to train on", "the corpus has no line that is not blank")
-    numbers = split_rows(kept, split, seed)
+    numbers = split_rows(kept, split, seed, run)
     return {
         part: Part(
             {name: [kept[i][side] for i in numbers[part]] for side, name in enumerate(ids)},
