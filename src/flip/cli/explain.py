@@ -103,6 +103,9 @@ def explain(
     """Show the words that an embedding carries.
 
     One record a line in, one a line out, in order. With the bundled model nothing is downloaded.
+
+    A word's share of the cosine of a pair is what it adds when both vectors are rebuilt, by ridge regression, from the
+    words that either says.
     """
     from flip.explain.explainer import Explainer
     from flip.inputs import sniffing, sources

@@ -95,9 +95,7 @@ class View:
         parts: list[RenderableType] = [_title(result.input), _title(result.against)]
         if (pair := result.pair) is None:
             return parts
-        rest = pair.cosine - pair.by_words
-        cosine = f"cosine {pair.cosine:.2f}: {pair.by_words:.2f} by these words, {rest:.2f} not"
-        parts.append(_indented(shown(cosine)))
+        parts.append(_indented(shown(pair.summary)))
         widest = max((cell_len(word.surface) for side in _SIDES for word in result.side(side)), default=0)
         for side, name in _SIDES.items():
             if not result.side(side):

@@ -79,8 +79,7 @@ def comparison_html(found: "Comparison") -> str:
     head = f"{_paragraphs(found.warnings)}<p>{titles}</p>"
     if found.pair is None:
         return head
-    rest = found.pair.cosine - found.pair.by_words
-    said = f"cosine {found.pair.cosine:.2f}: {found.pair.by_words:.2f} by these words, {rest:.2f} not"
+    said = found.pair.summary
     rows, pale = [], ' style="opacity:.55"'
     for side, name in (("shared", "both"), ("only_input", "the first only"), ("only_against", "the second only")):
         rows.append(f"<tr><th>{name}</th>{'' if found.side(side) else '<td>no word</td>'}</tr>")
