@@ -115,7 +115,7 @@ def test_errors_warnings_and_what_is_blank(explainer: Explainer) -> None:
     assert "line 1: not valid [JSON]" in shown
     assert "(blank)" in shown
     result = explainer.text("A cat.")
-    result = replace(result, input=replace(result.input, warnings=("odd",), truncated=True))
+    result = replace(result, input=replace(result.input, warnings=("odd",), read_to=3))
     assert "odd" in screen(explainer, result)
     assert "truncated" in screen(explainer, result)
 
@@ -160,3 +160,26 @@ def test_auto_from_the_environment_and_from_flip_toml(
     monkeypatch.setitem(os.environ, "FLIP_EXPLAIN__MIN_PROBABILITY", "0.9")
     assert 0 < likely_words(explainer, 0.9) < likely_words(explainer, explainer.checkpoint.likely)
     assert len(flip("explain", EISEN).records[0]["keywords"]) == likely_words(explainer, 0.9)
+
+
+def test_what_the_encoder_did_not_read_stands_in_signs_of_its_own(explainer: Explainer) -> None:
+    long = "The train was late. " * 80 + "A violin in Vienna."
+    shown = " ".join(screen(explainer, explainer.text(long)).split())
+    assert shown.count("{") == 2  # the legend has one, for the first cut text
+    assert "{not read}" in shown
+    assert re.search(r"\{[^{}]* A violin in Vienna\.\}", shown)
+    assert "not read" not in screen(explainer, explainer.text("The train was late."))
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_pair_shows_where_either_text_was_cut(explainer: Explainer, side: int) -> None:
+    texts = ["A short text.", "A short text."]
+    texts[side] = "The train was late. " * 80 + "A violin in Vienna."
+    left, right = ([Record("", text=text)] for text in texts)
+    (pair,) = explainer.pairs(left, right)
+    shown = " ".join(screen(explainer, pair).split())
+    assert re.search(r"\{[^{}]*A violin in Vienna\.\}", shown)
+    assert "truncated" in shown
+    record = pair.to_dict()
+    assert (record if side == 0 else record["against"])["read_to"] < 1600
+    assert "violin" in pair._repr_html_() and "not read" in pair._repr_html_()

@@ -61,7 +61,7 @@ def test_rows_lines_and_description_belong_together(tmp_path: Path, minilm: Enco
     expected = {"encoder": "minilm", "dimension": 384, "rows": 3, "truncated": 1, "blank": 1, "device": "cpu"}
     assert expected.items() <= about.items()
     assert about["revision"] == minilm.revision
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.npy", "a.sentences.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.npy", "a.read.txt", "a.sentences.txt"]
 
 
 def test_an_interrupted_run_goes_on_and_equals_an_uninterrupted_one(tmp_path: Path) -> None:

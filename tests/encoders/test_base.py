@@ -59,7 +59,7 @@ def test_a_function_of_sentences_and_an_object_that_embeds_are_encoders(own: Non
     assert isinstance(encoder, Encoder)
     assert encoder.dimension == len(row)
     assert encode(encoder, ["abc"])[0].tolist() == [row]
-    assert (encoder.modalities, encoder.device, encoder.truncated(["a"])) == (frozenset({"text"}), "cpu", [False])
+    assert (encoder.modalities, encoder.device, encoder.read_to(["a"])) == (frozenset({"text"}), "cpu", [None])
 
 
 def test_any_array_of_a_function_is_an_embedding(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_lists_float64_and_tensors_are_embeddings(answer: Any) -> None:
     vectors, cut = encode(Loose(answer), ["a"])
     assert vectors.dtype == np.float32
     assert vectors.tolist() == [[1, 2.5]]
-    assert cut == [False]
+    assert cut == [None]
 
 
 @pytest.mark.parametrize("answer", [[1.0, 2.0], [[1.0]], [[1.0, 2.0], [3.0]], "no", None, [["a", "b"]], [[1j, 2]]])

@@ -85,8 +85,18 @@ def test_vectors_have_norm_one_whatever_the_text_and_its_neighbours(e5: Encoder)
     assert e5.encode([]).shape == (0, 384)
 
 
-def test_what_is_behind_512_tokens_is_counted(e5: Encoder) -> None:
-    assert e5.truncated(["word " * 505, "word " * 600, "字" * 900, "short"]) == [False, True, True, False]
+def test_how_far_a_text_is_read(e5: Encoder) -> None:
+    assert e5.read_to(["word " * 505, "short"]) == [None, None]
+    # "query:" is two tokens, the beginning and the end are two more.
+    assert encode(e5, ["word " * 600, "\u3000 Ａ  word " * 300])[1] == [5 * 508 - 1, None]
+
+
+@pytest.mark.parametrize("text", ["word " * 600, "  naïve\u3000ＣＡＦＥ — " * 300, "今天天气很好。" * 400])
+def test_what_was_read_has_the_same_vector_as_the_whole(e5: Encoder, text: str) -> None:
+    vectors, (read,) = encode(e5, [text])
+    assert read is not None and 0 < read < len(text)
+    assert float(vectors[0] @ e5.encode([text[:read]])[0]) > 0.9995
+    assert e5.read_to([text[:read]]) == [None]
 
 
 def test_the_graph_is_made_once_and_the_package_onnx_is_not_needed_again(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_one_by_one_or_in_batches_gives_the_same_vectors_and_keywords(minilm: En
 
 def test_truncation_is_reported_for_each_text(minilm: Encoder) -> None:
     fits, cut = "word " * 254, "word " * 255  # with the two special tokens 256 and 257 pieces
-    assert encode(minilm, ["short", fits, cut])[1] == [False, False, True]
+    assert encode(minilm, ["short", fits, cut])[1] == [None, None, 1270]
     same = minilm.encode([fits, cut])
     assert np.allclose(same[0], same[1], atol=1e-6)
 
@@ -78,6 +78,25 @@ def test_a_sentence_of_more_than_256_word_pieces_is_cut(minilm: Encoder) -> None
     """Punctuation is a piece a character, and a Hangul syllable is up to three."""
     fits = ["!" * 254, "short", "한" * 84, "é" * 254, "word " * 254]
     too_long = ["!" * 255, "각 " * 90, "水" * 255, "a" + " a" * 254, "word " * 255]
-    assert minilm.truncated(fits) == [False] * 5  # type: ignore[attr-defined]
-    assert minilm.truncated(too_long) == [True] * 5  # type: ignore[attr-defined]
-    assert minilm.truncated(["short", too_long[0], "x"]) == [False, True, False]  # type: ignore[attr-defined]
+    assert minilm.read_to(fits) == [None] * 5
+    assert minilm.read_to(too_long) == [254, 168, 254, 508, 1270]
+    assert minilm.read_to(["short", too_long[0], "x"]) == [None, 254, None]
+
+
+def test_what_was_read_has_the_vector_of_the_whole(minilm: Encoder) -> None:
+    texts = [
+        "The train was late. " * 80,
+        "Re\u0301sume\u0301 naïve Straße " * 90,
+        "unbelievably immunofluorescence " * 50,
+    ]
+    vectors, read = encode(minilm, texts)
+    parts = [text[:length] for text, length in zip(texts, read, strict=True)]
+    assert minilm.read_to(parts) == [None] * 3
+    again = minilm.encode(parts)
+    assert (vectors * again).sum(axis=1).min() > 0.995  # a word that was read in part is left out
+
+
+def test_a_word_that_was_read_in_part_was_not_read(minilm: Encoder) -> None:
+    text = "x " * 253 + "immunofluorescence follows"
+    assert minilm.read_to([text]) != [None]
+    assert encode(minilm, [text])[1] == [2 * 253]

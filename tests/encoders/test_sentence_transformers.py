@@ -84,14 +84,14 @@ def test_a_model_of_the_shape_of_labse(labse_shaped: Path) -> None:
     vectors = encoder.encode(["the cat", "a b c"])
     assert vectors.shape == (2, 24)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    assert encoder.truncated(["the cat", "a " * 40]) == [False, True]
+    assert encoder.read_to(["the cat", "a " * 40]) == [None, 28]  # 16 tokens, two of them around the text
 
 
 def test_a_prompt_of_the_model_counts_towards_its_length(labse_shaped: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(labse_shaped), prompts={"query": "a " * 20}, default_prompt_name="query")
-    assert adapted(model).truncated(["the cat", "a " * 20]) == [False, True]
+    assert adapted(model).read_to(["the cat", "a " * 20]) == [None, 0]
 
 
 def test_precision(minilm: Path) -> None:
@@ -181,7 +181,7 @@ def test_static_and_word_embeddings_cut_nothing(tmp_path: Path) -> None:
         encoder = load_encoder(f"st:{tmp_path / name}", device="cpu")
         assert encoder.dimension == 8
         np.testing.assert_allclose(encoder.encode(["hello train", "hello"])[1], weights[0])
-        assert encoder.truncated(["hello " * 5000]) == [False]  # type: ignore[attr-defined]
+        assert encoder.read_to(["hello " * 5000]) == [None]  # type: ignore[attr-defined]
 
 
 def test_code_of_a_models_folder_is_not_run(tmp_path: Path) -> None:

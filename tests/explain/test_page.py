@@ -153,6 +153,8 @@ def test_one_long_sentence(flip: Flip, here: Path) -> None:
     assert flip("explain", "The train was late. " * 300, "--html", "o.html").code == 0  # written over
     (row,) = data(Path("o.html").read_text(encoding="utf-8"), "records")
     assert row["notes"] == ["truncated: longer than the encoder reads"]
+    states = [mark[1] for mark in row["marks"] if not isinstance(mark, str)]
+    assert states == sorted(states, key=lambda state: state == 4) and states[-1] == 4  # not read, to the end
 
 
 def shown(chromium: Any, column: int) -> list[str]:

@@ -180,7 +180,7 @@ def test_notebooks_show_little_and_escape(lens: flip.Lens, vectors: np.ndarray, 
     pair = lens.explain("The <i>train</i> was late.", against="The train to Boston was on time.")
     html = pair._repr_html_()
     assert "<i>" not in html and "Boston was on time" in html
-    assert f"cosine {pair.pair.cosine:.2f}: {pair.pair.by_words:.2f} by these words" in html
+    assert f"cosine {pair.pair.cosine:.2f}: {pair.pair.by_words:.2f} by the words that either says" in html
     assert f"; pale: below {likely:.0%}" in html
     for side in ("shared", "only_input", "only_against"):
         for word in pair.side(side):

@@ -192,7 +192,15 @@ def trained_encoders(
     for name in missing:
         _train(name, encoders[name], folders[name], replace(corpus, strings=strings), experiment, str(device), call)
     title = _title(corpus.inputs)
-    return [_case(name, encoder, folders[name], experiment, title, lengths) for name, encoder in encoders.items()]
+    cases = [_case(name, encoder, folders[name], experiment, title, lengths) for name, encoder in encoders.items()]
+    return _read_by_all(cases)
+
+
+def _read_by_all(cases: list[measuring.Case]) -> list[measuring.Case]:
+    """Return cases of the same sentences, cut to the part that each encoder read, so that all have the same words."""
+    versions = zip(*(case.data.texts.items() for case in cases), strict=True)
+    texts = {same[0][0]: min((text for _, text in same), key=len) for same in versions}
+    return [replace(case, data=replace(case.data, texts=texts)) for case in cases]
 
 
 def _note_costs(encoders: dict[str, Encoder], experiment: Experiment, call: Call) -> None:

@@ -14,6 +14,7 @@ from flip.cli.call import Call
 from flip.data.corpora import Part, augmented, of_strings, read_aligned, read_plain, read_release, with_strings
 from flip.data.manifest import MANIFEST, Dataset
 from flip.data.published import load_vocabulary
+from flip.embedding.chunks import chunked
 from flip.embedding.corpus import prepare_corpus, require_elsewhere
 from flip.embedding.journal import Shard
 from flip.encoders.base import Encoder, EncoderOptions, encode
@@ -49,17 +50,27 @@ class Request:
     dtype: Literal["float32", "float16"] = "float32"
     shard: str | None = None
     force: bool = False
+    chunk: int | None = None
 
     def read(self, call: Call, inputs: list[str] | None = None, noted: bool = True) -> Iterator[Record]:
-        """Yield the records of the inputs, or of some of them, with notes on them unless they are read again.
+        """Return the records of the inputs, or of some of them; cut into parts, if that is asked for.
+
+        noted: whether there are notes on them; not if they are read again.
 
         Raises:
             InputError: one cannot be read, or is a store whose texts no --text-column names.
         """
-        for name in self.inputs if inputs is None else inputs:
-            require_text(name, self.text_column)
-            asked = None if self.text_column is None else ColumnChoice(texts=self.text_column)
-            yield from read_records(name, self.clips, call.out.note if noted else None, asked, aligned=self.pair)
+        names = self.inputs if inputs is None else inputs
+        records = chain.from_iterable(self._records_of(name, call, noted) for name in names)
+        if self.chunk is None:
+            return records
+        i = self.inputs.index(names[0]) if len(self.languages) > 1 else 0
+        return chunked(records, self.chunk, self.languages[i])
+
+    def _records_of(self, name: str, call: Call, noted: bool) -> Iterator[Record]:
+        require_text(name, self.text_column)
+        asked = None if self.text_column is None else ColumnChoice(texts=self.text_column)
+        yield from read_records(name, self.clips, call.out.note if noted else None, asked, aligned=self.pair)
 
 
 def require_text(name: str, text_column: str | None) -> None:

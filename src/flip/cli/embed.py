@@ -33,6 +33,7 @@ Examples:
   cat train.jsonl | flip embed - -o train.npy --dtype float16
   flip embed cv/train.tsv --clips cv/clips -o speech.npy --encoder sonar --language deu_Latn
   flip embed europarl.en europarl.de --pair --encoder sonar --language eng_Latn,deu_Latn
+  flip embed articles.jsonl -o articles.npy --chunk 200
   flip embed big.txt -o big.npy --encoder openai:text-embedding-3-small --dry-run
 """
 
@@ -88,6 +89,13 @@ def embed(
     text_column: Annotated[
         str | None,
         typer.Option(help="Field of the texts in JSON, a table or a store.", rich_help_panel=INPUT),
+    ] = None,
+    chunk: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", rich_help_panel=INPUT,
+            help="Cut texts at ends of sentences into rows of at most N words; OUT.ids.txt names them ID#1, ID#2, ...",
+        ),
     ] = None,
     clips: Annotated[
         Path | None, typer.Option(help="Folder of the recordings that a TSV names.", rich_help_panel=INPUT)
@@ -167,8 +175,12 @@ def embed(
         require_language(one)
     request = Request(
         inputs or [], languages, clips, pair, text_column, batch_size, "float16" if dtype == "float16" else "float32",
-        shard, force,
+        shard, force, chunk,
     )  # fmt: skip
+    if chunk and (pair or dataset):
+        raise UsageError(
+            f"--chunk cuts texts, and --{'pair' if pair else 'dataset'} keeps them", "leave one of them out"
+        )
     model_options = replace(call.encoder_options, language=languages[0] or None)
     if dataset is not None:
         require_outputs(call, {"dataset": dataset}, request.inputs)
@@ -207,13 +219,15 @@ class _Job:
 
     def outputs(self) -> dict[str, Path | None]:
         """Return the files that it writes, by what they are; `output` is the one that the user may name."""
-        from flip.inputs.embedding_files import audio_path, embeddings_json, sentences_path
+        from flip.inputs.embedding_files import audio_path, embeddings_json, ids_path, read_path, sentences_path
 
         return {
             "output": self.output,
             "description": embeddings_json(self.output),
             "sentences": sentences_path(self.output),
             "recordings": audio_path(self.output),
+            "lengths": read_path(self.output),
+            "ids": ids_path(self.output),
         }
 
 

@@ -103,6 +103,9 @@ def explain(
     """Show the words that an embedding carries.
 
     One record a line in, one a line out, in order. With the bundled model nothing is downloaded.
+
+    A word's share of the cosine of a pair is what it adds when both vectors are rebuilt, by ridge regression, from the
+    words that either says.
     """
     from flip.explain.explainer import Explainer
     from flip.inputs import sniffing, sources
@@ -185,7 +188,7 @@ class _Tally:
 
     def counted(self, results: Iterator[Result]) -> Iterator[Result]:
         """Yield the same results; note each warning when it comes first."""
-        from flip.explain.results import CUT, Explanation, Failure
+        from flip.explain.results import CUT, ESTIMATED_CUT, Explanation, Failure
 
         for result in results:
             self.records += 1
@@ -194,7 +197,7 @@ class _Tally:
                 self.first_error = self.first_error or result.error
             self.blank += isinstance(result, Explanation) and result.input.text == "" and not result.words
             for warning in dict.fromkeys(result.warnings):  # of a pair, once
-                if warning == CUT:
+                if warning in (CUT, ESTIMATED_CUT):
                     continue
                 self.warned[warning] += 1
                 if self.warned[warning] == 1:
@@ -292,22 +295,26 @@ class _Reader:
         self, records: Iterator[Record | InputError], name: str, rows: int
     ) -> Iterator[Record | InputError]:
         """Return the rows of a `.npy` with their texts: of --sentences, or of NAME.sentences.txt if it fits."""
+        from flip.data.manifest import EmbeddingFile
         from flip.inputs.embedding_files import sentences_path
-        from flip.inputs.record import require_as_many
-        from flip.inputs.records import read_lines, read_texts, require_in_order, with_texts
+        from flip.inputs.record import Record, require_as_many
+        from flip.inputs.records import parts_read, read_lines, read_texts, require_in_order, with_texts
 
+        read = parts_read(Path(name), rows)
+        if read and EmbeddingFile(name, Path(name)).source.reading == "estimated":
+            records = (replace(one, read_estimated=True) if isinstance(one, Record) else one for one in records)
         if self.sentences is not None:
             if Path(self.sentences).is_file():
                 require_as_many(rows, sum(1 for _ in read_texts([self.sentences], aligned=True)), self.sentences)
                 require_in_order(Path(name), read_texts([self.sentences], aligned=True))
-            return with_texts(records, read_texts([self.sentences], aligned=True), self.sentences)
+            return with_texts(records, read_texts([self.sentences], aligned=True), self.sentences, read)
         beside = sentences_path(Path(name))
         if not beside.is_file():
             return records
         if (lines := sum(1 for _ in read_lines(beside))) != rows:
             self.out.note(f"{beside} is not used: it has {lines} lines, and {name} {rows} rows")
             return records
-        return with_texts(records, read_lines(beside), str(beside))
+        return with_texts(records, read_lines(beside), str(beside), read)
 
 
 def _sentence(name: str) -> Record:

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from flip.cli.output import shown, visible
-from flip.explain.contrast import Annotation, PairedWord, State, Token, state_names
+from flip.explain.annotation import Annotation, State, Token, state_names
+from flip.explain.contrast import PairedWord
 from flip.explain.results import Comparison, Explanation, Failure, Input, Result
 from flip.model.checkpoint import Checkpoint
 from flip.model.keywords import Word
@@ -17,6 +18,7 @@ from flip.model.keywords import Word
 # Told apart by signs too, as terminals and readers may know no colours.
 _FORMS: dict[State, tuple[str, str]] = {
     "kept": ("{}", "bold green"), "faint": ("{}~", ""), "lost": ("({})", "dim"), "unknown": ("[{}?]", "dim italic"),
+    "unread": ("{{{}}}", "dim"),
 }  # fmt: skip
 _BAR, _WIDEST = 16, 30  # cells of a bar, and of a word beside it
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -26,7 +28,7 @@ _SIDES = {"shared": "both say", "only_input": "only the first", "only_against": 
 class View:
     """Draws results.
 
-    checkpoint: the model.  least: see `flip.explain.contrast.annotate`.  scores: show those too.
+    checkpoint: the model.  least: see `flip.explain.annotation.annotate`.  scores: show those too.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, least: float, scores: bool) -> None:
@@ -41,7 +43,7 @@ class View:
             parts = self._comparison(result)
         else:
             parts = self._explanation(result)
-        parts += [_indented(shown(warning, "yellow")) for warning in result.input.doubts]
+        parts += [_indented(shown(warning, "yellow")) for warning in dict.fromkeys(result.warnings)]
         return Group(*parts, "")
 
     def _explanation(self, result: Explanation) -> list[RenderableType]:
@@ -54,16 +56,18 @@ class View:
         if found.tokens:
             parts.append(_marked(found.tokens))
             if self._legend_due and any(token.state for token in found.tokens):
-                parts.append(_indented(self._legend(result)))
+                parts.append(_indented(self._legend(result, found)))
                 self._legend_due = False
         if result.words:
             parts += self._others(found, of_text=bool(found.tokens))
         return parts
 
-    def _legend(self, result: Explanation) -> Text:
+    def _legend(self, result: Explanation, found: Annotation) -> Text:
         # A multinomial model has no probabilities, nor has a vector that nothing vouches for.
         names = state_names(self._checkpoint.likely if result.has_probabilities else None)
-        return Text("  ").join(Text(_FORMS[state][0].format(names[state]), _FORMS[state][1]) for state in _FORMS)
+        cut = any(token.state == "unread" for token in found.tokens)
+        named = [state for state in _FORMS if state != "unread" or cut]
+        return Text("  ").join(Text(_FORMS[state][0].format(names[state]), _FORMS[state][1]) for state in named)
 
     def _others(self, found: Annotation, *, of_text: bool) -> list[RenderableType]:
         parts: list[RenderableType] = []
@@ -91,9 +95,7 @@ class View:
         parts: list[RenderableType] = [_title(result.input), _title(result.against)]
         if (pair := result.pair) is None:
             return parts
-        rest = pair.cosine - pair.by_words
-        cosine = f"cosine {pair.cosine:.2f}: {pair.by_words:.2f} by these words, {rest:.2f} not"
-        parts.append(_indented(shown(cosine)))
+        parts.append(_indented(shown(pair.summary)))
         widest = max((cell_len(word.surface) for side in _SIDES for word in result.side(side)), default=0)
         for side, name in _SIDES.items():
             if not result.side(side):
@@ -153,18 +155,30 @@ def bar(share: float, *, ascii_only: bool = False) -> str:
 
 
 def _title(given: Input) -> Text:
-    return shown(given.title, "bold") if given.title or given.text is None else Text("(blank)", "dim")
+    if not given.title and given.text is not None:
+        return Text("(blank)", "dim")
+    title = shown(given.title_read, "bold")
+    return title.append_text(_unread(given.title_unread)) if given.title_unread else title
 
 
 def _marked(tokens: list[Token]) -> Text:
     text = Text()
-    for token in tokens:
+    first = next((i for i, token in enumerate(tokens) if token.state == "unread"), len(tokens))
+    for token in tokens[:first]:
         if token.state is None:
             text.append_text(Text(" ") if token.text.isspace() else shown(token.text))
         else:
             form, style = _FORMS[token.state]
             text.append_text(shown(form.format(token.text), style))
-    return text
+    rest = "".join(token.text for token in tokens[first:])
+    return text.append_text(_unread(rest)) if rest else text
+
+
+def _unread(text: str) -> Text:
+    """Return the end of a text that the encoder did not read, in one pair of signs."""
+    form, style = _FORMS["unread"]
+    start = " " * text[0].isspace()
+    return Text(start).append_text(shown(form.format(text.strip()), style))
 
 
 def _percent(probability: float) -> Text:

@@ -50,12 +50,8 @@ def files_read(name: str | Path) -> list[Path]:
 
 
 def _beside(vectors: Path) -> list[Path]:
-    """Return the paths at which the texts, the list of recordings and the description of vectors stand."""
-    return [
-        embedding_files.sentences_path(vectors),
-        embedding_files.audio_path(vectors),
-        embedding_files.embeddings_json(vectors),
-    ]
+    """Return the paths of the texts and other lines of the rows, and of the description of vectors."""
+    return [*embedding_files.lines_beside(vectors), embedding_files.embeddings_json(vectors)]
 
 
 def _files_of_manifest(manifest: Path) -> list[Path]:

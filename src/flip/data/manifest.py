@@ -16,7 +16,7 @@ from flip.encoders.identity import EmbeddingInfo
 from flip.errors import InputError
 from flip.files import read_yaml, replacing
 from flip.inputs.embedding_files import open_embeddings, read_similarities, select_rows
-from flip.inputs.records import read_sentences
+from flip.inputs.records import PartRead, parts_read, read_sentences
 
 Rows: TypeAlias = Ints
 
@@ -51,6 +51,20 @@ class EmbeddingFile:
     def parts(self) -> tuple[int, ...]:
         """Rows of each file."""
         return tuple(len(open_embeddings(one.file)) if one.rows is None else len(one.rows) for one in self._files())
+
+    def as_read(self, lines: list[str]) -> list[str]:
+        """Return n texts, one for each row, as far as the encoder read them; others than its own are left as they are.
+
+        Raises:
+            InputError: see `flip.inputs.embedding_files.read_lengths`.
+        """
+        parts = [part for one in self._files() for part in one._parts_read()]
+        return [line[: part.length] if line == part.text else line for line, part in zip(lines, parts, strict=True)]
+
+    def _parts_read(self) -> list[PartRead]:
+        n = len(open_embeddings(self.file))
+        parts = parts_read(self.file, n) or [PartRead("", None)] * n
+        return parts if self.rows is None else [parts[i] for i in self.rows]
 
     def _files(self) -> list[EmbeddingFile]:
         return [self, *(self.following._files() if self.following else [])]
@@ -121,20 +135,22 @@ class Dataset:
         raise InputError(f"dataset {self.name!r} has {asked} (it has: {known})", "choose one with --text")
 
     def sentences(self, text_id: str | None = None) -> list[str]:
-        """Return the lines of a text, as many as the rows of every embedding file.
+        """Return the lines of a text, as many as the rows of every embedding file, as far as all encoders read them.
 
         Raises:
             InputError: the counts differ; the message has both.
         """
         text = self.text(text_id)
         lines = text.read()
+        read = lines
         for embedding in self.embeddings:
             if len(rows := embedding.open()) != len(lines):
                 raise InputError(
                     f"{embedding.file} has {len(rows)} rows but {text.file} has {len(lines)} lines",
                     "line i must belong to row i; `flip embed` writes both",
                 )
-        return lines
+            read = [min(one, other, key=len) for one, other in zip(read, embedding.as_read(lines), strict=True)]
+        return read
 
     @property
     def parts(self) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from flip.encoders.identity import EmbeddingInfo
 from flip.errors import InputError
 from flip.files import os_errors, replacing
 from flip.inputs import embedding_files
-from flip.inputs.records import read_lines, require_in_order
+from flip.inputs.records import parts_read, read_lines, require_in_order
 from flip.locks import held
 
 _ROWS = 65_536
@@ -69,7 +69,7 @@ def finish_dropping(path: Path) -> None:
         return
     if found == before:
         embedding_files.copy_rows(path, rows, path)
-    for lines in filter(Path.is_file, (embedding_files.sentences_path(path), embedding_files.audio_path(path))):
+    for lines in embedding_files.lines_beside(path):
         content = lines.read_text(encoding="utf-8").split("\n")
         if len(content) == before + 1:
             with replacing(lines) as temporary:
@@ -124,6 +124,7 @@ def split_vectors(
     require_in_order(vectors, sentences)
     usable = [i for i in np.flatnonzero(embedding_files.finite_rows(view)).tolist() if sentences[i].strip()]
     source = EmbeddingInfo.read(vectors)
+    read = parts_read(vectors, len(view))
     datasets = {}
     with held(folder / MANIFEST, folder):
         for part, chosen in split_rows([(sentences[i],) for i in usable], split, seed).items():
@@ -133,6 +134,10 @@ def split_vectors(
             with replacing(embedding_files.sentences_path(path)) as temporary:
                 lines = (" ".join(sentences[i].splitlines()) for i in rows)
                 temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            if read:
+                with replacing(embedding_files.read_path(path)) as temporary:
+                    lengths = (read[i].length if read[i].text == sentences[i] else None for i in rows)
+                    temporary.write_text("".join("\n" if n is None else f"{n}\n" for n in lengths), encoding="utf-8")
             if source.encoder.name:
                 replace(source, rows=len(rows), dropping=()).write(path)
             files = (EmbeddingFile(source.encoder.name or GIVEN, path),)

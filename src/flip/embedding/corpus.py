@@ -19,7 +19,7 @@ from flip.inputs.record import Record
 from flip.locks import held
 
 SPEECH = "speech"  # id of the embeddings of recordings
-_WRITTEN = (".npy", ".json", ".sentences.txt", ".audio.txt")
+_WRITTEN = (".npy", ".json", ".sentences.txt", ".audio.txt", ".read.txt")
 
 
 def require_elsewhere(sources: Iterable[str | Path], folder: Path, parts: Iterable[str]) -> None:

@@ -20,7 +20,7 @@ from flip.encoders.identity import EmbeddingInfo, describe, still_gives
 from flip.encoders.multimodal import Transcriber
 from flip.errors import FlipError, InputError, UsageError
 from flip.files import is_stream, os_errors
-from flip.inputs.embedding_files import embeddings_json, open_embeddings, sentences_path
+from flip.inputs.embedding_files import embeddings_json, open_embeddings, read_lengths, sentences_path
 from flip.inputs.record import Record
 from flip.inputs.records import read_sentences
 from flip.locks import held
@@ -215,12 +215,15 @@ def rows_of_shards(output: Path, description: EmbeddingInfo, spool: Spool) -> It
             continue
         failed = {start + item.input: item.error for item in about.failed}
         vectors = np.zeros((stop - start, rows.shape[1]), rows.dtype)
-        heard, row = {}, 0
+        lengths = read_lengths(path, len(rows))
+        heard, read, row = {}, {}, 0
         for i, item in enumerate(spool.items(start, stop), start):
             if i in failed:
                 continue
             vectors[i - start] = rows[row]
             if lines[row] and not item["text"]:
                 heard[i] = lines[row]
+            if (length := lengths[row]) is not None:
+                read[i] = length
             row += 1
-        yield Batch(start, stop - start, about.truncated or 0, failed, heard, list(about.warnings)), vectors
+        yield Batch(start, stop - start, about.truncated or 0, failed, heard, list(about.warnings), read), vectors

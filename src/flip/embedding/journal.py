@@ -68,10 +68,14 @@ def torchrun_number(name: str, default: int, environment: Mapping[str, str] = os
 
 
 class Item(TypedDict):
-    """An input as it is stored.  where: its file and line, for messages.  sha256: of the ends of a recording."""
+    """An input as it is stored.
+
+    where: its file and line, for messages.  id: of a part of a text.  sha256: of the ends of a recording.
+    """
 
     text: str | None
     where: str
+    id: NotRequired[str]
     audio: NotRequired[str]
     sha256: NotRequired[str]
 
@@ -111,6 +115,8 @@ class Spool:
                     continue
                 where = record.where.encode("utf-8", "replace").decode()  # a file's name may be any bytes
                 item: Item = {"text": record.text, "where": where}
+                if record.parent is not None:
+                    item["id"] = str(record.id)
                 if record.audio:
                     item["audio"] = str(record.audio)
                 if record.audio and (digest := kept_digest(record.audio) or _digest(record.audio)):
@@ -168,7 +174,8 @@ class Batch:
     """A line of the journal: `count` inputs from `start` on.
 
     truncated: number of inputs that were cut.  failed: index -> error.  transcripts: index -> transcript.
-    warnings: parts of recordings that could not be decoded.  checksum: of the vectors.
+    warnings: parts of recordings that could not be decoded.  read: index -> number of characters of the line that were
+    read, if it was cut.  checksum: of the vectors.
     """
 
     start: int
@@ -177,6 +184,7 @@ class Batch:
     failed: dict[int, str] = field(default_factory=dict)
     transcripts: dict[int, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    read: dict[int, int] = field(default_factory=dict)
 
     checksum: int = 0
 
@@ -187,7 +195,10 @@ class Batch:
         if checksum != b"%08x" % zlib.crc32(content):
             return None
         fields = orjson.loads(content)
-        indexed = {key: {int(i): text for i, text in fields[key].items()} for key in ("failed", "transcripts")}
+        indexed = {
+            key: {int(i): value for i, value in fields.get(key, {}).items()}
+            for key in ("failed", "transcripts", "read")
+        }
         return cls(**fields | indexed)
 
     def to_line(self) -> bytes:
@@ -209,6 +220,7 @@ class Journal:
         self.truncated = 0
         self.failed: dict[int, str] = {}
         self.transcripts: dict[int, str] = {}
+        self.read: dict[int, int] = {}
         self.warnings: list[str] = []
         head = orjson.dumps(description.to_dict()) + b"\n"
         for batch in self._left(head, shape):
@@ -288,6 +300,7 @@ class Journal:
         self.truncated += batch.truncated
         self.failed |= batch.failed
         self.transcripts |= batch.transcripts
+        self.read |= batch.read
         self.warnings += batch.warnings
 
 

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from itertools import islice
@@ -16,7 +16,7 @@ from flip.encoders.identity import EmbeddingInfo, FailedInput
 from flip.encoders.multimodal import Transcriber, Transcript, encode_inputs
 from flip.errors import InputError
 from flip.files import replacing
-from flip.inputs.embedding_files import audio_path, sentences_path
+from flip.inputs.embedding_files import audio_path, ids_path, lines_beside, read_path, sentences_path
 from flip.model.tensors import narrowed
 
 
@@ -69,11 +69,14 @@ class Work:
         if target.exists():
             journal.keep_mode_of(target)
             Path(os.path.realpath(target)).unlink()
-        self._write_lines(target)
+        self._write_lines(target, lines_beside(target))
         via = self.transcriber
+        parents = {item["id"].rpartition("#")[0] for item in self.spool.items() if "id" in item}
+        reading = "estimated" if journal.read and self.encoder.estimates_read else None
         about = replace(
-            description, rows=rows, truncated=journal.truncated, blank=self.spool.blank, device=self.encoder.device,
-            failed=failed, warnings=tuple(journal.warnings), weights=self.encoder.weights or None,
+            description, rows=rows, truncated=journal.truncated, reading=reading, parents=len(parents) or None,
+            blank=self.spool.blank, device=self.encoder.device, failed=failed, warnings=tuple(journal.warnings),
+            weights=self.encoder.weights or None,
             via=None if via is None else {"name": via.name, "revision": via.revision},
         )  # fmt: skip
         about.write(target)
@@ -81,16 +84,22 @@ class Work:
         self.spool.remove()
         return about
 
-    def _write_lines(self, target: Path) -> None:
-        """Write the sentences of the rows, and the names of their recordings, if any."""
-        kept = [(i, item) for i, item in enumerate(self.spool.items()) if i not in self.journal.failed]
-        with replacing(sentences_path(target)) as temporary, temporary.open("w", encoding="utf-8") as file:
-            for i, item in kept:
-                text = item["text"] or self.journal.transcripts.get(i, "")
-                file.write(" ".join(text.splitlines()) + "\n")
+    def _write_lines(self, target: Path, replaced: Sequence[Path]) -> None:
+        """Write the sentences of the rows; their recordings, ids, and how far they were read, if there are such."""
+        journal = self.journal
+        kept = [(i, item) for i, item in enumerate(self.spool.items()) if i not in journal.failed]
+        texts = (_line(item["text"] or journal.transcripts.get(i, "")) for i, item in kept)
+        _write(sentences_path(target), texts)
         if any("audio" in item for _, item in kept):
-            with replacing(audio_path(target)) as temporary, temporary.open("w", encoding="utf-8") as file:
-                file.writelines(f"{item.get('audio', '')}\n" for _, item in kept)
+            _write(audio_path(target), (item.get("audio", "") for _, item in kept))
+        for path, lines in (
+            (ids_path(target), [item.get("id", "") for _, item in kept]),
+            (read_path(target), [str(journal.read.get(i, "")) for i, _ in kept]),
+        ):
+            if any(lines):
+                _write(path, lines)
+            elif path in replaced:
+                path.unlink()
 
     def _batches(self, size: int) -> Iterator[tuple[int, list[Item]]]:
         """Yield (index of the first, inputs) for runs of at most `size` inputs that are not done."""
@@ -144,7 +153,10 @@ class Work:
             raise InputError(f"{items[error.place]['where']}: {error.message}", error.hint) from error
         for i, one in enumerate(encoded):
             batch.warnings += one.warnings
-            batch.truncated += one.truncated
+            if one.read_to is not None:
+                batch.truncated += 1
+                text = items[i]["text"] or (one.heard.text if one.heard else "")
+                batch.read[start + i] = len(_line(text[: one.read_to]))
             if one.heard and one.heard.text:
                 batch.transcripts[start + i] = one.heard.text
             if one.vector is None:
@@ -170,3 +182,13 @@ class Work:
                 f"{first['where']}: encoder {self.encoder.name} gave NaN or infinity for row {start + bad[0]}: "
                 f"{first.get('audio', first['text'])!r}"
             )
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
+def _line(text: str) -> str:
+    """Return a text as a line of OUT.sentences.txt, without the spaces around it, as readers take it."""
+    return " ".join(text.splitlines()).strip()

@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 
 from flip.arrays import Floats32
-from flip.encoders.base import Encoder, EncoderOptions, TextError, read_texts
+from flip.encoders.base import Encoder, EncoderOptions, TextError, prefix_within, read_texts
 from flip.errors import FlipError, InputError, UnavailableError, UsageError
 from flip.files import os_errors, readable, user_config
 from flip.forks import made_in_each_process
@@ -115,6 +115,8 @@ class ApiEncoder(Encoder):
     most_tokens: int
     keys: tuple[str, ...]  # environment variables; the first that is set counts
     key_name: str  # in keys.toml
+    tokens_read: int | None = None  # of a text, by a server that cuts longer ones; None if it refuses them
+    estimates_read = True
 
     def __init__(self, model: str, options: EncoderOptions, *, device: str = "auto", offline: bool = False) -> None:
         """Send no request yet; `device` and precision are up to the server.
@@ -159,6 +161,17 @@ class ApiEncoder(Encoder):
         for request in self._requests(texts):
             parts.append(self._send(request, sum(map(len, parts))))
         return np.concatenate(parts)
+
+    def read_to(self, batch: Sequence[str | Path]) -> list[int | None]:
+        """Return about how many characters the server reads of each sentence; None if it reads all of it."""
+        most, prompt = self.tokens_read, self.options.prompt or ""
+        texts = read_texts(batch, self.name)
+        return [
+            None
+            if most is None or _tokens(prompt + text) <= most
+            else prefix_within(text, lambda part: _tokens(prompt + part), most)
+            for text in texts
+        ]
 
     def stop(self) -> None:
         """End the waits of running calls: they fail at once instead of trying again."""

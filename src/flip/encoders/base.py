@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
@@ -27,10 +29,13 @@ SonarBackend = Literal["auto", "official", "torch"]
 # Options that change the vectors of a sentence: embeddings made with different ones do not belong together.
 IDENTIFYING = ("prompt", "dimensions", "task_type")
 
+_LONGEST_WORD = 64  # characters: a run without a space that is longer is of a script without spaces
+_FORM = re.compile(r"\S*")
+
 _UNSTEADY = 0.1  # of the largest entry; half precision differs by less between batches
 _OF_AN_ENCODER = (
     "name", "dimension", "revision", "modalities", "device", "options", "longest", "batch_size", "concurrency",
-    "weights", "truncated", "weights_of", "stop",
+    "weights", "read_to", "estimates_read", "weights_of", "stop",
 )  # fmt: skip
 
 
@@ -99,6 +104,7 @@ class Encoder(ABC):
     batch_size: the number of inputs that suits it best.
     concurrency: how many calls of `encode` may run side by side; None is one after the other.
     weights: the hash of the weights, or one for each part of them.
+    estimates_read: whether `read_to` is an estimate, since only a server knows the tokens.
     """
 
     name: str
@@ -111,14 +117,15 @@ class Encoder(ABC):
     batch_size: int = 256
     concurrency: int | None = None
     weights: str | dict[str, str] | None = None
+    estimates_read: bool = False
 
     @abstractmethod
     def encode(self, batch: Sequence[str | Path]) -> Floats32:
         """Return the embeddings of n inputs: float32 (n, d), row i for input i, independent of its neighbours."""
 
-    def truncated(self, batch: Sequence[str | Path]) -> Sequence[bool]:
-        """Return which inputs are longer than it reads."""
-        return [False] * len(batch)
+    def read_to(self, batch: Sequence[str | Path]) -> Sequence[int | None]:
+        """Return the number of characters that it reads of each text; None if it reads all of it, or a recording."""
+        return [None] * len(batch)
 
     def weights_of(self, modalities: Collection[str]) -> str | dict[str, str] | None:
         """Return the part of `weights` that inputs of these modalities need, without loading it."""
@@ -146,11 +153,12 @@ def language_of(encoder: Encoder) -> str | None:
     return getattr(getattr(encoder, "options", None), "language", None)
 
 
-def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[Floats32, list[bool]]:
+def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[Floats32, list[int | None]]:
     """Embed a batch, each sentence cut to the most characters that the encoder is given.
 
     Returns:
-        The vectors (n, d), and which inputs are longer than it reads.
+        The vectors (n, d), and the number of characters that were read of each text, to the end of a whole word; None
+        if all of it was.
 
     Raises:
         TextError: it cannot embed one of them.
@@ -162,8 +170,31 @@ def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[Floats32, lis
     if vectors.shape != (len(batch), encoder.dimension):
         expected = (len(batch), encoder.dimension)
         raise InputError(f"encoder {encoder.name} gave shape {vectors.shape} for a batch, expected {expected}")
-    cut = encoder.truncated(given)
-    return vectors, [one or item != kept for one, item, kept in zip(cut, batch, given, strict=True)]
+    read = [
+        encoder.longest if one is None and item != kept else one
+        for one, item, kept in zip(encoder.read_to(given), batch, given, strict=True)
+    ]
+    return vectors, [
+        None if one is None else _whole_words(str(item), one) for one, item in zip(read, batch, strict=True)
+    ]
+
+
+def _whole_words(text: str, read: int) -> int:
+    """Return the end of the last word that was read to its end, in a script that has spaces."""
+    rest = _FORM.match(text, read)
+    begun = re.search(r"\S*$", text[max(0, read - _LONGEST_WORD) : read])
+    assert rest and begun
+    within_a_word = any(map(str.isalnum, rest[0])) and len(begun[0]) < _LONGEST_WORD
+    return read - len(begun[0]) if within_a_word else read
+
+
+def prefix_within(text: str, size: Callable[[str], int], most: int) -> int:
+    """Return the length of the longest beginning of a text whose size, which grows with it, is at most `most`.
+
+    >>> prefix_within("to be or not", lambda part: len(part.split()), 2)
+    6
+    """
+    return max(0, bisect_right(range(len(text) + 1), most, key=lambda n: size(text[:n])) - 1)
 
 
 def answer(embed: Callable[[list[T]], object], batch: list[T], name: str) -> object:
@@ -293,21 +324,36 @@ class GivenModel(ForeignEncoder):
         vectors = self.given.encode(read_texts(batch, self.name), show_progress_bar=False, convert_to_numpy=True)
         return as_matrix(vectors, self.name)
 
-    def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
-        """Return which sentences have more tokens than the model reads."""
-        return longer_than_read(self.given, read_texts(batch, self.name))
+    def read_to(self, batch: Sequence[str | Path]) -> list[int | None]:
+        """Return the number of characters that the model reads of each sentence; None if it reads all of it."""
+        return read_by(self.given, read_texts(batch, self.name))
 
 
-def longer_than_read(model: SentenceTransformer, texts: list[str], prompt: str | None = None) -> list[bool]:
-    """Return which texts have more tokens than the model reads."""
-    longest, tokenize = model.max_seq_length, model.tokenizer
+def read_by(model: SentenceTransformer, texts: list[str], prompt: str | None = None) -> list[int | None]:
+    """Return the number of characters that a model reads of each text; None if it reads all of it."""
+    longest, tokenizer = model.max_seq_length, model.tokenizer
     # Static and word embeddings are means over all words: their tokenizers are different, and cut nothing.
-    if longest is None or not texts or not callable(tokenize):
-        return [False] * len(texts)
+    if longest is None or not texts or not callable(tokenizer):
+        return [None] * len(texts)
     if prompt is None:
         prompt = model.prompts.get(model.default_prompt_name or "") or ""
-    ids = tokenize([prompt + text for text in texts], truncation=False, verbose=False)["input_ids"]
-    return [len(row) > longest for row in ids]
+
+    def ids(parts: list[str]) -> list[list[int]]:
+        found: list[list[int]] = tokenizer([prompt + part for part in parts], truncation=False, verbose=False)[
+            "input_ids"
+        ]
+        return found
+
+    def read(text: str) -> int:
+        if not tokenizer.is_fast:
+            return prefix_within(text, lambda part: len(ids([part])[0]), longest)
+        found = tokenizer(
+            prompt + text, add_special_tokens=False, truncation=False, verbose=False, return_offsets_mapping=True
+        )
+        first, _ = found["offset_mapping"][longest - tokenizer.num_special_tokens_to_add()]  # of those not read
+        return max(0, int(first) - len(prompt))
+
+    return [read(text) if len(row) > longest else None for text, row in zip(texts, ids(texts), strict=True)]
 
 
 def adapted(encoder: object, name: str | None = None) -> Encoder:

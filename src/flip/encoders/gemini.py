@@ -30,6 +30,7 @@ class Gemini(ApiEncoder):
     key_name = "gemini"
     most_texts = 100  # the API's limit
     most_tokens = 15_000
+    tokens_read = 2_048
 
     def __init__(self, model: str, options: EncoderOptions, *, device: str = "auto", offline: bool = False) -> None:
         """See `ApiEncoder`; 768 dimensions by default, of the model's 3,072."""

@@ -233,12 +233,13 @@ class EmbeddingInfo:
 
     encoder: the maker of the file, with its dimension.  dtype: of the file.  inputs: the number of sentences and
     recordings.  input: their hash.  language, asr: their language and the whisper model, if given.  rows: the number of
-    inputs that did not fail.  truncated: how many inputs were longer than the encoder reads.  blank: input lines
-    dropped before.  device: of the encoder.  failed: inputs that have no row.  warnings: of recordings that could be
-    decoded only in part.  weights: their hash, even if `encoder` leaves it out, as it is the revision.  via: name and
-    revision of the transcriber of recordings.  dropping: the numbers of rows to be removed, see
-    `flip.data.precomputed`; `rows` counts the others.  stored: the file as it was read; fields of other programs are
-    kept.
+    inputs that did not fail.  truncated: how many inputs were longer than the encoder reads.  reading: "estimated" if
+    the lengths in OUT.read.txt are.  parents: how many texts the rows are parts of, if texts were cut into parts.
+    blank: input lines dropped before.  device: of the encoder.  failed: inputs that have no row.  warnings: of
+    recordings that could be decoded only in part.  weights: their hash, even if `encoder` leaves it out, as it is the
+    revision.  via: name and revision of the transcriber of recordings.  dropping: the numbers of rows to be removed,
+    see `flip.data.precomputed`; `rows` counts the others.  stored: the file as it was read; fields of other programs
+    are kept.
     """
 
     encoder: EncoderIdentity = field(default_factory=EncoderIdentity)
@@ -249,6 +250,8 @@ class EmbeddingInfo:
     asr: str | None = None
     rows: int | None = None
     truncated: int | None = None
+    reading: str | None = None
+    parents: int | None = None
     blank: int | None = None
     device: str | None = None
     failed: tuple[FailedInput, ...] = ()
@@ -300,6 +303,7 @@ class EmbeddingInfo:
 _Kind: TypeAlias = "type | UnionType | list[_Kind] | dict[str, _Kind]"
 _KINDS: Mapping[str, _Kind] = {
     "dtype": str, "inputs": int, "input": str, "language": str, "asr": str, "rows": int, "truncated": int, "blank": int,
+    "reading": str, "parents": int,
     "device": str, "failed": [{"input": int, "audio": str | None, "error": str}], "warnings": [str], "weights": str,
     "via": dict, "dropping": [int],
 }  # fmt: skip

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flip.encoders.base import Encoder, EncoderOptions, read_texts
+from flip.encoders.base import Encoder, EncoderOptions, prefix_within, read_texts
 from flip.errors import UnavailableError
 from flip.forks import made_again, made_in_each_process
 from flip.hub.weights import WeightFile, is_local, resolve
@@ -131,15 +131,20 @@ class MiniLM(Encoder):
         """Return the texts as the tokenizer takes them."""
         return read_texts(batch, self.name)
 
-    def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
-        """Return which sentences have more word pieces than `most_tokens`; only so many are read."""
+    def read_to(self, batch: Sequence[str | Path]) -> list[int | None]:
+        """Return the number of characters read of each sentence, `most_tokens` word pieces; None if that is all."""
         texts = self.texts(batch)
-        cut = np.zeros(len(texts), bool)
+        read: list[int | None] = [None] * len(texts)
         # A word piece has a character of its own; but a character that is not ASCII may be several pieces.
         doubtful = [i for i, text in enumerate(texts) if len(text) > self.most_tokens - 2 or not text.isascii()]
-        encodings = self._tokenizer.encode_batch([texts[i] for i in doubtful])
-        cut[doubtful] = [bool(encoding.overflowing) for encoding in encodings]
-        return list(map(bool, cut))
+        for i, encoding in zip(doubtful, self._tokenizer.encode_batch([texts[i] for i in doubtful]), strict=True):
+            if encoding.overflowing:
+                rest = encoding.overflowing[0]
+                first = next(
+                    start for (start, _), own in zip(rest.offsets, rest.special_tokens_mask, strict=True) if not own
+                )
+                read[i] = prefix_within(str(batch[i]), lambda part: len(self.texts([part])[0]), first)
+        return read
 
     def _run(self, encodings: list[Encoding]) -> Floats32:
         longest = max(len(e.ids) for e in encodings)

@@ -161,14 +161,14 @@ class Encoded:
 
     vector: (d,); None for an empty text, or if there is an error.
     error: why a recording could not be read, or that it has no speech.
-    truncated: whether the encoder read only the beginning.
+    read_to: the number of characters that the encoder read of the text or transcript; None if all of it.
     heard: the transcript of a recording, for an encoder that reads only text.
     warnings: parts of a recording that could not be decoded, and reasons to distrust a transcript.
     """
 
     vector: Floats32 | None = None
     error: str | None = None
-    truncated: bool = False
+    read_to: int | None = None
     heard: Transcript | None = None
     warnings: list[str] = field(default_factory=list)
 
@@ -209,11 +209,11 @@ def encode_inputs(
         _encode_recordings(encoder, recordings, found, working)
     if texts := {i: text for i, text in texts.items() if text}:
         try:
-            vectors, truncated = encode(encoder, list(texts.values()))
+            vectors, read = encode(encoder, list(texts.values()))
         except TextError as error:
             raise TextError(error.message, error.hint, list(texts)[error.place]) from error
-        for i, vector, cut in zip(texts, vectors, truncated, strict=True):
-            found[i].vector, found[i].truncated = vector, cut
+        for i, vector, read_to in zip(texts, vectors, read, strict=True):
+            found[i].vector, found[i].read_to = vector, read_to
     return found
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flip.device import matmul_dtype, torch_device
-from flip.encoders.base import Encoder, EncoderOptions, longer_than_read, read_texts
+from flip.encoders.base import Encoder, EncoderOptions, read_by, read_texts
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.files import readable
 from flip.forks import made_again
@@ -101,9 +101,9 @@ class SentenceTransformers(Encoder):
         )
         return np.asarray(vectors, np.float32)
 
-    def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
-        """Return which sentences have more tokens than the model reads."""
-        return longer_than_read(self._model, read_texts(batch, self.name), self.options.prompt)
+    def read_to(self, batch: Sequence[str | Path]) -> list[int | None]:
+        """Return the number of characters that the model reads of each sentence; None if it reads all of it."""
+        return read_by(self._model, read_texts(batch, self.name), self.options.prompt)
 
     def _choose_precision(self) -> None:
         import torch

@@ -34,7 +34,7 @@ Ranker = Callable[[str, "Floats", int], dict[str, Ranking]]
 class EvaluationData:
     """The usable part of a dataset: sentences that are not blank and have no NaN in any of the embeddings.
 
-    embeddings: id -> (n, d).  texts: line of the file (from 0) -> sentence, n of them.
+    embeddings: id -> (n, d).  texts: line of the file (from 0) -> sentence, n of them, as far as the encoder read it.
     left_out: number of lines, by reason.
     """
 
@@ -63,7 +63,7 @@ class EvaluationData:
         Raises:
             InputError: no embeddings, no usable sentence, or counts that differ.
         """
-        sentences = dataset.sentences(text_id)
+        read, sentences = dataset.sentences(text_id), dataset.text(text_id).read()
         views = {file.id: file.open() for file in dataset.embeddings}
         if not views:
             raise InputError(f"dataset {dataset.name!r} has no embeddings", "add them with `flip embed`")
@@ -86,7 +86,7 @@ class EvaluationData:
         if len(rows) < len(sentences):
             views = {name: view[rows] for name, view in views.items()}
         text = dataset.text(text_id)
-        return cls(dataset.name, views, {text.number(i): sentences[i] for i in rows}, left_out)
+        return cls(dataset.name, views, {text.number(i): read[i] for i in rows}, left_out)
 
     def without(self, sentences: Collection[str], what: str) -> Self:
         """Leave out some sentences, which are counted under `what`.

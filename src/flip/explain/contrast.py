@@ -1,130 +1,23 @@
-"""Compare a text with its embedding, or two embeddings: the words of both, and the words of one."""
+"""Compare two embeddings: the words of both, the words of one, and the share of each word in the cosine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
-from flip.arrays import Floats, Floats64
+from flip.arrays import Floats, Floats64, Ints
 from flip.errors import InputError
 from flip.files import Fields
 from flip.model.calibration import sigmoid
 from flip.model.checkpoint import Checkpoint
-from flip.model.keywords import BEHIND_ALL, Word, top_k
-from flip.text.align import Piece
-
-State = Literal["kept", "faint", "lost", "unknown"]
-STATES: tuple[State, ...] = ("kept", "faint", "lost", "unknown")
-
-_FAINT = 3  # times less probable than a word that is kept, or so many times as far down the list
+from flip.model.keywords import BEHIND_ALL, top_k
 
 _ALIKE = 1.0  # log-odds: nearer than this, both carry a word about equally
-
-
-@dataclass(frozen=True, slots=True)
-class TextWord:
-    """A word of a text.
-
-    word: in the spelling of the vocabulary.  surface: in the spelling of the text.  rank: of its score among all words,
-    from 1.  place: in the list of keywords, from 1, where function words come last.  probability, rank and place are
-    None for a word that the vocabulary lacks; without a calibrated model, so is probability.
-    """
-
-    word: str
-    surface: str
-    probability: float | None
-    rank: int | None
-    place: int | None = None
-
-    def to_dict(self) -> dict[str, str | float | None]:
-        """Return the fields of a record."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A part of a text.
-
-    state: of its words; None between words.  probability: of its least likely word.
-    """
-
-    text: str
-    state: State | None = None
-    probability: float | None = None
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """The view of one explanation.
-
-    tokens: the whole text; empty for a vector or a recording without a transcript.
-    others: keywords that are not in the text, and are likely enough.  unlikely: those that are not. Both are sorted by
-        probability, if there is one.
-    """
-
-    tokens: list[Token]
-    others: list[Word]
-    unlikely: list[Word]
-
-    def count(self, state: State) -> int:
-        """Return the number of words of the text in a state."""
-        return sum(token.state == state for token in self.tokens)
-
-
-def annotate(
-    words: Sequence[Word], text_words: Sequence[TextWord], pieces: Sequence[Piece], *, likely: float, least: float,
-    topn: int,
-) -> Annotation:  # fmt: skip
-    """Return the view of an explanation.
-
-    A word of the text is `kept` if its probability is `likely` or more; `faint` if it is a third of that or more, or if
-    the word is among the 3k with the highest scores, k being the number of distinct words of the text that the
-    vocabulary has; else `lost`. Without probabilities, it is kept among the k with the highest scores. A part of a text
-    that holds several words is in the state of the least of them.
-
-    Args:
-        words: keywords, at least the `topn` best beside the words of the text.
-        text_words: words of the text in order.
-        pieces: the text in parts, which hold these words.
-        likely: least probability of a word that counts as present.
-        least: probability of a word that is not in the text, below which it is unlikely.
-        topn: words that are not in the text at most.
-    """
-    k = len({word.word for word in text_words if word.rank is not None})
-    waiting = iter(text_words)
-    tokens = []
-    for piece in pieces:
-        own = [next(waiting) for _ in piece.words]
-        state = max((_state(word, likely, k) for word in own), key=STATES.index, default=None)
-        known = [word.probability for word in own if word.probability is not None]
-        tokens.append(Token(piece.text, state, min(known, default=None)))
-    others = [word for word in words if not word.in_text][:topn]
-    if others and others[0].probability is not None:
-        others.sort(key=lambda word: -(word.probability or 0))
-    probable = [word for word in others if word.probability is None or word.probability >= least]
-    return Annotation(tokens, probable, others[len(probable) :])
-
-
-def state_names(likely: float | None) -> dict[State, str]:
-    """Return what each state means, for a legend; without probabilities, `likely` is None."""
-    kept, faint = "kept (by rank)", "faint (by rank)"
-    if likely is not None:
-        kept, faint = f"kept: {likely:.0%} or more", f"faint: {likely / _FAINT:.0%}, or a high score"
-    return {"kept": kept, "faint": faint, "lost": "lost", "unknown": "not in vocabulary"}
-
-
-def _state(word: TextWord, likely: float, k: int) -> State:
-    if word.rank is None:
-        return "unknown"
-    if word.rank <= k if word.probability is None else word.probability >= likely:
-        return "kept"
-    if word.rank <= _FAINT * k or (word.probability is not None and _FAINT * word.probability >= likely):
-        return "faint"
-    return "lost"
+_RIDGE = 0.1  # of the square of a word's direction, which has length 1
+_SAID = 50  # words that an embedding says, if there are no probabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +26,7 @@ class PairedWord:
 
     score, against_score: ranking scores z; z(u) - z(v) = A B (u - v) is free of the bias.
     probability, against_probability: of the word in either; None for multinomial checkpoints.
-    share: the word's part of the cosine of u and v, see `Contrast`.
+    share: the word's part of the cosine, see `Contrast`; 0 for a word that neither says.
     surface: how people write the word.
     """
 
@@ -166,7 +59,9 @@ class PairedWord:
 class Pair:
     """Two embeddings compared.
 
-    cosine: of u and v.  by_words: the sum of the shares of the words below; they do not explain the rest.
+    cosine: of u and v.  centred_cosine: the one that is explained if the mean of the training is taken off both, which
+    is done if it is longer than what varies about it; else None.  by_words: the sum of the shares of all words that
+    either says; they do not explain the rest.
     shared: words of both, by their share.  only_input, only_against: words of one, by the difference.
     """
 
@@ -175,6 +70,21 @@ class Pair:
     shared: list[PairedWord]
     only_input: list[PairedWord]
     only_against: list[PairedWord]
+    centred_cosine: float | None = None
+
+    @property
+    def rest(self) -> float:
+        """Return the part of the explained cosine that no word has."""
+        return (self.cosine if self.centred_cosine is None else self.centred_cosine) - self.by_words
+
+    @property
+    def summary(self) -> str:
+        """Return the cosines and how much of the last is by words, for people."""
+        centred = self.centred_cosine
+        found = f"cosine {self.cosine:.2f}" + (
+            f", {centred:.2f} without the common mean" if centred is not None else ""
+        )
+        return f"{found}: {self.by_words:.2f} by the words that either says, {self.rest:.2f} not"
 
     def without_probabilities(self) -> Pair:
         """Return the same pair for vectors of unknown origin, for which the probabilities may not hold."""
@@ -182,13 +92,14 @@ class Pair:
             [replace(word, probability=None, against_probability=None) for word in getattr(self, name)]
             for name in SIDES
         )
-        return Pair(self.cosine, self.by_words, shared, only_input, only_against)
+        return replace(self, shared=shared, only_input=only_input, only_against=only_against)
 
     def to_dict(self) -> Fields:
         """Return the fields of an output record."""
         sides = {name: [word.to_dict() for word in getattr(self, name)] for name in SIDES}
-        rest = self.cosine - self.by_words
-        return {"cosine": round(self.cosine, 4), "by_words": round(self.by_words, 4), "rest": round(rest, 4), **sides}
+        centred: Fields = {} if self.centred_cosine is None else {"centred_cosine": round(self.centred_cosine, 4)}
+        parts: Fields = {"by_words": round(self.by_words, 4), "rest": round(self.rest, 4)}
+        return {"cosine": round(self.cosine, 4), **centred, **parts, **sides}
 
 
 SIDES = ("shared", "only_input", "only_against")
@@ -202,10 +113,15 @@ class Contrast:
     keyword of one embedding is shared if the other carries it too: as a keyword of its own, with a probability at or
     above the checkpoint's threshold, or with nearly the same score.
 
-    The shares follow from z - b = W u being linear, with W = A B. Let R = W (W'W)^+, so that u = R'(z - b): row w of R
-    is the part of an embedding that stands for word w. The embeddings are projected on the span of the rows of the
-    words listed, u ~ R' c(u), and the share of w in the cosine is the mean of c_w(u) r_w.v and c_w(v) r_w.u, over
-    |u| |v|. The shares add up to the part of u.v that lies in this span; the rest is orthogonal to the words.
+    A word's share of the cosine is what it adds to u.v when both embeddings are rebuilt by ridge regression from the
+    words that either says, over |u| |v|. These are all words at or above the threshold in u or in v, whatever is
+    listed; without probabilities, the 50 best of each. The shares follow from z - b = W u being linear, with W = A B.
+    Let R = W (W'W)^+, so that u = R'(z - b): row w of R, brought to length 1, is the direction r_w that stands for
+    word w. With c(u) = (R R' + 0.1 I)^-1 R u, of the rows of those words, u is about R' c(u), and the share of w is
+    the mean of c_w(u) r_w.v and c_w(v) r_w.u, over |u| |v|.
+
+    Where the mean of the training embeddings is longer than what varies about it, it makes most of every cosine. It is
+    then taken off u and v first.
     """
 
     checkpoint: Checkpoint
@@ -229,12 +145,14 @@ class Contrast:
         every = np.arange(model.vocabulary_size)
         p = sigmoid(self.checkpoint.log_odds_of(every, z, weight)) if self.checkpoint.calibrated else None
         mine, others = (self._keywords(z, p, side) for side in (0, 1))
-        listed = sorted(mine | others)
         shared = [
-            w for w in listed
+            w for w in sorted(mine | others)
             if (w in mine or self._says(w, z, p, 0)) and (w in others or self._says(w, z, p, 1))
         ]  # fmt: skip
-        shares = dict(zip(listed, self._shares(listed, *both) / lengths.prod(), strict=True))
+        centred = self._centred(both)
+        said = self._said(z + (self.checkpoint.bias_weight - weight) * model.b, p)
+        shares = np.zeros(model.vocabulary_size)
+        shares[said] = self._shares(said, centred if centred is not None else both)
 
         def paired(w: int) -> PairedWord:
             one, other = (None, None) if p is None else (float(p[0, w]), float(p[1, w]))
@@ -247,11 +165,12 @@ class Contrast:
             return [paired(w) for w in sorted(indices, key=key, reverse=True)]
 
         return Pair(
-            cosine=float(both[0] @ both[1] / lengths.prod()),
-            by_words=float(sum(shares.values())),
+            cosine=_cosine(both),
+            by_words=float(shares.sum()),
             shared=words(shared, lambda w: shares[w]),
             only_input=words(mine.difference(shared), lambda w: z[0, w] - z[1, w]),
             only_against=words(others.difference(shared), lambda w: z[1, w] - z[0, w]),
+            centred_cosine=None if centred is None else _cosine(centred),
         )
 
     def _keywords(self, z: Floats, p: Floats | None, side: int) -> set[int]:
@@ -265,14 +184,35 @@ class Contrast:
         """Return whether an embedding carries a keyword of the other too."""
         return bool((p is not None and p[side, w] >= self.checkpoint.likely) or z[side, w] >= z[1 - side, w] - _ALIKE)
 
-    def _shares(self, words: list[int], u: Floats, v: Floats) -> Floats:
-        if not words:
-            return np.empty(0)
-        rows = self._rows(words) @ self._inverse
-        (cu, cv), (ru, rv) = (np.linalg.lstsq(rows.T, one, rcond=None)[0] for one in (u, v)), (rows @ u, rows @ v)
-        return np.asarray((cu * rv + cv * ru) / 2)
+    def _said(self, z: Floats, p: Floats | None) -> Ints:
+        """Return the words that either embedding says, from the scores of the checkpoint's own weight, (2, |V|)."""
+        if p is not None:
+            return np.flatnonzero((p >= self.checkpoint.likely).any(axis=0))
+        ranked = z.copy()
+        ranked[:, self.checkpoint.function_words] -= BEHIND_ALL
+        return np.unique(top_k(ranked, min(_SAID, z.shape[1])))
 
-    def _rows(self, words: list[int]) -> Floats:
+    def _centred(self, both: Floats64) -> Floats64 | None:
+        """Return u and v, (2, d), without the mean; None if it does not carry their cosine, or is one of them."""
+        spread = self.checkpoint.embedding_stats
+        if spread is None or spread.mean @ spread.mean <= spread.scale @ spread.scale:
+            return None
+        centred = both - spread.mean
+        return centred if np.linalg.norm(centred, axis=1).all() else None
+
+    def _shares(self, words: Ints, both: Floats64) -> Floats64:
+        """Return the shares of words, (n,), in the cosine of two embeddings, (2, d)."""
+        R = self._rows(words) @ self._inverse
+        R /= np.maximum(np.linalg.norm(R, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        n, d = R.shape
+        if n <= d:
+            c = np.linalg.solve(R @ R.T + _RIDGE * np.eye(n), R @ both.T)
+        else:  # the same, and smaller
+            c = R @ np.linalg.solve(R.T @ R + _RIDGE * np.eye(d), both.T)
+        shares = (c * (R @ both[::-1].T)).mean(axis=1)
+        return np.asarray(shares / np.linalg.norm(both, axis=1).prod())
+
+    def _rows(self, words: Ints) -> Floats64:
         """Return rows of W, (len(words), d)."""
         model = self.checkpoint.model
         rows = model.output[words].astype(np.float64)
@@ -292,3 +232,7 @@ class Contrast:
         if self._input is not None:
             gram = self._input.T @ gram @ self._input
         return np.asarray(np.linalg.pinv(gram, rcond=1e-10, hermitian=True))
+
+
+def _cosine(both: Floats64) -> float:
+    return float(both[0] @ both[1] / np.linalg.norm(both, axis=1).prod())

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from flip.encoders.catalog import load_encoder, require_harmless
 from flip.encoders.identity import require_dimension, require_encoder_of
 from flip.encoders.multimodal import Encoded, Transcriber, encode_inputs
 from flip.errors import InputError, UsageError
-from flip.explain.contrast import Contrast, TextWord
+from flip.explain.annotation import TextWord
+from flip.explain.contrast import Contrast
 from flip.explain.results import Comparison, Explanation, Failure, Heard, Input, text_warning
 from flip.inputs.prefetch import one_ahead, ready_batches
 from flip.inputs.record import Record
@@ -144,22 +146,29 @@ class Explainer:
     ) -> Explanation:
         """Return the explanation with the words of its text; with `unsure` without probabilities."""
         index = self.checkpoint.vocabulary.index
-        pieces = self.reader.pieces(text)
-        written = [(piece.text, word) for piece in pieces for word in piece.words]
-        known = list({index[word] for _, word in written if word in index})
+        pieces, read_to = self.reader.pieces(text), result.input.read_to
+        ends = accumulate(len(piece.text) for piece in pieces)
+        written = [
+            (piece.text, word, read_to is None or end <= read_to)
+            for piece, end in zip(pieces, ends, strict=True)
+            for word in piece.words
+        ]
+        known = list({index[word] for _, word, _ in written if word in index})
         found = dict(zip(known, scores.of_words(row, known), strict=True)) if scores and row is not None else {}
         words = []
-        for surface, word in written:
+        for surface, word, was_read in written:
             probability, rank, place = found.get(index.get(word, -1), (None, None, None))
             likely = None if probability is None or unsure else round(probability, 4)
-            words.append(TextWord(word, surface, likely, rank, place))
-        in_text = {word for _, word in written} if self.checkpoint.vocabulary.longest == 1 else self.reader.ngrams(text)
+            is_function = index.get(word) in self._function_words
+            words.append(TextWord(word, surface, likely, rank, place, was_read, is_function))
+        read = dict.fromkeys(word for _, word, was_read in written if was_read)
+        in_text = read if self.checkpoint.vocabulary.longest == 1 else self.reader.ngrams(text[:read_to])
         return replace(
             result,
-            input=self._warned(result.input, {word for _, word in written}),
+            input=self._warned(result.input, set(read)),
             words=tuple(replace(keyword, in_text=keyword.word in in_text) for keyword in result.words),
             text_words=tuple(words),
-            unknown=tuple(dict.fromkeys(word for _, word in written if word not in index)),
+            unknown=tuple(word for word in read if word not in index),
             pieces=tuple(pieces),
         )
 
@@ -262,7 +271,7 @@ class Explainer:
 
     def _warned(self, given: Input, words: set[str] | None = None) -> Input:
         """Return an input with the warning of its text, if there is one. words: the words of the text, if known."""
-        text = given.words_of or ""
+        text = (given.words_of or "")[: given.read_to]
         if words is None:
             words = {word for piece in self.reader.pieces(text) for word in piece.words}
         warning = text_warning(text, words, self.checkpoint)
@@ -272,6 +281,10 @@ class Explainer:
     def reader(self) -> Reader:
         """Return a reader that cuts texts into the words of the vocabulary."""
         return Reader(self.checkpoint.vocabulary)
+
+    @cached_property
+    def _function_words(self) -> frozenset[int]:
+        return frozenset(self.checkpoint.function_words.tolist())
 
     @cached_property
     def _contrast(self) -> Contrast:
@@ -349,7 +362,11 @@ class Explainer:
     def _as_heard(self, given: Input, encoded: Encoded) -> Input:
         speech = encoded.heard
         heard = None if speech is None else Heard(self.transcriber.name, speech.text, speech.language)
-        return replace(given, heard=heard, truncated=encoded.truncated, warnings=tuple(encoded.warnings))
+        cut = encoded.read_to is not None
+        return replace(
+            given, heard=heard, read_to=encoded.read_to, read_estimated=cut and self.encoder.estimates_read,
+            warnings=tuple(encoded.warnings),
+        )  # fmt: skip
 
     def _checked(self, embedding: Floats, where: str) -> Floats:
         d = self.checkpoint.model.dimension
@@ -368,7 +385,8 @@ def _input(record: Record | InputError) -> Input:
     if isinstance(record, InputError):
         return Input()
     audio = None if record.audio is None else str(record.audio)
-    return Input(record.text, audio, record.row)
+    estimated = record.read_to is not None and record.read_estimated
+    return Input(record.text, audio, record.row, read_to=record.read_to, read_estimated=estimated)
 
 
 def _id(record: Record | InputError, number: int) -> str | int:

@@ -1,7 +1,7 @@
 "use strict";
 // The records lie in chunks of JSON, which are parsed when one of theirs is shown or searched; of each record an index
-// holds [share kept or null, words lost].
-const PAGE = 50, PARSED = 8, STATES = ["kept", "faint", "lost", "unknown"];
+// holds [share of the different content words kept or null, how many of them are lost].
+const PAGE = 50, PARSED = 8, STATES = ["kept", "faint", "lost", "unknown", "unread"];
 const chunks = [...document.querySelectorAll("script.records")];
 const index = [], starts = [];
 for (const part of document.querySelectorAll("script.index")) {
@@ -40,7 +40,7 @@ function marked(marks) {
   for (const mark of marks) {
     if (typeof mark === "string") { text.append(mark); continue; }
     const word = make("span", `word ${STATES[mark[1]]}`, mark[0]);
-    word.title = [STATES[mark[1]], percent(mark[2])].filter(Boolean).join(", ");
+    word.title = mark[1] === 4 ? "not read" : [STATES[mark[1]], percent(mark[2])].filter(Boolean).join(", ");
     text.append(word);
   }
   return text;
@@ -65,6 +65,7 @@ function row(i) {
   if (r.marks.length) cell.append(marked(r.marks));
   if (r.others.length) cell.append(list(r.others));
   if (r.unlikely.length) cell.append(make("div", "less", `less likely: ${r.unlikely.map((w) => w[0]).join(", ")}`));
+  if (r.function && r.function[1]) cell.append(make("div", "less", `function words kept: ${r.function[0]} of ${r.function[1]}`));
   for (const note of r.notes) cell.append(make("div", "note", note));
   if (r.error) cell.append(make("div", "error", r.error));
   return tr;

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from flip.explain.contrast import STATES, Token, state_names
+from flip.explain.annotation import STATES, Token, state_names
 from flip.explain.results import Explanation, Failure
 from flip.files import replacing
 from flip.html import policy
@@ -27,7 +27,7 @@ def write_page(
         path: of the page.
         results: of `Explainer.stream`.
         checkpoint: the model that explained them.
-        least: see `flip.explain.contrast.annotate`.
+        least: see `flip.explain.annotation.annotate`.
         on_record: called with the number of records written.
 
     Returns:
@@ -89,7 +89,11 @@ def _data(name: str, value: object) -> str:
 
 
 def _row(result: Explanation | Failure, least: float) -> dict[str, Any]:
-    """Return the page's data for a result; `index` has the share of known words kept and the words lost, to sort by."""
+    """Return the page's data for a result.
+
+    `index` has figures to sort by, of different content words: the share of the known ones that is kept, and how many
+    are lost.
+    """
     given = result.input
     title = given.audio or ("" if given.row is None else f"row {given.row}")
     row: dict[str, Any] = {
@@ -104,13 +108,16 @@ def _row(result: Explanation | Failure, least: float) -> dict[str, Any]:
     if isinstance(result, Failure):
         return row | {"error": result.error, "marks": [given.text] if given.text else []}
     found = result.annotate(least)
-    kept, faint, lost = (found.count(state) for state in STATES[:3])
-    known = kept + faint + lost
+    content, function = found.content, found.function
     return row | {
+        "function": [function.kept, function.known],
         "marks": [_mark(token) for token in found.tokens],
         "others": [[word.surface, _rounded(word.probability)] for word in found.others],
         "unlikely": [[word.surface, _rounded(word.probability)] for word in found.unlikely],
-        "index": [round(kept / known, 4) if known else None, lost if found.tokens else None],
+        "index": [
+            round(content.kept / content.known, 4) if content.known else None,
+            content.lost if found.tokens else None,
+        ],
     }
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TypeAlias
 
-from flip.explain.contrast import SIDES, Annotation, Pair, PairedWord, State, TextWord, annotate, state_names
+from flip.explain.annotation import STATES, Annotation, State, TextWord, annotate, state_names
+from flip.explain.contrast import SIDES, Pair, PairedWord
 from flip.files import Fields
 from flip.model.checkpoint import Checkpoint
 from flip.model.keywords import Word
@@ -19,9 +20,11 @@ _STYLES: dict[State, str] = {
     "faint": "opacity:.75;text-decoration:underline dotted",
     "lost": "opacity:.55;text-decoration:line-through",
     "unknown": "opacity:.55;font-style:italic",
+    "unread": "opacity:.4;background:repeating-linear-gradient(45deg,transparent 0 4px,#8886 4px 5px)",
 }
 
 CUT = "truncated: longer than the encoder reads"
+ESTIMATED_CUT = f"{CUT}, by an estimate of its length in tokens"
 
 
 def text_warning(text: str, words: set[str], checkpoint: Checkpoint) -> str | None:
@@ -49,7 +52,7 @@ def text_warning(text: str, words: set[str], checkpoint: Checkpoint) -> str | No
 
 
 def explanation_html(shown: Annotation, warnings: Sequence[str], likely: float | None) -> str:
-    """Return a text with its words kept, faint, lost or unknown, then the other words, as on a terminal."""
+    """Return a text with its words in their states, then the other words, as on a terminal."""
     marked = "".join(
         f'<span style="{_STYLES[token.state]}" title="{token.state}">{escape(token.text)}</span>'
         if token.state
@@ -57,8 +60,10 @@ def explanation_html(shown: Annotation, warnings: Sequence[str], likely: float |
         for token in shown.tokens
     )
     names = state_names(likely)
-    legend = "; ".join(f'<span style="{style}">{names[state]}</span>' for state, style in _STYLES.items())
-    legend = f"<p><small>{legend}</small></p>" if any(token.state for token in shown.tokens) else ""
+    found = {token.state for token in shown.tokens} - {None}
+    named = [state for state in STATES if state != "unread" or state in found]
+    legend = "; ".join(f'<span style="{_STYLES[state]}">{names[state]}</span>' for state in named)
+    legend = f"<p><small>{legend}</small></p>" if found else ""
     rows = "".join(
         f"<tr><td>{escape(word.surface)}</td></tr>"
         if word.probability is None
@@ -70,11 +75,11 @@ def explanation_html(shown: Annotation, warnings: Sequence[str], likely: float |
 
 def comparison_html(found: "Comparison") -> str:
     """Return the cosine of a pair, then the words of each side with their probability and share of it."""
-    head = _paragraphs([*found.warnings, f"{found.input.title} / {found.against.title}"])
+    titles = " / ".join(escape(one.title_read) + _unread(one.title_unread) for one in (found.input, found.against))
+    head = f"{_paragraphs(found.warnings)}<p>{titles}</p>"
     if found.pair is None:
         return head
-    rest = found.pair.cosine - found.pair.by_words
-    said = f"cosine {found.pair.cosine:.2f}: {found.pair.by_words:.2f} by these words, {rest:.2f} not"
+    said = found.pair.summary
     rows, pale = [], ' style="opacity:.55"'
     for side, name in (("shared", "both"), ("only_input", "the first only"), ("only_against", "the second only")):
         rows.append(f"<tr><th>{name}</th>{'' if found.side(side) else '<td>no word</td>'}</tr>")
@@ -86,6 +91,10 @@ def comparison_html(found: "Comparison") -> str:
     if any(pale in row for row in rows):
         said += f"; pale: below {found.likely:.0%}"
     return f"{head}<p>{said}</p><table>{''.join(rows)}</table>"
+
+
+def _unread(text: str) -> str:
+    return f'<span style="{_STYLES["unread"]}" title="not read">{escape(text)}</span>' if text else ""
 
 
 def _paragraphs(lines: Sequence[str]) -> str:
@@ -113,16 +122,22 @@ class Input:
     """An input of `flip explain`, with the facts that embedding it adds.
 
     text: None for a vector without one and for a recording.  audio: path of a recording.  row: number from 0.
-    heard: None if the encoder reads recordings.  truncated: whether it is longer than the encoder reads.
-    warnings: reasons to distrust its words.
+    heard: None if the encoder reads recordings.  read_to: how many characters of the text or transcript the encoder
+    read; None if all of it.  read_estimated: whether that is an estimate.  warnings: reasons to distrust its words.
     """
 
     text: str | None = None
     audio: str | None = None
     row: int | None = None
     heard: Heard | None = None
-    truncated: bool = False
+    read_to: int | None = None
+    read_estimated: bool = False
     warnings: tuple[str, ...] = ()
+
+    @property
+    def truncated(self) -> bool:
+        """Return whether it is longer than the encoder reads."""
+        return self.read_to is not None
 
     @property
     def words_of(self) -> str | None:
@@ -135,9 +150,20 @@ class Input:
         return self.text or self.audio or ("" if self.row is None else f"row {self.row}")
 
     @property
+    def title_read(self) -> str:
+        """Return the title without the part of a text that the encoder did not read."""
+        return self.title[: self.read_to] if self.text else self.title
+
+    @property
+    def title_unread(self) -> str:
+        """Return that part; empty if it read all of it."""
+        return self.title[len(self.title_read) :]
+
+    @property
     def doubts(self) -> list[str]:
         """Return its warnings, and whether it was cut."""
-        return [*self.warnings, *([CUT] if self.truncated else [])]
+        cut = ESTIMATED_CUT if self.read_estimated else CUT
+        return [*self.warnings, *([cut] if self.truncated else [])]
 
     def content(self) -> Fields:
         """Return the fields that name it in a record."""
@@ -147,8 +173,14 @@ class Input:
 
     def to_dict(self) -> Fields:
         """Return its fields in the record of a pair."""
-        cut: Fields = {"truncated": True} if self.truncated else {}
-        return self.content() | self._heard() | cut | self._warned()
+        return self.content() | self._heard() | self.cut() | self._warned()
+
+    def cut(self) -> Fields:
+        """Return the fields that tell how far it was read; none if that is all of it."""
+        if self.read_to is None:
+            return {}
+        estimated: Fields = {"read_estimated": True} if self.read_estimated else {}
+        return {"truncated": True, "read_to": self.read_to, **estimated}
 
     def _heard(self) -> Fields:
         return self.heard.to_dict() if self.heard else {}
@@ -166,7 +198,7 @@ class Explanation:
     """The words of one embedding.
 
     words: keywords, best first.  text_words: words of the text in order, None without a text.
-    unknown: words of the text that the vocabulary lacks.
+    unknown: words of the text that the encoder read and the vocabulary lacks.
     pieces: the text as it is written, in parts.  likely: least probability of a word that counts as present.
     topn: keywords that are shown beside the words of the text.
     """
@@ -190,8 +222,7 @@ class Explanation:
         words: Fields = {"keywords": [word.to_dict() for word in self.words]}
         if self.text_words is not None:
             words |= {"words": [word.to_dict() for word in self.text_words], "unknown": list(self.unknown)}
-        cut = {"truncated": True} if self.input.truncated else {}
-        return {"id": self.id} | self.input.head() | words | cut
+        return {"id": self.id} | self.input.head() | words | self.input.cut()
 
     @property
     def has_probabilities(self) -> bool:
@@ -199,7 +230,7 @@ class Explanation:
         return any(word.probability is not None for word in self.text_words or ())
 
     def annotate(self, least: float) -> Annotation:
-        """Return the view of it, see `flip.explain.contrast.annotate`."""
+        """Return the view of it, see `flip.explain.annotation.annotate`."""
         text = self.input.words_of or ""
         return annotate(
             self.words, self.text_words or (), self.pieces if self.text_words else (Piece(text),) if text else (),

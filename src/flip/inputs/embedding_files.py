@@ -229,6 +229,68 @@ def audio_path(path: Path) -> Path:
     return path.with_suffix(".audio.txt")
 
 
+def read_path(path: Path) -> Path:
+    """Return `OUT.read.txt` for `OUT.npy`: of each row the number of characters that the encoder read, or a blank line.
+
+    The number is of the line in OUT.sentences.txt; a blank line stands for all of it. Without a text that is longer
+    than the encoder reads, there is no such file.
+    """
+    return path.with_suffix(".read.txt")
+
+
+def read_lengths(path: Path, rows: int) -> list[int | None]:
+    """Return the numbers of OUT.read.txt, one for each row of OUT.npy; None where all of the text was read.
+
+    Raises:
+        InputError: not a number, or a blank line, for each row.
+    """
+    beside = read_path(path)
+    if beside not in lines_beside(path):
+        return [None] * rows
+    with os_errors(beside, "read"):
+        lines = beside.read_text(encoding="utf-8", errors="replace").splitlines()
+    if len(lines) != rows or not all(line == "" or line.isdecimal() for line in lines):
+        raise InputError(
+            f"{beside} has not a number or a blank line for each of {rows} rows",
+            "it tells how far each text was read: make it again with `flip embed --force`, or move it away",
+        )
+    return [int(line) if line else None for line in lines]
+
+
+def ids_path(path: Path) -> Path:
+    """Return `OUT.ids.txt` for `OUT.npy`: the id of each row, if `flip embed` has cut texts into several rows."""
+    return path.with_suffix(".ids.txt")
+
+
+def read_ids(path: Path, rows: int) -> list[str] | None:
+    """Return the lines of OUT.ids.txt, one for each row; None if there is no such file.
+
+    Raises:
+        InputError: another number of lines.
+    """
+    beside = ids_path(path)
+    if beside not in lines_beside(path):
+        return None
+    with os_errors(beside, "read"):
+        lines = beside.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+    if len(lines) != rows:
+        raise InputError(
+            f"{beside} has {len(lines)} ids for {rows} rows", "make it again with `flip embed --force`, or move it away"
+        )
+    return lines
+
+
+def lines_beside(path: Path) -> list[Path]:
+    """Return the files that may have a line for each row of OUT.npy, as far as they exist.
+
+    OUT.read.txt and OUT.ids.txt count only if OUT.json tells that texts were cut; they may be somebody else's.
+    """
+    about = read_description(path)
+    found = [sentences_path(path), audio_path(path)]
+    found += [read_path(path)] * bool(about.get("truncated")) + [ids_path(path)] * bool(about.get("parents"))
+    return [one for one in found if one.is_file()]
+
+
 def finite_rows(embeddings: Floats) -> Bools:
     """Return which rows have neither NaN nor infinity, of shape (n,)."""
     finite = np.ones(len(embeddings), bool)

@@ -52,8 +52,11 @@ class Record:
     """One input: a text, a recording or an embedding; a blank line is the empty text.
 
     where: file and line or row, for messages.
+    parent: the id of the text that this one is a part of.
     text: the sentence, or the transcript of the recording, if it is known.
     row: the row number from 0, when the record is a row of a `.npy` file.
+    read_to: how many characters of the text the encoder of the embedding read; None if all of it, or unknown.
+    read_estimated: whether that is an estimate.
     embedding: vector of shape (d,), not checked for NaN yet; it stands for the text or the recording beside it.
     origin_known: whether the encoder that made the embedding is known.
     """
@@ -65,6 +68,9 @@ class Record:
     row: int | None = None
     embedding: np.ndarray | None = None
     origin_known: bool = True
+    read_to: int | None = None
+    read_estimated: bool = False
+    parent: str | int | None = None
 
     @property
     def content(self) -> Mapping[str, object]:

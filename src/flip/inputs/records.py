@@ -6,8 +6,9 @@ it is yielded in the record's place, so that its stream can go on.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import zip_longest
+from itertools import chain, repeat, zip_longest
 from pathlib import Path
+from typing import NamedTuple
 
 from flip.errors import InputError
 from flip.inputs import audio, embedding_files, text_records
@@ -111,19 +112,48 @@ def scan_lines(
     _note_returns(returns, source, on_note)
 
 
-def with_texts(rows: Iterable[Record | InputError], texts: Iterable[str], where: str) -> Iterator[Record | InputError]:
-    """Yield the rows of a `.npy` file with the sentence of each; `where` names the source of the sentences.
+class PartRead(NamedTuple):
+    """The text that an encoder was given for a row, and how many characters of it were read; None is all."""
+
+    text: str
+    length: int | None
+
+
+def with_texts(
+    rows: Iterable[Record | InputError], texts: Iterable[str], where: str, read: Iterable[PartRead] = ()
+) -> Iterator[Record | InputError]:
+    """Yield the rows of a `.npy` file with the sentence of each.
+
+    Args:
+        rows: of the file.
+        texts: one for each.
+        where: the source of the texts, for messages.
+        read: see `parts_read`.
 
     Raises:
         InputError: there are more rows or more sentences; at the end, when the others have been given.
     """
+    parts = chain(read, repeat(PartRead("", None)))
     for number, (row, text) in enumerate(zip_longest(rows, texts)):
+        part = next(parts)
         if row is None or text is None:
             require_as_many(number + (row is not None), number + (text is not None), where)
         elif isinstance(row, InputError):
             yield row
         else:
-            yield replace(row, text=text)
+            yield replace(row, text=text, read_to=part.length if part.text == text else None)
+
+
+def parts_read(path: Path, rows: int) -> list[PartRead]:
+    """Return how far the text of each row of OUT.npy was read; an empty list if each was read to its end.
+
+    Raises:
+        InputError: see `flip.inputs.embedding_files.read_lengths`.
+    """
+    if embedding_files.read_path(path) not in embedding_files.lines_beside(path):
+        return []
+    lengths = embedding_files.read_lengths(path, rows)
+    return list(map(PartRead, read_lines(embedding_files.sentences_path(path)), lengths))
 
 
 def read_taught(path: Path | None) -> list[str]:
@@ -243,8 +273,10 @@ def _recording(found: Source, source: str | Path) -> Path:
 
 def _rows(found: Source) -> Iterator[Record]:
     with found.on_disk() as path:
-        for row, vector in enumerate(embedding_files.open_embeddings(path, found.name)):
-            yield Record(where=f"{found.name}, row {row}", row=row, embedding=vector)
+        rows = embedding_files.open_embeddings(path, found.name)
+        ids = embedding_files.read_ids(found.path, len(rows)) if found.path else None
+        for row, vector in enumerate(rows):
+            yield Record(where=f"{found.name}, row {row}", id=ids[row] if ids else None, row=row, embedding=vector)
 
 
 def _stored(found: Source, asked: ColumnChoice | None, on_note: Callable[[str], None] | None) -> Iterator[Record]:

@@ -208,7 +208,12 @@ class _Rule:
                 f'{where}: no "text", "sentence", "audio" or "embedding" field',
                 f"it has: {tables.listed(fields)}; {self.hint}" if fields else _JSONL_HINT,
             )
-        return Record(where, None if record_id == "" else record_id, text, audio, embedding=embedding)
+        read_to = _value(fields, names, "read_to") if text is not None and embedding is not None else None
+        return Record(
+            where, None if record_id == "" else record_id, text, audio, embedding=embedding,
+            read_to=read_to if type(read_to) is int and read_to >= 0 else None,
+            read_estimated=_value(fields, names, "read_estimated") is True,
+        )  # fmt: skip
 
     def _audio(self, fields: Mapping[str, object], names: dict[str, str]) -> Path | None:
         if self.clips is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -113,8 +114,8 @@ class WordRecallEvaluator(BaseEvaluator):
         Raises:
             InputError: an embedding holds NaN or infinity.
         """
-        lens = fit(self._embedded(model, self._held_in), self._held_in, **self._fitting)
-        result = lens.evaluate(self._embedded(model, self._held_out), self._held_out).to_dict()["metrics"]
+        lens = fit(*self._embedded(model, self._held_in), **self._fitting)
+        result = lens.evaluate(*self._embedded(model, self._held_out)).to_dict()["metrics"]
         values = [float((result[key].get("bias") or result[key])["mean"]) for key in _METRICS]
         _LOG.info(
             "Word recall evaluation of %s (epoch %s, step %s): %s",
@@ -137,12 +138,15 @@ class WordRecallEvaluator(BaseEvaluator):
         chosen = {key: value for key, value in self._fitting.items() if key != "vocabulary"}
         return {"held_in": len(self._held_in), "held_out": len(self._held_out)} | chosen
 
-    def _embedded(self, model: SentenceTransformer, texts: list[str]) -> Floats32:
+    def _embedded(self, model: SentenceTransformer, texts: list[str]) -> tuple[Floats32, list[str]]:
+        """Return the vectors (n, d), and the texts as far as the model read them."""
         encoder = adapted(model)
         parts = [encode(encoder, texts[i : i + _BATCH]) for i in range(0, len(texts), _BATCH)]
-        if cut := sum(sum(longer) for _, longer in parts):
+        read = list(chain.from_iterable(lengths for _, lengths in parts))
+        if cut := sum(length is not None for length in read):
             _LOG.warning("%d of %d sentences are longer than the model reads, and were cut", cut, len(texts))
-        return np.concatenate([vectors for vectors, _ in parts])
+        vectors = np.concatenate([vectors for vectors, _ in parts])
+        return vectors, [text[:length] for text, length in zip(texts, read, strict=True)]
 
     def _write(self, path: Path, row: Sequence[object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

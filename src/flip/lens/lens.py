@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from html import escape
+from itertools import chain
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -254,7 +255,9 @@ def fit(
         texts = require_texts(sentences)
         blocks = [encode(used, texts[i : i + _ROWS]) for i in range(0, len(texts), _ROWS)]
         X = np.concatenate([vectors for vectors, _ in blocks])
-        if cut := sum(sum(longer) for _, longer in blocks):
+        read = list(chain.from_iterable(lengths for _, lengths in blocks))
+        if cut := sum(length is not None for length in read):
+            sentences = [text[:length] for text, length in zip(texts, read, strict=True)]
             warn(f"{cut} of {len(texts)} sentences are longer than {used.name} reads, and were cut", stacklevel=2)
     texts, u = require_texts(sentences), require_matrix(X)
     _require_as_many(u, texts)

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from flip.arrays import Floats32
-from flip.encoders.base import Encoder, EncoderOptions, require_batch
+from flip.encoders.base import Encoder, EncoderOptions, prefix_within, require_batch
 from flip.encoders.languages import SONAR_SPEECH, SONAR_TEXT, known
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.hub.weights import is_local
@@ -129,11 +129,22 @@ class Sonar(Encoder):
             vectors |= zip(recordings, self._speech(list(recordings.values())), strict=True)
         return np.stack([vectors[i] for i in range(len(batch))])
 
-    def truncated(self, batch: Sequence[str | Path]) -> list[bool]:
-        """Return which sentences have more than 514 tokens; only the first 514 are read."""
+    def read_to(self, batch: Sequence[str | Path]) -> list[int | None]:
+        """Return the number of characters read of each sentence, 514 tokens; None if that is all.
+
+        Words are cut into tokens one by one, so those of a beginning are the same as in the whole sentence.
+        """
         sentences = [item for item in batch if isinstance(item, str)]
-        counts = iter(self._backend.tokens(sentences, self._text_language()) if sentences else [])
-        return [isinstance(item, str) and next(counts) > _POSITIONS for item in batch]
+        counts = iter(self._tokens(sentences) if sentences else [])
+        return [
+            prefix_within(item, lambda part: self._tokens([part])[0], _POSITIONS)
+            if isinstance(item, str) and next(counts) > _POSITIONS
+            else None
+            for item in batch
+        ]
+
+    def _tokens(self, sentences: Sequence[str]) -> list[int]:
+        return self._backend.tokens(sentences, self._text_language())
 
     def _speech(self, paths: list[Path]) -> Floats32:
         waves: list[Floats32] = []

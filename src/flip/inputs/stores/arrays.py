@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError, UsageError
-from flip.inputs.embedding_files import open_embeddings, sentences_path
+from flip.inputs.embedding_files import open_embeddings, read_ids, sentences_path
 from flip.inputs.record import require_as_many
 from flip.inputs.sniffing import JSONL_SUFFIXES, VECTOR_COLUMNS, ending
 from flip.inputs.sources import Source, decoded, opened
@@ -192,8 +192,10 @@ def with_lines(vectors: table.Table, found: Source, named: Path | None) -> table
     counts = {path: sum(1 for _ in _lines(path)) for path in possible}
     beside = next((path for path in possible if counts[path] == vectors.rows), possible[0])
     require_as_many(vectors.rows or 0, counts[beside], str(beside))
+    own_text = found.path is not None and beside == sentences_path(found.path)
+    ids = read_ids(found.path, counts[beside]) if own_text and found.path else None
     kinds: dict[str, set[type]] = {}
-    for row in _lines(beside):
+    for row in _lines(beside, ids):
         for key, value in row.items():
             kinds.setdefault(key, set()).add(type(value))
     own = set(vectors.schema.names)
@@ -201,7 +203,7 @@ def with_lines(vectors: table.Table, found: Source, named: Path | None) -> table
     schema = pa.schema([*vectors.schema, *(pa.field(key, kind) for key, kind in added.items())])
 
     def read(columns: Sequence[str], size: int) -> Iterator[RecordBatch]:
-        lines = _lines(beside)
+        lines = _lines(beside, ids)
         # A batch without a column would have no rows either.
         for batch in vectors.read([column for column in columns if column in own] or [table.VECTORS], size):
             some = list(islice(lines, batch.num_rows)) if set(columns) - own else []
@@ -216,8 +218,8 @@ def with_lines(vectors: table.Table, found: Source, named: Path | None) -> table
     return table.Table(schema, vectors.rows, read, f"other columns from {beside}")
 
 
-def _lines(path: Path) -> Iterator[Mapping[str, object]]:
-    """Yield the columns of each line: the fields of an object of JSON, or the line as `text`."""
+def _lines(path: Path, ids: Sequence[str] | None = None) -> Iterator[Mapping[str, object]]:
+    """Yield the columns of each line: the fields of an object of JSON, or the line as `text` beside its id, if any."""
     import orjson
 
     with opened(path) as source:
@@ -228,7 +230,7 @@ def _lines(path: Path) -> Iterator[Mapping[str, object]]:
             where = f"{path}, line {number}"
             text = decoded(line, where, str(path)).strip()
             if not as_json:
-                yield {"text": text}
+                yield {"text": text} if ids is None else {"id": ids[number - 1], "text": text}
                 continue
             try:
                 row = orjson.loads(text)

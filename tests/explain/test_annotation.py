@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from flip import load_checkpoint
-from flip.encoders import Encoder
-from flip.explain.contrast import TextWord
+from flip.encoders import Encoder, encode
+from flip.explain.annotation import TextWord
 from flip.explain.explainer import Explainer
 from flip.explain.results import Explanation, Input
 from flip.inputs.record import Record
@@ -135,3 +135,47 @@ def test_the_first_command_of_the_readme_answers_with_nothing_improbable() -> No
     kept = {token.text for token in found.tokens if token.state == "kept"}
     assert {"New", "York", "born"} <= kept
     assert "Staten" in {token.text for token in found.tokens if token.state == "unknown"}
+
+
+LONG = "The patient was treated for high blood pressure, and measured daily. " * 30
+BEHIND = "A violin lay behind the curtain of the old opera in Vienna."
+
+
+def test_words_that_the_encoder_did_not_read_are_marked_and_counted_nowhere(minilm: Encoder) -> None:
+    explain = Explainer(load_checkpoint(), lambda: minilm, topn=10)
+    part = LONG[: encode(minilm, [LONG])[1][0]]
+    whole, read = explain.text(LONG + BEHIND), explain.text(part)
+    found = whole.to_dict()
+    assert (found["truncated"], found["read_to"]) == (True, len(part))
+    unread = [word["word"] for word in found["words"] if "read" in word]
+    assert all(word["read"] is False for word in found["words"] if "read" in word)
+    assert {"violin", "opera", "vienna"} <= set(unread)
+    assert len(unread) == len(found["words"]) - len(read.text_words or ())
+    shown, expected = whole.annotate(0.3), read.annotate(0.3)
+    assert (shown.content, shown.function) == (expected.content, expected.function)
+    assert "".join(token.text for token in shown.tokens if token.state != "unread").startswith(part)
+    assert whole.unknown == read.unknown
+    assert [(word.word, word.in_text) for word in whole.words] == [(word.word, word.in_text) for word in read.words]
+    assert "read" not in str(read.to_dict())
+
+
+def test_a_keyword_that_only_the_unread_end_has_is_not_in_the_text() -> None:
+    model = LogLinear(4 * np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
+    explain = Explainer(Checkpoint(model, Vocabulary(("aa", "bb", "cc")), CheckpointConfig(objective="bernoulli")))
+    (found,) = explain.batch([Record("", text="aa bb cc", embedding=np.ones(3, np.float32), read_to=5)])
+    assert isinstance(found, Explanation)
+    assert {word.word: word.in_text for word in found.words} == {"aa": True, "bb": True, "cc": False}
+    assert [token.state for token in found.annotate(0.5).tokens] == ["kept", None, "kept", None, "unread"]
+
+
+def test_different_words_are_counted_content_and_function_words_apart() -> None:
+    words = ("and", "boat", "sailor", "the")
+    model = LogLinear(np.eye(4, dtype=np.float32), np.zeros(4, np.float32))
+    config = CheckpointConfig(objective="bernoulli", function_words="english")
+    explain = Explainer(Checkpoint(model, Vocabulary(words), config))
+    u = np.array([-9.0, 2.0, -9.0, 4.0], np.float32)
+    (found,) = explain.batch([Record("", text="The boat, the boat and the sailor of Zanzibar", embedding=u)])
+    assert isinstance(found, Explanation)
+    shown = found.annotate(0.5)
+    assert (shown.content.kept, shown.content.known) == (1, 2)
+    assert (shown.function.kept, shown.function.known) == (1, 2)
