@@ -16,7 +16,7 @@ from flip.cli.output import fail
 from flip.device import check_device_name, torch_device
 from flip.encoders import catalog
 from flip.encoders.base import Encoder, EncoderOptions, require_known_options
-from flip.errors import UsageError
+from flip.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from flip.encoders.multimodal import Transcriber
@@ -187,7 +187,7 @@ def opened_store(
     from flip.inputs.stores.store import open_store
     from flip.stores.rows import StoreReader
 
-    with open_store(fetched(name, call), for_model(columns, checkpoint), beside=texts) as store:
+    with open_store(address_of(name, call), for_model(columns, checkpoint), beside=texts) as store:
         if store.note:
             call.out.note(store.note)
         reader = StoreReader(store, checkpoint, _is_known(store, checkpoint, call, encoder), normalize)
@@ -211,6 +211,22 @@ def fetched(name: str, call: Call) -> str:
     return str(dataset_file(name, offline=call.runtime.offline))
 
 
+def address_of(store: str, call: Call) -> str:
+    """Return the address of a store; a single file of a dataset on the hub is downloaded.
+
+    Raises:
+        UnavailableError: the call is offline, and the store is on another machine.
+    """
+    from flip.inputs.sniffing import STORE_SUFFIXES, ending
+    from flip.inputs.stores.places import is_uri
+
+    if store.startswith("hf://") and "*" not in store and ending(store) in STORE_SUFFIXES | {".npy"}:
+        return fetched(store, call)
+    if call.runtime.offline and is_uri(store) and not store.startswith(("file://", "memory://")):
+        raise UnavailableError(f"{store} is on another machine", "leave --offline out")
+    return store
+
+
 def _is_known(store: Store, checkpoint: Checkpoint, call: Call, encoder: str | None) -> bool:
     """Return whether something tells that the vectors are of the checkpoint's encoder; note it if nothing does."""
     from flip.encoders.identity import EmbeddingInfo, require_dimension, require_same_encoder
@@ -231,7 +247,7 @@ def _is_known(store: Store, checkpoint: Checkpoint, call: Call, encoder: str | N
 
 def _report(reader: StoreReader, call: Call) -> None:
     """Report how many rows have no words, and why."""
-    counts, name = reader.counts, reader.store.name
+    counts = reader.counts
     if counts.missing:
         call.out.note(f"{counts.missing} of {counts.rows} rows have no vector, and no words")
     if counts.far:
@@ -246,8 +262,7 @@ def _report(reader: StoreReader, call: Call) -> None:
         )
     if counts.bad:
         fail(
-            f"{counts.bad} of {counts.rows} vectors hold NaN or infinity, and have no words; first: {name}, "
-            f"row {counts.first_bad}",
+            f"{counts.bad} of {counts.rows} vectors hold NaN or infinity, and have no words; first: {counts.first_bad}",
             "embed these rows again",
         )
         raise typer.Exit(3)

@@ -208,10 +208,14 @@ def _measured(
         names = _chosen(request, case, is_first and several, compared, entities)
         asked = subject.EvaluationOptions(names, request.topn, request.tokens, entities, device)
         others = [one for of_case in found for one in of_case] if is_first else []
-        measured = evaluate.evaluate_dataset(case.checkpoint, case.data, asked, others, case.splice)
-        found.append(
-            [replace(one, result=replace(one.result, about=_about(case, one.result.embedding))) for one in measured]
-        )
+        with call.out.progress(f"measuring {case.checkpoint.name}") as on_embedding:
+            on_embedding(0, len(case.data.embeddings))
+            of_case: list[Measured] = []
+            for one in evaluate.evaluate_dataset(case.checkpoint, case.data, asked, others, case.splice):
+                about = _about(case, one.result.embedding)
+                of_case.append(replace(one, result=replace(one.result, about=about)))
+                on_embedding(len(of_case), len(case.data.embeddings))
+        found.append(of_case)
     return [found[-1], *found[:-1]]
 
 

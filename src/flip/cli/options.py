@@ -162,8 +162,8 @@ Store = Annotated[
     str,
     typer.Argument(
         metavar="STORE", show_default=False,
-        help="Parquet, Arrow, .npy, .npz, SQLite, DuckDB, FAISS, a folder of datasets or LanceDB, or "
-        "hf://datasets/OWNER/NAME/FILE.",
+        help="Parquet, Arrow, .npy, .npz, SQLite, DuckDB, FAISS, a folder of datasets or LanceDB; a folder or a "
+        "pattern of Parquet or Arrow files; or a URI: s3://, gs://, az://, hf://datasets/OWNER/NAME.",
     ),
 ]  # fmt: skip
 Column = Annotated[

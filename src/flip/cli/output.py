@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import typer
 
+from flip.cli import stage
 from flip.errors import FlipError, InputError
 
 if TYPE_CHECKING:
@@ -168,9 +169,13 @@ class Output:
 
     @contextmanager
     def progress(self, label: str) -> Iterator[Callable[[int, int | None], None]]:
-        """Yield update(done, total), total None if unknown: a bar if stderr is a terminal, else nothing."""
-        if self.quiet or not sys.stderr.isatty():
+        """Yield update(done, total), total None if unknown: a bar if stderr is a terminal, else lines for a log."""
+        if self.quiet:
             yield lambda done, total: None
+            return
+        if not sys.stderr.isatty():
+            with stage.logged(label, self.status) as update:
+                yield update
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
         from rich.table import Column
@@ -265,7 +270,7 @@ def _end_spinner() -> None:
 def _say(text: str) -> None:
     _end_spinner()
     text = visible_lines(text)
-    with suppress(OSError):  # nobody reads a closed or full stderr
+    with _Process.screen, suppress(OSError):  # nobody reads a closed or full stderr
         print(_wrapped(text) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,11 +91,13 @@ def pull(
             raise UsageError("--dry-run asks the hub, --offline forbids it", "leave one of them out")
         _show(out, source, hub.list_files(source, revision=revision, include=patterns))
         return
+    drawn = not out.quiet and sys.stderr.isatty()  # by huggingface_hub
     try:
-        pulled = hub.pull(
-            source, revision=revision, include=patterns, output=output, offline=offline,
-            progress=not out.quiet and sys.stderr.isatty(),
-        )  # fmt: skip
+        with nullcontext(lambda done, total: None) if drawn else out.progress(f"pulling {repo}") as on_file:
+            pulled = hub.pull(
+                source, revision=revision, include=patterns, output=output, offline=offline, progress=drawn,
+                on_file=on_file,
+            )  # fmt: skip
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             "complete files are kept; the same command goes on, and starts the file that was broken off again"

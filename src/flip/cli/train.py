@@ -419,7 +419,8 @@ def _train(
         bar = cache(lambda: shown.enter_context(out.progress("training")))  # after the bars of the preparation
         epochs = training(
             prepare, output, configure, device=device, group=group, resume=own["resume"], force=own["force"],
-            dtype=own["dtype"], text_license=own["text_license"], on_step=lambda done, total: bar()(done, total),
+            dtype=own["dtype"], text_license=own["text_license"],
+            on_step=(lambda done, total: bar()(done, total)) if group.is_first else None,
         )  # fmt: skip
         while True:
             try:

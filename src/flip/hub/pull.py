@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -117,6 +117,7 @@ def pull(
     output: Path | None = None,
     offline: bool = False,
     progress: bool = False,
+    on_file: Callable[[int, int], None] = lambda done, total: None,
 ) -> Pulled:
     """Download a folder of a repository, and check every file against the size and hash that the hub lists.
 
@@ -129,6 +130,7 @@ def pull(
         output: folder to put the files in, instead of the hub's cache.
         offline: use the cache (or `output`) and ask nobody.
         progress: let huggingface_hub draw its progress bars.
+        on_file: called with the files that are complete and their number.
 
     Raises:
         UnavailableError: as `list_files`, or (offline) it is not here.
@@ -151,7 +153,8 @@ def pull(
     place = output or source.storage
     with held(place / "pull", place):
         root = output
-        for file in listing.files:
+        for i, file in enumerate(listing.files):
+            on_file(i, len(listing.files))
             path = fetch(source, file.path, revision, output)
             with os_errors(path, "read"):
                 if fault := file.fault(path):

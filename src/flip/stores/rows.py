@@ -12,9 +12,10 @@ from typing import IO, TYPE_CHECKING, Protocol
 import numpy as np
 
 from flip.errors import InputError, UsageError
-from flip.files import MARK, replacing
+from flip.files import MARK
 from flip.inputs.prefetch import one_ahead
 from flip.inputs.stores.columns import arrow, can_be_vectors, python_value, python_values
+from flip.inputs.stores.places import Place, place_of, putting
 
 if TYPE_CHECKING:
     from pyarrow import Array, RecordBatch, Schema
@@ -33,7 +34,8 @@ ENDINGS = (".parquet", ".arrow", ".feather", ".jsonl")
 class Counts:
     """Counts of the rows that were read.
 
-    missing: without a vector.  bad: with NaN or infinity.  far, off_norm: see `EmbeddingStats`.
+    missing: without a vector.  bad: with NaN or infinity; first_bad: the file and row of the first.  far, off_norm: see
+    `EmbeddingStats`.
     """
 
     rows: int = 0
@@ -41,9 +43,9 @@ class Counts:
     bad: int = 0
     far: int = 0
     off_norm: int = 0
-    first_bad: int | None = None
+    first_bad: str | None = None
 
-    def usable(self, part: Part, checkpoint: Checkpoint) -> Bools:
+    def usable(self, part: Part, store: Store, checkpoint: Checkpoint) -> Bools:
         """Return (n,) which rows of a part have a vector that can be explained; count the others."""
         finite = np.asarray(np.isfinite(part.vectors).all(axis=1))
         bad = ~finite & ~part.missing
@@ -51,7 +53,7 @@ class Counts:
         self.missing += int(part.missing.sum())
         self.bad += int(bad.sum())
         if self.first_bad is None and bad.any():
-            self.first_bad = part.first + int(np.flatnonzero(bad)[0])
+            self.first_bad = store.where(part.first + int(np.flatnonzero(bad)[0]))
         if checkpoint.embedding_stats is not None and finite.any():
             u = part.vectors[finite]
             self.far += int(checkpoint.embedding_stats.far(u).sum())
@@ -87,7 +89,7 @@ class StoreReader:
         """
         counts = Counts() if again else self.counts
         for part in one_ahead(self._normalized(self.store.parts(columns, ROWS))):
-            yield part, counts.usable(part, self.checkpoint)
+            yield part, counts.usable(part, self.store, self.checkpoint)
 
     def _normalized(self, parts: Iterator[Part]) -> Iterator[Part]:
         spread = self.checkpoint.embedding_stats
@@ -111,9 +113,9 @@ class StoreReader:
         return {"row": part.first + i} | {key: value for key, value in values.items() if value is not None}
 
 
-def require_writable(path: Path) -> None:
+def require_writable(path: Path | str) -> None:
     """Raise a UsageError if the ending does not name a format that is written."""
-    if path.suffix.lower() not in ENDINGS:
+    if not str(path).lower().endswith(ENDINGS):
         raise UsageError(f"{path}: unknown format", f"end the name with one of {', '.join(ENDINGS)}")
 
 
@@ -124,16 +126,17 @@ class BatchWriter(Protocol):
 
 
 @contextmanager
-def writing(path: Path, schema: Schema) -> Iterator[BatchWriter]:
+def writing(path: Path | Place, schema: Schema) -> Iterator[BatchWriter]:
     """Yield a writer of `pyarrow.RecordBatch`es of a schema; the file exists once the block has ended well.
 
     Types are kept, except in JSON lines, where bytes are base64, and dates are text.
     """
-    require_writable(path)
     pa = arrow()
+    place = place_of(str(path)) if isinstance(path, Path) else path
+    require_writable(place.path)
     schema = schema.with_metadata({**(schema.metadata or {}), b"flip": MARK})
-    ending = path.suffix.lower()
-    with replacing(path) as temporary:
+    ending = place.ending
+    with putting(place) as temporary:
         if ending == ".parquet":
             import pyarrow.parquet as pq
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pyarrow import Array, RecordBatch, Schema
 
     from flip.arrays import Bools, Floats, Floats32, Ints
+    from flip.inputs.stores.places import Place
     from flip.inputs.stores.store import Part, Store
     from flip.model.checkpoint import Checkpoint
 
@@ -223,6 +224,13 @@ class WordColumns:
             columns = self._columns(part.vectors, usable, words)
             arrays = [*part.table.columns, *columns]
             yield arrow().RecordBatch.from_arrays(arrays, schema=schema), part.vectors
+
+    def write(self, reader: StoreReader, path: Path | Place, on_rows: Callable[[int, int | None], None]) -> None:
+        """Write the whole store; `on_rows` is called with the rows that are counted, and those of the store."""
+        with writing(path, self.schema(reader.store)) as writer:
+            for batch, _ in self.batches(reader):
+                writer.write_batch(batch)
+                on_rows(reader.counts.rows, reader.store.rows)
 
     def _columns(self, vectors: Floats32, usable: Bools, words: Array) -> list[Array]:
         pa = arrow()

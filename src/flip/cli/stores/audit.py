@@ -91,7 +91,7 @@ def _audit(
     from flip.inputs.stores.store import open_store
     from flip.stores.audit import audit_store
 
-    with open_store(loading.fetched(name, call), columns, beside=texts) as store:
+    with open_store(loading.address_of(name, call), columns, beside=texts) as store:
         if store.note:
             call.out.note(store.note)
         if store.dimension is not None:

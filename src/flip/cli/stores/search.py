@@ -90,6 +90,8 @@ def _print(hit: SearchHit, terms: list[Term], reader: StoreReader, call: Call) -
     for key, name in (("id", reader.store.chosen.ids), ("text", reader.store.chosen.texts)):
         if name is not None:
             fields[key] = python_value(hit.kept, name, 0)
+    if reader.store.files:
+        fields["place"] = reader.store.where(hit.row)
     if reader.vouched:
         fields["probability"] = round(hit.probability, 4)
         fields["words"] = {term.text: round(p, 4) for term, p in zip(terms, hit.terms, strict=True)}

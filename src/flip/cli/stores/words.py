@@ -1,14 +1,26 @@
 """`flip store words`."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
 from flip.cli import loading, options, output
-from flip.cli.call import begin, require_outputs
+from flip.cli.call import Call, begin, require_outputs
+from flip.cli.output import interruptible
+from flip.errors import UsageError
+
+if TYPE_CHECKING:
+    from flip.stores.rows import StoreReader
+    from flip.stores.words import WordColumns
 
 EPILOG = """\b
 Examples:
   flip store words store.parquet -o words.parquet
   flip store words app.db --table docs --column vector -o words.jsonl --topn 5
+  flip store words s3://bucket/vectors -o s3://bucket/words --encoder minilm
 """
 
 
@@ -16,7 +28,13 @@ Examples:
 def words(
     ctx: typer.Context,
     store: options.Store,
-    output: options.StoreOutput,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", metavar="OUT", rich_help_panel=options.OUTPUT,
+            help="File to write: .parquet, .arrow or .jsonl; for a folder or a pattern, a folder. Or a URI.",
+        ),
+    ],
     model: options.Model = None,
     topn: options.Topn = 10,
     bias_weight: options.BiasWeight = None,
@@ -36,26 +54,53 @@ def words(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
-) -> None:
+) -> None:  # fmt: skip
     """Write a store with the words of every row beside its own columns."""
     from flip.inputs.stores.columns import ColumnChoice
+    from flip.inputs.stores.places import is_uri, names_many, place_of
     from flip.inputs.stores.quantization import read_quantization
-    from flip.stores.rows import require_writable, writing
+    from flip.stores.rows import require_writable
     from flip.stores.words import WordColumns
 
     call = begin(ctx)
-    require_outputs(call, {"output": output}, [store, sentences, model])
-    require_writable(output)
+    local = None if is_uri(output) else Path(output)
+    require_outputs(call, {"output": local}, [store, sentences, model])
+    if local is None and call.of_file("output") and not call.trusts:
+        raise UsageError(f"flip.toml names {output} as output, on another machine", f"if you mean it: -o {output}")
+    if not names_many(store):
+        require_writable(output)
     checkpoint = loading.load_checkpoint(model, call)
     quantization = read_quantization(scale, offset, ranges)
     columns = ColumnChoice(column, id_column, text_column, table, quantization)
     with loading.opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
         least = checkpoint.likely if min_probability == "auto" else float(min_probability or 0)
         added = WordColumns(checkpoint, topn, bias_weight, least if reader.vouched else 0.0, reader.vouched)
-        with call.out.progress("explaining") as on_rows, writing(output, added.schema(reader.store)) as writer:
-            for batch, _ in added.batches(reader):
-                writer.write_batch(batch)
-                on_rows(reader.counts.rows, reader.store.rows)
+        if reader.store.files:
+            _write_folder(store, output, reader, added, call)
+            return
+        require_writable(output)
+        with call.out.progress("explaining") as on_rows:
+            added.write(reader, place_of(output), on_rows)
         counts = reader.counts
-        fields = {"output": str(output), "rows": counts.rows, "without_vector": counts.missing}
+        fields = {"output": output, "rows": counts.rows, "without_vector": counts.missing}
         call.out.result(fields, f"{output}: {counts.rows} rows")
+
+
+def _write_folder(store: str, output: str, reader: StoreReader, added: WordColumns, call: Call) -> None:
+    """Write a file for each file of a store, but those that are there."""
+    from flip.inputs.stores.places import place_of, would_find
+    from flip.stores.folder import missing, write_files
+
+    if inside := next((name for name in reader.store.files if would_find(store, f"{output}/{name}")), None):
+        raise UsageError(f"{output}/{inside} would be one of the files of {store}", "name another folder: -o OUT")
+    folder = place_of(output)
+    names = missing(reader, added, folder)
+    total = len(reader.store.files)
+    if kept := total - len(names):
+        call.out.note(f"{kept} of {total} files are in {output} already, and are kept")
+    hint = f"the files in {output} are complete; the same command goes on with the next"
+    with interruptible(lambda: hint), call.out.progress("explaining") as on_rows:
+        write_files(reader, added, folder, names, on_rows)
+    counts = reader.counts
+    fields = {"output": output, "rows": counts.rows, "without_vector": counts.missing, "files": total, "kept": kept}
+    call.out.result(fields, f"{output}: {len(names)} files, {counts.rows} rows")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from flip.inputs.stores.parquet import bounded_parts
 from flip.inputs.stores.table import Table, require_bounded
 
 if TYPE_CHECKING:
-    from pyarrow import Array, Buffer, DataType, RecordBatch, RecordBatchReader
+    from pyarrow import Array, Buffer, DataType, NativeFile, RecordBatch, RecordBatchReader
 
 _MAGIC = b"ARROW1\0\0"  # precedes the messages of a file; a stream has the messages alone
 # Numbers of fields: in a message, in a batch of a dictionary, in a batch (two).
@@ -23,25 +23,36 @@ _HEADER, _DICTIONARY, _BUFFERS, _COMPRESSION = 2, 1, 2, 3
 
 def arrow_file(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
     """Return the columns of a file of Arrow (Feather of version 2), or of a stream, as `datasets` keeps them."""
+    return arrow_table(lambda: arrow().OSFile(str(path)), name, stack)
+
+
+def arrow_table(opened: Callable[[], NativeFile], name: str, stack: ExitStack) -> Table:
+    """Return the columns of a file or a stream of Arrow.
+
+    Args:
+        opened: opens its bytes.
+        name: for messages.
+        stack: closes them.
+    """
     pa = arrow()
-    with pa.OSFile(str(path)) as file:
+    with opened() as file:
         stream = file.read(len(_MAGIC)) != _MAGIC
     opening = pa.ipc.open_stream if stream else pa.ipc.open_file
-    with pa.OSFile(str(path)) as file, opening(file) as reader:
+    with opened() as file, opening(file) as reader:
         stored = reader.schema
     schema = pa.schema([one.with_type(_plain_type(one.type)) for one in stored], metadata=stored.metadata)
 
-    def opened(columns: Sequence[str]) -> RecordBatchReader:
-        file = stack.enter_context(pa.OSFile(str(path)))
+    def reading(columns: Sequence[str]) -> RecordBatchReader:
+        file = stack.enter_context(opened())
         included = [stored.get_field_index(column) for column in columns]
         options = pa.ipc.IpcReadOptions(included_fields=included, use_threads=False)
         return stack.enter_context(opening(file, options=options))
 
     def read(columns: Sequence[str], rows: int) -> Iterator[RecordBatch]:
-        reader = opened(columns)
+        reader = reading(columns)
         kinds = pa.schema([schema.field(column) for column in columns])
         batches = iter(reader) if stream else map(reader.get_batch, range(reader.num_record_batches))
-        sizes = _unpacked_sizes(path, 0 if stream else len(_MAGIC))
+        sizes = _unpacked_sizes(opened, 0 if stream else len(_MAGIC))
         while True:
             require_bounded(f"{name}: a batch", *next(sizes, (0, 0)))
             if (batch := next(batches, None)) is None:
@@ -52,13 +63,13 @@ def arrow_file(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> 
     return Table(schema, None, read)
 
 
-def _unpacked_sizes(path: Path, start: int) -> Iterator[tuple[int, int]]:
+def _unpacked_sizes(opened: Callable[[], NativeFile], start: int) -> Iterator[tuple[int, int]]:
     """Yield for each batch its bytes unpacked and as stored; dictionaries included.
 
     A packed buffer begins with its size. The batch's metadata, a table of FlatBuffers, tells the place of each buffer.
     """
     pa = arrow()
-    with pa.OSFile(str(path)) as file:
+    with opened() as file:
         file.seek(start)
         unpacked = stored = 0
         for message in pa.ipc.MessageReader.open_stream(file):

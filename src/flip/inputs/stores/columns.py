@@ -186,7 +186,7 @@ def _size(kind: DataType) -> int:
     return 4 if is_blob(kind) else 1
 
 
-def matrix(column: Array, dimension: int, name: str, first: int) -> tuple[Floats32, Bools]:
+def matrix(column: Array, dimension: int, where: Callable[[int], str]) -> tuple[Floats32, Bools]:
     """Return a column as vectors (n, d) in float32, NaN for rows without one; and (n,) which rows these are.
 
     A row is without a vector if it is null, empty, nothing but nulls, or one NaN, as pandas writes a missing value. The
@@ -195,8 +195,7 @@ def matrix(column: Array, dimension: int, name: str, first: int) -> tuple[Floats
     Args:
         column: a `pyarrow.Array`.
         dimension: d.
-        name: of the store, for messages.
-        first: the number of the first row, from 0.
+        where: names a row of the column, for messages.
 
     Raises:
         InputError: a vector of another length, or a text that is not a vector.
@@ -204,10 +203,10 @@ def matrix(column: Array, dimension: int, name: str, first: int) -> tuple[Floats
     pa = arrow()
     column = _plain(column)
     if is_text(column.type):
-        return _of_texts(column, dimension, name, first)
+        return _of_texts(column, dimension, where)
     there = column.is_valid().to_numpy(zero_copy_only=False)
     if not pa.types.is_fixed_size_list(column.type):
-        there = _with_vector(column, dimension, name, first)
+        there = _with_vector(column, dimension, where)
     present = column if there.all() else column.filter(pa.array(there))
     if is_blob(column.type):
         values = np.frombuffer(b"".join(present.to_pylist()), "<f4")
@@ -227,7 +226,7 @@ def matrix(column: Array, dimension: int, name: str, first: int) -> tuple[Floats
     return found, ~there
 
 
-def _with_vector(column: Array, dimension: int, name: str, first: int) -> Bools:
+def _with_vector(column: Array, dimension: int, where: Callable[[int], str]) -> Bools:
     """Return (n,) which rows of a column of lists or blobs have a vector; see `matrix` for its errors."""
     lengths, size = _lengths(column), _size(column.type)
     there = lengths > 0
@@ -236,7 +235,7 @@ def _with_vector(column: Array, dimension: int, name: str, first: int) -> Bools:
             there[row] = False
             continue
         what = f"{lengths[row]} {'bytes' if size > 1 else 'dimensions'}; {size * dimension} are"
-        raise InputError(f"{name}, row {first + row}: a vector of {what} expected", "all vectors must be alike")
+        raise InputError(f"{where(int(row))}: a vector of {what} expected", "all vectors must be alike")
     return there
 
 
@@ -247,7 +246,7 @@ def _is_nothing(value: bytes | list[float | None]) -> bool:
     return value[0] is None or value[0] != value[0]
 
 
-def _of_texts(column: Array, dimension: int, name: str, first: int) -> tuple[Floats32, Bools]:
+def _of_texts(column: Array, dimension: int, where: Callable[[int], str]) -> tuple[Floats32, Bools]:
     found = np.full((len(column), dimension), np.nan, np.float32)
     missing = np.zeros(len(column), bool)
     for i, text in enumerate(column.to_pylist()):
@@ -257,7 +256,7 @@ def _of_texts(column: Array, dimension: int, name: str, first: int) -> tuple[Flo
         vector = numbers_of(text)
         if vector is None or len(vector) != dimension:
             what = "not a list of numbers" if vector is None else f"a vector of {len(vector)} dimensions"
-            raise InputError(f"{name}, row {first + i}: {what}; {dimension} are expected", "all vectors must be alike")
+            raise InputError(f"{where(i)}: {what}; {dimension} are expected", "all vectors must be alike")
         found[i] = vector
     return found, missing
 

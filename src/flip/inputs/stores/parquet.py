@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,7 @@ from flip.inputs.stores.columns import ColumnChoice, arrow, is_blob, is_text
 from flip.inputs.stores.table import BATCH_BYTES, VALUE_BYTES, Table, require_bounded, rows_within
 
 if TYPE_CHECKING:
-    from pyarrow import RecordBatch, Schema
+    from pyarrow import NativeFile, RecordBatch, Schema
     from pyarrow.parquet import FileMetaData, RowGroupMetaData
 
     from flip.arrays import Ints
@@ -25,15 +25,30 @@ _BUFFER = 1 << 20  # bytes of a column that are read at a time
 
 def parquet(path: Path, name: str, asked: ColumnChoice, stack: ExitStack) -> Table:
     """Return the columns of a Parquet file, read by pages."""
+    return parquet_table(lambda: arrow().OSFile(str(path)), name, stack)
+
+
+def parquet_table(opened: Callable[[], NativeFile], name: str, stack: ExitStack, buffer: int = _BUFFER) -> Table:
+    """Return the columns of Parquet.
+
+    Args:
+        opened: opens its bytes.
+        name: for messages.
+        stack: closes them.
+        buffer: bytes of a column that are read at a time.
+    """
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
-        schema = file.schema_arrow
-        repeated = _dictionaries(file.metadata) & {one.name for one in schema if is_text(one.type) or is_blob(one.type)}
+    with opened() as source, pq.ParquetFile(source) as file:
+        metadata, schema = file.metadata, file.schema_arrow
+    repeated = _dictionaries(metadata) & {one.name for one in schema if is_text(one.type) or is_blob(one.type)}
     # A row group may be the whole file: it is read page by page, and not mapped.
     file = stack.enter_context(
-        pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False, read_dictionary=sorted(repeated))
-    )
+        pq.ParquetFile(
+            stack.enter_context(opened()), metadata=metadata, buffer_size=buffer, pre_buffer=False,
+            read_dictionary=sorted(repeated),
+        )
+    )  # fmt: skip
 
     def read(columns: Sequence[str], rows: int) -> Iterator[RecordBatch]:
         for group in range(file.num_row_groups):

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from flip.errors import InputError
-from flip.files import os_errors
 from flip.inputs.embedding_files import described, read_description
 from flip.inputs.sniffing import VECTOR_COLUMNS
 from flip.inputs.sources import Source, opened
 from flip.inputs.stores import arrays, arrow_ipc, columns, duckdb, faiss, folders, parquet, sqlite
+from flip.inputs.stores.dataset import ABOUT, dataset
+from flip.inputs.stores.guard import damaged, guarded
 from flip.inputs.stores.integers import Decoding, decoding
+from flip.inputs.stores.places import names_many
 from flip.inputs.stores.table import Table, vector_columns
 from flip.inputs.tables import listed
 from flip.inputs.unread import AS_READ, unread_vector
@@ -30,10 +32,7 @@ if TYPE_CHECKING:
 
 ROWS = 4096  # read at a time
 _PEEK = 64  # rows that may show a vector in a form that is not read
-_ABOUT = b"flip.encoder"
-_LIBRARIES = frozenset({"pyarrow", "duckdb", "sqlite3", "apsw", "zlib", "zipfile", "struct", "lance"})
 _WIDEST = 1 << 20  # dimensions of vectors
-_NEEDS_DATA = "the file is damaged or not complete: get it again"
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,18 @@ class Store:
         return self._table.schema
 
     @property
+    def files(self) -> dict[str, Store]:
+        """Return the stores of the files of a folder, by their names in it; empty if this is one file."""
+        return {
+            name: replace(self, name=table.name, rows=table.rows, _table=table)
+            for name, table in self._table.files.items()
+        }
+
+    def where(self, row: int) -> str:
+        """Return the name of a row for messages."""
+        return f"{self.name}, row {row}" if self._table.where is None else self._table.where(row)
+
+    @property
     def note(self) -> str | None:
         """Return a note for a person on the guesses, or None."""
         notes = [*self.chosen.guessed, self._table.beside, self._decoding.note if self._decoding else None]
@@ -94,7 +105,7 @@ class Store:
         for one in fields:
             if one.name in self.schema.names:
                 raise InputError(f"{self.name} has a column {one.name!r} already", "rename it, or take the original")
-        metadata = dict(self.schema.metadata or {}) | ({_ABOUT: json.dumps(self.about).encode()} if self.about else {})
+        metadata = dict(self.schema.metadata or {}) | ({ABOUT: json.dumps(self.about).encode()} if self.about else {})
         return columns.arrow().schema([*self.schema, *fields], metadata=metadata or None)
 
     def parts(self, columns: Sequence[str] | None = None, rows: int = ROWS) -> Iterator[Part]:
@@ -132,7 +143,8 @@ class Store:
         if self.chosen.vectors is None or self._width is None:
             n = piece.num_rows
             return Part(first, np.empty((n, 0), np.float32), np.ones(n, bool), table)
-        vectors, missing = columns.matrix(piece.column(self.chosen.vectors), self._width, self.name, first)
+        column = piece.column(self.chosen.vectors)
+        vectors, missing = columns.matrix(column, self._width, lambda i: self.where(first + i))
         if self._decoding is not None:
             vectors = self._decoding.decode(vectors, piece)
         return Part(first, vectors, missing, table)
@@ -157,6 +169,11 @@ def open_store(
         UsageError: several columns or tables can be meant.
         UnavailableError: the library of the format is not installed.
     """
+    asked = asked or columns.ColumnChoice()
+    if names_many(str(source)):
+        files, table = dataset(str(source))
+        yield _store(table, files.name, "dataset", asked, _described(table))
+        return
     with opened(source) as found:
         if found.kind in ("text", "audio"):
             raise InputError(
@@ -164,7 +181,7 @@ def open_store(
                 "Parquet, Arrow, .npy, .npz, SQLite, DuckDB, FAISS and folders of datasets and LanceDB are; "
                 "`flip embed` makes a .npy of text",
             )
-        with store_of(found, asked or columns.ColumnChoice(), beside) as store:
+        with store_of(found, asked, beside) as store:
             yield store
 
 
@@ -174,26 +191,40 @@ def store_of(
 ) -> Iterator[Store]:
     """Yield the store of a source; see `open_store`. With `texts_only` its vectors are not read."""
     with found.on_disk() as path, open_table(path, found, asked, beside) as table:
-        dimensions = {} if texts_only else vector_columns(table, asked.vectors)
-        chosen = columns.choose(asked, table.schema, dimensions, found.name)
-        if chosen.vectors is None and not texts_only:
-            unread = [f"{f.name!r} ({f.type}) is not read" for f in table.schema if f.name.lower() in VECTOR_COLUMNS]
-            chosen = replace(chosen, guessed=(*chosen.guessed, *unread))
-        if chosen.vectors is None:
-            yield Store(found.name, found.kind, chosen, table.rows, None, _about(found, table), table, None, None)
-            return
-        width = dimensions[chosen.vectors]
-        if width is None:
-            raise InputError(f"{found.name}: column {chosen.vectors!r} has no vector", "every row is empty")
-        _require_width(asked, chosen, table.schema, width, found.name)
-        integers = None
-        if columns.is_integer_vectors(table.schema.field(chosen.vectors).type):
-            integers = decoding(table.schema, chosen.vectors, width, asked, found.name)
-        elif asked.quantization is not None:
-            chosen = replace(chosen, guessed=(*chosen.guessed, "their scale is not used, as they are not integers"))
-        dimension = integers.dimension if integers else width
-        about = _about(found, table)
-        yield Store(found.name, found.kind, chosen, table.rows, dimension, about, table, width, integers)
+        about = _described(table)
+        if found.kind == "npy":
+            about = read_description(found.path) if found.path is not None else {}
+        yield _store(table, found.name, found.kind, asked, about, texts_only=texts_only)
+
+
+def _store(
+    table: Table,
+    name: str,
+    kind: str,
+    asked: columns.ColumnChoice,
+    about: Mapping[str, object],
+    *,
+    texts_only: bool = False,
+) -> Store:
+    dimensions = {} if texts_only else vector_columns(table, asked.vectors)
+    chosen = columns.choose(asked, table.schema, dimensions, name)
+    if chosen.vectors is None and not texts_only:
+        unread = [f"{f.name!r} ({f.type}) is not read" for f in table.schema if f.name.lower() in VECTOR_COLUMNS]
+        chosen = replace(chosen, guessed=(*chosen.guessed, *unread))
+    if chosen.vectors is None:
+        return Store(name, kind, chosen, table.rows, None, about, table, None, None)
+    width = dimensions[chosen.vectors]
+    if width is None:
+        raise InputError(f"{name}: column {chosen.vectors!r} has no vector", "every row is empty")
+    _require_width(asked, chosen, table.schema, width, name)
+    integers = None
+    if columns.is_integer_vectors(table.schema.field(chosen.vectors).type):
+        integers = decoding(table.schema, chosen.vectors, width, asked, name)
+    elif asked.quantization is not None:
+        chosen = replace(chosen, guessed=(*chosen.guessed, "their scale is not used, as they are not integers"))
+    return Store(
+        name, kind, chosen, table.rows, integers.dimension if integers else width, about, table, width, integers
+    )
 
 
 def _first_value(column: Array) -> object:
@@ -203,13 +234,12 @@ def _first_value(column: Array) -> object:
         return None
 
 
-def _about(found: Source, table: Table) -> Mapping[str, object]:
+def _described(table: Table) -> Mapping[str, object]:
+    """Return the description in the metadata of a table."""
     import orjson
 
-    if found.kind == "npy":
-        return read_description(found.path) if found.path is not None else {}
     try:
-        return described(orjson.loads((table.schema.metadata or {}).get(_ABOUT, b"{}")))
+        return described(orjson.loads((table.schema.metadata or {}).get(ABOUT, b"{}")))
     except ValueError:  # not ours
         return {}
 
@@ -250,7 +280,7 @@ def open_table(path: Path, found: Source, asked: columns.ColumnChoice, beside: P
             else:
                 table = FORMATS[found.kind](path, found.name, asked, stack)
             _require_usual(table.schema, found.name)
-        yield replace(table, read=lambda columns, rows: _guarded(table, columns, rows, found.name))
+        yield replace(table, read=lambda columns, rows: guarded(table, columns, rows, found.name))
 
 
 def _require_usual(schema: Schema, name: str) -> None:
@@ -265,34 +295,3 @@ def _require_usual(schema: Schema, name: str) -> None:
                 f"{name}: column {one.name!r} has lists of {one.type.list_size:,}; {_WIDEST:,} are read",
                 "is the file damaged?",
             )
-
-
-@contextmanager
-def damaged(name: str) -> Iterator[None]:
-    """Turn the errors of a library on a damaged file into an InputError."""
-    with os_errors(Path(name), "read"):
-        try:
-            yield
-        except UnicodeDecodeError as error:
-            text = bytes(error.object)[:80]
-            raise InputError(
-                f"{name}: holds text that is not UTF-8: {text!r}", "convert it, or store it as a blob"
-            ) from error
-        except MemoryError:
-            raise
-        except Exception as error:
-            library = type(error).__module__.partition(".")[0].lstrip("_")
-            if library not in _LIBRARIES and not (isinstance(error, OSError) and error.errno is None):
-                raise
-            raise InputError(f"{name}: {str(error).splitlines()[0]}", _NEEDS_DATA) from error
-
-
-def _guarded(table: Table, columns: Sequence[str], rows: int, name: str) -> Iterator[RecordBatch]:
-    with damaged(name):
-        batches = table.read(columns, rows)
-    while True:
-        with damaged(name):
-            if (batch := next(batches, None)) is None:
-                return
-            batch.validate(full=True)  # Arrow trusts offsets: a wrong one would end the process
-        yield batch

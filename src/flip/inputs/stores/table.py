@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -44,13 +44,18 @@ class Table:
     """Columns that can be read more than once.
 
     schema: a `pyarrow.Schema`.  rows: None if unknown.  read: (columns, rows) -> `pyarrow.RecordBatch`es of these
-    columns, with about as many rows each.  beside: a note on columns from a file beside it.
+    columns, with about as many rows each.  beside: a note on columns from a file beside it.  files: those that it
+    consists of, by their names below a common folder; empty if it is one.  name: of one of them, for messages.
+    where: names the file of a row, and the row in it.
     """
 
     schema: Schema
     rows: int | None
     read: Callable[[Sequence[str], int], Iterator[RecordBatch]]
     beside: str | None = None
+    files: Mapping[str, Table] = field(default_factory=dict)
+    name: str = ""
+    where: Callable[[int], str] | None = None
 
 
 def vector_columns(table: Table, named: str | None = None) -> dict[str, int | None]:

@@ -1,0 +1,63 @@
+"""Check what is read from a store, and turn the errors of its library into errors that name it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flip.errors import InputError, UnavailableError
+from flip.files import os_errors
+from flip.inputs.stores.places import is_uri
+from flip.inputs.stores.table import Table
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+
+_LIBRARIES = frozenset({"pyarrow", "duckdb", "sqlite3", "apsw", "zlib", "zipfile", "struct", "lance"})
+_GET_AGAIN = "the file is damaged or not complete: get it again"
+
+
+@contextmanager
+def damaged(name: str) -> Iterator[None]:
+    """Turn the errors of a library on a damaged file into an InputError."""
+    with _connected(name) if is_uri(name) else os_errors(Path(name), "read"):
+        try:
+            yield
+        except UnicodeDecodeError as error:
+            text = bytes(error.object)[:80]
+            raise InputError(
+                f"{name}: holds text that is not UTF-8: {text!r}", "convert it, or store it as a blob"
+            ) from error
+        except MemoryError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and is_uri(name):
+                raise
+            library = type(error).__module__.partition(".")[0].lstrip("_")
+            if library not in _LIBRARIES and not (isinstance(error, OSError) and error.errno is None):
+                raise
+            raise InputError(f"{name}: {str(error).splitlines()[0]}", _GET_AGAIN) from error
+
+
+@contextmanager
+def _connected(name: str) -> Iterator[None]:
+    """Turn the errors of a connection into an UnavailableError."""
+    try:
+        yield
+    except OSError as error:
+        reason = (str(error).splitlines() or ["the connection broke"])[0]
+        raise UnavailableError(f"{name}: cannot be read: {reason}", "check the network and the credentials") from error
+
+
+def guarded(table: Table, columns: Sequence[str], rows: int, name: str) -> Iterator[RecordBatch]:
+    """Yield the batches of a table, with the errors of its library as those of flip."""
+    with damaged(name):
+        batches = table.read(columns, rows)
+    while True:
+        with damaged(name):
+            if (batch := next(batches, None)) is None:
+                return
+            batch.validate(full=True)  # Arrow trusts offsets: a wrong one would end the process
+        yield batch

@@ -1,0 +1,98 @@
+"""Write the words of a store of many files, a file for a file, and go on where an earlier run stopped."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import orjson
+
+from flip.errors import InputError, UsageError
+from flip.inputs.stores.places import Place, putting, reaching
+from flip.stores.rows import StoreReader
+from flip.stores.words import WordColumns
+
+if TYPE_CHECKING:
+    from flip.files import Fields
+    from flip.model.checkpoint import Checkpoint
+
+DESCRIPTION = "_flip.json"  # in the folder: the model and the options; programs that read the folder pass it over
+
+
+def missing(reader: StoreReader, added: WordColumns, folder: Place) -> list[str]:
+    """Return the files of a store that a folder lacks, in their order; write there what made those that it has.
+
+    Raises:
+        UsageError: other files are there.
+        InputError: those that are there have words of another model or other options.
+    """
+    from pyarrow.fs import FileSelector, FileType
+
+    with reaching(folder.name):
+        if folder.filesystem.get_file_info(folder.path).type == FileType.File:
+            raise UsageError(f"{folder.name} is a file; the words of many files make a folder", "name a folder")
+        listed = folder.filesystem.get_file_info(FileSelector(folder.path, allow_not_found=True, recursive=True))
+    files = [one for one in listed if one.type == FileType.File and not one.base_name.startswith(".")]
+    there = {one.path[len(folder.path) :].lstrip("/") for one in files}
+    about = orjson.dumps(_description(reader, added), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    if DESCRIPTION not in there:
+        if there:
+            raise UsageError(f"{folder.name} has other files, such as {min(there)}", "name a new folder")
+        with putting(folder.below(DESCRIPTION)) as temporary:
+            temporary.write_bytes(about)
+    elif _read(folder.below(DESCRIPTION)) != about:
+        raise InputError(
+            f"{folder.name} has words of another model or of other options; its {DESCRIPTION} tells which",
+            "name another folder, or delete this one",
+        )
+    return [name for name in reader.store.files if name not in there]
+
+
+def write_files(
+    reader: StoreReader, added: WordColumns, folder: Place, names: list[str], on_rows: Callable[[int, int | None], None]
+) -> None:
+    """Write the words of the named files of a store to the same names in a folder; each appears whole.
+
+    Args:
+        reader: the store and its model; it counts the rows.
+        added: the columns of words.
+        folder: where to write.
+        names: see `missing`.
+        on_rows: called with the rows done, those of files that were there among them, and their number.
+    """
+    files = reader.store.files
+    before = sum(store.rows or 0 for name, store in files.items() if name not in set(names))
+    for name in names:
+        added.write(
+            replace(reader, store=files[name]), folder.below(name),
+            lambda done, _: on_rows(before + done, reader.store.rows),
+        )  # fmt: skip
+
+
+def _description(reader: StoreReader, added: WordColumns) -> Fields:
+    """Return all that decides the words of a row."""
+    return {
+        "model": added.checkpoint.name,
+        "weights": _digest(added.checkpoint),
+        "topn": added.topn,
+        "bias_weight": added.bias_weight,
+        "min_probability": added.min_probability,
+        "probabilities": added.probabilities,
+        "vectors": reader.store.chosen.vectors,
+        "normalize": reader.normalize,
+    }
+
+
+def _digest(checkpoint: Checkpoint) -> str:
+    digest = hashlib.sha256(str(checkpoint.vocabulary.options["words"]).encode())
+    for model in (checkpoint.model, checkpoint.log_odds):
+        for part in (model.output, model.b, getattr(model, "B", None)):
+            digest.update(b"" if part is None else part.tobytes())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _read(place: Place) -> bytes:
+    with reaching(place.name), place.filesystem.open_input_file(place.path) as file:
+        return bytes(file.read())
