@@ -432,11 +432,13 @@ def test_the_calibration_is_stored_beside_the_model(tmp_path: Path) -> None:
     loaded = load_checkpoint(tmp_path)
     assert loaded.config.calibration == fitted
     assert loaded.model.b.tolist() == [-1.0, 0.0, 2.0]
-    assert loaded.log_odds.b.tolist() == [-1.5, 0.25, 0.0]  # "the" is a function word
+    assert loaded.linear_log_odds.b.tolist() == [-1.5, 0.25, 0.0]  # "the" is a function word
     u = np.ones((1, 3), np.float32)
-    assert loaded.log_odds.scores(u).tolist() == [[0.5, 2.25, 2.0]]
+    assert loaded.log_odds(u).tolist() == [[0.5, 2.25, 2.0]]
     words = np.array([[2, 0]])
-    assert loaded.log_odds_of(words, loaded.model.scores(u, 0.3)[:, words[0]], 0.3)[0] == pytest.approx([2.0, 0.5])
+    assert loaded.log_odds_of(words, loaded.model.scores(u, 0.3)[:, words[0]], 0.3, np.zeros((1, 2)))[
+        0
+    ] == pytest.approx([2.0, 0.5])
 
 
 @pytest.mark.parametrize(

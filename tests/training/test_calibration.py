@@ -36,7 +36,7 @@ def error(model: LogLinear, calibration: Calibration, u: np.ndarray, refs: Refer
         model, VOCABULARY, CheckpointConfig(objective="bernoulli", bias_weight=0.3, calibration=calibration)
     )
     shown = rank(model, u, 10, bias_weights={"shown": 0.3})["shown"]
-    shown = Ranking(shown.words, checkpoint.log_odds_of(shown.words, shown.scores, 0.3))
+    shown = Ranking(shown.words, checkpoint.log_odds_of(shown.words, shown.scores, 0.3, checkpoint.length_offsets(u)))
     (first,) = top_keywords(checkpoint, u[:1])
     assert [word.probability for word in first] == pytest.approx(sigmoid(shown.scores[0]).tolist(), abs=1e-6)
     return float(measured(shown, refs, SIZE)["calibration_error"].estimate().mean)
@@ -53,7 +53,7 @@ def test_a_model_that_is_too_sure_is_brought_back() -> None:
     assert error(too_sure, fitted, u[half:], test) < 0.05
     assert (fitted.scale, fitted.content.slope) == pytest.approx((1 / 3, 1 / 2), rel=0.3)
     assert fitted.function == fitted.content
-    brought_back = Checkpoint(too_sure, VOCABULARY, CheckpointConfig(calibration=fitted)).log_odds.scores(u)
+    brought_back = Checkpoint(too_sure, VOCABULARY, CheckpointConfig(calibration=fitted)).log_odds(u)
     assert np.abs(brought_back - model.scores(u)).mean() < 0.25 * np.abs(model.scores(u)).mean()
 
 
@@ -79,12 +79,13 @@ def test_a_factorised_model_keeps_its_factors() -> None:
     factorised = FactorizedLogLinear(model.W.copy(), 3 * np.eye(D, dtype=np.float32), model.b)
     fitted = calibrate(factorised, [u], refs)
     config = CheckpointConfig(objective="bernoulli", calibration=fitted)
-    log_odds = Checkpoint(factorised, VOCABULARY, config).log_odds
-    assert isinstance(log_odds, FactorizedLogLinear)
-    assert log_odds.A is factorised.A
+    checkpoint = Checkpoint(factorised, VOCABULARY, config)
+    linear = checkpoint.linear_log_odds
+    assert isinstance(linear, FactorizedLogLinear)
+    assert linear.A is factorised.A
     every = np.tile(np.arange(SIZE), (N, 1))
-    odds = Checkpoint(factorised, VOCABULARY, config).log_odds_of(every, factorised.scores(u, 0.3), 0.3)
-    assert np.allclose(log_odds.scores(u), odds, atol=1e-4)
+    odds = checkpoint.log_odds_of(every, factorised.scores(u, 0.3), 0.3, checkpoint.length_offsets(u))
+    assert np.allclose(checkpoint.log_odds(u), odds, atol=1e-4)
 
 
 @pytest.mark.parametrize("n", [20, N])

@@ -181,7 +181,7 @@ def evaluate_dataset(
     for name, view in data.embeddings.items():
         ranking = rankings[name]
         if name in shown:
-            best = without_repetitions(_with_log_odds(shown[name], checkpoint), same)
+            best = without_repetitions(_with_log_odds(shown[name], checkpoint, view, refs), same)
         else:
             best = _last(ranking["no_bias"], checkpoint)
         subject = Subject(checkpoint, options, sought, ranking, best, view, comparisons.get(name, ()))
@@ -271,12 +271,14 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[SentenceDet
     """
     words, bags = measured.checkpoint.vocabulary.words, measured.refs.words
     calibrated = measured.checkpoint.calibrated and measured.result.method == "flip"
+    u = np.asarray(measured.subject.embeddings[:])
+    offsets = measured.checkpoint.length_offsets(u, bags.sizes.tolist())
     for i, text in enumerate(measured.texts):
         reference = bags.words[bags.indptr[i] : bags.indptr[i + 1]].tolist()
         sides: dict[str, SideDetails] = {}
         for side, ranked in measured.ranking.items():
-            odds = measured.checkpoint.log_odds_of(ranked.words[i], ranked.scores[i], BIAS_WEIGHTS[side])
-            probabilities = sigmoid(odds).tolist()
+            scored = ranked.words[i : i + 1], ranked.scores[i : i + 1], BIAS_WEIGHTS[side], offsets[i : i + 1]
+            probabilities = sigmoid(measured.checkpoint.log_odds_of(*scored))[0].tolist()
             shown = [w for w in ranked.words[i].tolist() if w >= 0]
             counted = measured.counted[side].words[i].tolist()
             top = set(counted[: len(reference)])
@@ -326,9 +328,10 @@ def _model_ranker(checkpoint: Checkpoint, weights: Mapping[str, float], device: 
     )
 
 
-def _with_log_odds(shown: Ranking, checkpoint: Checkpoint) -> Ranking:
+def _with_log_odds(shown: Ranking, checkpoint: Checkpoint, u: Floats, refs: References) -> Ranking:
     """Return the words that `flip explain` shows, in its order, with the log-odds of their probabilities."""
-    return Ranking(shown.words, checkpoint.log_odds_of(shown.words, shown.scores, checkpoint.bias_weight))
+    offsets = checkpoint.length_offsets(np.asarray(u[:]), refs.words.sizes.tolist())
+    return Ranking(shown.words, checkpoint.log_odds_of(shown.words, shown.scores, checkpoint.bias_weight, offsets))
 
 
 def _compare(

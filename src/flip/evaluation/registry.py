@@ -136,9 +136,9 @@ def _calibration(subject: Subject) -> Figures:
     refs, options, checkpoint = subject.sought.references, subject.options, subject.checkpoint
     shown = word_ranking.Ranking(subject.shown.words[:, : options.topn], subject.shown.scores[:, : options.topn])
     found = {**probabilities.calibration(shown, refs, subject.size)}
-    ranked = word_ranking.rank(
-        checkpoint.log_odds, subject.embeddings, metrics.DEPTH, bias_weights={"probability": 1.0}, device=options.device
-    )["probability"]
+    ranked = word_ranking.rank_by_probability(
+        checkpoint, subject.embeddings, metrics.DEPTH, refs.words.sizes, options.device
+    )
     ranked = word_ranking.without_repetitions(ranked, ReferenceReader.of(checkpoint.vocabulary, options.tokens).same)
     found["threshold_f1"] = probabilities.threshold_f1(ranked, refs, subject.size, checkpoint.threshold)
     return {name: {"": values} for name, values in found.items()}

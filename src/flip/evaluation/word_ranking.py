@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from flip.arrays import Floats, Floats32, Ints
+    from flip.model.checkpoint import Checkpoint
     from flip.model.linear import Model
 
 _BLOCK_ENTRIES = 1 << 25  # scores held at a time
@@ -110,6 +111,24 @@ def rank(
             found[name].words[block] = words.cpu().numpy()
             found[name].scores[block] = scores.cpu().numpy()
     return found
+
+
+def rank_by_probability(
+    checkpoint: Checkpoint, embeddings: Floats, k: int, counts: Ints | None = None, device: str = "cpu"
+) -> Ranking:
+    """Return the k most probable words of each embedding (n, d), with their log-odds as scores.
+
+    counts: different known words of each text, (n,), see `Checkpoint.length_offsets`.  Other arguments as for `rank`.
+    """
+    model = checkpoint.linear_log_odds
+    found = rank(model, embeddings, k, bias_weights={"": 1.0}, device=device)[""]
+    if checkpoint.calibration.length is None:
+        return found
+    offsets = checkpoint.length_offsets(np.asarray(embeddings[:]), None if counts is None else counts.tolist())
+    of_length = np.take_along_axis(offsets, checkpoint.is_function[found.words].astype(np.int64), axis=1)
+    odds = np.asarray(found.scores + of_length, np.float32)
+    order = np.argsort(-odds, axis=1, kind="stable")
+    return Ranking(np.take_along_axis(found.words, order, axis=1), np.take_along_axis(odds, order, axis=1))
 
 
 def _topk(z: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:

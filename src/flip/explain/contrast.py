@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -129,8 +129,8 @@ class Contrast:
     bias_weight: float | None = None
     min_probability: float = 0.0
 
-    def __call__(self, u: Floats, v: Floats) -> Pair:
-        """Compare two embeddings, each of shape (d,).
+    def __call__(self, u: Floats, v: Floats, counts: Sequence[int | None] = (None, None)) -> Pair:
+        """Compare two embeddings, each of shape (d,), of texts with so many different known words, if they are known.
 
         Raises:
             InputError: one is not finite, or zero.
@@ -142,8 +142,11 @@ class Contrast:
         model = self.checkpoint.model
         weight = self.checkpoint.bias_weight if self.bias_weight is None else self.bias_weight
         z = model.scores(both.astype(np.float32), weight)
-        every = np.arange(model.vocabulary_size)
-        p = sigmoid(self.checkpoint.log_odds_of(every, z, weight)) if self.checkpoint.calibrated else None
+        p = None
+        if self.checkpoint.calibrated:
+            every = np.broadcast_to(np.arange(model.vocabulary_size), z.shape)
+            offsets = self.checkpoint.length_offsets(both.astype(np.float32), counts)
+            p = sigmoid(self.checkpoint.log_odds_of(every, z, weight, offsets))
         mine, others = (self._keywords(z, p, side) for side in (0, 1))
         shared = [
             w for w in sorted(mine | others)

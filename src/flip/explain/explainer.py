@@ -24,6 +24,7 @@ from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint
 from flip.model.keywords import Scores
 from flip.text.align import Reader
+from flip.text.bow import bags_of_words
 
 BATCH = 256  # records at a time at the most; scoring a few of them reads the whole matrix too
 
@@ -124,7 +125,11 @@ class Explainer:
     ) -> list[Explanation | Failure]:
         vectors = embedded.vectors
         rows = {i: row for row, i in enumerate(sorted(vectors))}
-        scores = Scores(self.checkpoint, np.stack([vectors[i] for i in rows]), self.bias_weight) if rows else None
+        counts = self._counts(embedded.inputs)
+        scores = None
+        if rows:
+            u = np.stack([vectors[i] for i in rows])
+            scores = Scores(self.checkpoint, u, self.bias_weight, [counts[i] for i in rows])
         keywords = scores.keywords(self.topn + self.extra, self.min_probability) if scores else []
         results: list[Explanation | Failure] = []
         for i, (record, given) in enumerate(zip(records, embedded.inputs, strict=True)):
@@ -140,6 +145,14 @@ class Explainer:
                 result = self._with_text(result, given.words_of, scores, rows.get(i), unsure)
             results.append(result)
         return results
+
+    def _counts(self, inputs: Sequence[Input]) -> list[int | None]:
+        """Return the number of different known words that were read of each text; None if there is none, or no need."""
+        if self.checkpoint.calibration.length is None:
+            return [None] * len(inputs)
+        texts = [(given.words_of or "")[: given.read_to] for given in inputs]
+        sizes = bags_of_words(texts, self.checkpoint.vocabulary).sizes.tolist()
+        return [None if given.words_of is None else n for given, n in zip(inputs, sizes, strict=True)]
 
     def _with_text(
         self, result: Explanation, text: str, scores: Scores | None, row: int | None, unsure: bool
@@ -216,6 +229,7 @@ class Explainer:
     ) -> Iterator[Comparison | Failure]:
         """Yield the pairs of a batch whose first record has this number; `only` is `against`, if it is one record."""
         ours, theirs = self._embed(batch), only or self._embed(against)
+        counts, their_counts = self._counts(ours.inputs), self._counts(theirs.inputs)
         for i, record in enumerate(batch):
             j = 0 if only else i
             name, own, other = _id(record, number + i), self._warned(ours.inputs[i]), self._warned(theirs.inputs[j])
@@ -226,7 +240,7 @@ class Explainer:
                 yield Comparison(name, own, other, None)
             else:
                 try:
-                    pair = self._contrast(ours.vectors[i], theirs.vectors[j])
+                    pair = self._contrast(ours.vectors[i], theirs.vectors[j], (counts[i], their_counts[j]))
                     if self._of_unknown_origin(record) or self._of_unknown_origin(against[i]):
                         pair = pair.without_probabilities()
                     yield Comparison(name, own, other, pair, self.checkpoint.likely)

@@ -1,12 +1,15 @@
 """Turn scores into probabilities. The map lies beside A, B and b, so that it changes no ranking."""
 
+from __future__ import annotations
+
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
-from flip.arrays import Floats, Ints
+from flip.arrays import Floats, Floats64, Ints
 
 
 @dataclass(frozen=True)
@@ -18,16 +21,97 @@ class Bias:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """A part of the log-odds, by the length l of a text: offset + slope * l + curvature * l^2."""
+
+    offset: float
+    slope: float
+    curvature: float
+
+    def at(self, lengths: Floats64) -> Floats64:
+        """Return its values (n,) at some lengths (n,)."""
+        return np.asarray(self.offset + self.slope * lengths + self.curvature * lengths**2)
+
+
+@dataclass(frozen=True)
+class Length:
+    """The part of the log-odds of every word that depends on the length of the text.
+
+    The length l is log(1 + n) - center, for n different known words. Without a text it is decoded from the embedding,
+    as weights . u + bias. A length beyond those of dev counts as the nearest.
+
+    weights: (d,).  low, high: least and largest l.  decoded, known: curves of content words and of function words, for
+    a length that is decoded, and for one that is known.
+    """
+
+    weights: Floats64
+    bias: float
+    center: float
+    low: float
+    high: float
+    decoded: tuple[Curve, Curve]
+    known: tuple[Curve, Curve]
+
+    def of_counts(self, counts: Floats | Ints) -> Floats64:
+        """Return the lengths (n,) of texts with so many different known words, (n,)."""
+        return np.asarray(np.log1p(counts) - self.center)
+
+    def of_embeddings(self, u: Floats) -> Floats64:
+        """Return the lengths (n,) that embeddings (n, d) tell."""
+        return np.asarray(u @ self.weights + self.bias)
+
+    def offsets(self, u: Floats, counts: Sequence[int | None] | None = None) -> Floats64:
+        """Return the offsets of content words and of function words, (n, 2), for embeddings (n, d).
+
+        counts: different known words of each text; None without a text, or for all.
+        """
+        lengths = np.clip(self.of_embeddings(u), self.low, self.high)
+        found = np.stack([curve.at(lengths) for curve in self.decoded], axis=1)
+        for i, count in enumerate(counts or ()):
+            if count is not None:
+                length = np.clip(self.of_counts(np.array([count])), self.low, self.high)
+                found[i] = [curve.at(length)[0] for curve in self.known]
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields of config.json, rounded."""
+        curves = {name: [asdict(curve) for curve in getattr(self, name)] for name in ("decoded", "known")}
+        numbers = {name: getattr(self, name) for name in ("bias", "center", "low", "high")}
+        return {"weights": [float(f"{x:.5g}") for x in self.weights], **numbers, **curves}
+
+    @classmethod
+    def from_dict(cls, fields: Any, dimension: int) -> Length:
+        """Read the fields of `to_dict`.
+
+        Raises:
+            KeyError, TypeError, ValueError: they are something else, or for embeddings of another dimension.
+        """
+        decoded, known = (
+            tuple(Curve(**{key: float(value) for key, value in one.items()}) for one in fields[name])
+            for name in ("decoded", "known")
+        )
+        (a, b), (c, d) = decoded, known
+        bias, center, low, high = numbers = [float(fields[name]) for name in ("bias", "center", "low", "high")]
+        weights = np.array(fields["weights"], np.float64)
+        curves = [value for curve in (a, b, c, d) for value in asdict(curve).values()]
+        if weights.shape != (dimension,) or not np.isfinite([*weights, *numbers, *curves]).all():
+            raise ValueError("of another dimension, or not finite")
+        return cls(weights, bias, center, low, high, (a, b), (c, d))
+
+
+@dataclass(frozen=True)
 class Calibration:
     """The log-odds of a word: scale * A(Bu) + slope * b + offset; by default those of the model as it was trained.
 
     Platt (1999) has a scale and an offset. Here b has a slope of its own, because training on few occurrences ranks
-    rare words too low; and function words have a slope and an offset of their own.
+    rare words too low; function words have a slope and an offset of their own; and `length`, if there is one, adds what
+    depends on the length of the text.
     """
 
     scale: float = 1.0
     content: Bias = field(default_factory=Bias)
     function: Bias = field(default_factory=Bias)
+    length: Length | None = None
 
     def bias(self, b: Floats, function_words: Ints) -> Floats:
         """Return slope * b + offset of all words, (|V|,)."""
@@ -35,20 +119,22 @@ class Calibration:
         found[function_words] = self.function.slope * b[function_words] + self.function.offset
         return np.asarray(found, np.float32)
 
-    def to_dict(self) -> dict[str, float | dict[str, float]]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the fields of config.json."""
-        return {"scale": self.scale, "content": asdict(self.content), "function": asdict(self.function)}
+        length = {} if self.length is None else {"length": self.length.to_dict()}
+        return {"scale": self.scale, "content": asdict(self.content), "function": asdict(self.function), **length}
 
     @classmethod
-    def from_dict(cls, fields: object) -> "Calibration | None":
-        """Read the fields of `to_dict`; return None if they are something else, as in another program's config.json."""
+    def from_dict(cls, fields: object, dimension: int) -> Calibration | None:
+        """Read the fields of `to_dict` for embeddings of this dimension; return None if they are something else."""
         if not isinstance(fields, Mapping):
             return None
         try:
             content, function = (
                 Bias(float(fields[kind]["slope"]), float(fields[kind]["offset"])) for kind in ("content", "function")
             )
-            found = cls(float(fields["scale"]), content, function)
+            length = Length.from_dict(fields["length"], dimension) if "length" in fields else None
+            found = cls(float(fields["scale"]), content, function, length)
         except (KeyError, TypeError, ValueError):
             return None
         values = found.scale, content.slope, content.offset, function.slope, function.offset

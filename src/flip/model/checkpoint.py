@@ -1,7 +1,7 @@
 """Read and write checkpoint folders: model.safetensors, vocab.json, config.json. Only this file knows E1 and E2."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from flip.arrays import Floats, Ints
+from flip.arrays import Bools, Floats, Ints
 from flip.encoders.identity import EncoderIdentity
 from flip.errors import InputError, UsageError
 from flip.files import Fields, read_json, write_json
@@ -74,16 +74,44 @@ class Checkpoint:
         return self.config.calibration or Calibration()
 
     @cached_property
-    def log_odds(self) -> Model:
-        """The model whose scores are the log-odds of the words; for multinomial models, the model itself."""
+    def linear_log_odds(self) -> Model:
+        """The model whose scores are the log-odds of the words less `length_offsets`; a multinomial model itself."""
         if self.config.calibration is None:
             return self.model
         return self.model.rescaled(self.calibration.scale, self._calibrated_bias)
 
-    def log_odds_of(self, words: Ints, scores: Floats, bias_weight: float) -> Floats:
-        """Return the log-odds of words by their index; `scores` are A(Bu) + bias_weight * b, of the same shape."""
+    def length_offsets(self, u: Floats, counts: Sequence[int | None] | None = None) -> Floats:
+        """Return the part of the log-odds that depends on the length of the texts, for embeddings (n, d).
+
+        Args:
+            u: the embeddings.
+            counts: the number of different known words of each text; None if there is no text.
+
+        Returns:
+            One for content words and one for function words, (n, 2); 0 if the calibration does not know the length.
+        """
+        length = self.calibration.length
+        return np.zeros((len(u), 2), np.float32) if length is None else length.offsets(u, counts).astype(np.float32)
+
+    def log_odds(self, u: Floats) -> Floats:
+        """Return the log-odds of all words, (n, |V|), for embeddings (n, d)."""
+        z = self.linear_log_odds.scores(u)
+        if self.calibration.length is not None:
+            z += self.length_offsets(u)[:, self.is_function.astype(np.int64)]
+        return z
+
+    def log_odds_of(self, words: Ints, scores: Floats, bias_weight: float, offsets: Floats) -> Floats:
+        """Return the log-odds of words (n, k) of n embeddings.
+
+        Args:
+            words: by their index.
+            scores: A(Bu) + bias_weight * b of each, (n, k).
+            bias_weight: see `scores`.
+            offsets: see `length_offsets`, (n, 2).
+        """
         unbiased = scores - np.float32(bias_weight) * self.model.b[words]
-        return np.asarray(np.float32(self.calibration.scale) * unbiased + self._calibrated_bias[words])
+        of_length = np.take_along_axis(offsets, self.is_function[words].astype(np.int64), axis=1)
+        return np.asarray(np.float32(self.calibration.scale) * unbiased + self._calibrated_bias[words] + of_length)
 
     @cached_property
     def _calibrated_bias(self) -> Floats:
@@ -110,6 +138,13 @@ class Checkpoint:
     def function_words(self) -> Ints:
         """Indices of the function words of its language, which are ranked last; none if no language is stored."""
         return function_words(self.vocabulary, self.config.function_words)
+
+    @cached_property
+    def is_function(self) -> Bools:
+        """Which words are function words, (|V|,)."""
+        found = np.zeros(len(self.vocabulary), np.bool_)
+        found[self.function_words] = True
+        return found
 
     @property
     def embedding_stats(self) -> EmbeddingStats | None:

@@ -175,7 +175,7 @@ class CheckpointConfig:
         encoder = stored.get("encoder")
         named = {"name": encoder} if isinstance(encoder, str) else encoder if isinstance(encoder, dict) else {}
         spread = EmbeddingStats.from_dict(stored.get("embeddings"), dimension)
-        calibration = Calibration.from_dict(stored.get("calibration"))
+        calibration = Calibration.from_dict(stored.get("calibration"), dimension)
         read = {"encoder": named, "embeddings": spread, "calibration": calibration}
         known = ours.keys() | {key for key, value in read.items() if value}
         return cls(

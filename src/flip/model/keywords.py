@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,12 +91,20 @@ def top_keywords(
 class Scores:
     """Ranking scores of all words for n embeddings, computed once; arguments as for `top_keywords`."""
 
-    def __init__(self, checkpoint: Checkpoint, embeddings: Floats, bias_weight: float | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        embeddings: Floats,
+        bias_weight: float | None = None,
+        counts: Sequence[int | None] | None = None,
+    ) -> None:
+        """`counts` are the different known words of each text, see `Checkpoint.length_offsets`."""
         if not np.isfinite(embeddings).all():
             raise InputError("an embedding holds NaN or infinity", "leave such rows out")
         self._checkpoint = checkpoint
         self._weight = checkpoint.bias_weight if bias_weight is None else bias_weight
         self._z = checkpoint.model.scores(embeddings, self._weight)
+        self._offsets = checkpoint.length_offsets(embeddings, counts)
         self._last = checkpoint.function_words if bias_weight is None else checkpoint.function_words[:0]
 
     def best(self, topn: int) -> tuple[Ints, Floats, Floats | None]:
@@ -108,7 +117,8 @@ class Scores:
         found = top_k(self._z, topn)
         self._z[:, self._last] = kept
         scores = np.take_along_axis(self._z, found, axis=1)
-        return found, scores, self._probabilities(found, scores) if self._checkpoint.calibrated else None
+        calibrated = self._checkpoint.calibrated
+        return found, scores, self._probabilities(found, scores, self._offsets) if calibrated else None
 
     def keywords(self, topn: int, min_probability: float = 0.0) -> list[list[Word]]:
         """Return n lists of keywords, see `top_keywords`."""
@@ -132,18 +142,20 @@ class Scores:
         """
         z, indices = self._z[row], np.array(words, np.int64)
         scores, behind = z[indices], z[self._last]
-        is_last = np.zeros(len(z), np.bool_)  # np.isin would load numpy.ma
-        is_last[self._last] = True
+        is_last = self._checkpoint.is_function[indices] & bool(len(self._last))
         found = []
-        for score, last in zip(scores, is_last[indices], strict=True):
+        for score, last in zip(scores, is_last, strict=True):
             above, last_above = int(np.count_nonzero(z > score)), int(np.count_nonzero(behind > score))
             found.append((1 + above, 1 + (len(z) - len(behind) + last_above if last else above - last_above)))
         calibrated = self._checkpoint.calibrated
-        probabilities = self._probabilities(indices, scores).tolist() if calibrated else [None] * len(words)
+        if not calibrated:
+            return [(None, *places) for places in found]
+        offsets = self._offsets[row : row + 1]
+        probabilities = self._probabilities(indices[None], scores[None], offsets)[0].tolist()
         return [(p, *places) for p, places in zip(probabilities, found, strict=True)]
 
-    def _probabilities(self, words: Ints, scores: Floats) -> Floats:
-        return sigmoid(self._checkpoint.log_odds_of(words, scores, self._weight))
+    def _probabilities(self, words: Ints, scores: Floats, offsets: Floats) -> Floats:
+        return sigmoid(self._checkpoint.log_odds_of(words, scores, self._weight, offsets))
 
 
 def _keyword(vocabulary: Vocabulary, index: int, score: float, probability: float | None) -> Word:

@@ -36,7 +36,7 @@ class Moments:
         self._sum += u.sum(axis=0)
         self._gram += u.T @ u
         if self._checkpoint.calibrated:
-            z = self._checkpoint.log_odds.scores(np.asarray(vectors, np.float32))
+            z = self._checkpoint.log_odds(np.asarray(vectors, np.float32))
             self._said += sigmoid(z).sum(axis=0, dtype=np.float64)
 
     @classmethod
@@ -61,7 +61,7 @@ class Moments:
     def variances(self) -> Floats:
         """Return the variance of each word's z, (|V|,): w'Sw, with S the covariance and w the word's row of A B."""
         S = (self._gram - self.n * np.outer(self.mean, self.mean)) / (self.n - 1)
-        model = self._checkpoint.log_odds
+        model = self._checkpoint.linear_log_odds
         B: Floats | None = getattr(model, "B", None)
         inner = S if B is None else B @ S @ B.T
         output = model.output.astype(np.float64)
@@ -115,7 +115,7 @@ def drift(old: Moments, new: Moments, checkpoint: Checkpoint, topn: int = 10) ->
     """
     if min(old.n, new.n) < FEWEST:
         raise InputError(f"{min(old.n, new.n)} rows on one side; at least {FEWEST} are needed", "compare larger stores")
-    model = checkpoint.log_odds
+    model = checkpoint.linear_log_odds
     z_old, z_new = model.scores(np.stack([old.mean, new.mean]).astype(np.float32), 0.0).astype(np.float64)
     difference = z_new - z_old
     error, freedom = welch(old.variances(), old.n, new.variances(), new.n)

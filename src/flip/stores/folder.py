@@ -87,9 +87,9 @@ def _description(reader: StoreReader, added: WordColumns) -> Fields:
 
 def _digest(checkpoint: Checkpoint) -> str:
     digest = hashlib.sha256(str(checkpoint.vocabulary.options["words"]).encode())
-    for model in (checkpoint.model, checkpoint.log_odds):
-        for part in (model.output, model.b, getattr(model, "B", None)):
-            digest.update(b"" if part is None else part.tobytes())
+    for part in (checkpoint.model.output, checkpoint.model.b, getattr(checkpoint.model, "B", None)):
+        digest.update(b"" if part is None else part.tobytes())
+    digest.update(repr(checkpoint.calibration.to_dict()).encode())
     return f"sha256:{digest.hexdigest()}"
 
 

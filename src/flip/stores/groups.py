@@ -144,7 +144,7 @@ class GroupWords:
         gain = p * (np.log(p + 1e-12) - np.log(q + 1e-12))
         gain[:, self.checkpoint.function_words] = -np.inf
         others = (self._sums.sum(axis=0) - self._sums) / (total - n)
-        model = self.checkpoint.log_odds
+        model = self.checkpoint.linear_log_odds
         for start in range(0, len(gain), 64):  # their z of all words, some groups at a time
             part = slice(start, start + 64)
             gain[part][model.scores(self._means[part], 0.0) <= model.scores(others[part], 0.0)] = -np.inf
@@ -169,7 +169,7 @@ class GroupWords:
         u = np.asarray(vectors, np.float32)[rows]
         if not len(u):
             return
-        model = self.checkpoint.log_odds
+        model = self.checkpoint.linear_log_odds
         z = (model.project(u) @ model.output[self._words].T).astype(np.float64)
         order, starts, present = _runs(groups)
         self._z[0][present] += np.add.reduceat(z[order], starts)
@@ -241,7 +241,7 @@ class GroupWords:
 
     def _probabilities(self, u: Floats) -> Floats:
         """Return the probabilities of all words, (n, |V|); for a multinomial model they add up to 1."""
-        z = self.checkpoint.log_odds.scores(u)
+        z = self.checkpoint.log_odds(u)
         if self.checkpoint.calibrated:
             return sigmoid(z)
         e = np.exp(z - z.max(axis=1, keepdims=True))

@@ -121,11 +121,13 @@ class Search:
 
     def log_odds(self, vectors: Floats) -> Floats:
         """Return the log-odds of each term, (n, terms), for finite vectors (n, d)."""
-        model, h = self.checkpoint.log_odds, self.checkpoint.log_odds.project(vectors)
+        model = self.checkpoint.linear_log_odds
+        h, offsets = model.project(vectors), self.checkpoint.length_offsets(vectors)
         by_term = []
         for term in self.terms:
             words = list(term.words)
-            by_term.append(_odds_of_all(np.asarray(h @ model.output[words].T + model.b[words], np.float64)))
+            of_length = offsets[:, self.checkpoint.is_function[words].astype(np.int64)]
+            by_term.append(_odds_of_all(np.asarray(h @ model.output[words].T + model.b[words] + of_length, np.float64)))
         return np.stack(by_term, axis=1)
 
     def result(self) -> list[SearchHit]:
@@ -263,13 +265,15 @@ class SparseWords:
 
     def __post_init__(self) -> None:
         require_probabilities(self.checkpoint)
-        spread, model = self.checkpoint.embedding_stats, self.checkpoint.log_odds
-        base = model.b if spread is None else model.scores(spread.mean.astype(np.float32)[None])[0]
+        spread, checkpoint = self.checkpoint.embedding_stats, self.checkpoint
+        base = checkpoint.linear_log_odds.b
+        if spread is not None:
+            base = checkpoint.log_odds(spread.mean.astype(np.float32)[None])[0]
         self._log_base = _log_sigmoid(base)
 
     def of(self, vectors: Floats) -> tuple[Ints, Floats]:
         """Return indices and weights of finite vectors (n, d), both (n, most), the heaviest first; 0 means no word."""
-        weights = _log_sigmoid(self.checkpoint.log_odds.scores(vectors)) - self._log_base
+        weights = _log_sigmoid(self.checkpoint.log_odds(vectors)) - self._log_base
         weights[:, self.checkpoint.function_words] = -BEHIND_ALL
         best = top_k(weights, self.most)
         return best, np.maximum(np.take_along_axis(weights, best, axis=1), 0)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from flip.errors import UnavailableError
-from flip.text.tokenize import unicode_words
+from flip.text.segment import unicode_words
 
 
 def sentences(text: str, language: str = "en") -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from flip.arrays import Bools, Floats, Floats64, Ints
 from flip.evaluation.metrics import References, hits
 from flip.evaluation.word_ranking import rank, top_words
-from flip.model.calibration import Bias, Calibration, sigmoid
+from flip.model.calibration import Bias, Calibration, Curve, Length, sigmoid
 from flip.model.linear import Model
 from flip.text.bow import Bags, bags_of_indices
 from flip.text.languages import ENGLISH, Language
@@ -23,6 +23,8 @@ _POOL = 50
 _NEWTON_STEPS = 20  # a handful is enough
 _SETTLED = 1e-6
 _LEAST_SCALE = 0.01  # meaningless scores keep their order, and hardly change a probability
+_EDGES = (0.005, 0.995)  # quantiles of the lengths of dev, between which the curves are meant
+_PENALTIES = 10.0 ** np.arange(-5, 1)  # of the ridge regression, as shares of the largest squared singular value
 FEW = 100  # dev sentences: `calibrate` fits fewer coefficients below this number
 
 
@@ -37,9 +39,10 @@ def calibrate(
     """Return the map from scores to probabilities with the best Bernoulli likelihood on dev; it changes no ranking.
 
     Content words are fitted by the ten words that are shown for each sentence. Function words are fitted by those among
-    its 50 best words; they share the scale. With fewer than 100 sentences, b keeps the slope of the other scores (Platt
-    1999), and the 50 best content words of each are used. The fit is Newton's method, with a unit Gaussian prior around
-    the model as it was trained.
+    its 50 best words; they share the scale. What depends on the length of a sentence is fitted on top, see `Length`.
+    With fewer than 100 sentences, b keeps the slope of the other scores (Platt 1999), the 50 best content words of each
+    are used, and the length does not count. The fit is Newton's method, with a unit Gaussian prior around the model as
+    it was trained.
 
     Args:
         model: of the raw embedding, trained with the Bernoulli objective.
@@ -53,26 +56,78 @@ def calibrate(
     weights = {"shown": bias_weight, "all": 1.0}
     pools = [rank(model, u, _POOL, bias_weights=weights, last={"shown": behind}, device=device) for u in views]
 
-    def sample(name: str, depth: int, function: bool) -> tuple[Floats64, Floats64, Bools]:
-        """Return A(Bu) and b of the best content (or function) words, (n,), and whether they are right."""
+    def sample(name: str, depth: int, function: bool) -> tuple[Floats64, Floats64, Bools, Ints]:
+        """Return A(Bu) and b of the best content (or function) words, (n,), whether they are right, and their rows."""
         words, scores = (np.concatenate([getattr(pool[name], of)[:, :depth] for pool in pools]) for of in _FIELDS)
         right = np.concatenate([hits(pool[name].words[:, :depth], references.words, len(model.b)) for pool in pools])
         chosen = np.isin(words, behind) == function
         b = model.b[words[chosen]].astype(np.float64)
-        return scores[chosen].astype(np.float64) - weights[name] * b, b, right[chosen]
+        return scores[chosen].astype(np.float64) - weights[name] * b, b, right[chosen], np.nonzero(chosen)[0]
 
     if len(references) < FEW:
-        z, b, right = sample("all", _POOL, function=False)
+        z, b, right, _ = sample("all", _POOL, function=False)
         x, offset = _fit(_with_one(z + b), right, np.array([1.0, 0.0]))
         x = max(x, _LEAST_SCALE)
         return Calibration(x, Bias(x, offset), Bias(x, offset))
-    z, b, right = sample("shown", _TOPN, function=False)
+    z, b, right, rows = sample("shown", _TOPN, function=False)
     x, slope, offset = _fit(_with_one(z, b), right, np.array([1.0, 1.0, 0.0]))
     x, content = max(x, _LEAST_SCALE), Bias(slope, offset)
-    if not len(behind):
-        return Calibration(x, content, content)
-    z, b, right = sample("all", _POOL, function=True)
-    return Calibration(x, content, Bias(*_fit(_with_one(b), right, np.array([1.0, 0.0]), x * z)))
+    samples = [(x * z + slope * b + offset, right, rows)]
+    function = content
+    if len(behind):
+        z, b, right, rows = sample("all", _POOL, function=True)
+        function = Bias(*_fit(_with_one(b), right, np.array([1.0, 0.0]), x * z))
+        samples.append((x * z + function.slope * b + function.offset, right, rows))
+    u = np.concatenate([np.asarray(view[:], np.float64) for view in views])
+    return Calibration(x, content, function, _length(u, np.tile(references.words.sizes, len(views)), samples))
+
+
+def _length(u: Floats64, counts: Ints, samples: Sequence[tuple[Floats64, Bools, Ints]]) -> Length:
+    """Return the part of the log-odds that depends on the length.
+
+    Args:
+        u: embeddings of dev, (n, d).
+        counts: the different known words of each text, (n,).
+        samples: of content words, and of function words if there are any: log-odds without that part, whether the word
+            is right, and its row in u.
+    """
+    lengths = np.log1p(counts)
+    center, mean = float(lengths.mean()), u.mean(axis=0)
+    weights = _ridge(u - mean, lengths - center)
+    decoded = (u - mean) @ weights
+    low, high = (float(edge) for edge in np.quantile(lengths - center, _EDGES))
+
+    def curves(told: Floats64) -> tuple[Curve, Curve]:
+        clipped = np.clip(told, low, high)
+        found = []
+        for base, right, rows in samples:
+            x = clipped[rows]
+            slope, curvature, offset = _fit(_with_one(x, x**2), right, np.zeros(3), base)
+            found.append(Curve(offset, slope, curvature))
+        return found[0], found[-1]
+
+    return Length(
+        weights, -float(mean @ weights), center, low, high, decoded=curves(decoded), known=curves(lengths - center)
+    )
+
+
+def _ridge(X: Floats64, y: Floats64) -> Floats64:
+    """Return the weights (d,) of a ridge regression of y (n,) on X (n, d), both of mean 0.
+
+    The penalty is the best of a few by the error of leaving one out, which is known in closed form. None is so small
+    that dimensions would count that vary by no more than the rounding of float16.
+    """
+    left, sizes, right = np.linalg.svd(X, full_matrices=False)
+    projected = left.T @ y
+    best: tuple[float, Floats64] | None = None
+    for penalty in _PENALTIES * sizes[0] ** 2:
+        kept = sizes**2 / (sizes**2 + penalty)
+        leverage = np.square(left) @ kept + 1 / len(y)
+        error = float(np.square((y - left @ (kept * projected)) / (1 - np.minimum(leverage, 0.999))).mean())
+        if best is None or error < best[0]:
+            best = error, right.T @ (kept / np.maximum(sizes, np.finfo(np.float64).tiny) * projected)
+    assert best is not None
+    return best[1]
 
 
 def _with_one(*features: Floats64) -> Floats64:

@@ -175,9 +175,8 @@ def fitted(
     if config.objective == "bernoulli":
         if config.training["calibrate"]:
             config = replace(config, calibration=calibrate(model, views, dev, weight, last, device))
-        log_odds = replace(checkpoint, config=config).log_odds
-        weights = {"probability": 1.0}
-        ranked = word_ranking.rank(log_odds, views[0], DEPTH, bias_weights=weights, device=device)["probability"]
+        calibrated = replace(checkpoint, config=config)
+        ranked = word_ranking.rank_by_probability(calibrated, views[0], DEPTH, dev.words.sizes, device)
         threshold = probabilities.threshold_f1(ranked, dev, model.vocabulary_size).about["threshold"]
         config = replace(config, threshold=threshold)
     return replace(checkpoint, config=config)
