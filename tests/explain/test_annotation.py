@@ -111,8 +111,8 @@ def test_words_of_the_text_are_not_listed_again_and_the_improbable_are_apart() -
     assert result.words[0].word == "bb"
     others = (Word("x", 1.0, 0.5, "x", False), Word("y", 0.9, 0.4, "y", False), Word("z", 0.8, 0.9, "z", False))
     found = replace(result, words=(result.words[0], *others)).annotate(0.5)
-    assert [word.word for word in found.others] == ["z", "x"]
-    assert [word.word for word in found.unlikely] == ["y"]
+    assert [line.label for line in found.others] == ["z", "x"]
+    assert [line.label for line in found.unlikely] == ["y"]
     assert [(token.text, token.state) for token in found.tokens] == [("bb", "kept"), (" ", None), ("bb", "kept")]
 
 
@@ -121,7 +121,7 @@ def test_a_multinomial_model_has_ranks_only() -> None:
     assert [word.probability for word in result.text_words or ()] == [None] * 3
     found = result.annotate(0.5)
     assert [token.state for token in found.tokens if token.state] == ["kept"] * 3
-    assert [word.word for word in found.others] == ["cc"]
+    assert [line.label for line in found.others] == ["cc"]
 
 
 def test_the_first_command_of_the_readme_answers_with_nothing_improbable() -> None:
@@ -129,11 +129,11 @@ def test_the_first_command_of_the_readme_answers_with_nothing_improbable() -> No
     result = explain.text("Eisen was born in Brooklyn, New York and was raised on Staten Island.")
     likely = explain.checkpoint.likely
     found = result.annotate(likely)
-    assert all((word.probability or 0) >= likely for word in found.others)
+    assert all((line.words[0].probability or 0) >= likely for line in found.others)
     assert found.unlikely
-    assert all((word.probability or 0) < likely for word in found.unlikely)
+    assert all((word.probability or 0) < likely for line in found.unlikely for word in line.words)
     kept = {token.text for token in found.tokens if token.state == "kept"}
-    assert {"New", "York", "born"} <= kept
+    assert {"New York", "born"} <= kept
     assert "Staten" in {token.text for token in found.tokens if token.state == "unknown"}
 
 

@@ -183,10 +183,11 @@ def test_notebooks_show_little_and_escape(lens: flip.Lens, vectors: np.ndarray, 
     assert f"cosine {pair.pair.cosine:.2f}: {pair.pair.by_words:.2f} by the words that either says" in html
     assert f"; pale: below {likely:.0%}" in html
     for side in ("shared", "only_input", "only_against"):
-        for word in pair.side(side):
-            p = word.probability_of(side)
+        for line in pair.lines(side):
+            p = line.words[0].probability_of(side)
             pale = ' style="opacity:.55"' if p < likely else ""
-            cells = f"<td>{word.surface}</td><td>{p:.0%}</td><td>{word.share:+.2f} of the cosine</td>"
+            share = sum(word.share for word in line.words)
+            cells = f"<td>{line.label}</td><td>{p:.0%}</td><td>{share:+.2f} of the cosine</td>"
             assert f"<tr{pale}>{cells}</tr>" in html
     assert "of the cosine" in lens.explain(vectors[0], against=vectors[1])._repr_html_()
     result = lens.evaluate(vectors[:50], sentences[:50])

@@ -11,6 +11,7 @@ from rich.text import Text
 from flip.cli.output import shown, visible
 from flip.explain.annotation import Annotation, State, Token, state_names
 from flip.explain.contrast import PairedWord
+from flip.explain.lines import Line
 from flip.explain.results import Comparison, Explanation, Failure, Input, Result
 from flip.model.checkpoint import Checkpoint
 from flip.model.keywords import Word
@@ -76,16 +77,16 @@ class View:
         else:
             parts.append(_indented(Text(f"says no {'other ' * of_text}word with {self._least:.0%} or more")))
         if found.unlikely:
-            parts.append(_indented(Unlikely([word.surface for word in found.unlikely])))
+            parts.append(_indented(Unlikely([line.label for line in found.unlikely])))
         return parts
 
-    def _list(self, words: Iterable[Word]) -> RenderableType:
+    def _list(self, lines: Iterable[Line[Word]]) -> RenderableType:
         rows = []
-        for number, word in enumerate(words, start=1):
-            p = word.probability
+        for number, line in enumerate(lines, start=1):
+            p = line.words[0].probability
             style = "dim" if p is not None and p < self._checkpoint.likely else "green"
             measure = (Text(f"{number}."),) if p is None else (Bar(p, style), _percent(p))
-            rows.append((shown(word.surface, style), *measure, *self._score(word.score)))
+            rows.append((shown(line.label, style), *measure, *self._score(line.words[0].score)))
         return _columns(rows)
 
     def _score(self, *scores: float) -> tuple[Text, ...]:
@@ -96,22 +97,22 @@ class View:
         if (pair := result.pair) is None:
             return parts
         parts.append(_indented(shown(pair.summary)))
-        widest = max((cell_len(word.surface) for side in _SIDES for word in result.side(side)), default=0)
+        widest = max((cell_len(line.label) for side in _SIDES for line in result.lines(side)), default=0)
         for side, name in _SIDES.items():
             if not result.side(side):
                 parts.append(_indented(Text(f"{name}: no word", "dim")))
                 continue
-            rows = (self._paired(side, word) for word in result.side(side))
+            rows = (self._paired(side, line) for line in result.lines(side))
             parts += [_indented(Text(name)), _columns(rows, widest)]
         return parts
 
-    def _paired(self, side: str, word: PairedWord) -> tuple[RenderableType, ...]:
-        scores = self._score(word.score, word.against_score)
-        share = Text(f"{word.share:+.2f} of the cosine", "dim")
-        p = word.probability_of(side)
+    def _paired(self, side: str, line: Line[PairedWord]) -> tuple[RenderableType, ...]:
+        scores = self._score(line.words[0].score, line.words[0].against_score)
+        share = Text(f"{sum(word.share for word in line.words):+.2f} of the cosine", "dim")
+        p = line.value(lambda word: word.probability_of(side))
         if p is None:
-            return shown(word.surface, "green"), share, *scores
-        return shown(word.surface, "green"), Bar(p, "green"), _percent(p), share, *scores
+            return shown(line.label, "green"), share, *scores
+        return shown(line.label, "green"), Bar(p, "green"), _percent(p), share, *scores
 
 
 class Bar:

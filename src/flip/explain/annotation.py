@@ -4,9 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from flip.explain.lines import Line, lines
 from flip.files import Fields
 from flip.model.keywords import Word
 from flip.text.align import Piece
+from flip.text.forms import Name
 
 State = Literal["kept", "faint", "lost", "unknown", "unread"]
 STATES: tuple[State, ...] = ("kept", "faint", "lost", "unknown", "unread")
@@ -76,20 +78,20 @@ class Annotation:
 
     tokens: the whole text; empty for a vector or a recording without a transcript.
     content, function: the different words of the text, content words and function words apart.
-    others: keywords that are not in the text, and are likely enough.  unlikely: those that are not. Both are sorted by
-        probability, if there is one.
+    others: keywords that are not in the text, and are likely enough, forms of one word on one line.  unlikely: those
+        that are not. Both are sorted by probability, if there is one.
     """
 
     tokens: list[Token]
     content: Kept
     function: Kept
-    others: list[Word]
-    unlikely: list[Word]
+    others: list[Line[Word]]
+    unlikely: list[Line[Word]]
 
 
 def annotate(
     words: Sequence[Word], text_words: Sequence[TextWord], pieces: Sequence[Piece], *, likely: float, least: float,
-    topn: int,
+    topn: int, language: str | None = None, names: Sequence[Name] = (),
 ) -> Annotation:  # fmt: skip
     """Return the view of an explanation.
 
@@ -97,7 +99,7 @@ def annotate(
     `kept` if its probability is `likely` or more; `faint` if it is a third of that or more, or if the word is among the
     3k with the highest scores, k being the number of distinct words of the text that the encoder read and the
     vocabulary has; else `lost`. Without probabilities, it is kept among the k with the highest scores. A part of a text
-    that holds several words is in the state of the least of them.
+    that holds several words is in the state of the least of them. A name of several kept words is one part.
 
     Args:
         words: keywords, at least the `topn` best beside the words of the text.
@@ -105,7 +107,8 @@ def annotate(
         pieces: the text in parts, which hold these words.
         likely: least probability of a word that counts as present.
         least: probability of a word that is not in the text, below which it is unlikely.
-        topn: words that are not in the text at most.
+        topn: lines of words that are not in the text at most.
+        language, names: see `flip.explain.lines.lines`.
     """
     k = len({word.word for word in text_words if word.read and word.rank is not None})
     states = [_state(word, likely, k) for word in text_words]
@@ -116,15 +119,34 @@ def annotate(
         known = [word.probability for word, _ in own if word.probability is not None]
         worst = max((state for _, state in own), key=STATES.index, default=None)
         tokens.append(Token(piece.text, worst, min(known, default=None)))
-    others = [word for word in words if not word.in_text][:topn]
-    if others and others[0].probability is not None:
-        others.sort(key=lambda word: -(word.probability or 0))
-    probable = [word for word in others if word.probability is None or word.probability >= least]
+    others = lines((word for word in words if not word.in_text), language)[:topn]
+    if others and others[0].words[0].probability is not None:
+        others = [Line(tuple(sorted(line.words, key=_improbability))) for line in others]
+        others.sort(key=lambda line: _improbability(line.words[0]))
+    best = (line.words[0].probability for line in others)
+    probable = others[: sum(p is None or p >= least for p in best)]
     read = {word.word: (state, word.is_function) for word, state in zip(text_words, states, strict=True) if word.read}
     content, function = (
         Kept.of(state for state, is_function in read.values() if is_function == side) for side in (False, True)
     )
-    return Annotation(tokens, content, function, probable, others[len(probable) :])
+    return Annotation(_joined(tokens, names), content, function, probable, others[len(probable) :])
+
+
+def _improbability(word: Word) -> float:
+    return -(word.probability or 0)
+
+
+def _joined(tokens: list[Token], names: Iterable[Name]) -> list[Token]:
+    """Return the tokens, those of a name in one if all its words are kept."""
+    found, done = [], 0
+    for name in names:
+        own = tokens[name.first : name.last + 1]
+        if all(token.state in ("kept", None) for token in own):
+            known = [token.probability for token in own if token.probability is not None]
+            found += tokens[done : name.first]
+            found.append(Token("".join(token.text for token in own), "kept", min(known, default=None)))
+            done = name.last + 1
+    return found + tokens[done:]
 
 
 def state_names(likely: float | None) -> dict[State, str]:

@@ -62,7 +62,8 @@ class Pair:
     cosine: of u and v.  centred_cosine: the one that is explained if the mean of the training is taken off both, which
     is done if it is longer than what varies about it; else None.  by_words: the sum of the shares of all words that
     either says; they do not explain the rest.
-    shared: words of both, by their share.  only_input, only_against: words of one, by the difference.
+    shared: words of both, by their share, and those without one by their lower score.  only_input, only_against: words
+    of one, by the difference.
     """
 
     cosine: float
@@ -164,13 +165,13 @@ class Contrast:
             scores = float(z[0, w]), float(z[1, w])
             return PairedWord(word, *scores, one, other, float(shares[w]), vocabulary.surface(word))
 
-        def words(indices: Iterable[int], key: Callable[[int], float]) -> list[PairedWord]:
+        def words(indices: Iterable[int], key: Callable[[int], float | tuple[float, float]]) -> list[PairedWord]:
             return [paired(w) for w in sorted(indices, key=key, reverse=True)]
 
         return Pair(
             cosine=_cosine(both),
             by_words=float(shares.sum()),
-            shared=words(shared, lambda w: shares[w]),
+            shared=words(shared, lambda w: (shares[w], z[:, w].min())),
             only_input=words(mine.difference(shared), lambda w: z[0, w] - z[1, w]),
             only_against=words(others.difference(shared), lambda w: z[1, w] - z[0, w]),
             centred_cosine=None if centred is None else _cosine(centred),

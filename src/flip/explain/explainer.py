@@ -23,8 +23,9 @@ from flip.inputs.prefetch import one_ahead, ready_batches
 from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint
 from flip.model.keywords import Scores
-from flip.text.align import Reader
+from flip.text.align import Piece, Reader
 from flip.text.bow import bags_of_words
+from flip.text.forms import Name, names
 
 BATCH = 256  # records at a time at the most; scoring a few of them reads the whole matrix too
 
@@ -140,7 +141,10 @@ class Explainer:
             found = keywords[rows[i]] if i in rows else []
             if unsure := self._of_unknown_origin(record):
                 found = [replace(keyword, probability=None) for keyword in found]
-            result = Explanation(name, given, tuple(found), likely=self.checkpoint.likely, topn=self.topn)
+            result = Explanation(
+                name, given, tuple(found), likely=self.checkpoint.likely, topn=self.topn,
+                language=self.checkpoint.language,
+            )  # fmt: skip
             if given.words_of is not None:
                 result = self._with_text(result, given.words_of, scores, rows.get(i), unsure)
             results.append(result)
@@ -178,7 +182,7 @@ class Explainer:
         in_text = read if self.checkpoint.vocabulary.longest == 1 else self.reader.ngrams(text[:read_to])
         return replace(
             result,
-            input=self._warned(result.input, set(read)),
+            input=replace(self._warned(result.input, set(read)), names=self._names(pieces, read_to)),
             words=tuple(replace(keyword, in_text=keyword.word in in_text) for keyword in result.words),
             text_words=tuple(words),
             unknown=tuple(word for word in read if word not in index),
@@ -232,7 +236,7 @@ class Explainer:
         counts, their_counts = self._counts(ours.inputs), self._counts(theirs.inputs)
         for i, record in enumerate(batch):
             j = 0 if only else i
-            name, own, other = _id(record, number + i), self._warned(ours.inputs[i]), self._warned(theirs.inputs[j])
+            name, own, other = _id(record, number + i), self._of_pair(ours.inputs[i]), self._of_pair(theirs.inputs[j])
             failed = [side.errors[k] for side, k in ((ours, i), (theirs, j)) if k in side.errors]
             if failed:
                 yield Failure(name, own, "; ".join(failed), other)
@@ -243,7 +247,7 @@ class Explainer:
                     pair = self._contrast(ours.vectors[i], theirs.vectors[j], (counts[i], their_counts[j]))
                     if self._of_unknown_origin(record) or self._of_unknown_origin(against[i]):
                         pair = pair.without_probabilities()
-                    yield Comparison(name, own, other, pair, self.checkpoint.likely)
+                    yield Comparison(name, own, other, pair, self.checkpoint.likely, self.checkpoint.language)
                 except InputError as error:
                     yield Failure(name, own, error.message, other)
 
@@ -283,13 +287,24 @@ class Explainer:
             )
         return found
 
-    def _warned(self, given: Input, words: set[str] | None = None) -> Input:
-        """Return an input with the warning of its text, if there is one. words: the words of the text, if known."""
-        text = (given.words_of or "")[: given.read_to]
-        if words is None:
-            words = {word for piece in self.reader.pieces(text) for word in piece.words}
-        warning = text_warning(text, words, self.checkpoint)
+    def _warned(self, given: Input, words: set[str]) -> Input:
+        """Return an input with the warning of its text, if there is one. words: those of the text that were read."""
+        warning = text_warning((given.words_of or "")[: given.read_to], words, self.checkpoint)
         return replace(given, warnings=(*given.warnings, warning)) if warning else given
+
+    def _of_pair(self, given: Input) -> Input:
+        """Return an input of a pair with the names and the warning of its text."""
+        pieces = self.reader.pieces((given.words_of or "")[: given.read_to])
+        warned = self._warned(given, {word for piece in pieces for word in piece.words})
+        return replace(warned, names=self._names(pieces))
+
+    def _names(self, pieces: Sequence[Piece], read_to: int | None = None) -> tuple[Name, ...]:
+        """Return the names of several words in the part of a text that was read."""
+        if read_to is not None:
+            ends = accumulate(len(piece.text) for piece in pieces)
+            pieces = [piece for piece, end in zip(pieces, ends, strict=True) if end <= read_to]
+        words = self.checkpoint.vocabulary.words
+        return tuple(names(pieces, {words[i] for i in self._function_words}))
 
     @cached_property
     def reader(self) -> Reader:

@@ -112,8 +112,8 @@ def _row(result: Explanation | Failure, least: float) -> dict[str, Any]:
     return row | {
         "function": [function.kept, function.known],
         "marks": [_mark(token) for token in found.tokens],
-        "others": [[word.surface, _rounded(word.probability)] for word in found.others],
-        "unlikely": [[word.surface, _rounded(word.probability)] for word in found.unlikely],
+        "others": [[line.label, _rounded(line.words[0].probability)] for line in found.others],
+        "unlikely": [[line.label, _rounded(line.words[0].probability)] for line in found.unlikely],
         "index": [
             round(content.kept / content.known, 4) if content.known else None,
             content.lost if found.tokens else None,

@@ -7,10 +7,12 @@ from typing import TypeAlias
 
 from flip.explain.annotation import STATES, Annotation, State, TextWord, annotate, state_names
 from flip.explain.contrast import SIDES, Pair, PairedWord
+from flip.explain.lines import Line, lines
 from flip.files import Fields
 from flip.model.checkpoint import Checkpoint
 from flip.model.keywords import Word
 from flip.text.align import Piece
+from flip.text.forms import Name
 from flip.text.languages import unknown_script
 
 _ENOUGH = 6  # words
@@ -65,10 +67,10 @@ def explanation_html(shown: Annotation, warnings: Sequence[str], likely: float |
     legend = "; ".join(f'<span style="{_STYLES[state]}">{names[state]}</span>' for state in named)
     legend = f"<p><small>{legend}</small></p>" if found else ""
     rows = "".join(
-        f"<tr><td>{escape(word.surface)}</td></tr>"
-        if word.probability is None
-        else f"<tr><td>{escape(word.surface)}</td><td>{word.probability:.0%}</td></tr>"
-        for word in shown.others
+        f"<tr><td>{escape(line.label)}</td></tr>"
+        if (p := line.words[0].probability) is None
+        else f"<tr><td>{escape(line.label)}</td><td>{p:.0%}</td></tr>"
+        for line in shown.others
     )
     return f"<div><p>{marked}</p>{legend}{_paragraphs(warnings)}<table>{rows}</table></div>"
 
@@ -83,10 +85,11 @@ def comparison_html(found: "Comparison") -> str:
     rows, pale = [], ' style="opacity:.55"'
     for side, name in (("shared", "both"), ("only_input", "the first only"), ("only_against", "the second only")):
         rows.append(f"<tr><th>{name}</th>{'' if found.side(side) else '<td>no word</td>'}</tr>")
-        for word in found.side(side):
-            p = word.probability_of(side)
+        for line in found.lines(side):
+            p = line.value(lambda word, side=side: word.probability_of(side))  # type: ignore[misc]
             style = pale if p is not None and p < found.likely else ""
-            cells = [escape(word.surface), "" if p is None else f"{p:.0%}", f"{word.share:+.2f} of the cosine"]
+            share = sum(word.share for word in line.words)
+            cells = [escape(line.label), "" if p is None else f"{p:.0%}", f"{share:+.2f} of the cosine"]
             rows.append(f"<tr{style}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     if any(pale in row for row in rows):
         said += f"; pale: below {found.likely:.0%}"
@@ -124,6 +127,7 @@ class Input:
     text: None for a vector without one and for a recording.  audio: path of a recording.  row: number from 0.
     heard: None if the encoder reads recordings.  read_to: how many characters of the text or transcript the encoder
     read; None if all of it.  read_estimated: whether that is an estimate.  warnings: reasons to distrust its words.
+    names: of several words that the text has.
     """
 
     text: str | None = None
@@ -133,6 +137,7 @@ class Input:
     read_to: int | None = None
     read_estimated: bool = False
     warnings: tuple[str, ...] = ()
+    names: tuple[Name, ...] = ()
 
     @property
     def truncated(self) -> bool:
@@ -200,7 +205,7 @@ class Explanation:
     words: keywords, best first.  text_words: words of the text in order, None without a text.
     unknown: words of the text that the encoder read and the vocabulary lacks.
     pieces: the text as it is written, in parts.  likely: least probability of a word that counts as present.
-    topn: keywords that are shown beside the words of the text.
+    topn: keywords that are shown beside the words of the text.  language: of the vocabulary, if it is known.
     """
 
     id: str | int
@@ -211,6 +216,7 @@ class Explanation:
     pieces: tuple[Piece, ...] = ()
     likely: float = 0.5
     topn: int = 10
+    language: str | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -234,12 +240,15 @@ class Explanation:
         text = self.input.words_of or ""
         return annotate(
             self.words, self.text_words or (), self.pieces if self.text_words else (Piece(text),) if text else (),
-            likely=self.likely, least=least, topn=self.topn,
+            likely=self.likely, least=least, topn=self.topn, language=self.language, names=self.input.names,
         )  # fmt: skip
 
     def __repr__(self) -> str:
         likely = [word for word in self.words if word.probability is None or word.probability >= self.likely]
-        words = (w.surface + ("" if w.probability is None else f" {w.probability:.0%}") for w in likely)
+        words = []
+        for line in lines(likely, self.language, self.input.names):
+            p = line.value(lambda word: word.probability)
+            words.append(line.label + ("" if p is None else f" {p:.0%}"))
         return f"<Explanation: {', '.join(words) or 'no word for certain'}{_doubted(self.warnings)}>"
 
     def _repr_html_(self) -> str:
@@ -251,7 +260,8 @@ class Explanation:
 class Comparison:
     """Two embeddings side by side.
 
-    pair: None if one of them is blank.  likely: least probability of a word that counts as present.
+    pair: None if one of them is blank.  likely: least probability of a word that counts as present.  language: of the
+    vocabulary, if it is known.
     """
 
     id: str | int
@@ -259,6 +269,7 @@ class Comparison:
     against: Input
     pair: Pair | None
     likely: float = 0.5
+    language: str | None = None
 
     @property
     def shared(self) -> tuple[PairedWord, ...]:
@@ -279,6 +290,10 @@ class Comparison:
         """Return the words of one of `flip.explain.contrast.SIDES`."""
         return () if self.pair is None else tuple(getattr(self.pair, name))
 
+    def lines(self, name: str) -> list[Line[PairedWord]]:
+        """Return the same words by lines: forms of one word, and names that either text has."""
+        return lines(self.side(name), self.language, [*self.input.names, *self.against.names])
+
     @property
     def warnings(self) -> list[str]:
         """Return the reasons to distrust the words of either."""
@@ -290,8 +305,8 @@ class Comparison:
         return {"id": self.id} | self.input.to_dict() | {"against": self.against.to_dict()} | pair
 
     def __repr__(self) -> str:
-        sides = {"shared": self.shared, "only input": self.only_input, "only against": self.only_against}
-        words = "; ".join(f"{name}: {listed(side)}" for name, side in sides.items())
+        sides = {"shared": "shared", "only input": "only_input", "only against": "only_against"}
+        words = "; ".join(f"{name}: {listed(self.lines(side))}" for name, side in sides.items())
         return f"<Comparison: {words}{_doubted(self.warnings)}>"
 
     def _repr_html_(self) -> str:
@@ -325,9 +340,9 @@ class Failure:
 Result: TypeAlias = Explanation | Comparison | Failure
 
 
-def listed(words: Iterable[Word | PairedWord]) -> str:
+def listed(words: Iterable[Line[PairedWord]]) -> str:
     """Return words as people write them, separated by commas."""
-    return ", ".join(word.surface for word in words) or "no word"
+    return ", ".join(line.label for line in words) or "no word"
 
 
 def _doubted(warnings: list[str]) -> str:

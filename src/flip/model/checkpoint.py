@@ -147,6 +147,12 @@ class Checkpoint:
         return found
 
     @property
+    def language(self) -> str | None:
+        """Code of the language of its words, as far as it is known."""
+        told = self.config.data.get("language")
+        return "en" if self.config.function_words == "english" else told if isinstance(told, str) else None
+
+    @property
     def embedding_stats(self) -> EmbeddingStats | None:
         """Statistics of the training embeddings; None if they are not stored."""
         return self.config.embeddings
