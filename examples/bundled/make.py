@@ -22,7 +22,7 @@ from flip.data.corpora import RUN
 from flip.embedding.job import embed
 from flip.encoders.identity import describe
 from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
-from flip.evaluation.metrics import references
+from flip.evaluation.metrics import References, references
 from flip.evaluation.subject import EvaluationOptions
 from flip.inputs.embedding_files import open_embeddings
 from flip.inputs.record import Record
@@ -108,25 +108,26 @@ def main() -> None:
     vocabulary = choose_words(learned, teach)
     print(f"{len(vocabulary):,} words", flush=True)
     further = made_of(learned, vocabulary, set(teach))
-    further |= {"passages": joined(learned), "strings": strings(learned, vocabulary)}
+    further["strings"] = strings(learned, vocabulary)
     encoder = load_encoder("minilm")
 
-    def embedded(name: str, sentences: Sequence[str]) -> Any:
+    def embedded(name: str, texts: Sequence[str]) -> tuple[Any, list[str]]:
+        """Vectors, and the texts as far as the encoder read them."""
         path = work / f"{name}.npy"
-        embed((Record(name, text=text) for text in sentences), path, encoder, force=True)
-        print(f"{name}: {len(sentences):,} embedded", flush=True)
-        return open_embeddings(path)
+        embed((Record(name, text=text) for text in texts), path, encoder, force=True)
+        print(f"{name}: {len(texts):,} embedded", flush=True)
+        return open_embeddings(path), [text[:end] for text, end in zip(texts, encoder.read_to(texts), strict=True)]
 
-    views = {(name, part): embedded(f"{name}.{part}", parts[name][part]) for name in texts for part in parts[name]}
-    rows = [(views[source.name, "train"], learned[source.name]) for source in SOURCES for _ in range(source.times)]
+    views = {(name, part): embedded(f"{name}.{part}", parts[name][part]) for name in parts for part in parts[name]}
+    rows = [views[source.name, "train"] for source in SOURCES for _ in range(source.times)]
+    rows.append(embedded("passages", joined(learned)))
     whole = sum(len(sentences) for _, sentences in rows)
-    rows += [(embedded(name, sentences), sentences) for name, sentences in further.items()]
+    rows += [embedded(name, sentences) for name, sentences in further.items()]
     u = np.concatenate([np.asarray(view[:]) for view, _ in rows])
     bags = bags_of_words((text for _, sentences in rows for text in sentences), vocabulary)
     tried = [name for name in texts if "dev" in parts[name]]
-    dev_texts = [text for name in tried for text in parts[name]["dev"]]
-    dev_u = np.concatenate([np.asarray(views[name, "dev"][:]) for name in tried])
-    dev = references(dev_texts, vocabulary)
+    dev_u, dev = together([views[name, "dev"] for name in tried], vocabulary)
+    both_u, both = together([views[name, "dev"] for name in [*tried, "passages"]], vocabulary)
 
     order = np.random.default_rng(0).permutation(whole)  # sources follow each other in the files
     u[:whole], bags = u[order], reordered(bags, np.concatenate([order, np.arange(whole, len(u))]))
@@ -150,18 +151,38 @@ def main() -> None:
             "corpus": sorted({source.file for source in SOURCES}),
             "license": "; ".join(dict.fromkeys(source.credit for source in SOURCES)),
             "train_sentences": sum(map(len, learned.values())),
-            "dev_sentences": len(dev_texts),
+            "train_passages": PASSAGES,
+            "dev_sentences": len(both),
         },
     )
     save_checkpoint(args.output, Checkpoint(trainer.best, vocabulary, about), "int8")
     model = load_checkpoint(args.output).model  # what is saved is what is measured
-    checkpoint = fitted(Checkpoint(model, vocabulary, about, args.output.name), [dev_u], dev, bags)
-    metrics = {name: measured(checkpoint, name, views[name, "test"], parts[name]["test"]) for name in tried}
+    checkpoint = fitted(Checkpoint(model, vocabulary, about, args.output.name), [both_u], both, bags)
+    tests = {name: views[name, "test"] for name in tried}
+    tests |= bands([tests[name] for name in tried], views["passages", "test"])
+    metrics = {name: measured(checkpoint, name, *test) for name, test in tests.items()}
     checkpoint = replace(checkpoint, config=replace(checkpoint.config, metrics=metrics))
     save_checkpoint(args.output, checkpoint, "int8")
     write_card(args.output, checkpoint)
     for name, found in metrics.items():
         print(f"{name:10}", {key: round(value["mean"], 4) for key, value in flat(found).items()})
+
+
+def together(parts: Sequence[tuple[Any, list[str]]], vocabulary: Vocabulary) -> tuple[np.ndarray, References]:
+    """Vectors and references of several parts."""
+    u = np.concatenate([np.asarray(view[:]) for view, _ in parts])
+    return u, references([text for _, texts in parts for text in texts], vocabulary)
+
+
+def bands(sentences: Sequence[tuple[Any, list[str]]], passages: tuple[Any, list[str]]) -> dict[str, Any]:
+    """Test sentences and passages by their number of words: about 5, 20, 60, 120 and 200."""
+    short = np.concatenate([np.asarray(view[:]) for view, _ in sentences]), [t for _, texts in sentences for t in texts]
+    found = {}
+    for name, low, high in (("5", 3, 8), ("20", 15, 26), ("60", 40, 84), ("120", 85, 149), ("200", 150, 400)):
+        view, texts = short if high < BANDS[0] / 2 else passages
+        rows = [i for i, text in enumerate(texts) if low <= len(text.split()) <= high]
+        found[f"{name} words"] = np.asarray(view[:])[rows], [texts[i] for i in rows]
+    return found
 
 
 def read_sources(folder: Path, limit: int | None = None) -> dict[str, list[str]]:
@@ -351,8 +372,8 @@ def measured(checkpoint: Checkpoint, name: str, view: Any, texts: Sequence[str])
     """Accuracy, words known, content-word recall, calibration error and F1 of a held-out source."""
     data = EvaluationData(name, {"minilm": view}, dict(enumerate(texts)), {})
     (one,) = evaluate_dataset(checkpoint, data, EvaluationOptions(("accuracy", "content", "calibration")))
-    wanted = ("accuracy", "known_words", "all_words", "content_recall", "content_recall_known", "calibration_error",
-              "threshold_f1")  # fmt: skip
+    wanted = ("accuracy", "known_words", "all_words", "content_recall", "content_recall_known", "content_precision",
+              "calibration_error", "calibration_error_of_vectors", "threshold_f1")  # fmt: skip
     metrics = one.result.to_dict()["metrics"]
     return {metric: metrics[metric] for metric in wanted}
 

@@ -130,12 +130,22 @@ def _perplexity(subject: Subject) -> Figures:
 
 
 def _calibration(subject: Subject) -> Figures:
+    import numpy as np
+
     from flip.evaluation import metrics, probabilities, word_ranking
     from flip.text.bow import ReferenceReader
 
     refs, options, checkpoint = subject.sought.references, subject.options, subject.checkpoint
     shown = word_ranking.Ranking(subject.shown.words[:, : options.topn], subject.shown.scores[:, : options.topn])
     found = {**probabilities.calibration(shown, refs, subject.size)}
+    if checkpoint.calibration.length is not None:
+        u, is_function = np.asarray(subject.embeddings[:]), checkpoint.is_function[np.maximum(shown.words, 0)]
+        untold = checkpoint.length_offsets(u) - checkpoint.length_offsets(u, refs.words.sizes.tolist())
+        odds = shown.scores + np.take_along_axis(untold, is_function.astype(np.int64), axis=1)
+        blind = word_ranking.Ranking(shown.words, np.asarray(odds, np.float32))
+        found["calibration_error_of_vectors"] = probabilities.calibration(blind, refs, subject.size)[
+            "calibration_error"
+        ]
     ranked = word_ranking.rank_by_probability(
         checkpoint, subject.embeddings, metrics.DEPTH, refs.words.sizes, options.device
     )
@@ -234,6 +244,7 @@ METRICS = (
         {
             "log_loss": Figure("log loss of the words shown", decimals=4),
             "calibration_error": Figure("expected calibration error", beside="calibration", lower_is_better=True),
+            "calibration_error_of_vectors": Figure("the same for vectors without their texts", lower_is_better=True),
             "threshold_f1": Figure("F1 of the words above a probability"),
         },
         _calibration,
