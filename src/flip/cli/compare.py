@@ -1,19 +1,22 @@
 """`flip compare`: encoders or models side by side, on the same sentences."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flip.cli import measuring, options, output
-from flip.cli.call import begin, require_outputs
+from flip.cli.call import Call, begin, require_outputs
 from flip.errors import UsageError
+from flip.inputs.stores.columns import ColumnChoice
 
 EPILOG = """\b
 Examples:
   flip compare sents.txt --encoder minilm --encoder my_encoder.py:FastUSE
   flip compare --model run --model smaller --data datasets.yaml --report report.html
   flip compare --model run --splice --data datasets.yaml
+  flip compare --retrieval queries.jsonl --store chunks.parquet --gold qrels.tsv --html missed.html
 """
 
 
@@ -72,6 +75,37 @@ def compare(
     max_tokens: measuring.MaxTokens = None,
     tokens: measuring.Tokens = "vocabulary",
     entities: measuring.EntityFile = None,
+    retrieval: Annotated[
+        str | None,
+        typer.Option(
+            metavar="QUERIES", rich_help_panel=options.RETRIEVAL,
+            help="Queries with ids and texts (JSONL, TSV), to find their chunks in --store.",
+        ),
+    ] = None,
+    store: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STORE", help="Chunks, one store for each --model.", rich_help_panel=options.RETRIEVAL),
+    ] = None,
+    gold: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="QRELS", rich_help_panel=options.RETRIEVAL,
+            help="Relevant chunks of the queries: TSV of BEIR, or of TREC.",
+        ),
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Column of the vectors.", rich_help_panel=options.RETRIEVAL)
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Column of the texts.", rich_help_panel=options.RETRIEVAL)
+    ] = None,
+    id_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Column of the ids.", rich_help_panel=options.RETRIEVAL)
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the queries as a page.", rich_help_panel=options.RETRIEVAL),
+    ] = None,
     metrics: measuring.Metrics = measuring.METRICS,
     topn: measuring.MeasuredTopn = 10,
     details: options.Details = None,
@@ -97,12 +131,20 @@ def compare(
     """Compare encoders or models on the same sentences, with intervals.
 
     With --encoder, a model of each encoder is trained alike, on SENTENCES or on generated strings. With --model and
-    --data, trained models are measured on one dataset. The first is compared with each of the others.
+    --data, trained models are measured on one dataset. The first is compared with each of the others. With --retrieval,
+    --store and --gold it tells which chunks of a store queries miss, and by which words.
     """
     from flip.cli.cases import trained_encoders, trained_models
     from flip.cli.corpus import Corpus
 
     call = begin(ctx)
+    if retrieval is not None:
+        columns = ColumnChoice(column, id_column, text_column)
+        _compare_retrieval(retrieval, gold, store or [], model or [None], columns, html, call)
+        return
+    call.refuse(
+        options.RETRIEVAL, "requires --retrieval", "--retrieval queries.jsonl --store chunks.parquet --gold qrels.tsv"
+    )
     request = measuring.Request(metrics, tokens, topn, entities, details, plot, report, baseline, fail_below, results)
     lengths = (min_tokens, max_tokens)
     if call.given("model", "data", "splice") and not call.given("sentences"):
@@ -131,3 +173,20 @@ def compare(
         if len(cases) < 2:
             raise UsageError("one model, and nothing to compare it with", "name another --model, or add --splice")
     measuring.measure(cases, request, call, compared=True)
+
+
+def _compare_retrieval(
+    queries: str, gold: Path | None, stores: list[str], models: Sequence[str | None], columns: ColumnChoice,
+    page: Path | None, call: Call,
+) -> None:  # fmt: skip
+    from flip.cli.retrieval import Request, compare_retrieval
+
+    hint = "--retrieval queries.jsonl --store chunks.parquet --gold qrels.tsv"
+    if call.given("encoder", "sentences"):
+        raise UsageError("--retrieval takes the encoder of each --model", hint)
+    for panel in (options.CORPUS, options.DATA):
+        call.refuse(panel, "is not for --retrieval", hint)
+    if gold is None or not stores:
+        raise UsageError("--retrieval requires --store and --gold", hint)
+    require_outputs(call, {"html": page}, [queries, gold, *stores, *models])
+    compare_retrieval(Request(queries, gold, stores, models, columns, page), call)

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from flip.data.published import PublishedConfig
 
 # Panels of --help, in this order; an option without one stands in "Output".
-INPUT, CORPUS, DATA, WORDS, CONCEPTS, MODEL, TRAINING, STORE, OUTPUT, DEVICE, HELP = PANELS = (
-    "Input", "Corpus", "Data", "Words", "Concepts", "Model", "Training", "Store", "Output", "Device", "Help",
+INPUT, CORPUS, DATA, RETRIEVAL, WORDS, CONCEPTS, MODEL, TRAINING, STORE, OUTPUT, DEVICE, HELP = PANELS = (
+    "Input", "Corpus", "Data", "Retrieval", "Words", "Concepts", "Model", "Training", "Store", "Output", "Device",
+    "Help",
 )  # fmt: skip
 
 WORSE = 5  # exit code: measured, and worse than the limit that was given

@@ -1,0 +1,201 @@
+"""Queries, relevant chunks and the chunks that came back, with real vectors of MiniLM."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flip.encoders import load_encoder
+from flip.errors import InputError
+from flip.retrieval.evaluation import ndcg
+from flip.retrieval.gold import read_gold
+from tests.conftest import Flip
+
+CHUNKS = {
+    "train": "The train from Boston to New York was delayed by heavy snow on Tuesday.",
+    "bread": "Mix flour, water, salt and yeast, and let the dough rise for two hours before baking.",
+    "heart": "High blood pressure strains the heart and may lead to a stroke.",
+    "violin": "She practises the violin every evening and plays in the school orchestra.",
+    "stocks": "Stocks fell sharply after the central bank raised interest rates.",
+    "garden": "Tomatoes need sun, water and good soil; plant them in the garden in May.",
+    "dog": "Our dog chases cats through the garden and sleeps on the sofa.",
+    "piano": "He bought an old piano and learned to play a sonata by Mozart.",
+    # The encoder reads 256 word pieces, so not the end of this one.
+    "long": "The city council met on Monday to discuss the new budget. " * 30
+    + "It also voted to build a swimming pool.",
+}
+QUERIES = {
+    "q1": ("why was the train to New York late", {"train": 1}),
+    "q2": ("how do I bake bread", {"bread": 1}),
+    "q3": ("risks of high blood pressure", {"heart": 2, "stocks": 0}),
+    "q4": ("swimming pool", {"long": 1}),
+    "q5": ("music lessons on the violin", {"violin": 1, "piano": 1}),
+    "q6": ("a question without an answer", {}),
+    "q7": ("a chunk that was lost", {"gone": 1}),
+}
+Fails = Callable[..., str]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(scope="module")
+def set_of_queries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """chunks.parquet, queries.jsonl and qrels.tsv."""
+    folder = tmp_path_factory.mktemp("retrieval")
+    vectors = load_encoder("minilm").encode(list(CHUNKS.values()))
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+    table = {"id": pa.array(list(CHUNKS)), "text": pa.array(list(CHUNKS.values())), "vector": column}
+    pq.write_table(pa.table(table), folder / "chunks.parquet", row_group_size=4)
+    lines = [json.dumps({"id": name, "text": text}) for name, (text, _) in QUERIES.items()]
+    (folder / "queries.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    qrels = [f"{q}\t{chunk}\t{grade}" for q, (_, gold) in QUERIES.items() for chunk, grade in gold.items()]
+    (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + "\n".join(qrels), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def asked(set_of_queries: Path) -> tuple[object, ...]:
+    folder = set_of_queries
+    gold = "--gold", folder / "qrels.tsv"
+    return "compare", "--retrieval", folder / "queries.jsonl", "--store", folder / "chunks.parquet", *gold
+
+
+def test_each_query_has_its_relevant_chunk_beside_the_one_that_came_back(flip: Flip, asked: tuple[object, ...]) -> None:
+    done = flip(*asked)
+    assert done.code == 0, done.err
+    assert "1 queries without a relevant chunk left out" in done.err
+    *answers, whole = done.records
+    by_id = {one["query"]: one for one in answers}
+    assert list(by_id) == ["q1", "q2", "q3", "q4", "q5", "q7"]
+    for name in ("q1", "q2", "q3"):
+        one = by_id[name]
+        assert (one["ndcg"], one["recall"]) == (1, 1)
+        assert one["first"] == one["gold"]
+        assert one["lost"] == one["astray"] == []
+    assert by_id["q3"]["gold"]["grade"] == 2
+    assert by_id["q7"]["gold"] is None
+    assert by_id["q7"]["ndcg"] == 0
+    pool = by_id["q4"]
+    assert pool["gold"]["cut"] is True
+    assert pool["unread"] == ["swimming", "pool"]
+    assert pool["lost"] == []
+    assert pool["first"]["id"] != "long"
+    assert all(set(word) == {"word", "share"} and word["share"] > 0 for word in pool["astray"])
+    assert (whole["queries"], whole["absent"], whole["cut"]) == (6, 1, 1)
+    assert whole["missed"] == 1  # nine chunks: all that the store has are among the first ten
+    assert whole["ndcg"]["value"] == pytest.approx(np.mean([one["ndcg"] for one in answers]), abs=1e-4)
+    assert whole["ndcg"]["low"] <= whole["ndcg"]["value"] <= whole["ndcg"]["high"]
+
+
+def test_the_ranking_is_that_of_all_cosines(flip: Flip, asked: tuple[object, ...]) -> None:
+    encoder = load_encoder("minilm")
+    u = encoder.encode(list(CHUNKS.values()))
+    for one in flip(*asked).records[:-1]:
+        z = u @ encoder.encode([one["text"]])[0]
+        order = [list(CHUNKS)[i] for i in np.argsort(-z)]
+        assert one["first"]["id"] == order[0]
+        assert one["first"]["cosine"] == pytest.approx(z.max(), abs=1e-4)
+        grades = [QUERIES[one["query"]][1].get(name, 0) for name in order]
+        relevant = [grade for grade in QUERIES[one["query"]][1].values() if grade > 0]
+        assert one["ndcg"] == pytest.approx(ndcg(grades, relevant), abs=1e-4)
+        if one["gold"]:
+            assert order[one["gold"]["place"] - 1] == one["gold"]["id"]
+
+
+def test_two_encoders_on_the_same_queries(flip: Flip, asked: tuple[object, ...], here: Path, minilm: Any) -> None:
+    """The second one has forgotten the chunk about the train: its vector is turned round."""
+    table = pq.read_table(asked[4])
+    u = np.stack(table["vector"].to_pylist()).astype(np.float32)
+    u[0] = -u[0]
+    column = pa.FixedSizeListArray.from_arrays(pa.array(u.ravel()), u.shape[1])
+    pq.write_table(table.set_column(2, "vector", column), here / "worse.parquet")
+    models = "--model", "minilm-en", "--model", "minilm-en", "--store", here / "worse.parquet"
+    done = flip(*asked, *models, "--html", here / "page.html")
+    assert done.code == 0, done.err
+    first, second, change = done.records[-3:]
+    assert first["ndcg"]["value"] > second["ndcg"]["value"]
+    assert change["ndcg"]["value"] == pytest.approx(second["ndcg"]["value"] - first["ndcg"]["value"])
+    assert change["worse"] >= 1
+    assert change["lost"][0]["query"] == "q1"
+    assert {word["word"] for word in change["words_lost"]} >= {"train"}
+    page = (here / "page.html").read_text(encoding="utf-8")
+    assert "swimming pool" in page
+    assert page.count("<tr>") == 4
+    assert "script-src" not in page
+
+
+def test_a_terminal_shows_figures_and_words(
+    flip: Flip, asked: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert flip(*asked).code == 0
+    shown = re.sub(r"\x1b\[\d*m", "", terminal.getvalue())
+    assert "nDCG@10" in shown
+    assert "lacks 1 relevant chunks" in " ".join(shown.split())
+    assert "a chunk that was lost" in shown
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("query-id\tcorpus-id\tscore\nq1\ta b\t2\n", {"q1": {"a b": 2}}),
+        ("q1\ta\t1\nq1\tb\t0\nq2\tc\t-1\n", {"q1": {"a": 1}}),
+        ("q1 0 a 1\nq1 0 b 3\n\n", {"q1": {"a": 1, "b": 3}}),
+    ],
+)
+def test_gold_of_beir_and_of_trec(tmp_path: Path, content: str, expected: dict[str, dict[str, float]]) -> None:
+    (tmp_path / "gold").write_text(content, encoding="utf-8")
+    assert read_gold(tmp_path / "gold") == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("q1\ta\t1\nq1\ta\t2\n", "line 2: chunk a of query q1 comes twice"),
+        ("q1\ta\t1\nq2\tb\n", "line 2: 'q2\\tb' has no grade of a chunk"),
+        ("q1\ta\t0\n", "no chunk is relevant to a query"),
+        ("", "no chunk is relevant to a query"),
+    ],
+)
+def test_bad_gold_is_named(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "gold").write_text(content, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        read_gold(tmp_path / "gold")
+    assert message in str(caught.value)
+
+
+def test_what_does_not_fit_is_one_error(fails: Fails, asked: tuple[object, ...], here: Path) -> None:
+    compare, flag, queries, *rest = asked
+    assert "--retrieval requires --store and --gold" in fails(2, compare, flag, queries)
+    assert "--gold requires --retrieval" in fails(2, compare, *rest[2:])
+    assert "2 models and 1 stores" in fails(2, *asked, "--model", "minilm-en", "--model", "other")
+    assert "takes the encoder of each --model" in fails(2, *asked, "--encoder", "minilm")
+    (here / "q.jsonl").write_text('{"text": "no id"}\n', encoding="utf-8")
+    assert "no id" in fails(3, compare, flag, "q.jsonl", *rest)
+    (here / "q.jsonl").write_text('{"id": "a", "text": "x"}\n{"id": "a", "text": "y"}\n', encoding="utf-8")
+    assert "the id a a second time" in fails(3, compare, flag, "q.jsonl", *rest)
+    (here / "q.jsonl").write_text('{"id": "zz", "text": "x"}\n', encoding="utf-8")
+    assert "no query of q.jsonl has a relevant chunk" in fails(3, compare, flag, "q.jsonl", *rest)
+    table = pq.read_table(asked[4]).drop_columns(["id"])
+    pq.write_table(table, here / "bare.parquet")
+    assert "has no ids" in fails(3, compare, flag, queries, "--store", "bare.parquet", *rest[2:])
+
+
+def test_ndcg_is_that_of_trec_eval() -> None:
+    assert ndcg([1, 0, 2], [2, 1]) == pytest.approx((1 + 2 / 2) / (2 + 1 / np.log2(3)))
+    assert ndcg([0] * 10, [1]) == 0
+    assert ndcg([1] * 10, [1] * 30) == 1
