@@ -1,12 +1,13 @@
 """`flip eval`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flip.cli import measuring, options, output
-from flip.cli.call import begin
+from flip.cli.call import Call, begin
 
 EPILOG = """\b
 Examples:
@@ -38,6 +39,13 @@ def evaluate(
     details: options.Details = None,
     plot: options.Plot = None,
     report: options.Report = None,
+    recentre: Annotated[
+        bool,
+        typer.Option(
+            "--recentre", rich_help_panel=options.DATA,
+            help="Move the embeddings to the mean of the training: for another language, domain or version.",
+        ),
+    ] = False,
     baseline: options.Baseline = None,
     fail_below: options.FailBelow = None,
     device: options.Device = "auto",
@@ -54,4 +62,21 @@ def evaluate(
     request = measuring.Request(metrics, tokens, topn, entities, details, plot, report, baseline, fail_below)
     request.check(call, [data, model])
     cases = trained_models([model], data, dataset, text, sim_threshold, (min_tokens, max_tokens), call)
+    if recentre:
+        cases = [_recentred(case, call) for case in cases]
     measuring.measure(cases, request, call, compared=False)
+
+
+def _recentred(case: measuring.Case, call: Call) -> measuring.Case:
+    """Return the case with its embeddings at the mean of the training; report by how much they were moved."""
+    import numpy as np
+
+    from flip.model.recentring import Recentring, blocks
+
+    views, about = {}, dict(case.about)
+    for name, view in case.data.embeddings.items():
+        moved = Recentring.of(blocks(view), case.checkpoint)
+        call.out.note(f"{name}: {moved.note}")
+        views[name] = moved(np.asarray(view[:]))
+        about[name] = {**about.get(name, {}), "recentred": {"shift": moved.shift}}
+    return replace(case, data=replace(case.data, embeddings=views), about=about)

@@ -168,6 +168,7 @@ def opened_store(
     texts: Path | None = None,
     *,
     normalize: bool = False,
+    recentre: bool = False,
 ) -> Iterator[StoreReader]:
     """Open a store for a model; report rows without words at the end.
 
@@ -179,6 +180,7 @@ def opened_store(
         encoder: the one that vouches for vectors of unknown origin.
         texts: file with the texts of the rows of a `.npy`.
         normalize: bring vectors to the length of those of the training.
+        recentre: move them to the mean of the training, which takes a pass over the store.
 
     Raises:
         InputError: not a store, without vectors, or with those of another encoder or dimension.
@@ -191,6 +193,11 @@ def opened_store(
         if store.note:
             call.out.note(store.note)
         reader = StoreReader(store, checkpoint, _is_known(store, checkpoint, call, encoder), normalize)
+        if recentre:
+            with call.out.progress("measuring the mean") as on_rows:
+                reader = reader.recentred(on_rows)
+            assert reader.recentring is not None
+            call.out.note(f"{store.name}: {reader.recentring.note}")
         yield reader
         _report(reader, call)
 

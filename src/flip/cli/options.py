@@ -211,6 +211,13 @@ Normalize = Annotated[
         help="Bring vectors, such as averages, to the length of those of the training.",
     ),
 ]  # fmt: skip
+Recentre = Annotated[
+    bool,
+    typer.Option(
+        "--recentre", rich_help_panel=STORE,
+        help="Move the vectors to the mean of the training: for another language, domain or version of the encoder.",
+    ),
+]  # fmt: skip
 Sentences = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="The texts of the rows of a .npy, one a line.", rich_help_panel=STORE),

@@ -82,6 +82,7 @@ def _description(reader: StoreReader, added: WordColumns) -> Fields:
         "probabilities": added.probabilities,
         "vectors": reader.store.chosen.vectors,
         "normalize": reader.normalize,
+        **({} if reader.recentring is None else {"recentred": [float(f"{x:.5g}") for x in reader.recentring.mean]}),
     }
 
 

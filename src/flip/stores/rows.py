@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,12 +16,13 @@ from flip.files import MARK
 from flip.inputs.prefetch import one_ahead
 from flip.inputs.stores.columns import arrow, can_be_vectors, python_value, python_values
 from flip.inputs.stores.places import Place, place_of, putting
+from flip.model.recentring import Recentring
 
 if TYPE_CHECKING:
     from pyarrow import Array, RecordBatch, Schema
     from pyarrow.parquet import ParquetWriter
 
-    from flip.arrays import Bools, Numbers
+    from flip.arrays import Bools, Floats, Numbers
     from flip.inputs.stores.store import Part, Store
     from flip.model.checkpoint import Checkpoint
 
@@ -45,8 +46,11 @@ class Counts:
     off_norm: int = 0
     first_bad: str | None = None
 
-    def usable(self, part: Part, store: Store, checkpoint: Checkpoint) -> Bools:
-        """Return (n,) which rows of a part have a vector that can be explained; count the others."""
+    def usable(self, part: Part, store: Store, checkpoint: Checkpoint, *, moved: bool = False) -> Bools:
+        """Return (n,) which rows of a part have a vector that can be explained; count the others.
+
+        moved: whether vectors were moved, so that their lengths tell nothing.
+        """
         finite = np.asarray(np.isfinite(part.vectors).all(axis=1))
         bad = ~finite & ~part.missing
         self.rows += len(finite)
@@ -57,7 +61,7 @@ class Counts:
         if checkpoint.embedding_stats is not None and finite.any():
             u = part.vectors[finite]
             self.far += int(checkpoint.embedding_stats.far(u).sum())
-            self.off_norm += int(checkpoint.embedding_stats.off_norm(u).sum())
+            self.off_norm += 0 if moved else int(checkpoint.embedding_stats.off_norm(u).sum())
         return finite
 
 
@@ -67,12 +71,14 @@ class StoreReader:
 
     vouched: whether the vectors are known to be from the model's encoder, so that probabilities hold.
     normalize: bring vectors to the length of those of the training.
+    recentring: moves vectors to the mean of the training.
     """
 
     store: Store
     checkpoint: Checkpoint
     vouched: bool = True
     normalize: bool = False
+    recentring: Recentring | None = None
     counts: Counts = field(default_factory=Counts)
 
     @property
@@ -89,17 +95,32 @@ class StoreReader:
         """
         counts = Counts() if again else self.counts
         for part in one_ahead(self._normalized(self.store.parts(columns, ROWS))):
-            yield part, counts.usable(part, self.store, self.checkpoint)
+            usable = counts.usable(part, self.store, self.checkpoint, moved=self.recentring is not None)
+            yield part, usable
+
+    def recentred(self, on_rows: Callable[[int, int | None], None]) -> StoreReader:
+        """Return a reader that moves vectors to the mean of the training, after a pass over the store.
+
+        on_rows: called with the rows done and their number, None if it is unknown.
+
+        Raises:
+            InputError: no row has a vector, or the model does not know the mean of its training.
+        """
+
+        def usable() -> Iterator[Floats]:
+            for part, rows in self.parts([], again=True):
+                yield part.vectors[rows]
+                on_rows(part.first + len(rows), self.store.rows)
+
+        return replace(self, recentring=Recentring.of(usable(), self.checkpoint))
 
     def _normalized(self, parts: Iterator[Part]) -> Iterator[Part]:
         spread = self.checkpoint.embedding_stats
-        if not self.normalize:
-            yield from parts
-        elif spread is None:
+        if self.normalize and spread is None:
             raise InputError(f"{self.checkpoint.name} does not know its training's vectors", "leave --normalize out")
-        else:
-            for part in parts:
-                yield replace(part, vectors=spread.normalized(part.vectors))
+        for part in parts:
+            vectors = spread.normalized(part.vectors) if self.normalize and spread is not None else part.vectors
+            yield replace(part, vectors=vectors if self.recentring is None else self.recentring(vectors))
 
     def known_columns(self) -> list[str]:
         """Return the columns that name a row: its id and its text, if they exist."""

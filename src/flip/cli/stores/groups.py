@@ -58,6 +58,7 @@ def groups(
     offset: options.Offset = None,
     ranges: options.Ranges = None,
     normalize: options.Normalize = False,
+    recentre: options.Recentre = False,
     sentences: options.Sentences = None,
     encoder: options.OfModel = None,
     offline: options.Offline = False,
@@ -88,7 +89,10 @@ def groups(
     checkpoint = loading.load_checkpoint(model, call)
     quantization = read_quantization(scale, offset, ranges)
     columns = ColumnChoice(column, id_column, text_column, table, quantization)
-    with loading.opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
+    opened = loading.opened_store(
+        store, columns, checkpoint, call, encoder, sentences, normalize=normalize, recentre=recentre
+    )
+    with opened as reader:
         found = _group(reader, call, by, clusters, topn, labels, output if clusters else None)
         for group in found:
             _print(group, reader, call, by or "cluster")

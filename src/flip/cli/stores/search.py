@@ -48,6 +48,7 @@ def search(
     offset: options.Offset = None,
     ranges: options.Ranges = None,
     normalize: options.Normalize = False,
+    recentre: options.Recentre = False,
     sentences: options.Sentences = None,
     encoder: options.OfModel = None,
     offline: options.Offline = False,
@@ -71,7 +72,10 @@ def search(
     terms = terms_of(words, checkpoint)
     quantization = read_quantization(scale, offset, ranges)
     columns = ColumnChoice(column, id_column, text_column, table, quantization)
-    with loading.opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
+    opened = loading.opened_store(
+        store, columns, checkpoint, call, encoder, sentences, normalize=normalize, recentre=recentre
+    )
+    with opened as reader:
         with call.out.progress("searching") as on_rows:
             hits = search_rows(
                 reader, terms, which="any" if any_word else "all", most=rows,

@@ -25,6 +25,7 @@ def sparse(
     offset: options.Offset = None,
     ranges: options.Ranges = None,
     normalize: options.Normalize = False,
+    recentre: options.Recentre = False,
     encoder: options.OfModel = None,
     offline: options.Offline = False,
     trust: options.Trust = False,
@@ -44,7 +45,8 @@ def sparse(
     checkpoint = loading.load_checkpoint(model, call)
     quantization = read_quantization(scale, offset, ranges)
     columns = ColumnChoice(column, id_column, None, table, quantization)
-    with loading.opened_store(store, columns, checkpoint, call, encoder, normalize=normalize) as reader:
+    opened = loading.opened_store(store, columns, checkpoint, call, encoder, normalize=normalize, recentre=recentre)
+    with opened as reader:
         with call.out.progress("writing") as on_rows:
             write_sparse(reader, output, on_rows)
         rows = reader.counts.rows

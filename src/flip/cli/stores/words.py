@@ -47,6 +47,7 @@ def words(
     offset: options.Offset = None,
     ranges: options.Ranges = None,
     normalize: options.Normalize = False,
+    recentre: options.Recentre = False,
     sentences: options.Sentences = None,
     encoder: options.OfModel = None,
     offline: options.Offline = False,
@@ -72,7 +73,10 @@ def words(
     checkpoint = loading.load_checkpoint(model, call)
     quantization = read_quantization(scale, offset, ranges)
     columns = ColumnChoice(column, id_column, text_column, table, quantization)
-    with loading.opened_store(store, columns, checkpoint, call, encoder, sentences, normalize=normalize) as reader:
+    opened = loading.opened_store(
+        store, columns, checkpoint, call, encoder, sentences, normalize=normalize, recentre=recentre
+    )
+    with opened as reader:
         least = checkpoint.likely if min_probability == "auto" else float(min_probability or 0)
         added = WordColumns(checkpoint, topn, bias_weight, least if reader.vouched else 0.0, reader.vouched)
         if reader.store.files:
