@@ -14,7 +14,7 @@ from flip.encoders.e5 import missing
 from flip.errors import InputError, UsageError
 from flip.explain.contrast import Contrast
 from flip.explain.explainer import Explainer
-from flip.explain.pairs import for_people
+from flip.explain.pairs import for_reading
 from flip.explain.results import Comparison, Failure
 from flip.inputs.record import Record
 from flip.lens import Lens
@@ -285,9 +285,9 @@ def test_the_hits_of_a_query_come_by_their_cosine_with_their_ids(real: Explainer
     assert [one.id for one in turned] == ["a", "b", "c"]
     assert {one.id: one.pair.cosine for one in turned} == pytest.approx({one.id: one.pair.cosine for one in found})
     assert {one.query for one in found} == {"input"} and {one.query for one in turned} == {None}
-    ordered = for_people(turned)
+    ordered = for_reading(turned)
     assert [(one.id, one.query) for one in ordered] == [("b", "against"), ("c", "against"), ("a", "against")]
-    assert for_people(turned[:1]) == turned[:1]
+    assert for_reading(turned[:1]) == turned[:1]
 
 
 def test_a_hit_that_fails_or_is_blank_comes_last(real: Explainer) -> None:

@@ -116,6 +116,7 @@ def explain(
     words that either says.
     """
     from flip.explain.explainer import Explainer
+    from flip.explain.pairs import for_reading
     from flip.inputs import sniffing, sources
     from flip.inputs.stores.columns import ColumnChoice
 
@@ -156,20 +157,10 @@ def explain(
     results: Iterator[Result]
     if against is not None:
         pairs = explainer.pairs(reader.records(inputs), replace(reader, sentences=None).records([against]))
-        if for_people:
-            from flip.explain.pairs import for_people as ordered
-
-            pairs = iter(ordered(pairs))
-        results = tally.counted(pairs)
-        if html is not None:
-            from flip.explain.pair_page import write_pairs
-
-            with out.progress("explaining") as on_rows:
-                write_pairs(html, results, checkpoint, on_record=lambda n: on_rows(n, None))  # type: ignore[arg-type]
-        else:
-            _show(results, checkpoint, None, least, call)
+        results = iter(for_reading(pairs)) if for_people else pairs
     else:
-        _show(tally.counted(explainer.stream(reader.records(inputs))), checkpoint, html, least, call)
+        results = explainer.stream(reader.records(inputs))
+    _show(tally.counted(results), checkpoint, html, least, call)
     if by_sentence:
         out.note(f"{explainer.pairing.embedded:,} texts embedded to compare sentences")
     if html is not None:
@@ -183,9 +174,17 @@ def _show(results: Iterator[Result], checkpoint: Checkpoint, html: Path | None, 
     out = call.out
     if html is not None:
         from flip.explain.page import write_page
+        from flip.explain.pair_page import write_pairs
 
         with out.progress("explaining") as on_rows:
-            write_page(html, results, checkpoint, least=least, on_record=lambda n: on_rows(n, None))  # type: ignore[arg-type]
+
+            def on_record(n: int) -> None:
+                on_rows(n, None)
+
+            if call.ctx.params["against"] is None:
+                write_page(html, results, checkpoint, least=least, on_record=on_record)  # type: ignore[arg-type]
+            else:
+                write_pairs(html, results, checkpoint, on_record=on_record)  # type: ignore[arg-type]
     elif out.human:
         from flip.cli.explain_view import View
 

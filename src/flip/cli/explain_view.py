@@ -35,12 +35,13 @@ class View:
     def __init__(self, checkpoint: Checkpoint, *, least: float, scores: bool) -> None:
         self._checkpoint, self._least, self._scores = checkpoint, least, scores
         self._legend_due = True
-        self._query: Input | None = None  # shown last
+        self._query: str | None = None  # shown last
 
     def draw(self, result: Result) -> RenderableType:
         """Return a result as a terminal shows it."""
         if isinstance(result, Failure):
-            parts: list[RenderableType] = [_title(result.input), _indented(shown(result.error, "red"))]
+            both = [result.input, *([result.against] if result.against else [])]
+            parts: list[RenderableType] = [*map(_title, both), _indented(shown(result.error, "red"))]
         elif isinstance(result, Comparison):
             parts = self._comparison(result)
         else:
@@ -96,10 +97,12 @@ class View:
     def _comparison(self, result: Comparison) -> list[RenderableType]:
         parts: list[RenderableType] = []
         for side, given in (("input", result.input), ("against", result.against)):
-            if side != result.query or given.title != (self._query and self._query.title):
+            if side != result.query:
+                hit = shown(f"{result.id}  ", "dim") if result.query else Text()
+                parts.append(Text.assemble(hit, _title(given)))
+            elif given.title != self._query:
                 parts.append(_title(given))
-            if side == result.query:
-                self._query = given
+                self._query = given.title
         if (pair := result.pair) is None:
             return parts
         parts.append(_indented(shown(pair.summary)))

@@ -126,7 +126,7 @@ class Pairs:
         return replace(found, sentences=tuple(matches), sentences_of=side)
 
 
-def for_people(pairs: Iterable[Comparison | Failure]) -> list[Comparison | Failure]:
+def for_reading(pairs: Iterable[Comparison | Failure]) -> list[Comparison | Failure]:
     """Return pairs as people read them: if all have the same second side, it is a query, and the nearest come first."""
     found = list(pairs)
     if len(found) < 2 or any(one.against != found[0].against for one in found):
