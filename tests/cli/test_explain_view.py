@@ -14,7 +14,8 @@ from rich.console import Console
 
 from flip import Explainer, load_checkpoint
 from flip.cli.explain_view import View, bar
-from flip.explain.results import Failure, Heard, Input, Result
+from flip.explain.given import Heard, Input
+from flip.explain.results import Failure, Result
 from flip.inputs.record import Record
 from tests.conftest import Flip
 
@@ -183,3 +184,12 @@ def test_a_pair_shows_where_either_text_was_cut(explainer: Explainer, side: int)
     record = pair.to_dict()
     assert (record if side == 0 else record["against"])["read_to"] < 1600
     assert "violin" in pair._repr_html_() and "not read" in pair._repr_html_()
+
+
+def test_a_query_stands_once_above_its_hits(explainer: Explainer) -> None:
+    hits = [Record("", id=name, text=text) for name, text in (("x", "A violin."), ("y", "The flight was late."))]
+    found = list(explainer.pairs([Record("", text="The train was late.")], hits))
+    lines = [line.rstrip() for line in screen(explainer, *found).splitlines()]
+    assert lines.count("The train was late.") == 1
+    assert [line for line in lines if line.startswith(("x  ", "y  "))] == ["y  The flight was late.", "x  A violin."]
+    assert sum(line.strip().startswith("only the hit") for line in lines) == 2

@@ -101,6 +101,8 @@ STORES = ["s.parquet", "s.feather", "s.npz", "s.npy", "s.db"]
         ("openai", [*EMBED, "openai:m", *SERVER], "openai", None),
         ("google", [*EMBED, "gemini", *SERVER], "gemini", None),
         ("google.genai", [*EMBED, "gemini", *SERVER], "gemini", None),
+        ("sentencex", ["embed", "s.txt", "-o", "e.npy", "--chunk", "5"], "chunk", None),
+        ("sentencex", ["explain", "A cat.", "--against", "A dog.", "--by-sentence"], "chunk", None),
         ("matplotlib", ["eval", "--plot", "p.svg"], "report", None),
     ],
 )  # fmt: skip

@@ -14,8 +14,10 @@ from flip.encoders.e5 import missing
 from flip.errors import InputError, UsageError
 from flip.explain.contrast import Contrast
 from flip.explain.explainer import Explainer
+from flip.explain.pairs import for_reading
 from flip.explain.results import Comparison, Failure
 from flip.inputs.record import Record
+from flip.lens import Lens
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig, EmbeddingStats
 from flip.model.linear import FactorizedLogLinear, LogLinear
@@ -258,3 +260,77 @@ def test_the_left_side_is_read_as_it_comes(encoder: Counting) -> None:
 def test_counts_that_do_not_match(encoder: Counting, others: int) -> None:
     with pytest.raises(UsageError, match=f"{others} records for 3"):
         list(explainer(encoder).pairs(texts("aa", "bb", "cc"), texts(*["aa"] * others)))
+
+
+HITS = [
+    "The ferry left at noon. A man plays a guitar on the pier.",
+    ANSWER,
+    "Symptoms of flu are fever and cough. Blood tests are rarely needed.",
+]
+
+
+@pytest.fixture
+def real(minilm: Encoder) -> Explainer:
+    return Explainer(load_checkpoint(), lambda: minilm, topn=5, by_sentence=True)
+
+
+def test_the_hits_of_a_query_come_by_their_cosine_with_their_ids(real: Explainer) -> None:
+    hits = [replace(record, id=name) for record, name in zip(texts(*HITS), "abc", strict=True)]
+    found = list(real.pairs(texts(QUESTION), hits))
+    assert [one.id for one in found] == ["b", "c", "a"]
+    cosines = [one.pair.cosine for one in found if isinstance(one, Comparison) and one.pair]
+    assert cosines == sorted(cosines, reverse=True)
+    # On the other side, in the order of the input; the numbers are the same.
+    turned = list(real.pairs(hits, texts(QUESTION)))
+    assert [one.id for one in turned] == ["a", "b", "c"]
+    assert {one.id: one.pair.cosine for one in turned} == pytest.approx({one.id: one.pair.cosine for one in found})
+    assert {one.query for one in found} == {"input"} and {one.query for one in turned} == {None}
+    ordered = for_reading(turned)
+    assert [(one.id, one.query) for one in ordered] == [("b", "against"), ("c", "against"), ("a", "against")]
+    assert for_reading(turned[:1]) == turned[:1]
+
+
+def test_a_hit_that_fails_or_is_blank_comes_last(real: Explainer) -> None:
+    hits = [InputError("line 1: not valid JSON"), *texts("", ANSWER)]
+    found = list(real.pairs(texts(QUESTION), hits))
+    assert [one.id for one in found] == [3, 1, 2]
+    assert isinstance(found[1], Failure)
+    with pytest.raises(InputError, match="the input is blank"):
+        list(real.pairs(texts(""), texts(*HITS)))
+
+
+def test_the_sentence_that_makes_the_match(real: Explainer, minilm: Encoder) -> None:
+    (found,) = real.pairs(texts(QUESTION), texts(ANSWER))
+    assert isinstance(found, Comparison) and found.pair
+    parts = [one.text for one in found.sentences]
+    assert " ".join(parts) == ANSWER
+    query, *alone = minilm.encode([QUESTION, *parts])
+    assert [one.cosine for one in found.sentences] == pytest.approx([float(query @ u) for u in alone], abs=1e-5)
+    (without,) = minilm.encode([" ".join(parts[1:])])
+    assert found.sentences[0].fall == pytest.approx(found.pair.cosine - float(query @ without), abs=1e-5)
+    assert found.said_by_sentence and found.said_by_sentence.startswith(f"“{parts[0]}”")
+    assert real.pairing.embedded == 2 * len(parts)
+    record = found.to_dict()
+    assert record["sentences_of"] == "against"
+    assert [one["text"] for one in record["sentences"]] == parts
+    (turned,) = real.pairs(texts(ANSWER), texts(QUESTION))
+    assert isinstance(turned, Comparison)
+    assert turned.sentences == found.sentences and turned.sentences_of == "input"
+
+
+def test_one_sentence_is_not_compared_with_itself(real: Explainer) -> None:
+    (found,) = real.pairs(texts(QUESTION), texts("The train was late."))
+    assert isinstance(found, Comparison)
+    assert found.sentences == () and found.said_by_sentence is None and real.pairing.embedded == 0
+    assert "sentences" not in found.to_dict()
+
+
+def test_sentences_behind_the_cut_are_not_compared(real: Explainer, minilm: Encoder) -> None:
+    (found,) = real.pairs(texts(QUESTION), texts("The train was late. " * 100 + ANSWER))
+    assert isinstance(found, Comparison)
+    assert not any("salt" in one.text for one in found.sentences)
+
+
+def test_the_hits_of_a_query_in_python(minilm: Encoder) -> None:
+    found = Lens(load_checkpoint(), minilm).explain(QUESTION, against=HITS)
+    assert [one.against.text for one in found] == [HITS[1], HITS[2], HITS[0]]

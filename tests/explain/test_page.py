@@ -13,8 +13,9 @@ import orjson
 import pytest
 
 from flip import Explainer, load_checkpoint
+from flip.explain.given import Input
 from flip.explain.page import write_page
-from flip.explain.results import Explanation, Failure, Input
+from flip.explain.results import Explanation, Failure
 from tests.browser import needs_browser
 from tests.conftest import Flip
 
@@ -138,7 +139,6 @@ def test_embeddings_with_their_sentences(flip: Flip, fails: Callable[..., str], 
     assert "--sentences needs one .npy" in fails(2, "explain", "u.txt", "--sentences", "u.txt")
     assert "--sentences needs one .npy" in fails(2, "explain", "a word " * 500, "--sentences", "u.txt")
     assert "would overwrite it" in fails(2, "explain", "u.txt", "--html", "u.txt")
-    assert "pairs" in fails(2, "explain", "u.txt", "--html", "o.html", "--against", "a cat")
 
 
 def test_a_record_that_failed_is_on_the_page_too(fails: Callable[..., str], here: Path) -> None:

@@ -31,6 +31,7 @@ Examples:
   flip explain embeddings.npy --model run --bias-weight 1
   flip explain u.npy --sentences u.sentences.txt --html u.html
   flip explain old.txt --against new.txt
+  flip explain "a boat in the harbour" --against hits.jsonl --by-sentence --html hits.html
 """
 
 _WORDS_OF_A_SENTENCE = 64  # among the best at the most
@@ -51,10 +52,17 @@ def explain(
     against: Annotated[
         str | None,
         typer.Option(
-            metavar="INPUT", help="Explain a pair: shared words, and those on one side only.",
-            rich_help_panel=options.INPUT,
+            metavar="INPUT", rich_help_panel=options.INPUT,
+            help="Explain pairs, line by line, or one query and its hits: shared words, and those on one side only.",
         ),
     ] = None,
+    by_sentence: Annotated[
+        bool,
+        typer.Option(
+            "--by-sentence", rich_help_panel=options.INPUT,
+            help="Find the sentence of a text that makes it match; embeds each by itself, and the text without it.",
+        ),
+    ] = False,
     text: Annotated[
         bool,
         typer.Option(
@@ -108,6 +116,7 @@ def explain(
     words that either says.
     """
     from flip.explain.explainer import Explainer
+    from flip.explain.pairs import for_reading
     from flip.inputs import sniffing, sources
     from flip.inputs.stores.columns import ColumnChoice
 
@@ -119,9 +128,9 @@ def explain(
     names = [*inputs, *(name for name in (against, sentences) if name)]
     sources.require_one_stdin(name for name in names if not text or name == sniffing.STDIN)
     _require_sentences_fit(inputs, sentences)
+    if by_sentence and against is None:
+        raise UsageError("--by-sentence is for pairs", "add --against INPUT")
     if html is not None:
-        if against is not None:
-            raise UsageError("--html shows single texts, and --against pairs", "leave one of them out")
         require_outputs(call, {"html": html}, [*([] if text else names), model])
     checkpoint = loading.load_checkpoint(model, call)
     columns = ColumnChoice(column, None, text_column, dimension=checkpoint.model.dimension)
@@ -138,6 +147,7 @@ def explain(
         extra=_WORDS_OF_A_SENTENCE if apart else 0,
         bias_weight=bias_weight,
         min_probability=0.0 if apart else least,
+        by_sentence=by_sentence,
         working=nullcontext if html else out.working,  # a page has a bar
     )
     reader = _Reader(
@@ -146,10 +156,13 @@ def explain(
     tally = _Tally(out)
     results: Iterator[Result]
     if against is not None:
-        results = explainer.pairs(reader.records(inputs), replace(reader, sentences=None).records([against]))
+        pairs = explainer.pairs(reader.records(inputs), replace(reader, sentences=None).records([against]))
+        results = iter(for_reading(pairs)) if for_people else pairs
     else:
         results = explainer.stream(reader.records(inputs))
     _show(tally.counted(results), checkpoint, html, least, call)
+    if by_sentence:
+        out.note(f"{explainer.pairing.embedded:,} texts embedded to compare sentences")
     if html is not None:
         fields = {"html": str(html), "records": tally.records, "failed": tally.failed}
         out.result(fields, f"{html}: {tally.records} record{'s' * (tally.records != 1)}")
@@ -161,9 +174,17 @@ def _show(results: Iterator[Result], checkpoint: Checkpoint, html: Path | None, 
     out = call.out
     if html is not None:
         from flip.explain.page import write_page
+        from flip.explain.pair_page import write_pairs
 
         with out.progress("explaining") as on_rows:
-            write_page(html, results, checkpoint, least=least, on_record=lambda n: on_rows(n, None))  # type: ignore[arg-type]
+
+            def on_record(n: int) -> None:
+                on_rows(n, None)
+
+            if call.ctx.params["against"] is None:
+                write_page(html, results, checkpoint, least=least, on_record=on_record)  # type: ignore[arg-type]
+            else:
+                write_pairs(html, results, checkpoint, on_record=on_record)  # type: ignore[arg-type]
     elif out.human:
         from flip.cli.explain_view import View
 
@@ -188,7 +209,8 @@ class _Tally:
 
     def counted(self, results: Iterator[Result]) -> Iterator[Result]:
         """Yield the same results; note each warning when it comes first."""
-        from flip.explain.results import CUT, ESTIMATED_CUT, Explanation, Failure
+        from flip.explain.given import CUT, ESTIMATED_CUT
+        from flip.explain.results import Explanation, Failure
 
         for result in results:
             self.records += 1

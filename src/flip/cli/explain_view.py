@@ -11,8 +11,9 @@ from rich.text import Text
 from flip.cli.output import shown, visible
 from flip.explain.annotation import Annotation, State, Token, state_names
 from flip.explain.contrast import PairedWord
+from flip.explain.given import Input
 from flip.explain.lines import Line
-from flip.explain.results import Comparison, Explanation, Failure, Input, Result
+from flip.explain.results import Comparison, Explanation, Failure, Result, side_names
 from flip.model.checkpoint import Checkpoint
 from flip.model.keywords import Word
 
@@ -23,7 +24,6 @@ _FORMS: dict[State, tuple[str, str]] = {
 }  # fmt: skip
 _BAR, _WIDEST = 16, 30  # cells of a bar, and of a word beside it
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
-_SIDES = {"shared": "both say", "only_input": "only the first", "only_against": "only the second"}
 
 
 class View:
@@ -35,11 +35,13 @@ class View:
     def __init__(self, checkpoint: Checkpoint, *, least: float, scores: bool) -> None:
         self._checkpoint, self._least, self._scores = checkpoint, least, scores
         self._legend_due = True
+        self._query: str | None = None  # shown last
 
     def draw(self, result: Result) -> RenderableType:
         """Return a result as a terminal shows it."""
         if isinstance(result, Failure):
-            parts: list[RenderableType] = [_title(result.input), _indented(shown(result.error, "red"))]
+            both = [result.input, *([result.against] if result.against else [])]
+            parts: list[RenderableType] = [*map(_title, both), _indented(shown(result.error, "red"))]
         elif isinstance(result, Comparison):
             parts = self._comparison(result)
         else:
@@ -93,12 +95,22 @@ class View:
         return tuple(Text(f"{score:.2f}", "dim") for score in scores) if self._scores else ()
 
     def _comparison(self, result: Comparison) -> list[RenderableType]:
-        parts: list[RenderableType] = [_title(result.input), _title(result.against)]
+        parts: list[RenderableType] = []
+        for side, given in (("input", result.input), ("against", result.against)):
+            if side != result.query:
+                hit = shown(f"{result.id}  ", "dim") if result.query else Text()
+                parts.append(Text.assemble(hit, _title(given)))
+            elif given.title != self._query:
+                parts.append(_title(given))
+                self._query = given.title
         if (pair := result.pair) is None:
             return parts
         parts.append(_indented(shown(pair.summary)))
-        widest = max((cell_len(line.label) for side in _SIDES for line in result.lines(side)), default=0)
-        for side, name in _SIDES.items():
+        if result.said_by_sentence:
+            parts.append(_indented(shown(result.said_by_sentence, "italic")))
+        names = side_names(result.query)
+        widest = max((cell_len(line.label) for side in names for line in result.lines(side)), default=0)
+        for side, name in names.items():
             if not result.side(side):
                 parts.append(_indented(Text(f"{name}: no word", "dim")))
                 continue

@@ -3,19 +3,17 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from flip.explain.annotation import STATES, Annotation, State, TextWord, annotate, state_names
 from flip.explain.contrast import SIDES, Pair, PairedWord
+from flip.explain.given import Input
 from flip.explain.lines import Line, lines
 from flip.files import Fields
-from flip.model.checkpoint import Checkpoint
 from flip.model.keywords import Word
 from flip.text.align import Piece
-from flip.text.forms import Name
-from flip.text.languages import unknown_script
 
-_ENOUGH = 6  # words
+Side = Literal["input", "against"]
 
 _STYLES: dict[State, str] = {
     "kept": "font-weight:600",
@@ -24,33 +22,6 @@ _STYLES: dict[State, str] = {
     "unknown": "opacity:.55;font-style:italic",
     "unread": "opacity:.4;background:repeating-linear-gradient(45deg,transparent 0 4px,#8886 4px 5px)",
 }
-
-CUT = "truncated: longer than the encoder reads"
-ESTIMATED_CUT = f"{CUT}, by an estimate of its length in tokens"
-
-
-def text_warning(text: str, words: set[str], checkpoint: Checkpoint) -> str | None:
-    """Return a reason to distrust the keywords of this text, or None.
-
-    The vocabulary has a smaller share of its words than of any text like the model's tests: less than two thirds of
-    their mean, and more than three standard deviations below it. With the bundled model this holds for 83 to 97 of 100
-    sentences in German, French, Spanish, Italian or Turkish, and at most one of 1,000 in English, of whatever source.
-
-    Args:
-        text: as it is written.
-        words: its words, as the tokenizer of the vocabulary cuts them.
-    """
-    if name := unknown_script(text, checkpoint.vocabulary.scripts):
-        return f"the model has no word in {name} script; its keywords may be wrong"
-    if text.strip() and not words:
-        return "the text has no words, so its keywords mean little"
-    least, index = checkpoint.config.least_known, checkpoint.vocabulary.index
-    named = [word for word in words if any(map(str.isalpha, word))]
-    known = sum(word in index for word in named)
-    enough = len(named) >= _ENOUGH or 2 * known < len(named)  # in a short text, a third of the words may be names
-    if len(named) - known > 1 and enough and known < least * len(named):
-        return "many words are not in the vocabulary: another language or subject? its keywords may be wrong"
-    return None
 
 
 def explanation_html(shown: Annotation, warnings: Sequence[str], likely: float | None) -> str:
@@ -102,100 +73,6 @@ def _unread(text: str) -> str:
 
 def _paragraphs(lines: Sequence[str]) -> str:
     return "".join(f"<p>{escape(line)}</p>" for line in lines)
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """A recording as it was heard.
-
-    via: name of the transcriber.  language: guessed by it, or None.
-    """
-
-    via: str
-    transcript: str
-    language: str | None
-
-    def to_dict(self) -> Fields:
-        """Return the fields of a record."""
-        return {"via": self.via, "transcript": self.transcript, "language": self.language}
-
-
-@dataclass(frozen=True)
-class Input:
-    """An input of `flip explain`, with the facts that embedding it adds.
-
-    text: None for a vector without one and for a recording.  audio: path of a recording.  row: number from 0.
-    heard: None if the encoder reads recordings.  read_to: how many characters of the text or transcript the encoder
-    read; None if all of it.  read_estimated: whether that is an estimate.  warnings: reasons to distrust its words.
-    names: of several words that the text has.
-    """
-
-    text: str | None = None
-    audio: str | None = None
-    row: int | None = None
-    heard: Heard | None = None
-    read_to: int | None = None
-    read_estimated: bool = False
-    warnings: tuple[str, ...] = ()
-    names: tuple[Name, ...] = ()
-
-    @property
-    def truncated(self) -> bool:
-        """Return whether it is longer than the encoder reads."""
-        return self.read_to is not None
-
-    @property
-    def words_of(self) -> str | None:
-        """Return the text whose words are looked up: the transcript, or the text."""
-        return self.heard.transcript if self.heard else self.text
-
-    @property
-    def title(self) -> str:
-        """Return a name for people: the text, the path or the row; empty if it is blank."""
-        return self.text or self.audio or ("" if self.row is None else f"row {self.row}")
-
-    @property
-    def title_read(self) -> str:
-        """Return the title without the part of a text that the encoder did not read."""
-        return self.title[: self.read_to] if self.text else self.title
-
-    @property
-    def title_unread(self) -> str:
-        """Return that part; empty if it read all of it."""
-        return self.title[len(self.title_read) :]
-
-    @property
-    def doubts(self) -> list[str]:
-        """Return its warnings, and whether it was cut."""
-        cut = ESTIMATED_CUT if self.read_estimated else CUT
-        return [*self.warnings, *([cut] if self.truncated else [])]
-
-    def content(self) -> Fields:
-        """Return the fields that name it in a record."""
-        if self.audio is not None and self.row is None:
-            return {"audio": self.audio}
-        return ({} if self.row is None else {"row": self.row}) | ({} if self.text is None else {"text": self.text})
-
-    def to_dict(self) -> Fields:
-        """Return its fields in the record of a pair."""
-        return self.content() | self._heard() | self.cut() | self._warned()
-
-    def cut(self) -> Fields:
-        """Return the fields that tell how far it was read; none if that is all of it."""
-        if self.read_to is None:
-            return {}
-        estimated: Fields = {"read_estimated": True} if self.read_estimated else {}
-        return {"truncated": True, "read_to": self.read_to, **estimated}
-
-    def _heard(self) -> Fields:
-        return self.heard.to_dict() if self.heard else {}
-
-    def _warned(self) -> Fields:
-        return {"warnings": list(self.warnings)} if self.warnings else {}
-
-    def head(self) -> Fields:
-        """Return the fields that come first in the record of an explanation."""
-        return self.content() | self._heard() | self._warned()
 
 
 @dataclass(frozen=True)
@@ -256,12 +133,29 @@ class Explanation:
         return explanation_html(self.annotate(self.likely), self.warnings, likely)
 
 
+@dataclass(frozen=True, slots=True)
+class SentenceMatch:
+    """A sentence of a text, compared with the other of a pair.
+
+    cosine: of the sentence by itself.  fall: by how much the cosine of the pair falls when the sentence is left out.
+    """
+
+    text: str
+    cosine: float
+    fall: float
+
+    def to_dict(self) -> Fields:
+        """Return the fields of a record."""
+        return {"text": self.text, "cosine": round(self.cosine, 4), "fall": round(self.fall, 4)}
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two embeddings side by side.
 
     pair: None if one of them is blank.  likely: least probability of a word that counts as present.  language: of the
-    vocabulary, if it is known.
+    vocabulary, if it is known.  query: the side that is compared with many others, "input" or "against", if there is
+    one.  sentences: of the side `sentences_of`, if they were asked for and there are several.
     """
 
     id: str | int
@@ -270,6 +164,17 @@ class Comparison:
     pair: Pair | None
     likely: float = 0.5
     language: str | None = None
+    query: Side | None = None
+    sentences: tuple[SentenceMatch, ...] = ()
+    sentences_of: Side = "against"
+
+    @property
+    def said_by_sentence(self) -> str | None:
+        """Return the sentence without which the cosine falls most, for people; None if none was compared."""
+        best = max(self.sentences, key=lambda one: one.fall, default=None)
+        if best is None or self.pair is None:
+            return None
+        return f"“{best.text}”: cosine {best.cosine:.2f} by itself, {self.pair.cosine - best.fall:.2f} without it"
 
     @property
     def shared(self) -> tuple[PairedWord, ...]:
@@ -302,7 +207,9 @@ class Comparison:
     def to_dict(self) -> Fields:
         """Return the record that `flip explain --against` prints."""
         pair: Fields = {side: [] for side in SIDES} if self.pair is None else self.pair.to_dict()
-        return {"id": self.id} | self.input.to_dict() | {"against": self.against.to_dict()} | pair
+        found = [one.to_dict() for one in self.sentences]
+        sentences: Fields = {"sentences_of": self.sentences_of, "sentences": found} if found else {}
+        return {"id": self.id} | self.input.to_dict() | {"against": self.against.to_dict()} | pair | sentences
 
     def __repr__(self) -> str:
         sides = {"shared": "shared", "only input": "only_input", "only against": "only_against"}
@@ -338,6 +245,13 @@ class Failure:
 
 
 Result: TypeAlias = Explanation | Comparison | Failure
+
+
+def side_names(query: Side | None) -> dict[str, str]:
+    """Return the name of each side of a pair, for people; the other side of a query is a hit."""
+    first, second = {None: ("first", "second"), "input": ("query", "hit"), "against": ("hit", "query")}[query]
+    names = {"shared": "both say", "only_input": f"only the {first}", "only_against": f"only the {second}"}
+    return names if query != "against" else {side: names[side] for side in ("shared", "only_against", "only_input")}
 
 
 def listed(words: Iterable[Line[PairedWord]]) -> str:

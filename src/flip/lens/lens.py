@@ -76,7 +76,8 @@ class Lens:
 
         Args:
             what: str, (d,) array, or a list of str, a column of texts, or an (n, d) array; a Path is a recording.
-            against: a second input of the same kind, to find shared words and those of only one.
+            against: a second input of the same kind, to find shared words and those of only one; for one text, also
+                several, which come back the nearest first.
             topn: number of words at most.
 
         Returns:
@@ -93,7 +94,7 @@ class Lens:
             explainer.stream(records) if against is None else explainer.pairs(records, self._records(against)[0])
         )
         found = [_without_error(result) for result in results]
-        return found if several else found[0]
+        return found if several or len(found) > 1 else found[0]
 
     def scores(self, X: object) -> Floats32:
         """Return (n, |V|) scores A(Bu) + b of embeddings (n, d), or (|V|,) of one, (d,); see `blocks` for many."""

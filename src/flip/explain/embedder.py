@@ -1,0 +1,193 @@
+"""Embed records for a checkpoint, and note what speaks against the words of their vectors."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from flip.arrays import Floats, Floats32
+from flip.encoders.base import Encoder, EncoderOptions, TextError, adapted, encode
+from flip.encoders.catalog import load_encoder, require_harmless
+from flip.encoders.identity import require_dimension, require_encoder_of
+from flip.encoders.multimodal import Encoded, Transcriber, encode_inputs
+from flip.errors import InputError
+from flip.explain.given import Heard, Input
+from flip.inputs.record import Record
+from flip.model.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A batch of records.
+
+    inputs: the known facts of each.  vectors, errors: by position; a blank line has neither.
+    """
+
+    inputs: list[Input]
+    vectors: dict[int, Floats]
+    errors: dict[int, str]
+
+
+class Embedder:
+    """Embeds records. Encoder and transcriber are loaded when the first record needs them."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        load: Callable[[], Encoder] | None = None,
+        load_transcriber: Callable[[], Transcriber] | None = None,
+        working: Callable[[str], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        """Keep the options, see `flip.explain.explainer.Explainer`; nothing is loaded yet."""
+        self.checkpoint = checkpoint
+        self._working = working
+        self._load = load or self._load_own
+        self._load_transcriber = load_transcriber or _default_transcriber
+        self._encoder: Encoder | None = None
+        self._fitting: set[str] = set()  # modalities for which it is known to be the checkpoint's
+        self._transcriber: Transcriber | None = None
+
+    def vectors(self, texts: Sequence[str]) -> Floats32:
+        """Return the embeddings (n, d) of further texts."""
+        return encode(self.encoder, texts)[0]
+
+    def of_unknown_origin(self, record: Record | InputError) -> bool:
+        """Return whether the encoder of the vector is unknown; it does not matter for a model of unknown origin."""
+        return isinstance(record, Record) and not record.origin_known and self.checkpoint.encoder is not None
+
+    def _far(self, vectors: dict[int, Floats]) -> list[bool]:
+        """Return which vectors lie far outside those of the training."""
+        spread = self.checkpoint.embedding_stats
+        if spread is None or not vectors:
+            return [False] * len(vectors)
+        return list(spread.far(np.stack(list(vectors.values()))).tolist())
+
+    def _off_norm(self, vectors: dict[int, Floats]) -> list[bool]:
+        """Return which vectors are longer or shorter than those of the training."""
+        spread = self.checkpoint.embedding_stats
+        if spread is None or not vectors:
+            return [False] * len(vectors)
+        return list(spread.off_norm(np.stack(list(vectors.values()))).tolist())
+
+    def _warnings(self, record: Record | InputError, far: bool, off_norm: bool, is_zero: bool) -> list[str]:
+        """Return the warnings that belong to the vector of a record."""
+        found = ["the vector is zero: the words are those of any text"] if is_zero else []
+        if self.of_unknown_origin(record):
+            encoder = self.checkpoint.encoder
+            found.append(
+                f"the encoder of this vector is unknown; the model knows {encoder} only, so there are no "
+                f"probabilities (--encoder {encoder} vouches for it)"
+            )
+        if far:
+            found.append("the vector lies far outside those of the training: another encoder, scale or normalisation?")
+        elif off_norm and self.checkpoint.embedding_stats is not None:
+            found.append(
+                f"the vector is not of length {self.checkpoint.embedding_stats.norm:.3g}, as those of the training "
+                "are, which changes every probability: an average? (flip store words STORE --normalize -o OUT)"
+            )
+        return found
+
+    @property
+    def encoder(self) -> Encoder:
+        """Return the encoder, loaded at the first use."""
+        if self._encoder is None:
+            encoder = adapted(self._load())
+            d = self.checkpoint.model.dimension
+            require_dimension(encoder.dimension, d, f"encoder {encoder.name}", self.checkpoint.encoder)
+            self._encoder = encoder
+        return self._encoder
+
+    @property
+    def transcriber(self) -> Transcriber:
+        """Return the transcriber, loaded at the first recording that the encoder cannot read itself."""
+        if self._transcriber is None:
+            self._transcriber = self._load_transcriber()
+        return self._transcriber
+
+    def _load_own(self) -> Encoder:
+        stored = self.checkpoint.trained_on.options
+        name = require_harmless(self.checkpoint.require_encoder(), self.checkpoint.name)
+        return load_encoder(name, EncoderOptions().over(stored))
+
+    def _require_fit(self, records: Sequence[Record | InputError]) -> None:
+        """Raise an InputError if inputs need an encoder that is not the checkpoint's."""
+        given = [record for record in records if not isinstance(record, InputError) and record.embedding is None]
+        modalities = {"text" if record.audio is None else "speech" for record in given if record.audio or record.text}
+        if modalities - self._fitting:
+            require_encoder_of(self.encoder, self.checkpoint.trained_on, modalities)
+            self._fitting |= modalities
+
+    def embed(self, records: Sequence[Record | InputError]) -> Embedded:
+        """Return the vectors of a batch; a record that cannot be embedded has an error in the place of its vector.
+
+        Raises:
+            InputError: the encoder is not the checkpoint's, or does not take a text.
+        """
+        self._require_fit(records)
+        vectors: dict[int, Floats] = {}
+        errors: dict[int, str] = {}
+        to_encode: dict[int, str | Path] = {}
+        for i, record in enumerate(records):
+            try:
+                if isinstance(record, InputError):
+                    raise record
+                if record.embedding is not None:
+                    vectors[i] = self._checked(record.embedding, record.where)
+                elif record.audio or record.text:
+                    to_encode[i] = record.audio or record.text or ""
+            except InputError as error:
+                errors[i] = error.message
+        inputs = [_input(record) for record in records]
+        if to_encode:
+            try:
+                encoded = encode_inputs(
+                    self.encoder,
+                    list(to_encode.values()),
+                    lambda path: self.transcriber.transcribe(path),
+                    self._working,
+                )
+            except TextError as error:
+                record = records[list(to_encode)[error.place]]
+                assert isinstance(record, Record)
+                raise InputError(f"{record.where}: {error.message}", error.hint) from error
+            for i, one in zip(to_encode, encoded, strict=True):
+                if one.error is not None:
+                    errors[i] = one.error
+                if one.vector is not None:
+                    vectors[i] = one.vector
+                inputs[i] = self._as_heard(inputs[i], one)
+        for i, far, off_norm in zip(vectors, self._far(vectors), self._off_norm(vectors), strict=True):
+            warnings = self._warnings(records[i], far, off_norm, not vectors[i].any())
+            inputs[i] = replace(inputs[i], warnings=(*inputs[i].warnings, *warnings))
+        return Embedded(inputs, vectors, errors)
+
+    def _as_heard(self, given: Input, encoded: Encoded) -> Input:
+        speech = encoded.heard
+        heard = None if speech is None else Heard(self.transcriber.name, speech.text, speech.language)
+        cut = encoded.read_to is not None
+        return replace(
+            given, heard=heard, read_to=encoded.read_to, read_estimated=cut and self.encoder.estimates_read,
+            warnings=tuple(encoded.warnings),
+        )  # fmt: skip
+
+    def _checked(self, embedding: Floats, where: str) -> Floats:
+        d = self.checkpoint.model.dimension
+        if len(embedding) != d:
+            raise InputError(f"{where}: {len(embedding)} dimensions; the checkpoint expects {d}")
+        if not np.isfinite(embedding).all():
+            raise InputError(f"{where}: NaN or infinity")
+        return embedding
+
+
+def _default_transcriber() -> Transcriber:
+    return Transcriber()
+
+
+def _input(record: Record | InputError) -> Input:
+    if isinstance(record, InputError):
+        return Input()
+    audio = None if record.audio is None else str(record.audio)
+    estimated = record.read_to is not None and record.read_estimated
+    return Input(record.text, audio, record.row, read_to=record.read_to, read_estimated=estimated)

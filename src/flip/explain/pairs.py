@@ -1,0 +1,149 @@
+"""Compare records in pairs: line by line, all with one, or one with many, the nearest first."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from flip.arrays import Floats
+from flip.errors import InputError, UsageError
+from flip.explain.contrast import Contrast
+from flip.explain.embedder import Embedded, Embedder
+from flip.explain.given import Input, record_id
+from flip.explain.reading import Reading
+from flip.explain.results import Comparison, Failure, SentenceMatch, Side
+from flip.inputs.prefetch import ready_batches
+from flip.inputs.record import Record
+from flip.text.sentences import sentences
+
+
+class Pairs:
+    """Compares records in pairs.
+
+    by_sentence: of the text with more sentences in a pair, embed each sentence by itself, and the text without it.
+    embedded: the number of texts that this took so far.
+    """
+
+    def __init__(self, embedder: Embedder, reading: Reading, contrast: Contrast, *, by_sentence: bool = False) -> None:
+        self._embedder, self._reading, self._contrast = embedder, reading, contrast
+        self._checkpoint = embedder.checkpoint
+        self.by_sentence, self.embedded = by_sentence, 0
+
+    def __call__(
+        self, left: Iterable[Record | InputError], right: Iterable[Record | InputError], batch_size: int
+    ) -> Iterator[Comparison | Failure]:
+        """Compare record i of `left` with that of `right`, or all of one side with the only one of the other.
+
+        One record on the right is embedded once, and `left` is then read as it comes. One on the left is a query: its
+        pairs have the ids of the right, and come by their cosine.
+
+        Raises:
+            UsageError: neither side has one record, and they differ in number.
+            InputError: the only one of a side is blank.
+        """
+        others = list(right)
+        if len(others) == 1:
+            only = self._only(others, "--against")
+            number = 1
+            for batch in ready_batches(left, batch_size):
+                ours = self._embedder.embed(batch)
+                yield from self._pairs(batch, others * len(batch), ours, _repeated(only, len(batch)), number)
+                number += len(batch)
+            return
+        lefts = list(left)
+        if len(lefts) not in (1, len(others)):
+            raise UsageError(f"--against has {len(others)} records for {len(lefts)} of the input", "one, or as many")
+        query = self._only(lefts, "the input") if len(lefts) == 1 else None
+        found: list[Comparison | Failure] = []
+        for start in range(0, len(others), batch_size):
+            against = others[start : start + batch_size]
+            theirs = self._embedder.embed(against)
+            if query is None:
+                batch = lefts[start : start + batch_size]
+                yield from self._pairs(batch, against, self._embedder.embed(batch), theirs, start + 1)
+            else:
+                batch, ours = lefts * len(against), _repeated(query, len(against))
+                found += self._pairs(batch, against, ours, theirs, start + 1, "input")
+        yield from nearest_first(found)
+
+    def _only(self, records: Sequence[Record | InputError], name: str) -> Embedded:
+        (record,) = records
+        if isinstance(record, Record) and record.embedding is None and not (record.audio or record.text):
+            raise InputError(f"{name} is blank", "give a text to compare with")
+        return self._embedder.embed(records)
+
+    def _pairs(
+        self, left: Sequence[Record | InputError], right: Sequence[Record | InputError], ours: Embedded,
+        theirs: Embedded, number: int, query: Side | None = None,
+    ) -> Iterator[Comparison | Failure]:  # fmt: skip
+        """Yield the pairs of a batch whose first record has this number."""
+        for i, (record, against) in enumerate(zip(left, right, strict=True)):
+            name = record_id(against if query else record, number + i)
+            own, other = self._reading.of_pair(ours.inputs[i]), self._reading.of_pair(theirs.inputs[i])
+            failed = [side.errors[i] for side in (ours, theirs) if i in side.errors]
+            if failed:
+                yield Failure(name, own, "; ".join(failed), other)
+            elif i not in ours.vectors or i not in theirs.vectors:
+                yield Comparison(name, own, other, None, query=query)
+            else:
+                try:
+                    yield self._compared(
+                        name, (own, other), (record, against), (ours.vectors[i], theirs.vectors[i]), query
+                    )
+                except InputError as error:
+                    yield Failure(name, own, error.message, other)
+
+    def _compared(
+        self, name: str | int, inputs: tuple[Input, Input], records: tuple[Record | InputError, Record | InputError],
+        vectors: tuple[Floats, Floats], query: Side | None,
+    ) -> Comparison:  # fmt: skip
+        pair = self._contrast(*vectors, self._reading.counts(inputs))
+        if any(map(self._embedder.of_unknown_origin, records)):
+            pair = pair.without_probabilities()
+        likely, language = self._checkpoint.likely, self._checkpoint.language
+        found = Comparison(name, *inputs, pair, likely, language, query)
+        return self._with_sentences(found, vectors) if self.by_sentence else found
+
+    def _with_sentences(self, found: Comparison, vectors: tuple[Floats, Floats]) -> Comparison:
+        """Return a comparison with the sentences of the text that has more of them; of equal ones, of the second."""
+        language = self._checkpoint.language or "en"
+        both = [
+            sentences((one.words_of or "")[: one.read_to], language) for one in (found.input, found.against)
+        ]  # fmt: skip
+        side: Side = "input" if len(both[0]) > len(both[1]) else "against"
+        split, other = (both[0], vectors[1]) if side == "input" else (both[1], vectors[0])
+        split = [text for text in split if text.strip()]
+        if len(split) < 2 or found.pair is None:
+            return found
+        without = ["".join(split[:i] + split[i + 1 :]).strip() for i in range(len(split))]
+        embedded = self._embedder.vectors([*map(str.strip, split), *without])
+        self.embedded += len(embedded)
+        cosines = embedded @ other / np.linalg.norm(embedded, axis=1) / np.linalg.norm(other)
+        matches = (
+            SentenceMatch(text.strip(), float(alone), found.pair.cosine - float(left))
+            for text, alone, left in zip(split, cosines[: len(split)], cosines[len(split) :], strict=True)
+        )
+        return replace(found, sentences=tuple(matches), sentences_of=side)
+
+
+def for_reading(pairs: Iterable[Comparison | Failure]) -> list[Comparison | Failure]:
+    """Return pairs as people read them: if all have the same second side, it is a query, and the nearest come first."""
+    found = list(pairs)
+    if len(found) < 2 or any(one.against != found[0].against for one in found):
+        return found
+    return nearest_first(replace(one, query="against") if isinstance(one, Comparison) else one for one in found)
+
+
+def nearest_first(found: Iterable[Comparison | Failure]) -> list[Comparison | Failure]:
+    """Return pairs by their cosine, the highest first; those without one come last."""
+
+    def far(one: Comparison | Failure) -> float:
+        return 2.0 if isinstance(one, Failure) or one.pair is None else -one.pair.cosine
+
+    return sorted(found, key=far)
+
+
+def _repeated(one: Embedded, times: int) -> Embedded:
+    """Return one record as a batch of equal ones."""
+    vectors = dict.fromkeys(range(times), one.vectors[0]) if one.vectors else {}
+    return Embedded(one.inputs * times, vectors, dict.fromkeys(range(times), one.errors[0]) if one.errors else {})
