@@ -268,6 +268,17 @@ def test_a_package_that_a_scheme_needs_is_named_with_its_command(tmp_path: Path)
     assert done.returncode == 4 and "hint:  pip install adlfs" in done.stderr, done.stderr
 
 
+def test_without_ray_its_extra_is_named(stores: Path) -> None:
+    program = (
+        "import sys\n"
+        "sys.modules['ray'] = None\n"
+        "from flip.cli.app import main\n"
+        "sys.exit(main(['store', 'words', 'data', '-o', 'out', '--engine', 'ray']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=stores, capture_output=True, text=True, check=False)
+    assert done.returncode == 4 and "pip install 'flip-interpret[ray]'" in done.stderr, done.stderr
+
+
 def test_a_uri_as_output_is_not_taken_from_a_file_of_a_stranger(fails: Fails, stores: Path) -> None:
     (stores / "flip.toml").write_text('[store.words]\noutput = "s3://somewhere/out"\n')
     assert "flip.toml names s3://somewhere/out as output" in fails(2, "store", "words", "data")
