@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import load
 
 from flip.data.companions import files_read
 from flip.data.manifest import load_dataset
@@ -25,6 +28,18 @@ def split(source: Path, folder: Path, files: int) -> None:
         np.save(folder / f"{i:02}.npy", u[part])
         (folder / f"{i:02}.txt").write_text("".join(lines[part]), encoding="utf-8")
         (folder / f"{i:02}.json").write_bytes(source.with_suffix(".json").read_bytes())
+
+
+def in_parquet(source: Path, folder: Path, files: int) -> None:
+    """The same, with a column of each, in row groups of 100."""
+    folder.mkdir()
+    u = np.load(source)
+    lines = source.with_suffix(".sentences.txt").read_text(encoding="utf-8").splitlines()
+    bounds = np.linspace(0, len(u), files + 1).astype(int)
+    for i in range(files):
+        part = slice(bounds[i], bounds[i + 1])
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(u[part].reshape(-1)), u.shape[1])
+        pq.write_table(pa.table({"text": lines[part], "v": vectors}), folder / f"{i}.parquet", row_group_size=100)
 
 
 def manifest(path: Path, quickstart: Path, train: str, text: str) -> Path:
@@ -53,18 +68,37 @@ def test_a_pattern_is_the_rows_of_its_files_in_order(here: Path, quickstart: Pat
     assert {path.name for path in files_read(here / "many.yaml")} >= {"00.npy", "06.npy", "06.txt", "06.json"}
 
 
+def test_columns_of_parquet_are_read_by_row(here: Path, quickstart: Path) -> None:
+    in_parquet(quickstart / "train.npy", here / "parts", 3)
+    many = load_dataset(manifest(here / "many.yaml", quickstart, "parts/*.parquet", "parts/*.parquet"), "train")
+    whole = np.load(quickstart / "train.npy")
+    rows = many.embeddings[0].open()
+    assert rows.shape == whole.shape and np.array_equal(np.asarray(rows), whole)
+    picked = np.array([5, 2000, 3, 3, 700, -1])
+    assert np.array_equal(rows[picked], whole[picked]) and np.array_equal(rows[650:690], whole[650:690])
+    assert many.sentences() == (quickstart / "train.sentences.txt").read_text(encoding="utf-8").splitlines()
+    pq.write_table(pa.table({"text": ["a"]}), here / "parts/0.parquet")
+    with pytest.raises(InputError, match=r"parts/0\.parquet: no column of vectors"):
+        many.embeddings[0].open()
+
+
 @pytest.mark.slow
 def test_training_from_many_files_gives_the_weights_of_one(flip: Flip, here: Path, quickstart: Path) -> None:
     split(quickstart / "train.npy", here / "parts", 5)
+    in_parquet(quickstart / "train.npy", here / "tables", 3)
     weights = []
-    for name, files in (("many", "parts/*"), ("one", str(quickstart / "train"))):
-        text = f"{files}.txt" if name == "many" else f"{files}.sentences.txt"
-        data = manifest(here / f"{name}.yaml", quickstart, f"{files}.npy", text)
+    one = str(quickstart / "train")
+    for name, vectors, text in (
+        ("many", "parts/*.npy", "parts/*.txt"), ("one", f"{one}.npy", f"{one}.sentences.txt"),
+        ("parquet", "tables/*", "tables/*.parquet"),
+    ):  # fmt: skip
+        data = manifest(here / f"{name}.yaml", quickstart, vectors, text)
         common = ("--vocab", quickstart / "vocab.json", "--rank", 8, "--epochs", 2, "-q")
         done = flip("train", "--data", data, *common, "-o", name)
         assert done.code == 0, done.err
-        weights.append((here / name / "model.safetensors").read_bytes())
-    assert weights[0] == weights[1]
+        tensors = load((here / name / "model.safetensors").read_bytes())
+        weights.append({key: value.tobytes() for key, value in tensors.items()})
+    assert weights[0] == weights[1] == weights[2]
     assert not list((here / "many").rglob("*.npy"))
 
 

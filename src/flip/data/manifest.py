@@ -17,7 +17,8 @@ from flip.encoders.identity import EmbeddingInfo
 from flip.errors import InputError
 from flip.files import read_yaml, replacing
 from flip.inputs.embedding_files import open_embeddings, read_similarities, select_rows
-from flip.inputs.records import read_sentences
+from flip.inputs.records import read_records, read_sentences
+from flip.inputs.stores.vectors import parquet_vectors
 
 Rows: TypeAlias = Ints
 
@@ -40,15 +41,24 @@ def files_of(path: Path) -> list[Path]:
     return found
 
 
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
+
+
+def _sentences(path: Path) -> list[str]:
+    """Return the lines of a text, or the texts of the rows of a Parquet file."""
+    return [record.text or "" for record in read_records(path)] if _is_parquet(path) else read_sentences(path)
+
+
 def _opened(paths: Sequence[Path]) -> Floats:
-    matrices = [open_embeddings(path) for path in paths]
+    matrices = [parquet_vectors(path) if _is_parquet(path) else open_embeddings(path) for path in paths]
     require_same_dimension(list(zip(paths, matrices, strict=True)))
     return select_rows([(matrix, None) for matrix in matrices])
 
 
 @dataclass(frozen=True)
 class EmbeddingFile:
-    """One `.npy` of a dataset, or several that a pattern names: their rows follow each other."""
+    """One `.npy` or Parquet file of a dataset, or several that a pattern names: their rows follow each other."""
 
     id: str
     file: Path
@@ -100,7 +110,7 @@ class TextFile:
 
     def read(self) -> list[str]:
         """Return the lines to use."""
-        lines = [line for path in files_of(self.file) for line in read_sentences(path)]
+        lines = [line for path in files_of(self.file) for line in _sentences(path)]
         used = lines if self.rows is None else [lines[i] for i in self.rows if i < len(lines)]
         return used + (self.following.read() if self.following else [])
 
