@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import signal
@@ -92,7 +93,24 @@ def test_a_folder_of_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[st
     (tmp_path / "empty").mkdir()
     code, _, err = run(capsys, str(tmp_path / "empty"), "-o", str(tmp_path / "p.npy"))
     assert code == 3
-    assert "no recording in this folder" in err
+    assert "no recording and no text in this folder" in err
+
+
+def test_a_folder_of_texts_is_embedded_in_the_order_of_their_paths(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "corpus"
+    (folder / "b").mkdir(parents=True)
+    (folder / "b" / "0.txt").write_text("The fourth sentence.\n")
+    (folder / "a.jsonl").write_text('{"text": "The second sentence."}\n{"text": "The third sentence."}\n')
+    (folder / "README.md").write_text("Not a sentence.\n")
+    with gzip.open(folder / "0.txt.gz", "wt") as file:
+        file.write("The first sentence.\n")
+    code, [result], err = run(capsys, str(folder), "-o", str(tmp_path / "o.npy"))
+    assert (code, result["rows"]) == (0, 4)
+    assert f"{folder}: 1 passed over, not text: README.md" in err
+    lines = (tmp_path / "o.sentences.txt").read_text().splitlines()
+    assert lines == [f"The {n} sentence." for n in ("first", "second", "third", "fourth")]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])

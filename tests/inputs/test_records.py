@@ -199,7 +199,9 @@ def test_a_folder_gives_its_recordings_and_names_skipped_files(tmp_path: Path) -
     for audio in found:
         assert audio is not None
         audio.unlink()
-    with pytest.raises(InputError, match="no recording in this folder; 2 passed over, not recordings: notes.txt"):
+    assert [record.text for record in read_records(tmp_path)] == ["Hello."]
+    (tmp_path / "notes.txt").unlink()
+    with pytest.raises(InputError, match="no recording and no text in this folder; 1 passed over, not text: sub/x.pdf"):
         list(read_records(tmp_path))
 
 

@@ -130,9 +130,13 @@ def test_only_the_files_that_are_missing_are_made(flip: Flip, stores: Path) -> N
 def test_words_of_other_options_are_not_mixed(flip: Flip, fails: Fails, stores: Path) -> None:
     flip(*COMMAND, "--topn", 3)
     before = contents(stores / "out")
-    assert "out has words of another model or of other options" in fails(3, *COMMAND)
-    assert "out has words of another model or of other options" in fails(3, *COMMAND, "--topn", 3, "--normalize")
+    told = "out has words of another store, of another model or of other options"
+    assert told in fails(3, *COMMAND)
+    assert told in fails(3, *COMMAND, "--topn", 3, "--normalize")
+    shutil.copytree("data", "other")
+    assert told in fails(3, "store", "words", "other", *COMMAND[3:], "--topn", 3)
     assert contents(stores / "out") == before
+    assert flip("store", "words", stores / "data", *COMMAND[3:], "--topn", 3).records[0]["kept"] == FILES
     assert flip(*COMMAND, "--topn", 3).code == 0
 
 
@@ -241,11 +245,12 @@ def test_from_s3_to_s3_it_is_the_same(flip: Flip, fails: Fails, stores: Path, s3
         found = [one.path for one in files if one.type == FileType.File]
         return {name.removeprefix(f"{BUCKET}/out/"): bucket.open_input_file(name).read() for name in found}
 
-    assert downloaded() == contents(stores / "out")
+    expected = contents(stores / "out") | {"_flip.json": downloaded()["_flip.json"]}
+    assert downloaded() == expected
     bucket.delete_file(f"{BUCKET}/out/year=2026/part-5.parquet")
     again = flip(*remote)
     assert (again.records[0]["rows"], again.records[0]["kept"]) == (ROWS, FILES - 1)
-    assert downloaded() == contents(stores / "out")
+    assert downloaded() == expected
     one = flip(
         "store", "words", f"s3://{BUCKET}/data/year=2025/part-0.parquet", "-o", "one.parquet", "--encoder", "minilm"
     )
@@ -266,6 +271,17 @@ def test_a_package_that_a_scheme_needs_is_named_with_its_command(tmp_path: Path)
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 4 and "hint:  pip install adlfs" in done.stderr, done.stderr
+
+
+def test_without_ray_its_extra_is_named(stores: Path) -> None:
+    program = (
+        "import sys\n"
+        "sys.modules['ray'] = None\n"
+        "from flip.cli.app import main\n"
+        "sys.exit(main(['store', 'words', 'data', '-o', 'out', '--engine', 'ray']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=stores, capture_output=True, text=True, check=False)
+    assert done.returncode == 4 and "pip install 'flip-interpret[ray]'" in done.stderr, done.stderr
 
 
 def test_a_uri_as_output_is_not_taken_from_a_file_of_a_stranger(fails: Fails, stores: Path) -> None:

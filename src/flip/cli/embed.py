@@ -49,7 +49,7 @@ def embed(
         list[str] | None,
         typer.Argument(
             metavar="INPUT", show_default=False,
-            help="Text, JSON with text or audio, a TSV or CSV with text, recordings or folders of them; "
+            help="Text, JSON with text or audio, a TSV or CSV with text, recordings, or folders of either; "
             "`-` is standard input.",
         ),
     ] = None,

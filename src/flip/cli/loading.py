@@ -236,14 +236,11 @@ def address_of(store: str, call: Call) -> str:
 
 def _is_known(store: Store, checkpoint: Checkpoint, call: Call, encoder: str | None) -> bool:
     """Return whether something tells that the vectors are of the checkpoint's encoder; note it if nothing does."""
-    from flip.encoders.identity import EmbeddingInfo, require_dimension, require_same_encoder
+    from flip.stores.rows import is_known
 
     if store.dimension is None:
         raise store.no_vectors(checkpoint.model.dimension)
-    require_dimension(store.dimension, checkpoint.model.dimension, store.name, checkpoint.encoder)
-    made_by = EmbeddingInfo.from_dict(store.about).encoder
-    require_same_encoder(made_by, checkpoint.trained_on, store.name)
-    known = vouched(encoder, checkpoint) or made_by.is_known or checkpoint.encoder is None
+    known = is_known(store.about, store.dimension, store.name, checkpoint, vouched=vouched(encoder, checkpoint))
     if not known:
         call.out.note(
             f"the encoder of the vectors of {store.name} is unknown; {checkpoint.encoder} is taken on "

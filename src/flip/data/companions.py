@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
-from flip.data.manifest import load_manifest
+from flip.data.manifest import files_of, load_manifest
 from flip.errors import InputError
 from flip.files import read_json
 from flip.inputs import embedding_files, sniffing, sources
@@ -59,8 +59,9 @@ def _files_of_manifest(manifest: Path) -> list[Path]:
     files: list[Path] = []
     with suppress(InputError):
         for data in load_manifest(manifest).values():
-            files += [one.file for one in data.texts] + [one.file for one in data.similarities]
-            files += [path for one in data.embeddings for path in (one.file, *_beside(one.file))]
+            files += [path for one in data.texts for path in files_of(one.file)]
+            files += [one.file for one in data.similarities]
+            files += [near for one in data.embeddings for path in files_of(one.file) for near in (path, *_beside(path))]
     return files
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,8 @@ from flip.encoders.identity import EmbeddingInfo
 from flip.errors import InputError
 from flip.files import read_yaml, replacing
 from flip.inputs.embedding_files import open_embeddings, read_similarities, select_rows
-from flip.inputs.records import PartRead, parts_read, read_sentences
+from flip.inputs.records import PartRead, parts_read, read_records, read_sentences
+from flip.inputs.stores.vectors import parquet_vectors
 
 Rows: TypeAlias = Ints
 
@@ -25,9 +27,38 @@ _UNKNOWN = "und"  # ISO 639-3, undetermined
 MANIFEST = "datasets.yaml"  # the name of a manifest that flip writes
 
 
+def files_of(path: Path) -> list[Path]:
+    """Return the files of a name in a manifest: itself; or, if it is a pattern, those that match, sorted by path.
+
+    Raises:
+        InputError: none matches.
+    """
+    if path.exists() or not glob.has_magic(str(path)):
+        return [path]
+    found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207  (Path.glob takes no absolute one)
+    if not found:
+        raise InputError(f"{path}: no file matches it", "check the pattern in the manifest")
+    return found
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
+
+
+def _sentences(path: Path) -> list[str]:
+    """Return the lines of a text, or the texts of the rows of a Parquet file."""
+    return [record.text or "" for record in read_records(path)] if _is_parquet(path) else read_sentences(path)
+
+
+def _opened(paths: Sequence[Path]) -> Floats:
+    matrices = [parquet_vectors(path) if _is_parquet(path) else open_embeddings(path) for path in paths]
+    require_same_dimension(list(zip(paths, matrices, strict=True)))
+    return select_rows([(matrix, None) for matrix in matrices])
+
+
 @dataclass(frozen=True)
 class EmbeddingFile:
-    """One `.npy` of a dataset."""
+    """One `.npy` or Parquet file of a dataset, or several that a pattern names: their rows follow each other."""
 
     id: str
     file: Path
@@ -43,14 +74,15 @@ class EmbeddingFile:
             InputError: a file cannot be read, or joined files differ in dimension.
         """
         files = self._files()
-        parts = [(open_embeddings(one.file), one.rows) for one in files]
+        parts = [(_opened(files_of(one.file)), one.rows) for one in files]
         require_same_dimension([(one.file, matrix) for one, (matrix, _) in zip(files, parts, strict=True)])
         return select_rows(parts)
 
     @property
     def parts(self) -> tuple[int, ...]:
-        """Rows of each file."""
-        return tuple(len(open_embeddings(one.file)) if one.rows is None else len(one.rows) for one in self._files())
+        """Rows of each dataset."""
+        rows = [_opened(files_of(one.file)) if one.rows is None else one.rows for one in self._files()]
+        return tuple(map(len, rows))
 
     def as_read(self, lines: list[str]) -> list[str]:
         """Return n texts, one for each row, as far as the encoder read them; others than its own are left as they are.
@@ -62,8 +94,10 @@ class EmbeddingFile:
         return [line[: part.length] if line == part.text else line for line, part in zip(lines, parts, strict=True)]
 
     def _parts_read(self) -> list[PartRead]:
-        n = len(open_embeddings(self.file))
-        parts = parts_read(self.file, n) or [PartRead("", None)] * n
+        parts: list[PartRead] = []
+        for path in files_of(self.file):
+            n = len(_opened([path]))
+            parts += ([] if _is_parquet(path) else parts_read(path, n)) or [PartRead("", None)] * n
         return parts if self.rows is None else [parts[i] for i in self.rows]
 
     def _files(self) -> list[EmbeddingFile]:
@@ -71,13 +105,13 @@ class EmbeddingFile:
 
     @property
     def source(self) -> EmbeddingInfo:
-        """Content of the `.json` beside the `.npy`; empty if it is missing."""
-        return EmbeddingInfo.read(self.file)
+        """Content of the `.json` beside the `.npy`, the first of several; empty if it is missing."""
+        return EmbeddingInfo.read(files_of(self.file)[0])
 
     @property
     def sources(self) -> list[EmbeddingInfo]:
-        """The same for each of the joined files."""
-        return [one.source for one in self._files()]
+        """The same for each of the files."""
+        return [EmbeddingInfo.read(path) for one in self._files() for path in files_of(one.file)]
 
 
 @dataclass(frozen=True)
@@ -92,7 +126,7 @@ class TextFile:
 
     def read(self) -> list[str]:
         """Return the lines to use."""
-        lines = read_sentences(self.file)
+        lines = [line for path in files_of(self.file) for line in _sentences(path)]
         used = lines if self.rows is None else [lines[i] for i in self.rows if i < len(lines)]
         return used + (self.following.read() if self.following else [])
 
@@ -312,7 +346,9 @@ def _dataset(name: str, entry: Entry, manifest: Path) -> Dataset:
     def located(file: str) -> Path:
         """Return the path beside the manifest, or the one in the working directory if only that exists."""
         beside = manifest.parent / file
-        return Path(file) if Path(file).exists() and not beside.exists() else beside
+        if beside.exists() or glob.glob(str(beside), recursive=True):  # noqa: PTH207
+            return beside
+        return Path(file) if glob.glob(file, recursive=True) else beside  # noqa: PTH207
 
     def spoken(item: Named) -> str | None:
         return None if item.language == _UNKNOWN else item.language

@@ -169,10 +169,14 @@ class _SelectedRows:
 
     def __init__(self, parts: list[tuple[Floats, Ints | None]]) -> None:
         self._matrices = [matrix for matrix, _ in parts]
-        chosen = [np.arange(len(matrix)) if rows is None else rows for matrix, rows in parts]
-        self._rows = np.concatenate(chosen)
-        self._part = np.repeat(np.arange(len(parts)), [len(rows) for rows in chosen])
-        self.shape = (len(self._rows), self._matrices[0].shape[1])
+        self._starts = np.cumsum([0, *map(len, self._matrices)])
+        self._rows: Ints | None = None  # numbered through all matrices; None is all, without a number for each
+        if any(rows is not None for _, rows in parts):
+            each = zip(self._starts, parts, strict=False)
+            chosen = [start + (np.arange(len(matrix)) if rows is None else rows) for start, (matrix, rows) in each]
+            self._rows = np.concatenate(chosen)
+        count = int(self._starts[-1]) if self._rows is None else len(self._rows)
+        self.shape = (count, self._matrices[0].shape[1])
         self.dtype = np.result_type(*(matrix.dtype for matrix in self._matrices))
         self.ndim = 2
 
@@ -180,11 +184,18 @@ class _SelectedRows:
         return self.shape[0]
 
     def __getitem__(self, key: int | slice) -> Floats:
-        rows, part = np.atleast_1d(self._rows[key]), np.atleast_1d(self._part[key])
-        found = np.empty((len(rows), self.shape[1]), self.dtype)
+        if isinstance(key, slice):
+            rows = np.arange(*key.indices(len(self)))
+        else:
+            rows = np.arange(len(self))[key] if np.asarray(key).dtype == bool else np.asarray(key) % max(1, len(self))
+        if self._rows is not None:
+            rows = self._rows[rows]
+        several = np.atleast_1d(rows)
+        part = np.searchsorted(self._starts, several, "right") - 1
+        found = np.empty((len(several), self.shape[1]), self.dtype)
         for i in np.unique(part):
-            found[part == i] = self._matrices[i][rows[part == i]]
-        return found if np.ndim(self._rows[key]) else found[0]
+            found[part == i] = self._matrices[i][several[part == i] - self._starts[i]]
+        return found if np.ndim(rows) else found[0]
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Floats:
         return self[:].astype(dtype or self.dtype, copy=False)

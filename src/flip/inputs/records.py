@@ -19,6 +19,7 @@ from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.store import store_of
 
 _SHOWN = 5  # names of files that are passed over
+_TEXTS = JSONL_SUFFIXES | {".txt"}  # endings, before those of compression, of the texts of a folder
 _MOVED = 0.05  # the share of sentences that may be moved, as "Yes." may, or replaced
 
 
@@ -33,7 +34,8 @@ def read_records(
 
     `sniffing` detects the kind: text (one sentence a line), JSON lines or a JSON array (objects with "text", "audio" or
     "embedding"), a TSV or CSV with such columns, `.npy` (embeddings, one a row), a store (Parquet and others, see
-    `stores.store.open_store`), or a recording. A folder gives its recordings, sorted by path.
+    `stores.store.open_store`), or a recording. A folder gives its recordings, sorted by path; without any,
+    the records of its text files.
 
     Args:
         source: the file, pipe, folder, or `-`.
@@ -63,7 +65,7 @@ def scan_records(
     """Yield records as `read_records` does, but a bad record is yielded as its error, and reading goes on."""
     returns: list[int] = []
     if source != STDIN and Path(source).is_dir() and folder_kind(Path(source)) is None:
-        yield from _recordings(Path(source), on_note)
+        yield from _of_folder(Path(source), on_note, asked)
         return
     if clips is not None and not clips.is_dir():
         raise InputError(f"{clips}: no such folder", "--clips names the folder of the recordings")
@@ -239,20 +241,32 @@ def read_sentences(path: Path) -> list[str]:
     return list(read_lines(path))
 
 
-def _recordings(folder: Path, on_note: Callable[[str], None] | None) -> Iterator[Record]:
+def _of_folder(
+    folder: Path, on_note: Callable[[str], None] | None, asked: ColumnChoice | None
+) -> Iterator[Record | InputError]:
+    """Yield the recordings of a folder, or, if it has none, the records of its text files."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    found = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES or is_audio(_head(path))]
+    kind, found = (
+        "recordings",
+        [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES or is_audio(_head(path))],
+    )
+    if not found:
+        kind, found = "text", [path for path in files if ending(path.name) in _TEXTS]
     passed = [str(path.relative_to(folder)) for path in files if path not in set(found)]
     more = ", ..." if len(passed) > _SHOWN else ""
-    names = f"{len(passed)} passed over, not recordings: {', '.join(passed[:_SHOWN])}{more}"
+    names = f"{len(passed)} passed over, not {kind}: {', '.join(passed[:_SHOWN])}{more}"
     if not found:
         raise InputError(
-            f"{folder}: no recording in this folder" + (f"; {names}" if passed else ""), "name text files one by one"
+            f"{folder}: no recording and no text in this folder" + (f"; {names}" if passed else ""),
+            f"recordings, {', '.join(sorted(_TEXTS))}; vectors of many files: flip store words {folder} -o OUT",
         )
     if passed and on_note:
         on_note(f"{folder}: {names}")
     for path in found:
-        yield Record(where=str(path), audio=path)
+        if kind == "recordings":
+            yield Record(where=str(path), audio=path)
+        else:
+            yield from scan_records(path, None, on_note, asked)
 
 
 def _head(path: Path) -> bytes:

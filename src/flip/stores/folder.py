@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
 
 from flip.errors import InputError, UsageError
-from flip.inputs.stores.places import Place, putting, reaching
+from flip.inputs.stores.places import Place, is_uri, putting, reaching
 from flip.stores.rows import StoreReader
 from flip.stores.words import WordColumns
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from flip.files import Fields
     from flip.model.checkpoint import Checkpoint
 
-DESCRIPTION = "_flip.json"  # in the folder: the model and the options; programs that read the folder pass it over
+DESCRIPTION = "_flip.json"  # in the folder: store, model and options; programs that read the folder pass it over
 
 
 def missing(reader: StoreReader, added: WordColumns, folder: Place) -> list[str]:
@@ -26,7 +27,7 @@ def missing(reader: StoreReader, added: WordColumns, folder: Place) -> list[str]
 
     Raises:
         UsageError: other files are there.
-        InputError: those that are there have words of another model or other options.
+        InputError: those that are there have words of another store or model, or other options.
     """
     from pyarrow.fs import FileSelector, FileType
 
@@ -44,8 +45,8 @@ def missing(reader: StoreReader, added: WordColumns, folder: Place) -> list[str]
             temporary.write_bytes(about)
     elif _read(folder.below(DESCRIPTION)) != about:
         raise InputError(
-            f"{folder.name} has words of another model or of other options; its {DESCRIPTION} tells which",
-            "name another folder, or delete this one",
+            f"{folder.name} has words of another store, of another model or of other options: see its {DESCRIPTION}",
+            "name another folder, or delete this one; if the store has only moved, change its address there",
         )
     return [name for name in reader.store.files if name not in there]
 
@@ -73,7 +74,9 @@ def write_files(
 
 def _description(reader: StoreReader, added: WordColumns) -> Fields:
     """Return all that decides the words of a row."""
+    store = reader.store.name
     return {
+        "store": store if is_uri(store) else str(Path(store).absolute()),
         "model": added.checkpoint.name,
         "weights": _digest(added.checkpoint),
         "topn": added.topn,

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from flip.encoders.identity import EmbeddingInfo, require_dimension, require_same_encoder
 from flip.errors import InputError, UsageError
 from flip.files import MARK
 from flip.inputs.prefetch import one_ahead
@@ -45,6 +46,12 @@ class Counts:
     far: int = 0
     off_norm: int = 0
     first_bad: str | None = None
+
+    def add(self, others: Counts) -> None:
+        """Add the counts of other rows."""
+        self.first_bad = self.first_bad or others.first_bad
+        for name in ("rows", "missing", "bad", "far", "off_norm"):
+            setattr(self, name, getattr(self, name) + getattr(others, name))
 
     def usable(self, part: Part, store: Store, checkpoint: Checkpoint, *, moved: bool = False) -> Bools:
         """Return (n,) which rows of a part have a vector that can be explained; count the others.
@@ -132,6 +139,27 @@ class StoreReader:
         columns = {"id": self.store.chosen.ids, "text": self.store.chosen.texts}
         values = {key: python_value(part.table, name, i) for key, name in columns.items() if name is not None}
         return {"row": part.first + i} | {key: value for key, value in values.items() if value is not None}
+
+
+def is_known(
+    about: Mapping[str, object], dimension: int, name: str, checkpoint: Checkpoint, *, vouched: bool = False
+) -> bool:
+    """Return whether something tells that vectors are of a checkpoint's encoder, so that probabilities hold.
+
+    Args:
+        about: what is stored of them, see `Store.about`.
+        dimension: theirs.
+        name: of the store, for messages.
+        checkpoint: the model.
+        vouched: whether the user vouches for it.
+
+    Raises:
+        InputError: they have another dimension, or are of another encoder.
+    """
+    require_dimension(dimension, checkpoint.model.dimension, name, checkpoint.encoder)
+    made_by = EmbeddingInfo.from_dict(about).encoder
+    require_same_encoder(made_by, checkpoint.trained_on, name)
+    return vouched or made_by.is_known or checkpoint.encoder is None
 
 
 def require_writable(path: Path | str) -> None:

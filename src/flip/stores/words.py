@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -206,8 +206,9 @@ class WordColumns:
     probabilities: bool = True
 
     @property
-    def _numbers(self) -> str:
-        return PROBABILITIES if self.probabilities and self.checkpoint.calibrated else SCORES
+    def names(self) -> tuple[str, str]:
+        """Return the names of the two columns."""
+        return WORDS, PROBABILITIES if self.probabilities and self.checkpoint.calibrated else SCORES
 
     def schema(self, store: Store) -> Schema:
         """Return the schema of the store with the columns added.
@@ -216,15 +217,13 @@ class WordColumns:
             InputError: it has such a column already.
         """
         pa = arrow()
-        return store.extended(pa.field(WORDS, pa.list_(pa.string())), pa.field(self._numbers, pa.list_(pa.float32())))
+        return store.extended(*map(pa.field, self.names, (pa.list_(pa.string()), pa.list_(pa.float32()))))
 
     def batches(self, reader: StoreReader) -> Iterator[tuple[RecordBatch, Floats32]]:
         """Yield (`pyarrow.RecordBatch` of `schema`, its vectors (n, d)) of the whole store."""
         schema = self.schema(reader.store)
-        words = arrow().array(self.checkpoint.vocabulary.words, arrow().string())
         for part, usable in reader.parts(None):
-            columns = self._columns(part.vectors, usable, words)
-            arrays = [*part.table.columns, *columns]
+            arrays = [*part.table.columns, *self.of(part.vectors, usable)]
             yield arrow().RecordBatch.from_arrays(arrays, schema=schema), part.vectors
 
     def write(self, reader: StoreReader, path: Path | Place, on_rows: Callable[[int, int | None], None]) -> None:
@@ -234,19 +233,24 @@ class WordColumns:
                 writer.write_batch(batch)
                 on_rows(reader.counts.rows, reader.store.rows)
 
-    def _columns(self, vectors: Floats32, usable: Bools, words: Array) -> list[Array]:
+    @cached_property
+    def _words(self) -> Array:
+        return arrow().array(self.checkpoint.vocabulary.words, arrow().string())
+
+    def of(self, vectors: Floats32, usable: Bools) -> list[Array]:
+        """Return the two columns, `pyarrow.Array`s, for vectors (n, d), of which `usable` (n,) are finite."""
         pa = arrow()
         kept, found = np.zeros(len(vectors), np.int32), np.empty(0, np.int64)
         numbers: Floats = np.empty(0, np.float32)
         if usable.any():
             best, scores, probabilities = Scores(self.checkpoint, vectors[usable], self.bias_weight).best(self.topn)
             shown = np.ones(best.shape, bool) if probabilities is None else probabilities >= self.min_probability
-            numbers = scores if self._numbers == SCORES or probabilities is None else probabilities
+            numbers = scores if self.names[1] == SCORES or probabilities is None else probabilities
             kept[usable] = shown.sum(axis=1)
             found, numbers = best[shown], numbers[shown]
         ends = pa.array(np.concatenate([[0], np.cumsum(kept)]).astype(np.int32))
         mask = pa.array(~usable)
-        values = words.take(pa.array(found)), pa.array(numbers.astype(np.float32))
+        values = self._words.take(pa.array(found)), pa.array(numbers.astype(np.float32))
         return [pa.ListArray.from_arrays(ends, value, mask=mask) for value in values]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -206,6 +207,22 @@ def test_a_server_that_does_not_answer_is_told(s3: None, monkeypatch: pytest.Mon
     assert "check the address, the credentials in the environment, the network" in refused(
         f"s3://{BUCKET}/data", UnavailableError
     )
+
+
+@pytest.mark.slow
+def test_a_connection_that_breaks_is_not_a_damaged_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("moto", reason="needs moto, of the extra test")
+    with ExitStack() as stack:
+        with serving() as environment:
+            for name, value in environment.items():
+                monkeypatch.setenv(name, value)
+            bucket, path = FileSystem.from_uri(f"s3://{BUCKET}/data")
+            copy_files("data", path, source_filesystem=LocalFileSystem(), destination_filesystem=bucket)
+            store = stack.enter_context(open_store(f"s3://{BUCKET}/data"))
+            first = next(store.parts())
+        assert len(first.vectors) > 0
+        with pytest.raises(UnavailableError, match="data/year=2025/a.parquet: cannot be read: "):
+            list(store.parts())
 
 
 def test_files_of_fsspec_are_read_as_those_on_the_disk(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from flip.stores.rows import StoreReader
     from flip.stores.words import WordColumns
 
+Engine = Literal["process", "ray"]
+
 EPILOG = """\b
 Examples:
   flip store words store.parquet -o words.parquet
   flip store words app.db --table docs --column vector -o words.jsonl --topn 5
+  flip store words data -o words --engine ray
   flip store words s3://bucket/vectors -o s3://bucket/words --encoder minilm
 """
 
@@ -35,6 +38,13 @@ def words(
             help="File to write: .parquet, .arrow or .jsonl; for a folder or a pattern, a folder. Or a URI.",
         ),
     ],
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            rich_help_panel=options.DEVICE,
+            help="One process here; or Ray, a file on each core, where RAY_ADDRESS tells, else here.",
+        ),
+    ] = "process",
     model: options.Model = None,
     topn: options.Topn = 10,
     bias_weight: options.BiasWeight = None,
@@ -70,6 +80,8 @@ def words(
         raise UsageError(f"flip.toml names {output} as output, on another machine", f"if you mean it: -o {output}")
     if not names_many(store):
         require_writable(output)
+    if engine == "ray":  # its workers have working directories of their own
+        store, output = (name if is_uri(name) else str(Path(name).absolute()) for name in (store, output))
     checkpoint = loading.load_checkpoint(model, call)
     quantization = read_quantization(scale, offset, ranges)
     columns = ColumnChoice(column, id_column, text_column, table, quantization)
@@ -80,8 +92,10 @@ def words(
         least = checkpoint.likely if min_probability == "auto" else float(min_probability or 0)
         added = WordColumns(checkpoint, topn, bias_weight, least if reader.vouched else 0.0, reader.vouched)
         if reader.store.files:
-            _write_folder(store, output, reader, added, call)
+            _write_folder(store, output, reader, added, engine, call)
             return
+        if engine == "ray":
+            raise UsageError(f"{store} is one file, and Ray takes a file on each core", "leave --engine out")
         require_writable(output)
         with call.out.progress("explaining") as on_rows:
             added.write(reader, place_of(output), on_rows)
@@ -90,21 +104,22 @@ def words(
         call.out.result(fields, f"{output}: {counts.rows} rows")
 
 
-def _write_folder(store: str, output: str, reader: StoreReader, added: WordColumns, call: Call) -> None:
+def _write_folder(store: str, output: str, reader: StoreReader, added: WordColumns, engine: Engine, call: Call) -> None:
     """Write a file for each file of a store, but those that are there."""
     from flip.inputs.stores.places import place_of, would_find
-    from flip.stores.folder import missing, write_files
+    from flip.stores import cluster, folder
 
     if inside := next((name for name in reader.store.files if would_find(store, f"{output}/{name}")), None):
         raise UsageError(f"{output}/{inside} would be one of the files of {store}", "name another folder: -o OUT")
-    folder = place_of(output)
-    names = missing(reader, added, folder)
+    place = place_of(output)
+    names = folder.missing(reader, added, place)
     total = len(reader.store.files)
     if kept := total - len(names):
         call.out.note(f"{kept} of {total} files are in {output} already, and are kept")
     hint = f"the files in {output} are complete; the same command goes on with the next"
     with interruptible(lambda: hint), call.out.progress("explaining") as on_rows:
-        write_files(reader, added, folder, names, on_rows)
+        write_files = cluster.write_files if engine == "ray" else folder.write_files
+        write_files(reader, added, place, names, on_rows)
     counts = reader.counts
     fields = {"output": output, "rows": counts.rows, "without_vector": counts.missing, "files": total, "kept": kept}
     call.out.result(fields, f"{output}: {len(names)} files, {counts.rows} rows")

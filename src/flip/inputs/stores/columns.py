@@ -132,9 +132,9 @@ def can_be_vectors(kind: DataType) -> bool:
     """Return whether values of a type of arrow can be vectors: lists of numbers."""
     pa = arrow()
     if isinstance(kind, pa.BaseExtensionType):
-        return (
-            getattr(kind, "shape", None) is not None and len(kind.shape) == 1 and _can_be_dimension(pa, kind.value_type)
-        )
+        stored = getattr(kind.storage_type, "value_type", None)
+        one_each = getattr(kind, "shape", None) is not None and len(kind.shape) == 1
+        return one_each and stored is not None and _can_be_dimension(pa, stored)
     lists = (
         pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list, pa.types.is_list_view,
         pa.types.is_large_list_view,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flip.errors import InputError, UnavailableError
+from flip.errors import FlipError, InputError, UnavailableError
 from flip.files import os_errors
 from flip.inputs.stores.places import is_uri
 from flip.inputs.stores.table import Table
@@ -33,9 +33,9 @@ def damaged(name: str) -> Iterator[None]:
         except MemoryError:
             raise
         except Exception as error:
-            if isinstance(error, OSError) and is_uri(name):
-                raise
             library = type(error).__module__.partition(".")[0].lstrip("_")
+            if is_uri(name) and library not in _LIBRARIES:
+                raise
             if library not in _LIBRARIES and not (isinstance(error, OSError) and error.errno is None):
                 raise
             raise InputError(f"{name}: {str(error).splitlines()[0]}", _GET_AGAIN) from error
@@ -46,7 +46,9 @@ def _connected(name: str) -> Iterator[None]:
     """Turn the errors of a connection into an UnavailableError."""
     try:
         yield
-    except OSError as error:
+    except (FlipError, MemoryError):
+        raise
+    except Exception as error:  # each of the filesystems has its own
         reason = (str(error).splitlines() or ["the connection broke"])[0]
         raise UnavailableError(f"{name}: cannot be read: {reason}", "check the network and the credentials") from error
 

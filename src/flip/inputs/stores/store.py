@@ -159,7 +159,7 @@ def open_store(
     Args:
         source: Parquet, Arrow (a file, a stream, Feather), `.npy`, `.npz`, SQLite (of `llm embed`, of sqlite-vec, or
             with float32 blobs), DuckDB, or a flat index of FAISS; a file or a pipe. Or a folder of
-            `datasets.save_to_disk` or of LanceDB.
+            `datasets.save_to_disk` or of LanceDB. Or many files of Parquet or Arrow, see `dataset.dataset`.
         asked: the columns, and the dimension.
         beside: for a `.npy` and an index, the file whose line i has the text, or the columns as JSON, of row i; by
             default NAME.jsonl or NAME.sentences.txt, if there is one.
@@ -172,7 +172,7 @@ def open_store(
     asked = asked or columns.ColumnChoice()
     if names_many(str(source)):
         files, table = dataset(str(source))
-        yield _store(table, files.name, "dataset", asked, _described(table))
+        yield _store(table, files.name, "dataset", asked, described_in(table.schema))
         return
     with opened(source) as found:
         if found.kind in ("text", "audio"):
@@ -191,7 +191,7 @@ def store_of(
 ) -> Iterator[Store]:
     """Yield the store of a source; see `open_store`. With `texts_only` its vectors are not read."""
     with found.on_disk() as path, open_table(path, found, asked, beside) as table:
-        about = _described(table)
+        about = described_in(table.schema)
         if found.kind == "npy":
             about = read_description(found.path) if found.path is not None else {}
         yield _store(table, found.name, found.kind, asked, about, texts_only=texts_only)
@@ -234,12 +234,12 @@ def _first_value(column: Array) -> object:
         return None
 
 
-def _described(table: Table) -> Mapping[str, object]:
-    """Return the description in the metadata of a table."""
+def described_in(schema: Schema) -> Mapping[str, object]:
+    """Return the description in the metadata of a schema; empty if there is none."""
     import orjson
 
     try:
-        return described(orjson.loads((table.schema.metadata or {}).get(ABOUT, b"{}")))
+        return described(orjson.loads((schema.metadata or {}).get(ABOUT, b"{}")))
     except ValueError:  # not ours
         return {}
 
