@@ -121,7 +121,7 @@ def main() -> None:
 
     rng = np.random.default_rng(5)
     chosen = {name: sorted(rng.permutation(len(lines))[:MOST].tolist()) for name, lines in learned.items()}
-    wanted = {name: own | {"train": [learned[name][i] for i in chosen[name]]} for name, own in parts.items() if name in texts}
+    wanted = {name: parts[name] | {"train": [learned[name][i] for i in chosen[name]]} for name in texts}
     wanted["passages"] = parts["passages"]
     views = {(name, part): embedded(f"{name}.{part}", own[part]) for name, own in wanted.items() for part in own}
     rows = [views[source.name, "train"] for source in SOURCES for _ in range(source.times)]
