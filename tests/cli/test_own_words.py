@@ -94,9 +94,10 @@ def test_text_without_spaces_is_said_once(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("zh.txt").write_text("我今天很高兴。\n他昨天去了北京。\n", encoding="utf-8")
-    assert main(["vocab", "zh.txt"]) == 0
-    assert capsys.readouterr().err.count("--tokenizer unicode") == 1
-    assert main(["vocab", "zh.txt", "-o", "u.json", "--tokenizer", "unicode"]) == 0
-    assert capsys.readouterr().err == ""
+    assert main(["vocab", "zh.txt", "--tokenizer", "latin"]) == 0
+    assert capsys.readouterr().err.count("--tokenizer chinese") == 1
+    for tokenizer in ([], ["--tokenizer", "unicode"]):
+        assert main(["vocab", "zh.txt", "-o", f"{len(tokenizer)}.json", *tokenizer]) == 0
+        assert capsys.readouterr().err == ""
     assert main(["explain", "--text", "我今天很高兴。", "--text"]) == 0
     assert "CJK" in capsys.readouterr().err

@@ -9,7 +9,6 @@ import typer
 from flip.cli import measuring, options, output
 from flip.cli.call import Call, begin, require_outputs
 from flip.errors import UsageError
-from flip.inputs.stores.columns import ColumnChoice
 
 EPILOG = """\b
 Examples:
@@ -139,8 +138,7 @@ def compare(
 
     call = begin(ctx)
     if retrieval is not None:
-        columns = ColumnChoice(column, id_column, text_column)
-        _compare_retrieval(retrieval, gold, store or [], model or [None], columns, html, call)
+        _compare_retrieval(retrieval, gold, store or [], model or [None], (column, id_column, text_column), html, call)
         return
     call.refuse(
         options.RETRIEVAL, "requires --retrieval", "--retrieval queries.jsonl --store chunks.parquet --gold qrels.tsv"
@@ -176,10 +174,12 @@ def compare(
 
 
 def _compare_retrieval(
-    queries: str, gold: Path | None, stores: list[str], models: Sequence[str | None], columns: ColumnChoice,
+    queries: str, gold: Path | None, stores: list[str], models: Sequence[str | None],
+    columns: tuple[str | None, str | None, str | None],
     page: Path | None, call: Call,
 ) -> None:  # fmt: skip
     from flip.cli.retrieval import Request, compare_retrieval
+    from flip.inputs.stores.columns import ColumnChoice
 
     hint = "--retrieval queries.jsonl --store chunks.parquet --gold qrels.tsv"
     if call.given("encoder", "sentences"):
@@ -189,4 +189,4 @@ def _compare_retrieval(
     if gold is None or not stores:
         raise UsageError("--retrieval requires --store and --gold", hint)
     require_outputs(call, {"html": page}, [queries, gold, *stores, *models])
-    compare_retrieval(Request(queries, gold, stores, models, columns, page), call)
+    compare_retrieval(Request(queries, gold, stores, models, ColumnChoice(*columns), page), call)

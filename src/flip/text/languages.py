@@ -85,7 +85,7 @@ def unspaced_language(texts: Iterable[str]) -> Unspaced | None:
 
     The first 1,000 texts decide, and it takes no more of an iterator.
 
-    >>> unspaced_language(["今天天气很好"]), unspaced_language(["今日は天気がいい"]), unspaced_language(["The 水"])
+    >>> unspaced_language(["今天天气很好"]), unspaced_language(["今日は天気がいい"]), unspaced_language(["The water: 水"])
     ('chinese', 'japanese', None)
     """
     found = scripts("".join(islice(texts, SAMPLE)))
