@@ -83,6 +83,14 @@ def explain(
         str | None,
         typer.Option(help="Field of the texts in JSON, a table or a store.", rich_help_panel=options.INPUT),
     ] = None,
+    recentre: Annotated[
+        bool,
+        typer.Option(
+            "--recentre", rich_help_panel=options.MODEL,
+            help="Move each vector from the mean of its language to that of the training; with --language, or by the "
+            "text.",
+        ),
+    ] = False,
     encoder: options.OfModel = None,
     language: options.Language = None,
     base_url: options.BaseUrl = None,
@@ -116,6 +124,7 @@ def explain(
     words that either says.
     """
     from flip.explain.explainer import Explainer
+    from flip.explain.languages import LanguageShifts
     from flip.explain.pairs import for_reading
     from flip.inputs import sniffing, sources
     from flip.inputs.stores.columns import ColumnChoice
@@ -130,6 +139,8 @@ def explain(
     _require_sentences_fit(inputs, sentences)
     if by_sentence and against is None:
         raise UsageError("--by-sentence is for pairs", "add --against INPUT")
+    if recentre and against is not None:
+        raise UsageError("--recentre is for single texts", "leave --against out")
     if html is not None:
         require_outputs(call, {"html": html}, [*([] if text else names), model])
     checkpoint = loading.load_checkpoint(model, call)
@@ -148,6 +159,7 @@ def explain(
         bias_weight=bias_weight,
         min_probability=0.0 if apart else least,
         by_sentence=by_sentence,
+        languages=LanguageShifts(checkpoint, language) if recentre else None,
         working=nullcontext if html else out.working,  # a page has a bar
     )
     reader = _Reader(

@@ -16,6 +16,7 @@ from flip.explain.annotation import TextWord
 from flip.explain.contrast import Contrast
 from flip.explain.embedder import Embedded, Embedder
 from flip.explain.given import record_id
+from flip.explain.languages import LanguageShifts
 from flip.explain.pairs import Pairs
 from flip.explain.reading import Reading
 from flip.explain.results import Comparison, Explanation, Failure
@@ -47,6 +48,7 @@ class Explainer:
         bias_weight: float | None = None,
         min_probability: float = 0.0,
         by_sentence: bool = False,
+        languages: LanguageShifts | None = None,
         working: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         """Keep the options; nothing is loaded yet.
@@ -58,12 +60,14 @@ class Explainer:
             topn, bias_weight, min_probability: see `flip.model.keywords.top_keywords`.
             extra: further words, so that `topn` remain after the words of a text.
             by_sentence: see `flip.explain.pairs.Pairs`.
+            languages: moves the vectors of texts in other languages.
             working: a context for work on a recording, maybe in another thread; receives a description of the work.
         """
         self.checkpoint = checkpoint
         self.topn, self.extra, self.min_probability = topn, extra, min_probability
         self.bias_weight = bias_weight
         self.by_sentence = by_sentence
+        self.languages = languages
         self.embedder = Embedder(checkpoint, load, load_transcriber, working)
 
     def text(self, sentence: str) -> Explanation:
@@ -110,9 +114,12 @@ class Explainer:
         vectors = embedded.vectors
         rows = {i: row for row, i in enumerate(sorted(vectors))}
         counts = self.reader.counts(embedded.inputs)
-        scores = None
+        scores, recentred = None, dict.fromkeys(rows)
         if rows:
             u = np.stack([vectors[i] for i in rows])
+            if self.languages is not None:
+                moved = self.languages.of([embedded.inputs[i] for i in rows], u.shape[1])
+                u, recentred = u + moved.shifts, dict(zip(rows, moved.languages, strict=True))
             scores = Scores(self.checkpoint, u, self.bias_weight, [counts[i] for i in rows])
         keywords = scores.keywords(self.topn + self.extra, self.min_probability) if scores else []
         results: list[Explanation | Failure] = []
@@ -126,7 +133,7 @@ class Explainer:
                 found = [replace(keyword, probability=None) for keyword in found]
             result = Explanation(
                 name, given, tuple(found), likely=self.checkpoint.likely, topn=self.topn,
-                language=self.checkpoint.language,
+                language=self.checkpoint.language, recentred=recentred.get(i),
             )  # fmt: skip
             if given.words_of is not None:
                 result = self._with_text(result, given.words_of, scores, rows.get(i), unsure)

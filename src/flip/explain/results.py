@@ -83,6 +83,7 @@ class Explanation:
     unknown: words of the text that the encoder read and the vocabulary lacks.
     pieces: the text as it is written, in parts.  likely: least probability of a word that counts as present.
     topn: keywords that are shown beside the words of the text.  language: of the vocabulary, if it is known.
+    recentred: the language whose mean was moved to that of the training; None if the vector was not moved.
     """
 
     id: str | int
@@ -94,6 +95,7 @@ class Explanation:
     likely: float = 0.5
     topn: int = 10
     language: str | None = None
+    recentred: str | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -105,7 +107,8 @@ class Explanation:
         words: Fields = {"keywords": [word.to_dict() for word in self.words]}
         if self.text_words is not None:
             words |= {"words": [word.to_dict() for word in self.text_words], "unknown": list(self.unknown)}
-        return {"id": self.id} | self.input.head() | words | self.input.cut()
+        moved: Fields = {} if self.recentred is None else {"recentred": self.recentred}
+        return {"id": self.id} | self.input.head() | moved | words | self.input.cut()
 
     @property
     def has_probabilities(self) -> bool:

@@ -125,6 +125,7 @@ class CheckpointConfig:
     bias_weight: of b in the ranking score; it ranks content words best on dev (paper, section 4.6).
     calibration: from scores to probabilities, fitted to dev; None: the model is not calibrated, or its A, B and b are.
     threshold: least probability of the words with the best F1 on dev.
+    languages: the mean of the embeddings of texts in each language, (d,), by its code, see `flip.explain.languages`.
     others: fields of other programs, which are kept.
     """
 
@@ -143,6 +144,7 @@ class CheckpointConfig:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration | None = None
     threshold: float | None = None
+    languages: Mapping[str, Floats] = field(default_factory=dict)
     others: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -176,12 +178,14 @@ class CheckpointConfig:
         named = {"name": encoder} if isinstance(encoder, str) else encoder if isinstance(encoder, dict) else {}
         spread = EmbeddingStats.from_dict(stored.get("embeddings"), dimension)
         calibration = Calibration.from_dict(stored.get("calibration"), dimension)
-        read = {"encoder": named, "embeddings": spread, "calibration": calibration}
+        languages = _means(stored.get("languages"), dimension)
+        read = {"encoder": named, "embeddings": spread, "calibration": calibration, "languages": languages}
         known = ours.keys() | {key for key, value in read.items() if value}
         return cls(
             encoder=EncoderIdentity.from_dict(named),
             embeddings=spread,
             calibration=calibration,
+            languages=languages,
             others={key: value for key, value in stored.items() if key not in known},
             **ours,
         )
@@ -195,6 +199,21 @@ class CheckpointConfig:
                 value = value.to_dict() if value.name else None
             elif isinstance(value, EmbeddingStats | Calibration):
                 value = value.to_dict()
+            elif one.name == "languages":
+                value = {name: [float(f"{x:.4g}") for x in mean] for name, mean in self.languages.items()}
             if one.name != "others" and value is not None and value != {}:
                 found[one.name] = value
         return dict(self.others) | found
+
+
+def _means(stored: object, dimension: int) -> Mapping[str, Floats]:
+    """Read the means of languages; those that are something else are left out."""
+    found = {}
+    for name, mean in stored.items() if isinstance(stored, dict) else ():
+        try:
+            values = np.array(mean, np.float64)
+        except (TypeError, ValueError):
+            continue
+        if values.shape == (dimension,) and np.isfinite(values).all():
+            found[str(name)] = values
+    return found
