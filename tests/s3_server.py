@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +13,7 @@ BUCKET = "vectors"
 
 @contextmanager
 def serving() -> Iterator[dict[str, str]]:
-    """The environment that leads to a server with one bucket."""
+    """The environment that leads to a server with one bucket, which is empty."""
     from moto.moto_server.threaded_moto_server import ThreadedMotoServer
     from pyarrow.fs import S3FileSystem
 
@@ -23,6 +24,8 @@ def serving() -> Iterator[dict[str, str]]:
     server.start()
     url = f"http://127.0.0.1:{port}"
     try:
+        # All servers of a process share what is stored.
+        urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset", method="POST")).close()
         S3FileSystem(
             access_key="key", secret_key="secret", endpoint_override=url, region="us-east-1", allow_bucket_creation=True
         ).create_dir(BUCKET)

@@ -156,6 +156,13 @@ def test_a_damaged_file_and_a_wrong_vector_are_named_with_their_file(folder: Pat
     assert error.value.message.startswith("lists/b.parquet, row 5: a vector of 1 dimensions")
 
 
+def test_columns_of_the_same_name_are_named_with_their_file(here: Path) -> None:
+    write(here / "data/a.parquet", table(0))
+    twice = table(0)
+    write(here / "data/b.parquet", pa.Table.from_arrays([*twice.columns, twice["id"]], [*twice.column_names, "id"]))
+    assert "data/b.parquet: 2 columns are called 'id'" in refused("data")
+
+
 def test_only_files_of_tables_are_read_at_an_address(here: Path) -> None:
     np.save("u.npy", np.ones((2, 2), np.float32))
     assert "file://" in (told := refused(f"file://{here}/u.npy")) and "download it" in told

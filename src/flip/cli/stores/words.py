@@ -109,9 +109,10 @@ def _write_folder(store: str, output: str, reader: StoreReader, added: WordColum
     from flip.inputs.stores.places import place_of, would_find
     from flip.stores import cluster, folder
 
-    if inside := next((name for name in reader.store.files if would_find(store, f"{output}/{name}")), None):
-        raise UsageError(f"{output}/{inside} would be one of the files of {store}", "name another folder: -o OUT")
     place = place_of(output)
+    written = (place.below(name).name for name in reader.store.files)
+    if inside := next((name for name in written if would_find(store, name)), None):
+        raise UsageError(f"{inside} would be one of the files of {store}", "name another folder: -o OUT")
     names = folder.missing(reader, added, place)
     total = len(reader.store.files)
     if kept := total - len(names):

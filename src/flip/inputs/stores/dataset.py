@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from flip.errors import InputError
 from flip.inputs.stores.arrow_ipc import arrow_table
 from flip.inputs.stores.columns import arrow
-from flip.inputs.stores.guard import damaged, guarded
+from flip.inputs.stores.guard import damaged, guarded, require_usual
 from flip.inputs.stores.parquet import parquet_table
 from flip.inputs.stores.places import Found, Place, find_files
 from flip.inputs.stores.table import Table
@@ -85,6 +85,7 @@ def _table_of(place: Place) -> Table:
     name = place.name
     with damaged(name), ExitStack() as stack:
         table = _opened(place, stack)
+        require_usual(table.schema, name)
         rows = table.rows if table.rows is not None else _count(place, table)
 
     def read(columns: Sequence[str], size: int) -> Iterator[RecordBatch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,13 +10,15 @@ from typing import TYPE_CHECKING
 
 from flip.errors import FlipError, InputError, UnavailableError
 from flip.files import os_errors
+from flip.inputs.stores.columns import arrow
 from flip.inputs.stores.places import is_uri
 from flip.inputs.stores.table import Table
 
 if TYPE_CHECKING:
-    from pyarrow import RecordBatch
+    from pyarrow import RecordBatch, Schema
 
 _LIBRARIES = frozenset({"pyarrow", "duckdb", "sqlite3", "apsw", "zlib", "zipfile", "struct", "lance"})
+_WIDEST = 1 << 20  # dimensions of vectors
 _GET_AGAIN = "the file is damaged or not complete: get it again"
 
 
@@ -63,3 +66,17 @@ def guarded(table: Table, columns: Sequence[str], rows: int, name: str) -> Itera
                 return
             batch.validate(full=True)  # Arrow trusts offsets: a wrong one would end the process
         yield batch
+
+
+def require_usual(schema: Schema, name: str) -> None:
+    """Raise an InputError if columns cannot be told apart, or promise vectors that no model has."""
+    counts = Counter(schema.names)  # a name may not be UTF-8
+    twice = [column for column, count in counts.items() if count > 1]
+    if twice:
+        raise InputError(f"{name}: {counts[twice[0]]} columns are called {twice[0]!r}", "rename all but one of them")
+    for one in schema:
+        if arrow().types.is_fixed_size_list(one.type) and one.type.list_size > _WIDEST:
+            raise InputError(
+                f"{name}: column {one.name!r} has lists of {one.type.list_size:,}; {_WIDEST:,} are read",
+                "is the file damaged?",
+            )

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from flip.errors import FlipError, InputError, UnavailableError
-from flip.files import replacing
+from flip.files import os_errors, replacing
 from flip.inputs.sniffing import folder_kind
 from flip.inputs.stores.columns import arrow
 
@@ -216,7 +216,9 @@ def putting(place: Place) -> Iterator[Path]:
     from pyarrow.fs import LocalFileSystem, copy_files
 
     with tempfile.TemporaryDirectory() as folder:
-        yield (temporary := Path(folder) / "file")
+        temporary = Path(folder) / "file"
+        with os_errors(temporary, "write"):
+            yield temporary
         with reaching(place.name):
             copy_files(
                 str(temporary), place.path, source_filesystem=LocalFileSystem(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from flip.inputs.sniffing import VECTOR_COLUMNS
 from flip.inputs.sources import Source, opened
 from flip.inputs.stores import arrays, arrow_ipc, columns, duckdb, faiss, folders, parquet, sqlite
 from flip.inputs.stores.dataset import ABOUT, dataset
-from flip.inputs.stores.guard import damaged, guarded
+from flip.inputs.stores.guard import damaged, guarded, require_usual
 from flip.inputs.stores.integers import Decoding, decoding
 from flip.inputs.stores.places import names_many
 from flip.inputs.stores.table import Table, vector_columns
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 ROWS = 4096  # read at a time
 _PEEK = 64  # rows that may show a vector in a form that is not read
-_WIDEST = 1 << 20  # dimensions of vectors
 
 
 @dataclass(frozen=True)
@@ -279,19 +277,5 @@ def open_table(path: Path, found: Source, asked: columns.ColumnChoice, beside: P
                 table = arrays.with_lines(FORMATS[found.kind](path, found.name, asked, stack), found, beside)
             else:
                 table = FORMATS[found.kind](path, found.name, asked, stack)
-            _require_usual(table.schema, found.name)
+            require_usual(table.schema, found.name)
         yield replace(table, read=lambda columns, rows: guarded(table, columns, rows, found.name))
-
-
-def _require_usual(schema: Schema, name: str) -> None:
-    """Raise an InputError if columns cannot be told apart, or promise vectors that no model has."""
-    counts = Counter(schema.names)  # a name may not be UTF-8
-    twice = [column for column, count in counts.items() if count > 1]
-    if twice:
-        raise InputError(f"{name}: {counts[twice[0]]} columns are called {twice[0]!r}", "rename all but one of them")
-    for one in schema:
-        if columns.arrow().types.is_fixed_size_list(one.type) and one.type.list_size > _WIDEST:
-            raise InputError(
-                f"{name}: column {one.name!r} has lists of {one.type.list_size:,}; {_WIDEST:,} are read",
-                "is the file damaged?",
-            )
