@@ -83,10 +83,10 @@ BLOCKS, BLOCK = (
 )  # runs of lines of each source in order, kept aside for test and as many for dev, and their lines
 BANDS = (60, 120, 200)  # words of the passages that each of these runs gives
 PASSAGES = 60_000  # to learn from
-MOST = 80_000  # sentences of each source to learn from; words and passages come from all
+
 STRINGS, SHORTEST, LONGEST = 100_000, 3, 14  # strings of words by the root of their frequency, and their words
 WORDS = 32_000
-EPOCHS = 2
+EPOCHS = 3
 FEWEST = 7  # sentences that have a word
 FEWEST_FUSED = 150  # of a word that is written with a hyphen or a point inside
 TOKENIZER = Tokenizer()
@@ -119,11 +119,7 @@ def main() -> None:
         print(f"{name}: {len(texts):,} embedded", flush=True)
         return open_embeddings(path), [text[:end] for text, end in zip(texts, encoder.read_to(texts), strict=True)]
 
-    rng = np.random.default_rng(5)
-    chosen = {name: sorted(rng.permutation(len(lines))[:MOST].tolist()) for name, lines in learned.items()}
-    wanted = {name: parts[name] | {"train": [learned[name][i] for i in chosen[name]]} for name in texts}
-    wanted["passages"] = parts["passages"]
-    views = {(name, part): embedded(f"{name}.{part}", own[part]) for name, own in wanted.items() for part in own}
+    views = {(name, part): embedded(f"{name}.{part}", parts[name][part]) for name in parts for part in parts[name]}
     rows = [views[source.name, "train"] for source in SOURCES for _ in range(source.times)]
     rows.append(embedded("passages", joined(learned)))
     whole = sum(len(sentences) for _, sentences in rows)
@@ -155,7 +151,7 @@ def main() -> None:
         data={
             "corpus": sorted({source.file for source in SOURCES}),
             "license": "; ".join(dict.fromkeys(source.credit for source in SOURCES)),
-            "train_sentences": sum(map(len, chosen.values())),
+            "train_sentences": sum(map(len, learned.values())),
             "train_passages": PASSAGES,
             "dev_sentences": len(both),
         },
