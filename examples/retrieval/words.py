@@ -10,6 +10,7 @@ query; all figures are of the others.
 from __future__ import annotations
 
 import argparse
+import json
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -65,11 +66,22 @@ def standard(scores: np.ndarray) -> np.ndarray:
     return (scores - scores.mean(axis=1, keepdims=True)) / np.maximum(spread, 1e-9)
 
 
+def write(folder: Path, asked: list[tuple[str, str]]) -> None:
+    """Queries and their relevant rows, as BEIR writes them."""
+    lines = [json.dumps({"id": f"q{i}", "text": text}, ensure_ascii=False) for i, (_, text) in enumerate(asked)]
+    (folder / "queries.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    gold = [f"q{i}\t{row}\t1" for i, (row, _) in enumerate(asked)]
+    (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + "\n".join(gold) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path)
     parser.add_argument("--queries", default="example", metavar="COLUMN")
     parser.add_argument("--most", type=int, default=1000, help="queries")
+    parser.add_argument(
+        "--write", type=Path, metavar="DIR", help="write queries.jsonl and qrels.tsv, and measure nothing"
+    )
     args = parser.parse_args()
 
     checkpoint, encoder = load_checkpoint(), load_encoder("minilm")
@@ -80,6 +92,10 @@ def main() -> None:
     texts = [value for part in parts for value in part.column(text)]
     asked = [(row, value) for row, value in enumerate(v for part in parts for v in part.column(args.queries)) if value]
     asked = asked[: args.most]
+    if args.write is not None:
+        ids = [value for part in parts for value in part.column(str(store.chosen.ids))]
+        write(args.write, [(ids[row], value) for row, value in asked])
+        return
     relevant, queries = np.array([row for row, _ in asked]), [value for _, value in asked]
     q = np.concatenate([encoder.encode(queries[i : i + 256]) for i in range(0, len(queries), 256)])
 
