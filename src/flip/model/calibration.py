@@ -65,13 +65,16 @@ class Length:
 
         counts: different known words of each text; None without a text, or for all.
         """
-        lengths = np.clip(self.of_embeddings(u), self.low, self.high)
-        found = np.stack([curve.at(lengths) for curve in self.decoded], axis=1)
-        for i, count in enumerate(counts or ()):
-            if count is not None:
-                length = np.clip(self.of_counts(np.array([count])), self.low, self.high)
-                found[i] = [curve.at(length)[0] for curve in self.known]
+        found = self._at(self.of_embeddings(u), self.decoded)
+        told = [(i, count) for i, count in enumerate(counts or ()) if count is not None]
+        if told:
+            rows, known = np.array(told).T
+            found[rows] = self._at(self.of_counts(known), self.known)
         return found
+
+    def _at(self, lengths: Floats64, curves: tuple[Curve, Curve]) -> Floats64:
+        within = np.clip(lengths, self.low, self.high)
+        return np.stack([curve.at(within) for curve in curves], axis=1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields of config.json, rounded."""
