@@ -17,10 +17,9 @@ from flip.inputs.sniffing import VECTOR_COLUMNS
 from flip.inputs.sources import Source, opened
 from flip.inputs.stores import arrays, arrow_ipc, columns, duckdb, faiss, folders, parquet, sqlite
 from flip.inputs.stores.dataset import ABOUT, dataset
-from flip.inputs.stores.guard import damaged, guarded, require_usual
 from flip.inputs.stores.integers import Decoding, decoding
 from flip.inputs.stores.places import names_many
-from flip.inputs.stores.table import Table, vector_columns
+from flip.inputs.stores.table import Table, damaged, guarded, require_usual, vector_columns
 from flip.inputs.tables import listed
 from flip.inputs.unread import AS_READ, unread_vector
 
