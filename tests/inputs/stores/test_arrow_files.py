@@ -1,4 +1,4 @@
-"""Parquet and Arrow: the unpacked size is bounded, and values that few programs can hold are kept, named or written out."""
+"""Parquet and Arrow: the unpacked size is bounded, and values that few programs can hold are kept or named."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from flip.errors import InputError
 from flip.inputs.embedding_files import described, read_description
+from flip.inputs.record import AS_READ, unread_vector
 from flip.inputs.sniffing import VECTOR_COLUMNS
 from flip.inputs.sources import Source, opened
 from flip.inputs.stores import arrays, arrow_files, columns, duckdb, faiss, folders, sqlite
@@ -21,7 +22,6 @@ from flip.inputs.stores.integers import Decoding, decoding
 from flip.inputs.stores.places import names_many
 from flip.inputs.stores.table import Table, damaged, guarded, require_usual, vector_columns
 from flip.inputs.tables import listed
-from flip.inputs.unread import AS_READ, unread_vector
 
 if TYPE_CHECKING:
     from pyarrow import Array, Field, RecordBatch, Schema
