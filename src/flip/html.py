@@ -1,7 +1,34 @@
-"""Make the content security policy of the pages that flip writes."""
+"""Write pages of one file that need no network, and their content security policy."""
 
 import base64
 import hashlib
+from importlib.resources import files
+from pathlib import Path
+
+from flip.files import replacing
+
+
+def write_page(path: Path, room: str, name: str, **fields: object) -> None:
+    """Write a page without a script, atomically; the fields are data in it, shown as text whatever they contain.
+
+    Args:
+        path: of the page.
+        room: package of NAME.html, its template, and NAME.css, its style.
+        name: NAME.
+        fields: all that the template shows.
+
+    Raises:
+        InputError: the page cannot be written.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader(room, "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    style = (files(room) / f"{name}.css").read_text(encoding="utf-8")
+    page = environment.get_template(f"{name}.html").render(policy=policy(style), style=style, **fields)
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
 def policy(style: str, script: str | None = None, *, style_attributes: bool = False) -> str:

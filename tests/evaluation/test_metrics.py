@@ -11,21 +11,26 @@ from hypothesis import strategies as st
 
 from flip.evaluation.measurements import Estimate
 from flip.evaluation.metrics import (
+    BANDS,
     References,
     accuracy,
     average_precision,
+    bands_as_text,
     content_recall,
     content_words,
     evaluate,
+    found_words,
     hits,
     precision_recall,
     precision_recall_curve,
+    recall_by_frequency,
     references,
+    times_found,
     word_shares,
 )
 from flip.evaluation.word_ranking import Ranking, rank, top_words
 from flip.model.linear import FactorizedLogLinear, LogLinear
-from flip.text.bow import bags_of_indices
+from flip.text.bow import Bags, bags_of_indices
 from flip.text.languages import ENGLISH
 from flip.text.tokenize import Tokenizer, normalize
 from flip.text.vocabulary import Vocabulary
@@ -224,3 +229,46 @@ def test_the_list_of_function_words_is_normalised_and_holds_no_noun() -> None:
     assert all(normalize(word) == word for word in ENGLISH)
     assert not ENGLISH & {"train", "people", "time", "new", "said", "good", "two", "year"}
     assert len(Tokenizer().words("The cat and the dog")) == 5
+
+
+def ranked(*rows: list[int]) -> Ranking:
+    return Ranking(np.array(rows), np.zeros((len(rows), len(rows[0])), np.float32))
+
+
+@pytest.fixture
+def words() -> Bags:
+    return bags_of_indices([[0, 1], [0, 2], [0]])
+
+
+def test_a_word_is_found_as_accuracy_counts_it(words: Bags) -> None:
+    ranking = ranked([1, 3, 0], [2, 0, 1], [1, 0, 2])  # of the first 0 is third of two, of the last second of one
+    assert found_words(ranking, words, 4).tolist() == [False, True, True, True, False]
+    assert times_found(ranking, words, 4).tolist() == [1, 1, 1, 0]
+
+
+def test_recall_by_how_many_sentences_have_the_word(words: Bags) -> None:
+    bands = recall_by_frequency({"bias": ranked([1, 3, 0], [2, 0, 1], [1, 0, 2])}, words, 4)["bias"].to_dict()
+    assert (bands["least"], bands["words"], bands["n"]) == ([1, 2], [2, 1], [2, 3])
+    assert bands["recall"] == pytest.approx([1.0, 1 / 3])
+    hits, occurring = np.array([0, 1, 0]), np.array([1, 1, 1])
+    assert bands["se"] == pytest.approx([0.0, np.sqrt(np.square(hits - occurring / 3).sum()) / 3])
+
+
+def test_its_standard_error_is_that_of_many_samples() -> None:
+    """Words of a sentence stand or fall together, so that single occurrences would say too small an error."""
+    rng = np.random.default_rng(0)
+
+    def sample() -> tuple[float, float]:
+        lists = [sorted(rng.choice(20, rng.integers(1, 6), replace=False).tolist()) for _ in range(60)]
+        found = rng.random(60) < 0.5
+        rows = [(own if ok else [21] * len(own)) + [22] * (5 - len(own)) for own, ok in zip(lists, found, strict=True)]
+        bands = recall_by_frequency({"": ranked(*rows)}, bags_of_indices(lists), 23)[""].to_dict()
+        i = bands["least"].index(5)
+        return bands["recall"][i], bands["se"][i]
+
+    recalls, errors = np.array([sample() for _ in range(300)]).T
+    assert np.mean(errors) == pytest.approx(np.std(recalls), rel=0.15)
+
+
+def test_bands_are_named_by_their_bounds() -> None:
+    assert bands_as_text([1, 2, BANDS[-1]]) == ["1", "2-4", f"{BANDS[-1]}+"]

@@ -14,8 +14,8 @@ from flip.cli.call import Call
 from flip.data.corpora import Part, augmented, of_strings, read_aligned, read_plain, read_release, with_strings
 from flip.data.manifest import MANIFEST, Dataset
 from flip.data.published import load_vocabulary
-from flip.embedding.chunks import chunked
 from flip.embedding.corpus import prepare_corpus, require_elsewhere
+from flip.embedding.job import chunked
 from flip.embedding.journal import Shard
 from flip.encoders.base import Encoder, EncoderOptions, encode
 from flip.errors import InputError, UsageError

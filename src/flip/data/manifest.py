@@ -18,7 +18,7 @@ from flip.errors import InputError
 from flip.files import read_yaml, replacing
 from flip.inputs.embedding_files import open_embeddings, read_similarities, select_rows
 from flip.inputs.records import PartRead, parts_read, read_records, read_sentences
-from flip.inputs.stores.vectors import parquet_vectors
+from flip.inputs.stores.store import parquet_vectors
 
 Rows: TypeAlias = Ints
 

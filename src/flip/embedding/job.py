@@ -24,6 +24,7 @@ from flip.inputs.embedding_files import embeddings_json, open_embeddings, read_l
 from flip.inputs.record import Record
 from flip.inputs.records import read_sentences
 from flip.locks import held
+from flip.text.segment import parts
 
 _LOOKED_AT = 16  # rows
 
@@ -227,3 +228,27 @@ def rows_of_shards(output: Path, description: EmbeddingInfo, spool: Spool) -> It
                 read[i] = length
             row += 1
         yield Batch(start, stop - start, about.truncated or 0, failed, heard, list(about.warnings), read), vectors
+
+
+def chunked(records: Iterable[Record], most: int, language: str | None = None) -> Iterator[Record]:
+    """Yield the parts of each text, of at most `most` words, see `flip.text.segment.parts`.
+
+    The id of a part is `PARENT#1`, `PARENT#2` and so on, also if there is only one: the id of its text is what stands
+    before the last `#`. A record without an id has its number among the records, from 1. Recordings stay whole.
+
+    Args:
+        records: texts and recordings.
+        most: words of a part.
+        language: of the texts, such as eng_Latn; English if it is not told.
+
+    Raises:
+        UnavailableError: see `flip.text.segment.sentences`.
+    """
+    import langcodes
+
+    code = langcodes.standardize_tag(language, macro=True).split("-")[0] if language else "en"
+    for number, record in enumerate(records, start=1):
+        parent = number if record.id is None else record.id
+        found = [record.text] if record.audio or not record.text else parts(record.text, most, code)
+        for i, text in enumerate(found, start=1):
+            yield replace(record, id=f"{parent}#{i}", parent=parent, text=text)

@@ -1,4 +1,4 @@
-"""Metrics: how much of a sentence the ranked words recover, and the share of content words among them."""
+"""Metrics: how much of a sentence the ranked words recover, how many of its content words, and which words at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flip.arrays import Bools, Floats, Floats32, Floats64, Ints
-from flip.evaluation.measurements import Curve, Means, Measurement, as_record
+from flip.evaluation.measurements import Curve, Means, Measurement, Ratio, as_record
 from flip.evaluation.word_ranking import REPEATED, Ranking, rank
 from flip.files import Fields
 from flip.model.linear import Model
@@ -19,6 +19,7 @@ from flip.text.vocabulary import Vocabulary
 
 METRICS = ("accuracy", "pr")
 DEPTH = 50  # of the curves and of average precision
+BANDS = (1, 2, 5, 10, 25, 100, 500)  # sentences that a word is in, at least
 
 
 @dataclass(frozen=True)
@@ -256,3 +257,72 @@ def content_recall(shown: Ranking, content: ContentWords, vocabulary_size: int, 
         "content_precision": Means.at(c > 0, found[c > 0] / topn),
         "content_r_precision": Means.of(hit[n, np.clip(c, 1, depth) - 1], c),
     }
+
+
+@dataclass(frozen=True)
+class Band:
+    """Words that at least so many sentences have, and fewer than the next band's.
+
+    least: fewest sentences.  words: how many different words.  found: of each sentence, those found over those in it.
+    """
+
+    least: int
+    words: int
+    found: Ratio
+
+
+@dataclass(frozen=True)
+class Bands:
+    """The bands that have a word, the rarest words first."""
+
+    bands: Sequence[Band]
+
+    def to_dict(self) -> Mapping[str, object]:
+        """Return lists with one entry a band; n counts occurrences, of which the recall is a share."""
+        estimates = [band.found.estimate() for band in self.bands]
+        return {
+            "least": [band.least for band in self.bands],
+            "words": [band.words for band in self.bands],
+            "n": [int(band.found.counts.sum()) for band in self.bands],
+            "recall": [one.mean for one in estimates],
+            "se": [one.se for one in estimates],
+        }
+
+
+def found_words(ranked: Ranking, words: Bags, vocabulary_size: int) -> Bools:
+    """Return (nnz,), whether each reference word is among the top k of its sentence, as accuracy counts."""
+    rows, columns = np.nonzero(within(hits(ranked.words, words, vocabulary_size), words))
+    hit = rows * vocabulary_size + ranked.words[rows, columns]
+    return np.asarray(np.isin(words.rows * vocabulary_size + words.words, hit))
+
+
+def times_found(ranked: Ranking, words: Bags, vocabulary_size: int) -> Ints:
+    """Return (|V|,), the number of sentences in which each word is found."""
+    return np.bincount(words.words[found_words(ranked, words, vocabulary_size)], minlength=vocabulary_size)
+
+
+def recall_by_frequency(ranking: Mapping[str, Ranking], words: Bags, vocabulary_size: int) -> dict[str, Bands]:
+    """Return, by side, the share of the occurrences of known words that is found, by how many sentences have the word.
+
+    A word counts once a sentence.
+    """
+    frequency = words.document_frequency(vocabulary_size)
+    band_of = np.searchsorted(BANDS, frequency, side="right") - 1
+    result = {}
+    for side, ranked in ranking.items():
+        found = found_words(ranked, words, vocabulary_size)
+        bands = []
+        for i, least in enumerate(BANDS):
+            inside = band_of[words.words] == i
+            if inside.any():
+                occurring = np.bincount(words.rows[inside], minlength=len(words)).astype(np.float64)
+                hit = np.bincount(words.rows[inside & found], minlength=len(words)).astype(np.float64)
+                bands.append(Band(least, int((band_of == i).sum()), Ratio(hit[:, None], occurring, of_sample=False)))
+        result[side] = Bands(bands)
+    return result
+
+
+def bands_as_text(least: list[int]) -> list[str]:
+    """Return the number of sentences of each band as text: `["1", "2-4", "5-9"]`; the last one may be open."""
+    after = dict(zip(BANDS, [stop - 1 for stop in BANDS[1:]], strict=False))
+    return [f"{n}" if after.get(n) == n else f"{n}-{after[n]}" if n in after else f"{n}+" for n in least]

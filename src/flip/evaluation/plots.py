@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.evaluation.measurements import main_side
+from flip.evaluation.metrics import bands_as_text
 from flip.evaluation.registry import FIGURES
-from flip.evaluation.word_recall import bands_as_text
 from flip.files import MARK, replacing
 
 if TYPE_CHECKING:

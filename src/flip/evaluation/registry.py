@@ -83,7 +83,7 @@ def _curve(subject: Subject) -> Figures:
 
 
 def _frequency(subject: Subject) -> Figures:
-    from flip.evaluation.word_recall import recall_by_frequency
+    from flip.evaluation.metrics import recall_by_frequency
 
     words = subject.sought.references.words
     return {"recall_by_frequency": recall_by_frequency(subject.ranking, words, subject.size)}

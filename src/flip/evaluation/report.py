@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from flip.evaluation import measurements, paired, word_ranking, word_recall
+from flip.evaluation import measurements, metrics, paired, word_ranking
 from flip.evaluation.evaluate import Measured, SideDetails, sentence_details
 from flip.evaluation.plots import heading, inline_svgs, names_of
 from flip.evaluation.registry import FIGURES
@@ -104,7 +104,7 @@ def _words(measured: Sequence[Measured], sides: Sequence[str]) -> list[object]:
         words = vocabulary.words
         occurring = bags.document_frequency(len(words))
         by_side = [
-            word_recall.times_found(one.counted[side], bags, len(words)).tolist() if side in one.counted else None
+            metrics.times_found(one.counted[side], bags, len(words)).tolist() if side in one.counted else None
             for side in sides
         ]
         for w in occurring.nonzero()[0].tolist():
@@ -173,7 +173,7 @@ def bands_table(results: Sequence[EvalRecord]) -> tuple[list[str], list[list[str
     bands = [measurements.main_side(sides) or {} for sides in measured]
     least = sorted({n for band in bands for n in band.get("least", [])})
     rows = []
-    for n, text in zip(least, word_recall.bands_as_text(least), strict=True):
+    for n, text in zip(least, metrics.bands_as_text(least), strict=True):
         cells = [text]
         for band in bands:
             i = band["least"].index(n) if n in band.get("least", []) else None

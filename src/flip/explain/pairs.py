@@ -14,7 +14,7 @@ from flip.explain.reading import Reading
 from flip.explain.results import Comparison, Failure, SentenceMatch, Side
 from flip.inputs.prefetch import ready_batches
 from flip.inputs.record import Record
-from flip.text.sentences import sentences
+from flip.text.segment import sentences
 
 
 class Pairs:

@@ -11,10 +11,9 @@ import numpy as np
 
 from flip.errors import InputError
 from flip.inputs import sources, tables
-from flip.inputs.record import Record, numbers_of, width_of
+from flip.inputs.record import AS_READ, Record, numbers_of, unread_vector, width_of
 from flip.inputs.sniffing import TEXT_COLUMNS, VECTOR_COLUMNS, TextKind, text_kind
 from flip.inputs.stores.columns import ColumnChoice
-from flip.inputs.unread import AS_READ, unread_vector
 
 _PANDOC = "take its text out first: pandoc -t plain --wrap=none {file} | flip ..."
 _SUBTITLES = "take the spoken lines out first: sed -E '/-->/d; /^[0-9]*\\r?$/d; /^WEBVTT/d' {file} | flip ..."

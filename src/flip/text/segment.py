@@ -1,9 +1,10 @@
-"""Part Chinese, Japanese and Thai text into words; they are written without spaces, so that it takes a dictionary."""
+"""Cut texts into sentences and parts, and Chinese, Japanese and Thai into words, which takes a dictionary."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, get_args
 
 from flip.errors import UnavailableError
@@ -84,3 +85,48 @@ def _dictionary(language: Unspaced) -> Callable[[str], list[str]]:
             if language != "thai"
             else "pip install 'flip-interpret[words]'; or part the words by spaces first",
         ) from error
+
+
+def sentences(text: str, language: str = "en") -> list[str]:
+    """Return the sentences of a text; joined, they are the text.
+
+    language: in ISO 639-1; one without rules of its own is cut by those that most languages share.
+
+    Raises:
+        UnavailableError: the package sentencex is not installed.
+    """
+    try:
+        import sentencex
+    except ImportError as error:
+        raise UnavailableError(
+            f"the ends of sentences are found by sentencex, which cannot be imported: {error}",
+            "pip install 'flip-interpret[chunk]'",
+        ) from error
+    return list(sentencex.segment(language, text))
+
+
+def parts(text: str, most: int, language: str = "en") -> list[str]:
+    """Return parts of a text of at most `most` words: as many whole sentences as fit, a longer sentence in pieces.
+
+    Words are those of `unicode_words`, so that scripts without spaces are counted too. Spaces around parts are dropped.
+
+    Raises:
+        UnavailableError: see `sentences`.
+    """
+    found, words = [""], 0
+    for piece, count in _pieces(text, most, language):
+        if words + count > most:
+            found.append("")
+            words = 0
+        found[-1] += piece
+        words += count
+    return [part for one in found if (part := one.strip())]
+
+
+def _pieces(text: str, most: int, language: str) -> Iterator[tuple[str, int]]:
+    """Yield what is not cut further, with its number of words: sentences, or pieces of longer ones."""
+    for sentence in sentences(text, language):
+        starts = [match.start() for match in unicode_words().finditer(sentence)]
+        edges = [0, *starts[most::most], len(sentence)]
+        for i, (start, stop) in enumerate(pairwise(edges)):
+            yield sentence[start:stop], min(most, len(starts) - i * most)

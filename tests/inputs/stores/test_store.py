@@ -332,7 +332,7 @@ def test_bytes_that_are_not_whole_vectors_are_named_by_their_row(rest: int, tmp_
 def test_a_dictionary_that_stands_for_long_texts_is_read_a_few_rows_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flip.inputs.stores.parquet.BATCH_BYTES", 100_000)
+    monkeypatch.setattr("flip.inputs.stores.arrow_files.BATCH_BYTES", 100_000)
     texts = pa.DictionaryArray.from_arrays(pa.array([i % 2 for i in range(N)], pa.int8()), ["x" * 10_000, "y"])
     found = pa.table({"text": texts, "embedding": vectors()})
     with pa.OSFile(str(tmp_path / "a.arrow"), "wb") as file, pa.ipc.new_file(file, found.schema) as writer:

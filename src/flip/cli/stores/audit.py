@@ -59,10 +59,10 @@ def audit(
     verbose: options.Verbose = False,
 ) -> None:  # fmt: skip
     """Measure how well listed terms can be read from the vectors, as stored and in forms that hide more."""
+    from flip.html import write_page
     from flip.inputs.records import read_lines
     from flip.inputs.stores.columns import ColumnChoice
     from flip.inputs.stores.quantization import read_quantization
-    from flip.stores.audit_page import write_page
 
     call = begin(ctx)
     require_outputs(call, {"report": report}, [store, terms, sentences, model])
@@ -78,7 +78,7 @@ def audit(
             call.out.record({"store": found.store, "rows": found.rows, **form.to_dict()})
     call.out.note(CAVEAT)
     if report is not None:
-        write_page(report, found.store, found.rows, found.forms, CAVEAT)
+        write_page(report, "flip.stores", "audit", store=found.store, rows=found.rows, forms=found.forms, caveat=CAVEAT)
         call.out.status(f"wrote {report}")
     if limit is not None:
         _require_below(found, limit)

@@ -107,7 +107,7 @@ def words(
 def _write_folder(store: str, output: str, reader: StoreReader, added: WordColumns, engine: Engine, call: Call) -> None:
     """Write a file for each file of a store, but those that are there."""
     from flip.inputs.stores.places import place_of, would_find
-    from flip.stores import cluster, folder
+    from flip.stores import folder
 
     place = place_of(output)
     written = (place.below(name).name for name in reader.store.files)
@@ -119,7 +119,7 @@ def _write_folder(store: str, output: str, reader: StoreReader, added: WordColum
         call.out.note(f"{kept} of {total} files are in {output} already, and are kept")
     hint = f"the files in {output} are complete; the same command goes on with the next"
     with interruptible(lambda: hint), call.out.progress("explaining") as on_rows:
-        write_files = cluster.write_files if engine == "ray" else folder.write_files
+        write_files = folder.write_files_on_ray if engine == "ray" else folder.write_files
         write_files(reader, added, place, names, on_rows)
     counts = reader.counts
     fields = {"output": output, "rows": counts.rows, "without_vector": counts.missing, "files": total, "kept": kept}

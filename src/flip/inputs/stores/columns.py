@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flip.errors import InputError, UnavailableError, UsageError
-from flip.inputs.record import numbers_of, width_of
+from flip.inputs.record import AS_READ, numbers_of, width_of
 from flip.inputs.sniffing import TEXT_COLUMNS
 from flip.inputs.stores.quantization import Quantization
 from flip.inputs.tables import listed
-from flip.inputs.unread import AS_READ
 
 if TYPE_CHECKING:
     from pyarrow import Array, DataType, RecordBatch, Schema

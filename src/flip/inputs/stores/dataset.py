@@ -10,12 +10,10 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from flip.errors import InputError
-from flip.inputs.stores.arrow_ipc import arrow_table
+from flip.inputs.stores.arrow_files import arrow_table, parquet_table
 from flip.inputs.stores.columns import arrow
-from flip.inputs.stores.guard import damaged, guarded, require_usual
-from flip.inputs.stores.parquet import parquet_table
 from flip.inputs.stores.places import Found, Place, find_files
-from flip.inputs.stores.table import Table
+from flip.inputs.stores.table import Table, damaged, guarded, require_usual
 
 if TYPE_CHECKING:
     from pyarrow import Array, NativeFile, RecordBatch, Schema

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from flip.errors import InputError, UnavailableError, UsageError
 from flip.files import read_json
-from flip.inputs.stores.arrow_ipc import arrow_file
+from flip.inputs.stores.arrow_files import arrow_file
 from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.sqlite import chroma
 from flip.inputs.stores.table import Table

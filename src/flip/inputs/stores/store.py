@@ -7,27 +7,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
 from flip.errors import InputError
 from flip.inputs.embedding_files import described, read_description
+from flip.inputs.record import AS_READ, unread_vector
 from flip.inputs.sniffing import VECTOR_COLUMNS
 from flip.inputs.sources import Source, opened
-from flip.inputs.stores import arrays, arrow_ipc, columns, duckdb, faiss, folders, parquet, sqlite
+from flip.inputs.stores import arrays, arrow_files, columns, duckdb, faiss, folders, sqlite
 from flip.inputs.stores.dataset import ABOUT, dataset
-from flip.inputs.stores.guard import damaged, guarded, require_usual
 from flip.inputs.stores.integers import Decoding, decoding
 from flip.inputs.stores.places import names_many
-from flip.inputs.stores.table import Table, vector_columns
+from flip.inputs.stores.table import Table, damaged, guarded, require_usual, vector_columns
 from flip.inputs.tables import listed
-from flip.inputs.unread import AS_READ, unread_vector
 
 if TYPE_CHECKING:
     from pyarrow import Array, Field, RecordBatch, Schema
 
-    from flip.arrays import Bools, Floats32
+    from flip.arrays import Bools, Floats, Floats32
 
 ROWS = 4096  # read at a time
 _PEEK = 64  # rows that may show a vector in a form that is not read
@@ -183,6 +182,21 @@ def open_store(
             yield store
 
 
+def parquet_vectors(path: Path) -> Floats:
+    """Open the only column of vectors of a Parquet file, as float32 of shape (n, d); rows are read on demand.
+
+    Raises:
+        InputError: not such a file, or a row group is larger than 1 GB.
+        UsageError: several columns can be the vectors.
+        UnavailableError: pyarrow is not installed.
+    """
+    with open_store(path) as store:
+        name, dimension = store.chosen.vectors, store.dimension
+        if name is None or dimension is None or columns.is_integer_vectors(store.schema.field(name).type):
+            raise InputError(f"{path}: no column of vectors of floats", f"it has: {', '.join(store.schema.names)}")
+    return cast("Floats", arrow_files.ParquetRows(path, name, dimension))
+
+
 @contextmanager
 def store_of(
     found: Source, asked: columns.ColumnChoice, beside: Path | None = None, *, texts_only: bool = False
@@ -261,7 +275,7 @@ def _require_width(
 Opener: TypeAlias = Callable[[Path, str, columns.ColumnChoice, ExitStack], Table]
 # The function that opens a file of each kind: (path, name for messages, choices, stack to close at the end) -> rows.
 FORMATS: dict[str, Opener] = {
-    "parquet": parquet.parquet, "arrow": arrow_ipc.arrow_file, "sqlite": sqlite.sqlite, "duckdb": duckdb.duckdb,
+    "parquet": arrow_files.parquet, "arrow": arrow_files.arrow_file, "sqlite": sqlite.sqlite, "duckdb": duckdb.duckdb,
     "npz": arrays.npz, "npy": arrays.npy, "faiss": faiss.faiss,
     "datasets": folders.datasets, "lance": folders.lance, "chroma": folders.chroma_folder,
 }  # fmt: skip

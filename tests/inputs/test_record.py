@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flip.inputs.unread import unread_vector
+from flip.inputs.record import unread_vector
 from tests.conftest import Flip
 
 D = 384
