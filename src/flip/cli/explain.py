@@ -54,7 +54,7 @@ def explain(
         str | None,
         typer.Option(
             metavar="INPUT", rich_help_panel=options.INPUT,
-            help="Explain pairs, line by line, or a query and its hits; of a STORE the ten nearest rows, or STORE#ID,ID.",
+            help="Explain pairs, line by line, or a query and its hits: of a STORE the ten nearest rows, or STORE#ID.",
         ),
     ] = None,
     by_sentence: Annotated[
