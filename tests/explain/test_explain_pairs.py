@@ -334,3 +334,31 @@ def test_sentences_behind_the_cut_are_not_compared(real: Explainer, minilm: Enco
 def test_the_hits_of_a_query_in_python(minilm: Encoder) -> None:
     found = Lens(load_checkpoint(), minilm).explain(QUESTION, against=HITS)
     assert [one.against.text for one in found] == [HITS[1], HITS[2], HITS[0]]
+
+
+def test_equal_hits_are_not_taken_for_the_query(real: Explainer) -> None:
+    found = for_reading(real.pairs(texts(QUESTION), texts(ANSWER, ANSWER)))
+    assert [one.query for one in found if isinstance(one, Comparison)] == ["input", "input"]
+
+
+def test_one_hit_with_an_id_keeps_it(real: Explainer) -> None:
+    (hit,) = texts(ANSWER)
+    (found,) = real.pairs(texts(QUESTION), [replace(hit, id="c7")])
+    assert isinstance(found, Comparison)
+    assert (found.id, found.query) == ("c7", "input")
+    several = list(real.pairs(texts(QUESTION, QUESTION), [replace(hit, id="c7")]))
+    assert [one.id for one in several] == [1, 2]
+    (own,) = real.pairs([replace(texts(QUESTION)[0], id="q")], [replace(hit, id="c7")])
+    assert isinstance(own, Comparison)
+    assert (own.id, own.query) == ("q", None)
+
+
+def test_of_many_vectors_only_the_nearest_are_compared(encoder: Counting) -> None:
+    vectors = np.array([[0, 1, 0], [1, 0, 0], [3, 1, 0], [0, 0, 0]], np.float32)
+    rows = [Record(f"row {i}", id=i, row=i, embedding=u) for i, u in enumerate(vectors)]
+    bad = Record("row 9", id=9, embedding=np.array([np.nan, 0, 0], np.float32))
+    explain = explainer(encoder)
+    found = list(explain.pairs(texts("aa"), [*rows, bad, InputError("line 3")], nearest=2))
+    assert [one.id for one in found] == [1, 2, 9, 4]
+    assert explain.pairing.ranked == 6
+    assert len(list(explainer(encoder).pairs(texts(*["aa"] * 4), rows, nearest=2))) == 4  # line by line

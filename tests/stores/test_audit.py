@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from flip.cli.options import WORSE
 from flip.cli.output import Output
 from flip.cli.stores.audit import draw
 from flip.encoders import Encoder
-from flip.errors import InputError, UsageError
+from flip.errors import InputError, UnavailableError, UsageError
 from flip.html import policy
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig
@@ -236,3 +237,40 @@ def test_the_table_names_the_recall_of_the_interval(monkeypatch: pytest.MonkeyPa
     headings = [str(column.header) for column in tables[-1].columns]
     assert headings == ["term", "rows", "recall: model", "probe", "95% of the higher", "its precision"]
     assert [str(cell) for cell in tables[-1].columns[4].cells] == ["70 to 90"] * 2
+
+
+def test_terms_behind_what_the_encoder_read_are_not_looked_for(
+    flip: Flip, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "The city council met on Monday to discuss the new budget. " * 30 + "It voted to build a harbour."
+    texts = [*["The harbour froze."] * 30, *[long] * 20, *["A quiet street."] * 70]
+    v = RNG.normal(size=(120, 384)).astype(np.float32)
+    rows = pa.FixedSizeListArray.from_arrays(pa.array(v.reshape(-1)), 384)
+    table = pa.table({"text": texts, "v": rows})
+    pq.write_table(table, "s.parquet")
+    (here / "terms.txt").write_text("harbour\nbudget\n")
+    done = flip("store", "audit", "s.parquet", "terms.txt")
+    assert done.code == 0, done.err
+    assert "20 of 120 texts are longer than the encoder read" in done.err
+    assert done.records[0]["cut"] == 20
+    assert [one["rows"] for one in done.records[0]["terms"]] == [30, 20]
+    # `flip embed` notes that it cut nothing: so it is, whatever the encoder of today reads
+    about = {"encoder": "minilm", "dimension": 384, "truncated": 0}
+    np.save("u.npy", v)
+    (here / "u.json").write_text(json.dumps(about))
+    (here / "u.sentences.txt").write_text("\n".join(texts) + "\n")
+    done = flip("store", "audit", "u.npy", "terms.txt")
+    assert done.code == 0, done.err
+    assert (done.records[0]["cut"], done.records[0]["terms"][0]["rows"]) == (0, 50)
+    (here / "u.json").write_text(json.dumps({**about, "truncated": 20}))
+    (here / "u.read.txt").write_text("".join("\n" if text != long else "100\n" for text in texts))
+    done = flip("store", "audit", "u.npy", "terms.txt")
+    assert (done.records[0]["cut"], done.records[0]["terms"][0]["rows"]) == (20, 30)
+
+    def lacking(*_: object, **__: object) -> Encoder:
+        raise UnavailableError("the encoder is not here")
+
+    monkeypatch.setattr("flip.cli.loading.load_encoder", lacking)
+    done = flip("store", "audit", "s.parquet", "terms.txt")
+    assert "their terms are not in the vectors: the encoder is not here" in done.err
+    assert (done.records[0]["cut"], done.records[0]["terms"][0]["rows"]) == (None, 50)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -15,12 +14,11 @@ import typer
 
 from flip.cli import loading, options, output
 from flip.cli.call import Call, begin, require_outputs
+from flip.cli.explain_input import Reader
 from flip.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from flip.explain.results import Result
-    from flip.inputs.record import Record
-    from flip.inputs.stores.columns import ColumnChoice
     from flip.model.checkpoint import Checkpoint
 
 EPILOG = """\b
@@ -32,8 +30,11 @@ Examples:
   flip explain u.npy --sentences u.sentences.txt --html u.html
   flip explain old.txt --against new.txt
   flip explain "a boat in the harbour" --against hits.jsonl --by-sentence --html hits.html
+  flip explain "a boat in the harbour" --against chunks.parquet
+  flip explain "a boat in the harbour" --against chunks.parquet#c17,c4
 """
 
+_HITS = 10  # rows of a store
 _WORDS_OF_A_SENTENCE = 64  # among the best at the most
 
 
@@ -53,7 +54,7 @@ def explain(
         str | None,
         typer.Option(
             metavar="INPUT", rich_help_panel=options.INPUT,
-            help="Explain pairs, line by line, or one query and its hits: shared words, and those on one side only.",
+            help="Explain pairs, line by line, or a query and its hits: of a STORE the ten nearest rows, or STORE#ID.",
         ),
     ] = None,
     by_sentence: Annotated[
@@ -127,14 +128,15 @@ def explain(
     from flip.explain.languages import LanguageShifts
     from flip.explain.pairs import for_reading
     from flip.inputs import sniffing, sources
+    from flip.inputs.addresses import rows_named
     from flip.inputs.stores.columns import ColumnChoice
 
     call = begin(ctx, stream=html is None)
     out = call.out
     if not inputs and sys.stdin.isatty():
         raise UsageError("nothing to explain", 'give a sentence, a file, or a pipe: flip explain "Hello, world."')
-    inputs = [loading.fetched(name, call) for name in inputs or [sniffing.STDIN]]
-    names = [*inputs, *(name for name in (against, sentences) if name)]
+    inputs = [name if "#" in name else loading.fetched(name, call) for name in inputs or [sniffing.STDIN]]
+    names = [rows_named(name)[0] for name in (*inputs, against, sentences) if name]
     sources.require_one_stdin(name for name in names if not text or name == sniffing.STDIN)
     _require_sentences_fit(inputs, sentences)
     if by_sentence and against is None:
@@ -162,17 +164,22 @@ def explain(
         languages=LanguageShifts(checkpoint, language) if recentre else None,
         working=nullcontext if html else out.working,  # a page has a bar
     )
-    reader = _Reader(
-        checkpoint, loading.vouched(encoder, checkpoint), columns, text, against is not None, sentences, out
+    reader = Reader(
+        checkpoint, loading.vouched(encoder, checkpoint), columns, text, against is not None, sentences, call
     )
     tally = _Tally(out)
     results: Iterator[Result]
     if against is not None:
-        pairs = explainer.pairs(reader.records(inputs), replace(reader, sentences=None).records([against]))
+        others = replace(reader, sentences=None, stores=True)
+        nearest = None if text or not sources.is_store(against) or sources.holds_embeddings(against) else _HITS
+        pairs = explainer.pairs(reader.records(inputs), others.records([against]), nearest=nearest)
         results = iter(for_reading(pairs)) if for_people else pairs
     else:
         results = explainer.stream(reader.records(inputs))
     _show(tally.counted(results), checkpoint, html, least, call)
+    if (ranked := explainer.pairing.ranked) > tally.records:
+        shown = tally.records - tally.failed
+        out.note(f"{against}: the {shown} nearest of {ranked:,} rows; {against}#ID,ID chooses others by ids")
     if by_sentence:
         out.note(f"{explainer.pairing.embedded:,} texts embedded to compare sentences")
     if html is not None:
@@ -251,113 +258,6 @@ class _Tally:
                 f"{self.failed} of {self.records} records could not be explained; first: {self.first_error}", hint
             )
             raise typer.Exit(3)
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """Reads inputs as records for a model.
-
-    vouched: --encoder vouches for vectors.  columns: fields that are named.  force_text: every input is a sentence.
-    aligned: line i belongs to line i of another text.
-    sentences: file with the texts of a `.npy`.  unreadable: the first record that could not be read, with its hint.
-    """
-
-    checkpoint: Checkpoint
-    vouched: bool
-    columns: ColumnChoice
-    force_text: bool
-    aligned: bool
-    sentences: str | None
-    out: output.Output
-    unreadable: list[InputError] = field(default_factory=list)
-
-    def records(self, inputs: list[str]) -> Iterator[Record | InputError]:
-        """Yield the records of all inputs.
-
-        Raises:
-            InputError: a file is missing, or there is nothing in any of them.
-        """
-        from flip.inputs.sniffing import STDIN, is_input_file
-
-        empty = []
-        for name in inputs:
-            if name != STDIN and (self.force_text or not is_input_file(name)):
-                yield _sentence(name)
-                continue
-            if name != STDIN and not Path(name).exists():
-                raise InputError(f"{name}: no such file", "check the path; --text explains it as a sentence")
-            found = False
-            for record in self._records_of(name):
-                found = True
-                if isinstance(record, InputError) and not self.unreadable:
-                    self.unreadable.append(record)
-                yield record
-            if not found:
-                empty.append("stdin" if name == STDIN else name)
-        if len(empty) == len(inputs):
-            raise InputError(f"{', '.join(empty)}: nothing in it", "give a line of text, a record or a row")
-        for name in empty:
-            self.out.note(f"{name}: nothing in it")
-
-    def _records_of(self, name: str) -> Iterator[Record | InputError]:
-        from flip.inputs.records import scan_lines, scan_records
-        from flip.inputs.sources import holds_embeddings
-
-        note, aligned = self.out.note, self.aligned
-        known, records = self.vouched, scan_lines(name, note, aligned) if self.force_text else None
-        if holds_embeddings(name):
-            rows, of_encoder = self._require_fit(name)
-            known = known or of_encoder
-            records = self._with_texts(records or scan_records(name, asked=self.columns), name, rows)
-        for record in records or scan_records(name, None, note, self.columns, aligned):
-            if not isinstance(record, InputError) and record.embedding is not None and not known:
-                record = replace(record, origin_known=False)
-            yield record
-
-    def _require_fit(self, name: str) -> tuple[int, bool]:
-        """Return the rows of a `.npy`, and whether its encoder is known; raise an InputError if it does not fit."""
-        from flip.data.manifest import EmbeddingFile
-        from flip.encoders.identity import require_dimension, require_same_encoder
-
-        file = EmbeddingFile(name, Path(name))
-        require_same_encoder(file.source.encoder, self.checkpoint.trained_on, name)
-        rows, dimension = file.open().shape
-        require_dimension(dimension, self.checkpoint.model.dimension, name, self.checkpoint.encoder)
-        return rows, file.source.encoder.is_known
-
-    def _with_texts(
-        self, records: Iterator[Record | InputError], name: str, rows: int
-    ) -> Iterator[Record | InputError]:
-        """Return the rows of a `.npy` with their texts: of --sentences, or of NAME.sentences.txt if it fits."""
-        from flip.data.manifest import EmbeddingFile
-        from flip.inputs.embedding_files import sentences_path
-        from flip.inputs.record import Record, require_as_many
-        from flip.inputs.records import parts_read, read_lines, read_texts, require_in_order, with_texts
-
-        read = parts_read(Path(name), rows)
-        if read and EmbeddingFile(name, Path(name)).source.reading == "estimated":
-            records = (replace(one, read_estimated=True) if isinstance(one, Record) else one for one in records)
-        if self.sentences is not None:
-            if Path(self.sentences).is_file():
-                require_as_many(rows, sum(1 for _ in read_texts([self.sentences], aligned=True)), self.sentences)
-                require_in_order(Path(name), read_texts([self.sentences], aligned=True))
-            return with_texts(records, read_texts([self.sentences], aligned=True), self.sentences, read)
-        beside = sentences_path(Path(name))
-        if not beside.is_file():
-            return records
-        if (lines := sum(1 for _ in read_lines(beside))) != rows:
-            self.out.note(f"{beside} is not used: it has {lines} lines, and {name} {rows} rows")
-            return records
-        return with_texts(records, read_lines(beside), str(beside), read)
-
-
-def _sentence(name: str) -> Record:
-    from flip.inputs.record import Record
-
-    try:  # in the locale C, Python takes the bytes of a word in UTF-8 for something else
-        return Record(where="sentence", text=os.fsencode(name).decode().strip())
-    except UnicodeError as error:
-        raise InputError(f"{name}: the sentence is not valid UTF-8", "is the terminal set to UTF-8?") from error
 
 
 def _require_sentences_fit(inputs: list[str], sentences: str | None) -> None:

@@ -165,18 +165,27 @@ def encode(encoder: Encoder, batch: Sequence[str | Path]) -> tuple[Floats32, lis
         InputError: it did not give numbers of that shape.
         UnavailableError: it failed.
     """
-    given = [item[: encoder.longest] if isinstance(item, str) else item for item in batch]
+    given = _given(encoder, batch)
     vectors = as_matrix(answer(encoder.encode, given, encoder.name), encoder.name)
     if vectors.shape != (len(batch), encoder.dimension):
         expected = (len(batch), encoder.dimension)
         raise InputError(f"encoder {encoder.name} gave shape {vectors.shape} for a batch, expected {expected}")
+    return vectors, ends_read(encoder, batch)
+
+
+def ends_read(encoder: Encoder, batch: Sequence[str | Path]) -> list[int | None]:
+    """Return how many characters `encode` reads of each text, to the end of a whole word; None if all of it."""
+    given = _given(encoder, batch)
     read = [
         encoder.longest if one is None and item != kept else one
         for one, item, kept in zip(encoder.read_to(given), batch, given, strict=True)
     ]
-    return vectors, [
-        None if one is None else _whole_words(str(item), one) for one, item in zip(read, batch, strict=True)
-    ]
+    return [None if one is None else _whole_words(str(item), one) for one, item in zip(read, batch, strict=True)]
+
+
+def _given(encoder: Encoder, batch: Sequence[str | Path]) -> list[str | Path]:
+    """Return a batch with each text cut to the most characters that the encoder is given."""
+    return [item[: encoder.longest] if isinstance(item, str) else item for item in batch]
 
 
 def _whole_words(text: str, read: int) -> int:

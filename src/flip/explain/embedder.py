@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from flip.arrays import Floats, Floats32
-from flip.encoders.base import Encoder, EncoderOptions, TextError, adapted, encode
+from flip.encoders.base import Encoder, EncoderOptions, TextError, adapted, encode, ends_read
 from flip.encoders.catalog import load_encoder, require_harmless
 from flip.encoders.identity import require_dimension, require_encoder_of
 from flip.encoders.multimodal import Encoded, Transcriber, encode_inputs
-from flip.errors import InputError
+from flip.errors import FlipError, InputError
 from flip.explain.given import Heard, Input
 from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint
@@ -139,7 +139,7 @@ class Embedder:
                     to_encode[i] = record.audio or record.text or ""
             except InputError as error:
                 errors[i] = error.message
-        inputs = [_input(record) for record in records]
+        inputs = self._as_read([_input(record) for record in records], records)
         if to_encode:
             try:
                 encoded = encode_inputs(
@@ -162,6 +162,25 @@ class Embedder:
             warnings = self._warnings(records[i], far, off_norm, not vectors[i].any())
             inputs[i] = replace(inputs[i], warnings=(*inputs[i].warnings, *warnings))
         return Embedded(inputs, vectors, errors)
+
+    def _as_read(self, inputs: list[Input], records: Sequence[Record | InputError]) -> list[Input]:
+        """Return the inputs; the encoder tells how far it read the texts of vectors about which nothing else does."""
+        texts = {i: one.text for i, one in enumerate(records) if isinstance(one, Record) and not one.read_known}
+        unknown = {i: text for i, text in texts.items() if text}
+        if not unknown:
+            return inputs
+        found = list(inputs)
+        try:
+            ends = ends_read(self.encoder, list(unknown.values()))
+        except FlipError as error:
+            for i in unknown:
+                warning = f"the text may be longer than the encoder read: {error.message}"
+                found[i] = replace(found[i], warnings=(*found[i].warnings, warning))
+            return found
+        for i, end in zip(unknown, ends, strict=True):
+            estimated = end is not None and self.encoder.estimates_read
+            found[i] = replace(found[i], read_to=end, read_estimated=estimated)
+        return found
 
     def _as_heard(self, given: Input, encoded: Encoded) -> Input:
         speech = encoded.heard

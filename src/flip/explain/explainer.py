@@ -176,9 +176,10 @@ class Explainer:
         left: Iterable[Record | InputError],
         right: Iterable[Record | InputError],
         batch_size: int = BATCH,
+        nearest: int | None = None,
     ) -> Iterator[Comparison | Failure]:
         """Compare records in pairs, see `flip.explain.pairs.Pairs`."""
-        return self.pairing(left, right, batch_size)
+        return self.pairing(left, right, batch_size, nearest)
 
     @cached_property
     def pairing(self) -> Pairs:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from heapq import nlargest
+from itertools import chain, islice
 
 import numpy as np
 
@@ -21,28 +23,45 @@ class Pairs:
     """Compares records in pairs.
 
     by_sentence: of the text with more sentences in a pair, embed each sentence by itself, and the text without it.
-    embedded: the number of texts that this took so far.
+    embedded: the number of texts that this took so far.  ranked: of records from which the nearest were taken.
     """
 
     def __init__(self, embedder: Embedder, reading: Reading, contrast: Contrast, *, by_sentence: bool = False) -> None:
         self._embedder, self._reading, self._contrast = embedder, reading, contrast
         self._checkpoint = embedder.checkpoint
-        self.by_sentence, self.embedded = by_sentence, 0
+        self.by_sentence, self.embedded, self.ranked = by_sentence, 0, 0
 
     def __call__(
-        self, left: Iterable[Record | InputError], right: Iterable[Record | InputError], batch_size: int
-    ) -> Iterator[Comparison | Failure]:
+        self, left: Iterable[Record | InputError], right: Iterable[Record | InputError], batch_size: int,
+        nearest: int | None = None,
+    ) -> Iterator[Comparison | Failure]:  # fmt: skip
         """Compare record i of `left` with that of `right`, or all of one side with the only one of the other.
 
         One record on the right is embedded once, and `left` is then read as it comes. One on the left is a query: its
-        pairs have the ids of the right, and come by their cosine.
+        pairs have the ids of the right, and come by their cosine. So do two records of which only the right has an id.
+
+        Args:
+            left, right: the records.
+            batch_size: records that are embedded at a time.
+            nearest: compare a query only with so many of those that are vectors; None is all.
 
         Raises:
             UsageError: neither side has one record, and they differ in number.
             InputError: the only one of a side is blank.
         """
+        if nearest is not None:
+            left = list(left)
+            if len(left) == 1:
+                query = self._only(left, "the input")
+                yield from self._hits(left[0], query, self._nearest(query, right, nearest), batch_size)
+                return
         others = list(right)
         if len(others) == 1:
+            if _has_id(others[0]):
+                begun, left = _peeked(left)
+                if len(begun) == 1 and not _has_id(begun[0]):
+                    yield from self._hits(begun[0], self._only(begun, "the input"), others, batch_size)
+                    return
             only = self._only(others, "--against")
             number = 1
             for batch in ready_batches(left, batch_size):
@@ -53,18 +72,45 @@ class Pairs:
         lefts = list(left)
         if len(lefts) not in (1, len(others)):
             raise UsageError(f"--against has {len(others)} records for {len(lefts)} of the input", "one, or as many")
-        query = self._only(lefts, "the input") if len(lefts) == 1 else None
+        if len(lefts) == 1:
+            yield from self._hits(lefts[0], self._only(lefts, "the input"), others, batch_size)
+            return
+        for start in range(0, len(others), batch_size):
+            batch, against = lefts[start : start + batch_size], others[start : start + batch_size]
+            theirs = self._embedder.embed(against)
+            yield from self._pairs(batch, against, self._embedder.embed(batch), theirs, start + 1)
+
+    def _hits(
+        self, record: Record | InputError, query: Embedded, others: Sequence[Record | InputError], batch_size: int
+    ) -> list[Comparison | Failure]:
+        """Return the pairs of a query, the nearest first."""
         found: list[Comparison | Failure] = []
         for start in range(0, len(others), batch_size):
             against = others[start : start + batch_size]
-            theirs = self._embedder.embed(against)
-            if query is None:
-                batch = lefts[start : start + batch_size]
-                yield from self._pairs(batch, against, self._embedder.embed(batch), theirs, start + 1)
-            else:
-                batch, ours = lefts * len(against), _repeated(query, len(against))
-                found += self._pairs(batch, against, ours, theirs, start + 1, "input")
-        yield from nearest_first(found)
+            theirs, n = self._embedder.embed(against), len(against)
+            found += self._pairs([record] * n, against, _repeated(query, n), theirs, start + 1, "input")
+        return nearest_first(found)
+
+    def _nearest(self, query: Embedded, others: Iterable[Record | InputError], most: int) -> list[Record | InputError]:
+        """Return the vectors nearest to a query, and all records that are not vectors of finite numbers."""
+        if query.errors:
+            raise InputError(query.errors[0])
+        u = query.vectors[0]
+        rest: list[Record | InputError] = []
+
+        def vectors() -> Iterator[tuple[Record, Floats]]:
+            for one in others:
+                self.ranked += 1
+                if isinstance(one, Record) and one.embedding is not None and np.isfinite(one.embedding).all():
+                    yield one, one.embedding
+                else:
+                    rest.append(one)
+
+        def near(one: tuple[Record, Floats]) -> float:
+            length = float(np.linalg.norm(one[1]))
+            return float(u @ one[1]) / length if length else -np.inf
+
+        return [*(one for one, _ in nlargest(most, vectors(), key=near)), *rest]
 
     def _only(self, records: Sequence[Record | InputError], name: str) -> Embedded:
         (record,) = records
@@ -129,7 +175,8 @@ class Pairs:
 def for_reading(pairs: Iterable[Comparison | Failure]) -> list[Comparison | Failure]:
     """Return pairs as people read them: if all have the same second side, it is a query, and the nearest come first."""
     found = list(pairs)
-    if len(found) < 2 or any(one.against != found[0].against for one in found):
+    is_ranked = any(isinstance(one, Comparison) and one.query for one in found)
+    if is_ranked or len(found) < 2 or any(one.against != found[0].against for one in found):
         return found
     return nearest_first(replace(one, query="against") if isinstance(one, Comparison) else one for one in found)
 
@@ -141,6 +188,17 @@ def nearest_first(found: Iterable[Comparison | Failure]) -> list[Comparison | Fa
         return 2.0 if isinstance(one, Failure) or one.pair is None else -one.pair.cosine
 
     return sorted(found, key=far)
+
+
+def _has_id(record: Record | InputError) -> bool:
+    return isinstance(record, Record) and record.id is not None
+
+
+def _peeked(records: Iterable[Record | InputError]) -> tuple[list[Record | InputError], Iterator[Record | InputError]]:
+    """Return the first two records, and all of them."""
+    left = iter(records)
+    begun = list(islice(left, 2))
+    return begun, chain(begun, left)
 
 
 def _repeated(one: Embedded, times: int) -> Embedded:

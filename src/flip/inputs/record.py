@@ -123,7 +123,7 @@ class Record:
     text: the sentence, or the transcript of the recording, if it is known.
     row: the row number from 0, when the record is a row of a `.npy` file.
     read_to: how many characters of the text the encoder of the embedding read; None if all of it, or unknown.
-    read_estimated: whether that is an estimate.
+    read_estimated: whether that is an estimate.  read_known: whether anything tells how far the text was read.
     embedding: vector of shape (d,), not checked for NaN yet; it stands for the text or the recording beside it.
     origin_known: whether the encoder that made the embedding is known.
     """
@@ -137,6 +137,7 @@ class Record:
     origin_known: bool = True
     read_to: int | None = None
     read_estimated: bool = False
+    read_known: bool = True
     parent: str | int | None = None
 
     @property

@@ -212,6 +212,7 @@ class _Rule:
             where, None if record_id == "" else record_id, text, audio, embedding=embedding,
             read_to=read_to if type(read_to) is int and read_to >= 0 else None,
             read_estimated=_value(fields, names, "read_estimated") is True,
+            read_known=text is None or embedding is None or "read_to" in names,
         )  # fmt: skip
 
     def _audio(self, fields: Mapping[str, object], names: dict[str, str]) -> Path | None:

@@ -6,7 +6,7 @@ context reveals more than single terms.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from statistics import NormalDist
@@ -17,6 +17,8 @@ from flip.arrays import Bools, Floats, Ints
 from flip.errors import InputError, UsageError
 from flip.files import Fields
 from flip.inputs.prefetch import one_ahead
+from flip.inputs.records import PartRead
+from flip.inputs.stores.ends import noted_parts
 from flip.inputs.stores.store import Store
 from flip.model.checkpoint import Checkpoint
 from flip.stores.compression import COMPRESSIONS, Compression
@@ -91,13 +93,15 @@ class CompressionAudit:
 class AuditResult:
     """An audit of a store.
 
-    rows: with a text and a vector.  left_out: others.  forms: the vectors as stored first.
+    rows: with a text and a vector.  left_out: others.  forms: the vectors as stored first.  cut: rows whose texts are
+    longer than the encoder read; None if nothing tells.
     """
 
     store: str
     rows: int
     left_out: int
     forms: list[CompressionAudit]
+    cut: int | None = None
 
     @property
     def too_few(self) -> list[str]:
@@ -115,8 +119,9 @@ def audit_store(
     terms: Sequence[str],
     seed: int,
     progress: Callable[[str], AbstractContextManager[Callable[[int, int | None], None]]],
+    ends: Callable[[Sequence[str]], Sequence[int | None]] | None = None,
 ) -> AuditResult:
-    """Audit the vectors of a store that has texts.
+    """Audit the vectors of a store that has texts. Terms are looked for where the encoder read, if something tells.
 
     Args:
         store: read twice.
@@ -124,6 +129,7 @@ def audit_store(
         terms: words, phrases and numbers.
         seed: of the noise and of the sample of queries.
         progress: called with the name of a pass; returns a callback for the rows done and their number.
+        ends: tells how many characters the encoder reads of texts, None for all; asked if nothing is noted beside them.
 
     Raises:
         InputError: it has no vectors or no texts, or too few rows.
@@ -134,29 +140,60 @@ def audit_store(
     if store.chosen.texts is None:
         raise InputError(f"{store.name}: no column of text", "an audit compares vectors with their texts")
     audit = Audit(checkpoint, terms, seed)
+    noted = noted_parts(store)
+    cut: dict[int, int] = {}
     rows = left_out = 0
     with progress("learning") as on_rows:
-        for vectors, texts, n in _readable(store, store.chosen.texts):
-            audit.learn(vectors, texts, rows)
-            rows, left_out = rows + len(texts), left_out + n - len(texts)
+        for part in _readable(store, store.chosen.texts):
+            cut |= _cut(part, noted, ends)
+            audit.learn(part.vectors, part.read(cut), rows)
+            rows, left_out = rows + len(part.texts), left_out + part.size - len(part.texts)
             on_rows(rows + left_out, store.rows)
     audit.choose()
     done = 0
     with progress("testing") as on_rows:
-        for vectors, texts, _ in _readable(store, store.chosen.texts):
-            audit.test(vectors, texts, done)
-            done += len(texts)
+        for part in _readable(store, store.chosen.texts):
+            audit.test(part.vectors, part.read(cut), done)
+            done += len(part.texts)
             on_rows(done, store.rows)
-    return AuditResult(store.name, rows, left_out, audit.result())
+    known = noted is not None or ends is not None
+    return AuditResult(store.name, rows, left_out, audit.result(), len(cut) if known else None)
 
 
-def _readable(store: Store, column: str) -> Iterator[tuple[Floats, list[str], int]]:
-    """Yield vectors and texts of the rows that have both, and how many rows the part has."""
+@dataclass(frozen=True)
+class _Readable:
+    """The rows of a part that have both a vector and a text.  rows: their numbers.  size: rows of the part."""
+
+    rows: list[int]
+    vectors: Floats
+    texts: list[str]
+    size: int
+
+    def read(self, cut: Mapping[int, int]) -> list[str]:
+        """Return the parts of the texts that were read. cut: by row."""
+        return [text[: cut.get(row)] for row, text in zip(self.rows, self.texts, strict=True)]
+
+
+def _readable(store: Store, column: str) -> Iterator[_Readable]:
     for part in one_ahead(store.parts([column])):
         texts = part.column(column)
         written = np.array([bool(text and text.strip()) for text in texts], bool)
-        usable = np.asarray(np.isfinite(part.vectors).all(axis=1)) & written
-        yield part.vectors[usable], [texts[i] for i in np.flatnonzero(usable)], len(texts)
+        usable = np.flatnonzero(np.isfinite(part.vectors).all(axis=1) & written)
+        rows = (part.first + usable).tolist()
+        yield _Readable(rows, part.vectors[usable], [texts[i] for i in usable], len(texts))
+
+
+def _cut(
+    part: _Readable, noted: Sequence[PartRead] | None, ends: Callable[[Sequence[str]], Sequence[int | None]] | None
+) -> dict[int, int]:
+    """Return, by row, how many characters were read of the texts that were not read to their ends."""
+    found: Sequence[int | None] = [None] * len(part.texts)
+    if noted:
+        own = [noted[row] for row in part.rows]
+        found = [one.length if one.text == text else None for one, text in zip(own, part.texts, strict=True)]
+    elif noted is None and ends is not None:
+        found = ends(part.texts)
+    return {row: end for row, end in zip(part.rows, found, strict=True) if end is not None}
 
 
 @dataclass

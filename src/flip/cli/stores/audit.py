@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from flip.cli import loading, options, output
 from flip.cli.call import Call, begin, require_outputs
-from flip.errors import InputError
+from flip.errors import FlipError, InputError
 
 if TYPE_CHECKING:
     from flip.inputs.stores.columns import ColumnChoice
@@ -75,7 +76,7 @@ def audit(
         if call.out.human:
             draw(form, call.out)
         else:
-            call.out.record({"store": found.store, "rows": found.rows, **form.to_dict()})
+            call.out.record({"store": found.store, "rows": found.rows, "cut": found.cut, **form.to_dict()})
     call.out.note(CAVEAT)
     if report is not None:
         write_page(report, "flip.stores", "audit", store=found.store, rows=found.rows, forms=found.forms, caveat=CAVEAT)
@@ -88,6 +89,7 @@ def _audit(
     name: str, columns: ColumnChoice, texts: Path | None, checkpoint: Checkpoint, terms: list[str], call: Call
 ) -> AuditResult:
     from flip.encoders.identity import EmbeddingInfo, require_dimension, require_same_encoder
+    from flip.inputs.stores.ends import noted_parts
     from flip.inputs.stores.store import open_store
     from flip.stores.audit import audit_store
 
@@ -97,12 +99,30 @@ def _audit(
         if store.dimension is not None:
             require_dimension(store.dimension, checkpoint.model.dimension, store.name, checkpoint.encoder)
         require_same_encoder(EmbeddingInfo.from_dict(store.about).encoder, checkpoint.trained_on, store.name)
-        found = audit_store(store, checkpoint, terms, call.runtime.seed, call.out.progress)
+        ends = _ends(checkpoint, call) if noted_parts(store) is None else None
+        found = audit_store(store, checkpoint, terms, call.runtime.seed, call.out.progress, ends)
+    if found.cut:
+        call.out.note(f"{found.cut} of {found.rows} texts are longer than the encoder read: the rest is not looked at")
     if found.left_out:
         call.out.note(f"{found.left_out} rows without text or vector, or with NaN, are left out")
     if few := found.too_few:
         call.out.note(f"too few rows have, or have not, {', '.join(few)}")
     return found
+
+
+def _ends(checkpoint: Checkpoint, call: Call) -> Callable[[Sequence[str]], Sequence[int | None]] | None:
+    """Return what tells how far the model's encoder reads texts; None, with a note, if it cannot be loaded."""
+    from flip.encoders.base import ends_read
+
+    try:
+        name = loading.encoder_name(None, checkpoint, call)
+        encoder = loading.load_encoder(name, call, checkpoint.trained_on.options)
+    except FlipError as error:
+        call.out.note(
+            f"texts may be longer than the encoder read, so that their terms are not in the vectors: {error.message}"
+        )
+        return None
+    return lambda texts: ends_read(encoder, texts)
 
 
 def _require_below(found: AuditResult, limit: float) -> None:
