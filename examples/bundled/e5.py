@@ -40,12 +40,12 @@ from flip.training.trainer import Trainer
 from flip.training.training_data import DevData, TrainingData
 
 LANGUAGES = {"deu": "de", "fra": "fr", "spa": "es", "ita": "it", "tur": "tr", "hin": "hi", "cmn": "zh"}
-SENTENCES = 100_000  # to learn from, balanced over the sources as far as they go
+SENTENCES = 40_000  # to learn from, balanced over the sources as far as they go
 OF_LANGUAGE = 1_000  # sentences for the mean of a language
 CHECKED = 300  # sentences of dev and of test, of each source
 WORDS = 18_000
 EPOCHS = 4
-MOST_CROPS = 40_000
+MOST_CROPS = 10_000
 
 
 def main() -> None:
