@@ -14,8 +14,8 @@ from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
 from flip.evaluation.measurements import Figures, Means
 from flip.evaluation.paired import side_by_side
 from flip.evaluation.registry import CHOICES, FIGURES, METRICS, Figure, Metric
-from flip.evaluation.report import models_table, summary_rows
-from flip.evaluation.results import falls
+from flip.evaluation.report import models_table
+from flip.evaluation.results import falls, summary_rows
 from flip.evaluation.subject import EvaluationOptions, Subject
 from flip.model.checkpoint import load_checkpoint
 from tests.conftest import Flip

@@ -11,7 +11,8 @@ import numpy as np
 import orjson
 import pytest
 
-from flip.evaluation.report import comparison_rows, models_table, summary_rows
+from flip.evaluation.report import comparison_rows, models_table
+from flip.evaluation.results import summary_rows
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from flip.text.vocabulary import Vocabulary
 from tests.browser import needs_browser

@@ -5,7 +5,7 @@ from flip.explain.lines import lines
 from flip.explain.results import Comparison, Explanation
 from flip.inputs.record import Record
 from flip.model.keywords import Word
-from flip.text.forms import Name
+from flip.text.align import Name
 
 
 def words(*named: tuple[str, float]) -> list[Word]:

@@ -297,7 +297,8 @@ def _write_details(path: Path, measured: list[Measured], topn: int, out: output.
 def _draw(out: output.Output, result: EvalRecord, topn: int) -> None:
     from rich.table import Table
 
-    from flip.evaluation.report import COLUMNS, IN_PERCENT, comparison_rows, summary_rows
+    from flip.evaluation.report import IN_PERCENT, comparison_rows
+    from flip.evaluation.results import COLUMNS, summary_rows
 
     title = f"{result['model']} on {result['dataset']} / {result['embedding']}"
     out.show(output.shown(f"{title}: {result['n']} sentences, {result['skipped']} skipped", style="bold"))

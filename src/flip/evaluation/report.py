@@ -1,15 +1,14 @@
 """The HTML report of `flip eval`: tables, plots and sentences in one file that needs no network."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from flip.evaluation import measurements, metrics, paired, word_ranking
 from flip.evaluation.evaluate import Measured, SideDetails, sentence_details
 from flip.evaluation.plots import heading, inline_svgs, names_of
-from flip.evaluation.registry import FIGURES
-from flip.evaluation.results import EvalRecord
+from flip.evaluation.results import COLUMNS, EvalRecord, estimate_as_text, summary_rows
 from flip.files import Fields, replacing
 from flip.html import policy
 from flip.text.align import Reader
@@ -17,7 +16,6 @@ from flip.text.tokenize import Tokenizer
 
 _BAND = "{recall:.1%} ± {se:.1%} of {n}"
 IN_PERCENT = "Percent ± standard error; losses and perplexity as they are."
-COLUMNS = ("metric", "with b", "without b", "most frequent words")
 
 
 def page_data(measured: Sequence[Measured], topn: int) -> Fields:
@@ -114,48 +112,15 @@ def _words(measured: Sequence[Measured], sides: Sequence[str]) -> list[object]:
     return [[surfaces[word], row] for word, row in found.items()]
 
 
-def summary_rows(result: EvalRecord, topn: int) -> list[tuple[str, ...]]:
-    """Return rows of COLUMNS as text, fractions in percent with standard error; curves are left to the plots.
-
-    The last column is the figure of the words of the highest b, the same for every sentence.
-    """
-    rows = []
-    for key, value in result["metrics"].items():
-        if key not in FIGURES:
-            continue
-        figure = FIGURES[key]
-        name = figure.heading.format(n=topn)
-        if value.get("n") and "threshold" in value:
-            name += f" ({value['threshold']:.2f})"
-        frequent = _estimate(result["most_frequent_words"][key]) if key in result["most_frequent_words"] else ""
-        if "value" in value:
-            sides = [f"{100 * value['value']:.2f}", ""]
-        elif "mean" in value:
-            sides = [_estimate(value, figure.decimals), ""]
-        else:
-            sides = [_estimate(value.get(side)) for side in ("bias", "no_bias")]
-        rows.append((name, *sides, frequent))
-    return rows
-
-
 def comparison_rows(result: EvalRecord) -> list[tuple[str, str, str, str]]:
     """Return (compared with, accuracy, difference, Jaccard index) with b if there is one, in percent."""
     rows = []
     for one in result.get("comparisons", []):
         side = "bias" if "bias" in one["accuracy"] else "no_bias"
         name = f"{one['model']} (rank {one['rank']}) on {one['embedding']}"
-        accuracy, jaccard = (_estimate(one[key][side]) for key in ("accuracy", "jaccard"))
-        rows.append((name, accuracy, _estimate(one["difference"][side], signed=True), jaccard))
+        accuracy, jaccard = (estimate_as_text(one[key][side]) for key in ("accuracy", "jaccard"))
+        rows.append((name, accuracy, estimate_as_text(one["difference"][side], signed=True), jaccard))
     return rows
-
-
-def _estimate(estimate: Mapping[str, float] | None, decimals: int | None = None, signed: bool = False) -> str:
-    """Return an estimate as text: in percent, or as it is with so many decimals."""
-    if not estimate or not estimate["n"]:
-        return "-"
-    factor, decimals = (100, 2) if decimals is None else (1, decimals)
-    sign = "+" if signed else ""
-    return f"{factor * estimate['mean']:{sign}.{decimals}f} ± {factor * estimate['se']:.{decimals}f}"
 
 
 def models_table(results: Sequence[EvalRecord]) -> tuple[list[str], list[list[str]]]:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
@@ -14,6 +15,7 @@ from flip.text.tokenize import TokenSource
 
 Record = Mapping[str, object]  # the JSON object of `flip eval`
 _SIDES = {"": "", "bias": " with b", "no_bias": " without b"}
+COLUMNS = ("metric", "with b", "without b", "most frequent words")
 _MEASURED_BY = ("n", "sentences", "topn", "tokens")  # fields of a record
 
 
@@ -55,7 +57,7 @@ class EvalRecord(TypedDict, total=False):
     words: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EvalResult:
     """Figures of a model, and the data and settings that they were measured with.
 
@@ -102,6 +104,51 @@ class EvalResult:
         if self.intervals is not None:
             record["intervals"] = {name: interval.to_dict() for name, interval in self.intervals.items()}
         return cast(EvalRecord, record)
+
+    def __repr__(self) -> str:
+        metrics = self.to_dict()["metrics"]
+        accuracy = metrics.get("accuracy", {}).get("bias")
+        figures = f"accuracy {accuracy['mean']:.1%} with b" if accuracy else ", ".join(metrics)
+        return f"<EvalResult: {figures} over {self.n} sentences>"
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
+        rows = summary_rows(self.to_dict(), self.topn)
+        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+        return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def summary_rows(result: EvalRecord, topn: int) -> list[tuple[str, ...]]:
+    """Return rows of COLUMNS as text, fractions in percent with standard error; curves are left to the plots.
+
+    The last column is the figure of the words of the highest b, the same for every sentence.
+    """
+    rows = []
+    for key, value in result["metrics"].items():
+        if key not in FIGURES:
+            continue
+        figure = FIGURES[key]
+        name = figure.heading.format(n=topn)
+        if value.get("n") and "threshold" in value:
+            name += f" ({value['threshold']:.2f})"
+        frequent = estimate_as_text(result["most_frequent_words"][key]) if key in result["most_frequent_words"] else ""
+        if "value" in value:
+            sides = [f"{100 * value['value']:.2f}", ""]
+        elif "mean" in value:
+            sides = [estimate_as_text(value, figure.decimals), ""]
+        else:
+            sides = [estimate_as_text(value.get(side)) for side in ("bias", "no_bias")]
+        rows.append((name, *sides, frequent))
+    return rows
+
+
+def estimate_as_text(estimate: Mapping[str, float] | None, decimals: int | None = None, signed: bool = False) -> str:
+    """Return an estimate as text: in percent, or as it is with so many decimals."""
+    if not estimate or not estimate["n"]:
+        return "-"
+    factor, decimals = (100, 2) if decimals is None else (1, decimals)
+    sign = "+" if signed else ""
+    return f"{factor * estimate['mean']:{sign}.{decimals}f} ± {factor * estimate['se']:.{decimals}f}"
 
 
 def name_of(record: Record) -> str:

@@ -7,8 +7,7 @@ from typing import Literal
 from flip.explain.lines import Line, lines
 from flip.files import Fields
 from flip.model.keywords import Word
-from flip.text.align import Piece
-from flip.text.forms import Name
+from flip.text.align import Name, Piece
 
 State = Literal["kept", "faint", "lost", "unknown", "unread"]
 STATES: tuple[State, ...] = ("kept", "faint", "lost", "unknown", "unread")

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from flip.errors import InputError
 from flip.files import Fields
 from flip.inputs.record import Record
-from flip.text.align import Piece
-from flip.text.forms import Name
+from flip.text.align import Name, Piece
 
 CUT = "truncated: longer than the encoder reads"
 ESTIMATED_CUT = f"{CUT}, by an estimate of its length in tokens"

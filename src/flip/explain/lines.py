@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from flip.text.forms import Name, stemmer
+from flip.text.align import Name, stemmer
 
 
 class _Written(Protocol):

@@ -7,9 +7,8 @@ from itertools import accumulate
 
 from flip.explain.given import Input
 from flip.model.checkpoint import Checkpoint
-from flip.text.align import Piece, Reader
+from flip.text.align import Name, Piece, Reader, names
 from flip.text.bow import bags_of_words
-from flip.text.forms import Name, names
 from flip.text.languages import unknown_script
 
 _ENOUGH = 6  # words

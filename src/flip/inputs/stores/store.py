@@ -17,7 +17,7 @@ from flip.inputs.record import AS_READ, unread_vector
 from flip.inputs.sniffing import VECTOR_COLUMNS
 from flip.inputs.sources import Source, opened
 from flip.inputs.stores import arrays, arrow_files, columns, duckdb, faiss, folders, sqlite
-from flip.inputs.stores.dataset import ABOUT, dataset
+from flip.inputs.stores.folders import ABOUT, dataset
 from flip.inputs.stores.integers import Decoding, decoding
 from flip.inputs.stores.places import names_many
 from flip.inputs.stores.table import Table, damaged, guarded, require_usual, vector_columns
@@ -156,7 +156,7 @@ def open_store(
     Args:
         source: Parquet, Arrow (a file, a stream, Feather), `.npy`, `.npz`, SQLite (of `llm embed`, of sqlite-vec, or
             with float32 blobs), DuckDB, or a flat index of FAISS; a file or a pipe. Or a folder of
-            `datasets.save_to_disk` or of LanceDB. Or many files of Parquet or Arrow, see `dataset.dataset`.
+            `datasets.save_to_disk` or of LanceDB. Or many files of Parquet or Arrow, see `flip.inputs.stores.folders.dataset`.
         asked: the columns, and the dimension.
         beside: for a `.npy` and an index, the file whose line i has the text, or the columns as JSON, of row i; by
             default NAME.jsonl or NAME.sentences.txt, if there is one.

@@ -1,4 +1,4 @@
-"""The Lens, and the two ways to one: `load` and `fit`."""
+"""Use a model from Python: `load` or `fit` a Lens, and explain a sentence or a vector."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from flip.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from flip.arrays import Floats32, Ints
-    from flip.lens.results import EvalResult
+    from flip.evaluation.results import EvalResult
 
 
 _ROWS = 1024  # embedded, or scored, at a time
@@ -124,7 +124,6 @@ class Lens:
     ) -> EvalResult:
         """How much of the sentences of embeddings (n, d) is recovered; `metrics` are those of `flip eval`."""
         from flip.evaluation import evaluate, subject
-        from flip.lens.results import EvalResult
 
         u, texts = np.atleast_2d(self._embeddings(X)), require_texts(sentences)
         _require_as_many(u, texts)
@@ -132,7 +131,7 @@ class Lens:
             raise UsageError(f"metrics must be a list of names, got {metrics!r}", 'for example ["accuracy", "content"]')
         data = evaluate.EvaluationData("given", {"given": u}, dict(enumerate(texts)))
         (one,) = evaluate.evaluate_dataset(self.checkpoint, data, subject.EvaluationOptions(tuple(metrics)))
-        return EvalResult.of(one.result)
+        return one.result
 
     def save(self, folder: str | Path) -> None:
         """Write a checkpoint folder for `flip explain --model` and `flip.load`."""
