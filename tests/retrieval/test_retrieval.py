@@ -15,10 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from flip import load_checkpoint
 from flip.encoders import load_encoder
+from flip.encoders.base import ends_read
 from flip.errors import InputError
+from flip.explain.contrast import Contrast
 from flip.retrieval.evaluation import ndcg
 from flip.retrieval.gold import read_gold
+from flip.text.bow import bags_of_words
 from tests.conftest import Flip
 
 CHUNKS = {
@@ -147,6 +151,103 @@ def test_a_terminal_shows_figures_and_words(
     assert "nDCG@10" in shown
     assert "lacks 1 relevant chunks" in " ".join(shown.split())
     assert "a chunk that was lost" in shown
+
+
+def write_store(path: Path, vectors: np.ndarray, **columns: list[str]) -> None:
+    column = pa.FixedSizeListArray.from_arrays(pa.array(np.asarray(vectors, np.float32).ravel()), vectors.shape[1])
+    pq.write_table(pa.table({**columns, "vector": column}), path)
+
+
+def chunks_of(asked: tuple[object, ...]) -> dict[str, np.ndarray]:
+    table = pq.read_table(asked[4])
+    return dict(zip(table["id"].to_pylist(), np.stack(table["vector"].to_pylist()), strict=True))
+
+
+def test_queries_may_bring_their_vectors(flip: Flip, fails: Fails, asked: tuple[object, ...], here: Path) -> None:
+    """The vector counts, not the text: that of a query with a prompt is another one."""
+    compare, flag, _, *rest = asked
+    own = chunks_of(asked)
+
+    def query(vector: np.ndarray) -> None:
+        line = {"id": "q2", "text": "how do I bake bread", "embedding": vector.tolist()}
+        (here / "q.jsonl").write_text(json.dumps(line), encoding="utf-8")
+
+    query(own["dog"])
+    (one, _) = flip(compare, flag, "q.jsonl", *rest).records
+    assert (one["first"]["id"], one["first"]["cosine"]) == ("dog", pytest.approx(1, abs=1e-4))
+    assert one["gold"]["cosine"] == pytest.approx(float(own["dog"] @ own["bread"]), abs=1e-4)
+    query(np.zeros(384))
+    assert "the vector is zero" in fails(3, compare, flag, "q.jsonl", *rest)
+    query(np.ones(200))
+    assert "200 dimensions; minilm-en expects 384" in fails(3, compare, flag, "q.jsonl", *rest)
+
+
+def test_a_vector_of_zeros_is_no_end_of_it(flip: Flip, asked: tuple[object, ...], here: Path) -> None:
+    own = chunks_of(asked)
+    own["bread"] = np.zeros(384)
+    write_store(here / "zero.parquet", np.stack(list(own.values())), id=list(own), text=list(CHUNKS.values()))
+    done = flip(*asked[:4], here / "zero.parquet", *asked[5:])
+    assert done.code == 0, done.err
+    one = next(one for one in done.records if one["query"] == "q2")
+    assert one["gold"]["cosine"] == 0
+    assert one["astray"] == []
+
+
+def test_words_lead_astray_by_their_whole_share_for_both_chunks(flip: Flip, asked: tuple[object, ...]) -> None:
+    checkpoint = load_checkpoint()
+    vocabulary, own = checkpoint.vocabulary, chunks_of(asked)
+    encoder = load_encoder("minilm")
+    pool = next(one for one in flip(*asked).records if one["query"] == "q4")
+    u = encoder.encode([pool["text"]])[0]
+    read = CHUNKS["long"][: ends_read(encoder, [CHUNKS["long"]])[0]]
+    count = {text: int(bags_of_words([text], vocabulary).sizes[0]) for text in (read, pool["text"], *CHUNKS.values())}
+    first, gold = (
+        Contrast(checkpoint).shares(u, own[name], (count[pool["text"]], count[text]))
+        for name, text in ((pool["first"]["id"], CHUNKS[pool["first"]["id"]]), ("long", read))
+    )
+    for word in pool["astray"]:
+        w = next(i for i, one in enumerate(vocabulary.words) if vocabulary.surface(one) == word["word"])
+        assert word["share"] == pytest.approx(first[w] - gold[w], abs=1e-4)
+        assert w not in checkpoint.function_words
+
+
+def test_equal_chunks_have_the_places_of_their_rows(flip: Flip, asked: tuple[object, ...], here: Path) -> None:
+    own = chunks_of(asked)
+    vectors = np.stack([*own.values(), own["bread"], own["bread"]])
+    write_store(here / "twice.parquet", vectors, id=[*own, "copy", "again"], text=[*CHUNKS.values(), "a", "b"])
+    (here / "gold.tsv").write_text("q2\tbread\t1\nq2\tagain\t1\n", encoding="utf-8")
+    done = flip(*asked[:4], here / "twice.parquet", "--gold", here / "gold.tsv")
+    one = done.records[0]
+    assert (one["first"]["id"], one["gold"]["id"], one["gold"]["place"]) == ("bread", "bread", 1)
+    assert one["ndcg"] == pytest.approx((1 + 1 / 2) / (1 + 1 / np.log2(3)), abs=1e-4)
+    (here / "gold.tsv").write_text("q2\tagain\t1\n", encoding="utf-8")
+    assert flip(*asked[:4], here / "twice.parquet", "--gold", here / "gold.tsv").records[0]["gold"]["place"] == 3
+
+
+def test_stores_of_another_size_are_not_compared_in_silence(flip: Flip, asked: tuple[object, ...], here: Path) -> None:
+    pq.write_table(pq.read_table(asked[4]).slice(0, 4), here / "part.parquet")
+    models = "--model", "minilm-en", "--model", "minilm-en", "--store", here / "part.parquet"
+    done = flip(*asked, *models)
+    assert done.code == 0, done.err
+    assert "fewer are easier to search" in done.err
+    assert [one["chunks"] for one in done.records[-3:-1]] == [9, 4]
+    assert {one["store"].rpartition("/")[2] for one in done.records[:-1]} == {"chunks.parquet", "part.parquet"}
+
+
+def test_what_is_assumed_or_left_out_is_noted(flip: Flip, asked: tuple[object, ...], here: Path) -> None:
+    (here / "q.jsonl").write_text('{"id": "q2", "text": "how do I bake bread"}', encoding="utf-8")
+    done = flip(*asked[:2], "q.jsonl", *asked[3:])
+    assert "5 queries of" in done.err and "are not in q.jsonl" in done.err
+    assert "one query tells nothing of others" in done.err
+    assert "does not tell its encoder: minilm, that of the model, is assumed" in done.err
+    assert "--encoder" not in done.err
+
+
+def test_a_store_without_texts_has_figures_and_no_lost_words(flip: Flip, asked: tuple[object, ...], here: Path) -> None:
+    pq.write_table(pq.read_table(asked[4]).drop_columns(["text"]), here / "bare.parquet")
+    whole, bare = (flip(*asked[:4], store, *asked[5:]).records[-1] for store in (asked[4], here / "bare.parquet"))
+    assert (bare["ndcg"], bare["recall"]) == (whole["ndcg"], whole["recall"])
+    assert (bare["lost"], bare["cut"]) == ([], 0)
 
 
 @pytest.mark.parametrize(

@@ -14,15 +14,16 @@ from flip.cli import loading
 from flip.cli.call import Call
 from flip.cli.output import shown
 from flip.encoders.base import Encoder, encode
-from flip.encoders.identity import require_encoder_of
+from flip.encoders.identity import EmbeddingInfo, require_encoder_of
 from flip.errors import InputError, UsageError
 from flip.evaluation.measurements import Interval
 from flip.inputs.record import Record
 from flip.inputs.records import read_records
 from flip.inputs.stores.columns import ColumnChoice
-from flip.retrieval.evaluation import TOPN, Answer, Change, Hit, Query, Retrieval, evaluate_retrieval
+from flip.retrieval.evaluation import evaluate_retrieval
 from flip.retrieval.gold import read_gold
 from flip.retrieval.ranking import known_gold, rank_chunks
+from flip.retrieval.results import TOPN, Answer, Change, Hit, Query, Retrieval
 from flip.stores.words import require_probabilities
 
 if TYPE_CHECKING:
@@ -67,12 +68,24 @@ def compare_retrieval(request: Request, call: Call) -> None:
         )
     if left := len(every) - len(records):
         call.out.note(f"{left} queries without a relevant chunk left out")
+    if strange := len(gold.keys() - {str(record.id) for record in every}):
+        call.out.note(f"{strange} queries of {request.gold} are not in {request.queries}")
+    if len(records) == 1:
+        call.out.note("one query tells nothing of others: its interval is empty")
+    if len(set(request.models)) == 2 and (own := [one.where for one in records if one.embedding is not None]):
+        raise InputError(f"{own[0]}: a vector is of one encoder, and two are compared", "leave out the vectors")
     relevant = [chunks for chunks in known if chunks]
     found = [
         _measured(model, store, records, relevant, request.columns, call)
         for model, store in zip(request.models, request.stores, strict=True)
     ]
     change = Change(*found) if len(found) == 2 else None
+    if change is not None and change.first.chunks != change.second.chunks:
+        one, other = change.first, change.second
+        call.out.note(
+            f"{one.store} has {one.chunks:,} chunks and {other.store} {other.chunks:,}: fewer are easier to search, so "
+            "the difference is not of the encoders alone"
+        )
     if request.page is not None:
         from flip.retrieval.page import write_page
 
@@ -82,7 +95,7 @@ def compare_retrieval(request: Request, call: Call) -> None:
         return
     for one in found:
         for answer in one.answers:
-            call.out.record({"model": one.model, **answer.to_dict()})
+            call.out.record({"model": one.model, "store": one.store, **answer.to_dict()})
     for one in found:
         call.out.record(one.to_dict(call.runtime.seed))
     if change is not None:
@@ -90,8 +103,8 @@ def compare_retrieval(request: Request, call: Call) -> None:
 
 
 def _records(name: str) -> list[Record]:
-    """Return the queries; each has an id of its own."""
-    records = list(read_records(name))
+    """Return the queries, with their vectors if they have them; each has an id of its own."""
+    records = list(read_records(name, asked=ColumnChoice()))
     seen: set[str] = set()
     for record in records:
         if not record.text:
@@ -114,12 +127,14 @@ def _measured(
     queries = _embedded(records, checkpoint, encoder, call)
     vectors = np.stack([query.vector for query in queries])
     with (
-        loading.opened_store(store, columns, checkpoint, call) as reader,
+        loading.opened_store(store, columns, checkpoint, call, checkpoint.encoder) as reader,
         call.out.progress(f"ranking {store}") as on_rows,
     ):
+        if not EmbeddingInfo.from_dict(reader.store.about).encoder.is_known and checkpoint.encoder is not None:
+            call.out.note(f"{store} does not tell its encoder: {checkpoint.encoder}, that of the model, is assumed")
         ranked = rank_chunks(reader, vectors, gold, TOPN, on_rows)
-    with call.out.progress("reading words"):
-        return evaluate_retrieval(checkpoint, encoder, queries, gold, ranked, store)
+    with call.out.progress("reading words") as on_rows:
+        return evaluate_retrieval(checkpoint, encoder, queries, gold, ranked, store, on_rows)
 
 
 def _embedded(records: Sequence[Record], checkpoint: Checkpoint, encoder: Encoder, call: Call) -> list[Query]:
@@ -133,6 +148,8 @@ def _embedded(records: Sequence[Record], checkpoint: Checkpoint, encoder: Encode
                     f"{record.where}: {len(record.embedding)} dimensions; {checkpoint.name} expects "
                     f"{checkpoint.model.dimension}"
                 )
+            if not np.isfinite(record.embedding).all() or not record.embedding.any():
+                raise InputError(f"{record.where}: the vector is zero, or holds NaN or infinity", "embed it again")
     missing = [i for i in range(len(records)) if i not in vectors]
     with call.out.progress("embedding queries") as on_rows:
         for start in range(0, len(missing), _BATCH):

@@ -136,27 +136,14 @@ class Contrast:
         Raises:
             InputError: one is not finite, or zero.
         """
-        both = np.stack([u, v]).astype(np.float64)
-        lengths = np.linalg.norm(both, axis=1)
-        if not np.isfinite(both).all() or not lengths.all():
-            raise InputError("an embedding is zero, or holds NaN or infinity", "leave such rows out")
-        model = self.checkpoint.model
-        weight = self.checkpoint.bias_weight if self.bias_weight is None else self.bias_weight
-        z = model.scores(both.astype(np.float32), weight)
-        p = None
-        if self.checkpoint.calibrated:
-            every = np.broadcast_to(np.arange(model.vocabulary_size), z.shape)
-            offsets = self.checkpoint.length_offsets(both.astype(np.float32), counts)
-            p = sigmoid(self.checkpoint.log_odds_of(every, z, weight, offsets))
+        both, z, p = self._read(u, v, counts)
         mine, others = (self._keywords(z, p, side) for side in (0, 1))
         shared = [
             w for w in sorted(mine | others)
             if (w in mine or self._says(w, z, p, 0)) and (w in others or self._says(w, z, p, 1))
         ]  # fmt: skip
         centred = self._centred(both)
-        said = self._said(z + (self.checkpoint.bias_weight - weight) * model.b, p)
-        shares = np.zeros(model.vocabulary_size)
-        shares[said] = self._shares(said, centred if centred is not None else both)
+        shares = self._shares_of_all(both, z, p)
 
         def paired(w: int) -> PairedWord:
             one, other = (None, None) if p is None else (float(p[0, w]), float(p[1, w]))
@@ -176,6 +163,39 @@ class Contrast:
             only_against=words(others.difference(shared), lambda w: z[1, w] - z[0, w]),
             centred_cosine=None if centred is None else _cosine(centred),
         )
+
+    def shares(self, u: Floats, v: Floats, counts: Sequence[int | None] = (None, None)) -> Floats64:
+        """Return the share of every word in the cosine, (|V|,), listed or not; 0 for a word that neither says.
+
+        Raises:
+            InputError: as for a call.
+        """
+        return self._shares_of_all(*self._read(u, v, counts))
+
+    def _read(self, u: Floats, v: Floats, counts: Sequence[int | None]) -> tuple[Floats64, Floats, Floats | None]:
+        """Return both embeddings (2, d), their scores (2, |V|), and the probabilities, if there are any."""
+        both = np.stack([u, v]).astype(np.float64)
+        lengths = np.linalg.norm(both, axis=1)
+        if not np.isfinite(both).all() or not lengths.all():
+            raise InputError("an embedding is zero, or holds NaN or infinity", "leave such rows out")
+        model = self.checkpoint.model
+        z = model.scores(both.astype(np.float32), self._weight)
+        if not self.checkpoint.calibrated:
+            return both, z, None
+        every = np.broadcast_to(np.arange(model.vocabulary_size), z.shape)
+        offsets = self.checkpoint.length_offsets(both.astype(np.float32), counts)
+        return both, z, sigmoid(self.checkpoint.log_odds_of(every, z, self._weight, offsets))
+
+    @property
+    def _weight(self) -> float:
+        return self.checkpoint.bias_weight if self.bias_weight is None else self.bias_weight
+
+    def _shares_of_all(self, both: Floats64, z: Floats, p: Floats | None) -> Floats64:
+        model, centred = self.checkpoint.model, self._centred(both)
+        said = self._said(z + (self.checkpoint.bias_weight - self._weight) * model.b, p)
+        shares = np.zeros(model.vocabulary_size)
+        shares[said] = self._shares(said, centred if centred is not None else both)
+        return shares
 
     def _keywords(self, z: Floats, p: Floats | None, side: int) -> set[int]:
         ranked = z[side : side + 1].copy()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flip.files import replacing
 from flip.html import policy
-from flip.retrieval.evaluation import Change, Retrieval
+from flip.retrieval.results import Change, Retrieval
 
 
 def write_page(path: Path, found: Sequence[Retrieval], change: Change | None, seed: int) -> None:

@@ -33,13 +33,15 @@ class Ranked:
     """The best rows of a store for each of n queries, and the chunks that are shown.
 
     rows: (n, k), best first; -1 after the last.  cosines: of these.  chunks: by row, those of `rows` and the relevant.
-    places: by query, the place of each relevant chunk among all rows, from 1; chunks that the store lacks have none.
+    places: by query, the place of each relevant chunk among all rows, from 1; chunks that the store lacks have none. Of
+    rows with the same cosine, to six digits, the first in the store comes first.  size: the number of rows.
     """
 
     rows: Ints
     cosines: Floats
     chunks: Mapping[int, Chunk]
     places: Sequence[Mapping[str, int]]
+    size: int
 
 
 @dataclass
@@ -50,6 +52,8 @@ class _Found:
     rows: Ints
     chunks: dict[int, Chunk] = field(default_factory=dict)
     by_id: dict[str, Chunk] = field(default_factory=dict)
+    limits: dict[str, Floats] = field(default_factory=dict)  # by relevant chunk: its cosines (n,)
+    size: int = 0
 
     def add(self, z: Floats, rows: Ints) -> None:
         """Add the cosines (n, m) of m rows."""
@@ -86,33 +90,35 @@ def rank_chunks(
     done = 0
     for part, usable in reader.parts([ids]):
         rows = np.flatnonzero(usable)
-        found.add(unit @ _unit(part.vectors[rows]).T, part.first + rows)
+        z = _cosines(unit, part.vectors[rows])
+        found.add(z, part.first + rows)
+        found.size += len(rows)
         names = [str(name) for name in part.column(ids)]
-        for i in rows.tolist():
+        for column, i in enumerate(rows.tolist()):
             if (name := names[i]) in wanted:
                 if name in found.by_id:
                     raise InputError(f"{reader.store.name}: two rows have the id {name}", "--id-column names another")
                 found.by_id[name] = Chunk(name, part.first + i, None, np.array(part.vectors[i]))
+                found.limits[name] = z[:, column]
         done += len(part.vectors)
         on_rows(done, total)
     pairs = [(q, found.by_id[name]) for q, chunks in enumerate(gold) for name in chunks if name in found.by_id]
     shown = {*found.rows[found.rows >= 0].tolist(), *(chunk.row for _, chunk in pairs)}
-    limits = np.array([float(unit[q] @ _unit(chunk.vector[None])[0]) for q, chunk in pairs], np.float32)
+    limits = np.array([found.limits[chunk.id][q] for q, chunk in pairs], np.float32)[:, None]
     above = np.zeros(len(pairs), np.int64)
     of_query = np.array([q for q, _ in pairs], np.int64)
-    own = np.array([chunk.row for _, chunk in pairs], np.int64)
+    own = np.array([chunk.row for _, chunk in pairs], np.int64)[:, None]
     for part, usable in reader.parts([name for name in (ids, texts) if name is not None], again=True):
         rows = np.flatnonzero(usable)
-        z = unit @ _unit(part.vectors[rows]).T
-        others = own[:, None] != part.first + rows
-        above += ((z[of_query] > limits[:, None]) & others).sum(axis=1)
+        z, numbers = _cosines(unit, part.vectors[rows])[of_query], part.first + rows
+        above += (((z > limits) | ((z == limits) & (numbers < own))) & (numbers != own)).sum(axis=1)
         _keep(part, ids, texts, shown, found.chunks)
         done += len(part.vectors)
         on_rows(done, total)
     places: list[dict[str, int]] = [{} for _ in gold]
     for (q, chunk), better in zip(pairs, above.tolist(), strict=True):
         places[q][chunk.id] = better + 1
-    return Ranked(found.rows, found.cosines, found.chunks, places)
+    return Ranked(found.rows, found.cosines, found.chunks, places, found.size)
 
 
 def _keep(part: Any, ids: str, texts: str | None, shown: Collection[int], chunks: dict[int, Chunk]) -> None:
@@ -124,6 +130,11 @@ def _keep(part: Any, ids: str, texts: str | None, shown: Collection[int], chunks
     for i in inside:
         text = None if written is None or written[i] is None else str(written[i])
         chunks[part.first + i] = Chunk(str(names[i]), part.first + i, text, np.array(part.vectors[i]))
+
+
+def _cosines(unit: Floats, vectors: Floats) -> Floats:
+    """Return the cosines (n, m), to six digits: those of equal vectors may differ in the last one."""
+    return np.round(unit @ _unit(vectors).T, 6)
 
 
 def _unit(u: Floats) -> Floats:
