@@ -16,5 +16,5 @@ test:  # the quick tests
 test-all:
 	pytest -m '' -n auto
 
-docs:  # the reference of commands and Python, in build/site
-	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+docs:  # the reference of commands and Python, in build/site; --quiet would hide its warnings from --strict
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict

@@ -51,6 +51,13 @@ def test_a_store_format_is_a_file_and_a_line(flip: Flip, here: Path, monkeypatch
     assert (done.code, done.records[0]["rows"]) == (0, 3), done.err
 
 
+def test_the_layout_names_every_room() -> None:
+    rows = re.findall(r"^\| (`.+?) \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    named = re.findall(r"`(\w+)/?`", " ".join(rows))
+    there = [path.stem for path in (ROOT / "src/flip").iterdir() if path.is_dir() or path.suffix == ".py"]
+    assert sorted(named) == sorted(name for name in there if not name.startswith("__"))
+
+
 def test_the_recipes_name_files_that_are_there() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     named = re.findall(r"`((?:src|tests)/[\w./]+)`", text)

@@ -6,8 +6,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
+Array: TypeAlias = "NDArray[Any]"
+DType: TypeAlias = "DTypeLike"
 Floats: TypeAlias = "NDArray[np.floating[Any]]"  # of 16, 32 or 64 bits
 Floats32: TypeAlias = "NDArray[np.float32]"
 Floats64: TypeAlias = "NDArray[np.float64]"

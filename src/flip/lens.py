@@ -25,7 +25,7 @@ from flip.forks import made_again
 from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from flip.model.keywords import BEHIND_ALL, top_k
-from flip.text.vocabulary import Vocabulary
+from flip.text.vocabulary import Vocabulary, build_vocabulary
 
 if TYPE_CHECKING:
     from flip.arrays import Floats32, Ints
@@ -227,7 +227,6 @@ def fit(
     from flip.text.languages import unspaced_language
     from flip.text.strings import Chain, language_of
     from flip.text.tokenize import Tokenizer
-    from flip.text.vocabulary import build_vocabulary
     from flip.training.pipeline import fit_checkpoint
     from flip.training.recipes import TrainConfig
 

@@ -202,6 +202,26 @@ def opened_store(
         _report(reader, call)
 
 
+def chosen_columns(
+    vectors: str | None,
+    ids: str | None,
+    texts: str | None,
+    table: str | None,
+    scale: str | None,
+    offset: str | None,
+    ranges: Path | None,
+) -> ColumnChoice:
+    """Return what the options of a command tell of a store's columns.
+
+    Raises:
+        UsageError, InputError: see `flip.inputs.stores.quantization.read_quantization`.
+    """
+    from flip.inputs.stores.columns import ColumnChoice
+    from flip.inputs.stores.quantization import read_quantization
+
+    return ColumnChoice(vectors, ids, texts, table, read_quantization(scale, offset, ranges))
+
+
 def for_model(columns: ColumnChoice, checkpoint: Checkpoint) -> ColumnChoice:
     """Return the choices with what a model expects of vectors."""
     spread = checkpoint.embedding_stats

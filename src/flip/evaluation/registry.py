@@ -61,25 +61,18 @@ class Metric:
     drawn: bool = False
 
 
+def _ranked(subject: Subject, metric: str) -> Figures:
+    from flip.evaluation.metrics import ranking_metrics
+
+    refs, topn = subject.sought.references, subject.options.topn
+    return ranking_metrics(subject.ranking, refs, subject.size, metrics=(metric,), topn=topn)
+
+
 def _accuracy(subject: Subject) -> Figures:
-    from flip.evaluation.metrics import ranking_metrics, word_shares
+    from flip.evaluation.metrics import word_shares
 
-    refs = subject.sought.references
-    found = ranking_metrics(subject.ranking, refs, subject.size, metrics=("accuracy",))
-    return found | word_shares(subject.ranking, refs, subject.size)
-
-
-def _precision_recall(subject: Subject) -> Figures:
-    from flip.evaluation.metrics import ranking_metrics
-
-    refs = subject.sought.references
-    return ranking_metrics(subject.ranking, refs, subject.size, metrics=("pr",), topn=subject.options.topn)
-
-
-def _curve(subject: Subject) -> Figures:
-    from flip.evaluation.metrics import ranking_metrics
-
-    return ranking_metrics(subject.ranking, subject.sought.references, subject.size, metrics=("curve",))
+    shares = word_shares(subject.ranking, subject.sought.references, subject.size)
+    return {**_ranked(subject, "accuracy"), **shares}
 
 
 def _frequency(subject: Subject) -> Figures:
@@ -197,10 +190,10 @@ METRICS = (
             "f1": Figure("F1 at {n}"),
             "average_precision": Figure("average precision at 50"),
         },
-        _precision_recall,
+        lambda subject: _ranked(subject, "pr"),
         of_ranking=True,
     ),
-    Metric("curve", {}, _curve, of_ranking=True, drawn=True),
+    Metric("curve", {}, lambda subject: _ranked(subject, "curve"), of_ranking=True, drawn=True),
     Metric("frequency", {}, _frequency, drawn=True),
     Metric(
         "content",

@@ -5,17 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 
+from flip.arrays import Array, Bools, DType, Floats, Ints
 from flip.errors import InputError
 from flip.files import os_errors, read_json, replacing, reserve
-
-if TYPE_CHECKING:
-    from numpy.typing import DTypeLike, NDArray
-
-    from flip.arrays import Bools, Floats, Ints
 
 _ROWS = 65_536  # rows checked or copied at a time
 
@@ -123,13 +119,13 @@ class FileRows:
             first = end
         return found
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Floats:
+    def __array__(self, dtype: DType | None = None, copy: bool | None = None) -> Floats:
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def _read(self, first: int, count: int) -> Floats:
         return _as_read(self.stored(first, count))
 
-    def stored(self, first: int, count: int) -> NDArray[Any]:
+    def stored(self, first: int, count: int) -> Array:
         """Return rows in the type of the file."""
         rows = np.empty((count, self.shape[1]), self._stored)
         waiting = rows.data.cast("B") if rows.size else memoryview(b"")
@@ -197,7 +193,7 @@ class _SelectedRows:
             found[part == i] = self._matrices[i][several[part == i] - self._starts[i]]
         return found if np.ndim(rows) else found[0]
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Floats:
+    def __array__(self, dtype: DType | None = None, copy: bool | None = None) -> Floats:
         return self[:].astype(dtype or self.dtype, copy=False)
 
 

@@ -62,7 +62,8 @@ class Words:
             topn: words of a row at most.
             column: of the vectors; by default the only one that can be.
             encoder: vouches that the vectors are of this encoder.
-            bias_weight, min_probability: see `flip.model.keywords.top_keywords`.
+            bias_weight: see `flip.model.keywords.top_keywords`.
+            min_probability: see there; without effect if nothing tells that the vectors are of the model's encoder.
         """
         self.model, self.topn, self.column, self.encoder = model, topn, column, encoder
         self.bias_weight, self.min_probability = bias_weight, min_probability

@@ -5,15 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flip.encoders.catalog import find_entry
 from flip.errors import UsageError
 from flip.files import os_errors, replacing
+from flip.model.checkpoint import Checkpoint
 from flip.model.locate import CONFIG_FILE, MODEL_FILE, VOCAB_FILE
-
-if TYPE_CHECKING:
-    from flip.model.checkpoint import Checkpoint
 
 CARD_FILE = "README.md"
 _MARK = "<!-- Written by `flip train`, which replaces this file as long as this line is in it. -->"

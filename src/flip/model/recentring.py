@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flip.arrays import Floats, Floats32
 from flip.errors import InputError
-
-if TYPE_CHECKING:
-    from flip.arrays import Floats, Floats32
-    from flip.model.checkpoint import Checkpoint
-    from flip.model.config import EmbeddingStats
+from flip.model.checkpoint import Checkpoint
+from flip.model.config import EmbeddingStats
 
 _ROWS = 65_536  # summed at a time
 

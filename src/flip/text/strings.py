@@ -12,14 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from flip.arrays import Floats64, Ints
 from flip.errors import InputError, UnavailableError, UsageError
-
-if TYPE_CHECKING:
-    from flip.arrays import Floats64, Ints
 
 ENGLISH = Path(__file__).with_name("english.npz")  # made by examples/bundled/chain.py
 STEP = 1.08  # the factor between two counts of that file, which has their logarithms

@@ -12,22 +12,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from flip.arrays import Floats
 from flip.device import flush_denormals, matmul_dtype
 from flip.errors import FlipError, InputError
 from flip.model.linear import FactorizedLogLinear, LogLinear, Model
 from flip.training import distributed, initialization, objectives, training_data
 from flip.training.progress import Epoch, Progress
 from flip.training.recipes import Precision, TrainConfig
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor
-
 
 _PRECISIONS: dict[torch.dtype, Precision] = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
@@ -223,7 +219,7 @@ class Trainer:
             raise InputError("another version of flip wrote this state", "start anew with --force") from error
         self.best = best
 
-    def _used(self, views: Sequence[NDArray[np.floating[Any]]]) -> list[tuple[NDArray[np.floating[Any]], float]]:
+    def _used(self, views: Sequence[Floats]) -> list[tuple[Floats, float]]:
         """Return the views and their weights in L = alpha L(first) + (1 - alpha) L(second); drop those of weight 0."""
         if len(views) == 1:
             return [(views[0], 1.0)]

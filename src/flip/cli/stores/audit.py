@@ -62,16 +62,13 @@ def audit(
     """Measure how well listed terms can be read from the vectors, as stored and in forms that hide more."""
     from flip.html import write_page
     from flip.inputs.records import read_lines
-    from flip.inputs.stores.columns import ColumnChoice
-    from flip.inputs.stores.quantization import read_quantization
 
     call = begin(ctx)
     require_outputs(call, {"report": report}, [store, terms, sentences, model])
     listed = list(dict.fromkeys(filter(None, read_lines(terms))))
     checkpoint = loading.load_checkpoint(model, call)
-    quantization = read_quantization(scale, offset, ranges)
-    columns = loading.for_model(ColumnChoice(column, None, text_column, table, quantization), checkpoint)
-    found = _audit(store, columns, sentences, checkpoint, listed, call)
+    columns = loading.chosen_columns(column, None, text_column, table, scale, offset, ranges)
+    found = _audit(store, loading.for_model(columns, checkpoint), sentences, checkpoint, listed, call)
     for form in found.forms:
         if call.out.human:
             draw(form, call.out)

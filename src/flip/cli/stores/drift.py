@@ -41,15 +41,12 @@ def drift(
     verbose: options.Verbose = False,
 ) -> None:
     """Show the words that rose and fell between two stores."""
-    from flip.inputs.stores.columns import ColumnChoice
-    from flip.inputs.stores.quantization import read_quantization
     from flip.stores.drift import Moments
     from flip.stores.drift import drift as compare
 
     call = begin(ctx, stream=True)
     checkpoint = loading.load_checkpoint(model, call)
-    quantization = read_quantization(scale, offset, ranges)
-    columns = ColumnChoice(column, None, None, table, quantization)
+    columns = loading.chosen_columns(column, None, None, table, scale, offset, ranges)
     sides: list[tuple[str, bool, Moments]] = []
     for name in (old, new):
         with (

@@ -69,8 +69,6 @@ def groups(
     verbose: options.Verbose = False,
 ) -> None:  # fmt: skip
     """Show the words that set each group of rows apart from the rest."""
-    from flip.inputs.stores.columns import ColumnChoice
-    from flip.inputs.stores.quantization import read_quantization
     from flip.stores.rows import require_writable
 
     call = begin(ctx)
@@ -87,8 +85,7 @@ def groups(
         if path is not None:
             require_writable(path)
     checkpoint = loading.load_checkpoint(model, call)
-    quantization = read_quantization(scale, offset, ranges)
-    columns = ColumnChoice(column, id_column, text_column, table, quantization)
+    columns = loading.chosen_columns(column, id_column, text_column, table, scale, offset, ranges)
     opened = loading.opened_store(
         store, columns, checkpoint, call, encoder, sentences, normalize=normalize, recentre=recentre
     )

@@ -58,8 +58,6 @@ def search(
     verbose: options.Verbose = False,
 ) -> None:  # fmt: skip
     """Show the rows that most probably carry all of these words."""
-    from flip.inputs.stores.columns import ColumnChoice
-    from flip.inputs.stores.quantization import read_quantization
     from flip.stores.rows import require_writable
     from flip.stores.words import search as search_rows
     from flip.stores.words import terms_of, write_hits
@@ -70,8 +68,7 @@ def search(
         require_writable(output)
     checkpoint = loading.load_checkpoint(model, call)
     terms = terms_of(words, checkpoint)
-    quantization = read_quantization(scale, offset, ranges)
-    columns = ColumnChoice(column, id_column, text_column, table, quantization)
+    columns = loading.chosen_columns(column, id_column, text_column, table, scale, offset, ranges)
     opened = loading.opened_store(
         store, columns, checkpoint, call, encoder, sentences, normalize=normalize, recentre=recentre
     )

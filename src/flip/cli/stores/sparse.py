@@ -34,8 +34,6 @@ def sparse(
     verbose: options.Verbose = False,
 ) -> None:
     """Write each row as indices and weights of words, for the sparse index of a vector store."""
-    from flip.inputs.stores.columns import ColumnChoice
-    from flip.inputs.stores.quantization import read_quantization
     from flip.stores.rows import require_writable
     from flip.stores.words import write_sparse
 
@@ -43,8 +41,7 @@ def sparse(
     require_outputs(call, {"output": output}, [store, model])
     require_writable(output)
     checkpoint = loading.load_checkpoint(model, call)
-    quantization = read_quantization(scale, offset, ranges)
-    columns = ColumnChoice(column, id_column, None, table, quantization)
+    columns = loading.chosen_columns(column, id_column, None, table, scale, offset, ranges)
     opened = loading.opened_store(store, columns, checkpoint, call, encoder, normalize=normalize, recentre=recentre)
     with opened as reader:
         with call.out.progress("writing") as on_rows:

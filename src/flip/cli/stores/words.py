@@ -67,9 +67,7 @@ def words(
     verbose: options.Verbose = False,
 ) -> None:  # fmt: skip
     """Write a store with the words of every row beside its own columns."""
-    from flip.inputs.stores.columns import ColumnChoice
     from flip.inputs.stores.places import is_uri, names_many, place_of
-    from flip.inputs.stores.quantization import read_quantization
     from flip.stores.rows import require_writable
     from flip.stores.words import WordColumns
 
@@ -83,8 +81,7 @@ def words(
     if engine == "ray":  # its workers have working directories of their own
         store, output = (name if is_uri(name) else str(Path(name).absolute()) for name in (store, output))
     checkpoint = loading.load_checkpoint(model, call)
-    quantization = read_quantization(scale, offset, ranges)
-    columns = ColumnChoice(column, id_column, text_column, table, quantization)
+    columns = loading.chosen_columns(column, id_column, text_column, table, scale, offset, ranges)
     opened = loading.opened_store(
         store, columns, checkpoint, call, encoder, sentences, normalize=normalize, recentre=recentre
     )

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from flip.arrays import Array
 from flip.errors import InputError, UsageError
 from flip.inputs.embedding_files import open_embeddings, read_ids, sentences_path
 from flip.inputs.record import require_as_many
@@ -24,7 +25,6 @@ from flip.inputs.stores import table
 from flip.inputs.stores.columns import ColumnChoice, arrow
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from pyarrow import RecordBatch
 
 _HEADER = 1 << 14  # bytes that hold the header of an array; numpy reads 10,000 of them
@@ -149,7 +149,7 @@ def _unreadable(name: str, reason: object) -> InputError:
     return InputError(f"{name}: not a readable .npz file: {reason}", "save it again with numpy.savez")
 
 
-def _rows(file: IO[bytes], member: _Member, count: int, name: str) -> Sequence[str] | NDArray[Any]:
+def _rows(file: IO[bytes], member: _Member, count: int, name: str) -> Sequence[str] | Array:
     kind = member.kind
     if not kind.itemsize:  # all texts are empty
         return [""] * count
@@ -159,7 +159,7 @@ def _rows(file: IO[bytes], member: _Member, count: int, name: str) -> Sequence[s
     return rows.tolist() if kind.kind == "U" else rows.astype(kind.newbyteorder("="), copy=False)
 
 
-def _by_column(file: IO[bytes], member: _Member, name: str) -> NDArray[Any]:
+def _by_column(file: IO[bytes], member: _Member, name: str) -> Array:
     """Return a whole matrix that is stored column by column, as its rows lie in all parts of the file."""
     size = math.prod(member.shape) * member.kind.itemsize
     table.require_bounded(name, size, member.info.compress_size)

@@ -19,11 +19,10 @@ from flip.inputs.stores.columns import ColumnChoice, arrow, is_blob, is_text, ma
 from flip.inputs.stores.table import BATCH_BYTES, VALUE_BYTES, Table, require_bounded, rows_within
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike
     from pyarrow import Array, Buffer, DataType, NativeFile, RecordBatch, RecordBatchReader, Schema
     from pyarrow.parquet import FileMetaData, RowGroupMetaData
 
-    from flip.arrays import Floats, Floats32, Ints
+    from flip.arrays import DType, Floats, Floats32, Ints
 
 _BUFFER = 1 << 20  # bytes of a column that are read at a time
 _LARGEST = 1 << 30  # bytes of a row group that is read whole
@@ -158,7 +157,7 @@ class ParquetRows:
             found[groups == group] = self._group(int(group))[several[groups == group] - self._starts[group]]
         return found if np.ndim(rows) else found[0]
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Floats:
+    def __array__(self, dtype: DType | None = None, copy: bool | None = None) -> Floats:
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def _group(self, number: int) -> Floats32:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flip.arrays import Floats32
 from flip.errors import InputError, UsageError
 from flip.files import os_errors, read_json
-
-if TYPE_CHECKING:
-    from flip.arrays import Floats32
 
 
 @dataclass(frozen=True)

@@ -156,8 +156,7 @@ def open_store(
     Args:
         source: Parquet, Arrow (a file, a stream, Feather), `.npy`, `.npz`, SQLite (of `llm embed`, of sqlite-vec, or
             with float32 blobs), DuckDB, or a flat index of FAISS; a file or a pipe. Or a folder of
-            `datasets.save_to_disk` or of LanceDB. Or many files of Parquet or Arrow,
-            see `flip.inputs.stores.folders.dataset`.
+            `datasets.save_to_disk` or of LanceDB. Or many files of Parquet or Arrow, see `folders.dataset`.
         asked: the columns, and the dimension.
         beside: for a `.npy` and an index, the file whose line i has the text, or the columns as JSON, of row i; by
             default NAME.jsonl or NAME.sentences.txt, if there is one.
