@@ -1,1 +1,1 @@
-"""flip inside other libraries: an evaluator for sentence-transformers, names for the topics of BERTopic."""
+"""flip inside other libraries: an evaluator for sentence-transformers, names for topics of BERTopic, batches of Ray."""
