@@ -87,9 +87,9 @@ def compare_retrieval(request: Request, call: Call) -> None:
             "the difference is not of the encoders alone"
         )
     if request.page is not None:
-        from flip.retrieval.page import write_page
+        from flip.html import write_page
 
-        write_page(request.page, found, change, call.runtime.seed)
+        write_page(request.page, "flip.retrieval", "page", found=found, change=change, seed=call.runtime.seed)
     if call.out.human:
         _show(found, change, call)
         return
