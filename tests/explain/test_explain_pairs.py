@@ -362,3 +362,18 @@ def test_of_many_vectors_only_the_nearest_are_compared(encoder: Counting) -> Non
     assert [one.id for one in found] == [1, 2, 9, 4]
     assert explain.pairing.ranked == 6
     assert len(list(explainer(encoder).pairs(texts(*["aa"] * 4), rows, nearest=2))) == 4  # line by line
+
+
+def test_a_word_that_the_text_of_a_hit_has_and_its_vector_does_not_is_lost(encoder: Counting) -> None:
+    """The vector is of another text than the one beside it, so that it lacks a word of it."""
+    hit = Record("row 0", id="h", text="aa bb and more", embedding=np.array([0, 3, 0], np.float32))
+    explain = explainer(encoder, min_probability=0.5)
+    (found,) = explain.pairs(texts("aa cc"), [hit])
+    assert isinstance(found, Comparison)
+    assert found.lost("only_input") == {"aa"} and not found.lost("only_against") and not found.lost("shared")
+    record = found.to_dict()
+    assert {word["word"]: word.get("lost") for word in record["only_input"]} == {"aa": True, "cc": None}
+    assert "lost: in the text of the other" in found._repr_html_()
+    (unread,) = explain.pairs(texts("aa cc"), [replace(hit, text="bb and aa", read_to=6)])
+    assert isinstance(unread, Comparison)
+    assert not unread.lost("only_input")
