@@ -138,6 +138,13 @@ def test_two_encoders_on_the_same_queries(flip: Flip, asked: tuple[object, ...],
     page = (here / "page.html").read_text(encoding="utf-8")
     assert "swimming pool" in page
     assert page.count("<tr>") == 4
+    # The model is the same, so that only the store tells them apart; a page names no folder.
+    assert "What minilm-en, worse.parquet changes" in page
+    assert f"Worse for {change['worse']} queries" in page
+    assert '<span class="word lost">train</span>' in page
+    assert "why was the train to New York late <span" in page
+    assert str(here) not in page and str(asked[4]) not in page
+    assert (change["against_store"], change["store"]) == (str(asked[4]), str(here / "worse.parquet"))
     assert "script-src" not in page
 
 

@@ -23,7 +23,7 @@ from flip.inputs.stores.columns import ColumnChoice
 from flip.retrieval.evaluation import evaluate_retrieval
 from flip.retrieval.gold import read_gold
 from flip.retrieval.ranking import known_gold, rank_chunks
-from flip.retrieval.results import TOPN, Answer, Change, Hit, Query, Retrieval
+from flip.retrieval.results import TOPN, Answer, Change, Hit, Query, Retrieval, titles
 from flip.stores.words import require_probabilities
 
 if TYPE_CHECKING:
@@ -167,9 +167,10 @@ def _show(found: Sequence[Retrieval], change: Change | None, call: Call) -> None
     table = Table(box=None, padding=(0, 1, 0, 0))
     for i, heading in enumerate(("model", "queries", "nDCG@10", "recall@10", "missed", "cut")):
         table.add_column(heading, justify="right" if i else "left", overflow="fold")
-    for one in found:
-        figures = [_percent(one.interval(name, seed)) for name in ("ndcg", "recall")]
-        cells = (one.model, len(one.answers), *figures, one.missed, one.cut)
+    names = titles(found)
+    for name, one in zip(names, found, strict=True):
+        figures = [_percent(one.interval(key, seed)) for key in _NAMES.values()]
+        cells = (name, len(one.answers), *figures, one.missed, one.cut)
         table.add_row(*map(shown, cells))
     out.show(table)
     out.show(
@@ -177,23 +178,25 @@ def _show(found: Sequence[Retrieval], change: Change | None, call: Call) -> None
     )
     if change is not None:
         gaps = ", ".join(f"{name} {_percent(change.interval(key, seed), '+')}" for name, key in _NAMES.items())
-        record = change.to_dict(seed)
-        out.show(shown(f"{change.second.model} less {change.first.model}: {gaps}", "bold"))
-        out.show(shown(f"better for {record['better']} queries, worse for {record['worse']}"))
-    for one in found:
-        _show_words(one, call)
+        out.show(shown(f"{names[1]} less {names[0]}: {gaps}", "bold"))
+        out.show(shown(f"better for {len(change.better)} queries, worse for {len(change.worse)}"))
+        for kind, words in (("lost", change.words_lost), ("regained", change.words_regained)):
+            if words:
+                out.show(shown(f"  {kind}: {', '.join(f'{word} {n}' for word, n in words[:_WORDS])}"))
+    for name, one in zip(names, found, strict=True):
+        _show_words(name, one, call)
         missed = [answer for answer in one.answers if answer.missed]
         for answer in sorted(missed, key=lambda one: one.gold.place if one.gold else 0, reverse=True)[:_WORST]:
             _show_answer(answer, call)
 
 
-def _show_words(one: Retrieval, call: Call) -> None:
+def _show_words(name: str, one: Retrieval, call: Call) -> None:
     show = call.out.show
     if one.absent:
         show(shown(f"{one.store} lacks {one.absent} relevant chunks", "yellow"))
     if one.lost:
         show(shown(""))
-        show(shown(f"{one.model}: missed chunks have these words in their texts, not in their vectors", "bold"))
+        show(shown(f"{name}: missed chunks have these words in their texts, not in their vectors", "bold"))
         show(shown(", ".join(f"{word.word} {word.missed}/{word.of}" for word in one.lost[:_WORDS])))
     if one.astray:
         show(shown("these words lead to other chunks", "bold"))

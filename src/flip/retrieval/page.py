@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flip.files import replacing
 from flip.html import policy
-from flip.retrieval.results import Change, Retrieval
+from flip.retrieval.results import LISTED, Change, Retrieval, titles
 
 
 def write_page(path: Path, found: Sequence[Retrieval], change: Change | None, seed: int) -> None:
@@ -25,7 +25,12 @@ def write_page(path: Path, found: Sequence[Retrieval], change: Change | None, se
     )
     style = (files("flip.retrieval") / "page.css").read_text(encoding="utf-8")
     page = environment.get_template("page.html").render(
-        policy=policy(style), style=style, found=found, change=change, seed=seed
-    )
+        policy=policy(style),
+        style=style,
+        found=list(zip(titles(found), found, strict=True)),
+        change=change,
+        seed=seed,
+        listed=LISTED,
+    )  # fmt: skip
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
