@@ -89,6 +89,7 @@ def test_each_query_has_its_relevant_chunk_beside_the_one_that_came_back(flip: F
         assert (one["ndcg"], one["recall"]) == (1, 1)
         assert one["first"] == one["gold"]
         assert one["lost"] == one["astray"] == []
+    assert {"train", "New", "York"} & set(by_id["q1"]["kept"])
     assert by_id["q3"]["gold"]["grade"] == 2
     assert by_id["q7"]["gold"] is None
     assert by_id["q7"]["ndcg"] == 0
@@ -237,6 +238,8 @@ def test_stores_of_another_size_are_not_compared_in_silence(flip: Flip, asked: t
     done = flip(*asked, *models)
     assert done.code == 0, done.err
     assert "fewer are easier to search" in done.err
+    # The vectors are the same: some queries get better, but no word is kept that was lost before, or the other way.
+    assert done.records[-1]["words_lost"] == done.records[-1]["words_regained"] == []
     assert [one["chunks"] for one in done.records[-3:-1]] == [9, 4]
     assert {one["store"].rpartition("/")[2] for one in done.records[:-1]} == {"chunks.parquet", "part.parquet"}
 

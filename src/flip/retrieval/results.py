@@ -56,9 +56,9 @@ class Answer:
     """A query, the relevant chunk that came first, and the chunk that came first.
 
     gold: None if the store has none of the relevant chunks.  ndcg, recall: at 10.
-    lost: words of the query that the text of `gold` has and its vector does not say.  unread: those that stand only
-    where the encoder did not read.  astray: words that favour `first` over `gold`, with the difference of their shares
-    of the cosines, the largest first. All are empty if `gold` came first.
+    kept: words of the query that the text of `gold` has and its vector says.  lost: those that it does not say.
+    unread: those that stand only where the encoder did not read.  astray: words that favour `first` over `gold`, with
+    the difference of their shares of the cosines, the largest first. The last three are empty if `gold` came first.
     """
 
     query: Query
@@ -66,6 +66,7 @@ class Answer:
     first: Hit
     ndcg: float
     recall: float
+    kept: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     astray: tuple[tuple[str, float], ...] = ()
@@ -84,6 +85,7 @@ class Answer:
             "recall": round(self.recall, 4),
             "gold": None if self.gold is None else self.gold.to_dict(),
             "first": self.first.to_dict(),
+            "kept": list(self.kept),
             "lost": list(self.lost),
             "unread": list(self.unread),
             "astray": [{"word": word, "share": round(share, 4)} for word, share in self.astray],
@@ -207,13 +209,13 @@ class Change:
 
     @property
     def words_lost(self) -> list[tuple[str, int]]:
-        """Return the words that the second lost in queries that got worse, by the number of queries."""
-        return _words(b for _, b in self.worse)
+        """Return the words that only the first keeps, in queries that got worse, by the number of queries."""
+        return _words((b.lost, a.kept) for a, b in self.worse)
 
     @property
     def words_regained(self) -> list[tuple[str, int]]:
-        """Return the words that the first lost in queries that got better, by their number."""
-        return _words(a for a, _ in self.better)
+        """Return the words that only the second keeps, in queries that got better, by the number of queries."""
+        return _words((a.lost, b.kept) for a, b in self.better)
 
     def to_dict(self, seed: int = 0) -> Fields:
         """Return the record of the difference."""
@@ -237,8 +239,9 @@ def _change(a: Answer, b: Answer) -> Fields:
     return {"query": b.query.id, "text": b.query.text, "ndcg": [round(a.ndcg, 4), round(b.ndcg, 4)]}
 
 
-def _words(answers: Iterable[Answer]) -> list[tuple[str, int]]:
-    return Counter(word for one in answers for word in one.lost).most_common(LISTED)
+def _words(pairs: Iterable[tuple[Sequence[str], Sequence[str]]]) -> list[tuple[str, int]]:
+    """Return the words that are lost by one encoder and kept by the other, with the number of queries."""
+    return Counter(word for lost, kept in pairs for word in lost if word in kept).most_common(LISTED)
 
 
 def _interval(values: Floats, seed: int) -> Interval:
