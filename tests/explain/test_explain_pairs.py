@@ -11,7 +11,7 @@ import pytest
 from flip import fit, load_checkpoint
 from flip.encoders import Encoder
 from flip.encoders.e5 import missing
-from flip.errors import InputError, UsageError
+from flip.errors import InputError, UnavailableError, UsageError
 from flip.explain.contrast import Contrast
 from flip.explain.explainer import Explainer
 from flip.explain.pairs import for_reading
@@ -377,3 +377,16 @@ def test_a_word_that_the_text_of_a_hit_has_and_its_vector_does_not_is_lost(encod
     (unread,) = explain.pairs(texts("aa cc"), [replace(hit, text="bb and aa", read_to=6)])
     assert isinstance(unread, Comparison)
     assert not unread.lost("only_input")
+
+
+def test_an_encoder_is_asked_only_about_texts_that_it_may_have_cut(encoder: Counting) -> None:
+    def lacking() -> Encoder:
+        raise UnavailableError("the encoder is not here")
+
+    vector = np.array([0, 3, 0], np.float32)
+    short, long = (Record("row", text=text, embedding=vector, read_known=False) for text in ("bb", "bb " * 100))
+    explain = Explainer(explainer(encoder).checkpoint, lacking)
+    assert explain.batch([short])[0].warnings == []
+    (warning,) = explain.batch([long])[0].warnings
+    assert warning == "the text may be longer than the encoder read: the encoder is not here"
+    assert explain.batch([replace(long, read_known=True)])[0].warnings == []
