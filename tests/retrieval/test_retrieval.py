@@ -184,6 +184,10 @@ def test_queries_may_bring_their_vectors(flip: Flip, fails: Fails, asked: tuple[
     (one, _) = flip(compare, flag, "q.jsonl", *rest).records
     assert (one["first"]["id"], one["first"]["cosine"]) == ("dog", pytest.approx(1, abs=1e-4))
     assert one["gold"]["cosine"] == pytest.approx(float(own["dog"] @ own["bread"]), abs=1e-4)
+    write_store(here / "q.parquet", own["dog"][None], id=["q2"], text=["how do I bake bread"])
+    assert flip(compare, flag, "q.parquet", *rest).records[0] == one
+    pq.write_table(pa.table({"id": ["q2"], "text": ["how do I bake bread"]}), here / "texts.parquet")
+    assert flip(compare, flag, "texts.parquet", *rest).records[0]["first"]["id"] == "bread"
     query(np.zeros(384))
     assert "the vector is zero" in fails(3, compare, flag, "q.jsonl", *rest)
     query(np.ones(200))

@@ -19,7 +19,10 @@ from flip.errors import InputError, UsageError
 from flip.evaluation.measurements import Interval
 from flip.inputs.record import Record
 from flip.inputs.records import read_records
+from flip.inputs.sources import is_store
 from flip.inputs.stores.columns import ColumnChoice
+from flip.inputs.stores.row_records import row_records
+from flip.inputs.stores.store import open_store
 from flip.retrieval.evaluation import evaluate_retrieval
 from flip.retrieval.gold import read_gold
 from flip.retrieval.ranking import known_gold, rank_chunks
@@ -59,7 +62,7 @@ def compare_retrieval(request: Request, call: Call) -> None:
             f"{len(request.models)} models and {len(request.stores)} stores",
             "--model A --store A.parquet, and for a second encoder --model B --store B.parquet",
         )
-    every, gold = _records(request.queries), read_gold(request.gold)
+    every, gold = _records(request.queries, call), read_gold(request.gold)
     known = known_gold(gold, [str(record.id) for record in every])
     records = [record for record, chunks in zip(every, known, strict=True) if chunks]
     if not records:
@@ -102,9 +105,19 @@ def compare_retrieval(request: Request, call: Call) -> None:
         call.out.record(change.to_dict(call.runtime.seed))
 
 
-def _records(name: str) -> list[Record]:
-    """Return the queries, with their vectors if they have them; each has an id of its own."""
-    records = list(read_records(name, asked=ColumnChoice()))
+def _read(name: str, call: Call) -> list[Record]:
+    """Return the records of a file or a store, with their vectors if they have them."""
+    if is_store(name):
+        with open_store(name) as store:
+            if store.dimension is not None:
+                return list(row_records(store, call.out.note, origin_known=True))
+        return list(read_records(name))
+    return list(read_records(name, asked=ColumnChoice()))
+
+
+def _records(name: str, call: Call) -> list[Record]:
+    """Return the queries; each has an id of its own."""
+    records = _read(name, call)
     seen: set[str] = set()
     for record in records:
         if not record.text:

@@ -168,7 +168,9 @@ class Embedder:
     def _as_read(self, inputs: list[Input], records: Sequence[Record | InputError]) -> list[Input]:
         """Return the inputs; the encoder tells how far it read the texts of vectors about which nothing else does."""
         texts = {i: one.text for i, one in enumerate(records) if isinstance(one, Record) and not one.read_known}
-        unknown = {i: text for i, text in texts.items() if text and len(text.encode()) > _SURELY_READ}
+        unknown = {
+            i: text for i, text in texts.items() if text and len(text.encode("utf-8", "surrogatepass")) > _SURELY_READ
+        }
         if not unknown:
             return inputs
         found = list(inputs)
