@@ -11,7 +11,7 @@ import pytest
 from flip import fit, load_checkpoint
 from flip.encoders import Encoder
 from flip.encoders.e5 import missing
-from flip.errors import InputError, UsageError
+from flip.errors import InputError, UnavailableError, UsageError
 from flip.explain.contrast import Contrast
 from flip.explain.explainer import Explainer
 from flip.explain.pairs import for_reading
@@ -362,3 +362,31 @@ def test_of_many_vectors_only_the_nearest_are_compared(encoder: Counting) -> Non
     assert [one.id for one in found] == [1, 2, 9, 4]
     assert explain.pairing.ranked == 6
     assert len(list(explainer(encoder).pairs(texts(*["aa"] * 4), rows, nearest=2))) == 4  # line by line
+
+
+def test_a_word_that_the_text_of_a_hit_has_and_its_vector_does_not_is_lost(encoder: Counting) -> None:
+    """The vector is of another text than the one beside it, so that it lacks a word of it."""
+    hit = Record("row 0", id="h", text="aa bb and more", embedding=np.array([0, 3, 0], np.float32))
+    explain = explainer(encoder, min_probability=0.5)
+    (found,) = explain.pairs(texts("aa cc"), [hit])
+    assert isinstance(found, Comparison)
+    assert found.lost("only_input") == {"aa"} and not found.lost("only_against") and not found.lost("shared")
+    record = found.to_dict()
+    assert {word["word"]: word.get("lost") for word in record["only_input"]} == {"aa": True, "cc": None}
+    assert "lost: in the text of the other" in found._repr_html_()
+    (unread,) = explain.pairs(texts("aa cc"), [replace(hit, text="bb and aa", read_to=6)])
+    assert isinstance(unread, Comparison)
+    assert not unread.lost("only_input")
+
+
+def test_an_encoder_is_asked_only_about_texts_that_it_may_have_cut(encoder: Counting) -> None:
+    def lacking() -> Encoder:
+        raise UnavailableError("the encoder is not here")
+
+    vector = np.array([0, 3, 0], np.float32)
+    short, long = (Record("row", text=text, embedding=vector, read_known=False) for text in ("bb", "bb " * 100))
+    explain = Explainer(explainer(encoder).checkpoint, lacking)
+    assert explain.batch([short])[0].warnings == []
+    (warning,) = explain.batch([long])[0].warnings
+    assert warning == "the text may be longer than the encoder read: the encoder is not here"
+    assert explain.batch([replace(long, read_known=True)])[0].warnings == []

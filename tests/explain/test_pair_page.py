@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from html import unescape
@@ -82,3 +83,12 @@ def test_nothing_is_wider_than_a_phone(page: str, here: Path, chromium: Any) -> 
     chromium.get((here / "o.html").as_uri())
     assert chromium.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
     assert chromium.execute_script("return window.broken") is None
+
+
+def test_a_word_of_the_query_that_a_hit_lost_is_marked_in_its_text(flip: Flip, here: Path) -> None:
+    text = "The council met to discuss the budget, the roads, the schools and taxes. " * 4 + "A violin was played."
+    Path("hits.jsonl").write_text(json.dumps({"id": "h", "text": text}) + "\n" + json.dumps({"id": "i", "text": "A."}))
+    assert flip("explain", "a violin", "--against", "hits.jsonl", "--html", "o.html").code == 0
+    page = Path("o.html").read_text(encoding="utf-8")
+    assert 'A <span class="lost">violin</span> was played.' in page
+    assert '<td><span class="lost">lost</span></td>' in page

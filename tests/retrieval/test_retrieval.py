@@ -89,6 +89,7 @@ def test_each_query_has_its_relevant_chunk_beside_the_one_that_came_back(flip: F
         assert (one["ndcg"], one["recall"]) == (1, 1)
         assert one["first"] == one["gold"]
         assert one["lost"] == one["astray"] == []
+    assert {"train", "New", "York"} & set(by_id["q1"]["kept"])
     assert by_id["q3"]["gold"]["grade"] == 2
     assert by_id["q7"]["gold"] is None
     assert by_id["q7"]["ndcg"] == 0
@@ -138,6 +139,13 @@ def test_two_encoders_on_the_same_queries(flip: Flip, asked: tuple[object, ...],
     page = (here / "page.html").read_text(encoding="utf-8")
     assert "swimming pool" in page
     assert page.count("<tr>") == 4
+    # The model is the same, so that only the store tells them apart; a page names no folder.
+    assert "What minilm-en, worse.parquet changes" in page
+    assert f"Worse for {change['worse']} queries" in page
+    assert '<span class="word lost">train</span>' in page
+    assert "why was the train to New York late <span" in page
+    assert str(here) not in page and str(asked[4]) not in page
+    assert (change["against_store"], change["store"]) == (str(asked[4]), str(here / "worse.parquet"))
     assert "script-src" not in page
 
 
@@ -176,6 +184,10 @@ def test_queries_may_bring_their_vectors(flip: Flip, fails: Fails, asked: tuple[
     (one, _) = flip(compare, flag, "q.jsonl", *rest).records
     assert (one["first"]["id"], one["first"]["cosine"]) == ("dog", pytest.approx(1, abs=1e-4))
     assert one["gold"]["cosine"] == pytest.approx(float(own["dog"] @ own["bread"]), abs=1e-4)
+    write_store(here / "q.parquet", own["dog"][None], id=["q2"], text=["how do I bake bread"])
+    assert flip(compare, flag, "q.parquet", *rest).records[0] == one
+    pq.write_table(pa.table({"id": ["q2"], "text": ["how do I bake bread"]}), here / "texts.parquet")
+    assert flip(compare, flag, "texts.parquet", *rest).records[0]["first"]["id"] == "bread"
     query(np.zeros(384))
     assert "the vector is zero" in fails(3, compare, flag, "q.jsonl", *rest)
     query(np.ones(200))
@@ -230,6 +242,8 @@ def test_stores_of_another_size_are_not_compared_in_silence(flip: Flip, asked: t
     done = flip(*asked, *models)
     assert done.code == 0, done.err
     assert "fewer are easier to search" in done.err
+    # The vectors are the same: some queries get better, but no word is kept that was lost before, or the other way.
+    assert done.records[-1]["words_lost"] == done.records[-1]["words_regained"] == []
     assert [one["chunks"] for one in done.records[-3:-1]] == [9, 4]
     assert {one["store"].rpartition("/")[2] for one in done.records[:-1]} == {"chunks.parquet", "part.parquet"}
 

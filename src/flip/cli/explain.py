@@ -171,7 +171,8 @@ def explain(
     results: Iterator[Result]
     if against is not None:
         others = replace(reader, sentences=None, stores=True)
-        nearest = None if text or not sources.is_store(against) or sources.holds_embeddings(against) else _HITS
+        is_whole = not text and not rows_named(against)[1] and not sources.holds_embeddings(against)
+        nearest = _HITS if is_whole and sources.is_store(against) else None
         pairs = explainer.pairs(reader.records(inputs), others.records([against]), nearest=nearest)
         results = iter(for_reading(pairs)) if for_people else pairs
     else:

@@ -13,7 +13,7 @@ from flip.explain.annotation import Annotation, State, Token, state_names
 from flip.explain.contrast import PairedWord
 from flip.explain.given import Input
 from flip.explain.lines import Line
-from flip.explain.results import Comparison, Explanation, Failure, Result, side_names
+from flip.explain.results import Comparison, Explanation, Failure, Result, lost_from, side_names
 from flip.model.checkpoint import Checkpoint
 from flip.model.keywords import Word
 
@@ -114,13 +114,18 @@ class View:
             if not result.side(side):
                 parts.append(_indented(Text(f"{name}: no word", "dim")))
                 continue
-            rows = (self._paired(side, line) for line in result.lines(side))
+            lost = result.lost(side)
+            rows = [self._paired(side, line, lost) for line in result.lines(side)]
             parts += [_indented(Text(name)), _columns(rows, widest)]
+            if lost:
+                parts.append(Padding(Text(lost_from(result.query, side), "dim"), (0, 0, 0, 4), expand=False))
         return parts
 
-    def _paired(self, side: str, line: Line[PairedWord]) -> tuple[RenderableType, ...]:
+    def _paired(self, side: str, line: Line[PairedWord], lost: frozenset[str]) -> tuple[RenderableType, ...]:
         scores = self._score(line.words[0].score, line.words[0].against_score)
-        share = Text(f"{sum(word.share for word in line.words):+.2f} of the cosine", "dim")
+        if lost:
+            scores += (Text("lost" if line.has(lost) else ""),)
+        share = Text(f"{sum(word.share for word in line.words):+z.2f} of the cosine", "dim")
         p = line.value(lambda word: word.probability_of(side))
         if p is None:
             return shown(line.label, "green"), share, *scores

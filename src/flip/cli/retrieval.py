@@ -19,11 +19,14 @@ from flip.errors import InputError, UsageError
 from flip.evaluation.measurements import Interval
 from flip.inputs.record import Record
 from flip.inputs.records import read_records
+from flip.inputs.sources import is_store
 from flip.inputs.stores.columns import ColumnChoice
+from flip.inputs.stores.row_records import row_records
+from flip.inputs.stores.store import open_store
 from flip.retrieval.evaluation import evaluate_retrieval
 from flip.retrieval.gold import read_gold
 from flip.retrieval.ranking import known_gold, rank_chunks
-from flip.retrieval.results import TOPN, Answer, Change, Hit, Query, Retrieval
+from flip.retrieval.results import TOPN, Answer, Change, Hit, Query, Retrieval, titles
 from flip.stores.words import require_probabilities
 
 if TYPE_CHECKING:
@@ -59,7 +62,7 @@ def compare_retrieval(request: Request, call: Call) -> None:
             f"{len(request.models)} models and {len(request.stores)} stores",
             "--model A --store A.parquet, and for a second encoder --model B --store B.parquet",
         )
-    every, gold = _records(request.queries), read_gold(request.gold)
+    every, gold = _records(request.queries, call), read_gold(request.gold)
     known = known_gold(gold, [str(record.id) for record in every])
     records = [record for record, chunks in zip(every, known, strict=True) if chunks]
     if not records:
@@ -89,7 +92,9 @@ def compare_retrieval(request: Request, call: Call) -> None:
     if request.page is not None:
         from flip.html import write_page
 
-        write_page(request.page, "flip.retrieval", "page", found=found, change=change, seed=call.runtime.seed)
+        named = list(zip(titles(found), found, strict=True))
+        seed = call.runtime.seed
+        write_page(request.page, "flip.retrieval", "page", found=named, change=change, seed=seed, listed=LISTED)
     if call.out.human:
         _show(found, change, call)
         return
@@ -102,9 +107,19 @@ def compare_retrieval(request: Request, call: Call) -> None:
         call.out.record(change.to_dict(call.runtime.seed))
 
 
-def _records(name: str) -> list[Record]:
-    """Return the queries, with their vectors if they have them; each has an id of its own."""
-    records = list(read_records(name, asked=ColumnChoice()))
+def _read(name: str, call: Call) -> list[Record]:
+    """Return the records of a file or a store, with their vectors if they have them."""
+    if is_store(name):
+        with open_store(name) as store:
+            if store.dimension is not None:
+                return list(row_records(store, call.out.note, origin_known=True))
+        return list(read_records(name))
+    return list(read_records(name, asked=ColumnChoice()))
+
+
+def _records(name: str, call: Call) -> list[Record]:
+    """Return the queries; each has an id of its own."""
+    records = _read(name, call)
     seen: set[str] = set()
     for record in records:
         if not record.text:
@@ -167,9 +182,10 @@ def _show(found: Sequence[Retrieval], change: Change | None, call: Call) -> None
     table = Table(box=None, padding=(0, 1, 0, 0))
     for i, heading in enumerate(("model", "queries", "nDCG@10", "recall@10", "missed", "cut")):
         table.add_column(heading, justify="right" if i else "left", overflow="fold")
-    for one in found:
-        figures = [_percent(one.interval(name, seed)) for name in ("ndcg", "recall")]
-        cells = (one.model, len(one.answers), *figures, one.missed, one.cut)
+    names = titles(found)
+    for name, one in zip(names, found, strict=True):
+        figures = [_percent(one.interval(key, seed)) for key in _NAMES.values()]
+        cells = (name, len(one.answers), *figures, one.missed, one.cut)
         table.add_row(*map(shown, cells))
     out.show(table)
     out.show(
@@ -177,23 +193,25 @@ def _show(found: Sequence[Retrieval], change: Change | None, call: Call) -> None
     )
     if change is not None:
         gaps = ", ".join(f"{name} {_percent(change.interval(key, seed), '+')}" for name, key in _NAMES.items())
-        record = change.to_dict(seed)
-        out.show(shown(f"{change.second.model} less {change.first.model}: {gaps}", "bold"))
-        out.show(shown(f"better for {record['better']} queries, worse for {record['worse']}"))
-    for one in found:
-        _show_words(one, call)
+        out.show(shown(f"{names[1]} less {names[0]}: {gaps}", "bold"))
+        out.show(shown(f"better for {len(change.better)} queries, worse for {len(change.worse)}"))
+        for kind, words in (("lost", change.words_lost), ("regained", change.words_regained)):
+            if words:
+                out.show(shown(f"  {kind}: {', '.join(f'{word} {n}' for word, n in words[:_WORDS])}"))
+    for name, one in zip(names, found, strict=True):
+        _show_words(name, one, call)
         missed = [answer for answer in one.answers if answer.missed]
         for answer in sorted(missed, key=lambda one: one.gold.place if one.gold else 0, reverse=True)[:_WORST]:
             _show_answer(answer, call)
 
 
-def _show_words(one: Retrieval, call: Call) -> None:
+def _show_words(name: str, one: Retrieval, call: Call) -> None:
     show = call.out.show
     if one.absent:
         show(shown(f"{one.store} lacks {one.absent} relevant chunks", "yellow"))
     if one.lost:
         show(shown(""))
-        show(shown(f"{one.model}: missed chunks have these words in their texts, not in their vectors", "bold"))
+        show(shown(f"{name}: missed chunks have these words in their texts, not in their vectors", "bold"))
         show(shown(", ".join(f"{word.word} {word.missed}/{word.of}" for word in one.lost[:_WORDS])))
     if one.astray:
         show(shown("these words lead to other chunks", "bold"))

@@ -17,6 +17,8 @@ from flip.explain.given import Heard, Input
 from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint
 
+_SURELY_READ = 256  # bytes: no encoder reads less than 128 tokens, and most have more than two
+
 
 @dataclass(frozen=True)
 class Embedded:
@@ -166,7 +168,9 @@ class Embedder:
     def _as_read(self, inputs: list[Input], records: Sequence[Record | InputError]) -> list[Input]:
         """Return the inputs; the encoder tells how far it read the texts of vectors about which nothing else does."""
         texts = {i: one.text for i, one in enumerate(records) if isinstance(one, Record) and not one.read_known}
-        unknown = {i: text for i, text in texts.items() if text}
+        unknown = {
+            i: text for i, text in texts.items() if text and len(text.encode("utf-8", "surrogatepass")) > _SURELY_READ
+        }
         if not unknown:
             return inputs
         found = list(inputs)

@@ -1,6 +1,6 @@
 """Put words that belong together on one line, for people: forms of one word, and names of several words."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -38,6 +38,10 @@ class Line(Generic[W]):
         found = [of(word) for word in self.words]
         known = [value for value in found if value is not None]
         return min(known, default=None) if self.name is not None else found[0]
+
+    def has(self, words: Container[str]) -> bool:
+        """Return whether one of its words is among these."""
+        return any(one.word in words for one in self.words)
 
 
 def lines(words: Iterable[W], language: str | None = None, names: Sequence[Name] = ()) -> list[Line[W]]:

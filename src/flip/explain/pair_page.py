@@ -1,6 +1,6 @@
 """Write the page of `flip explain --against ... --html`: pairs with the words of their texts marked, in one file."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def write_pairs(
 def _section(result: Comparison | Failure) -> Fields:
     """Return what the template shows of a pair."""
     both = {"input": result.input, "against": result.against or Input()}
-    shared: Mapping[str, set[str]] = {side: set() for side in SIDES}
+    shared: Mapping[str, Collection[str]] = {side: set() for side in SIDES}
     section: Fields = {
         "id": result.id, "query": None, "cosine": "", "sentence": "", "sides": [],
         "notes": result.warnings, "error": "",
@@ -74,28 +74,37 @@ def _section(result: Comparison | Failure) -> Fields:
         section["sentence"] = result.said_by_sentence or ""
         section["sides"] = [(name, _words(result, side)) for side, name in side_names(query).items()]
     if query:
-        section["query"] = _text(both.pop(query), set(), set())  # it stands above all hits
-    texts = {side: _text(one, shared["shared"], shared[f"only_{side}"]) for side, one in both.items()}
+        section["query"] = _text(both.pop(query), {})  # it stands above all hits
+    others = {"input": "only_against", "against": "only_input"}
+    lost = {
+        side: result.lost(other) if isinstance(result, Comparison) else frozenset() for side, other in others.items()
+    }
+    texts = {
+        side: _text(one, {"both": shared["shared"], "own": shared[f"only_{side}"], "lost": lost[side]})
+        for side, one in both.items()
+    }
     section["texts"] = list(texts.values())
     return section
 
 
 def _words(result: Comparison, side: str) -> list[Fields]:
     rows: list[Fields] = []
+    lost = result.lost(side)
     for line in result.lines(side):
         p = line.value(lambda word: word.probability_of(side))
         share = sum(word.share for word in line.words)
         percent = "" if p is None else f"{p:.0%}"
-        rows.append({"label": line.label, "percent": percent, "share": f"{share:+.2f} of the cosine"})
+        share_text = f"{share:+z.2f} of the cosine"
+        rows.append({"label": line.label, "percent": percent, "share": share_text, "is_lost": line.has(lost)})
     return rows
 
 
-def _text(given: Input, both: set[str], own: set[str]) -> Fields:
-    """Return the parts of a text, each with its mark: of both, of its own, not read, or none."""
+def _text(given: Input, marks: Mapping[str, Collection[str]]) -> Fields:
+    """Return the parts of a text, each with the first mark whose words it has; the end that was not read as unread."""
     if not given.pieces:
         return {"parts": [(given.title, "")]}
     parts = [
-        (piece.text, "both" if both.intersection(piece.words) else "own" if own.intersection(piece.words) else "")
+        (piece.text, next((mark for mark, words in marks.items() if any(one in words for one in piece.words)), ""))
         for piece in given.pieces
     ]
     return {"parts": [*parts, (given.title_unread, "unread")] if given.title_unread else parts}

@@ -60,7 +60,10 @@ def comparison_html(found: "Comparison") -> str:
             p = line.value(lambda word, side=side: word.probability_of(side))  # type: ignore[misc]
             style = pale if p is not None and p < found.likely else ""
             share = sum(word.share for word in line.words)
-            cells = [escape(line.label), "" if p is None else f"{p:.0%}", f"{share:+.2f} of the cosine"]
+            cells = [escape(line.label), "" if p is None else f"{p:.0%}", f"{share:+z.2f} of the cosine"]
+            cells += (
+                ["lost: in the text of the other"] if found.lost(side).intersection(w.word for w in line.words) else []
+            )
             rows.append(f"<tr{style}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     if any(pale in row for row in rows):
         said += f"; pale: below {found.likely:.0%}"
@@ -198,6 +201,15 @@ class Comparison:
         """Return the words of one of `flip.explain.contrast.SIDES`."""
         return () if self.pair is None else tuple(getattr(self.pair, name))
 
+    def lost(self, name: str) -> frozenset[str]:
+        """Return those words of one side only that the text of the other has too, as far as it was read.
+
+        The vector of that text has lost them.
+        """
+        other = {"only_input": self.against, "only_against": self.input}.get(name)
+        written = {word for piece in other.pieces for word in piece.words} if other else set()
+        return frozenset(word.word for word in self.side(name) if word.word in written)
+
     def lines(self, name: str) -> list[Line[PairedWord]]:
         """Return the same words by lines: forms of one word, and names that either text has."""
         return lines(self.side(name), self.language, [*self.input.names, *self.against.names])
@@ -209,7 +221,10 @@ class Comparison:
 
     def to_dict(self) -> Fields:
         """Return the record that `flip explain --against` prints."""
-        pair: Fields = {side: [] for side in SIDES} if self.pair is None else self.pair.to_dict()
+        pair: Fields = {} if self.pair is None else self.pair.to_dict()
+        for side in SIDES:
+            lost = self.lost(side)
+            pair[side] = [word.to_dict() | ({"lost": True} if word.word in lost else {}) for word in self.side(side)]
         found = [one.to_dict() for one in self.sentences]
         sentences: Fields = {"sentences_of": self.sentences_of, "sentences": found} if found else {}
         return {"id": self.id} | self.input.to_dict() | {"against": self.against.to_dict()} | pair | sentences
@@ -255,6 +270,12 @@ def side_names(query: Side | None) -> dict[str, str]:
     first, second = {None: ("first", "second"), "input": ("query", "hit"), "against": ("hit", "query")}[query]
     names = {"shared": "both say", "only_input": f"only the {first}", "only_against": f"only the {second}"}
     return names if query != "against" else {side: names[side] for side in ("shared", "only_against", "only_input")}
+
+
+def lost_from(query: Side | None, side: str) -> str:
+    """Return the explanation of the words of a side that are lost, for people."""
+    names = {None: ("first", "second"), "input": ("query", "hit"), "against": ("hit", "query")}[query]
+    return f"lost: the text of the {names[side == 'only_input']} has it, its vector does not say it"
 
 
 def listed(words: Iterable[Line[PairedWord]]) -> str:

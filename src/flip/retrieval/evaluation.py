@@ -92,10 +92,13 @@ class _Explainer:
         best = min(places, key=lambda name: (places[name], name), default=None)
         relevant = None if best is None else self._hit(query, self._by_id[best], places[best], gold)
         figures = ndcg(grades, list(gold.values())), found / len(gold)
-        if relevant is None or first.grade > 0:
-            return Answer(query, relevant, first, *figures)
-        lost, unread = self._lacks(query, relevant.chunk)
-        return Answer(query, relevant, first, *figures, lost, unread, self._astray(query, relevant.chunk, first.chunk))
+        if relevant is None:
+            return Answer(query, None, first, *figures)
+        kept, lost, unread = self._words(query, relevant.chunk)
+        if first.grade > 0:
+            return Answer(query, relevant, first, *figures, kept)
+        astray = self._astray(query, relevant.chunk, first.chunk)
+        return Answer(query, relevant, first, *figures, kept, lost, unread, astray)
 
     def _hit(self, query: Query, chunk: Chunk, place: int, gold: Mapping[str, float]) -> Hit:
         lengths = np.linalg.norm(query.vector) * np.linalg.norm(chunk.vector)
@@ -116,15 +119,18 @@ class _Explainer:
         best = np.argsort(-gaps, kind="stable")[:_NAMED]
         return tuple((vocabulary.surface(vocabulary.words[w]), float(gaps[w])) for w in best if gaps[w] > 0)
 
-    def _lacks(self, query: Query, gold: Chunk) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the words of a query that a chunk's text has and its vector does not say, and those not read."""
+    def _words(self, query: Query, gold: Chunk) -> tuple[tuple[str, ...], ...]:
+        """Return the words of a query that the text of a chunk has: kept in its vector, lost there, and not read."""
         asked = self._content(query.text)
         read = set(self._content(self._read(gold) or ""))
-        said = self._says(gold, asked)
         behind = set(self._content(gold.text or "")) - read
-        surface, words = self.checkpoint.vocabulary.surface, self.checkpoint.vocabulary.words
-        lost = [surface(words[w]) for w, has in zip(asked, said, strict=True) if w in read and not has]
-        return tuple(lost), tuple(surface(words[w]) for w in asked if w in behind)
+        said = {w for w, says in zip(asked, self._says(gold, asked), strict=True) if says}
+        vocabulary = self.checkpoint.vocabulary
+        groups = ([w for w in asked if w in read & said], [w for w in asked if w in read - said])
+        return tuple(
+            tuple(vocabulary.surface(vocabulary.words[w]) for w in group)
+            for group in (*groups, [w for w in asked if w in behind])
+        )
 
     def lost_words(self, missed: Sequence[Answer]) -> list[LostWord]:
         """Return the content words that most of the missed chunks lack in their vectors, though their texts have them.

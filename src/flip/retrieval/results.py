@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -55,9 +56,9 @@ class Answer:
     """A query, the relevant chunk that came first, and the chunk that came first.
 
     gold: None if the store has none of the relevant chunks.  ndcg, recall: at 10.
-    lost: words of the query that the text of `gold` has and its vector does not say.  unread: those that stand only
-    where the encoder did not read.  astray: words that favour `first` over `gold`, with the difference of their shares
-    of the cosines, the largest first. All are empty if `gold` came first.
+    kept: words of the query that the text of `gold` has and its vector says.  lost: those that it does not say.
+    unread: those that stand only where the encoder did not read.  astray: words that favour `first` over `gold`, with
+    the difference of their shares of the cosines, the largest first. The last three are empty if `gold` came first.
     """
 
     query: Query
@@ -65,6 +66,7 @@ class Answer:
     first: Hit
     ndcg: float
     recall: float
+    kept: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     astray: tuple[tuple[str, float], ...] = ()
@@ -83,6 +85,7 @@ class Answer:
             "recall": round(self.recall, 4),
             "gold": None if self.gold is None else self.gold.to_dict(),
             "first": self.first.to_dict(),
+            "kept": list(self.kept),
             "lost": list(self.lost),
             "unread": list(self.unread),
             "astray": [{"word": word, "share": round(share, 4)} for word, share in self.astray],
@@ -168,6 +171,15 @@ class Retrieval:
 _FIGURES = ("ndcg", "recall")
 
 
+def titles(found: Sequence[Retrieval]) -> list[str]:
+    """Return a name of each for people: its model, and its store if the model is the same. No folder is named."""
+    models = [Path(one.model).name for one in found]
+    stores = [Path(one.store).name for one in found]
+    if len(set(models)) == len(models):
+        return models
+    return [f"{model}, {store}" for model, store in zip(models, stores, strict=True)]
+
+
 @dataclass(frozen=True)
 class Change:
     """Two encoders on the same queries: the second less the first."""
@@ -185,21 +197,41 @@ class Change:
         pairs = zip(self.first.answers, self.second.answers, strict=True)
         return sorted((pair for pair in pairs if pair[0].ndcg != pair[1].ndcg), key=lambda p: p[1].ndcg - p[0].ndcg)
 
+    @property
+    def worse(self) -> list[tuple[Answer, Answer]]:
+        """Return the answers to the queries with a lower nDCG, the largest loss first."""
+        return [(a, b) for a, b in self.changed if b.ndcg < a.ndcg]
+
+    @property
+    def better(self) -> list[tuple[Answer, Answer]]:
+        """Return the answers to the queries with a higher nDCG, the largest gain first."""
+        return [(a, b) for a, b in reversed(self.changed) if b.ndcg > a.ndcg]
+
+    @property
+    def words_lost(self) -> list[tuple[str, int]]:
+        """Return the words that only the first keeps, in queries that got worse, by the number of queries."""
+        return _words((b.lost, a.kept) for a, b in self.worse)
+
+    @property
+    def words_regained(self) -> list[tuple[str, int]]:
+        """Return the words that only the second keeps, in queries that got better, by the number of queries."""
+        return _words((a.lost, b.kept) for a, b in self.better)
+
     def to_dict(self, seed: int = 0) -> Fields:
         """Return the record of the difference."""
-        changed = self.changed
-        worse = [(a, b) for a, b in changed if b.ndcg < a.ndcg]
-        better = [(a, b) for a, b in reversed(changed) if b.ndcg > a.ndcg]
+        worse, better = self.worse, self.better
         return {
             "model": self.second.model,
             "against": self.first.model,
+            "store": self.second.store,
+            "against_store": self.first.store,
             **{name: self.interval(name, seed).to_dict() for name in _FIGURES},
             "better": len(better),
             "worse": len(worse),
             "gained": [_change(a, b) for a, b in better[:LISTED]],
             "lost": [_change(a, b) for a, b in worse[:LISTED]],
-            "words_lost": _words(b for _, b in worse),
-            "words_regained": _words(a for a, _ in better),
+            "words_lost": [{"word": word, "queries": n} for word, n in self.words_lost],
+            "words_regained": [{"word": word, "queries": n} for word, n in self.words_regained],
         }
 
 
@@ -207,9 +239,9 @@ def _change(a: Answer, b: Answer) -> Fields:
     return {"query": b.query.id, "text": b.query.text, "ndcg": [round(a.ndcg, 4), round(b.ndcg, 4)]}
 
 
-def _words(answers: Iterable[Answer]) -> list[Fields]:
-    counts = Counter(word for one in answers for word in one.lost)
-    return [{"word": word, "queries": n} for word, n in counts.most_common(LISTED)]
+def _words(pairs: Iterable[tuple[Sequence[str], Sequence[str]]]) -> list[tuple[str, int]]:
+    """Return the words that are lost by one encoder and kept by the other, with the number of queries."""
+    return Counter(word for lost, kept in pairs for word in lost if word in kept).most_common(LISTED)
 
 
 def _interval(values: Floats, seed: int) -> Interval:

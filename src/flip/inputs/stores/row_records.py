@@ -40,7 +40,8 @@ def row_records(store: Store, on_note: Callable[[str], None], *, origin_known: b
                 yield replace(record, read_known=False)
             else:
                 known = noted[row] if noted else None
-                yield replace(record, read_to=known.length) if known and known.text == text else record
+                read_to = known.length if known and known.text == text else None
+                yield replace(record, read_to=read_to, read_estimated=store.about.get("reading") == "estimated")
     if without:
         on_note(f"{store.name}: {without} rows have no vector, and are left out")
 
