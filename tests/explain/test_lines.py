@@ -1,7 +1,7 @@
 from typing import Any
 
 from flip import Explainer, load_checkpoint
-from flip.explain.lines import lines
+from flip.explain.annotation import lines
 from flip.explain.results import Comparison, Explanation
 from flip.inputs.record import Record
 from flip.model.keywords import Word

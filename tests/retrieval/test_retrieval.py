@@ -21,7 +21,7 @@ from flip.encoders.base import ends_read
 from flip.errors import InputError
 from flip.explain.contrast import Contrast
 from flip.retrieval.evaluation import ndcg
-from flip.retrieval.gold import read_gold
+from flip.retrieval.ranking import read_gold
 from flip.text.bow import bags_of_words
 from tests.conftest import Flip
 

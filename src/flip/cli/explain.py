@@ -18,6 +18,7 @@ from flip.cli.explain_input import Reader
 from flip.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from flip.explain.explainer import Explainer
     from flip.explain.results import Result
     from flip.model.checkpoint import Checkpoint
 
@@ -139,10 +140,7 @@ def explain(
     names = [rows_named(name)[0] for name in (*inputs, against, sentences) if name]
     sources.require_one_stdin(name for name in names if not text or name == sniffing.STDIN)
     _require_sentences_fit(inputs, sentences)
-    if by_sentence and against is None:
-        raise UsageError("--by-sentence is for pairs", "add --against INPUT")
-    if recentre and against is not None:
-        raise UsageError("--recentre is for single texts", "leave --against out")
+    _require_pairs(by_sentence, recentre, against)
     if html is not None:
         require_outputs(call, {"html": html}, [*([] if text else names), model])
     checkpoint = loading.load_checkpoint(model, call)
@@ -178,15 +176,29 @@ def explain(
     else:
         results = explainer.stream(reader.records(inputs))
     _show(tally.counted(results), checkpoint, html, least, call)
+    _note_pairs(explainer, tally, against, by_sentence, out)
+    if html is not None:
+        fields = {"html": str(html), "records": tally.records, "failed": tally.failed}
+        out.result(fields, f"{html}: {tally.records} record{'s' * (tally.records != 1)}")
+    tally.report(reader.unreadable)
+
+
+def _require_pairs(by_sentence: bool, recentre: bool, against: str | None) -> None:
+    if by_sentence and against is None:
+        raise UsageError("--by-sentence is for pairs", "add --against INPUT")
+    if recentre and against is not None:
+        raise UsageError("--recentre is for single texts", "leave --against out")
+
+
+def _note_pairs(
+    explainer: Explainer, tally: _Tally, against: str | None, by_sentence: bool, out: output.Output
+) -> None:
+    """Note how many rows of a store were ranked, and how many texts were embedded for their sentences."""
     if (ranked := explainer.pairing.ranked) > tally.records:
         shown = tally.records - tally.failed
         out.note(f"{against}: the {shown} nearest of {ranked:,} rows; {against}#ID,ID chooses others by ids")
     if by_sentence:
         out.note(f"{explainer.pairing.embedded:,} texts embedded to compare sentences")
-    if html is not None:
-        fields = {"html": str(html), "records": tally.records, "failed": tally.failed}
-        out.result(fields, f"{html}: {tally.records} record{'s' * (tally.records != 1)}")
-    tally.report(reader.unreadable)
 
 
 def _show(results: Iterator[Result], checkpoint: Checkpoint, html: Path | None, least: float, call: Call) -> None:

@@ -24,9 +24,8 @@ from flip.inputs.stores.columns import ColumnChoice
 from flip.inputs.stores.row_records import row_records
 from flip.inputs.stores.store import open_store
 from flip.retrieval.evaluation import evaluate_retrieval
-from flip.retrieval.gold import read_gold
-from flip.retrieval.ranking import known_gold, rank_chunks
-from flip.retrieval.results import TOPN, Answer, Change, Hit, Query, Retrieval, titles
+from flip.retrieval.ranking import known_gold, rank_chunks, read_gold
+from flip.retrieval.results import LISTED, TOPN, Answer, Change, Hit, Query, Retrieval, titles
 from flip.stores.words import require_probabilities
 
 if TYPE_CHECKING:

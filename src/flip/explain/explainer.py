@@ -15,10 +15,9 @@ from flip.errors import InputError
 from flip.explain.annotation import TextWord
 from flip.explain.contrast import Contrast
 from flip.explain.embedder import Embedded, Embedder
-from flip.explain.given import record_id
+from flip.explain.given import Reading, record_id
 from flip.explain.languages import LanguageShifts
 from flip.explain.pairs import Pairs
-from flip.explain.reading import Reading
 from flip.explain.results import Comparison, Explanation, Failure
 from flip.inputs.prefetch import one_ahead, ready_batches
 from flip.inputs.record import Record

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal, TypeAlias
 
-from flip.explain.annotation import STATES, Annotation, State, TextWord, annotate, state_names
+from flip.explain.annotation import STATES, Annotation, Line, State, TextWord, annotate, lines, state_names
 from flip.explain.contrast import SIDES, Pair, PairedWord
 from flip.explain.given import Input
-from flip.explain.lines import Line, lines
 from flip.files import Fields
 from flip.model.keywords import Word
 from flip.text.align import Piece

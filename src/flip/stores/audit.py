@@ -18,7 +18,7 @@ from flip.errors import InputError, UsageError
 from flip.files import Fields
 from flip.inputs.prefetch import one_ahead
 from flip.inputs.records import PartRead
-from flip.inputs.stores.ends import noted_parts
+from flip.inputs.stores.row_records import noted_parts
 from flip.inputs.stores.store import Store
 from flip.model.checkpoint import Checkpoint
 from flip.stores.compression import COMPRESSIONS, Compression

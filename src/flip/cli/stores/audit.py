@@ -86,7 +86,7 @@ def _audit(
     name: str, columns: ColumnChoice, texts: Path | None, checkpoint: Checkpoint, terms: list[str], call: Call
 ) -> AuditResult:
     from flip.encoders.identity import EmbeddingInfo, require_dimension, require_same_encoder
-    from flip.inputs.stores.ends import noted_parts
+    from flip.inputs.stores.row_records import noted_parts
     from flip.inputs.stores.store import open_store
     from flip.stores.audit import audit_store
 

@@ -1,18 +1,37 @@
-"""Read rows of a store as records: its vectors with their ids and texts."""
+"""Read rows of a store as records: its vectors with their ids and texts, and how far these were read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flip.inputs.embedding_files import read_path
 from flip.inputs.record import Record
-from flip.inputs.stores.ends import noted_parts
+from flip.inputs.records import PartRead, parts_read
 
 if TYPE_CHECKING:
     from flip.inputs.stores.store import Part, Store
+
+
+def noted_parts(store: Store) -> Sequence[PartRead] | None:
+    """Return the parts of the texts of all rows that were read; none if all were read to their ends.
+
+    Returns:
+        None if nothing tells.
+
+    Raises:
+        InputError: see `flip.inputs.records.parts_read`.
+    """
+    truncated = store.about.get("truncated")
+    if truncated == 0:
+        return []
+    if store.kind == "npy" and truncated and store.rows is not None and read_path(Path(store.name)).is_file():
+        return parts_read(Path(store.name), store.rows)
+    return None
 
 
 def row_records(store: Store, on_note: Callable[[str], None], *, origin_known: bool) -> Iterator[Record]:
