@@ -46,6 +46,8 @@ def corpora(tmp_path: Path, sentences: list[str]) -> Path:
     pairs = "\n".join(f"{a}\t{b}" for a, b in zip(other, english, strict=True))
     (tmp_path / "europarl-v10.de-en.tsv").write_text(pairs + "\n")
     (tmp_path / "en-hi.tsv").write_text("tgt\tsrc\n" + pairs + "\n")
+    hits = [f'{{"id": {i}, "text": "{text}"}}' for i, text in enumerate(("A boat. It is old.", "The harbour is full."))]
+    (tmp_path / "hits.jsonl").write_text("\n".join(hits) + "\n")
     (tmp_path / "sents.txt").write_text("\n".join(english) + "\n")
     shutil.copytree(QUICKSTART, tmp_path / "examples" / "quickstart")
     return tmp_path

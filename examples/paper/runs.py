@@ -83,15 +83,12 @@ def once(target: Path, call: Sequence[object], make: Callable[[], object]) -> Pa
 
 
 def vocabulary(args: argparse.Namespace, text_id: str | None = None) -> Path:
-    """--vocab, or one made of the training text; where no spaces part the words, of its characters."""
+    """--vocab, or one made of the training text."""
     if args.vocab:
         return args.vocab
     text_id = text_id or args.text
     name = f"vocab-{text_id or 'text'}"
-    made = words_of_training(args, args.output / f"{name}.json", text=text_id)
-    if load_vocabulary(made).unsegmented:
-        made = words_of_training(args, args.output / f"{name}-unicode.json", "--tokenizer", "unicode", text=text_id)
-    return made
+    return words_of_training(args, args.output / f"{name}.json", text=text_id)
 
 
 def words_of_training(args: argparse.Namespace, path: Path, *options: object, text: str | None = None) -> Path:
@@ -163,8 +160,9 @@ def compared(runs: Sequence[Path], args: argparse.Namespace, *options: object) -
 def _tokens(run: Path) -> tuple[str, str]:
     """The published words of a text are parted by spaces; a text without spaces has those of the vocabulary."""
     from flip import load_checkpoint
+    from flip.text.segment import UNSPACED
 
-    unspaced = load_checkpoint(run).vocabulary.tokenizer.name == "unicode"
+    unspaced = load_checkpoint(run).vocabulary.tokenizer.name in ("unicode", *UNSPACED)
     return "--tokens", "vocabulary" if unspaced else "published"
 
 

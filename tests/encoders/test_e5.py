@@ -87,8 +87,8 @@ def test_vectors_have_norm_one_whatever_the_text_and_its_neighbours(e5: Encoder)
 
 def test_how_far_a_text_is_read(e5: Encoder) -> None:
     assert e5.read_to(["word " * 505, "short"]) == [None, None]
-    # "query:" is two tokens, the beginning and the end are two more.
-    assert encode(e5, ["word " * 600, "\u3000 Ａ  word " * 300])[1] == [5 * 508 - 1, None]
+    # "query:" is three tokens, the beginning and the end are two more: 507 are left.
+    assert encode(e5, ["word " * 600, "\u3000 Ａ  word " * 300])[1] == [5 * 507, 10 * 253 + 5]
 
 
 @pytest.mark.parametrize("text", ["word " * 600, "  naïve\u3000ＣＡＦＥ — " * 300, "今天天气很好。" * 400])

@@ -93,7 +93,8 @@ def _length(u: Floats64, counts: Ints, samples: Sequence[tuple[Floats64, Bools, 
     """
     lengths = np.log1p(counts)
     center, mean = float(lengths.mean()), u.mean(axis=0)
-    weights = _ridge(u - mean, lengths - center)
+    # As config.json has them, so that a model that is saved and loaded gives the same probabilities.
+    weights = np.array([float(f"{x:.5g}") for x in _ridge(u - mean, lengths - center)])
     decoded = (u - mean) @ weights
     low, high = (float(edge) for edge in np.quantile(lengths - center, _EDGES))
 
