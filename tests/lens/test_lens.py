@@ -186,7 +186,7 @@ def test_notebooks_show_little_and_escape(lens: flip.Lens, vectors: np.ndarray, 
         for line in pair.lines(side):
             p = line.words[0].probability_of(side)
             pale = ' style="opacity:.55"' if p < likely else ""
-            share = sum(word.share for word in line.words)
+            share = round(sum(word.share for word in line.words), 2) + 0.0  # no -0.00
             cells = f"<td>{line.label}</td><td>{p:.0%}</td><td>{share:+.2f} of the cosine</td>"
             assert f"<tr{pale}>{cells}</tr>" in html
     assert "of the cosine" in lens.explain(vectors[0], against=vectors[1])._repr_html_()
