@@ -271,8 +271,7 @@ def sentence_details(measured: Measured, topn: int = 10) -> Iterator[SentenceDet
     """
     words, bags = measured.checkpoint.vocabulary.words, measured.refs.words
     calibrated = measured.checkpoint.calibrated and measured.result.method == "flip"
-    u = np.asarray(measured.subject.embeddings[:])
-    offsets = measured.checkpoint.length_offsets(u, bags.sizes.tolist())
+    offsets = measured.checkpoint.length_offsets(measured.subject.embeddings, bags.sizes.tolist())
     for i, text in enumerate(measured.texts):
         reference = bags.words[bags.indptr[i] : bags.indptr[i + 1]].tolist()
         sides: dict[str, SideDetails] = {}
@@ -330,7 +329,7 @@ def _model_ranker(checkpoint: Checkpoint, weights: Mapping[str, float], device: 
 
 def _with_log_odds(shown: Ranking, checkpoint: Checkpoint, u: Floats, refs: References) -> Ranking:
     """Return the words that `flip explain` shows, in its order, with the log-odds of their probabilities."""
-    offsets = checkpoint.length_offsets(np.asarray(u[:]), refs.words.sizes.tolist())
+    offsets = checkpoint.length_offsets(u, refs.words.sizes.tolist())
     return Ranking(shown.words, checkpoint.log_odds_of(shown.words, shown.scores, checkpoint.bias_weight, offsets))
 
 

@@ -132,7 +132,7 @@ def _calibration(subject: Subject) -> Figures:
     shown = word_ranking.Ranking(subject.shown.words[:, : options.topn], subject.shown.scores[:, : options.topn])
     found = {**probabilities.calibration(shown, refs, subject.size)}
     if checkpoint.calibration.length is not None:
-        u, is_function = np.asarray(subject.embeddings[:]), checkpoint.is_function[np.maximum(shown.words, 0)]
+        u, is_function = subject.embeddings, checkpoint.is_function[np.maximum(shown.words, 0)]
         untold = checkpoint.length_offsets(u) - checkpoint.length_offsets(u, refs.words.sizes.tolist())
         odds = shown.scores + np.take_along_axis(untold, is_function.astype(np.int64), axis=1)
         blind = word_ranking.Ranking(shown.words, np.asarray(odds, np.float32))

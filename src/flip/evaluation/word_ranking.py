@@ -124,7 +124,7 @@ def rank_by_probability(
     found = rank(model, embeddings, k, bias_weights={"": 1.0}, device=device)[""]
     if checkpoint.calibration.length is None:
         return found
-    offsets = checkpoint.length_offsets(np.asarray(embeddings[:]), None if counts is None else counts.tolist())
+    offsets = checkpoint.length_offsets(embeddings, None if counts is None else counts.tolist())
     of_length = np.take_along_axis(offsets, checkpoint.is_function[found.words].astype(np.int64), axis=1)
     odds = np.asarray(found.scores + of_length, np.float32)
     order = np.argsort(-odds, axis=1, kind="stable")

@@ -11,6 +11,8 @@ import numpy as np
 
 from flip.arrays import Floats, Floats64, Ints
 
+_ROWS = 65_536
+
 
 @dataclass(frozen=True)
 class Bias:
@@ -57,8 +59,9 @@ class Length:
         return np.asarray(np.log1p(counts) - self.center)
 
     def of_embeddings(self, u: Floats) -> Floats64:
-        """Return the lengths (n,) that embeddings (n, d) tell."""
-        return np.asarray(u @ self.weights + self.bias)
+        """Return the lengths (n,) that embeddings (n, d) tell; those of a file are read some at a time."""
+        told = [np.asarray(u[start : start + _ROWS]) @ self.weights for start in range(0, len(u), _ROWS)]
+        return np.concatenate([np.zeros(0), *told]) + self.bias
 
     def offsets(self, u: Floats, counts: Sequence[int | None] | None = None) -> Floats64:
         """Return the offsets of content words and of function words, (n, 2), for embeddings (n, d).
