@@ -20,6 +20,7 @@ import numpy as np
 from flip import Vocabulary, load_encoder
 from flip.data.corpora import RUN
 from flip.embedding.job import embed
+from flip.encoders.base import Encoder
 from flip.encoders.identity import describe
 from flip.evaluation.evaluate import EvaluationData, evaluate_dataset
 from flip.evaluation.metrics import References, references
@@ -30,7 +31,7 @@ from flip.inputs.records import read_lines
 from flip.model.card import write_card
 from flip.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from flip.model.config import CheckpointConfig, EmbeddingStats
-from flip.text.bow import bags_of_words
+from flip.text.bow import Bags, bags_of_words
 from flip.text.segment import unicode_words
 from flip.text.strings import drawn
 from flip.text.tokenize import SurfaceCounter, Tokenizer, normalize
@@ -39,6 +40,8 @@ from flip.training.pipeline import fitted
 from flip.training.recipes import TrainConfig
 from flip.training.trainer import Trainer
 from flip.training.training_data import DevData, TrainingData
+
+View = tuple[Any, list[str]]  # vectors, and their texts as far as they were read
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,7 @@ SOURCES = (
     Source("definitions", "definitions_en.txt.xz", None, 0.3, 1, False, False, "Open English WordNet (CC BY 4.0)"),
 )
 TEST, DEV = 1_000, 1_000  # sentences of each source that is held out
-BLOCKS, BLOCK = (
-    80,
-    16,
-)  # runs of lines of each source in order, kept aside for test and as many for dev, and their lines
+BLOCKS, BLOCK = 80, 16  # runs of lines of a source in order kept aside, for test and for dev, and the lines of each
 BANDS = (60, 120, 200)  # words of the passages that each of these runs gives
 PASSAGES = 60_000  # to learn from
 
@@ -112,12 +112,8 @@ def main() -> None:
     further["strings"] = strings(learned, vocabulary)
     encoder = load_encoder("minilm")
 
-    def embedded(name: str, texts: Sequence[str]) -> tuple[Any, list[str]]:
-        """Vectors, and the texts as far as the encoder read them."""
-        path = work / f"{name}.npy"
-        embed((Record(name, text=text) for text in texts), path, encoder, force=True)
-        print(f"{name}: {len(texts):,} embedded", flush=True)
-        return open_embeddings(path), [text[:end] for text, end in zip(texts, encoder.read_to(texts), strict=True)]
+    def embedded(name: str, texts: Sequence[str]) -> View:
+        return embedded_in(work, encoder, name, texts)
 
     views = {(name, part): embedded(f"{name}.{part}", parts[name][part]) for name in parts for part in parts[name]}
     rows = [views[source.name, "train"] for source in SOURCES for _ in range(source.times)]
@@ -132,12 +128,36 @@ def main() -> None:
 
     order = np.random.default_rng(0).permutation(whole)  # sources follow each other in the files
     u[:whole], bags = u[order], reordered(bags, np.concatenate([order, np.arange(whole, len(u))]))
-    last = function_words(vocabulary, "english")
-    config = TrainConfig(rank=u.shape[1], batch_size=2_000, epochs=EPOCHS)
-    trainer = Trainer(TrainingData((u,), bags, whole), DevData((dev_u,), dev, last), len(vocabulary), config)
+    data = {"train_sentences": sum(map(len, learned.values())), "train_passages": PASSAGES, "dev_sentences": len(both)}
+    checkpoint = trained((u, bags, whole), (dev_u, dev), vocabulary, encoder, EPOCHS, data)
+    tests = {name: views[name, "test"] for name in tried}
+    tests |= bands([tests[name] for name in tried], views["passages", "test"])
+    finish(args.output, checkpoint, (both_u, both), bags, tests)
+
+
+def embedded_in(folder: Path, encoder: Encoder, name: str, texts: Sequence[str]) -> View:
+    """Vectors, kept in a folder, and the texts as far as the encoder read them."""
+    path = folder / f"{name}.npy"
+    embed((Record(name, text=text) for text in texts), path, encoder, force=True)
+    print(f"{name}: {len(texts):,} embedded", flush=True)
+    return open_embeddings(path), [text[:end] for text, end in zip(texts, encoder.read_to(texts), strict=True)]
+
+
+def trained(
+    learned: tuple[np.ndarray, Bags, int],
+    dev: tuple[np.ndarray, References],
+    vocabulary: Vocabulary,
+    encoder: Encoder,
+    epochs: int,
+    data: dict[str, Any],
+) -> Checkpoint:
+    """The model with the best accuracy on dev. learned: vectors, bags, and how many of them are whole texts."""
+    u, bags, whole = learned
+    config = TrainConfig(rank=u.shape[1], batch_size=2_000, epochs=epochs)
+    held = DevData((dev[0],), dev[1], function_words(vocabulary, "english"))
+    trainer = Trainer(TrainingData((u,), bags, whole), held, len(vocabulary), config)
     for epoch in trainer.fit():
         print(f"epoch {epoch.epoch}: dev accuracy {epoch.accuracy:.4f}, {epoch.seconds:.0f} s", flush=True)
-
     about = CheckpointConfig(
         encoder=describe(encoder),
         dimension=u.shape[1],
@@ -151,31 +171,35 @@ def main() -> None:
         data={
             "corpus": sorted({source.file for source in SOURCES}),
             "license": "; ".join(dict.fromkeys(source.credit for source in SOURCES)),
-            "train_sentences": sum(map(len, learned.values())),
-            "train_passages": PASSAGES,
-            "dev_sentences": len(both),
+            **data,
         },
     )
-    save_checkpoint(args.output, Checkpoint(trainer.best, vocabulary, about), "int8")
-    model = load_checkpoint(args.output).model  # what is saved is what is measured
-    checkpoint = fitted(Checkpoint(model, vocabulary, about, args.output.name), [both_u], both, bags)
-    tests = {name: views[name, "test"] for name in tried}
-    tests |= bands([tests[name] for name in tried], views["passages", "test"])
+    return Checkpoint(trainer.best, vocabulary, about)
+
+
+def finish(
+    output: Path, checkpoint: Checkpoint, dev: tuple[np.ndarray, References], bags: Bags, tests: dict[str, View]
+) -> Checkpoint:
+    """The model in int8 with its calibration, and figures of each test in its card."""
+    save_checkpoint(output, checkpoint, "int8")
+    model = load_checkpoint(output).model  # what is saved is what is measured
+    checkpoint = fitted(replace(checkpoint, model=model, name=output.name), [dev[0]], dev[1], bags)
     metrics = {name: measured(checkpoint, name, *test) for name, test in tests.items()}
     checkpoint = replace(checkpoint, config=replace(checkpoint.config, metrics=metrics))
-    save_checkpoint(args.output, checkpoint, "int8")
-    write_card(args.output, checkpoint)
+    save_checkpoint(output, checkpoint, "int8")
+    write_card(output, checkpoint)
     for name, found in metrics.items():
-        print(f"{name:10}", {key: round(value["mean"], 4) for key, value in flat(found).items()})
+        print(f"{name:10}", {key: round(value["mean"], 4) for key, value in flat(found).items()}, flush=True)
+    return checkpoint
 
 
-def together(parts: Sequence[tuple[Any, list[str]]], vocabulary: Vocabulary) -> tuple[np.ndarray, References]:
+def together(parts: Sequence[View], vocabulary: Vocabulary) -> tuple[np.ndarray, References]:
     """Vectors and references of several parts."""
     u = np.concatenate([np.asarray(view[:]) for view, _ in parts])
     return u, references([text for _, texts in parts for text in texts], vocabulary)
 
 
-def bands(sentences: Sequence[tuple[Any, list[str]]], passages: tuple[Any, list[str]]) -> dict[str, Any]:
+def bands(sentences: Sequence[View], passages: View) -> dict[str, View]:
     """Test sentences and passages by their number of words: about 5, 20, 60, 120 and 200."""
     short = np.concatenate([np.asarray(view[:]) for view, _ in sentences]), [t for _, texts in sentences for t in texts]
     found = {}
@@ -234,17 +258,17 @@ def passage(lines: Sequence[str], words: int) -> str:
     return " ".join(lines[: 1 + int(np.abs(ends - words).argmin())])
 
 
-def joined(texts: dict[str, list[str]]) -> list[str]:
-    """Passages of 2 to 12 sentences that follow each other."""
+def joined(texts: dict[str, list[str]], n: int = PASSAGES) -> list[str]:
+    """n passages of 2 to 12 sentences that follow each other."""
     rng = np.random.default_rng(3)
     pools = [source for source in SOURCES if source.in_order]
     weights = np.array([source.weight for source in pools])
     found = []
-    for _ in range(PASSAGES):
+    for _ in range(n):
         lines = texts[pools[rng.choice(len(pools), p=weights / weights.sum())].name]
-        n = int(rng.integers(2, RUN + 1))
-        start = int(rng.integers(len(lines) - n + 1))
-        found.append(" ".join(lines[start : start + n]))
+        length = int(rng.integers(2, RUN + 1))
+        start = int(rng.integers(len(lines) - length + 1))
+        found.append(" ".join(lines[start : start + length]))
     return found
 
 
@@ -359,10 +383,8 @@ def people() -> list[str]:
     ]
 
 
-def reordered(bags: Any, order: Any) -> Any:
+def reordered(bags: Bags, order: np.ndarray) -> Bags:
     """Bags in another order."""
-    from flip.text.bow import Bags
-
     sizes = bags.sizes[order]
     indptr = np.concatenate([[0], np.cumsum(sizes)])
     entries = np.repeat(bags.indptr[order] - indptr[:-1], sizes) + np.arange(indptr[-1])

@@ -96,6 +96,10 @@ def test_words_of_other_languages_are_those_of_wordfreq() -> None:
     assert isinstance(language_of("eng_Latn"), Chain)
     with pytest.raises(UsageError, match="wordfreq has no list of it"):
         language_of("swh_Latn")
+    with pytest.raises(UsageError, match="wordfreq has no list of it"):
+        language_of("zho_Hant")  # the list has simplified characters
+    for code, same in (("cmn", "zh"), ("hrv", "sh"), ("nob", "nb"), ("kor_Hang", "ko"), ("arb_Arab", "ar")):
+        assert language_of(code).words == language_of(same).words
 
 
 def test_words_of_ones_own() -> None:

@@ -27,6 +27,7 @@ _SHORTEST, _LONGEST = 3, 14  # words of a flat string
 _FEWEST, _MOST = 3, 40  # words of a natural string
 _SHAPE, _SCALE = 2.2, 6.5  # of the gamma distribution of their number: that of English sentences
 _UNSPACED = frozenset({"zh", "ja", "th"})
+_NEAR = 9  # the distance of langcodes from `cmn` to `zh`, `hrv` to `sh`, `kor_Hang` to `ko`, and not to other languages
 
 
 class Language(Protocol):
@@ -167,8 +168,7 @@ def language_of(code: str) -> Language:
     """
     import langcodes
 
-    name = langcodes.Language.get(code, normalize=True).language or code
-    if name == "en":
+    if langcodes.Language.get(code, normalize=True).language == "en":
         return Chain.load()
     try:
         import wordfreq
@@ -178,7 +178,8 @@ def language_of(code: str) -> Language:
             "pip install 'flip-interpret[words]', or name a list of your own: --words FILE",
         ) from error
     known = wordfreq.available_languages()
-    if name not in known:
+    name = langcodes.closest_supported_match(code, known, max_distance=_NEAR)
+    if name is None:
         raise UsageError(
             f"--language {code}: wordfreq has no list of it",
             f"it has {', '.join(sorted(known))}; or name a list of your own: --words FILE",
