@@ -441,6 +441,18 @@ def test_the_calibration_is_stored_beside_the_model(tmp_path: Path) -> None:
     ] == pytest.approx([2.0, 0.5])
 
 
+def test_int8_keeps_the_scores_though_one_component_is_large(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    A, u = rng.normal(size=(WORDS, 64)).astype(np.float32), rng.normal(size=(20, 64)).astype(np.float32)
+    A[:, 7] *= 30  # as the component of the mean is
+    model = FactorizedLogLinear(A, np.eye(64, dtype=np.float32), np.zeros(WORDS, np.float32))
+    save_checkpoint(tmp_path, Checkpoint(model, Vocabulary(tuple(f"w{i}" for i in range(WORDS)))), "int8")
+    stored = load_checkpoint(tmp_path).model
+    found = u @ np.asarray(stored.B).T @ np.asarray(stored.A).T
+    others = np.linalg.norm(np.delete(A, 7, axis=1), axis=1)
+    assert (np.sqrt(((found - u @ A.T) ** 2).mean(axis=0)) / others).mean() < 0.04
+
+
 @pytest.mark.parametrize(
     "stored",
     [

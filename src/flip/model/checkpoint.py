@@ -263,6 +263,17 @@ def load_model(path: Path) -> Model:
 SavedType = Literal["float32", "float16", "int8"]
 
 
+def rotated(model: FactorizedLogLinear) -> FactorizedLogLinear:
+    """Return the same map z = b + (A R)(R'B u) with a random rotation R of the r components.
+
+    In 8 bits the largest entry of a word's row sets the step for all others. Without the rotation that entry is in the
+    same few components for most words: it costs the bundled model 0.7 of 100 points of accuracy, with it 0.05.
+    """
+    rotation, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((model.rank, model.rank)))
+    rotation = rotation.astype(np.float32)
+    return replace(model, A=model.A @ rotation, B=rotation.T @ model.B)
+
+
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, dtype: SavedType = "float32") -> None:
     """Write the three files into `folder`, the model last, each atomically.
 
@@ -278,6 +289,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, dtype: SavedType = "fl
     from safetensors.numpy import save_file
 
     model = checkpoint.model
+    if dtype == "int8" and isinstance(model, FactorizedLogLinear):
+        model = rotated(model)
     tensors = {"E": model.W} if isinstance(model, LogLinear) else {"E1": model.A, "E2": model.B}
     tensors["b"] = model.b[:, None]
     cast: dict[str, np.ndarray] = {}
