@@ -14,8 +14,7 @@ from rich.console import Console
 
 from flip import Explainer, load_checkpoint
 from flip.cli.explain_view import View, bar
-from flip.explain.given import Heard, Input
-from flip.explain.results import Failure, Result
+from flip.explain.results import Failure, Heard, Input, Result
 from flip.inputs.record import Record
 from tests.conftest import Flip
 

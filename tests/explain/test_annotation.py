@@ -10,8 +10,7 @@ from flip import load_checkpoint
 from flip.encoders import Encoder, encode
 from flip.explain.annotation import TextWord
 from flip.explain.explainer import Explainer
-from flip.explain.given import Input
-from flip.explain.results import Explanation
+from flip.explain.results import Explanation, Input
 from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint
 from flip.model.config import CheckpointConfig

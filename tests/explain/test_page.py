@@ -13,9 +13,8 @@ import orjson
 import pytest
 
 from flip import Explainer, load_checkpoint
-from flip.explain.given import Input
 from flip.explain.page import write_page
-from flip.explain.results import Explanation, Failure
+from flip.explain.results import Explanation, Failure, Input
 from tests.browser import needs_browser
 from tests.conftest import Flip
 

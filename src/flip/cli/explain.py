@@ -129,14 +129,15 @@ def explain(
     from flip.explain.languages import LanguageShifts
     from flip.explain.pairs import for_reading
     from flip.inputs import sniffing, sources
-    from flip.inputs.addresses import rows_named
+    from flip.inputs.sniffing import rows_named
     from flip.inputs.stores.columns import ColumnChoice
 
     call = begin(ctx, stream=html is None)
     out = call.out
     if not inputs and sys.stdin.isatty():
         raise UsageError("nothing to explain", 'give a sentence, a file, or a pipe: flip explain "Hello, world."')
-    inputs = [name if "#" in name else loading.fetched(name, call) for name in inputs or [sniffing.STDIN]]
+    inputs = inputs or [sniffing.STDIN]
+    inputs = [loading.fetched(name, call) if name.startswith("hf://") and "#" not in name else name for name in inputs]
     names = [rows_named(name)[0] for name in (*inputs, against, sentences) if name]
     sources.require_one_stdin(name for name in names if not text or name == sniffing.STDIN)
     _require_sentences_fit(inputs, sentences)
@@ -241,8 +242,7 @@ class _Tally:
 
     def counted(self, results: Iterator[Result]) -> Iterator[Result]:
         """Yield the same results; note each warning when it comes first."""
-        from flip.explain.given import CUT, ESTIMATED_CUT
-        from flip.explain.results import Explanation, Failure
+        from flip.explain.results import CUT, ESTIMATED_CUT, Explanation, Failure
 
         for result in results:
             self.records += 1

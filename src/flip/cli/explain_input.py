@@ -43,8 +43,8 @@ class Reader:
         Raises:
             InputError: a file is missing, or there is nothing in any of them.
         """
-        from flip.inputs.addresses import chosen, rows_named
-        from flip.inputs.sniffing import STDIN, is_input_file
+        from flip.inputs.records import chosen
+        from flip.inputs.sniffing import STDIN, is_input_file, rows_named
 
         empty = []
         for given in inputs:

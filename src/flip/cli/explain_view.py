@@ -11,8 +11,7 @@ from rich.text import Text
 from flip.cli.output import shown, visible
 from flip.explain.annotation import Annotation, Line, State, Token, state_names
 from flip.explain.contrast import PairedWord
-from flip.explain.given import Input
-from flip.explain.results import Comparison, Explanation, Failure, Result, lost_from, side_names
+from flip.explain.results import Comparison, Explanation, Failure, Input, Result, lost_from, side_names
 from flip.model.checkpoint import Checkpoint
 from flip.model.keywords import Word
 

@@ -229,9 +229,7 @@ def for_model(columns: ColumnChoice, checkpoint: Checkpoint) -> ColumnChoice:
 
 
 def fetched(name: str, call: Call) -> str:
-    """Return the path of a store; one of a dataset on the hub is downloaded."""
-    if not name.startswith("hf://"):
-        return name
+    """Return the path of a file of a dataset on the hub, `hf://...`, which is downloaded."""
     from flip.hub.client import dataset_file
 
     call.out.note(f"{name} is taken from the hub")

@@ -14,8 +14,7 @@ from flip.encoders.multimodal import Transcriber
 from flip.errors import InputError
 from flip.explain.annotation import TextWord
 from flip.explain.contrast import Contrast
-from flip.explain.embedder import Embedded, Embedder
-from flip.explain.given import Reading, record_id
+from flip.explain.given import Embedded, Embedder, Reading, record_id
 from flip.explain.languages import LanguageShifts
 from flip.explain.pairs import Pairs
 from flip.explain.results import Comparison, Explanation, Failure

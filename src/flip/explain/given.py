@@ -1,114 +1,225 @@
-"""Define what was given to explain, with the facts that embedding it adds, and read the words of its text."""
+"""Embed what was given, read the words of its text, and note what speaks against the words that are found."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
+from pathlib import Path
 
-from flip.errors import InputError
-from flip.files import Fields
+import numpy as np
+
+from flip.arrays import Floats, Floats32
+from flip.encoders.base import Encoder, EncoderOptions, TextError, adapted, encode, ends_read
+from flip.encoders.catalog import load_encoder, require_harmless
+from flip.encoders.identity import require_dimension, require_encoder_of
+from flip.encoders.multimodal import Encoded, Transcriber, encode_inputs
+from flip.errors import FlipError, InputError
+from flip.explain.results import Heard, Input
 from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint
 from flip.text.align import Name, Piece, Reader, names
 from flip.text.bow import bags_of_words
 from flip.text.languages import unknown_script
 
+_SURELY_READ = 256  # bytes: no encoder reads less than 128 tokens, and most have more than two
 _ENOUGH = 6  # words
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """A recording as it was heard.
-
-    via: name of the transcriber.  language: guessed by it, or None.
-    """
-
-    via: str
-    transcript: str
-    language: str | None
-
-    def to_dict(self) -> Fields:
-        """Return the fields of a record."""
-        return {"via": self.via, "transcript": self.transcript, "language": self.language}
-
-
 @dataclass(frozen=True)
-class Input:
-    """An input of `flip explain`, with the facts that embedding it adds.
+class Embedded:
+    """A batch of records.
 
-    text: None for a vector without one and for a recording.  audio: path of a recording.  row: number from 0.
-    heard: None if the encoder reads recordings.  read_to: how many characters of the text or transcript the encoder
-    read; None if all of it.  read_estimated: whether that is an estimate.  warnings: reasons to distrust its words.
-    names: of several words that the text has.  pieces: the part of the text that was read, of an input of a pair.
+    inputs: the known facts of each.  vectors, errors: by position; a blank line has neither.
     """
 
-    text: str | None = None
-    audio: str | None = None
-    row: int | None = None
-    heard: Heard | None = None
-    read_to: int | None = None
-    read_estimated: bool = False
-    warnings: tuple[str, ...] = ()
-    names: tuple[Name, ...] = ()
-    pieces: tuple[Piece, ...] = ()
+    inputs: list[Input]
+    vectors: dict[int, Floats]
+    errors: dict[int, str]
+
+
+class Embedder:
+    """Embeds records. Encoder and transcriber are loaded when the first record needs them."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        load: Callable[[], Encoder] | None = None,
+        load_transcriber: Callable[[], Transcriber] | None = None,
+        working: Callable[[str], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        """Keep the options, see `flip.explain.explainer.Explainer`; nothing is loaded yet."""
+        self.checkpoint = checkpoint
+        self._working = working
+        self._load = load or self._load_own
+        self._load_transcriber = load_transcriber or _default_transcriber
+        self._encoder: Encoder | None = None
+        self._fitting: set[str] = set()  # modalities for which it is known to be the checkpoint's
+        self._transcriber: Transcriber | None = None
+
+    def vectors(self, texts: Sequence[str]) -> Floats32:
+        """Return the embeddings (n, d) of further texts."""
+        return encode(self.encoder, texts)[0]
+
+    def of_unknown_origin(self, record: Record | InputError) -> bool:
+        """Return whether the encoder of the vector is unknown; it does not matter for a model of unknown origin."""
+        return isinstance(record, Record) and not record.origin_known and self.checkpoint.encoder is not None
+
+    def _far(self, vectors: dict[int, Floats]) -> list[bool]:
+        """Return which vectors lie far outside those of the training."""
+        spread = self.checkpoint.embedding_stats
+        if spread is None or not vectors:
+            return [False] * len(vectors)
+        return list(spread.far(np.stack(list(vectors.values()))).tolist())
+
+    def _off_norm(self, vectors: dict[int, Floats]) -> list[bool]:
+        """Return which vectors are longer or shorter than those of the training."""
+        spread = self.checkpoint.embedding_stats
+        if spread is None or not vectors:
+            return [False] * len(vectors)
+        return list(spread.off_norm(np.stack(list(vectors.values()))).tolist())
+
+    def _warnings(self, record: Record | InputError, far: bool, off_norm: bool, is_zero: bool) -> list[str]:
+        """Return the warnings that belong to the vector of a record."""
+        found = ["the vector is zero: the words are those of any text"] if is_zero else []
+        if self.of_unknown_origin(record):
+            encoder = self.checkpoint.encoder
+            found.append(
+                f"the encoder of this vector is unknown; the model knows {encoder} only, so there are no "
+                f"probabilities (--encoder {encoder} vouches for it)"
+            )
+        if far:
+            found.append("the vector lies far outside those of the training: another encoder, scale or normalisation?")
+        elif off_norm and self.checkpoint.embedding_stats is not None:
+            found.append(
+                f"the vector is not of length {self.checkpoint.embedding_stats.norm:.3g}, as those of the training "
+                "are, which changes every probability: an average? (flip store words STORE --normalize -o OUT)"
+            )
+        return found
 
     @property
-    def truncated(self) -> bool:
-        """Return whether it is longer than the encoder reads."""
-        return self.read_to is not None
+    def encoder(self) -> Encoder:
+        """Return the encoder, loaded at the first use."""
+        if self._encoder is None:
+            encoder = adapted(self._load())
+            d = self.checkpoint.model.dimension
+            require_dimension(encoder.dimension, d, f"encoder {encoder.name}", self.checkpoint.encoder)
+            self._encoder = encoder
+        return self._encoder
 
     @property
-    def words_of(self) -> str | None:
-        """Return the text whose words are looked up: the transcript, or the text."""
-        return self.heard.transcript if self.heard else self.text
+    def transcriber(self) -> Transcriber:
+        """Return the transcriber, loaded at the first recording that the encoder cannot read itself."""
+        if self._transcriber is None:
+            self._transcriber = self._load_transcriber()
+        return self._transcriber
 
-    @property
-    def title(self) -> str:
-        """Return a name for people: the text, the path or the row; empty if it is blank."""
-        return self.text or self.audio or ("" if self.row is None else f"row {self.row}")
+    def _load_own(self) -> Encoder:
+        stored = self.checkpoint.trained_on.options
+        name = require_harmless(self.checkpoint.require_encoder(), self.checkpoint.name)
+        return load_encoder(name, EncoderOptions().over(stored))
 
-    @property
-    def title_read(self) -> str:
-        """Return the title without the part of a text that the encoder did not read."""
-        return self.title[: self.read_to] if self.text else self.title
+    def _require_fit(self, records: Sequence[Record | InputError]) -> None:
+        """Raise an InputError if inputs need an encoder that is not the checkpoint's."""
+        given = [record for record in records if not isinstance(record, InputError) and record.embedding is None]
+        modalities = {"text" if record.audio is None else "speech" for record in given if record.audio or record.text}
+        if modalities - self._fitting:
+            require_encoder_of(self.encoder, self.checkpoint.trained_on, modalities)
+            self._fitting |= modalities
 
-    @property
-    def title_unread(self) -> str:
-        """Return that part; empty if it read all of it."""
-        return self.title[len(self.title_read) :]
+    def embed(self, records: Sequence[Record | InputError]) -> Embedded:
+        """Return the vectors of a batch; a record that cannot be embedded has an error in the place of its vector.
 
-    @property
-    def doubts(self) -> list[str]:
-        """Return its warnings, and whether it was cut."""
-        cut = ESTIMATED_CUT if self.read_estimated else CUT
-        return [*self.warnings, *([cut] if self.truncated else [])]
+        Raises:
+            InputError: the encoder is not the checkpoint's, or does not take a text.
+        """
+        self._require_fit(records)
+        vectors: dict[int, Floats] = {}
+        errors: dict[int, str] = {}
+        to_encode: dict[int, str | Path] = {}
+        for i, record in enumerate(records):
+            try:
+                if isinstance(record, InputError):
+                    raise record
+                if record.embedding is not None:
+                    vectors[i] = self._checked(record.embedding, record.where)
+                elif record.audio or record.text:
+                    to_encode[i] = record.audio or record.text or ""
+            except InputError as error:
+                errors[i] = error.message
+        inputs = self._as_read([_input(record) for record in records], records)
+        if to_encode:
+            try:
+                encoded = encode_inputs(
+                    self.encoder,
+                    list(to_encode.values()),
+                    lambda path: self.transcriber.transcribe(path),
+                    self._working,
+                )
+            except TextError as error:
+                record = records[list(to_encode)[error.place]]
+                assert isinstance(record, Record)
+                raise InputError(f"{record.where}: {error.message}", error.hint) from error
+            for i, one in zip(to_encode, encoded, strict=True):
+                if one.error is not None:
+                    errors[i] = one.error
+                if one.vector is not None:
+                    vectors[i] = one.vector
+                inputs[i] = self._as_heard(inputs[i], one)
+        for i, far, off_norm in zip(vectors, self._far(vectors), self._off_norm(vectors), strict=True):
+            warnings = self._warnings(records[i], far, off_norm, not vectors[i].any())
+            inputs[i] = replace(inputs[i], warnings=(*inputs[i].warnings, *warnings))
+        return Embedded(inputs, vectors, errors)
 
-    def content(self) -> Fields:
-        """Return the fields that name it in a record."""
-        if self.audio is not None and self.row is None:
-            return {"audio": self.audio}
-        return ({} if self.row is None else {"row": self.row}) | ({} if self.text is None else {"text": self.text})
+    def _as_read(self, inputs: list[Input], records: Sequence[Record | InputError]) -> list[Input]:
+        """Return the inputs; the encoder tells how far it read the texts of vectors about which nothing else does."""
+        texts = {i: one.text for i, one in enumerate(records) if isinstance(one, Record) and not one.read_known}
+        unknown = {
+            i: text for i, text in texts.items() if text and len(text.encode("utf-8", "surrogatepass")) > _SURELY_READ
+        }
+        if not unknown:
+            return inputs
+        found = list(inputs)
+        try:
+            ends = ends_read(self.encoder, list(unknown.values()))
+        except FlipError as error:
+            for i in unknown:
+                warning = f"the text may be longer than the encoder read: {error.message}"
+                found[i] = replace(found[i], warnings=(*found[i].warnings, warning))
+            return found
+        for i, end in zip(unknown, ends, strict=True):
+            estimated = end is not None and self.encoder.estimates_read
+            found[i] = replace(found[i], read_to=end, read_estimated=estimated)
+        return found
 
-    def to_dict(self) -> Fields:
-        """Return its fields in the record of a pair."""
-        return self.content() | self._heard() | self.cut() | self._warned()
+    def _as_heard(self, given: Input, encoded: Encoded) -> Input:
+        speech = encoded.heard
+        heard = None if speech is None else Heard(self.transcriber.name, speech.text, speech.language)
+        cut = encoded.read_to is not None
+        return replace(
+            given, heard=heard, read_to=encoded.read_to, read_estimated=cut and self.encoder.estimates_read,
+            warnings=tuple(encoded.warnings),
+        )  # fmt: skip
 
-    def cut(self) -> Fields:
-        """Return the fields that tell how far it was read; none if that is all of it."""
-        if self.read_to is None:
-            return {}
-        estimated: Fields = {"read_estimated": True} if self.read_estimated else {}
-        return {"truncated": True, "read_to": self.read_to, **estimated}
+    def _checked(self, embedding: Floats, where: str) -> Floats:
+        d = self.checkpoint.model.dimension
+        if len(embedding) != d:
+            raise InputError(f"{where}: {len(embedding)} dimensions; the checkpoint expects {d}")
+        if not np.isfinite(embedding).all():
+            raise InputError(f"{where}: NaN or infinity")
+        return embedding
 
-    def _heard(self) -> Fields:
-        return self.heard.to_dict() if self.heard else {}
 
-    def _warned(self) -> Fields:
-        return {"warnings": list(self.warnings)} if self.warnings else {}
+def _default_transcriber() -> Transcriber:
+    return Transcriber()
 
-    def head(self) -> Fields:
-        """Return the fields that come first in the record of an explanation."""
-        return self.content() | self._heard() | self._warned()
+
+def _input(record: Record | InputError) -> Input:
+    if isinstance(record, InputError):
+        return Input()
+    audio = None if record.audio is None else str(record.audio)
+    estimated = record.read_to is not None and record.read_estimated
+    return Input(record.text, audio, record.row, read_to=record.read_to, read_estimated=estimated)
 
 
 def record_id(record: Record | InputError, number: int) -> str | int:
@@ -179,7 +290,3 @@ def text_warning(text: str, words: set[str], checkpoint: Checkpoint) -> str | No
     if len(named) - known > 1 and enough and known < least * len(named):
         return "many words are not in the vocabulary: another language or subject? its keywords may be wrong"
     return None
-
-
-CUT = "truncated: longer than the encoder reads"
-ESTIMATED_CUT = f"{CUT}, by an estimate of its length in tokens"

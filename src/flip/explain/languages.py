@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
     from flip.arrays import Floats32
-    from flip.explain.given import Input
+    from flip.explain.results import Input
     from flip.model.checkpoint import Checkpoint
 
 

@@ -5,8 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from flip.explain.contrast import SIDES
-from flip.explain.given import Input
-from flip.explain.results import Comparison, Failure, side_names
+from flip.explain.results import Comparison, Failure, Input, side_names
 from flip.files import Fields, replacing
 from flip.html import policy
 from flip.model.checkpoint import Checkpoint

@@ -10,9 +10,8 @@ import numpy as np
 from flip.arrays import Floats
 from flip.errors import InputError, UsageError
 from flip.explain.contrast import Contrast
-from flip.explain.embedder import Embedded, Embedder
-from flip.explain.given import Input, Reading, record_id
-from flip.explain.results import Comparison, Failure, SentenceMatch, Side
+from flip.explain.given import Embedded, Embedder, Reading, record_id
+from flip.explain.results import Comparison, Failure, Input, SentenceMatch, Side
 from flip.inputs.prefetch import ready_batches
 from flip.inputs.record import Record
 from flip.text.segment import sentences

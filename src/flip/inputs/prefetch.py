@@ -48,33 +48,39 @@ def one_ahead(items: Iterable[T]) -> Iterator[T]:
 
 
 class _Thread(Generic[T]):
-    """Fills a queue of bounded length from an iterable, until the context is left."""
+    """Reads at most so many items of an iterable ahead, until the context is left."""
 
-    def __init__(self, items: Iterable[T], length: int) -> None:
-        self._items, self._left = items, threading.Event()
-        self._queue: queue.Queue[T | _End] = queue.Queue(maxsize=length)
+    def __init__(self, items: Iterable[T], ahead: int) -> None:
+        self._items, self._left = items, False
+        self._room = threading.Semaphore(ahead)
+        self._queue: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
 
-    def __enter__(self) -> queue.Queue[T | _End]:
+    def __enter__(self) -> "_Thread[T]":
         threading.Thread(target=self._fill, daemon=True).start()
-        return self._queue
+        return self
 
     def __exit__(self, *_: object) -> None:
-        self._left.set()
+        self._left = True
+        self._room.release()
+
+    def get(self) -> T | _End:
+        """Return the next item, as soon as it is there."""
+        item = self._queue.get()
+        self._room.release()
+        return item
+
+    def empty(self) -> bool:
+        """Return whether `get` would wait."""
+        return self._queue.empty()
 
     def _fill(self) -> None:
+        end = _End()
         try:
             for item in self._items:
-                if not self._put(item):
+                self._room.acquire()
+                if self._left:
                     return
-            self._put(_End())
+                self._queue.put(item)
         except BaseException as error:  # even SystemExit: a thread would swallow it, and the reader wait for ever
-            self._put(_End(error))
-
-    def _put(self, item: T | _End) -> bool:
-        while not self._left.is_set():
-            try:
-                self._queue.put(item, timeout=0.2)
-                return True
-            except queue.Full:
-                continue
-        return False
+            end = _End(error)
+        self._queue.put(end)

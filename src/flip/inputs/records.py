@@ -317,3 +317,20 @@ def _stored(found: Source, asked: ColumnChoice | None, on_note: Callable[[str], 
             names = part.column(ids) if ids else [None] * len(part.vectors)
             for i, (name, text) in enumerate(zip(names, part.column(texts), strict=True)):
                 yield Record(f"{found.name}, row {part.first + i}", name, (text or "").strip())
+
+
+def chosen(records: Iterable[Record | InputError], ids: Sequence[str], name: str) -> Iterator[Record]:
+    """Yield the records with these ids, in the order of the ids; a vector without an id has the number of its row.
+
+    Raises:
+        InputError: there is none with such an id.
+    """
+    found: dict[str, list[Record]] = {one: [] for one in ids}
+    for record in records:
+        own = None if isinstance(record, InputError) else record.row if record.id is None else record.id
+        if isinstance(record, Record) and str(own) in found and own is not None:
+            found[str(own)].append(replace(record, id=own))
+    if missing := [one for one in ids if not found[one]]:
+        raise InputError(f"{name}: nothing in it has the id {missing[0]!r}", "FILE#ID,ID chooses by ids")
+    for one in ids:
+        yield from found[one]

@@ -173,15 +173,27 @@ def is_input_file(name: str) -> bool:
     A path has no white space and a slash or the ending of a file that flip reads; one that starts with `/`, `./`, `../`
     or `~/` may have white space before such an ending. All else is a sentence.
     """
-    try:
-        if name == STDIN or (name and Path(name).exists()):
-            return True
-    except (OSError, ValueError):  # too long for a path, or a null byte: a sentence
-        return False
+    if name == STDIN or _exists(name):
+        return True
     known = Path(name).suffix.lower() in FILE_SUFFIXES
     if any(c.isspace() for c in name):
         return known and name.startswith(("/", "./", "../", "~/"))
     return known or "/" in name
+
+
+def rows_named(given: str) -> tuple[str, tuple[str, ...]]:
+    """Return the name of a file and the ids after it; without ids for all else, such as a sentence with a `#`.
+
+    >>> rows_named("chunks.parquet#a#0,b")
+    ('chunks.parquet', ('a#0', 'b'))
+    """
+    if given == STDIN or _exists(given):
+        return given, ()
+    for at, sign in enumerate(given):
+        name = given[:at]
+        if sign == "#" and is_input_file(name) and ("/" in name or Path(name).suffix.lower() in FILE_SUFFIXES):
+            return name, tuple(dict.fromkeys(given[at + 1 :].split(",")))
+    return given, ()
 
 
 def recoding_hint(name: str, line: bytes) -> str:
@@ -190,6 +202,13 @@ def recoding_hint(name: str, line: bytes) -> str:
     encoding = "ENCODING" if set(line) & {0x81, 0x8D, 0x8F, 0x90, 0x9D} else "CP1252"
     origin = "find its encoding with `file -i`" if encoding == "ENCODING" else "text of Windows in western Europe"
     return f"{origin}: {_iconv(encoding, name)}"
+
+
+def _exists(name: str) -> bool:
+    try:
+        return bool(name) and Path(name).exists()
+    except (OSError, ValueError):  # too long for a path, or a null byte: a sentence
+        return False
 
 
 def _iconv(encoding: str, name: str) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from flip.errors import InputError
-from flip.inputs.addresses import chosen, rows_named
 from flip.inputs.record import Record
+from flip.inputs.records import chosen
+from flip.inputs.sniffing import rows_named
 
 
 @pytest.mark.parametrize(
