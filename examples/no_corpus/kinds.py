@@ -27,10 +27,8 @@ BLOCK = 5_000  # texts
 POWERS = {"plain": 1.0, "root": 0.5, "fourth": 0.25}  # of the frequencies
 LENGTHS = {"short": (1, 8), "middle": (3, 14), "long": (100, 100)}  # words; or natural
 NATURAL = ("real", "natural", "trigram", "plain-natural")  # their words are as frequent as in the language
-KINDS = (
-    *NATURAL, "real-long", "natural-long", "single",
-    *(f"{power}-{length}" for power in POWERS for length in ("natural", *LENGTHS) if power + length != "plainnatural"),
-)  # fmt: skip
+DRAWN = [f"{power}-{length}" for power in POWERS for length in ("natural", *LENGTHS)]
+KINDS = tuple(dict.fromkeys([*NATURAL, "real-long", "natural-long", "single", *DRAWN]))
 COUNTED = 400_000  # sentences that the trigrams are counted from
 LONGEST = 40  # words of a sentence of trigrams
 JOINED = 7  # natural strings of a passage of about 100 words
@@ -97,6 +95,7 @@ class Kinds:
 
     @cached_property
     def trigrams(self) -> Trigrams:
+        """The trigrams of real sentences."""
         return Trigrams.of(self.sentences[:COUNTED])
 
 
@@ -121,6 +120,7 @@ class Trigrams:
 
     @classmethod
     def of(cls, sentences: Sequence[str]) -> Trigrams:
+        """Return those of some sentences."""
         numbers, row = {"": 0}, array("q", [0, 0])
         for words in tokens(sentences):
             row.extend(numbers.setdefault(word, len(numbers)) for word in words)

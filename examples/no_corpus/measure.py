@@ -116,7 +116,7 @@ def arguments() -> argparse.Namespace:
 
 
 def settings(args: argparse.Namespace, tests: list[str]) -> Iterator[Setting]:
-    """Yield the settings that are asked for; real text has no other text to be checked on."""
+    """Yield the settings that are asked for; a model of real text is checked on real text in any case."""
     if args.beside:
         yield Setting(args.encoder, args.language, args.beside, 0, 0, 0, "own", args.each, tests)
     for n in map(int, args.strings.split(",")):

@@ -45,7 +45,7 @@ def main() -> None:
         for line in path.read_text().splitlines():
             for cell, text in cells(json.loads(line)):
                 if unknown := {args.rows, args.columns, *only} - cell.keys():
-                    sys.exit(f"error: no field {', '.join(unknown)}\nhint:  fields are {', '.join(cell)}")
+                    sys.exit(f"error: no field {', '.join(sorted(unknown))}\nhint:  fields are {', '.join(cell)}")
                 if all(cell[name] in values.split(",") for name, values in only.items()):
                     row = table.setdefault(cell[args.rows], {})
                     if row.setdefault(cell[args.columns], text) != text:
