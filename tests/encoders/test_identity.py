@@ -11,7 +11,7 @@ import pytest
 from flip.data.precomputed import finish_dropping, keep_common_rows, split_vectors
 from flip.embedding.job import embed
 from flip.embedding.journal import Shard
-from flip.encoders.identity import EmbeddingInfo, EncoderIdentity, FailedInput
+from flip.encoders.identity import EmbeddingInfo, EncoderIdentity, FailedInput, require_same_encoder
 from flip.errors import InputError
 from flip.files import read_json, write_json
 from flip.inputs.embedding_files import sentences_path
@@ -129,3 +129,17 @@ def test_fields_of_other_programs_are_written_again_at_their_place(tmp_path: Pat
     assert datasets["dev"].embeddings[0].id == "labse"
     expected = {"made": "elsewhere", "encoder": "labse", "rows": 2, "note": None, "device": 0}
     assert list(read_json(tmp_path / "d" / "dev.json").items()) == list(expected.items())
+
+
+def test_a_model_reads_vectors_with_the_prompts_that_it_names() -> None:
+    trained = EncoderIdentity("e5", "1", prompts=("query: ", "passage: "))
+    assert EncoderIdentity.from_dict(trained.to_dict()) == trained
+    for prompt in ("query: ", "passage: "):
+        require_same_encoder(EncoderIdentity("e5", "1", options={"prompt": prompt}), trained, "u.npy")
+    require_same_encoder(EncoderIdentity("e5", "1"), trained, "u.npy")
+    for options in ({"prompt": "search: "}, {"prompt": "passage: ", "dimensions": 64}):
+        with pytest.raises(InputError, match=r"u\.npy was embedded with"):
+            require_same_encoder(EncoderIdentity("e5", "1", options=options), trained, "u.npy")
+    plain = EncoderIdentity("e5", "1")
+    with pytest.raises(InputError, match=r"u\.npy was embedded with"):
+        require_same_encoder(EncoderIdentity("e5", "1", options={"prompt": "passage: "}), plain, "u.npy")

@@ -23,7 +23,8 @@ from flip.training.calibration import calibrate
 D = 6
 WORDS = ("boston", "late", "the", "train", "was")
 LENGTH = Length(
-    np.array([1.0, 0, 0, 0, 0, 0]), 0.5, 2.0, -1.0, 2.0,
+    np.array([1.0, 0, 0, 0, 0, 0]), np.array([[0, 2.0, 0, 0, 0, 0]]), np.array([1.0]), np.array([-1.0]),
+    1.5, 2.0, -1.0, 2.0,
     decoded=(Curve(0.1, 0.5, -0.1), Curve(0.0, 1.0, 0.0)), known=(Curve(0.2, 0.7, 0.0), Curve(-0.2, 0.4, 0.1)),
 )  # fmt: skip
 
@@ -41,12 +42,13 @@ def vectors(n: int = 5) -> np.ndarray:
 
 
 def test_a_length_is_decoded_or_counted_and_stays_in_the_range_of_dev() -> None:
-    u = np.zeros((4, D), np.float32)
-    u[:, 0] = -9, 0, 1, 9
+    u = np.zeros((5, D), np.float32)
+    u[:, 0] = -9, 0, 1, 9, 0
+    u[4, 1] = 1
     found = LENGTH.offsets(u)
-    for row, length in zip(found, (-1.0, 0.5, 1.5, 2.0), strict=True):
+    for row, length in zip(found, (-1.0, 0.5, 1.5, 2.0, 0.5), strict=True):  # the last: 1.5 less the square of 2 - 1
         assert row == pytest.approx([0.1 + 0.5 * length - 0.1 * length**2, length])
-    known = LENGTH.offsets(u, [None, 6, 10_000, None])
+    known = LENGTH.offsets(u, [None, 6, 10_000, None, None])
     assert known[[0, 3]].tolist() == found[[0, 3]].tolist()
     of_six = np.log(7) - 2.0
     assert known[1] == pytest.approx([0.2 + 0.7 * of_six, -0.2 + 0.4 * of_six + 0.1 * of_six**2])

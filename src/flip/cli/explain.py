@@ -85,6 +85,18 @@ def explain(
         str | None,
         typer.Option(help="Field of the texts in JSON, a table or a store.", rich_help_panel=options.INPUT),
     ] = None,
+    query_prompt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", rich_help_panel=options.INPUT,
+            help="Put before a query, or the first of a pair; by default the encoder's own, if the model knows it.",
+        ),
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Put before all other texts; by default likewise.",
+                     rich_help_panel=options.INPUT),
+    ] = None,
     recentre: Annotated[
         bool,
         typer.Option(
@@ -127,7 +139,7 @@ def explain(
     """
     from flip.explain.explainer import Explainer
     from flip.explain.languages import LanguageShifts
-    from flip.explain.pairs import for_reading
+    from flip.explain.pairs import Prompts, for_reading
     from flip.inputs import sniffing, sources
     from flip.inputs.sniffing import rows_named
     from flip.inputs.stores.columns import ColumnChoice
@@ -141,7 +153,7 @@ def explain(
     names = [rows_named(name)[0] for name in (*inputs, against, sentences) if name]
     sources.require_one_stdin(name for name in names if not text or name == sniffing.STDIN)
     _require_sentences_fit(inputs, sentences)
-    _require_pairs(by_sentence, recentre, against)
+    _require_pairs(by_sentence, recentre, query_prompt, against)
     if html is not None:
         require_outputs(call, {"html": html}, [*([] if text else names), model])
     checkpoint = loading.load_checkpoint(model, call)
@@ -161,6 +173,7 @@ def explain(
         min_probability=0.0 if apart else least,
         by_sentence=by_sentence,
         languages=LanguageShifts(checkpoint, language) if recentre else None,
+        prompts=Prompts(query_prompt, prompt),
         working=nullcontext if html else out.working,  # a page has a bar
     )
     reader = Reader(
@@ -184,9 +197,10 @@ def explain(
     tally.report(reader.unreadable)
 
 
-def _require_pairs(by_sentence: bool, recentre: bool, against: str | None) -> None:
-    if by_sentence and against is None:
-        raise UsageError("--by-sentence is for pairs", "add --against INPUT")
+def _require_pairs(by_sentence: bool, recentre: bool, query_prompt: str | None, against: str | None) -> None:
+    for option, given in (("--by-sentence", by_sentence), ("--query-prompt", query_prompt is not None)):
+        if given and against is None:
+            raise UsageError(f"{option} is for pairs", "add --against INPUT")
     if recentre and against is not None:
         raise UsageError("--recentre is for single texts", "leave --against out")
 

@@ -131,12 +131,25 @@ class Encoder(ABC):
         """Return the part of `weights` that inputs of these modalities need, without loading it."""
         return self.weights
 
+    def retrieval_prompts(self) -> tuple[str | None, str | None]:
+        """Return its own prompts of a query, and of a text to be found; None if it has none."""
+        return None, None
+
     def plan(self, texts: Sequence[str]) -> tuple[int, int] | None:
         """Return the number of requests and the approximate number of tokens for these texts; None without an API."""
         return None
 
     def stop(self) -> None:  # noqa: B027 - most have nothing to end
         """End calls of `encode` that wait to try again."""
+
+
+def in_prompt(encoder: Encoder, prompt: str | None) -> Encoder:
+    """Return the same encoder with another prompt; unchanged for None."""
+    if prompt is None:
+        return encoder
+    other = copy(encoder)
+    other.options = replace(encoder.options, prompt=prompt)
+    return other
 
 
 def in_language(encoder: Encoder, language: str | None) -> Encoder:

@@ -43,7 +43,8 @@ _MAGIC = b"E5S1"
 _BLOCK = 32  # values that share a scale: a float16, then 16 bytes of two values each
 _ZERO = 8  # of the 4-bit values
 _SPACES = re.compile(" +")
-PROMPT = "query: "  # e5 was trained with this before queries and single texts, with "passage: " before what they find
+# e5 was trained with the first before queries and single texts, with the second before texts that are found.
+PROMPT, PASSAGE = "query: ", "passage: "
 
 
 def missing(model: str) -> str | None:
@@ -197,6 +198,10 @@ class E5(MiniLM):
         characters = self._blocks.characters
         return [_SPACES.sub(" ", text.translate(characters)).strip() for text in _prompted(self, batch)]
 
+    def retrieval_prompts(self) -> tuple[str | None, str | None]:
+        """Return the prompts of its training."""
+        return PROMPT, PASSAGE
+
     def hidden(self, encodings: list[Encoding]) -> tuple[Floats32, Ints]:
         """Return the last layer of n texts (n, l, d), and which of its rows are tokens (n, l)."""
         blocks, longest = self._blocks, max(len(e.ids) for e in encodings)
@@ -223,6 +228,10 @@ class HubE5(MiniLM):
     most_tokens = 512
     model_file = WeightFile(_WEIGHTS.repo, "onnx/model.onnx", _INSTALL)
     tokenizer_file = WeightFile(_WEIGHTS.repo, "onnx/tokenizer.json", _INSTALL)
+
+    def retrieval_prompts(self) -> tuple[str | None, str | None]:
+        """Return the prompts of its training."""
+        return PROMPT, PASSAGE
 
     def texts(self, batch: Sequence[str | Path]) -> list[str]:
         """Return the texts with the prompt."""

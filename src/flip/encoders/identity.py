@@ -32,6 +32,7 @@ class EncoderIdentity:
     dimension: None if nobody has asked for it: an API would have to be paid.
     weights: their hash, if the revision is not that; for an encoder of several parts, by part.
     options: those that change the vectors.
+    prompts: others, with which a model reads vectors too.
     """
 
     name: str | None = None
@@ -39,6 +40,7 @@ class EncoderIdentity:
     dimension: int | None = None
     weights: str | Mapping[str, str] | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+    prompts: tuple[str, ...] = ()
 
     @property
     def is_known(self) -> bool:
@@ -61,7 +63,7 @@ class EncoderIdentity:
     def from_dict(cls, fields: Mapping[str, object]) -> Self:
         """Return the identity that `to_dict` wrote; a field of another type is another program's, and so unknown."""
         name, revision, dimension = (fields.get(key) for key in ("name", "revision", "dimension"))
-        weights, options = fields.get("weights"), fields.get("options")
+        weights, options, prompts = fields.get("weights"), fields.get("options"), fields.get("prompts")
         parts = weights if isinstance(weights, dict) and all(isinstance(one, str) for one in weights.values()) else None
         return cls(
             name if isinstance(name, str) and name else None,
@@ -69,12 +71,13 @@ class EncoderIdentity:
             dimension if isinstance(dimension, int) else None,
             weights if isinstance(weights, str) and weights != revision else parts,
             options if isinstance(options, dict) else {},
+            tuple(map(str, prompts)) if isinstance(prompts, list | tuple) else (),
         )
 
     def to_dict(self) -> Fields:
         """Return the fields as in config.json."""
         fields: Fields = {"name": self.name, "revision": self.revision}
-        for key in ("dimension", "weights", "options"):
+        for key in ("dimension", "weights", "options", "prompts"):
             if value := getattr(self, key):
                 fields[key] = dict(value) if isinstance(value, Mapping) else value
         return fields
@@ -168,7 +171,9 @@ def _difference(found: EncoderIdentity, trained: EncoderIdentity) -> str | None:
             return "weights"
         if not pairs and found.revision and trained.revision and found.revision != trained.revision:
             return "revision"
-    return "options" if dict(found.options) != dict(trained.options) else None
+    ours, theirs = ({key: value for key, value in one.options.items() if key != "prompt"} for one in (found, trained))
+    prompts = (trained.options.get("prompt"), *trained.prompts)
+    return "options" if ours != theirs or found.options.get("prompt") not in prompts else None
 
 
 def _family(name: str | None) -> str | None:

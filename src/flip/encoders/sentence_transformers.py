@@ -105,6 +105,11 @@ class SentenceTransformers(Encoder):
         """Return the number of characters that the model reads of each sentence; None if it reads all of it."""
         return read_by(self._model, read_texts(batch, self.name), self.options.prompt)
 
+    def retrieval_prompts(self) -> tuple[str | None, str | None]:
+        """Return the prompts that the model's config names for queries, and for passages or documents."""
+        named = self._model.prompts
+        return named.get("query"), named.get("passage") or named.get("document")
+
     def _choose_precision(self) -> None:
         import torch
 

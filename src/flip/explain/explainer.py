@@ -16,7 +16,7 @@ from flip.explain.annotation import TextWord
 from flip.explain.contrast import Contrast
 from flip.explain.given import Embedded, Embedder, Reading, record_id
 from flip.explain.languages import LanguageShifts
-from flip.explain.pairs import Pairs
+from flip.explain.pairs import OWN, Pairs, Prompts
 from flip.explain.results import Comparison, Explanation, Failure
 from flip.inputs.prefetch import one_ahead, ready_batches
 from flip.inputs.record import Record
@@ -47,6 +47,7 @@ class Explainer:
         min_probability: float = 0.0,
         by_sentence: bool = False,
         languages: LanguageShifts | None = None,
+        prompts: Prompts = OWN,
         working: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         """Keep the options; nothing is loaded yet.
@@ -59,13 +60,14 @@ class Explainer:
             extra: further words, so that `topn` remain after the words of a text.
             by_sentence: see `flip.explain.pairs.Pairs`.
             languages: moves the vectors of texts in other languages.
+            prompts: put before texts.
             working: a context for work on a recording, maybe in another thread; receives a description of the work.
         """
         self.checkpoint = checkpoint
         self.topn, self.extra, self.min_probability = topn, extra, min_probability
         self.bias_weight = bias_weight
         self.by_sentence = by_sentence
-        self.languages = languages
+        self.languages, self.prompts = languages, prompts
         self.embedder = Embedder(checkpoint, load, load_transcriber, working)
 
     def text(self, sentence: str) -> Explanation:
@@ -91,7 +93,7 @@ class Explainer:
         def embedded() -> Iterator[tuple[int, list[Record | InputError], Embedded]]:
             number = 1
             for batch in ready_batches(records, batch_size):
-                yield number, batch, self.embedder.embed(batch)
+                yield number, batch, self.embedder.embed(batch, self.prompts.text)
                 number += len(batch)
 
         # The encoder works on the next batch while this one is scored and printed. It has all cores: a thread of the
@@ -104,7 +106,7 @@ class Explainer:
 
     def batch(self, records: Sequence[Record | InputError], number: int = 1) -> list[Explanation | Failure]:
         """Return the results of a batch whose first record has this number in the stream."""
-        return self._results(records, number, self.embedder.embed(records))
+        return self._results(records, number, self.embedder.embed(records, self.prompts.text))
 
     def _results(
         self, records: Sequence[Record | InputError], number: int, embedded: Embedded
@@ -162,7 +164,10 @@ class Explainer:
         in_text = read if self.checkpoint.vocabulary.longest == 1 else self.reader.ngrams(text[:read_to])
         return replace(
             result,
-            input=replace(self.reader.warned(result.input, set(read)), names=self.reader.names(pieces, read_to)),
+            input=replace(
+                self.reader.warned(result.input, set(read), recentred=bool(result.recentred)),
+                names=self.reader.names(pieces, read_to),
+            ),
             words=tuple(replace(keyword, in_text=keyword.word in in_text) for keyword in result.words),
             text_words=tuple(words),
             unknown=tuple(word for word in read if word not in index),
@@ -183,7 +188,7 @@ class Explainer:
     def pairing(self) -> Pairs:
         """Return what compares pairs; it knows how many sentences it has embedded."""
         contrast = Contrast(self.checkpoint, self.topn, self.bias_weight, self.min_probability)
-        return Pairs(self.embedder, self.reader, contrast, by_sentence=self.by_sentence)
+        return Pairs(self.embedder, self.reader, contrast, by_sentence=self.by_sentence, prompts=self.prompts)
 
     @cached_property
     def reader(self) -> Reading:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from flip.arrays import Floats, Floats32
-from flip.encoders.base import Encoder, EncoderOptions, TextError, adapted, encode, ends_read
+from flip.encoders.base import Encoder, EncoderOptions, TextError, adapted, encode, ends_read, in_prompt
 from flip.encoders.catalog import load_encoder, require_harmless
-from flip.encoders.identity import require_dimension, require_encoder_of
+from flip.encoders.identity import EncoderIdentity, made_by, require_dimension, require_encoder_of
 from flip.encoders.multimodal import Encoded, Transcriber, encode_inputs
 from flip.errors import FlipError, InputError
 from flip.explain.results import Heard, Input
@@ -24,18 +24,20 @@ from flip.text.languages import unknown_script
 
 _SURELY_READ = 256  # bytes: no encoder reads less than 128 tokens, and most have more than two
 _ENOUGH = 6  # words
+_UNLEARNED = "embedded with a prompt that the model does not know: it finds fewer words"
 
 
 @dataclass(frozen=True)
 class Embedded:
     """A batch of records.
 
-    inputs: the known facts of each.  vectors, errors: by position; a blank line has neither.
+    inputs: the known facts of each.  vectors, errors: by position; a blank line has neither.  prompt: of its texts.
     """
 
     inputs: list[Input]
     vectors: dict[int, Floats]
     errors: dict[int, str]
+    prompt: str | None = None
 
 
 class Embedder:
@@ -57,9 +59,13 @@ class Embedder:
         self._fitting: set[str] = set()  # modalities for which it is known to be the checkpoint's
         self._transcriber: Transcriber | None = None
 
-    def vectors(self, texts: Sequence[str]) -> Floats32:
+    def vectors(self, texts: Sequence[str], prompt: str | None = None) -> Floats32:
         """Return the embeddings (n, d) of further texts."""
-        return encode(self.encoder, texts)[0]
+        return encode(in_prompt(self.encoder, prompt), texts)[0]
+
+    def knows(self, prompt: str) -> bool:
+        """Return whether the model reads the vectors of texts with this prompt."""
+        return made_by(EncoderIdentity.of(in_prompt(self.encoder, prompt)), self.checkpoint.trained_on) is not False
 
     def of_unknown_origin(self, record: Record | InputError) -> bool:
         """Return whether the encoder of the vector is unknown; it does not matter for a model of unknown origin."""
@@ -127,8 +133,10 @@ class Embedder:
             require_encoder_of(self.encoder, self.checkpoint.trained_on, modalities)
             self._fitting |= modalities
 
-    def embed(self, records: Sequence[Record | InputError]) -> Embedded:
+    def embed(self, records: Sequence[Record | InputError], prompt: str | None = None) -> Embedded:
         """Return the vectors of a batch; a record that cannot be embedded has an error in the place of its vector.
+
+        prompt: put before the texts; None is that of the encoder.
 
         Raises:
             InputError: the encoder is not the checkpoint's, or does not take a text.
@@ -151,7 +159,7 @@ class Embedder:
         if to_encode:
             try:
                 encoded = encode_inputs(
-                    self.encoder,
+                    in_prompt(self.encoder, prompt),
                     list(to_encode.values()),
                     lambda path: self.transcriber.transcribe(path),
                     self._working,
@@ -160,16 +168,18 @@ class Embedder:
                 record = records[list(to_encode)[error.place]]
                 assert isinstance(record, Record)
                 raise InputError(f"{record.where}: {error.message}", error.hint) from error
+            unlearned = () if prompt is None or self.knows(prompt) else (_UNLEARNED,)
             for i, one in zip(to_encode, encoded, strict=True):
                 if one.error is not None:
                     errors[i] = one.error
                 if one.vector is not None:
                     vectors[i] = one.vector
-                inputs[i] = self._as_heard(inputs[i], one)
+                heard = self._as_heard(inputs[i], one)
+                inputs[i] = replace(heard, warnings=(*heard.warnings, *unlearned))
         for i, far, off_norm in zip(vectors, self._far(vectors), self._off_norm(vectors), strict=True):
             warnings = self._warnings(records[i], far, off_norm, not vectors[i].any())
             inputs[i] = replace(inputs[i], warnings=(*inputs[i].warnings, *warnings))
-        return Embedded(inputs, vectors, errors)
+        return Embedded(inputs, vectors, errors, prompt)
 
     def _as_read(self, inputs: list[Input], records: Sequence[Record | InputError]) -> list[Input]:
         """Return the inputs; the encoder tells how far it read the texts of vectors about which nothing else does."""
@@ -249,8 +259,13 @@ class Reading(Reader):
         sizes = bags_of_words(texts, self.checkpoint.vocabulary).sizes.tolist()
         return [None if given.words_of is None else n for given, n in zip(inputs, sizes, strict=True)]
 
-    def warned(self, given: Input, words: set[str]) -> Input:
-        """Return an input with the warning of its text, if there is one. words: those of the text that were read."""
+    def warned(self, given: Input, words: set[str], *, recentred: bool = False) -> Input:
+        """Return an input with the warning of its text, if there is one.
+
+        words: those of the text that were read.  recentred: whether its vector was moved from another language.
+        """
+        if recentred:
+            return given
         warning = text_warning((given.words_of or "")[: given.read_to], words, self.checkpoint)
         return replace(given, warnings=(*given.warnings, warning)) if warning else given
 
@@ -279,8 +294,9 @@ def text_warning(text: str, words: set[str], checkpoint: Checkpoint) -> str | No
         text: as it is written.
         words: its words, as the tokenizer of the vocabulary cuts them.
     """
+    advice = "--recentre finds more of its words" if checkpoint.config.languages else "its keywords may be wrong"
     if name := unknown_script(text, checkpoint.vocabulary.scripts):
-        return f"the model has no word in {name} script; its keywords may be wrong"
+        return f"the model has no word in {name} script; {advice}"
     if text.strip() and not words:
         return "the text has no words, so its keywords mean little"
     least, index = checkpoint.config.least_known, checkpoint.vocabulary.index
@@ -288,5 +304,5 @@ def text_warning(text: str, words: set[str], checkpoint: Checkpoint) -> str | No
     known = sum(word in index for word in named)
     enough = len(named) >= _ENOUGH or 2 * known < len(named)  # in a short text, a third of the words may be names
     if len(named) - known > 1 and enough and known < least * len(named):
-        return "many words are not in the vocabulary: another language or subject? its keywords may be wrong"
+        return f"many words are not in the vocabulary: another language or subject? {advice}"
     return None

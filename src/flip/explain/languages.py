@@ -47,7 +47,7 @@ class LanguageShifts:
         if stats is None or not means:
             raise UsageError(
                 f"{checkpoint.name} brings no means of languages",
-                "examples/bundled/e5.py makes one that does; flip store words --recentre takes the mean of the vectors",
+                "e5-en, the bundled model of e5, does; flip store words --recentre takes the mean of the vectors",
             )
         self._by_code = {_two_letters(name): name for name in means}
         self._shifts = {name: np.asarray(stats.mean - mean, np.float32) for name, mean in means.items()}

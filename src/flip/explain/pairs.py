@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from heapq import nlargest
 from itertools import chain, islice
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -17,15 +18,32 @@ from flip.inputs.record import Record
 from flip.text.segment import sentences
 
 
+class Prompts(NamedTuple):
+    """Put before texts.  query: before the query, or the first of a pair.  text: before all others.
+
+    None is the encoder's own: for a query and its hits those for queries and passages, if the model knows them.
+    """
+
+    query: str | None = None
+    text: str | None = None
+
+
+OWN = Prompts()
+
+
 class Pairs:
     """Compares records in pairs.
 
     by_sentence: of the text with more sentences in a pair, embed each sentence by itself, and the text without it.
+    prompts: put before the texts.
     embedded: the number of texts that this took so far.  ranked: of records from which the nearest were taken.
     """
 
-    def __init__(self, embedder: Embedder, reading: Reading, contrast: Contrast, *, by_sentence: bool = False) -> None:
-        self._embedder, self._reading, self._contrast = embedder, reading, contrast
+    def __init__(
+        self, embedder: Embedder, reading: Reading, contrast: Contrast, *, by_sentence: bool = False,
+        prompts: Prompts = OWN,
+    ) -> None:  # fmt: skip
+        self._embedder, self._reading, self._contrast, self._prompts = embedder, reading, contrast, prompts
         self._checkpoint = embedder.checkpoint
         self.by_sentence, self.embedded, self.ranked = by_sentence, 0, 0
 
@@ -63,7 +81,7 @@ class Pairs:
             only = self._only(others, "--against")
             number = 1
             for batch in ready_batches(left, batch_size):
-                ours = self._embedder.embed(batch)
+                ours = self._embed(batch, "text", ranked=True)
                 yield from self._pairs(batch, others * len(batch), ours, _repeated(only, len(batch)), number)
                 number += len(batch)
             return
@@ -75,8 +93,18 @@ class Pairs:
             return
         for start in range(0, len(others), batch_size):
             batch, against = lefts[start : start + batch_size], others[start : start + batch_size]
-            theirs = self._embedder.embed(against)
-            yield from self._pairs(batch, against, self._embedder.embed(batch), theirs, start + 1)
+            ours, theirs = self._embed(batch, "query"), self._embed(against, "text")
+            yield from self._pairs(batch, against, ours, theirs, start + 1)
+
+    def _embed(
+        self, records: Sequence[Record | InputError], role: Literal["query", "text"], *, ranked: bool = False
+    ) -> Embedded:
+        """Embed one side of pairs, or of a query and its hits."""
+        prompt: str | None = getattr(self._prompts, role)
+        if prompt is None and ranked and any(isinstance(one, Record) and one.embedding is None for one in records):
+            own: str | None = getattr(Prompts(*self._embedder.encoder.retrieval_prompts()), role)
+            prompt = own if own is not None and self._embedder.knows(own) else None
+        return self._embedder.embed(records, prompt)
 
     def _hits(
         self, record: Record | InputError, query: Embedded, others: Sequence[Record | InputError], batch_size: int
@@ -85,7 +113,7 @@ class Pairs:
         found: list[Comparison | Failure] = []
         for start in range(0, len(others), batch_size):
             against = others[start : start + batch_size]
-            theirs, n = self._embedder.embed(against), len(against)
+            theirs, n = self._embed(against, "text", ranked=True), len(against)
             found += self._pairs([record] * n, against, _repeated(query, n), theirs, start + 1, "input")
         return nearest_first(found)
 
@@ -114,7 +142,7 @@ class Pairs:
         (record,) = records
         if isinstance(record, Record) and record.embedding is None and not (record.audio or record.text):
             raise InputError(f"{name} is blank", "give a text to compare with")
-        return self._embedder.embed(records)
+        return self._embed(records, "query", ranked=True)
 
     def _pairs(
         self, left: Sequence[Record | InputError], right: Sequence[Record | InputError], ours: Embedded,
@@ -132,23 +160,26 @@ class Pairs:
             else:
                 try:
                     yield self._compared(
-                        name, (own, other), (record, against), (ours.vectors[i], theirs.vectors[i]), query
-                    )
+                        name, (own, other), (record, against), (ours.vectors[i], theirs.vectors[i]),
+                        (ours.prompt, theirs.prompt), query,
+                    )  # fmt: skip
                 except InputError as error:
                     yield Failure(name, own, error.message, other)
 
     def _compared(
         self, name: str | int, inputs: tuple[Input, Input], records: tuple[Record | InputError, Record | InputError],
-        vectors: tuple[Floats, Floats], query: Side | None,
+        vectors: tuple[Floats, Floats], prompts: tuple[str | None, str | None], query: Side | None,
     ) -> Comparison:  # fmt: skip
         pair = self._contrast(*vectors, self._reading.counts(inputs))
         if any(map(self._embedder.of_unknown_origin, records)):
             pair = pair.without_probabilities()
         likely, language = self._checkpoint.likely, self._checkpoint.language
         found = Comparison(name, *inputs, pair, likely, language, query)
-        return self._with_sentences(found, vectors) if self.by_sentence else found
+        return self._with_sentences(found, vectors, prompts) if self.by_sentence else found
 
-    def _with_sentences(self, found: Comparison, vectors: tuple[Floats, Floats]) -> Comparison:
+    def _with_sentences(
+        self, found: Comparison, vectors: tuple[Floats, Floats], prompts: tuple[str | None, str | None]
+    ) -> Comparison:
         """Return a comparison with the sentences of the text that has more of them; of equal ones, of the second."""
         language = self._checkpoint.language or "en"
         both = [
@@ -160,7 +191,7 @@ class Pairs:
         if len(split) < 2 or found.pair is None:
             return found
         without = ["".join(split[:i] + split[i + 1 :]).strip() for i in range(len(split))]
-        embedded = self._embedder.vectors([*map(str.strip, split), *without])
+        embedded = self._embedder.vectors([*map(str.strip, split), *without], prompts[side == "against"])
         self.embedded += len(embedded)
         cosines = embedded @ other / np.linalg.norm(embedded, axis=1) / np.linalg.norm(other)
         matches = (
@@ -202,4 +233,5 @@ def _peeked(records: Iterable[Record | InputError]) -> tuple[list[Record | Input
 def _repeated(one: Embedded, times: int) -> Embedded:
     """Return one record as a batch of equal ones."""
     vectors = dict.fromkeys(range(times), one.vectors[0]) if one.vectors else {}
-    return Embedded(one.inputs * times, vectors, dict.fromkeys(range(times), one.errors[0]) if one.errors else {})
+    errors = dict.fromkeys(range(times), one.errors[0]) if one.errors else {}
+    return Embedded(one.inputs * times, vectors, errors, one.prompt)

@@ -40,13 +40,17 @@ class Length:
     """The part of the log-odds of every word that depends on the length of the text.
 
     The length l is log(1 + n) - center, for n different known words. Without a text it is decoded from the embedding,
-    as weights . u + bias. A length beyond those of dev counts as the nearest.
+    as weights . u + bias + the sum of sign_k (direction_k . u - origin_k)^2. A length beyond those of dev counts as
+    the nearest.
 
-    weights: (d,).  low, high: least and largest l.  decoded, known: curves of content words and of function words, for
-    a length that is decoded, and for one that is known.
+    weights: (d,).  directions: (k, d).  origins, signs: (k,).  low, high: least and largest l.  decoded, known: curves
+    of content words and of function words, for a length that is decoded, and for one that is known.
     """
 
     weights: Floats64
+    directions: Floats64
+    origins: Floats64
+    signs: Floats64
     bias: float
     center: float
     low: float
@@ -60,7 +64,10 @@ class Length:
 
     def of_embeddings(self, u: Floats) -> Floats64:
         """Return the lengths (n,) that embeddings (n, d) tell; those of a file are read some at a time."""
-        told = [np.asarray(u[start : start + _ROWS]) @ self.weights for start in range(0, len(u), _ROWS)]
+        parts = (np.asarray(u[start : start + _ROWS]) for start in range(0, len(u), _ROWS))
+        told = [
+            part @ self.weights + np.square(part @ self.directions.T - self.origins) @ self.signs for part in parts
+        ]  # fmt: skip
         return np.concatenate([np.zeros(0), *told]) + self.bias
 
     def offsets(self, u: Floats, counts: Sequence[int | None] | None = None) -> Floats64:
@@ -83,7 +90,8 @@ class Length:
         """Return the fields of config.json, rounded."""
         curves = {name: [asdict(curve) for curve in getattr(self, name)] for name in ("decoded", "known")}
         numbers = {name: getattr(self, name) for name in ("bias", "center", "low", "high")}
-        return {"weights": [float(f"{x:.5g}") for x in self.weights], **numbers, **curves}
+        squares = {name: rounded(getattr(self, name)).tolist() for name in ("directions", "origins", "signs")}
+        return {"weights": rounded(self.weights).tolist(), **squares, **numbers, **curves}
 
     @classmethod
     def from_dict(cls, fields: Any, dimension: int) -> Length:
@@ -99,10 +107,13 @@ class Length:
         (a, b), (c, d) = decoded, known
         bias, center, low, high = numbers = [float(fields[name]) for name in ("bias", "center", "low", "high")]
         weights = np.array(fields["weights"], np.float64)
+        origins, signs = (np.array(fields.get(name, ()), np.float64) for name in ("origins", "signs"))
+        directions = np.array(fields.get("directions", ()), np.float64).reshape(len(signs), dimension)
         curves = [value for curve in (a, b, c, d) for value in asdict(curve).values()]
-        if weights.shape != (dimension,) or not np.isfinite([*weights, *numbers, *curves]).all():
+        finite = np.isfinite([*weights, *numbers, *curves, *origins, *signs, *directions.ravel()]).all()
+        if weights.shape != (dimension,) or origins.shape != signs.shape or not finite:
             raise ValueError("of another dimension, or not finite")
-        return cls(weights, bias, center, low, high, (a, b), (c, d))
+        return cls(weights, directions, origins, signs, bias, center, low, high, (a, b), (c, d))
 
 
 @dataclass(frozen=True)
@@ -145,6 +156,11 @@ class Calibration:
             return None
         values = found.scale, content.slope, content.offset, function.slope, function.offset
         return found if found.scale > 0 and all(map(math.isfinite, values)) else None
+
+
+def rounded(values: Floats64) -> Floats64:
+    """Return values as config.json has them, so that a model that is saved and loaded gives the same probabilities."""
+    return np.array([float(f"{x:.5g}") for x in values.ravel()]).reshape(values.shape)
 
 
 def sigmoid(z: Floats) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 from flip.arrays import Bools, Floats, Floats64, Ints
 from flip.evaluation.metrics import References, hits
 from flip.evaluation.word_ranking import rank, top_words
-from flip.model.calibration import Bias, Calibration, Curve, Length, sigmoid
+from flip.model.calibration import Bias, Calibration, Curve, Length, rounded, sigmoid
 from flip.model.linear import Model
 from flip.text.bow import Bags, bags_of_indices
 from flip.text.languages import ENGLISH, Language
@@ -25,6 +25,7 @@ _SETTLED = 1e-6
 _LEAST_SCALE = 0.01  # meaningless scores keep their order, and hardly change a probability
 _EDGES = (0.005, 0.995)  # quantiles of the lengths of dev, between which the curves are meant
 _PENALTIES = 10.0 ** np.arange(-5, 1)  # of the ridge regression, as shares of the largest squared singular value
+_COMPONENTS, _DIRECTIONS = 80, 48  # of the embeddings, for the length
 FEW = 100  # dev sentences: `calibrate` fits fewer coefficients below this number
 
 
@@ -93,9 +94,10 @@ def _length(u: Floats64, counts: Ints, samples: Sequence[tuple[Floats64, Bools, 
     """
     lengths = np.log1p(counts)
     center, mean = float(lengths.mean()), u.mean(axis=0)
-    # As config.json has them, so that a model that is saved and loaded gives the same probabilities.
-    weights = np.array([float(f"{x:.5g}") for x in _ridge(u - mean, lengths - center)])
-    decoded = (u - mean) @ weights
+    weights, directions, signs = _quadratic(u - mean, lengths - center)
+    origins = rounded(directions @ mean)
+    told = u @ weights + np.square(u @ directions.T - origins) @ signs
+    decoded = told - told.mean()
     low, high = (float(edge) for edge in np.quantile(lengths - center, _EDGES))
 
     def curves(told: Floats64) -> tuple[Curve, Curve]:
@@ -108,8 +110,31 @@ def _length(u: Floats64, counts: Ints, samples: Sequence[tuple[Floats64, Bools, 
         return found[0], found[-1]
 
     return Length(
-        weights, -float(mean @ weights), center, low, high, decoded=curves(decoded), known=curves(lengths - center)
-    )
+        weights, directions, origins, signs, -float(told.mean()), center, low, high, decoded=curves(decoded),
+        known=curves(lengths - center),
+    )  # fmt: skip
+
+
+def _quadratic(u: Floats64, y: Floats64) -> tuple[Floats64, Floats64, Floats64]:
+    """Return weights (d,), directions (k, d) and signs (k,): y is about weights . u + sum of sign (direction . u)^2.
+
+    It is a ridge regression on u and on the products of its first principal components; their matrix is brought to its
+    principal axes. u: (n, d) and y: (n,), both of mean 0.
+    """
+    _, axes = np.linalg.eigh(u.T @ u)
+    axes = axes[:, ::-1][:, : min(_COMPONENTS, int(np.sqrt(len(u))))]  # as many as the rows can tell
+    p = u @ axes
+    first, second = np.triu_indices(p.shape[1])
+    products = p[:, first] * p[:, second]
+    products -= products.mean(axis=0)
+    scale = np.sqrt(np.square(u).sum() / np.square(products).sum())
+    found = _ridge(np.concatenate([u, scale * products], axis=1), y)
+    matrix = np.zeros((p.shape[1], p.shape[1]))
+    matrix[first, second] = scale * found[u.shape[1] :]
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    kept = np.argsort(-np.abs(values))[:_DIRECTIONS]
+    directions = np.sqrt(np.abs(values[kept]))[:, None] * (axes @ vectors[:, kept]).T
+    return rounded(found[: u.shape[1]]), rounded(directions), np.sign(values[kept])
 
 
 def _ridge(X: Floats64, y: Floats64) -> Floats64:
@@ -118,15 +143,16 @@ def _ridge(X: Floats64, y: Floats64) -> Floats64:
     The penalty is the best of a few by the error of leaving one out, which is known in closed form. None is so small
     that dimensions would count that vary by no more than the rounding of float16.
     """
-    left, sizes, right = np.linalg.svd(X, full_matrices=False)
-    projected = left.T @ y
+    squares, axes = np.linalg.eigh(X.T @ X)
+    rotated = X @ axes
+    projected = rotated.T @ y
     best: tuple[float, Floats64] | None = None
-    for penalty in _PENALTIES * sizes[0] ** 2:
-        kept = sizes**2 / (sizes**2 + penalty)
-        leverage = np.square(left) @ kept + 1 / len(y)
-        error = float(np.square((y - left @ (kept * projected)) / (1 - np.minimum(leverage, 0.999))).mean())
+    for penalty in _PENALTIES * squares[-1]:
+        kept = 1 / (np.maximum(squares, 0) + penalty)
+        leverage = np.square(rotated) @ kept + 1 / len(y)
+        error = float(np.square((y - rotated @ (kept * projected)) / (1 - np.minimum(leverage, 0.999))).mean())
         if best is None or error < best[0]:
-            best = error, right.T @ (kept / np.maximum(sizes, np.finfo(np.float64).tiny) * projected)
+            best = error, axes @ (kept * projected)
     assert best is not None
     return best[1]
 
