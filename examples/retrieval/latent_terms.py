@@ -48,7 +48,7 @@ class LatentTerms(E5):
     def _run(self, encodings: list[Encoding]) -> np.ndarray:
         hidden, mask = self.hidden(encodings)
         found = np.zeros((len(encodings), self.dimension), np.float32)
-        for row, tokens, own in zip(found, hidden, mask.sum(axis=1), strict=True):
+        for row, tokens, own in zip(found, hidden, mask.sum(axis=1).astype(int), strict=True):
             terms = np.maximum(tokens[1 : own - 1] @ self.matrix.T + self.bias, 0)  # without <s> and </s>
             if len(terms):
                 least = np.partition(terms, -self.kept, axis=1)[:, -self.kept, None]

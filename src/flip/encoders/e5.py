@@ -202,8 +202,8 @@ class E5(MiniLM):
         """Return the prompts of its training."""
         return PROMPT, PASSAGE
 
-    def hidden(self, encodings: list[Encoding]) -> tuple[Floats32, Ints]:
-        """Return the last layer of n texts (n, l, d), and which of its rows are tokens (n, l)."""
+    def hidden(self, encodings: list[Encoding]) -> tuple[Floats32, Floats32]:
+        """Return the last layer of n texts (n, l, d), and 1 for those of its rows that are tokens (n, l)."""
         blocks, longest = self._blocks, max(len(e.ids) for e in encodings)
         ids, mask = np.ones((len(encodings), longest), np.int64), np.zeros((len(encodings), longest), np.int32)
         for i, encoding in enumerate(encodings):
@@ -213,11 +213,11 @@ class E5(MiniLM):
         positions = blocks.floats("emb.pos").reshape(-1, blocks.hidden)[:longest]
         inputs = blocks.words(used)[place.reshape(ids.shape)] + positions + blocks.floats("emb.type")[: blocks.hidden]
         (hidden,) = self._session.run(None, {"embeddings": inputs.astype(np.float32), "mask": mask})
-        return hidden, mask
+        return hidden, mask.astype(np.float32)
 
     def _run(self, encodings: list[Encoding]) -> Floats32:
         hidden, mask = self.hidden(encodings)
-        vectors = np.einsum("nld,nl->nd", hidden, mask.astype(np.float32))
+        vectors = np.einsum("nld,nl->nd", hidden, mask)
         return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 

@@ -165,4 +165,8 @@ def rounded(values: Floats64) -> Floats64:
 
 def sigmoid(z: Floats) -> Floats:
     """Return 1 / (1 + exp(-z)), without overflow for large -z."""
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * z)))
+    found = np.asarray(0.5 * z)
+    np.tanh(found, out=found)  # in place: the z of all words are large
+    found += 1
+    found *= 0.5
+    return found

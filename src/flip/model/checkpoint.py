@@ -97,7 +97,9 @@ class Checkpoint:
         """Return the log-odds of all words, (n, |V|), for embeddings (n, d)."""
         z = self.linear_log_odds.scores(u)
         if self.calibration.length is not None:
-            z += self.length_offsets(u)[:, self.is_function.astype(np.int64)]
+            content, function = self.length_offsets(u).astype(z.dtype)[:, :, None].transpose(1, 0, 2)
+            z += content
+            z[:, self.function_words] += function - content
         return z
 
     def log_odds_of(self, words: Ints, scores: Floats, bias_weight: float, offsets: Floats) -> Floats:

@@ -178,7 +178,7 @@ def language_of(code: str) -> Language:
             "pip install 'flip-interpret[words]', or name a list of your own: --words FILE",
         ) from error
     known = wordfreq.available_languages()
-    name = langcodes.closest_supported_match(code, known, max_distance=_NEAR)
+    name = langcodes.closest_supported_match(code, list(known), max_distance=_NEAR)
     if name is None:
         raise UsageError(
             f"--language {code}: wordfreq has no list of it",
