@@ -16,6 +16,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import langcodes
 import make
@@ -112,7 +113,9 @@ class Material:
         bags = bags_of_words([text for _, texts in [*whole, *self.parts] for text in texts], self.vocabulary)
         order = np.concatenate([np.random.default_rng(0).permutation(n), np.arange(n, len(u))])
         bags = reordered(bags, order)
-        counts = {"train_sentences": SENTENCES, "train_passages": PASSAGES, "dev_sentences": len(self.dev[1])}
+        counts: dict[str, Any] = {"train_sentences": SENTENCES, "train_passages": PASSAGES}
+        counts["dev_sentences"] = len(self.dev[1])
+        counts["license"] = "; ".join([*dict.fromkeys(source.credit for source in SOURCES), "Tatoeba (CC BY 2.0 FR)"])
         counts |= {"train_pairs": sum(len(texts) for _, texts in more)} if more else {}
         model = trained((u[order], bags, n), self.dev, self.vocabulary, self.encoder, EPOCHS, counts)
         trained_on = replace(model.config.encoder, prompts=("query: ", "passage: "))
