@@ -340,11 +340,11 @@ def test_an_earlier_spelling_is_a_sentence_behind_two_dashes(flip: Flip, here: P
 
 
 def test_commands_have_few_options() -> None:
-    """One job each: an option that does not exist needs no rule."""
+    """One job each: an option that does not exist needs no rule. Four of explain's are for pairs."""
     counts = {
         name: sum(param.param_type_name == "option" for param in COMMANDS[name,].params) for name in ("explain", "eval")
     }
-    assert counts["explain"] <= 20 and counts["eval"] <= 23, counts
+    assert counts["explain"] <= 22 and counts["eval"] <= 23, counts
 
 
 def test_unused_settings_import_nothing(here: Path) -> None:

@@ -39,13 +39,15 @@ def screen(explainer: Explainer, *results: Result, width: int = 100, encoding: s
 
 def test_the_text_stands_first_with_four_states_that_need_no_colour(explainer: Explainer) -> None:
     shown = screen(explainer, explainer.text(EISEN), explainer.text("A train.")).splitlines()
-    assert shown[0] == "[Eisen?] was born in Brooklyn~, New York and~ was raised on~ [Staten?] Island."
+    assert shown[0] == "[Eisen?] was born in Brooklyn~, New York and was raised~ on~ [Staten?] Island."
     likely = f"{explainer.checkpoint.likely:.0%} or more"
     faint = f"faint: {explainer.checkpoint.likely / 3:.0%}, or a high score~"
     assert shown[1].split("  ")[1:5] == [f"kept: {likely}", faint, "(lost)", "[not in vocabulary?]"]
     assert len(shown[1]) <= 80
     assert sum(likely in line and "kept" in line for line in shown) == 1
-    others = [word for word in explainer.text(EISEN).words if not word.in_text]
+    others = sorted(
+        (word for word in explainer.text(EISEN).words if not word.in_text), key=lambda word: -word.probability
+    )
     said = [word for word in others if word.probability >= explainer.checkpoint.likely]
     assert said
     listed = shown[3 : 3 + len(said)]

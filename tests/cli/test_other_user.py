@@ -108,7 +108,7 @@ def test_all_that_is_bundled_runs(variable: str | None, part: str, closed_parts:
     assert done.stderr.splitlines()[-1:] == ["[0, 0, 0, 0, 0]"], done.stderr
     assert [json.loads(line)["encoder"] for line in lines[:2]] == ["minilm", "e5"]
     explained = next(json.loads(line) for line in lines if "keywords" in line)
-    assert explained["keywords"][0]["word"] == "cat"
+    assert {"cat", "sleeping"} == {one["word"] for one in explained["keywords"][:2]}
     assert "onnxruntime" not in done.stderr
 
 

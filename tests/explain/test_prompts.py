@@ -80,3 +80,9 @@ def test_a_store_of_passages_is_read(here: Path, flip: Flip, e5: Encoder) -> Non
     (first, _) = flip("explain", "u.npy", "--model", "e5-en").records
     assert "warnings" not in first
     assert {"port", "ferry", "noon"} & {word["word"] for word in first["keywords"]}
+
+
+def test_an_encoder_without_prompts_refuses_one(fails: Callable[..., str], here: Path) -> None:
+    for option in ("--prompt", "--query-prompt"):
+        said = fails(2, "explain", QUERY, "--against", TEXTS[0], option, "query: ")
+        assert "minilm" in said and "prompt" in said

@@ -37,7 +37,7 @@ def store(here: Path, u: np.ndarray, sentences: list[str]) -> Path:
 
 def probabilities(u: np.ndarray, *words: str) -> np.ndarray:
     """Return the probabilities of the words, (n, words), in float64."""
-    z = CHECKPOINT.model.scores(u)[:, [CHECKPOINT.vocabulary.index[word] for word in words]].astype(np.float64)
+    z = CHECKPOINT.log_odds(u)[:, [CHECKPOINT.vocabulary.index[word] for word in words]].astype(np.float64)
     return 1 / (1 + np.exp(-z))
 
 
@@ -70,7 +70,7 @@ def test_rows_that_are_sure_still_differ() -> None:
     u = np.eye(384, dtype=np.float32)[:20]
     finder = Search(sure, terms_of("rain, sun", sure), "any", 20)
     finder.add(u, 0, int, np.ones(20, bool))
-    z = model.scores(u)[:, [sure.vocabulary.index[word] for word in ("rain", "sun")]].astype(np.float64)
+    z = sure.log_odds(u)[:, [sure.vocabulary.index[word] for word in ("rain", "sun")]].astype(np.float64)
     assert [one.row for one in finder.result()] == np.argsort(-np.logaddexp(0, z).sum(axis=1)).tolist()
 
 

@@ -18,6 +18,7 @@ from flip.cli.explain_input import Reader
 from flip.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from flip.encoders.base import Encoder
     from flip.explain.explainer import Explainer
     from flip.explain.results import Result
     from flip.model.checkpoint import Checkpoint
@@ -92,9 +93,9 @@ def explain(
             help="Put before a query, or the first of a pair; by default the encoder's own, if the model knows it.",
         ),
     ] = None,
-    prompt: Annotated[
+    text_prompt: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Put before all other texts; by default likewise.",
+        typer.Option("--prompt",metavar="TEXT", help="Put before all other texts; by default likewise.",
                      rich_help_panel=options.INPUT),
     ] = None,
     recentre: Annotated[
@@ -161,11 +162,16 @@ def explain(
     for_people = out.human or html is not None
     least = _least(min_probability, checkpoint, for_people)
     apart = for_people and against is None  # improbable words, and those of a sentence, stand beside the topn others
+    prompts = Prompts(query_prompt, text_prompt)
+
+    def load() -> Encoder:
+        name = loading.encoder_name(encoder, checkpoint, call)
+        loading.require_prompts(name, prompts)
+        return loading.load_encoder(name, call, checkpoint.trained_on.options)
+
     explainer = Explainer(
         checkpoint,
-        lambda: loading.load_encoder(
-            loading.encoder_name(encoder, checkpoint, call), call, checkpoint.trained_on.options
-        ),
+        load,
         lambda: loading.load_transcriber(call),
         topn=topn,
         extra=_WORDS_OF_A_SENTENCE if apart else 0,
@@ -173,7 +179,7 @@ def explain(
         min_probability=0.0 if apart else least,
         by_sentence=by_sentence,
         languages=LanguageShifts(checkpoint, language) if recentre else None,
-        prompts=Prompts(query_prompt, prompt),
+        prompts=prompts,
         working=nullcontext if html else out.working,  # a page has a bar
     )
     reader = Reader(

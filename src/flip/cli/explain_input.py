@@ -43,7 +43,6 @@ class Reader:
         Raises:
             InputError: a file is missing, or there is nothing in any of them.
         """
-        from flip.inputs.records import chosen
         from flip.inputs.sniffing import STDIN, is_input_file, rows_named
 
         empty = []
@@ -56,7 +55,11 @@ class Reader:
                 raise InputError(f"{name}: no such file", "check the path; --text explains it as a sentence")
             found = False
             records = self._records_of(name, as_rows=self.stores or bool(ids))
-            for record in chosen(records, ids, name) if ids else records:
+            if ids:
+                from flip.inputs.records import chosen
+
+                records = chosen(records, ids, name)
+            for record in records:
                 found = True
                 if isinstance(record, InputError) and not self.unreadable:
                     self.unreadable.append(record)

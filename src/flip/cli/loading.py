@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -136,6 +136,14 @@ def _known(name: str, options: EncoderOptions, call: Call) -> EncoderOptions:
     known = _options_of(name)
     lacking = {key for key in options.given() if key not in known and not call.given(key)}
     return type(options)(**{key: value for key, value in options.given().items() if key not in lacking})
+
+
+def require_prompts(name: str, prompts: Iterable[str | None]) -> None:
+    """Raise a UsageError if an encoder takes no prompt, and one is named."""
+    entry, _ = catalog.find_entry(name)
+    for prompt in prompts:
+        options = EncoderOptions(prompt=prompt)
+        require_known_options(name, options, entry.options if entry else ())
 
 
 def _brought_base_url(call: Call) -> bool:
