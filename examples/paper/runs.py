@@ -6,7 +6,8 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -16,6 +17,8 @@ from flip.device import torch_device
 from flip.training.datasets import TrainingDatasets, of_manifest
 from flip.training.pipeline import train
 from flip.training.recipes import TrainConfig, choose
+
+Estimate = Mapping[str, float]  # mean, se, n
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
@@ -166,10 +169,10 @@ def _tokens(run: Path) -> tuple[str, str]:
     return "--tokens", "vocabulary" if unspaced else "published"
 
 
-def percent(estimate: dict[str, float]) -> str:
+def percent(estimate: Estimate, sign: str = "") -> str:
     if not estimate["n"]:
         return "-"
-    return f"{100 * estimate['mean']:.2f} ± {100 * estimate['se']:.2f}"
+    return f"{100 * estimate['mean']:{sign}.2f} ± {100 * estimate['se']:.2f}"
 
 
 def print_table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -179,30 +182,63 @@ def print_table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         print("|", " | ".join(row), "|")
 
 
-def agreement(args: argparse.Namespace, options: list[str]) -> None:
-    """Tables 2 and 3: trained on one of two embeddings, tested on both; the difference is paired by sentence."""
+@dataclass(frozen=True)
+class TwoViews:
+    """Accuracy with b of one run, as fractions with standard errors, on two embeddings of the same test sentences.
+
+    own, other: ids of the embeddings.  difference: of the other from its own, paired by sentence.
+    jaccard: of the words that are found.  known: share of the words of the sentences that the vocabulary has.
+    """
+
+    own: str
+    accuracy: Estimate
+    other: str
+    other_accuracy: Estimate
+    difference: Estimate
+    jaccard: Estimate
+    known: Estimate
+    n: int
+
+
+def two_views(run: Path, args: argparse.Namespace, own: str, text: str | None = None) -> TwoViews:
+    """Measures a run on both embeddings of the test set; the words of each sentence are in RUN.details.jsonl."""
+    found = evaluated(run, args, "--metrics", "accuracy,jaccard", "--details", details(run), text=text)
+    result = found.get(own) or next(iter(found.values()))
+    (other,) = result["comparisons"]
+    compared = [estimate_of(other[key]["bias"]) for key in ("accuracy", "difference", "jaccard")]
+    metrics = result["metrics"]
+    accuracy, known = estimate_of(metrics["accuracy"]["bias"]), estimate_of(metrics["known_words"])
+    return TwoViews(result["embedding"], accuracy, other["embedding"], *compared, known, result["n"])
+
+
+def estimate_of(found: Mapping[str, float]) -> Estimate:
+    return {key: found[key] for key in ("mean", "se", "n")}
+
+
+def details(run: Path) -> Path:
+    return run.with_name(f"{run.name}.details.jsonl")
+
+
+def agreement(args: argparse.Namespace, options: list[str]) -> dict[str, TwoViews]:
+    """Tables 2 and 3: trained on one of two embeddings, by its id, and tested on both."""
     from flip import load_dataset
 
     vocab = vocabulary(args)
     train = [file.id for file in load_dataset(args.data, args.train).embeddings[:2]]
-    rows = []
+    found = {}
     for name, alpha in zip(train, (1, 0), strict=False):
         run = trained(args.output / f"on-{name}", args, vocab, "--rank", args.rank, "--alpha", alpha, *options)
-        found = evaluated(run, args, "--metrics", "accuracy,jaccard")
-        own = found.get(name) or next(iter(found.values()))
-        (other,) = own["comparisons"]
-        difference = other["difference"]["bias"]
-        rows.append(
-            (
-                name,
-                own["embedding"],
-                percent(own["metrics"]["accuracy"]["bias"]),
-                other["embedding"],
-                percent(other["accuracy"]["bias"]),
-                f"{100 * difference['mean']:+.2f} ± {100 * difference['se']:.2f}",
-                percent(other["jaccard"]["bias"]),
-                str(own["n"]),
-            )
-        )
+        found[name] = two_views(run, args, name)
+    return found
+
+
+def print_agreement(found: Mapping[str, TwoViews]) -> None:
     heading = ("trained on", "embedding", "accuracy", "other", "accuracy", "difference", "Jaccard", "sentences")
+    rows = [
+        (
+            name, one.own, percent(one.accuracy), one.other, percent(one.other_accuracy), percent(one.difference, "+"),
+            percent(one.jaccard), str(one.n),
+        )
+        for name, one in found.items()
+    ]  # fmt: skip
     print_table(heading, rows)

@@ -7,7 +7,7 @@ The datasets have two embeddings, text first; where only the test set has speech
 
 from __future__ import annotations
 
-from runs import agreement, arguments, parsed
+from runs import agreement, arguments, parsed, print_agreement
 
 if __name__ == "__main__":
-    agreement(*parsed(arguments(__doc__)))
+    print_agreement(agreement(*parsed(arguments(__doc__))))
