@@ -18,7 +18,6 @@ from flip.cli.explain_input import Reader
 from flip.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from flip.encoders.base import Encoder
     from flip.explain.explainer import Explainer
     from flip.explain.results import Result
     from flip.model.checkpoint import Checkpoint
@@ -142,7 +141,6 @@ def explain(
     from flip.explain.languages import LanguageShifts
     from flip.explain.pairs import Prompts, for_reading
     from flip.inputs import sniffing, sources
-    from flip.inputs.sniffing import rows_named
     from flip.inputs.stores.columns import ColumnChoice
 
     call = begin(ctx, stream=html is None)
@@ -151,7 +149,7 @@ def explain(
         raise UsageError("nothing to explain", 'give a sentence, a file, or a pipe: flip explain "Hello, world."')
     inputs = inputs or [sniffing.STDIN]
     inputs = [loading.fetched(name, call) if name.startswith("hf://") and "#" not in name else name for name in inputs]
-    names = [rows_named(name)[0] for name in (*inputs, against, sentences) if name]
+    names = [sniffing.rows_named(name)[0] for name in (*inputs, against, sentences) if name]
     sources.require_one_stdin(name for name in names if not text or name == sniffing.STDIN)
     _require_sentences_fit(inputs, sentences)
     _require_pairs(by_sentence, recentre, query_prompt, against)
@@ -163,15 +161,9 @@ def explain(
     least = _least(min_probability, checkpoint, for_people)
     apart = for_people and against is None  # improbable words, and those of a sentence, stand beside the topn others
     prompts = Prompts(query_prompt, text_prompt)
-
-    def load() -> Encoder:
-        name = loading.encoder_name(encoder, checkpoint, call)
-        loading.require_prompts(name, prompts)
-        return loading.load_encoder(name, call, checkpoint.trained_on.options)
-
     explainer = Explainer(
         checkpoint,
-        load,
+        lambda: loading.encoder_of(checkpoint, encoder, call, prompts),
         lambda: loading.load_transcriber(call),
         topn=topn,
         extra=_WORDS_OF_A_SENTENCE if apart else 0,
@@ -189,7 +181,7 @@ def explain(
     results: Iterator[Result]
     if against is not None:
         others = replace(reader, sentences=None, stores=True)
-        is_whole = not text and not rows_named(against)[1] and not sources.holds_embeddings(against)
+        is_whole = not text and not sniffing.rows_named(against)[1] and not sources.holds_embeddings(against)
         nearest = _HITS if is_whole and sources.is_store(against) else None
         pairs = explainer.pairs(reader.records(inputs), others.records([against]), nearest=nearest)
         results = iter(for_reading(pairs)) if for_people else pairs

@@ -138,12 +138,17 @@ def _known(name: str, options: EncoderOptions, call: Call) -> EncoderOptions:
     return type(options)(**{key: value for key, value in options.given().items() if key not in lacking})
 
 
-def require_prompts(name: str, prompts: Iterable[str | None]) -> None:
-    """Raise a UsageError if an encoder takes no prompt, and one is named."""
+def encoder_of(checkpoint: Checkpoint, given: str | None, call: Call, prompts: Iterable[str | None]) -> Encoder:
+    """Load the encoder for inputs of a model, see `encoder_name`.
+
+    Raises:
+        UsageError: it takes no prompt, and one of `prompts` is not None; or as `load_encoder`.
+    """
+    name = encoder_name(given, checkpoint, call)
     entry, _ = catalog.find_entry(name)
     for prompt in prompts:
-        options = EncoderOptions(prompt=prompt)
-        require_known_options(name, options, entry.options if entry else ())
+        require_known_options(name, EncoderOptions(prompt=prompt), entry.options if entry else ())
+    return load_encoder(name, call, checkpoint.trained_on.options)
 
 
 def _brought_base_url(call: Call) -> bool:

@@ -19,7 +19,6 @@ from flip.explain.results import Heard, Input
 from flip.inputs.record import Record
 from flip.model.checkpoint import Checkpoint
 from flip.text.align import Name, Piece, Reader, names
-from flip.text.bow import bags_of_words
 from flip.text.languages import unknown_script
 
 _SURELY_READ = 256  # bytes: no encoder reads less than 128 tokens, and most have more than two
@@ -255,9 +254,14 @@ class Reading(Reader):
         """Return the number of different known words that were read of each text; None if there is none, or no need."""
         if self.checkpoint.calibration.length is None:
             return [None] * len(inputs)
-        texts = [(given.words_of or "")[: given.read_to] for given in inputs]
-        sizes = bags_of_words(texts, self.checkpoint.vocabulary).sizes.tolist()
-        return [None if given.words_of is None else n for given, n in zip(inputs, sizes, strict=True)]
+        texts = [None if given.words_of is None else given.words_of[: given.read_to] for given in inputs]
+        return [None if text is None else len(self._known(text)) for text in texts]
+
+    def _known(self, text: str) -> set[str]:
+        vocabulary = self.checkpoint.vocabulary
+        if vocabulary.longest > 1:
+            return self.ngrams(text) & vocabulary.index.keys()
+        return {word for piece in self.pieces(text) for word in piece.words if word in vocabulary.index}
 
     def warned(self, given: Input, words: set[str], *, recentred: bool = False) -> Input:
         """Return an input with the warning of its text, if there is one.
