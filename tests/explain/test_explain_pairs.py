@@ -390,3 +390,13 @@ def test_an_encoder_is_asked_only_about_texts_that_it_may_have_cut(encoder: Coun
     (warning,) = explain.batch([long])[0].warnings
     assert warning == "the text may be longer than the encoder read: the encoder is not here"
     assert explain.batch([replace(long, read_known=True)])[0].warnings == []
+
+
+def test_vectors_and_blank_texts_need_no_encoder() -> None:
+    def load() -> Encoder:
+        pytest.fail("the encoder was loaded")
+
+    v = np.eye(384, dtype=np.float32)[0]
+    hits = [Record("a", id="a", embedding=v), Record("b", id="b", text="")]
+    found = list(Explainer(load_checkpoint(), load).pairs([Record("q", embedding=v)], hits))
+    assert [one.id for one in found] == ["a", "b"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flip import Explainer, load_checkpoint, load_encoder
-from flip.encoders.base import Encoder, in_prompt
+from flip.encoders.base import Encoder, with_options
 from flip.encoders.e5 import missing
 from flip.explain.pairs import OWN, Prompts
 from flip.explain.results import Comparison
@@ -31,8 +31,8 @@ def e5() -> Encoder:
 
 def cosines(encoder: Encoder, query: str, text: str) -> list[float]:
     """Of the query with each text, embedded with these prompts; e5's vectors have the length 1."""
-    (u,) = in_prompt(encoder, query).encode([QUERY])
-    return [float(u @ v) for v in in_prompt(encoder, text).encode(TEXTS)]
+    (u,) = with_options(encoder, prompt=query).encode([QUERY])
+    return [float(u @ v) for v in with_options(encoder, prompt=text).encode(TEXTS)]
 
 
 def found(encoder: Encoder, prompts: Prompts = OWN, *, model: str = "e5-en", ids: bool = True) -> list[Comparison]:
@@ -76,7 +76,7 @@ def test_a_store_of_passages_is_read(here: Path, flip: Flip, e5: Encoder) -> Non
     (here / "texts.txt").write_text("\n".join(TEXTS), encoding="utf-8")
     flip("embed", "texts.txt", "-o", "u.npy", "--encoder", "e5", "--prompt", "passage: ")
     vectors = np.load(here / "u.npy").astype(np.float32)
-    assert np.abs(vectors - in_prompt(e5, "passage: ").encode(TEXTS)).max() < 1e-3
+    assert np.abs(vectors - with_options(e5, prompt="passage: ").encode(TEXTS)).max() < 1e-3
     (first, _) = flip("explain", "u.npy", "--model", "e5-en").records
     assert "warnings" not in first
     assert {"port", "ferry", "noon"} & {word["word"] for word in first["keywords"]}

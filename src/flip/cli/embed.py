@@ -14,7 +14,7 @@ from flip.cli import loading, options
 from flip.cli.call import Call, begin, require_outputs
 from flip.cli.options import CORPUS, DEVICE, INPUT, OUTPUT, SPLIT
 from flip.cli.output import Output, fail, guarded, interruptible, shown
-from flip.encoders.base import DEFAULT_ENCODER, SonarBackend, in_language
+from flip.encoders.base import DEFAULT_ENCODER, SonarBackend, with_options
 from flip.encoders.catalog import table as rows
 from flip.encoders.languages import require_language
 from flip.errors import InputError, UsageError
@@ -291,7 +291,7 @@ def _embed(job: _Job, model: Encoder, request: Request, call: Call) -> Embedded:
     from flip.embedding.job import embed as write
     from flip.embedding.journal import Shard
 
-    model = in_language(model, job.language)
+    model = with_options(model, language=job.language)
     with interruptible(_how_to_go_on), call.out.progress(f"embedding {job.output.name}") as on_rows:
         return write(
             job.records,

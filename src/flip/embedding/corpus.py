@@ -11,7 +11,7 @@ from flip.data.corpora import Part
 from flip.data.manifest import MANIFEST, Dataset, EmbeddingFile, SimilarityFile, TextFile, load_manifest, write_manifest
 from flip.data.precomputed import keep_common_rows, write_similarities
 from flip.embedding.job import embed
-from flip.encoders.base import Encoder, in_language, language_of
+from flip.encoders.base import Encoder, language_of, with_options
 from flip.encoders.multimodal import Transcriber
 from flip.errors import UsageError
 from flip.inputs.embedding_files import sentences_path
@@ -110,8 +110,8 @@ def _prepare(
 
             given = languages.get(side.id)
             embed(
-                side.records, path, in_language(encoder, given), transcriber=transcriber, batch_size=batch_size,
-                dtype=dtype, force=force, on_rows=report,
+                side.records, path, with_options(encoder, language=given), transcriber=transcriber,
+                batch_size=batch_size, dtype=dtype, force=force, on_rows=report,
             )  # fmt: skip
             language = given or (side.text if len(content.texts) > 1 else language_of(encoder))
             identity = encoder.name if len(sides) == 1 and side.modality == "text" else side.id

@@ -143,21 +143,14 @@ class Encoder(ABC):
         """End calls of `encode` that wait to try again."""
 
 
-def in_prompt(encoder: Encoder, prompt: str | None) -> Encoder:
-    """Return the same encoder with another prompt; unchanged for None."""
-    if prompt is None:
+def with_options(encoder: Encoder, *, language: str | None = None, prompt: str | None = None) -> Encoder:
+    """Return the same encoder for inputs of another language, or with another prompt; what is None stays."""
+    given = {"language": language, "prompt": prompt}
+    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if not changed:
         return encoder
     other = copy(encoder)
-    other.options = replace(encoder.options, prompt=prompt)
-    return other
-
-
-def in_language(encoder: Encoder, language: str | None) -> Encoder:
-    """Return the same encoder for inputs of another language; unchanged for None."""
-    if language is None:
-        return encoder
-    other = copy(encoder)
-    other.options = replace(encoder.options, language=language)
+    other.options = replace(encoder.options, **changed)
     return other
 
 

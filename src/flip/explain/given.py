@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from flip.arrays import Floats, Floats32
-from flip.encoders.base import Encoder, EncoderOptions, TextError, adapted, encode, ends_read, in_prompt
+from flip.encoders.base import Encoder, EncoderOptions, TextError, adapted, encode, ends_read, with_options
 from flip.encoders.catalog import load_encoder, require_harmless
 from flip.encoders.identity import EncoderIdentity, made_by, require_dimension, require_encoder_of
 from flip.encoders.multimodal import Encoded, Transcriber, encode_inputs
@@ -23,7 +23,7 @@ from flip.text.languages import unknown_script
 
 _SURELY_READ = 256  # bytes: no encoder reads less than 128 tokens, and most have more than two
 _ENOUGH = 6  # words
-_UNLEARNED = "embedded with a prompt that the model does not know: it finds fewer words"
+_UNKNOWN_PROMPT = "embedded with a prompt that the model does not know: it finds fewer words"
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,14 @@ class Embedder:
 
     def vectors(self, texts: Sequence[str], prompt: str | None = None) -> Floats32:
         """Return the embeddings (n, d) of further texts."""
-        return encode(in_prompt(self.encoder, prompt), texts)[0]
+        return encode(with_options(self.encoder, prompt=prompt), texts)[0]
 
     def knows(self, prompt: str) -> bool:
         """Return whether the model reads the vectors of texts with this prompt."""
-        return made_by(EncoderIdentity.of(in_prompt(self.encoder, prompt)), self.checkpoint.trained_on) is not False
+        return (
+            made_by(EncoderIdentity.of(with_options(self.encoder, prompt=prompt)), self.checkpoint.trained_on)
+            is not False
+        )
 
     def of_unknown_origin(self, record: Record | InputError) -> bool:
         """Return whether the encoder of the vector is unknown; it does not matter for a model of unknown origin."""
@@ -158,7 +161,7 @@ class Embedder:
         if to_encode:
             try:
                 encoded = encode_inputs(
-                    in_prompt(self.encoder, prompt),
+                    with_options(self.encoder, prompt=prompt),
                     list(to_encode.values()),
                     lambda path: self.transcriber.transcribe(path),
                     self._working,
@@ -167,14 +170,14 @@ class Embedder:
                 record = records[list(to_encode)[error.place]]
                 assert isinstance(record, Record)
                 raise InputError(f"{record.where}: {error.message}", error.hint) from error
-            unlearned = () if prompt is None or self.knows(prompt) else (_UNLEARNED,)
+            doubt = () if prompt is None or self.knows(prompt) else (_UNKNOWN_PROMPT,)
             for i, one in zip(to_encode, encoded, strict=True):
                 if one.error is not None:
                     errors[i] = one.error
                 if one.vector is not None:
                     vectors[i] = one.vector
                 heard = self._as_heard(inputs[i], one)
-                inputs[i] = replace(heard, warnings=(*heard.warnings, *unlearned))
+                inputs[i] = replace(heard, warnings=(*heard.warnings, *doubt))
         for i, far, off_norm in zip(vectors, self._far(vectors), self._off_norm(vectors), strict=True):
             warnings = self._warnings(records[i], far, off_norm, not vectors[i].any())
             inputs[i] = replace(inputs[i], warnings=(*inputs[i].warnings, *warnings))

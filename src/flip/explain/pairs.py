@@ -101,7 +101,8 @@ class Pairs:
     ) -> Embedded:
         """Embed one side of pairs, or of a query and its hits."""
         prompt: str | None = getattr(self._prompts, role)
-        if prompt is None and ranked and any(isinstance(one, Record) and one.embedding is None for one in records):
+        texts = [one for one in records if isinstance(one, Record) and one.text and one.embedding is None]
+        if prompt is None and ranked and texts:
             own: str | None = getattr(Prompts(*self._embedder.encoder.retrieval_prompts()), role)
             prompt = own if own is not None and self._embedder.knows(own) else None
         return self._embedder.embed(records, prompt)

@@ -269,7 +269,8 @@ def rotated(model: FactorizedLogLinear) -> FactorizedLogLinear:
     """Return the same map z = b + (A R)(R'B u) with a random rotation R of the r components.
 
     In 8 bits the largest entry of a word's row sets the step for all others. Without the rotation that entry is in the
-    same few components for most words: it costs the bundled model 0.7 of 100 points of accuracy, with it 0.05.
+    same few components for most words: that costs 0.3 of 100 points of accuracy after three epochs of the bundled
+    model's training, 0.8 after five; with it, less than 0.1.
     """
     rotation, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((model.rank, model.rank)))
     rotation = rotation.astype(np.float32)
